@@ -1,0 +1,266 @@
+"""The run record, ``run.json``: what was run on what, by which code, and what came out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hubtools.specs.hashing import digest
+
+SCHEMA_VERSION = 1
+# Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
+PROTOCOL_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class CheckpointIdentity(_Part):
+    """Which weights. A Hub checkpoint is its commit; a folder is the sha256 of its files."""
+
+    name: str = Field(description="Hub id, or the folder's name.")
+    source: Literal["hub", "local"]
+    commit: str | None = None
+    sha256: str | None = Field(default=None, description="Of weights, config and tokenizer files of a folder.")
+    trust_remote_code: bool = False
+
+
+class TaskIdentity(_Part):
+    """Which question."""
+
+    name: str
+    version: int
+    hash: str
+
+
+class RecipeIdentity(_Part):
+    """Which procedure."""
+
+    name: str
+    hash: str
+
+
+class Identity(_Part):
+    """Everything that determines a result, and nothing else. Its hash is the run's id."""
+
+    protocol: int = PROTOCOL_VERSION
+    checkpoint: CheckpointIdentity | None = Field(description="None for baselines without one.")
+    task: TaskIdentity
+    data: str = Field(description="Digest of the source files, package version or data set commit.")
+    subset: int | None = Field(default=None, description="At most this many proteins of each split were used.")
+    recipe: RecipeIdentity
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hex digits that name the run."""
+        content = self.model_dump(mode="json")
+        # A folder is what is in it, wherever it lies; a Hub checkpoint is its name at a commit.
+        if content["checkpoint"] and content["checkpoint"]["source"] == "local":
+            del content["checkpoint"]["name"]
+        return digest(content)[:12]
+
+
+class SourceFile(_Part):
+    """One source file as used."""
+
+    name: str
+    location: str
+    sha256: str | None = None
+
+
+class SplitFacts(_Part):
+    """What one split holds."""
+
+    proteins: int
+    residues: int
+    labelled: int = Field(description="Labels that count: residues for residue tasks, else proteins.")
+    clusters: int | None = None
+    rows_sha256: str = Field(description="Digest of id, sequence and label of every row, in order.")
+    label_counts: dict[str, int] = {}
+    longest: int = 0
+
+
+class DataFacts(_Part):
+    """The data as used."""
+
+    source: str
+    files: list[SourceFile]
+    package: str | None = None
+    dataset: str | None = None
+    revision: str | None = None
+    splits: dict[str, SplitFacts]
+    validation: str = Field(description="Where the validation split came from.")
+    clusters: str | None = Field(default=None, description="What a cluster is.")
+    removed: dict[str, int] = Field(default={}, description="Rows left out, by reason.")
+    changed: dict[str, int] = Field(default={}, description="Sequences altered, by reason (upper-cased, ...).")
+    findings: list[str] = []
+
+
+class CheckpointFacts(_Part):
+    """The checkpoint as loaded."""
+
+    family: str
+    model_type: str
+    architecture: str
+    parameters: int
+    hidden_size: int
+    layers: int | None = None
+    licence: str | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
+
+
+class AlignmentFacts(_Part):
+    """The proof that token i is residue i."""
+
+    proteins: int
+    residues: int
+    aligned: int
+    replaced: dict[str, int] = Field(
+        default={}, description="Residues the vocabulary lacks, shown as X: letter -> count."
+    )
+    method: str = Field(
+        description="How tokens were made: table lookup proven equal to the tokenizer, or the tokenizer."
+    )
+    rendering: str = Field(
+        default="", description="How residues are written for the tokenizer: plain, spaced, pieces, prostt5, saprot."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.aligned:,} of {self.residues:,} residues aligned"
+
+
+class WindowFacts(_Part):
+    """Proteins longer than the model's window."""
+
+    residues_per_window: int
+    overlap: int
+    proteins_cut: int
+    windows: int
+    residues_scored: int
+    residues_total: int
+
+
+class TrainingFacts(_Part):
+    """What training did. Everything chosen was chosen on validation."""
+
+    parameters_trained: int
+    epochs_run: int
+    best_epoch: int | None
+    steps: int
+    tokens: int = Field(default=0, description="Tokens trained on, special tokens included, padding not.")
+    selected_by: str
+    choices: dict[str, Any] = Field(
+        default={}, description="Values chosen on validation: threshold, regularisation, ..."
+    )
+    class_weights: list[float] | None = None
+
+
+class Score(_Part):
+    """One metric on one split, with its 95 % interval."""
+
+    value: float | None = Field(description="None where the metric is not defined, for example one class only.")
+    low: float | None = None
+    high: float | None = None
+    higher_is_better: bool = True
+
+
+class SplitResult(_Part):
+    """The results on one split."""
+
+    n_proteins: int
+    n_labelled: int
+    scores: dict[str, Score]
+    per_class: list[dict[str, Any]] = Field(
+        default=[], description="One row a class: name, support, precision, recall, ..."
+    )
+    confusion: list[list[int]] | None = Field(default=None, description="Rows true, columns predicted.")
+    interval: str = Field(default="", description="What was resampled, how often.")
+    undefined_replicates: dict[str, int] = {}
+
+
+class Environment(_Part):
+    """Where and with what the run was made."""
+
+    bench: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device: str
+    device_name: str
+    cpu_count: int | None = None
+    threads: int | None = None
+    precision: str = "float32"
+    attention: str | None = None
+    token_budget: int | None = None
+    gradient_checkpointing: bool = False
+
+
+class Cost(_Part):
+    """What it took."""
+
+    wall_seconds: float
+    train_seconds: float | None = None
+    tokens_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class OutputFile(_Part):
+    """A file of the run folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Failure(_Part):
+    """Why a run did not finish."""
+
+    kind: str
+    message: str
+
+
+class RunRecord(_Part):
+    """One run. Written at the start, and again at the end, whatever the end was."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    status: Literal["running", "complete", "failed", "interrupted"]
+    identity: Identity
+    task: dict[str, Any] = Field(description="The task file as used.")
+    recipe: dict[str, Any] = Field(description="The recipe after defaults and overrides.")
+    overrides: dict[str, Any] = Field(default={}, description="Recipe fields set on the command line.")
+    suite: str | None = None
+    command: str = Field(description="The command that makes this run again.")
+    started: datetime
+    finished: datetime | None = None
+    checkpoint: CheckpointFacts | None = None
+    data: DataFacts | None = None
+    alignment: AlignmentFacts | None = None
+    windows: WindowFacts | None = None
+    training: TrainingFacts | None = None
+    results: dict[str, SplitResult] = Field(default={}, description="By split; validation is shown, never ranked on.")
+    environment: Environment
+    cost: Cost | None = None
+    outputs: list[OutputFile] = []
+    failure: Failure | None = None
+
+    @property
+    def primary_metric(self) -> str:
+        """Name of the metric by which runs of this task are ranked."""
+        return self.task["metrics"]["primary"]
+
+    def score(self, split: str = "test", metric: str | None = None) -> Score | None:
+        """One score, or None where the run has none."""
+        result = self.results.get(split)
+        return result.scores.get(metric or self.primary_metric) if result else None
+
+    @property
+    def subject(self) -> str:
+        """What was measured, for tables: the checkpoint, or the baseline's name."""
+        return self.identity.checkpoint.name if self.identity.checkpoint else self.identity.recipe.name
