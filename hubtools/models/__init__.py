@@ -1,0 +1,25 @@
+"""Any checkpoint -> residue-aligned tokens, encoder, head.
+
+Imported lazily (PEP 562), since most of this room needs torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "Checkpoint": "checkpoint",
+    "ResidueTokeniser": "tokenisation",
+    "build_model": "task_model",
+    "load_model": "saved",
+    "resolve_checkpoint": "checkpoint",
+    "save_model": "saved",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"hubtools.models.{_WHERE[name]}"), name)
+    raise AttributeError(name)

@@ -1,0 +1,282 @@
+"""A checkpoint by name: from the Hub at a commit, or from a folder by its content."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hubtools.data.cache import DataCache
+from hubtools.models.hub import hub_api, hub_errors
+from hubtools.specs.content import shipped_root
+from hubtools.specs.errors import UserError
+from hubtools.specs.hashing import digest, file_sha256
+from hubtools.specs.record import CheckpointIdentity
+
+EMBEDDED = "embedded"
+CONFIG, README = "config.json", "README.md"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+)
+_VOCABULARIES = {"tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model"} | {
+    "sentencepiece.bpe.model"
+}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
+_REMEMBER_ABOVE = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose identity is known; its weights are fetched by ``files`` only.
+
+    Attributes:
+        name: Hub id, or the folder's name.
+        identity: what the run record pins.
+        path: the folder, for a local checkpoint.
+        licence: what its card states, or None.
+        config: content of ``config.json``.
+        weights: names of the weight files.
+    """
+
+    name: str
+    identity: CheckpointIdentity
+    path: Path | None
+    licence: str | None
+    config: dict[str, Any] = field(repr=False)
+    weights: tuple[str, ...]
+
+    def files(self) -> Path:
+        """The folder with everything ``from_pretrained`` needs, downloaded first where it is on the Hub.
+
+        Pickled weights (``pytorch_model*.bin``) are used only where there are no safetensors, and transformers
+        reads them with ``torch.load(weights_only=True)``, which runs no code.
+
+        Raises:
+            UserError: the download failed, or a weight file is damaged.
+        """
+        folder = self.path or self._download()
+        for name in self.weights:
+            _check_weights(folder / name)
+        return folder
+
+    def _download(self) -> Path:
+        with hub_errors(f"checkpoint {self.name}"):
+            return Path(
+                hub_api().snapshot_download(
+                    self.name,
+                    revision=self.identity.commit,
+                    allow_patterns=[*_wanted(self.identity.trust_remote_code), *self.weights],
+                )
+            )
+
+
+def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
+    """Find a checkpoint and pin it, without loading its weights.
+
+    Args:
+        name: a folder; a Hub id, also as ``id@revision``; or ``embedded``, the small one that bench ships.
+        revision: branch, tag or commit on the Hub; by default the main branch, resolved to its commit.
+        trust_remote_code: allow code that comes with the checkpoint: a folder's own, or the Hub's at a commit
+            that is written out.
+
+    Raises:
+        UserError: there is no such checkpoint, or it lacks configuration, tokenizer or weights.
+    """
+    if name == EMBEDDED:
+        folder = shipped_root() / "benchmarks" / "checkpoints" / "esm-mini"
+        return _from_folder(folder, "bench/esm-mini", trust_remote_code)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise UserError(
+                f"a folder has no revision {revision!r}", where=name, fix="Leave the revision out, or give a Hub id."
+            )
+        return _from_folder(folder, folder.resolve().name, trust_remote_code)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.exists():
+        raise UserError(f"no checkpoint folder {name}", fix="Give a folder, or a Hub id such as owner/name.")
+    repo, _, given = name.partition("@")
+    if given and revision is not None and given != revision:
+        raise UserError(f"two revisions are given, {given} and {revision}", where=name, fix="Give one of them.")
+    return _from_hub(repo, given or revision, trust_remote_code)
+
+
+def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Checkpoint:
+    if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
+        raise UserError(
+            "code from the Hub is trusted at a commit only",
+            where=repo,
+            fix=f"Read it, then write the commit out: {repo}@<40 hex digits>.",
+        )
+    from huggingface_hub import get_cached_repo_tree
+
+    shown = f"{repo}@{revision}" if revision else repo
+    with hub_errors(f"checkpoint {shown}"):
+        api = hub_api()
+        commit = api.resolve_revision(repo, revision=revision).resolved
+        folder = Path(api.snapshot_download(repo, revision=commit, allow_patterns=_wanted(trust_remote_code)))
+        listed = {file.path for file in get_cached_repo_tree(repo, revision=commit)}
+    config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
+    return Checkpoint(
+        name=repo,
+        identity=CheckpointIdentity(name=repo, source="hub", commit=commit, trust_remote_code=trust_remote_code),
+        path=None,
+        licence=read_licence(folder / README),
+        config=config,
+        weights=_choose_weights(listed, shown),
+    )
+
+
+def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint:
+    shown = str(folder)
+    listed = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
+    weights = _choose_weights(listed, shown)
+    code = sorted(n for n in listed if n.endswith(".py")) if trust_remote_code else []
+    pinned = sorted({CONFIG, *weights, *code, *(n for n in TOKENIZER_FILES if n in listed)})
+    sha256 = digest([[file, _sha256(folder / file)] for file in pinned])
+    return Checkpoint(
+        name=name,
+        identity=CheckpointIdentity(name=name, source="local", sha256=sha256, trust_remote_code=trust_remote_code),
+        path=folder,
+        licence=read_licence(folder / README),
+        config=config,
+        weights=weights,
+    )
+
+
+def _wanted(trust_remote_code: bool) -> list[str]:
+    return [CONFIG, README, *TOKENIZER_FILES, *(["*.py"] if trust_remote_code else [])]
+
+
+def _read_config(path: Path, listed: set[str], trust_remote_code: bool, where: str) -> dict[str, Any]:
+    """The configuration, after checking that a tokenizer lies beside it."""
+    if CONFIG not in listed:
+        if "adapter_config.json" in listed:
+            raise UserError("this is an adapter, not a whole checkpoint", where=where, fix="Give its base checkpoint.")
+        raise UserError(f"there is no {CONFIG}", where=where, fix="Give a checkpoint in the transformers format.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {CONFIG} ({error})", where=where, fix="Get the file again.") from None
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise UserError(
+            f"{CONFIG} names no model_type", where=where, fix="Give a checkpoint in the transformers format."
+        )
+    # "owner/repository--module.Class" is code of another repository, which the pinned commit does not cover.
+    elsewhere = sorted({str(v) for v in (config.get("auto_map") or {}).values() if "--" in str(v)})
+    if trust_remote_code and elsewhere:
+        raise UserError(
+            f"its code comes from another repository ({elsewhere[0]}), which its commit does not pin",
+            where=where,
+            fix="Use that repository, or copy the code into a folder beside the weights.",
+        )
+    # A checkpoint with code of its own may bring its tokenizer as code; all others need a vocabulary.
+    if not _VOCABULARIES & listed and not trust_remote_code:
+        raise UserError(
+            "there are no tokenizer files",
+            where=where,
+            fix=f"Put the tokenizer beside {CONFIG}: tokenizer.save_pretrained(folder).",
+        )
+    return config
+
+
+def _choose_weights(listed: set[str], where: str) -> tuple[str, ...]:
+    """Safetensors where there are any, else pickled weights; single file or shards with their index."""
+    for single, index, shard in (
+        ("model.safetensors", "model.safetensors.index.json", r"model-\d+-of-(\d+)\.safetensors"),
+        ("pytorch_model.bin", "pytorch_model.bin.index.json", r"pytorch_model-\d+-of-(\d+)\.bin"),
+    ):
+        if single in listed:
+            return (single,)
+        shards = sorted(name for name in listed if re.fullmatch(shard, name))
+        if shards and index in listed:
+            expected = int(re.fullmatch(shard, shards[0])[1])  # type: ignore[index]
+            if len(shards) != expected:
+                raise UserError(
+                    f"{len(shards)} of {expected} weight files are there", where=where, fix="Download the rest."
+                )
+            return (*shards, index)
+    raise UserError(
+        "there are no weights (model.safetensors or pytorch_model.bin)",
+        where=where,
+        fix="Give a checkpoint with PyTorch weights.",
+    )
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse a damaged safetensors file: its header says how long the file must be."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        return
+    try:
+        with path.open("rb") as stream:
+            if stream.read(24).startswith(b"version https://git-lfs"):
+                raise UserError("a git-lfs pointer instead of weights", where=str(path), fix="Run: git lfs pull.")
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        # In the Hub's cache the name is a link: only deleting what it points at makes it be downloaded again.
+        raise UserError(
+            f"damaged weights ({str(error).splitlines()[0]})",
+            where=str(path),
+            fix=f"Delete {path.resolve()} and get it again: a checkpoint of the Hub is then downloaded anew.",
+        ) from None
+
+
+def read_licence(card: Path) -> str | None:
+    """The licence that a card's front matter states, lower-cased as the Hub writes it; None where it states none."""
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    match = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(\n|$)", text, flags=re.DOTALL)
+    try:
+        values = yaml.safe_load(match[1]) if match else None
+    except yaml.YAMLError:
+        return None
+    if not isinstance(values, dict):
+        return None
+    stated = values.get("license")
+    if isinstance(stated, list):
+        stated = stated[0] if len(stated) == 1 else None
+    if stated == "other" and values.get("license_name"):
+        stated = values["license_name"]
+    return str(stated).lower() if stated and stated != "unknown" else None
+
+
+def _sha256(path: Path) -> str:
+    """sha256 of a file; a large one whose size and time have not changed is not read again."""
+    status = path.stat()
+    if status.st_size < _REMEMBER_ABOVE:
+        return file_sha256(path)
+    key = digest([str(path.resolve()), status.st_size, status.st_mtime_ns])
+    note = DataCache.default().root / "checksums" / key
+    try:
+        return note.read_text()
+    except OSError:
+        pass
+    sha256 = file_sha256(path)
+    temporary = note.with_name(f".{key}.{os.getpid()}")
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(sha256)
+        temporary.replace(note)
+    except OSError:  # A cache that cannot be written costs time next time, and nothing else.
+        temporary.unlink(missing_ok=True)
+    return sha256

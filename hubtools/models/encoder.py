@@ -1,0 +1,145 @@
+"""Loading a checkpoint's encoder: float32, complete, or refused."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hubtools.models.families import Family, family_of
+from hubtools.models.modeling_protein_task import build_encoder
+from hubtools.specs.errors import UserError
+from hubtools.specs.record import CheckpointFacts
+
+if TYPE_CHECKING:
+    from hubtools.models.checkpoint import Checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
+    """The checkpoint's encoder in float32; of an encoder-decoder, the encoder alone.
+
+    Args:
+        checkpoint: resolved checkpoint.
+        weights: ``pretrained``, or ``random`` for the architecture with fresh weights.
+        seed: of the fresh weights.
+
+    Raises:
+        UserError: transformers does not know the architecture, or weights are missing or damaged.
+    """
+    from transformers import AutoConfig, AutoModel, T5EncoderModel
+
+    folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
+    family = family_of(checkpoint.config.get("model_type", ""))
+    if weights == "random":
+        config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
+        torch.manual_seed(seed)
+        return build_encoder(config).float()
+    if family.name == "t5":
+        return _complete(checkpoint, family, T5EncoderModel, {})
+    options: dict[str, Any] = {"trust_remote_code": remote}
+    if family.name in {"bert", "esm"}:
+        options["add_pooling_layer"] = False
+    return _complete(checkpoint, family, AutoModel, options)
+
+
+def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any], seed: int) -> nn.Module:
+    """The checkpoint under its own transformers head, whose weights are fresh.
+
+    Raises:
+        UserError: the architecture has no such head, or more than the head would be untrained.
+    """
+    torch.manual_seed(seed)
+    folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
+    model, info = _loaded(
+        checkpoint,
+        lambda: auto_class.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote, **labels
+        ),
+    )
+    base = f"{model.base_model_prefix}."
+    unused = family_of(model.config.model_type).unused_weights
+    missing = [
+        key
+        for key in sorted(info["missing_keys"])
+        if key.startswith(base)
+        and not any(key.removeprefix(base).startswith(part) for part in unused if part != "decoder.")
+    ]
+    if missing:
+        raise UserError(
+            f"its native head would leave {len(missing)} weights of the model itself untrained (first: {missing[0]})",
+            where=checkpoint.name,
+            fix="Use head.kind=bench, which needs the encoder only.",
+        )
+    return model
+
+
+def _complete(checkpoint: Checkpoint, family: Family, auto_class: Any, options: dict[str, Any]) -> nn.Module:
+    model, info = _loaded(
+        checkpoint,
+        lambda: auto_class.from_pretrained(
+            checkpoint.files(), dtype=torch.float32, output_loading_info=True, **options
+        ),
+    )
+    missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in family.unused_weights)]
+    if missing:
+        raise UserError(
+            f"{len(missing)} weights of {type(model).__name__} are not in it (first: {missing[0]})",
+            where=checkpoint.name,
+            fix="They would be random. Check that config.json belongs to these weights.",
+        )
+    if extra := [key for key in info["unexpected_keys"] if not _head_like(key)]:
+        log.debug("%s: %d weights are not part of the encoder (first: %s)", checkpoint.name, len(extra), extra[0])
+    return model
+
+
+def _head_like(key: str) -> bool:
+    return any(part in key for part in ("lm_head", "cls.", "classifier", "decoder", "pooler"))
+
+
+def _loaded(checkpoint: Checkpoint, load: Any) -> Any:
+    """Run a transformers loader; what it cannot load becomes one line."""
+    try:
+        return load()
+    except UserError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        if "trust_remote_code" in text:
+            reason, fix = (
+                "its architecture is code in its own repository",
+                "If you have read that code: name@<commit> and --trust-remote-code.",
+            )
+        elif "Unrecognized" in text or "does not recognize this architecture" in text:
+            reason, fix = (
+                f"transformers does not know the architecture {checkpoint.config.get('model_type')!r}",
+                "Upgrade it.",
+            )
+        elif "size mismatch" in text or "ignore_mismatched_sizes" in text:
+            reason, fix = "its weights do not fit its config.json", "Check that both come from the same checkpoint."
+        elif "safetensor" in text.lower() or "deserializ" in text.lower() or "header" in text.lower():
+            reason, fix = "its weights are corrupt", "Download the checkpoint again."
+        else:
+            reason, fix = f"transformers cannot load it ({type(error).__name__}: {text[:200]})", None
+        raise UserError(reason, where=checkpoint.name, fix=fix) from None
+
+
+def checkpoint_facts(checkpoint: Checkpoint, encoder: nn.Module, weights: str) -> CheckpointFacts:
+    """What was loaded, for the record."""
+    config = encoder.config
+    layers = getattr(config, "num_hidden_layers", None) or getattr(config, "num_layers", None)
+    return CheckpointFacts(
+        family=family_of(config.model_type).name,
+        model_type=config.model_type,
+        architecture=type(encoder).__name__,
+        parameters=sum(parameter.numel() for parameter in encoder.parameters()),
+        hidden_size=config.hidden_size,
+        layers=layers,
+        licence=checkpoint.licence,
+        weights="random" if weights == "random" else "pretrained",
+    )

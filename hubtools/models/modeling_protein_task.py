@@ -1,0 +1,142 @@
+"""A protein encoder with one small head: the same file trains in bench and ships with the published model.
+
+Self-contained on purpose (torch and transformers only): a stranger loads a published model with
+
+    AutoModel.from_pretrained(repo, trust_remote_code=True)
+
+and gets exactly what was measured. Per residue: a linear layer on each residue's representation.
+Per protein: the mean over residues (never padding, never special tokens), then the head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel, T5EncoderModel
+from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+
+
+class ProteinTaskConfig(PretrainedConfig):
+    """The encoder's own configuration, and what the head predicts.
+
+    Args:
+        encoder: the encoder's configuration as a dictionary with ``model_type``.
+        per_residue: a prediction for each residue rather than for the protein.
+        head_hidden: width of a hidden layer between mean and output, or None.
+        head_dropout: dropout before each linear layer of the head, in training.
+        special_token_ids: tokens that are not residues.
+        num_labels, id2label, problem_type: as everywhere in transformers.
+    """
+
+    model_type = "protein-task"
+
+    def __init__(
+        self,
+        encoder: dict | None = None,
+        per_residue: bool = False,
+        head_hidden: int | None = None,
+        head_dropout: float = 0.0,
+        special_token_ids: list[int] | None = None,
+        **kwargs,
+    ):
+        self.encoder = encoder or {}
+        self.per_residue = per_residue
+        self.head_hidden = head_hidden
+        self.head_dropout = head_dropout
+        self.special_token_ids = special_token_ids or []
+        super().__init__(**kwargs)
+
+
+def build_encoder(config: PretrainedConfig) -> nn.Module:
+    """The encoder of a configuration with fresh weights; of an encoder-decoder, the encoder alone."""
+    if config.model_type == "t5":
+        return T5EncoderModel(config)
+    # The pooler reads the first token and comes untrained with masked language models: it is never used here.
+    options = {"add_pooling_layer": False} if config.model_type in {"bert", "esm"} else {}
+    return AutoModel.from_config(config, **options)
+
+
+class ProteinTaskModel(PreTrainedModel):
+    """Encoder and head."""
+
+    config_class = ProteinTaskConfig
+    base_model_prefix = "encoder"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _no_split_modules: list[str] = []
+
+    def __init__(self, config: ProteinTaskConfig, encoder: nn.Module | None = None):
+        super().__init__(config)
+        if encoder is None:
+            settings = dict(config.encoder)
+            encoder = build_encoder(AutoConfig.for_model(settings.pop("model_type"), **settings))
+        self.encoder = encoder
+        width = encoder.config.hidden_size
+        layers: list[nn.Module] = []
+        if config.head_hidden and not config.per_residue:
+            layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
+            width = config.head_hidden
+        self.head = nn.Sequential(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, config.num_labels))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # Only the head is ours to initialise; the encoder initialises, or loads, itself.
+        if isinstance(module, nn.Linear) and any(module is layer for layer in self.head):
+            module.weight.data.normal_(mean=0.0, std=0.02)
+            module.bias.data.zero_()
+
+    def residue_representations(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Last hidden states: (rows, tokens) -> (rows, tokens, width)."""
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    def residue_mask(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """True where a token is a residue: (rows, tokens)."""
+        special = torch.tensor(self.config.special_token_ids, device=input_ids.device, dtype=input_ids.dtype)
+        return attention_mask.bool() & ~torch.isin(input_ids, special)
+
+    def row_sums(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, residue_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What each row adds to its protein's mean: sums over residues (rows, width) and their numbers (rows,)."""
+        hidden = self.residue_representations(input_ids, attention_mask).float()
+        mask = residue_mask.to(hidden.dtype)
+        return torch.einsum("rtw,rt->rw", hidden, mask), mask.sum(1)
+
+    def from_sums(self, sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Logits of proteins from summed rows: (proteins, width), (proteins,) -> (proteins, labels)."""
+        return self.head(sums / counts.clamp_min(1).unsqueeze(-1))
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        residue_mask: torch.Tensor | None = None,
+        protein: torch.Tensor | None = None,
+        n_proteins: int | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput | TokenClassifierOutput:
+        """Logits.
+
+        Args:
+            input_ids: (rows, tokens).
+            attention_mask: (rows, tokens), 1 for tokens that are not padding; by default all.
+            residue_mask: (rows, tokens), True for the residues that count; by default all that are not special.
+            protein: (rows,) index of the protein that each row is a window of; by default each row is a protein.
+            n_proteins: number of proteins.
+
+        Returns:
+            ``logits`` of shape (rows, tokens, labels) per residue, or (proteins, labels) per protein.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if self.config.per_residue:
+            return TokenClassifierOutput(logits=self.head(self.residue_representations(input_ids, attention_mask)))
+        if residue_mask is None:
+            residue_mask = self.residue_mask(input_ids, attention_mask)
+        sums, counts = self.row_sums(input_ids, attention_mask, residue_mask)
+        if protein is not None:
+            n = int(n_proteins if n_proteins is not None else protein.max() + 1)
+            sums = sums.new_zeros(n, sums.shape[1]).index_add(0, protein, sums)
+            counts = counts.new_zeros(n).index_add(0, protein, counts)
+        return SequenceClassifierOutput(logits=self.from_sums(sums, counts))

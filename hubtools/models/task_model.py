@@ -1,0 +1,153 @@
+"""An encoder with a head for one task: ours, or the checkpoint's native one, behind the same calls."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hubtools.models.encoder import load_encoder, load_native
+from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.models.checkpoint import Checkpoint
+    from hubtools.models.tokenisation import ResidueTokeniser
+    from hubtools.specs.recipe import Recipe
+    from hubtools.specs.task import Task
+
+PROBLEM_TYPES = {
+    "classification": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+class NativeTaskModel(nn.Module):
+    """A transformers model with its own head, called as :class:`ProteinTaskModel` is.
+
+    A protein of several windows gets the mean of their logits.
+    """
+
+    def __init__(self, model: nn.Module, per_residue: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.per_residue = per_residue
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self.model.config
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part below the head."""
+        return self.model.base_model
+
+    def row_sums(self, input_ids: Any, attention_mask: Any, residue_mask: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of each row and the weight 1."""
+        logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits.float()
+        return logits, logits.new_ones(len(logits))
+
+    def from_sums(self, sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Mean logits of each protein's windows."""
+        return sums / counts.clamp_min(1).unsqueeze(-1)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        residue_mask: torch.Tensor | None = None,
+        protein: torch.Tensor | None = None,
+        n_proteins: int | None = None,
+    ) -> Any:
+        """Logits, shaped as those of :class:`ProteinTaskModel`."""
+        if self.per_residue:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask)
+        logits, ones = self.row_sums(input_ids, attention_mask, residue_mask)
+        if protein is not None:
+            n = int(n_proteins if n_proteins is not None else protein.max() + 1)
+            logits = logits.new_zeros(n, logits.shape[1]).index_add(0, protein, logits)
+            ones = ones.new_zeros(n).index_add(0, protein, ones)
+        return SimpleNamespace(logits=self.from_sums(logits, ones))
+
+
+def label_settings(task: Task) -> dict[str, Any]:
+    """The label part of a transformers configuration."""
+    names = task.label_names or ["value"]
+    return {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+        "problem_type": PROBLEM_TYPES[task.problem.kind],
+    }
+
+
+def bench_model(
+    encoder: nn.Module, task: Task, recipe: Recipe, tokeniser: ResidueTokeniser, seed: int
+) -> ProteinTaskModel:
+    """Our head on an encoder; the head's fresh weights depend on the seed alone."""
+    config = ProteinTaskConfig(
+        encoder=plain_config(encoder.config),
+        per_residue=task.problem.per_residue,
+        head_hidden=recipe.head.hidden,
+        head_dropout=recipe.head.dropout,
+        special_token_ids=tokeniser.special_ids,
+        **label_settings(task),
+    )
+    torch.manual_seed(seed)
+    return ProteinTaskModel(config, encoder=encoder)
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """A configuration as a dictionary without traces of where it was loaded from."""
+    values = config.to_dict()
+    for key in (
+        "_name_or_path",
+        "transformers_version",
+        "architectures",
+        "dtype",
+        "torch_dtype",
+        "id2label",
+        "label2id",
+    ):
+        values.pop(key, None)
+    values["model_type"] = config.model_type
+    return values
+
+
+def build_model(
+    checkpoint: Checkpoint, task: Task, recipe: Recipe, tokeniser: ResidueTokeniser, seed: int
+) -> ProteinTaskModel | NativeTaskModel:
+    """The model that a recipe asks for, before training.
+
+    Raises:
+        UserError: the checkpoint cannot be loaded, or has no native head for this problem.
+    """
+    if recipe.head.kind == "native":
+        from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+        if recipe.weights == "random":
+            raise UserError("head.kind=native with weights=random is not offered", fix="Use head.kind=bench.")
+        auto = AutoModelForTokenClassification if task.problem.per_residue else AutoModelForSequenceClassification
+        return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), task.problem.per_residue)
+    encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
+    return bench_model(encoder, task, recipe, tokeniser, seed)
+
+
+def final_linear(model: nn.Module, n_outputs: int) -> nn.Linear:
+    """The layer that makes the outputs: the last linear one of that width."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == n_outputs]
+    return layers[-1]
+
+
+@torch.no_grad()
+def scale_output(model: nn.Module, mean: float, std: float) -> None:
+    """Fold the units of a regression target into the last layer, which was trained on standardised values."""
+    layer = final_linear(model, 1)
+    layer.weight.mul_(std)
+    if layer.bias is None:
+        layer.bias = nn.Parameter(torch.zeros(1))
+    layer.bias.mul_(std).add_(mean)

@@ -1,0 +1,226 @@
+"""One token per residue, proven: the mapping residue -> token of any checkpoint, as a table lookup."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.models.families import RENDERING_TITLES, RENDERINGS, family_of
+from hubtools.specs.errors import UserError
+from hubtools.specs.record import AlignmentFacts
+
+if TYPE_CHECKING:
+    from hubtools.models.checkpoint import Checkpoint
+
+STANDARD = "ACDEFGHIKLMNPQRSTVWY"
+# The proof on the data itself runs the checkpoint's own tokenizer on about this many residues.
+SAMPLE_RESIDUES = 200_000
+
+
+class NotAligned(Exception):
+    """The tokenizer is not one token per residue; the message says how that showed."""
+
+
+@dataclass(frozen=True)
+class ResidueTokeniser:
+    """A checkpoint's tokenizer as bench uses it.
+
+    Attributes:
+        tokenizer: the checkpoint's own tokenizer, saved with the model.
+        rendering: how residues are written for that tokenizer (a key of ``RENDERINGS``).
+        prefix, suffix: special tokens around every sequence.
+        table: (256,) token of each ASCII letter, or None where the tokenizer is not one token per residue.
+        unknown: letters the vocabulary lacks; they are read as X.
+        why_not: why there is no table.
+    """
+
+    tokenizer: Any
+    rendering: str
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    table: np.ndarray | None
+    unknown: frozenset[str]
+    why_not: str = ""
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> ResidueTokeniser:
+        """Probe the checkpoint's tokenizer.
+
+        Raises:
+            UserError: the checkpoint has no tokenizer that transformers can load.
+        """
+        from transformers import AutoTokenizer
+
+        folder = checkpoint.files()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=checkpoint.identity.trust_remote_code, clean_up_tokenization_spaces=False
+            )
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"transformers cannot load its tokenizer ({reason})",
+                where=checkpoint.name,
+                fix="A checkpoint needs its tokenizer files (vocab.txt, tokenizer.json or spiece.model) beside the weights.",
+            ) from None
+        return cls.probe(tokenizer, family_of(checkpoint.config.get("model_type", "")).renderings)
+
+    @classmethod
+    def probe(cls, tokenizer: Any, renderings: Sequence[str]) -> ResidueTokeniser:
+        """Find the rendering under which each residue is one token of its own, and tabulate it."""
+        reasons = []
+        for rendering in renderings:
+            if rendering == "prostt5" and "<AA2fold>" not in tokenizer.get_vocab():
+                continue
+            try:
+                return cls._tabulate(tokenizer, rendering)
+            except NotAligned as error:
+                reasons.append(f"residues written {RENDERING_TITLES[rendering]}: {error}")
+        # Per-protein tasks can still read the tokens, whatever they stand for.
+        return cls(tokenizer, "plain", (), (), None, frozenset(), "; ".join(reasons))
+
+    @classmethod
+    def _tabulate(cls, tokenizer: Any, rendering: str) -> ResidueTokeniser:
+        first, second = (_tokens(tokenizer, rendering, letter) for letter in "AC")
+        differing = [i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b]
+        if len(first) != len(second) or len(differing) != 1:
+            raise NotAligned("A and C are not told apart by one token")
+        prefix, suffix = tuple(first[: differing[0]]), tuple(first[differing[0] + 1 :])
+        n_special = len(prefix) + len(suffix)
+        found: dict[str, int] = {}
+        for letter in string.ascii_uppercase:
+            ids = _tokens(tokenizer, rendering, letter)
+            if len(ids) == n_special + 1 and ids[len(prefix)] != tokenizer.unk_token_id:
+                found[letter] = ids[len(prefix)]
+        if missing := [letter for letter in STANDARD if letter not in found]:
+            raise NotAligned(f"no token of its own for {', '.join(missing)}")
+        if len({found[letter] for letter in STANDARD}) < len(STANDARD):
+            raise NotAligned("two standard residues share a token")
+        stand_in = found.get("X", tokenizer.unk_token_id)
+        if stand_in is None:
+            raise NotAligned("no token for an unknown residue")
+        table = np.full(256, -1, dtype=np.int64)
+        for letter in string.ascii_uppercase:
+            table[ord(letter)] = found.get(letter, stand_in)
+        tokeniser = cls(tokenizer, rendering, prefix, suffix, table, frozenset(string.ascii_uppercase) - set(found))
+        tokeniser._prove_on_alphabet(found)
+        return tokeniser
+
+    def _prove_on_alphabet(self, letters: dict[str, int]) -> None:
+        """The table equals the tokenizer on the whole alphabet in context: all pairs of neighbours occur."""
+        pairs = "".join(a + b for a in letters for b in letters)
+        for sequence in ("M", "MK", "".join(letters), pairs, pairs[::-1]):
+            if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
+                raise NotAligned(f"the tokenizer reads {sequence[:12]!r}… differently from residue by residue")
+
+    @property
+    def aligned(self) -> bool:
+        """Whether token i is residue i."""
+        return self.table is not None
+
+    @property
+    def n_special(self) -> int:
+        """Special tokens added to every sequence."""
+        return len(self.prefix) + len(self.suffix) if self.aligned else self.tokenizer.num_special_tokens_to_add()
+
+    @property
+    def pad_id(self) -> int:
+        """Token that fills rows; attention never reads it."""
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Tokens that are never residues."""
+        residues = set() if self.table is None else {int(i) for i in self.table if i >= 0}
+        special = {*self.tokenizer.all_special_ids, *self.prefix, *self.suffix, self.pad_id}
+        return sorted(int(i) for i in special - residues)
+
+    def encode(self, sequence: str) -> np.ndarray:
+        """Tokens of the residues without special tokens: (residues,) int64.
+
+        Raises:
+            UserError: a character that is not a letter A to Z.
+        """
+        if self.table is None:
+            return np.array(self.tokenizer(sequence, add_special_tokens=False)["input_ids"], dtype=np.int64)
+        ids = self.table[np.frombuffer(sequence.encode("latin-1", "replace"), dtype=np.uint8)]
+        if len(ids) and ids.min() < 0:
+            position = int(np.argmax(ids < 0))
+            raise UserError(
+                f"{sequence[position]!r} at residue {position + 1} is not an amino acid letter", fix="Use A to Z."
+            )
+        return ids
+
+    def with_special(self, ids: np.ndarray) -> np.ndarray:
+        """Special tokens around a piece of a sequence."""
+        if self.table is None:
+            return np.array(self.tokenizer.build_inputs_with_special_tokens(ids.tolist()), dtype=np.int64)
+        return np.concatenate([np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)])
+
+    def own_tokens(self, sequence: str) -> list[int]:
+        """What the checkpoint's own tokenizer makes of a sequence, special tokens included."""
+        readable = "".join("X" if letter in self.unknown else letter for letter in sequence)
+        if "X" in self.unknown:
+            # No X in the vocabulary: the table uses the unknown token, which a tokenizer may merge over a run.
+            readable = sequence
+        return _tokens(self.tokenizer, self.rendering, readable)
+
+    def prove(self, sequences: Sequence[str]) -> AlignmentFacts:
+        """Check that token i is residue i, for every sequence by table and for a sample by the own tokenizer.
+
+        Raises:
+            UserError: the tokenizer is not one token per residue, or differs from the table on these data.
+        """
+        if self.table is None:
+            raise UserError(
+                f"its tokenizer is not one token per residue ({self.why_not})",
+                fix="Per-residue tasks need one token per residue; choose another checkpoint or a per-protein task.",
+            )
+        residues, replaced = 0, Counter[str]()
+        for sequence in sequences:
+            ids = self.encode(sequence)
+            if len(ids) != len(sequence):
+                raise UserError(f"{len(ids)} tokens for {len(sequence)} residues", fix="Use letters A to Z only.")
+            residues += len(ids)
+            for letter in self.unknown:
+                if count := sequence.count(letter):
+                    replaced[letter] += count
+        sample = self._sample(sequences)
+        for sequence in sample:
+            if "X" in self.unknown and any(letter in self.unknown for letter in sequence):
+                continue
+            if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
+                raise UserError(
+                    f"the tokenizer reads {sequence[:20]}… differently from one token per residue",
+                    fix="Please report this checkpoint; it cannot be used for per-residue tasks.",
+                )
+        return AlignmentFacts(
+            proteins=len(sequences),
+            residues=residues,
+            aligned=residues,
+            replaced=dict(sorted(replaced.items())),
+            rendering=self.rendering,
+            method=f"table lookup, residues written {RENDERING_TITLES[self.rendering]}, {len(self.prefix)} special tokens "
+            f"before and {len(self.suffix)} after; equal to the tokenizer on all pairs of letters and on "
+            f"{len(sample):,} of these proteins",
+        )
+
+    @staticmethod
+    def _sample(sequences: Sequence[str]) -> list[str]:
+        """Evenly spaced over lengths, shortest to longest, until the budget is spent."""
+        ordered = sorted(set(sequences), key=lambda s: (len(s), s))
+        total = sum(map(len, ordered))
+        if total <= SAMPLE_RESIDUES:
+            return ordered
+        step = -(-total // SAMPLE_RESIDUES)
+        return ordered[::step]
+
+
+def _tokens(tokenizer: Any, rendering: str, sequence: str) -> list[int]:
+    text = RENDERINGS[rendering](sequence)
+    return list(tokenizer(text, is_split_into_words=rendering == "pieces")["input_ids"])

@@ -1,0 +1,34 @@
+"""Fixtures for the whole suite: a Hub on loopback, and no other Hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_server import Hub
+
+# Read by huggingface_hub when it is imported. Without the first, large files take a protocol that the loopback Hub
+# does not speak.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty Hub that this process takes for the real one; pass ``hub.env`` to other processes."""
+    from huggingface_hub import constants
+
+    with Hub(tmp_path / "hub") as server:
+        for key, value in server.env.items():
+            monkeypatch.setenv(key, value)
+        # The same settings for the modules that have read them already.
+        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(Path(server.env["HF_HOME"]) / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(Path(server.env["HF_HOME"]) / "token"))
+        # Retries of huggingface_hub wait for seconds.
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+        yield server

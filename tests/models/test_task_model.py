@@ -1,0 +1,121 @@
+"""The model under every checkpoint: complete, float32, blind to padding; saved so that a stranger can load it."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_checkpoints import FAMILIES, break_config, write_checkpoint
+from tiny_tasks import tiny_task
+
+from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
+from hubtools.models.encoder import load_encoder
+from hubtools.specs import UserError, load_recipe
+
+SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFG", "MW"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("families")
+    return {f: resolve_checkpoint(str(write_checkpoint(folder / f, f, half=f == "t5"))) for f in FAMILIES}
+
+
+def model_and_tokeniser(checkpoint, problem, **overrides):
+    tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+    task = tiny_task(problem)
+    return build_model(checkpoint, task, load_recipe("full", overrides), tokeniser, 0).eval(), tokeniser, task
+
+
+def padded(tokeniser, sequences, extra=0):
+    rows = [torch.from_numpy(tokeniser.with_special(tokeniser.encode(s))) for s in sequences]
+    width = max(map(len, rows)) + extra
+    ids = torch.full((len(rows), width), tokeniser.pad_id)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)], mask[i, : len(row)] = row, 1
+    return ids, mask
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_load_in_float32_even_from_a_half_precision_checkpoint(checkpoints, family):
+    model, _, _ = model_and_tokeniser(checkpoints[family], "residue-classification")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-classification"])
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_padding_and_neighbours_change_nothing(checkpoints, family, problem):
+    model, tokeniser, task = model_and_tokeniser(checkpoints[family], problem)
+    together = model(*padded(tokeniser, SEQUENCES, extra=5)).logits
+    for i, sequence in enumerate(SEQUENCES):
+        alone = model(*padded(tokeniser, [sequence])).logits[0]
+        got = together[i, : len(alone)] if task.problem.per_residue else together[i]
+        torch.testing.assert_close(got, alone, atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_protein_is_the_mean_over_its_residues_only(checkpoints):
+    model, tokeniser, _ = model_and_tokeniser(checkpoints["bert"], "sequence-classification")
+    ids, mask = padded(tokeniser, ["MKTAY"], extra=3)
+    hidden = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state[0, 1:6]
+    torch.testing.assert_close(model(ids, mask).logits[0], model.head(hidden.mean(0)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-multilabel"])
+@torch.no_grad()
+def test_saved_model_gives_the_same_logits(checkpoints, family, problem, tmp_path):
+    model, tokeniser, task = model_and_tokeniser(checkpoints[family], problem)
+    save_model(model, tokeniser, task, tmp_path / "model")
+    loaded, again = load_model(tmp_path / "model", task)
+    ids, mask = padded(again, SEQUENCES)
+    torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, atol=2e-5, rtol=1e-4)
+    assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".txt", ".py", ".model"}
+
+
+@pytest.mark.parametrize("family", ["esm", "esm1b", "esmc", "bert", "t5", "ankh"])
+def test_residue_models_are_saved_as_stock_transformers_classes(checkpoints, family, tmp_path):
+    model, tokeniser, task = model_and_tokeniser(checkpoints[family], "residue-classification")
+    save_model(model, tokeniser, task, tmp_path / "model")
+    assert not (tmp_path / "model" / "modeling_protein_task.py").exists()
+    from transformers import AutoModelForTokenClassification
+
+    plain = AutoModelForTokenClassification.from_pretrained(tmp_path / "model")
+    assert plain.config.id2label == {0: "other", 1: "aromatic"}
+
+
+def test_missing_weights_are_refused(tmp_path):
+    folder = write_checkpoint(tmp_path / "esm", "esm")
+    weights = load_file(folder / "model.safetensors")
+    weights.pop(next(k for k in weights if "layer.1.attention.self.query.weight" in k))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"1 weights of EsmModel are not in it.*query"):
+        load_encoder(resolve_checkpoint(str(folder)))
+
+
+def test_unknown_architecture_is_refused_with_the_reason(tmp_path):
+    folder = write_checkpoint(tmp_path / "esm", "esm")
+    break_config(folder, model_type="protein-transformer-9000")
+    with pytest.raises(UserError, match="does not know the architecture 'protein-transformer-9000'"):
+        load_encoder(resolve_checkpoint(str(folder)))
+
+
+def test_random_weights_differ_from_the_checkpoint_and_follow_the_seed(checkpoints):
+    name = "encoder.layer.0.attention.self.query.weight"
+
+    def weight(**options):
+        return load_encoder(checkpoints["esm"], **options).state_dict()[name]
+
+    assert not torch.equal(weight(weights="random", seed=1), weight())
+    assert torch.equal(weight(weights="random", seed=1), weight(weights="random", seed=1))
+    assert not torch.equal(weight(weights="random", seed=1), weight(weights="random", seed=2))
+
+
+def test_native_head_is_the_architectures_own(checkpoints):
+    model, _, _ = model_and_tokeniser(checkpoints["esm"], "sequence-classification", **{"head.kind": "native"})
+    assert type(model.model).__name__ == "EsmForSequenceClassification"
+
+
+def test_native_head_that_would_leave_a_random_decoder_is_refused(checkpoints):
+    with pytest.raises(UserError, match="weights of the model itself untrained"):
+        model_and_tokeniser(checkpoints["t5"], "sequence-classification", **{"head.kind": "native"})
