@@ -1,0 +1,242 @@
+"""Predictions of one run: what was true and what the model said, row by row, and the file that keeps them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.specs.errors import UserError
+from hubtools.specs.task import Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METADATA_KEY = b"bench.predictions"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Truth and model output of one split. A row is a protein or, for residue tasks, one scored residue.
+
+    Arrays are brought to the types below when the object is made.
+
+    Attributes:
+        problem: what is predicted.
+        ids: (n,) str, the protein of each row.
+        positions: (n,) int32, residue numbers from 1 (residue tasks), or None.
+        clusters: (n,) str, the homology cluster of each row's protein, or None.
+        truth: (n,) int64 class for classification; (n, L) int8 for multi-label; (n,) float64 for regression.
+        scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.
+
+    Raises:
+        ValueError: shapes or labels do not fit each other.
+        UserError: the model's output is not finite.
+    """
+
+    problem: Problem
+    ids: np.ndarray
+    positions: np.ndarray | None
+    clusters: np.ndarray | None
+    truth: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        kind = self.problem.kind
+        truth_type = {"classification": np.int64, "multilabel": np.int8, "regression": np.float64}[kind]
+        types = {"ids": np.str_, "positions": np.int32, "clusters": np.str_, "truth": truth_type, "scores": np.float32}
+        for name, dtype in types.items():
+            given = getattr(self, name)
+            if given is None:
+                continue
+            array = np.asarray(given)
+            if array.dtype == object and any(entry is None for entry in array.flat):
+                raise ValueError(f"{name} has rows without a value")
+            object.__setattr__(self, name, array.astype(dtype, copy=False))
+        n, width = len(self.ids), self.scores.shape[1:]
+        expected = {
+            "ids": (n,),
+            "positions": (n,),
+            "clusters": (n,),
+            "truth": (n, *width) if kind == "multilabel" else (n,),
+            "scores": (n,) if kind == "regression" else (n, *width),
+        }
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{name} has the shape {array.shape}, expected {shape} ({kind}, {n} rows)")
+        if kind != "regression" and len(width) != 1:
+            raise ValueError(f"scores of a {kind} task have one column a label, got the shape {self.scores.shape}")
+        if self.problem.per_residue and self.positions is None:
+            raise ValueError("a residue task needs positions")
+        if n and kind != "regression":
+            top = width[0] if kind == "classification" else 2
+            if self.truth.size and (self.truth.min() < 0 or self.truth.max() >= top):
+                raise ValueError(f"truth has a label outside 0 to {top - 1}")
+        if not np.isfinite(self.truth).all():
+            raise ValueError("truth is not finite: leave rows without a label out")
+        finite = np.isfinite(self.scores)
+        if not finite.all():
+            bad = n - int(finite.reshape(n, -1).all(axis=1).sum())
+            raise UserError(
+                f"the model's output is not a number for {bad:,} of {n:,} rows",
+                fix="Training diverged: try a lower learning_rate, or precision: float32.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of classes or labels; 1 for regression."""
+        return self.scores.shape[1] if self.scores.ndim == 2 else 1
+
+
+def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names: Sequence[str] = ()) -> None:
+    """Write the predictions of all splits as one flat Parquet table, under a temporary name and renamed.
+
+    Columns: ``split``, ``id``, ``position``, ``cluster``, ``label`` (int, list of 0 and 1, or value), and
+    ``probability`` (list) or ``prediction`` (value). The file's metadata names problem, labels and splits.
+
+    Args:
+        path: where to.
+        splits: predictions by split, all of one problem.
+        label_names: names of the outputs, in order.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    problems = {predictions.problem for predictions in splits.values()}
+    if len(problems) != 1:
+        raise ValueError(f"expected splits of one problem, got {sorted(problems)}")
+    about = {
+        "problem": problems.pop().value,
+        "labels": list(label_names),
+        "splits": {
+            name: {"rows": len(p), "outputs": p.n_outputs, "positions": p.positions is not None}
+            | {"clusters": p.clusters is not None}
+            for name, p in splits.items()
+        },
+    }
+    table = pa.concat_tables([_to_table(name, predictions) for name, predictions in splits.items()])
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(about, ensure_ascii=False)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            pq.write_table(table, temporary, compression="zstd")
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"cannot write it ({error.strerror})", where=str(path), fix="Choose a folder that you may write to."
+        ) from None
+
+
+def read_predictions(path: Path) -> dict[str, Predictions]:
+    """Read what :func:`write_predictions` wrote, bit for bit.
+
+    Raises:
+        UserError: there is no such file, or it is not one of bench's.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with _reading(path):
+        about = _metadata(path)
+        table = pq.read_table(path)
+    problem, splits = Problem(about["problem"]), table["split"]
+    return {
+        name: _from_table(table.filter(pc.equal(splits, name)), problem, facts)
+        for name, facts in about["splits"].items()
+    }
+
+
+def read_label_names(path: Path) -> list[str]:
+    """Names of the outputs that the file was written with.
+
+    Raises:
+        UserError: there is no such file, or it is not one of bench's.
+    """
+    with _reading(path):
+        return _metadata(path)["labels"]
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    return json.loads(pq.read_schema(path).metadata[METADATA_KEY])
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be read."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError("there are no predictions", where=str(path), fix="Name a run that is complete.") from None
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror or error})", where=str(path)) from None
+    except (pa.ArrowInvalid, KeyError, TypeError):
+        raise UserError("not a predictions file of bench", where=str(path), fix="Run it again with --force.") from None
+
+
+def _to_table(split: str, predictions: Predictions) -> pa.Table:
+    import pyarrow as pa
+
+    n = len(predictions)
+    missing = np.full(n, None)
+    columns = {
+        "split": pa.array([split], pa.string()).take(pa.array(np.zeros(n, dtype=np.int64))),
+        "id": pa.array(predictions.ids, pa.string()),
+        "position": pa.array(missing if predictions.positions is None else predictions.positions, pa.int32()),
+        "cluster": pa.array(missing if predictions.clusters is None else predictions.clusters, pa.string()),
+        "label": _column(predictions.truth),
+    }
+    columns["prediction" if predictions.scores.ndim == 1 else "probability"] = _column(predictions.scores)
+    return pa.table(columns)
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    """An array of values, or of lists where there are several a row."""
+    import pyarrow as pa
+
+    if values.ndim == 1:
+        return pa.array(values)
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
+
+
+def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Predictions:
+    import pyarrow as pa
+
+    def values(name: str) -> np.ndarray:
+        column = table[name].combine_chunks()
+        if not pa.types.is_list(column.type):
+            return column.to_numpy(zero_copy_only=False)
+        return column.flatten().to_numpy().reshape(len(column), facts["outputs"])
+
+    return Predictions(
+        problem=problem,
+        ids=values("id"),
+        positions=values("position") if facts["positions"] else None,
+        clusters=values("cluster") if facts["clusters"] else None,
+        truth=values("label"),
+        scores=values("prediction" if problem.kind == "regression" else "probability"),
+    )

@@ -1,0 +1,135 @@
+"""Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ.
+
+Each function sorts the rows once and returns a function from weights, (R, n_units) multiplicities of the units that
+rows belong to, to (R,) values. A weighting is then a gather and a cumulative sum along the sorted rows, so a
+bootstrap replicate never sorts again. A row of weight 2 counts exactly as if it were in the data twice; rows of
+equal score are tied, whatever their order. NaN where a statistic is not defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+# Elements of one working array (1 MiB): a few of them stay in a core's cache.
+_BLOCK = 2**17
+
+
+def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
+    """Area under the ROC curve: how often a positive row scores above a negative one, ties counting half.
+
+    Args:
+        positive: (n,) bool.
+        scores: (n,) higher means more likely positive.
+        units: (n,) unit of each row.
+
+    Returns:
+        Weights to values; NaN without a positive or without a negative.
+    """
+    high, high_units, low, low_units = _sorted_by_truth(positive, scores, units)
+    below, through = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        negatives = _cumulated(weights, low_units)
+        positives = weights[:, high_units]
+        wins = np.take(negatives, below, axis=1)
+        wins += np.take(negatives, through, axis=1)
+        pairs = positives.sum(axis=1, dtype=np.float64) * negatives[:, -1]
+        return _ratio(np.einsum("rn,rn->r", positives, wins) / 2, pairs)
+
+    return _blocked(of, len(scores))
+
+
+def average_precision(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
+    """Area under the precision–recall curve as average precision: Σ (recall step) × precision, no interpolation.
+
+    Arguments as of :func:`auroc`.
+
+    Returns:
+        Weights to values; NaN without a positive or without a negative.
+    """
+    high, high_units, low, low_units = _sorted_by_truth(positive, -scores, units)
+    # At the threshold of each distinct positive score: how many rows of either truth are called positive.
+    last = np.flatnonzero(np.append(high[1:] != high[:-1], True)) if len(high) else np.zeros(0, dtype=np.int64)
+    called_low = np.searchsorted(low, high[last], "right")
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        positives, negatives = _cumulated(weights, high_units), _cumulated(weights, low_units)
+        true = np.take(positives, last + 1, axis=1)
+        called = np.take(negatives, called_low, axis=1)
+        called += true
+        steps = np.diff(true, axis=1, prepend=0)
+        # Nothing called at a threshold means no step in recall there: the precision does not matter.
+        precision = true / np.maximum(called, 1e-300)
+        area = _ratio(np.einsum("rn,rn->r", steps, precision), positives[:, -1])
+        return np.where(negatives[:, -1] > 0, area, np.nan)
+
+    return _blocked(of, len(scores))
+
+
+def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
+    """Spearman's ρ: Pearson's r of the ranks, tied values sharing their mean rank.
+
+    Args:
+        x: (n,) values.
+        y: (n,) values.
+        units: (n,) unit of each row.
+
+    Returns:
+        Weights to values; NaN where x or y is constant.
+    """
+    by_x = np.argsort(x, kind="stable")
+    x, y, units = x[by_x], y[by_x], units[by_x]
+    by_y = np.argsort(y, kind="stable")
+    x_below, x_through = np.searchsorted(x, x, "left"), np.searchsorted(x, x, "right")
+    y_below, y_through = np.searchsorted(y[by_y], y, "left"), np.searchsorted(y[by_y], y, "right")
+    units_by_y = units[by_y]
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        weight = weights[:, units]
+        # Rows below plus rows up to and with the tie: twice the mean rank, less one. Its mean is the total weight.
+        sum_x, sum_y = _cumulated(weights, units), _cumulated(weights, units_by_y)
+        total = sum_x[:, -1:]
+        rank_x = np.take(sum_x, x_below, axis=1) + np.take(sum_x, x_through, axis=1) - total
+        rank_y = np.take(sum_y, y_below, axis=1) + np.take(sum_y, y_through, axis=1) - total
+        weighted_x = weight * rank_x
+        products = np.einsum("rn,rn->r", weighted_x, rank_y)
+        squares_x = np.einsum("rn,rn->r", weighted_x, rank_x)
+        squares_y = np.einsum("rn,rn,rn->r", weight, rank_y, rank_y)
+        return _ratio(products, np.sqrt(squares_x * squares_y))
+
+    return _blocked(of, len(x))
+
+
+def _sorted_by_truth(
+    positive: np.ndarray, scores: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ascending scores of positive rows and their units, then of negative rows."""
+    order = np.argsort(scores, kind="stable")
+    scores, units, positive = scores[order], units[order], positive[order]
+    return scores[positive], units[positive], scores[~positive], units[~positive]
+
+
+def _cumulated(weights: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Weight before each row and, last, of all rows: (R, n + 1) float64."""
+    sums = np.zeros((len(weights), len(units) + 1))
+    np.cumsum(np.take(weights, units, axis=1), axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+
+
+def _blocked(of: Statistic, n_rows: int) -> Statistic:
+    """Apply a statistic to few replicates at a time, so that memory does not grow with their number."""
+    block = max(1, _BLOCK // max(1, n_rows))
+
+    def blocked(weights: np.ndarray) -> np.ndarray:
+        weights = np.asarray(weights, dtype=np.float64)
+        return np.concatenate([of(weights[start : start + block]) for start in range(0, len(weights), block)])
+
+    return blocked

@@ -1,0 +1,132 @@
+"""The result of one split as the run record keeps it: metrics with intervals, a row per class, the confusion."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hubtools.evaluation import counting
+from hubtools.evaluation.metrics import RANKING, statistic, value
+from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.resampling import bootstrap_units, bootstrap_weights, encode
+from hubtools.evaluation.thresholds import decide, quick_thresholds
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.record import Score, SplitResult
+from hubtools.specs.task import Task
+
+# A table of more classes than this is no longer read, and would make the record large.
+MAX_CONFUSION_CLASSES = 100
+
+_TAILS = (0.025, 0.975)
+
+
+def primary_score(task: Task, predictions: Predictions, thresholds: list[float] | None = None) -> float:
+    """The task's primary metric, for choosing epochs and settings on validation.
+
+    Args:
+        task: the task.
+        predictions: of validation.
+        thresholds: by default chosen on these very predictions, which only validation may do.
+
+    Returns:
+        The value, or NaN where it is undefined (for example a rank correlation of constant predictions); a comparison
+        with NaN is false, so an undefined score is never the better one.
+    """
+    chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
+    decision = decide(task, predictions, chosen)
+    score = value(task.metrics.primary, predictions, decision, positive=task.positive_index)
+    return math.nan if score is None else score
+
+
+def score_split(
+    task: Task,
+    predictions: Predictions,
+    thresholds: list[float] | None,
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> SplitResult:
+    """All metrics of the task on one split, with 95 % percentile intervals from a bootstrap over whole units.
+
+    A replicate in which a metric is undefined is left out of that metric's interval and counted; where fewer than
+    half are left there is no interval.
+
+    Args:
+        task: the task.
+        predictions: of the split.
+        thresholds: chosen on validation (:func:`hubtools.evaluation.choose_thresholds`); None where none is needed.
+        replicates: bootstrap replicates; 0 for none.
+        seed: of the bootstrap.
+    """
+    decision, positive = decide(task, predictions, thresholds), task.positive_index
+    names = task.metrics.names
+    units, n_units, described = bootstrap_units(predictions)
+    replicates = replicates if n_units > 1 else 0
+    prepared = [statistic(name, predictions, decision, units, n_units, positive) for name in names]
+    drawn = np.full((len(names), replicates), np.nan)
+    done = 0
+    for weights in bootstrap_weights(n_units, replicates, seed):
+        for row, of in zip(drawn, prepared, strict=True):
+            row[done : done + len(weights)] = of(weights)
+        done += len(weights)
+    values = [value(name, predictions, decision, positive=positive) for name in names]
+    undefined = {name: int(np.isnan(row).sum()) for name, row in zip(names, drawn, strict=True)}
+    return SplitResult(
+        n_proteins=encode(predictions.ids)[1],
+        n_labelled=len(predictions),
+        scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
+        per_class=_per_class(task, predictions, decision, thresholds),
+        confusion=_confusion(predictions, decision),
+        interval=f"{replicates:,} bootstrap replicates over {described}"
+        if replicates
+        else f"no intervals: {described}",
+        undefined_replicates={name: count for name, count in undefined.items() if count},
+    )
+
+
+def _score(name: str, point: float | None, drawn: np.ndarray) -> Score:
+    defined = drawn[~np.isnan(drawn)]
+    low, high = None, None
+    if point is not None and len(defined) and 2 * len(defined) >= len(drawn):
+        low, high = (float(bound) for bound in np.quantile(defined, _TAILS))
+    return Score(value=point, low=low, high=high, higher_is_better=METRICS[name].higher_is_better)
+
+
+def _per_class(
+    task: Task, predictions: Predictions, decision: np.ndarray | None, thresholds: list[float] | None
+) -> list[dict[str, Any]]:
+    """One row per class or label. Precision and recall without anything to divide by are 0, as in F1."""
+    if decision is None or not len(predictions):
+        return []
+    multilabel = predictions.truth.ndim == 2
+    one_unit, once = np.zeros(len(predictions), dtype=np.int64), np.ones((1, 1))
+    counts = counting.counting(predictions.truth, decision, one_unit, 1, predictions.n_outputs)(once)
+    columns = {
+        "precision": counting.precision_by_label(counts)[0],
+        "recall": counting.recall_by_label(counts)[0],
+        "f1": counting.f1_by_label(counts)[0],
+    }
+    if multilabel:
+        columns["mcc"] = counting.mcc_by_label(counts)[0]
+    rows = []
+    for index, name in enumerate(task.label_names):
+        row: dict[str, Any] = {"name": name, "support": int(counts.true[0, index])}
+        if multilabel and thresholds is not None:
+            row["threshold"] = float(thresholds[index])
+        row |= {column: float(values[index]) for column, values in columns.items()}
+        has = predictions.truth[:, index] == 1 if multilabel else predictions.truth == index
+        for metric, prepare in RANKING.items():
+            score = float(prepare(has, predictions.scores[:, index], one_unit)(once)[0])
+            row[metric] = None if math.isnan(score) else score
+        rows.append(row)
+    return rows
+
+
+def _confusion(predictions: Predictions, decision: np.ndarray | None) -> list[list[int]] | None:
+    """Rows true, columns predicted."""
+    n = predictions.n_outputs
+    if decision is None or decision.ndim == 2 or n > MAX_CONFUSION_CLASSES:
+        return None
+    return np.bincount(predictions.truth * n + decision, minlength=n * n).reshape(n, n).tolist()

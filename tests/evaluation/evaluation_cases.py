@@ -1,0 +1,62 @@
+"""Predictions and tasks for the tests of this folder: small, with ties, and with labels that are absent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hubtools.evaluation import Predictions
+from hubtools.specs import Problem, Task
+
+
+def a_task(problem: Problem, n_labels: int = 0, *, primary: str, also=(), positive=None) -> Task:
+    labels = [f"label {i}" for i in range(n_labels)]
+    return Task.model_validate(
+        {
+            "name": "made-up",
+            "version": 1,
+            "title": "Made up",
+            "problem": problem,
+            "summary": "Is it?",
+            "data": {"source": "file", "files": [{"path": "a.csv"}], "splits": {"train": {}, "test": {}}},
+            "labels": labels,
+            "metrics": {
+                "primary": primary,
+                "also": list(also),
+                "positive": None if positive is None else labels[positive],
+            },
+            "licence": "CC0-1.0",
+            "citation": "none",
+        }
+    )
+
+
+def tied(rng: np.random.Generator, shape) -> np.ndarray:
+    """Probabilities of which many are equal."""
+    return (rng.integers(0, 12, size=shape) / 12).astype(np.float32)
+
+
+def proteins(n: int, n_proteins: int, rng: np.random.Generator) -> np.ndarray:
+    return np.array([f"P{i}" for i in np.sort(rng.integers(0, n_proteins, size=n))])
+
+
+def classification(n=120, n_classes=3, n_proteins=25, seed=0, truth=None, clusters=None) -> Predictions:
+    rng = np.random.default_rng(seed)
+    ids = proteins(n, n_proteins, rng)
+    scores = tied(rng, (n, n_classes)) + 0.01
+    scores = scores / scores.sum(axis=1, keepdims=True)
+    truth = rng.integers(0, n_classes, size=n) if truth is None else truth
+    return Predictions(Problem.RESIDUE_CLASSIFICATION, ids, np.arange(n) + 1, clusters, truth, scores)
+
+
+def multilabel(n=120, n_labels=4, n_proteins=25, seed=0, truth=None) -> Predictions:
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((n, n_labels)) < 0.3).astype(np.int8) if truth is None else truth
+    ids = proteins(n, n_proteins, rng)
+    return Predictions(Problem.RESIDUE_MULTILABEL, ids, np.arange(n) + 1, None, truth, tied(rng, (n, n_labels)))
+
+
+def regression(n=120, n_proteins=25, seed=0) -> Predictions:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 15, size=n) / 3 + 40
+    scores = (truth + rng.integers(-4, 5, size=n)).astype(np.float32)
+    return Predictions(Problem.RESIDUE_REGRESSION, proteins(n, n_proteins, rng), np.arange(n) + 1, None, truth, scores)
