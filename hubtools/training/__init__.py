@@ -1,0 +1,1 @@
+"""Fitting: batches, the loss, full fine-tuning, frozen probes and baselines."""

@@ -1,0 +1,257 @@
+"""Trivial baselines: what a number has to beat before it means anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hubtools.evaluation import primary_score
+from hubtools.evaluation.predictions import Predictions
+from hubtools.models.tokenisation import STANDARD
+from hubtools.specs.errors import UserError
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.recipe import Recipe
+from hubtools.specs.task import Problem, Task
+from hubtools.training.batches import Encoded, counted
+from hubtools.training.fit import Fitted
+from hubtools.training.head import apply, fit_head
+from hubtools.training.loss import Loss
+from hubtools.training.predict import assemble
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Which baselines a level of prediction has.
+PER_RESIDUE = {"majority", "onehot-window"}
+PER_PROTEIN = {"majority", "composition", "nearest-neighbour"}
+WINDOW_SIDE = 10
+
+Predict = Callable[[Encoded], Predictions]
+
+
+def applies(baseline: str, problem: Problem) -> bool:
+    """Whether a baseline is defined for a problem."""
+    return baseline in (PER_RESIDUE if problem.per_residue else PER_PROTEIN)
+
+
+def read_plain(dataset: Dataset, task: Task) -> Encoded:
+    """A split as letter codes, for methods that need no tokenizer."""
+    dtype = np.float64 if task.problem.kind == "regression" else np.int64
+    return Encoded(
+        problem=task.problem,
+        ids=list(dataset["id"]),
+        clusters=[str(c) for c in dataset["cluster"]] if "cluster" in dataset.column_names else None,
+        tokens=[CODES[np.frombuffer(s.encode("latin-1", "replace"), np.uint8)] for s in dataset["sequence"]],
+        labels=[np.asarray(label, dtype=dtype) for label in dataset["label"]],
+        windows=[],
+        tokeniser=None,  # type: ignore[arg-type]
+    )
+
+
+# 0 to 19 the standard residues, 20 any other letter, 21 beyond the ends.
+CODES = np.full(256, 20, dtype=np.int64)
+for _index, _letter in enumerate(STANDARD):
+    CODES[ord(_letter)] = _index
+OUTSIDE = 21
+
+
+def fit_baseline(
+    train: Encoded, validation: Encoded, *, task: Task, recipe: Recipe, loss: Loss, seed: int, log: Path
+) -> tuple[Fitted, Predict]:
+    """Fit a baseline; returns what was done and how to predict a split.
+
+    Raises:
+        UserError: the baseline is not defined for this problem.
+    """
+    assert recipe.baseline is not None
+    if not applies(recipe.baseline, task.problem):
+        raise UserError(f"the baseline {recipe.baseline} is not defined for {task.problem.value}")
+    started = time.perf_counter()
+    if recipe.baseline == "onehot-window":
+        return _onehot_window(train, validation, task=task, recipe=recipe, loss=loss, seed=seed, log=log)
+    fit = {"majority": _majority, "composition": _composition, "nearest-neighbour": _nearest}[recipe.baseline]
+    predict, choices = fit(train, validation, task)
+    return Fitted(0, None, 0, 0, time.perf_counter() - started, choices), predict
+
+
+def _majority(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, dict[str, Any]]:
+    """Class frequencies of training (their largest is the majority class), or the mean value."""
+    labels = np.concatenate([np.atleast_1d(label) for label in train.labels]) if not _is_matrix(train) else None
+    if task.problem.kind == "regression":
+        assert labels is not None
+        constant = np.array(labels[~np.isnan(labels)].mean())
+    elif task.problem.kind == "multilabel":
+        table = np.concatenate([np.asarray(label).reshape(-1, task.n_outputs) for label in train.labels])
+        constant = np.array([column[column >= 0].mean() for column in table.T])
+    else:
+        assert labels is not None
+        constant = np.bincount(labels[labels >= 0], minlength=task.n_outputs) / (labels >= 0).sum()
+    return _per_split(lambda split, n: np.broadcast_to(constant, (n, *constant.shape)).copy()), {}
+
+
+def _is_matrix(split: Encoded) -> bool:
+    return split.problem.kind == "multilabel"
+
+
+def _composition(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, dict[str, Any]]:
+    """A linear model on amino-acid frequencies and log length; its regularisation chosen on validation."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def features(split: Encoded) -> np.ndarray:
+        counts = np.stack([np.bincount(codes, minlength=21)[:21] for codes in split.tokens]).astype(float)
+        lengths = counts.sum(1, keepdims=True)
+        return np.hstack([counts[:, :20] / lengths, np.log(lengths)])
+
+    x, y = features(train), np.stack(train.labels)
+    kind, best, choice, sign = task.problem.kind, None, {}, 1 if METRICS[task.metrics.primary].higher_is_better else -1
+    for strength in (0.1, 1.0, 10.0, 100.0):
+        if kind == "regression":
+            model: Any = Ridge(alpha=1 / strength)
+        else:
+            model = LogisticRegression(C=strength, max_iter=2000)
+            if kind == "multilabel":
+                model = OneVsRestClassifier(model)
+        model = make_pipeline(StandardScaler(), model).fit(x, y)
+
+        def scores(split: Encoded, n: int, model: Any = model) -> np.ndarray:
+            if kind == "regression":
+                return model.predict(features(split))
+            found = model.predict_proba(features(split))
+            if kind == "multilabel":
+                return found
+            full = np.zeros((n, task.n_outputs))
+            full[:, model.classes_] = found
+            return full
+
+        predict = _per_split(scores)
+        score = primary_score(task, predict(validation))
+        if score is not None and (best is None or sign * score > best[0]):
+            best, choice = (sign * score, predict), {"inverse_regularisation": strength}
+    if best is None:
+        raise UserError(
+            f"{task.metrics.primary} is not defined on validation", fix="It needs more than one class there."
+        )
+    return best[1], choice
+
+
+def _nearest(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, dict[str, Any]]:
+    """The label of the training protein that shares most 3-mers (cosine), the surer the more it shares."""
+    from scipy.sparse import csr_matrix
+
+    def vectors(split: Encoded) -> csr_matrix:
+        rows, columns = [], []
+        for i, codes in enumerate(split.tokens):
+            words = codes[:-2] * 441 + codes[1:-1] * 21 + codes[2:]
+            columns.append(words)
+            rows.append(np.full(len(words), i))
+        table = csr_matrix(
+            (np.ones(sum(map(len, columns)), np.float32), (np.concatenate(rows), np.concatenate(columns))),
+            shape=(len(split), 21**3),
+        )
+        norm = np.sqrt(np.asarray(table.multiply(table).sum(1)).ravel())
+        return csr_matrix(table.multiply(1 / np.maximum(norm, 1e-9)[:, None]))
+
+    known, y = vectors(train), np.stack(train.labels)
+    prior = y.mean(0) if task.problem.kind != "classification" else np.bincount(y, minlength=task.n_outputs) / len(y)
+    values = np.eye(task.n_outputs)[y] if task.problem.kind == "classification" else y.astype(float)
+
+    def scores(split: Encoded, n: int) -> np.ndarray:
+        mine, found, sure = vectors(split), np.zeros(n, dtype=int), np.zeros(n)
+        for start in range(0, n, 256):
+            block = (mine[start : start + 256] @ known.T).tocsr()
+            found[start : start + 256] = np.asarray(block.argmax(1)).ravel()
+            sure[start : start + 256] = np.asarray(block.max(1).todense()).ravel()
+        weight = sure if values.ndim == 1 else sure[:, None]
+        return weight * values[found] + (1 - weight) * prior
+
+    return _per_split(scores), {}
+
+
+def _per_split(scores: Callable[[Encoded, int], np.ndarray]) -> Predict:
+    """Predictions from a function of split and number of rows (proteins, or all residues in order)."""
+
+    def predict(split: Encoded) -> Predictions:
+        if not split.problem.per_residue:
+            return assemble(split, scores(split, len(split)), np.arange(len(split)), None)
+        lengths = split.lengths
+        owners = np.repeat(np.arange(len(split)), lengths)
+        positions = np.concatenate([np.arange(n) for n in lengths])
+        return assemble(split, scores(split, len(owners)), owners, positions)
+
+    return predict
+
+
+class OneHotWindow(nn.Module):
+    """A linear model on the one-hot residues around a residue: (n, window) codes -> (n, outputs)."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        size = 2 * WINDOW_SIDE + 1
+        self.weights = nn.EmbeddingBag(size * (OUTSIDE + 1), n_outputs, mode="sum")
+        nn.init.zeros_(self.weights.weight)
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+        self.register_buffer("offsets", torch.arange(size) * (OUTSIDE + 1))
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self.weights(codes.long() + self.offsets) + self.bias
+
+
+def _windows(split: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Codes around every residue whose label counts: codes (n, window) uint8, labels, owners, positions."""
+    codes, labels, owners, positions = [], [], [], []
+    for protein, (tokens, label) in enumerate(zip(split.tokens, split.labels, strict=True)):
+        keep = counted(label) if label.ndim == 1 else counted(label).any(1)
+        padded = np.pad(tokens.astype(np.uint8), WINDOW_SIDE, constant_values=OUTSIDE)
+        views = np.lib.stride_tricks.sliding_window_view(padded, 2 * WINDOW_SIDE + 1)
+        codes.append(views[keep])
+        labels.append(label[keep])
+        owners.append(np.full(keep.sum(), protein))
+        positions.append(np.flatnonzero(keep))
+    return np.concatenate(codes), np.concatenate(labels), np.concatenate(owners), np.concatenate(positions)
+
+
+def _onehot_window(
+    train: Encoded, validation: Encoded, *, task: Task, recipe: Recipe, loss: Loss, seed: int, log: Path
+) -> tuple[Fitted, Predict]:
+    device = torch.device("cpu")
+    module = OneHotWindow(task.n_outputs)
+
+    def predict(split: Encoded) -> Predictions:
+        codes, labels, owners, positions = _windows(split)
+        scores = loss.to_scores(apply(module, codes, device)).astype(np.float32)
+        clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)[owners]
+        ids = np.array(split.ids, dtype=object)[owners]
+        return Predictions(
+            problem=split.problem,
+            ids=ids,
+            positions=(positions + 1).astype(np.int32),
+            clusters=clusters,
+            truth=labels,
+            scores=scores,
+        )
+
+    codes, labels, owners, _ = _windows(train)
+    fitted = fit_head(
+        module,
+        codes,
+        labels,
+        owners,
+        lambda _: predict(validation),
+        task=task,
+        recipe=recipe,
+        loss=loss,
+        seed=seed,
+        device=device,
+        log=log,
+    )
+    return fitted, predict

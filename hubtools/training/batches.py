@@ -1,0 +1,243 @@
+"""Proteins -> rows of tokens -> padded batches that fit a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+from hubtools.models.families import max_tokens
+from hubtools.models.windows import Piece, pieces
+from hubtools.specs.recipe import Window
+from hubtools.specs.record import WindowFacts
+from hubtools.specs.task import Problem, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hubtools.models.tokenisation import ResidueTokeniser
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One split, ready for the model.
+
+    Attributes:
+        ids, clusters: of each protein.
+        tokens: tokens of each protein's residues, without special tokens.
+        labels: per protein: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
+        windows: pieces of each protein; one for most.
+    """
+
+    problem: Problem
+    ids: list[str]
+    clusters: list[str] | None
+    tokens: list[np.ndarray]
+    labels: list[Any]
+    windows: list[list[Piece]]
+    tokeniser: ResidueTokeniser
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each protein without special tokens."""
+        return np.array([len(tokens) for tokens in self.tokens])
+
+    def counts(self, protein: int) -> np.ndarray:
+        """Which labels of a protein count: a mask over its label array."""
+        return counted(self.labels[protein])
+
+
+def counted(labels: Any) -> np.ndarray:
+    """True where a label counts: neither -100 nor NaN."""
+    array = np.asarray(labels)
+    return ~np.isnan(array) if array.dtype.kind == "f" else array != IGNORED
+
+
+def effective_window(window: Window, config: dict[str, Any], n_special: int) -> Window:
+    """The recipe's window, made smaller where the model's position table is."""
+    limit = max_tokens(config)
+    if limit is None or limit - n_special >= window.residues:
+        return window
+    residues = limit - n_special
+    return window.model_copy(update={"residues": residues, "overlap": min(window.overlap, residues // 4)})
+
+
+def encode(dataset: Dataset, task: Task, tokeniser: ResidueTokeniser, window: Window) -> Encoded:
+    """Tokenise one split of canonical rows and cut what is longer than the window."""
+    sequences = dataset["sequence"]
+    tokens = [tokeniser.encode(sequence) for sequence in sequences]
+    dtype = np.float64 if task.problem.kind == "regression" else np.int64
+    labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
+    return Encoded(
+        problem=task.problem,
+        ids=list(dataset["id"]),
+        clusters=[str(c) for c in dataset["cluster"]] if "cluster" in dataset.column_names else None,
+        tokens=tokens,
+        labels=labels,
+        windows=[pieces(len(ids), window.residues, window.overlap) for ids in tokens],
+        tokeniser=tokeniser,
+    )
+
+
+def window_facts(splits: Sequence[Encoded], window: Window) -> WindowFacts:
+    """What windows did to the splits that are scored."""
+    scored = total = cut = rows = 0
+    for split in splits:
+        for tokens, windows in zip(split.tokens, split.windows, strict=True):
+            total += len(tokens)
+            scored += sum(piece.core_stop - piece.core_start for piece in windows)
+            cut += len(windows) > 1
+            rows += len(windows)
+    return WindowFacts(
+        residues_per_window=window.residues,
+        overlap=window.overlap,
+        proteins_cut=cut,
+        windows=rows,
+        residues_scored=scored,
+        residues_total=total,
+    )
+
+
+@dataclass
+class Batch:
+    """Rows of tokens, padded to the longest.
+
+    Attributes:
+        inputs: ``input_ids``, ``attention_mask``, ``residue_mask`` (rows, tokens); for per-protein problems also
+            ``protein`` (rows,) and ``n_proteins``.
+        labels: per protein: (proteins, …); per residue: (core residues, …) in the order of ``residue_mask``.
+        proteins: index of each label's protein in the split.
+        positions: 0-based residue of each label, per residue only.
+        tokens: real tokens, special ones included, padding not.
+    """
+
+    inputs: dict[str, Any]
+    labels: torch.Tensor
+    proteins: np.ndarray
+    positions: np.ndarray | None
+    tokens: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        moved = {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for k, v in self.inputs.items()}
+        return Batch(moved, self.labels.to(device, non_blocking=True), self.proteins, self.positions, self.tokens)
+
+
+Row = tuple[int, Piece]
+
+
+def micro_batches(
+    split: Encoded,
+    proteins: Sequence[int],
+    token_budget: int,
+    *,
+    train_windows: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> Iterator[Batch]:
+    """Cut proteins into padded batches of at most ``token_budget`` tokens (or of one row, or of one protein).
+
+    How rows are cut changes neither loss nor scores, only memory. Windows of one protein stay together where the
+    prediction is per protein.
+
+    Args:
+        split: encoded split.
+        proteins: indices into it.
+        token_budget: tokens of a batch, padding included.
+        train_windows: in training, at most this many windows of a protein, drawn by ``rng``; all otherwise.
+        rng: draws the windows.
+    """
+    per_residue = split.problem.per_residue
+    units: list[list[Row]] = []
+    for protein in proteins:
+        windows = split.windows[protein]
+        if per_residue:
+            units += [[(protein, piece)] for piece in windows]
+            continue
+        if train_windows is not None and len(windows) > train_windows:
+            assert rng is not None
+            windows = [windows[i] for i in sorted(rng.choice(len(windows), train_windows, replace=False))]
+        units.append([(protein, piece) for piece in windows])
+    width = split.tokeniser.n_special
+    longest = [max(piece.stop - piece.start for _, piece in unit) + width for unit in units]
+    rows: list[Row] = []
+    row_length = 0
+    for index in np.argsort(longest, kind="stable")[::-1]:
+        wider = max(row_length, longest[index])
+        if rows and (len(rows) + len(units[index])) * wider > token_budget:
+            yield collate(split, rows)
+            rows, wider = [], longest[index]
+        rows += units[index]
+        row_length = wider
+    if rows:
+        yield collate(split, rows)
+
+
+def collate(split: Encoded, rows: Sequence[Row]) -> Batch:
+    """Pad rows into one batch. Token ``i`` of a row, special tokens aside, is residue ``piece.start + i``."""
+    tokeniser, per_residue = split.tokeniser, split.problem.per_residue
+    before = len(tokeniser.prefix)
+    encoded = [tokeniser.with_special(split.tokens[p][piece.start : piece.stop]) for p, piece in rows]
+    width = max(map(len, encoded))
+    ids = np.full((len(rows), width), tokeniser.pad_id, dtype=np.int64)
+    attention = np.zeros((len(rows), width), dtype=np.int64)
+    core = np.zeros((len(rows), width), dtype=bool)
+    for i, ((_, piece), tokens) in enumerate(zip(rows, encoded, strict=True)):
+        ids[i, : len(tokens)] = tokens
+        attention[i, : len(tokens)] = 1
+        core[i, before + piece.core_start - piece.start : before + piece.core_stop - piece.start] = True
+    inputs: dict[str, Any] = {
+        "input_ids": torch.from_numpy(ids),
+        "attention_mask": torch.from_numpy(attention),
+        "residue_mask": torch.from_numpy(core),
+    }
+    real = int(attention.sum())
+    if per_residue:
+        labels = np.concatenate([split.labels[p][piece.core_start : piece.core_stop] for p, piece in rows])
+        owners = np.concatenate([np.full(piece.core_stop - piece.core_start, p) for p, piece in rows])
+        positions = np.concatenate([np.arange(piece.core_start, piece.core_stop) for _, piece in rows])
+        return Batch(inputs, torch.from_numpy(labels), owners, positions, real)
+    distinct = list(dict.fromkeys(p for p, _ in rows))
+    local = {protein: i for i, protein in enumerate(distinct)}
+    inputs["protein"] = torch.tensor([local[p] for p, _ in rows])
+    inputs["n_proteins"] = len(distinct)
+    labels = np.stack([split.labels[p] for p in distinct])
+    return Batch(inputs, torch.from_numpy(labels), np.array(distinct), None, real)
+
+
+class BucketedBatches(Sampler[list[int]]):
+    """Effective batches: proteins in random order, of similar length within a shuffled stretch.
+
+    The order depends on seed, epoch and lengths alone, so that a resumed run sees what an unbroken one would.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, bucket: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.bucket, self.seed = lengths, batch_size, bucket, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(len(self.lengths))
+        stretch = self.batch_size * self.bucket
+        batches = []
+        for start in range(0, len(order), stretch):
+            part = order[start : start + stretch]
+            part = part[np.argsort(self.lengths[part], kind="stable")]
+            batches += [part[i : i + self.batch_size].tolist() for i in range(0, len(part), self.batch_size)]
+        for index in rng.permutation(len(batches)):
+            yield batches[index]

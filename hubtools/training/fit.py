@@ -1,0 +1,309 @@
+"""Full fine-tuning: transformers' Trainer with our batches, our loss and our choice on validation."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.recipe import Recipe
+from hubtools.specs.task import Task
+from hubtools.training.batches import BucketedBatches, Encoded, micro_batches
+from hubtools.training.device import Execution
+from hubtools.training.loss import Loss
+from hubtools.training.predict import predict
+from hubtools.training.progress import bar
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass
+class Fitted:
+    """What training did."""
+
+    epochs_run: int
+    best_epoch: int | None
+    steps: int
+    tokens: int
+    seconds: float
+    choices: dict[str, Any] = field(default_factory=dict)
+
+
+def fit(
+    model: nn.Module,
+    train: Encoded,
+    validation: Encoded,
+    *,
+    task: Task,
+    recipe: Recipe,
+    loss: Loss,
+    seed: int,
+    execution: Execution,
+    work: Path,
+    log: Path,
+) -> Fitted:
+    """Train every weight; on return the model holds the weights of the epoch that is best on validation.
+
+    Args:
+        model: encoder with head, changed in place.
+        train, validation: encoded splits. The test split is not even passed here.
+        task, recipe, loss, seed: what determines the result.
+        execution: device, token budget, gradient checkpointing.
+        work: folder for checkpoints; an interrupted fit goes on from the last whole epoch in it.
+        log: ``training.jsonl``, one line an epoch.
+    """
+    started = time.perf_counter()
+    resume = last_whole_checkpoint(work)
+    metric = METRICS[task.metrics.primary]
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=1,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule if recipe.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=math.ceil(recipe.warmup * recipe.epochs * -(-len(train) // recipe.batch_size)),
+        max_grad_norm=recipe.max_grad_norm,
+        bf16=execution.bf16(recipe.precision),
+        use_cpu=execution.device.type == "cpu",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="score",
+        greater_is_better=metric.higher_is_better,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+        dataloader_pin_memory=execution.device.type == "cuda",
+        remove_unused_columns=False,
+    )
+    if execution.gradient_checkpointing:
+        getattr(model, "model", model).gradient_checkpointing_enable({"use_reentrant": False})
+    trainer = FairTrainer(
+        model=model,
+        args=arguments,
+        train=train,
+        validation=validation,
+        task=task,
+        recipe=recipe,
+        loss=loss,
+        seed=seed,
+        execution=execution,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(EpochLog(trainer, log, resumed=resume is not None))
+    if recipe.patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
+    trainer.train(resume_from_checkpoint=resume)
+    best = trainer.state.best_global_step
+    per_epoch = len(trainer.sampler)
+    return Fitted(
+        epochs_run=round(trainer.state.epoch or 0),
+        best_epoch=None if best is None else round(best / per_epoch),
+        steps=trainer.state.global_step,
+        tokens=trainer.tokens,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def last_whole_checkpoint(work: Path) -> str | None:
+    """The newest checkpoint that was completely written; broken ones are removed."""
+    while work.is_dir() and (found := get_last_checkpoint(str(work))) is not None:
+        # The Trainer writes its state last.
+        try:
+            json.loads((Path(found) / "trainer_state.json").read_text())
+            return found
+        except (OSError, json.JSONDecodeError):
+            shutil.rmtree(found, ignore_errors=True)
+    return None
+
+
+class FairTrainer(Trainer):
+    """The Trainer with one optimiser step per effective batch, whatever pieces it is computed in.
+
+    A batch of the data loader is the effective batch: a list of padded micro-batches. Their summed losses are
+    divided by the number of labels that count in all of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        args: TrainingArguments,
+        train: Encoded,
+        validation: Encoded,
+        task: Task,
+        recipe: Recipe,
+        loss: Loss,
+        seed: int,
+        execution: Execution,
+    ) -> None:
+        self.split, self.validation, self.task, self.recipe = train, validation, task, recipe
+        self.loss, self.fit_seed, self.execution = loss, seed, execution
+        self.sampler = BucketedBatches(train.lengths, recipe.batch_size, recipe.bucket, seed)
+        self.tokens, self.epoch_loss = 0, [0.0, 0.0]
+        self.on_step: Callable[[], None] = lambda: None
+        super().__init__(model=model, args=args, train_dataset=_Indices(len(train)), eval_dataset=_Indices(0))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Effective batches of the sampler, cut to the token budget."""
+        return DataLoader(self.train_dataset, batch_sampler=self.sampler, collate_fn=self._cut, num_workers=0)
+
+    def _cut(self, proteins: list[int]) -> dict[str, Any]:
+        rng = np.random.default_rng([self.fit_seed, self.sampler.epoch, *proteins[:4]])
+        windows = self.recipe.window.train_windows
+        batches = micro_batches(self.split, proteins, self.execution.token_budget, train_windows=windows, rng=rng)
+        return {"micro": list(batches)}
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Gradients of the mean loss over the effective batch."""
+        model.train()
+        batches = inputs["micro"]
+        denominator = max(sum(self.loss.denominator(batch.labels) for batch in batches), 1e-12)
+        total = torch.zeros((), device=self.args.device)
+        for batch in batches:
+            moved = batch.to(self.args.device)
+            with self.compute_loss_context_manager():
+                logits = model(**moved.inputs).logits
+            if "protein" not in moved.inputs:
+                logits = logits[moved.inputs["residue_mask"]]
+            part = self.loss.total(logits.float(), moved.labels) / denominator
+            self.accelerator.backward(part)
+            total += part.detach()
+            self.tokens += batch.tokens
+        self.epoch_loss[0] += float(total) * denominator
+        self.epoch_loss[1] += denominator
+        self.on_step()
+        return total
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW; biases and norms do not decay, and the head has its own rate where the recipe says so."""
+        if self.optimizer is None:
+            net = self.model
+            encoder = {id(p) for p in net.encoder.parameters()}
+            groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+            for parameter in net.parameters():
+                if parameter.requires_grad:
+                    groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
+            head_rate = self.recipe.head_learning_rate or self.recipe.learning_rate
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {
+                        "params": parameters,
+                        "lr": self.recipe.learning_rate if in_encoder else head_rate,
+                        "weight_decay": self.recipe.weight_decay if decays else 0.0,
+                    }
+                    for (in_encoder, decays), parameters in groups.items()
+                ],
+                fused=self.args.device.type in {"cpu", "cuda"},
+            )
+        return self.optimizer
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The primary metric on validation."""
+        from hubtools.evaluation import primary_score
+
+        predictions = predict(
+            self.model,
+            self.validation,
+            self.loss,
+            token_budget=self.execution.token_budget,
+            device=self.args.device,
+            bf16=self.args.bf16,
+        )
+        score = primary_score(self.task, predictions)
+        # An undefined score (constant predictions, say) must lose against any defined one.
+        worst = -math.inf if METRICS[self.task.metrics.primary].higher_is_better else math.inf
+        metrics = {"eval_score": worst if score is None or math.isnan(score) else score}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    # Weights are kept as they are in memory: save_pretrained renames some, and shared tensors need care.
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, str(folder / WEIGHTS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(self.model, str(Path(resume_from_checkpoint) / WEIGHTS))
+
+    def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint:
+            load_model(self.model, str(Path(self.state.best_model_checkpoint) / WEIGHTS))
+
+
+class _Indices(Dataset):
+    """The numbers 0 … n-1; the sampler and the collation do the rest."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+class EpochLog(TrainerCallback):
+    """A line of ``training.jsonl`` an epoch, and the progress bar."""
+
+    def __init__(self, trainer: FairTrainer, log: Path, resumed: bool) -> None:
+        self.trainer, self.log, self.resumed = trainer, log, resumed
+        self.progress: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the lines of the epochs that a resumed run has behind it."""
+        done = round(state.epoch or 0) if self.resumed else 0
+        lines = self.log.read_text().splitlines()[:done] if done and self.log.is_file() else []
+        self.log.write_text("".join(line + "\n" for line in lines))
+        self.trainer.tokens = json.loads(lines[-1])["tokens"] if lines else 0
+        steps = args.num_train_epochs * len(self.trainer.sampler)
+        self.progress = bar("training", int(steps), unit="step")
+        self.progress.update(state.global_step)
+        self.trainer.on_step = self.progress.update
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The order of this epoch."""
+        self.trainer.sampler.set_epoch(state.global_step // len(self.trainer.sampler))
+        self.trainer.epoch_loss = [0.0, 0.0]
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Write the epoch's line."""
+        total, weight = self.trainer.epoch_loss
+        score = metrics["eval_score"]
+        line = {
+            "epoch": round(state.epoch),
+            "step": state.global_step,
+            "train_loss": total / weight if weight else None,
+            "validation": {self.trainer.task.metrics.primary: score if math.isfinite(score) else None},
+            "learning_rate": self.trainer.lr_scheduler.get_last_lr()[0],
+            "tokens": self.trainer.tokens,
+        }
+        with self.log.open("a") as handle:
+            handle.write(json.dumps(line) + "\n")
+        if self.progress is not None:
+            self.progress.set_postfix_str(f"validation {self.trainer.task.metrics.primary} {score:.3f}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remove the bar."""
+        if self.progress is not None:
+            self.progress.close()

@@ -1,0 +1,107 @@
+"""Scores of a split: sorted by length, within a token budget, every residue once."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from hubtools.evaluation.predictions import Predictions
+from hubtools.training.batches import Batch, Encoded, counted, micro_batches
+from hubtools.training.loss import Loss
+
+
+def autocast(device: torch.device, bf16: bool) -> Any:
+    """The context in which models run: bfloat16 matrix products where asked, weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+@torch.no_grad()
+def predict(
+    model: Any,
+    split: Encoded,
+    loss: Loss,
+    *,
+    token_budget: int,
+    device: torch.device,
+    bf16: bool = False,
+    progress: Any = None,
+) -> Predictions:
+    """Predictions for one split.
+
+    Args:
+        model: called as :class:`hubtools.models.modeling_protein_task.ProteinTaskModel`.
+        split: encoded split.
+        loss: turns logits into probabilities or values.
+        token_budget: tokens of a batch.
+        device: where the model is.
+        bf16: autocast.
+        progress: called with the number of finished proteins or residues' owners, if given.
+    """
+    model.eval()
+    logits: list[np.ndarray] = []
+    owners: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
+    for batch in micro_batches(split, range(len(split)), token_budget):
+        with autocast(device, bf16):
+            out = batch_logits(model, batch, token_budget, device)
+        logits.append(out.float().cpu().numpy())
+        owners.append(batch.proteins)
+        if batch.positions is not None:
+            positions.append(batch.positions)
+        if progress is not None:
+            progress(batch.tokens)
+    scores = loss.to_scores(np.concatenate(logits))
+    return assemble(split, scores, np.concatenate(owners), np.concatenate(positions) if positions else None)
+
+
+def batch_logits(model: Any, batch: Batch, token_budget: int, device: torch.device) -> torch.Tensor:
+    """Logits of a batch's labels: (core residues, outputs) or (proteins, outputs).
+
+    A single protein of more windows than the budget holds is read piece by piece and summed.
+    """
+    mask = batch.inputs["residue_mask"]
+    rows, width = batch.inputs["input_ids"].shape
+    if "protein" not in batch.inputs:
+        inputs = batch.to(device).inputs
+        return model(**inputs).logits[inputs["residue_mask"]]
+    if rows * width <= token_budget or rows == 1:
+        return model(**batch.to(device).inputs).logits
+    n, step = batch.inputs["n_proteins"], max(1, token_budget // width)
+    sums = counts = None
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        ids, attention = (batch.inputs[key][part].to(device) for key in ("input_ids", "attention_mask"))
+        row_sums, row_counts = model.row_sums(ids, attention, mask[part].to(device))
+        protein = batch.inputs["protein"][part].to(device)
+        if sums is None:
+            sums, counts = row_sums.new_zeros(n, row_sums.shape[1]), row_counts.new_zeros(n)
+        sums, counts = sums.index_add(0, protein, row_sums), counts.index_add(0, protein, row_counts)
+    return model.from_sums(sums, counts)
+
+
+def assemble(split: Encoded, scores: np.ndarray, owners: np.ndarray, positions: np.ndarray | None) -> Predictions:
+    """Put scores back in the order of the data and leave out what has no label."""
+    ids = np.array(split.ids, dtype=object)
+    clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)
+    order = np.argsort(owners, kind="stable") if positions is None else np.lexsort((positions, owners))
+    owners, scores = owners[order], scores[order]
+    if positions is None:
+        truth = np.stack([split.labels[p] for p in owners])
+    else:
+        positions = positions[order]
+        truth = np.concatenate(split.labels)
+        keep = counted(truth)
+        if keep.ndim > 1:
+            keep = keep.any(1)
+        owners, scores, truth, positions = owners[keep], scores[keep], truth[keep], positions[keep]
+    return Predictions(
+        problem=split.problem,
+        ids=ids[owners],
+        positions=None if positions is None else (positions + 1).astype(np.int32),
+        clusters=None if clusters is None else clusters[owners],
+        truth=truth,
+        scores=scores.astype(np.float32),
+    )
