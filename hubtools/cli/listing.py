@@ -1,0 +1,44 @@
+"""``bench recipes`` and ``bench suites``: what there is, and what one says."""
+
+from __future__ import annotations
+
+import click
+
+
+def _listing(kind: str, plural: str) -> click.Group:
+    @click.group(name=plural, help=f"List and show {plural}.")
+    def group() -> None:
+        pass
+
+    @group.command("list", help=f"All {plural}: your own first, then those bench ships.")
+    def list_all() -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        from hubtools.specs import load_recipe, load_suite
+        from hubtools.specs.content import available
+
+        load = {"recipe": load_recipe, "suite": load_suite}[kind]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("name", no_wrap=True)
+        table.add_column("what")
+        for name, path in available(kind).items():
+            spec = load(str(path))
+            table.add_row(name, f"{spec.title}. {spec.summary}")
+        Console(highlight=False).print(table)
+
+    @group.command("show", help=f"One of the {plural}, every field.")
+    @click.argument("name")
+    def show(name: str) -> None:
+        import yaml
+
+        from hubtools.specs import load_recipe, load_suite
+
+        spec = {"recipe": load_recipe, "suite": load_suite}[kind](name)
+        click.echo(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip())
+
+    return group
+
+
+recipes = _listing("recipe", "recipes")
+suites = _listing("suite", "suites")

@@ -1,0 +1,94 @@
+"""The command ``bench``: commands are imported only when called, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from hubtools import __version__
+from hubtools.specs.errors import UserError
+
+COMMANDS = {
+    "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
+    "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
+    "card": ("hubtools.cli.card:card", "Write the model card of a run."),
+    "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
+    "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),
+    "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),
+    "suites": ("hubtools.cli.listing:suites", "List and show suites."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; the help needs only their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name][0].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Name near misses when a command is misspelt."""
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(COMMANDS)}."
+            raise UserError(f"there is no command {args[0]!r}", fix=hint)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bench")
+def cli() -> None:
+    """Trustworthy, publishable benchmark numbers for protein language models.
+
+    \b
+    bench run --checkpoint facebook/esm2_t6_8M_UR50D --task secondary-structure
+    bench board
+    bench publish runs/RUN --repo me/my-model --dry-run
+    """
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
+    # Quiet by default: the libraries' own chatter is about them, not about the user's run.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    try:
+        code = cli.main(standalone_mode=False)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output went away (`bench board | head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Runs: what is to be done (plan), doing one (unit), where it is kept (store)."""

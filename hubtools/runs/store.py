@@ -1,0 +1,122 @@
+"""The folder of runs: addressed by identity, written atomically, never half there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from hubtools.specs.errors import UserError
+from hubtools.specs.record import Identity, RunRecord
+
+RECORD = "run.json"
+PREDICTIONS = "predictions.parquet"
+TRAINING_LOG = "training.jsonl"
+MODEL = "model"
+CARD = "card"
+DEFAULT_ROOT = Path("runs")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name beside it and rename, so that a reader never sees a part.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"cannot write it ({error.strerror})", where=str(path), fix="Choose a folder that you may write to."
+        ) from None
+
+
+def run_folder(root: Path, identity: Identity) -> Path:
+    """The folder of a run: readable, and unique by its identity."""
+    subject = identity.checkpoint.name if identity.checkpoint else "baseline"
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", subject).strip("-.").lower() or "checkpoint"
+    return root / f"{identity.task.name}--{slug}--{identity.recipe.name}--s{identity.seed}--{identity.run_id}"
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write ``run.json``."""
+    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(folder / RECORD, text + "\n")
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read the record of a run folder (or the ``run.json`` itself).
+
+    Raises:
+        UserError: there is none, or it is not a record of this schema.
+    """
+    path = folder if folder.name == RECORD else folder / RECORD
+    try:
+        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("there is no run record", where=str(path), fix="Name a folder that bench run made.") from None
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"not a run record of this version of bench ({key}: {first['msg']})", where=str(path)) from None
+
+
+def find_records(roots: list[Path]) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
+    """All runs below the given folders (a run folder itself counts), and a line for each unreadable record."""
+    found, problems = [], []
+    for root in roots:
+        if not root.exists():
+            raise UserError(
+                f"there is no folder {root}",
+                fix="Run something first: bench run --checkpoint … --task …, or give --runs.",
+            )
+        paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"*/{RECORD}"))
+        for path in paths:
+            try:
+                found.append((path.parent, read_record(path.parent)))
+            except UserError as error:
+                problems.append(str(error))
+    return found, problems
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process.
+
+    Raises:
+        UserError: another process is at this very run, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        with lock:
+            yield
+    except Timeout:
+        raise UserError(
+            "another process is running it right now", where=str(folder), fix="Wait for it, or use another --runs."
+        ) from None
+    except PermissionError as error:
+        raise UserError(
+            f"cannot write it ({error.strerror})", where=str(error.filename or folder), fix="Choose another --runs."
+        ) from None
