@@ -1,0 +1,76 @@
+"""``bench board``: what the runs say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hubtools.runs.store import DEFAULT_ROOT, find_records
+from hubtools.specs.errors import UserError
+
+
+@click.command(short_help="What the runs say: a table of results with intervals.")
+@click.argument("folders", metavar="[RUNS_DIR]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--runs", default=DEFAULT_ROOT, show_default=True, type=click.Path(path_type=Path), help="Folder of runs."
+)
+@click.option("--task", metavar="NAME", help="Only this task.")
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split that rows are ranked on.")
+@click.option(
+    "--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "csv", "json"])
+)
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Also write one self-contained page.")
+def board(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, form: str, html: Path | None) -> None:
+    """What the runs say: comparable runs side by side, best first, with intervals.
+
+    Runs of different task versions, data or subsets stand in separate tables. Runs that did not finish are listed
+    at the end. RUNS_DIR are folders of runs, or single runs; by default the folder given by --runs.
+
+    A row is one checkpoint at one commit, or one baseline, under one recipe. Its score is the mean over its seeds. The
+    95 % interval is the bootstrap interval of the run; over several seeds the bootstrap half-widths are averaged and
+    joined, by the root of the sum of squares, with the t-interval of the mean over seeds. A row marked with ≈ has the
+    best score inside its interval.
+    """
+    from hubtools.reporting import tables
+    from hubtools.reporting.board import build_board
+
+    roots = list(folders) or [runs]
+    found, problems = find_records(roots)
+    for problem in problems:
+        click.echo(f"left out: {problem}", err=True)
+    if not found:
+        where = ", ".join(map(str, roots))
+        raise UserError(f"there is no run in {where}", fix="Run something first: bench run --checkpoint … --task …")
+    built = build_board(found, task=task, split=split)
+    if form == "table":
+        from rich.console import Console
+
+        # Into a file or a pipe there is no terminal to fit into.
+        tables.print_board(built, Console() if sys.stdout.isatty() else Console(width=160))
+    else:
+        text = {"markdown": tables.markdown, "csv": tables.as_csv, "json": tables.as_json}[form](built)
+        click.echo(text, nl=False)
+    for note in built.notes:
+        click.echo(f"note: {note}", err=True)
+    if html:
+        from hubtools.reporting.page import board_page
+        from hubtools.runs.store import write_atomic
+
+        write_atomic(html, board_page(built))
+        click.echo(f"wrote {html}: open it in a browser", err=True)
+    click.echo(f"next: {_next_step(built, roots, html)}", err=True)
+
+
+def _next_step(built, roots: list[Path], html: Path | None) -> str:
+    """The one command that most likely helps now."""
+    stopped = [record for _, record in built.unfinished if record.status != "running"]
+    if stopped:
+        return f"finish what stopped with the same command, {stopped[0].command}"
+    models = [row for table in built.tables for row in table.rows if not row.is_baseline]
+    if not models:
+        return "add a checkpoint beside the baselines, bench run --checkpoint … --task …"
+    if html is None:
+        return f"see it as a page, bench board {' '.join(map(str, roots))} --html board.html"
+    return f"write a model card, bench card {models[0].runs[0][0]}"

@@ -1,0 +1,34 @@
+"""``bench card``: the model card of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hubtools.runs.store import MODEL, read_record
+
+
+@click.command(short_help="Write the model card of a run.")
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def card(folders: tuple[Path, ...]) -> None:
+    """Write the model card of a run into its folder: card/README.md and its figures.
+
+    The card is made from the run's record and predictions, and from the runs that lie beside it: run again to add
+    what came later. bench publish writes it anew for the repository it goes to.
+    """
+    from hubtools.reporting.card import build_card
+    from hubtools.reporting.snippet import has_model
+
+    for folder in folders:
+        path = build_card(folder)
+        click.echo(path)
+        figures = len(list((path.parent / "figures").glob("*.png")))
+        click.echo(f"wrote the card and {figures} figure{'s' * (figures != 1)}", err=True)
+        if has_model(folder / MODEL):
+            task = read_record(folder).identity.task.name
+            click.echo(f"next: bench publish {folder} --repo YOU/{task} --dry-run", err=True)
+        elif read_record(folder).identity.checkpoint is None:
+            click.echo("a baseline keeps no model, so the card shows no lines to load one", err=True)
+        else:
+            click.echo("the run holds no model, so the card shows no lines to load one", err=True)

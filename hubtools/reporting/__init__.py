@@ -1,0 +1,1 @@
+"""Board and model card, built from run records and predictions alone."""

@@ -1,0 +1,329 @@
+"""What the runs say: comparable runs side by side, built from their records alone.
+
+A table holds only runs that answer the same question: the same task file at the same version, the same data, the
+same rows of the test split, the same subset, the same protocol. A row is one checkpoint at one commit (or one
+baseline) under one recipe; its seeds are averaged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from hubtools.reporting.estimate import Estimate, combine
+from hubtools.reporting.wording import metric_title
+from hubtools.specs.errors import UserError
+from hubtools.specs.record import RunRecord
+
+Found = tuple[Path, RunRecord]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What two runs must share to stand in one table. The title of the task file is not part of it."""
+
+    task: str
+    version: int
+    task_hash: str
+    data: str
+    rows: str
+    subset: int | None
+    protocol: int
+
+    @classmethod
+    def of(cls, record: RunRecord, split: str) -> Question:
+        """The question a run answered on a split."""
+        identity = record.identity
+        facts = record.data.splits.get(split) if record.data else None
+        return cls(
+            task=identity.task.name,
+            version=identity.task.version,
+            task_hash=identity.task.hash,
+            data=identity.data,
+            rows=facts.rows_sha256 if facts else "",
+            subset=identity.subset,
+            protocol=identity.protocol,
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One checkpoint or baseline under one recipe, over its seeds.
+
+    Attributes:
+        runs: folders and records, by seed.
+        scores: estimates by (split, metric).
+        rank: place by the primary metric, from 1.
+        standing: ``best``, ``within`` (its interval contains the best score) or nothing.
+    """
+
+    runs: tuple[Found, ...]
+    scores: dict[tuple[str, str], Estimate]
+    rank: int = 0
+    standing: Literal["best", "within", ""] = ""
+
+    @property
+    def record(self) -> RunRecord:
+        """The record of the first seed: what the seeds share is read from it."""
+        return self.runs[0][1]
+
+    @property
+    def kind(self) -> Literal["checkpoint", "random", "baseline"]:
+        """A checkpoint, the same architecture with random weights, or a baseline without any."""
+        if self.record.identity.checkpoint is None:
+            return "baseline"
+        return "random" if self.record.recipe.get("weights") == "random" else "checkpoint"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the row is there to be beaten: random weights count as such."""
+        return self.kind != "checkpoint"
+
+    @property
+    def name(self) -> str:
+        """What was measured."""
+        return self.record.subject
+
+    @property
+    def revision(self) -> str:
+        """Commit, or content hash of a local folder; empty for baselines."""
+        checkpoint = self.record.identity.checkpoint
+        return (checkpoint.commit or checkpoint.sha256 or "") if checkpoint else ""
+
+    @property
+    def recipe(self) -> str:
+        """Recipe for tables: whether it is a baseline, and the fields that were set on the command line."""
+        fields = [f"{key}={value}" for key, value in sorted(self.record.overrides.items())]
+        random = ["random weights"] if self.kind == "random" else []
+        name = "baseline" if self.kind == "baseline" else self.record.identity.recipe.name
+        return ", ".join([name, *random, *fields])
+
+    @property
+    def adaptation(self) -> str:
+        """``full``, ``probe`` or ``baseline``."""
+        return str(self.record.recipe.get("adaptation", ""))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds, ascending."""
+        return [record.identity.seed for _, record in self.runs]
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of the checkpoint."""
+        return self.record.checkpoint.parameters if self.record.checkpoint else None
+
+    @property
+    def wall_seconds(self) -> float | None:
+        """Mean wall time of a run."""
+        times = [record.cost.wall_seconds for _, record in self.runs if record.cost]
+        return fmean(times) if times else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Comparable rows, best first.
+
+    Attributes:
+        question: what all rows answer.
+        split: the split that rows are ranked on.
+        metrics: metrics on the split, primary first.
+        other_splits: further test splits, shown by the primary metric.
+        remarks: what sets this table apart from others of the same task (subset, older version, ...).
+    """
+
+    question: Question
+    split: str
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...]
+    other_splits: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The task file as used by the latest run."""
+        return max((record for row in self.rows for _, record in row.runs), key=lambda r: r.started).task
+
+    @property
+    def title(self) -> str:
+        """Title of the task, its version, and what sets this table apart."""
+        title = self.task.get("title") or self.question.task
+        return " · ".join([title, f"version {self.question.version}", *self.remarks])
+
+    @property
+    def primary(self) -> tuple[str, str]:
+        """Split and metric that rows are ranked by."""
+        return self.split, self.metrics[0]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """(split, metric) of every further column, the most telling first."""
+        others = [(split, self.metrics[0]) for split in self.other_splits]
+        return others + [(self.split, metric) for metric in self.metrics[1:]]
+
+    @property
+    def best(self) -> Row | None:
+        """The row with the best primary score, where any is defined."""
+        return next((row for row in self.rows if row.standing == "best"), None)
+
+    def heading(self, column: tuple[str, str]) -> str:
+        """Heading of a column, naming the split where it is not the table's."""
+        split, metric = column
+        return (
+            metric_title(metric, arrow=True) if split == self.split else f"{split}: {metric_title(metric, arrow=True)}"
+        )
+
+
+@dataclass(frozen=True)
+class Board:
+    """All tables, the runs that did not finish, and what was left out with the reason."""
+
+    tables: tuple[Table, ...]
+    unfinished: tuple[Found, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_runs(self) -> int:
+        """Number of complete runs on the board."""
+        return sum(len(row.runs) for table in self.tables for row in table.rows)
+
+
+def build_board(found: Sequence[Found], task: str | None = None, split: str = "test") -> Board:
+    """Group records into tables.
+
+    Args:
+        found: folders and records, as ``hubtools.runs.store.find_records`` gives them.
+        task: only this task.
+        split: the test split that rows are ranked on.
+
+    Raises:
+        UserError: no record is of that task, no task has that split, or the split is one that choices were made on.
+    """
+    if split in {"train", "validation"}:
+        raise UserError(
+            f"runs are not ranked on {split}: choices were made on it", fix="Name a test split, as in --split test."
+        )
+    if task is not None:
+        names = sorted({record.identity.task.name for _, record in found})
+        found = [(folder, record) for folder, record in found if record.identity.task.name == task]
+        if not found:
+            raise UserError(f"no run is of the task {task!r}", fix=f"There are runs of: {', '.join(names) or 'none'}.")
+    kept, notes = _without_copies(found)
+    complete = [(folder, record) for folder, record in kept if record.status == "complete"]
+    scored = [(folder, record) for folder, record in complete if split in record.results]
+    if complete and not scored:
+        splits = sorted({name for _, record in complete for name in record.results} - {"train", "validation"})
+        raise UserError(
+            f"no run has results on a split {split!r}", fix=f"Test splits of these runs: {', '.join(splits)}."
+        )
+    if left := len(complete) - len(scored):
+        notes.append(f"{left} of {len(complete)} complete runs have no results on {split} and are not shown.")
+    groups: dict[Question, list[Found]] = defaultdict(list)
+    for folder, record in scored:
+        groups[Question.of(record, split)].append((folder, record))
+    ordered = sorted(groups, key=lambda q: (q.task, -q.version, q.subset is not None, -(q.subset or 0), *_rest(q)))
+    tables = tuple(_table(question, groups[question], split, _remarks(question, ordered)) for question in ordered)
+    unfinished = sorted(
+        ((folder, record) for folder, record in kept if record.status != "complete"), key=lambda pair: pair[1].started
+    )
+    return Board(tables, tuple(unfinished), tuple(notes))
+
+
+def table_of(found: Sequence[Found], record: RunRecord, split: str = "test") -> Table:
+    """The table that a complete run stands in."""
+    question = Question.of(record, split)
+    board = build_board([pair for pair in found if Question.of(pair[1], split) == question], split=split)
+    return board.tables[0]
+
+
+def _rest(question: Question) -> tuple[str, str, str, int]:
+    return question.task_hash, question.data, question.rows, question.protocol
+
+
+def _without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+    """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
+    by_id: dict[str, list[Found]] = defaultdict(list)
+    for folder, record in found:
+        by_id[record.run_id].append((folder, record))
+    kept, notes = [], []
+    for run_id, copies in by_id.items():
+        copies.sort(key=lambda pair: (pair[1].status == "complete", pair[1].finished or pair[1].started))
+        kept.append(copies[-1])
+        if len(copies) > 1:
+            notes.append(f"run {run_id} is there {len(copies)} times; shown is {copies[-1][0]}.")
+    return kept, notes
+
+
+def _remarks(question: Question, all_questions: Sequence[Question]) -> tuple[str, ...]:
+    remarks = []
+    if question.subset is not None:
+        remarks.append(f"subset of at most {question.subset:,} proteins a split")
+    same_task = [other for other in all_questions if other.task == question.task]
+    latest = max(other.version for other in same_task)
+    if question.version < latest:
+        remarks.append(f"older than version {latest}")
+    twins = [q for q in same_task if (q.version, q.subset) == (question.version, question.subset)]
+    for attribute, noun in (
+        ("task_hash", "task file"),
+        ("data", "data"),
+        ("rows", "test rows"),
+        ("protocol", "protocol"),
+    ):
+        if len({getattr(twin, attribute) for twin in twins}) > 1:
+            remarks.append(f"{noun} {str(getattr(question, attribute))[:7]}")
+    return tuple(remarks)
+
+
+def _table(question: Question, found: list[Found], split: str, remarks: tuple[str, ...]) -> Table:
+    metrics = _in_order(m for _, record in found for m in _metric_names(record, split))
+    others = _in_order(s for _, record in found for s in record.results if s not in {"train", "validation", split})
+    by_row: dict[Any, list[Found]] = defaultdict(list)
+    for folder, record in found:
+        by_row[_row_key(record)].append((folder, record))
+    rows = [_row(runs, split, metrics, others) for runs in by_row.values()]
+    rows.sort(key=lambda row: (*row.scores[split, metrics[0]].sort_key, row.name, row.recipe))
+    best = rows[0].scores[split, metrics[0]].value
+    ranked = []
+    for rank, row in enumerate(rows, start=1):
+        standing: Literal["best", "within", ""] = ""
+        if best is not None:
+            within = row.scores[split, metrics[0]].contains(best)
+            standing = "best" if rank == 1 else "within" if within else ""
+        ranked.append(Row(row.runs, row.scores, rank, standing))
+    return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
+
+
+def _row_key(record: RunRecord) -> tuple[Any, ...]:
+    checkpoint = record.identity.checkpoint
+    if checkpoint is None:
+        return None, record.identity.recipe.hash
+    # A folder is what is in it; a Hub checkpoint is its name at a commit.
+    which = checkpoint.sha256 if checkpoint.source == "local" else (checkpoint.name, checkpoint.commit)
+    return which, checkpoint.trust_remote_code, record.identity.recipe.hash
+
+
+def _row(runs: list[Found], split: str, metrics: list[str], others: list[str]) -> Row:
+    runs = sorted(runs, key=lambda pair: pair[1].identity.seed)
+    scores = {}
+    for column in [(split, metric) for metric in metrics] + [(other, metrics[0]) for other in others]:
+        present = [(r.identity.seed, score) for _, r in runs if (score := r.score(*column)) is not None]
+        if len(present) == len(runs):
+            scores[column] = combine(present, column[1])
+        else:
+            upwards = present[0][1].higher_is_better if present else True
+            scores[column] = Estimate(None, None, None, upwards, tuple((seed, s.value) for seed, s in present))
+    return Row(tuple(runs), scores)
+
+
+def _metric_names(record: RunRecord, split: str) -> list[str]:
+    primary = record.primary_metric
+    return [primary, *(name for name in record.results[split].scores if name != primary)]
+
+
+def _in_order(names: Any) -> list[str]:
+    """Distinct names in the order of their first appearance."""
+    return list(dict.fromkeys(names))

@@ -1,0 +1,220 @@
+"""The model card of a run, from its record, its predictions and the records beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubtools.reporting import tables, wording
+from hubtools.reporting.board import Row, Table, table_of
+from hubtools.reporting.estimate import SHORT_INTERVAL_MEANING, Estimate
+from hubtools.reporting.lint import lint_card
+from hubtools.reporting.metadata import (
+    front_matter,
+    metadata,
+    metric_names,
+    test_splits,
+)
+from hubtools.reporting.snippet import has_model, needs_custom_code, usage_snippet
+from hubtools.reporting.templates import render
+from hubtools.runs.store import CARD, MODEL, PREDICTIONS, TRAINING_LOG, find_records, read_record, write_atomic
+from hubtools.specs.errors import UserError
+from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Problem
+
+if TYPE_CHECKING:
+    from hubtools.reporting.plots import CardFigure
+
+__all__ = ["build_card", "lint_card"]
+
+README, FIGURES = "README.md", "figures"
+MAX_LABELS_IN_PROSE = 12
+
+
+def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None = None) -> Path:
+    """Write ``card/README.md`` and ``card/figures/*.png`` into a run's folder.
+
+    Args:
+        folder: of a complete run.
+        repo_id: where the model will be on the Hub; by default the card loads it from the folder.
+        licence: under which it is published; by default what base model and data imply.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        UserError: there is no such run, it is not complete, or the folder cannot be written.
+    """
+    record = read_record(folder)
+    if record.status != "complete":
+        raise UserError(
+            f"this run is {record.status}: there is no result to put on a card",
+            where=str(folder),
+            fix=f"Finish it first: {record.command}",
+        )
+    table, row = _beside(folder, record)
+    figures = _figures(folder, record, table)
+    text = _text(folder, record, table, row, figures, repo_id, licence)
+    target = folder / CARD
+    for figure in figures.values():
+        write_atomic(target / FIGURES / figure.name, figure.png)
+    write_atomic(target / README, text)
+    for stale in set((target / FIGURES).glob("*.png")) - {
+        target / FIGURES / figure.name for figure in figures.values()
+    }:
+        stale.unlink()
+    return target / README
+
+
+def _beside(folder: Path, record: RunRecord) -> tuple[Table, Row]:
+    """The board's table that the run stands in, of the runs in the same folder, and its row."""
+    found, _ = find_records([folder.resolve().parent])
+    others = [(path, other) for path, other in found if other.run_id != record.run_id]
+    table = table_of([*others, (folder, record)], record, split=test_splits(record)[0])
+    row = next(row for row in table.rows if any(other.run_id == record.run_id for _, other in row.runs))
+    return table, row
+
+
+def _figures(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFigure]:
+    """The figures that fit the problem, by the place in the card that they go to."""
+    from hubtools.evaluation import read_predictions
+    from hubtools.reporting import plots
+
+    figures: dict[str, CardFigure] = {}
+    problem, labels = Problem(record.task["problem"]), list(record.task["labels"].values())
+    split, positive = test_splits(record)[0], record.task["metrics"].get("positive")
+    confusion = record.results[split].confusion
+    if problem.kind == "classification" and confusion and not (positive and len(labels) == 2):
+        figures["confusion"] = plots.confusion_figure(confusion, labels, split)
+    if problem.kind != "classification" or positive:
+        predictions = read_predictions(folder / PREDICTIONS)[split]
+        if problem.kind == "regression":
+            figures["scatter"] = plots.regression_figure(predictions, record.task.get("unit"), split)
+        else:
+            outputs = [labels.index(positive)] if positive else list(range(len(labels)))
+            figures["curve"] = plots.precision_recall_figure(predictions, labels, outputs, split)
+    if len(table.rows) > 1:
+        figures["comparison"] = plots.comparison_figure(table, record.run_id)
+    best_epoch = record.training.best_epoch if record.training else None
+    training = plots.training_figure(_training_log(folder), record.primary_metric, best_epoch)
+    if training:
+        figures["training"] = training
+    return figures
+
+
+def _training_log(folder: Path) -> list[dict[str, Any]]:
+    """Lines of ``training.jsonl``; a last line cut short by a kill is left out."""
+    path, lines = folder / TRAINING_LOG, []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict) and "epoch" in line]
+
+
+def _text(
+    folder: Path,
+    record: RunRecord,
+    table: Table,
+    row: Row,
+    figures: dict[str, CardFigure],
+    repo_id: str | None,
+    licence: str | None,
+) -> str:
+    model = folder / MODEL
+    loadable = has_model(model)
+    subject = record.subject.rstrip("/").split("/")[-1]
+    name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"
+    values = metadata(record, name, licence, loadable)
+    task, splits = record.task, test_splits(record)
+    labels = list(task["labels"].values())
+    body = render(
+        "model_card.md.j2",
+        record=record,
+        task=task,
+        problem=Problem(task["problem"]),
+        labels=labels,
+        shown_labels=labels[:MAX_LABELS_IN_PROSE],
+        splits=splits,
+        primary=record.primary_metric,
+        metrics=metric_names(record),
+        score=_score,
+        headline=record.results[splits[0]].scores[record.primary_metric],
+        row=row,
+        mean=row.scores[table.primary],
+        table=table,
+        comparison=_comparison(table, record) if len(table.rows) > 1 else None,
+        figures=figures,
+        snippet=usage_snippet(record, model, repo_id or model.as_posix()) if loadable else None,
+        custom_code=needs_custom_code(model),
+        settings=_settings(record.recipe),
+        choices=_choices(record, labels),
+        licence=values["license"] if values["license"] != "other" else values["license_name"],
+        hub_checkpoint=values.get("base_model"),
+        citation=str(task["citation"]).strip(),
+        short_interval_meaning=SHORT_INTERVAL_MEANING,
+    )
+    return (
+        front_matter(values)
+        + "\n"
+        + re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", body, flags=re.MULTILINE)).rstrip()
+        + "\n"
+    )
+
+
+def _score(score: Any) -> str:
+    """A score or estimate with its interval; a word where it is not defined."""
+    if score is None or score.value is None:
+        return "not defined"
+    interval = wording.interval(score.low, score.high)
+    return f"{wording.number(score.value)} ({interval})" if interval else wording.number(score.value)
+
+
+def _comparison(table: Table, record: RunRecord) -> list[dict[str, Any]]:
+    """Rows of the table for Markdown, with this model's in bold."""
+    rows = []
+    for row, label in zip(table.rows, tables.labels(table), strict=True):
+        estimate: Estimate = row.scores[table.primary]
+        own = any(other.run_id == record.run_id for _, other in row.runs)
+        cells = [
+            label + (" (this model)" if own else ""),
+            row.recipe,
+            wording.number(estimate.value),
+            wording.interval(estimate.low, estimate.high) or wording.MISSING,
+            str(len(row.seeds)),
+        ]
+        rows.append({"cells": cells, "own": own})
+    return rows
+
+
+def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Every field of the recipe that is set, nested ones with a dot."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        if key in {"name", "title", "summary"}:
+            continue
+        inner = {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= {name: part for name, part in inner.items() if part is not None}
+    return flat
+
+
+def _choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
+    """What was chosen on validation, in words."""
+    chosen: dict[str, str] = {}
+    if record.training is None:
+        return chosen
+    if record.training.best_epoch is not None:
+        chosen["epoch"] = f"{record.training.best_epoch} of {record.training.epochs_run}"
+    for key, value in record.training.choices.items():
+        if key == "thresholds" and isinstance(value, list):
+            positive = record.task["metrics"].get("positive")
+            names = [positive] if positive else labels
+            chosen["decision thresholds"] = ", ".join(
+                f"{name} {threshold:.3g}" for name, threshold in zip(names, value, strict=False)
+            )
+        else:
+            chosen[key] = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return chosen

@@ -1,0 +1,155 @@
+"""The lines of Python that a stranger copies from a card: plain transformers, runnable as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Problem
+
+# Human ubiquitin: short, real, and with a tyrosine for tasks about those.
+EXAMPLE = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
+CUSTOM_CODE = "modeling_protein_task.py"
+# How residues are written for the tokenizer, by the rendering that the alignment proof found.
+_WRITTEN = {
+    "plain": "sequence",
+    "spaced": '" ".join(sequence)',
+    "pieces": "list(sequence), is_split_into_words=True",
+    "prostt5": '"<AA2fold> " + " ".join(sequence)',
+    "saprot": '"".join(residue + "#" for residue in sequence)',
+}
+_SPACED_FAMILIES = {"bert", "t5"}
+
+
+def has_model(folder: Path) -> bool:
+    """Whether the run kept a model (baselines have none)."""
+    return (folder / "config.json").is_file()
+
+
+def needs_custom_code(folder: Path) -> bool:
+    """Whether the model is loaded through the modelling file beside it rather than a class of transformers."""
+    return (folder / CUSTOM_CODE).is_file()
+
+
+def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
+    """Python that loads the model and prints labels with probabilities, or values, for one sequence.
+
+    Args:
+        record: of the run.
+        folder: the model's folder on this machine.
+        location: where readers find the model: a Hub id, or a path.
+    """
+    problem = Problem(record.task["problem"])
+    custom = needs_custom_code(folder)
+    head = "AutoModelForTokenClassification" if problem.per_residue else "AutoModelForSequenceClassification"
+    loader = "AutoModel" if custom else head
+    theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
+    # The tokenizer asks too: it reads the model's configuration, whose class is in the shipped file.
+    trust = ", trust_remote_code=True" if custom or theirs else ""
+    lines = [
+        "import torch",
+        f"from transformers import {', '.join(sorted([loader, 'AutoTokenizer']))}",
+        "",
+        f"MODEL = {json.dumps(location)}",
+        *_labels(record, problem),
+        f'sequence = "{EXAMPLE}"',
+        "",
+        f"tokenizer = AutoTokenizer.from_pretrained(MODEL{trust})",
+        f"model = {loader}.from_pretrained(MODEL{trust}).eval()",
+        "",
+        f'tokens = tokenizer({_rendering(record)}, return_tensors="pt", return_special_tokens_mask=True)',
+        "with torch.no_grad():",
+        '    logits = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits[0]',
+        *(_per_residue(record, problem) if problem.per_residue else _per_protein(record, problem)),
+    ]
+    return "\n".join(lines)
+
+
+def _rendering(record: RunRecord) -> str:
+    rendering = record.alignment.rendering if record.alignment else ""
+    if not rendering:
+        family = record.checkpoint.family if record.checkpoint else ""
+        rendering = "spaced" if family in _SPACED_FAMILIES else "plain"
+    return _WRITTEN[rendering]
+
+
+def _thresholds(record: RunRecord) -> list[float]:
+    return list((record.training.choices if record.training else {}).get("thresholds") or [])
+
+
+def _labels(record: RunRecord, problem: Problem) -> list[str]:
+    names = list(record.task["labels"].values())
+    if problem.kind == "regression":
+        return []
+    thresholds = _thresholds(record)
+    if problem.kind == "multilabel" and len(thresholds) == len(names):
+        pairs = ", ".join(
+            f"{json.dumps(n, ensure_ascii=False)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True)
+        )
+        return [f"LABELS = {{{pairs}}}  # label: decision threshold, chosen on validation"]
+    lines = [f"LABELS = {json.dumps(names, ensure_ascii=False)}"]
+    positive = record.task["metrics"].get("positive")
+    if positive is not None and len(thresholds) == 1:
+        lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {positive}, chosen on validation")
+    return lines
+
+
+def _per_protein(record: RunRecord, problem: Problem) -> list[str]:
+    if problem.kind == "regression":
+        return ['print(f"{logits.item():.3f}")' + (f"  # {record.task['unit']}" if record.task.get("unit") else "")]
+    if problem.kind == "multilabel":
+        if _thresholds(record):
+            return [
+                "for (label, threshold), p in zip(LABELS.items(), logits.sigmoid().tolist()):",
+                "    print(f\"{label}\\t{p:.3f}\\t{'yes' if p >= threshold else 'no'}\")",
+            ]
+        return ["for label, p in zip(LABELS, logits.sigmoid().tolist()):", '    print(f"{label}\\t{p:.3f}")']
+    lines = ["for label, p in zip(LABELS, logits.softmax(-1).tolist()):"]
+    positive = record.task["metrics"].get("positive")
+    if positive is not None and _thresholds(record):
+        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {json.dumps(positive, ensure_ascii=False)} else \"\")"
+        return [*lines, f'    print(f"{{label}}\\t{{p:.3f}}"{decided})']
+    return [*lines, '    print(f"{label}\\t{p:.3f}")']
+
+
+def _per_residue(record: RunRecord, problem: Problem) -> list[str]:
+    # A prefix before the sequence may not count as special: the residues are the last tokens that remain.
+    lines = [
+        'residues = (tokens["special_tokens_mask"][0] == 0).nonzero().flatten()[-len(sequence):]',
+    ]
+    candidates = (record.task.get("data") or {}).get("candidates")
+    only = [f'    if residue in "{candidates}":'] if candidates else []
+    indent = "        " if candidates else "    "
+    if problem.kind == "regression":
+        return [
+            *lines,
+            "values = logits[residues].flatten().tolist()",
+            "for position, (residue, value) in enumerate(zip(sequence, values), start=1):",
+            *only,
+            f'{indent}print(f"{{residue}}{{position}}\\t{{value:.3f}}")',
+        ]
+    if problem.kind == "multilabel":
+        return [
+            *lines,
+            "probabilities = logits[residues].sigmoid().tolist()",
+            "for position, (residue, row) in enumerate(zip(sequence, probabilities), start=1):",
+            *only,
+            f'{indent}print(f"{{residue}}{{position}}", *(f"{{label}} {{p:.3f}}" for label, p in zip(LABELS, row)), sep="\\t")',
+        ]
+    lines += [
+        "probabilities = logits[residues].softmax(-1)",
+        "for position, (residue, row) in enumerate(zip(sequence, probabilities), start=1):",
+    ]
+    positive = record.task["metrics"].get("positive")
+    if positive is not None and _thresholds(record):
+        index = list(record.task["labels"].values()).index(positive)
+        decision = f"{index} if row[{index}] >= THRESHOLD else {1 - index}"
+    else:
+        decision = "int(row.argmax())"
+    return [
+        *lines,
+        *only,
+        f"{indent}best = {decision}",
+        f'{indent}print(f"{{residue}}{{position}}\\t{{LABELS[best]}}\\t{{row[best]:.3f}}")',
+    ]

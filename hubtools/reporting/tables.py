@@ -1,0 +1,330 @@
+"""The board as text: for a terminal, as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hubtools.reporting import wording
+from hubtools.reporting.board import Board, Found, Row, Table
+from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING, Estimate
+from hubtools.reporting.templates import cell
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+BAR_WIDTH = 26
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a printed table.
+
+    Attributes:
+        heading: its heading.
+        cells: one text a row.
+        priority: columns with the largest number go first when the terminal is too narrow; 0 always stays.
+        right: aligned to the right.
+    """
+
+    heading: str
+    cells: list[str]
+    priority: int = 0
+    right: bool = True
+
+
+def columns(table: Table, bars: bool = False) -> list[Column]:
+    """What a table shows, left to right."""
+    rows, primary = table.rows, table.primary
+    best = [row.scores[primary] for row in rows]
+    marks = {"best": "", "within": "≈", "": ""}
+    shown = [
+        Column("", [f"{row.rank}{marks[row.standing]}" for row in rows]),
+        Column("Model", labels(table), right=False),
+        Column("Recipe", [row.recipe for row in rows], right=False),
+        Column(table.heading(primary), [wording.number(e.value) for e in best]),
+        Column("95 % interval", [wording.interval(e.low, e.high) for e in best], right=False),
+    ]
+    if bars:
+        shown.append(Column("", _bars(best), priority=2, right=False))
+    for index, column in enumerate(table.columns):
+        further = column[0] != table.split
+        cells = [wording.number(row.scores[column].value) for row in rows]
+        shown.append(Column(table.heading(column), cells, priority=1 if further else 5 + index))
+    shown += [
+        Column("Seeds", [str(len(row.seeds)) for row in rows], priority=1),
+        Column("Parameters", [wording.count(row.parameters) for row in rows], priority=3),
+        Column("Time", [wording.duration(row.wall_seconds) for row in rows], priority=4),
+    ]
+    return shown
+
+
+def labels(table: Table) -> list[str]:
+    """Name of each row, with its revision where a name occurs at several."""
+    revisions: dict[str, set[str]] = {}
+    for row in table.rows:
+        revisions.setdefault(row.name, set()).add(row.revision)
+    return [f"{r.name} @{r.revision[:7]}" if len(revisions[r.name]) > 1 else r.name for r in table.rows]
+
+
+def facts(table: Table) -> str:
+    """One line on what was measured: problem, test set, how the interval was made."""
+    record = table.rows[0].record
+    result = record.results[table.split]
+    labelled = f", {result.n_labelled:,} labelled residues" if record.task["problem"].startswith("residue-") else ""
+    parts = [
+        f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
+        f"{wording.plural(result.n_proteins, 'protein')}{labelled}",
+        result.interval,
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def unfinished_line(found: Found) -> str:
+    """One line on a run that did not finish: which, and why."""
+    folder, record = found
+    status = "running, or killed" if record.status == "running" else record.status
+    why = f": {record.failure.kind}: {record.failure.message}" if record.failure else ""
+    task = f"{record.identity.task.name} v{record.identity.task.version}"
+    return f"{record.subject}, {task}, {record.identity.recipe.name}, seed {record.identity.seed}: {status}{why} ({folder})"
+
+
+def print_board(board: Board, console: Console) -> None:
+    """Print the board to a terminal; columns that do not fit are left out and named."""
+    from rich.text import Text
+
+    for table in board.tables:
+        console.print(Text(table.title, style="bold"))
+        console.print(Text(facts(table), style="dim"))
+        left_out = _print_table(table, console)
+        if left_out:
+            console.print(
+                Text(f"Not shown in this width: {', '.join(left_out)}. All of it: --format csv.", style="dim")
+            )
+        console.print()
+    if any(row.standing == "within" for table in board.tables for row in table.rows):
+        console.print(Text(WITHIN_MEANING, style="dim"))
+    if any(len(row.runs) > 1 for table in board.tables for row in table.rows):
+        console.print(Text(SHORT_INTERVAL_MEANING, style="dim"))
+    if board.unfinished:
+        console.print()
+        console.print(Text(f"Not finished: {wording.plural(len(board.unfinished), 'run')}", style="bold"))
+        for found in board.unfinished:
+            console.print(Text(f"  {unfinished_line(found)}"))
+
+
+def _print_table(table: Table, console: Console) -> list[str]:
+    from rich import box
+    from rich.measure import Measurement
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    kept = columns(table, bars=True)
+    left_out: list[str] = []
+    while True:
+        printed = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for column in kept:
+            printed.add_column(
+                column.heading,
+                justify="right" if column.right else "left",
+                overflow="fold",
+                no_wrap=column.heading not in {"Model", "Recipe"},
+            )
+        for index, row in enumerate(table.rows):
+            style = "bold" if row.standing == "best" else "dim" if row.is_baseline else ""
+            printed.add_row(*(Text(column.cells[index]) for column in kept), style=style)
+        widest = max(kept, key=lambda column: column.priority)
+        fits = Measurement.get(console, console.options.update(width=10_000), printed).maximum <= console.width
+        if fits or widest.priority == 0:
+            console.print(printed)
+            return left_out
+        kept = [column for column in kept if column is not widest]
+        if widest.heading:
+            left_out.append(widest.heading)
+
+
+def _bars(estimates: Sequence[Estimate]) -> list[str]:
+    """Intervals drawn in characters on one axis."""
+    ends = [x for e in estimates for x in (e.value, e.low, e.high) if x is not None]
+    if not ends:
+        return ["" for _ in estimates]
+    low, span = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def place(value: float) -> int:
+        return round((value - low) / span * (BAR_WIDTH - 1))
+
+    drawn = []
+    for estimate in estimates:
+        cells = [" "] * BAR_WIDTH
+        if estimate.value is not None:
+            if estimate.low is not None and estimate.high is not None:
+                first, last = place(estimate.low), place(estimate.high)
+                cells[first : last + 1] = "─" * (last + 1 - first)
+            cells[place(estimate.value)] = "●"
+        drawn.append("".join(cells))
+    return drawn
+
+
+def markdown(board: Board) -> str:
+    """The board as Markdown: one section a table."""
+    parts = []
+    for table in board.tables:
+        parts += [f"## {cell(table.title)}", "", cell(facts(table)), "", *_markdown_table(table), ""]
+    parts += [WITHIN_MEANING, "", INTERVAL_MEANING, ""]
+    if board.unfinished:
+        parts += ["## Not finished", "", *(f"- {cell(unfinished_line(found))}" for found in board.unfinished), ""]
+    return "\n".join(parts)
+
+
+def _markdown_table(table: Table) -> list[str]:
+    shown = columns(table)
+    lines = [
+        "| " + " | ".join(cell(column.heading) or "#" for column in shown) + " |",
+        "| " + " | ".join("---:" if column.right else "---" for column in shown) + " |",
+    ]
+    for index, row in enumerate(table.rows):
+        cells = [cell(column.cells[index]) for column in shown]
+        if row.standing == "best":
+            cells = [f"**{cell}**" if cell else cell for cell in cells]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+CSV_FIELDS = (
+    "task", "task_version", "task_hash", "data", "subset", "split", "metric", "primary", "rank", "standing", "subject",
+    "revision", "kind", "recipe", "recipe_hash", "value", "low", "high", "higher_is_better", "seeds", "parameters",
+    "wall_seconds", "status", "failure", "run_ids",
+)  # fmt: skip
+
+
+def as_csv(board: Board) -> str:
+    """One line a row, split and metric; one line for a run that did not finish, without a value."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, CSV_FIELDS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in board.tables:
+        for row in table.rows:
+            for (split, metric), estimate in row.scores.items():
+                primary = (split, metric) == table.primary
+                writer.writerow(
+                    _identity_fields(row.record)
+                    | {
+                        "split": split,
+                        "metric": metric,
+                        "primary": primary,
+                        "rank": row.rank if primary else "",
+                        "standing": row.standing if primary else "",
+                        "kind": row.kind,
+                        "value": estimate.value,
+                        "low": estimate.low,
+                        "high": estimate.high,
+                        "higher_is_better": estimate.higher_is_better,
+                        "seeds": " ".join(map(str, row.seeds)),
+                        "parameters": row.parameters,
+                        "wall_seconds": row.wall_seconds,
+                        "status": "complete",
+                        "run_ids": " ".join(record.run_id for _, record in row.runs),
+                    }
+                )
+    for _, record in board.unfinished:
+        failure = f"{record.failure.kind}: {record.failure.message}" if record.failure else ""
+        writer.writerow(
+            _identity_fields(record)
+            | {"seeds": record.identity.seed, "status": record.status, "failure": failure, "run_ids": record.run_id}
+        )
+    return stream.getvalue()
+
+
+def _identity_fields(record: Any) -> dict[str, Any]:
+    identity = record.identity
+    checkpoint = identity.checkpoint
+    return {
+        "task": identity.task.name,
+        "task_version": identity.task.version,
+        "task_hash": identity.task.hash,
+        "data": identity.data,
+        "subset": identity.subset,
+        "subject": record.subject,
+        "revision": (checkpoint.commit or checkpoint.sha256) if checkpoint else "",
+        "recipe": identity.recipe.name,
+        "recipe_hash": identity.recipe.hash,
+    }
+
+
+def as_json(board: Board) -> str:
+    """Everything the board knows, with the provenance of each row."""
+    tables = [
+        {
+            "title": table.title,
+            "task": table.question.task,
+            "version": table.question.version,
+            "task_hash": table.question.task_hash,
+            "data": table.question.data,
+            "rows_sha256": table.question.rows,
+            "subset": table.question.subset,
+            "split": table.split,
+            "metrics": list(table.metrics),
+            "other_splits": list(table.other_splits),
+            "rows": [_row_dict(row) for row in table.rows],
+        }
+        for table in board.tables
+    ]
+    unfinished = [
+        provenance(found) | {"status": found[1].status, "subject": found[1].subject, "task": found[1].identity.task.name}
+        | {"recipe": found[1].identity.recipe.name, "failure": found[1].failure.model_dump() if found[1].failure else None}
+        for found in board.unfinished
+    ]  # fmt: skip
+    content = {"tables": tables, "unfinished": unfinished, "notes": list(board.notes), "interval": INTERVAL_MEANING}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _row_dict(row: Row) -> dict[str, Any]:
+    scores: dict[str, dict[str, Any]] = {}
+    for (split, metric), estimate in row.scores.items():
+        scores.setdefault(split, {})[metric] = {
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "higher_is_better": estimate.higher_is_better,
+            "by_seed": {str(seed): value for seed, value in estimate.by_seed},
+        }
+    return {
+        "rank": row.rank,
+        "standing": row.standing,
+        "subject": row.record.subject,
+        "kind": row.kind,
+        "revision": row.revision,
+        "adaptation": row.adaptation,
+        "recipe": row.record.identity.recipe.name,
+        "overrides": row.record.overrides,
+        "recipe_hash": row.record.identity.recipe.hash,
+        "seeds": row.seeds,
+        "parameters": row.parameters,
+        "wall_seconds": row.wall_seconds,
+        "scores": scores,
+        "runs": [provenance(found) for found in row.runs],
+    }
+
+
+def provenance(found: Found) -> dict[str, Any]:
+    """What makes one run findable and repeatable."""
+    folder, record = found
+    environment = record.environment
+    return {
+        "run_id": record.run_id,
+        "seed": record.identity.seed,
+        "folder": str(folder),
+        "command": record.command,
+        "bench": environment.bench,
+        "git_commit": environment.git_commit,
+        "git_dirty": environment.git_dirty,
+        "device": environment.device_name,
+        "precision": environment.precision,
+        "started": record.started.isoformat(),
+        "finished": record.finished.isoformat() if record.finished else None,
+        "wall_seconds": record.cost.wall_seconds if record.cost else None,
+    }

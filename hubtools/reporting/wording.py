@@ -1,0 +1,80 @@
+"""How numbers, metrics and identities are written for people: one place, so that board and card agree."""
+
+from __future__ import annotations
+
+import math
+
+from hubtools.specs.metric_names import METRICS
+
+# A score that is not there: never zero, never an empty cell that reads as "not asked".
+MISSING = "–"
+
+
+def metric_title(name: str, arrow: bool = False) -> str:
+    """Name of a metric for people, with an arrow towards better where asked for."""
+    info = METRICS.get(name)
+    title = info.title if info else name
+    if not arrow:
+        return title
+    return f"{title} {'↑' if info is None or info.higher_is_better else '↓'}"
+
+
+def number(value: float | None) -> str:
+    """A score: three decimals, or four digits where it is large; ``–`` where there is none."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if abs(value) < 10:
+        text = f"{value:.3f}"
+    elif abs(value) < 1000:
+        text = f"{value:.4g}"
+    else:
+        text = f"{value:,.0f}"
+    return "0.000" if text == "-0.000" else text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A 95 % interval, or nothing where there is none."""
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def count(value: float | None) -> str:
+    """A large count, shortened: 7.5 M, 650 M, 3.0 B."""
+    if value is None:
+        return MISSING
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.1f} {letter}" if scaled < 100 else f"{scaled:.0f} {letter}"
+    return f"{value:g}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span in its two largest units: 42 s, 3 min 20 s, 2 h 05 min."""
+    if seconds is None:
+        return MISSING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def size(n_bytes: float | None) -> str:
+    """A memory or file size in binary units."""
+    if n_bytes is None:
+        return MISSING
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    raise AssertionError("unreachable")
+
+
+def plural(n: int, noun: str, many: str | None = None) -> str:
+    """A counted noun: 1 run, 2 runs, 1,200 proteins."""
+    return f"{n:,} {noun if n == 1 else many or noun + 's'}"

@@ -1,0 +1,150 @@
+"""``bench tasks``: what people and programs read from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hubtools.cli.tasks import tasks
+from hubtools.specs import UserError
+from hubtools.specs.content import shipped_root
+
+TASK = """\
+name: sites
+version: 3
+title: Sites
+problem: residue-classification
+summary: Is it a site?
+data:
+  source: file
+  files: [{path: sites.csv}]
+  columns: {sequence: seq, label: sites, id: name}
+  splits:
+    train: {where: {set: train}}
+    test: {where: {set: test}}
+labels: {"0": other, "1": site}
+metrics: {primary: mcc}
+licence: CC0-1.0
+citation: Somebody, somewhere [1]
+notes: ["Read [this] first."]
+"""
+ROWS = """\
+name,seq,sites,set
+p1,MKTXX,00110,train
+p2,mkvu,0101,train
+p3,MKTAYIAK,00000001,train
+p4,MKTXX,00111,test
+p5,ACD,001,test
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with one task."""
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sites.yaml").write_text(TASK)
+    (tmp_path / "tasks" / "sites.csv").write_text(ROWS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCH_DATA_MIRROR", raising=False)
+    return tmp_path
+
+
+def output(*arguments: str) -> str:
+    result = CliRunner().invoke(tasks, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_list_has_own_and_shipped_tasks(project: Path) -> None:
+    lines = output("list").splitlines()
+    assert any(line.split()[:2] == ["sites", "Sites"] for line in lines)
+    assert any(line.startswith("localisation ") for line in lines)
+    listed = {task["name"]: task for task in json.loads(output("list", "--json"))}
+    assert listed["sites"]["labels"] == ["other", "site"]
+    assert listed["sites"]["path"] == str(project / "tasks" / "sites.yaml")
+    assert listed["localisation"]["test_splits"] == ["test", "hpa"]
+
+
+def test_the_table_in_the_readme_is_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = (shipped_root() / "tasks" / "README.md").read_text(encoding="utf-8")
+    # If this fails: put the output of `bench tasks list --markdown` into tasks/README.md.
+    assert output("list", "--markdown").strip() in readme
+
+
+def test_the_example_in_the_readme_is_a_task(tmp_path: Path) -> None:
+    readme = (shipped_root() / "tasks" / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "my-task.yaml").write_text(readme.split("```yaml\n")[1].split("```")[0])
+    assert "version 1" in output("show", str(tmp_path / "my-task.yaml"))
+
+
+def test_show_says_everything_a_reader_needs(project: Path) -> None:
+    text = output("show", "sites")
+    for said in (
+        "Sites (sites, version 3)",
+        "site ('1' in the data)",
+        "sites.csv",
+        "train: all files, set is train",
+        "validation: 10% of train, drawn by seed 0",
+        "MCC (ranks)",
+        "CC0-1.0",
+        "Read [this] first.",
+        "Somebody, somewhere [1]",
+    ):
+        assert said in text
+
+
+def test_check_counts_what_is_there(project: Path) -> None:
+    rows = {line.split()[0]: line.split() for line in output("check", "sites").splitlines() if line}
+    # proteins, residues, residues scored, clusters, lengths: p1 is left out, its sequence is in test.
+    assert rows["test"][1:5] == ["2", "8", "8", "–"]
+    assert rows["test"][5:11] == ["3", "4", "4", "4", "5", "5"]
+    assert rows["test"][11:] == ["X", "2"]
+    assert {rows["train"][1], rows["validation"][1]} == {"1"}
+    assert rows["site"][-2:] == ["4", "(50.0%)"]
+    text = output("check", "sites")
+    assert "changed: 1 sequences, upper-cased" in text
+    assert "found: 1 training proteins removed: their sequence is in test (1 sequences)" in text
+    assert text.splitlines()[-1] == "sites is in order"
+
+
+def test_check_proves_alignment_where_a_checkpoint_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hubtools import models
+    from hubtools.specs.record import AlignmentFacts
+
+    class Tokeniser:
+        @classmethod
+        def from_checkpoint(cls, checkpoint: str) -> Tokeniser:
+            assert checkpoint == "resolved me/model"
+            return cls()
+
+        def prove(self, sequences: list[str]) -> AlignmentFacts:
+            n = sum(map(len, sequences))
+            return AlignmentFacts(proteins=len(sequences), residues=n, aligned=n, replaced={"U": 1}, method="by table")
+
+    monkeypatch.setattr(models, "resolve_checkpoint", lambda name: f"resolved {name}", raising=False)
+    monkeypatch.setattr(models, "ResidueTokeniser", Tokeniser, raising=False)
+    text = output("check", "sites", "--checkpoint", "me/model")
+    assert "alignment with me/model: 20 of 20 residues aligned; shown as X: U 1 (by table)" in text
+
+
+def test_what_is_wrong_is_one_line_on_stderr(project: Path) -> None:
+    (project / "tasks" / "sites.csv").write_text(ROWS.replace("00111", "0011"))
+    command = [sys.executable, "-m", "hubtools.cli.main", "tasks", "check", "sites"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error: task sites, p4: 4 labels for 5 residues: shorter than the sequence. Correct the data.\n"
+    )
+
+
+def test_a_mirror_that_is_not_there(project: Path) -> None:
+    with pytest.raises(UserError, match="there is no data mirror"):
+        output("check", "sites", "--data-mirror", str(project / "absent"))

@@ -1,0 +1,212 @@
+"""The model card of a run: whole, honest, and the same every time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from sample_records import (
+    BASELINES,
+    FULL,
+    LOCALISATION,
+    PEPTIDES,
+    PHOSPHO,
+    PROBE,
+    SCRATCH,
+    STRUCTURE,
+    TASKS,
+    make_record,
+    write_full_run,
+    write_runs,
+)
+
+from hubtools.reporting.card import build_card, lint_card
+from hubtools.runs.store import read_record, run_folder, write_record
+from hubtools.specs.errors import UserError
+
+FIGURES = {
+    "localisation": {"precision-recall.png", "training.png"},
+    "secondary-structure": {"confusion-matrix.png", "training.png"},
+    "phosphotyrosine": {"precision-recall.png", "training.png"},
+    "gb1-fitness": {"predicted-against-true.png", "training.png"},
+    "antimicrobial-peptide": {"precision-recall.png", "training.png"},
+}
+
+
+def text_of(folder: Path, **options: str) -> str:
+    return build_card(folder, **options).read_text(encoding="utf-8")
+
+
+def loadable(folder: Path, custom: bool = False) -> Path:
+    """A model folder as far as a card looks at it."""
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text("{}")
+    if custom:
+        (folder / "model" / "modeling_protein_task.py").write_text("")
+    return folder
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_every_kind_of_task_gets_a_whole_card(name: str, tmp_path: Path) -> None:
+    folder = loadable(write_full_run(tmp_path, TASKS[name]))
+    text = text_of(folder)
+    assert lint_card(text) == []
+    assert ModelCard(text).data.eval_results
+    record = read_record(folder)
+    score = record.score()
+    assert score is not None and f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})" in text
+    for word in ("None", "nan", "Undefined", "TODO"):
+        assert not re.search(rf"\b{word}\b", text.split("```python")[0] + text.split("```")[2]), word
+    shown = set(re.findall(r"\]\(figures/(.*?)\)", text))
+    assert shown == FIGURES[name] == {path.name for path in (folder / "card" / "figures").iterdir()}
+    for path in (folder / "card" / "figures").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tables_are_rectangular(tmp_path: Path) -> None:
+    text = text_of(write_full_run(tmp_path, LOCALISATION))
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1, block
+
+
+def test_what_makes_it_repeatable_is_there(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, LOCALISATION)
+    record, text = read_record(folder), text_of(folder)
+    assert f"pip install plm-hubtools=={record.environment.bench}\n{record.command}\n" in text
+    for value in (
+        record.identity.checkpoint.commit,  # type: ignore[union-attr]
+        record.data.files[0].sha256,  # type: ignore[union-attr]
+        record.environment.git_commit,
+        record.run_id,
+        "2,768,911 of 2,768,911 residues aligned",
+        "131 proteins longer than 1,022 residues were cut into windows",
+        "torch 2.13.0",
+        "@article{invented2024",
+    ):
+        assert str(value) in text
+
+
+def test_limits_are_stated(tmp_path: Path) -> None:
+    text = text_of(write_full_run(tmp_path, PHOSPHO))
+    assert "Out of scope: clinical use" in text and "Out of scope: biosecurity" in text
+    assert "2 sequences of test are also in train" in text
+    assert "One seed (1): how much another seed would change it was not measured." in text
+    assert "uncommitted" not in text
+
+
+def test_one_python_block_only(tmp_path: Path) -> None:
+    text = text_of(loadable(write_full_run(tmp_path, LOCALISATION)))
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    compile(code, "snippet", "exec")
+    assert re.search(r'^MODEL = ".*/model"$', code, re.MULTILINE)
+
+
+def test_a_published_card_loads_from_the_hub(tmp_path: Path) -> None:
+    folder = loadable(write_full_run(tmp_path, STRUCTURE), custom=True)
+    text = text_of(folder, repo_id="me/my-structure", licence="cc-by-4.0")
+    assert 'MODEL = "me/my-structure"' in text
+    assert str(tmp_path) not in text
+    assert ModelCard(text).data.license == "cc-by-4.0"
+    assert ModelCard(text).data.model_name == "my-structure"
+    assert "AutoModel.from_pretrained(MODEL, trust_remote_code=True)" in text
+
+
+def test_baselines_beside_it_are_compared(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, LOCALISATION)
+    assert "no baseline to compare with" in text_of(folder)
+    beside = [
+        make_record(LOCALISATION, BASELINES["composition"], 0.3),
+        make_record(LOCALISATION, PROBE, 0.4, checkpoint="a/b"),
+    ]
+    elsewhere = make_record(LOCALISATION, BASELINES["majority"], 0.1, subset=100)
+    write_runs(tmp_path, [(tmp_path, record) for record in [*beside, elsewhere]])
+    text = text_of(folder)
+    section = text.split("## Beside other runs")[1].split("\n## ")[0]
+    assert "| composition | baseline | 0.300 |" in section
+    assert "(this model)**" in section
+    assert "majority" not in section
+    assert "figures/comparison.png" in section
+
+
+def test_seeds_beside_it_are_told(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    write_runs(tmp_path, [(tmp_path, make_record(PEPTIDES, FULL, 0.5, checkpoint="facebook/esm2_t6_8M_UR50D", seed=2))])
+    assert "This is seed 1 of 2 (1, 2); over all of them the mean is" in text_of(folder)
+
+
+def test_a_subset_is_warned_about_first(tmp_path: Path) -> None:
+    text = text_of(write_full_run(tmp_path, PEPTIDES, subset=200))
+    assert text.index("**Subset.**") < text.index("## How to use it")
+
+
+def test_random_weights_are_called_so(tmp_path: Path) -> None:
+    text = text_of(write_full_run(tmp_path, PEPTIDES, SCRATCH))
+    assert "# Antimicrobial peptides with esm2_t6_8M_UR50D (random weights)" in text
+    assert "base_model" not in text
+
+
+def test_a_baseline_has_no_lines_to_load_it(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES, BASELINES["composition"])
+    text = text_of(folder)
+    assert "```python" not in text
+    assert "A baseline keeps no model" in text
+    assert lint_card(text) == []
+
+
+def test_an_unknown_licence_is_said_not_made_up(tmp_path: Path) -> None:
+    text = text_of(write_full_run(tmp_path, PEPTIDES, checkpoint="mine", local=True))
+    assert ModelCard(text).data.license == "unknown"
+    assert "The licence is **unknown**" in text
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, LOCALISATION)
+
+    def content() -> dict[str, bytes]:
+        build_card(folder)
+        return {p.name: p.read_bytes() for p in sorted((folder / "card").rglob("*")) if p.is_file()}
+
+    assert content() == content()
+
+
+def test_a_figure_that_is_no_longer_shown_is_removed(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    build_card(folder)
+    (folder / "training.jsonl").unlink()
+    assert "training.png" not in text_of(folder)
+    assert not (folder / "card" / "figures" / "training.png").exists()
+
+
+def test_a_training_log_cut_short_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    with (folder / "training.jsonl").open("a") as handle:
+        handle.write('{"epoch": 9, "train_l')
+    assert "training.png" in text_of(folder)
+
+
+def test_a_run_that_failed_has_no_card(tmp_path: Path) -> None:
+    record = make_record(PEPTIDES, FULL, 0.0, checkpoint="a/b", status="failed")
+    folder = run_folder(tmp_path, record.identity)
+    write_record(folder, record)
+    with pytest.raises(UserError, match=r"this run is failed.*Finish it first: bench run"):
+        build_card(folder)
+    assert not (folder / "card").exists()
+
+
+def test_lost_predictions_are_one_clear_line(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    (folder / "predictions.parquet").unlink()
+    with pytest.raises(UserError, match="there are no predictions"):
+        build_card(folder)
+
+
+def test_a_users_own_template_that_asks_for_too_much_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates are strict: a name that does not exist is an error, never an empty place."""
+    folder = write_full_run(tmp_path / "runs", PEPTIDES)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "model_card.md.j2").write_text("# {{ carbon_footprint }}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="carbon_footprint"):
+        build_card(folder)
