@@ -1,0 +1,1 @@
+"""From a run folder to a repository on the Hub: what was measured, checked, in one commit."""

@@ -1,0 +1,246 @@
+"""What would go to the Hub, and whether it may: decided from the run folder alone, without any network."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hubtools.models.hub import scrub
+from hubtools.reporting.licence import choose_licence
+from hubtools.runs.store import CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record
+from hubtools.specs.errors import UserError
+from hubtools.specs.hashing import file_sha256
+from hubtools.specs.record import RunRecord
+
+README = "README.md"
+# Formats that run code when they are read.
+UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".h5", ".msgpack", ".dill"}
+SHIPPED_CODE = {"modeling_protein_task.py"}
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file of the repository-to-be.
+
+    Attributes:
+        path: in the repository.
+        source: on this machine.
+        bytes: its size.
+        sha256: of its content when it was checked.
+    """
+
+    path: str
+    source: Path
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition of publishing. ``error`` is None where it holds."""
+
+    title: str
+    detail: str = ""
+    error: UserError | None = None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A run, the repository it would go to, the exact files, and what was checked."""
+
+    folder: Path
+    repo: str
+    record: RunRecord
+    licence: str | None
+    files: tuple[PublishedFile, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> list[Check]:
+        """The conditions that do not hold."""
+        return [check for check in self.checks if check.error]
+
+    @property
+    def bytes(self) -> int:
+        """Total size."""
+        return sum(file.bytes for file in self.files)
+
+    def with_check(self, title: str, examine: Callable[[], str]) -> Publication:
+        """The same with one more condition examined."""
+        return replace(self, checks=(*self.checks, _examine(title, examine)))
+
+
+def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> Publication:
+    """Collect the files of a run and check everything that needs no network and no model.
+
+    Writes the card for this repository into the run folder.
+
+    Args:
+        folder: run folder.
+        repo: ``owner/name`` on the Hub.
+        licence: the publisher's statement, where base model or data have no known licence, or a stricter one.
+
+    Raises:
+        UserError: there is no finished run of a checkpoint in the folder, or the name is not a Hub id.
+            All other conditions are in ``checks``.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+        if repo.count("/") != 1:
+            raise HFValidationError
+    except HFValidationError:
+        raise UserError(f"{repo!r} is not a Hub id", where="--repo", fix="Write it as owner/name.") from None
+    record = read_record(folder)
+    _require_publishable(folder, record)
+    chosen: list[str] = []
+
+    def check_licence() -> str:
+        facts, data = record.checkpoint, str(record.task.get("licence") or "unknown")
+        if facts and facts.weights == "random":
+            # Nothing of the base model but its architecture is in there.
+            chosen.append(choose_licence(data, data, licence))
+            return f"{chosen[0]} (trained from scratch, data: {data})"
+        base = facts.licence if facts else None
+        chosen.append(choose_licence(base, data, licence))
+        return f"{chosen[0]} (base model: {base or 'not known'}, data: {data})"
+
+    checks = [_examine("licence", check_licence)]
+    if chosen:
+        checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0])))
+    files = collect_files(folder)
+    checks += [
+        _examine("files are those of the run", lambda: _unchanged(folder, files, record)),
+        _examine("safe formats", lambda: _safe(files)),
+        _examine("no secrets", lambda: _no_secrets(files)),
+    ]
+    return Publication(folder, repo, record, chosen[0] if chosen else None, files, tuple(checks))
+
+
+def collect_files(folder: Path) -> tuple[PublishedFile, ...]:
+    """The files as they would lie in the repository: the model at its root, the card, the record, the predictions."""
+    found: dict[str, Path] = {}
+    for part in (MODEL, CARD):
+        root = folder / part
+        for path in sorted(root.rglob("*")):
+            relative = path.relative_to(root)
+            hidden = any(name.startswith(".") for name in relative.parts)
+            # transformers may have left a README of its own beside the model: the card takes its place.
+            if path.is_file() and not hidden and (part == CARD or relative.as_posix() != README):
+                found[relative.as_posix()] = path
+    for name in (RECORD, PREDICTIONS, TRAINING_LOG):
+        if (folder / name).is_file():
+            found[name] = folder / name
+    first = [README, "config.json"]
+    order = sorted(found, key=lambda name: (first.index(name) if name in first else 2, "/" in name, name))
+    return tuple(PublishedFile(n, found[n], found[n].stat().st_size, file_sha256(found[n])) for n in order)
+
+
+def lay_out(files: tuple[PublishedFile, ...]) -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder that looks as the repository will: what a stranger gets, and nothing else of the run."""
+    stage = tempfile.TemporaryDirectory(prefix="bench-publish-")
+    for file in files:
+        target = Path(stage.name) / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(file.source.resolve())
+    return stage
+
+
+def _examine(title: str, examine: Callable[[], str]) -> Check:
+    try:
+        return Check(title, examine())
+    except UserError as error:
+        return Check(title, error=error)
+
+
+def _require_publishable(folder: Path, record: RunRecord) -> None:
+    where = str(folder)
+    if record.status != "complete":
+        raise UserError(f"this run is {record.status}", where=where, fix=f"Finish it first: {record.command}")
+    if record.identity.checkpoint is None:
+        raise UserError("this is a baseline, which has no model", where=where, fix="Name a run of a checkpoint.")
+    if record.run_id != record.identity.run_id:
+        raise UserError(
+            "run.json was changed: its run_id is not that of its identity", where=where, fix="Run it again."
+        )
+    for needed in (f"{MODEL}/config.json", PREDICTIONS):
+        if not (folder / needed).is_file():
+            raise UserError(f"{needed} is missing", where=where, fix=f"Run it again: {record.command} --force")
+
+
+def _write_card(folder: Path, record: RunRecord, repo: str, licence: str) -> str:
+    from hubtools.reporting.card import build_card, lint_card
+
+    build_card(folder, repo_id=repo, licence=licence)
+    problems = lint_card((folder / CARD / README).read_text(encoding="utf-8"))
+    if problems:
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(
+            f"{problems[0]}{more}", where=f"{CARD}/{README}", fix="The Hub would refuse it: correct what it names."
+        )
+    return "no problem found"
+
+
+def _unchanged(folder: Path, files: tuple[PublishedFile, ...], record: RunRecord) -> str:
+    """Every file but card and record is one that the run wrote, bit for bit, and none is missing."""
+    written = {output.path: output.sha256 for output in record.outputs}
+    ours = {file.source.relative_to(folder).as_posix(): file for file in files}
+    ours = {name: file for name, file in ours.items() if name != RECORD and not name.startswith(f"{CARD}/")}
+    again = "run it again with --force."
+    for name, file in ours.items():
+        if name not in written:
+            raise UserError("the run did not write it", where=str(file.source), fix=f"Remove it, or {again}")
+        if written[name] != file.sha256:
+            raise UserError(
+                "it changed after the run: it is not what was measured",
+                where=str(file.source),
+                fix=f"Put it back, or {again}",
+            )
+    for name in written:
+        if name not in ours and name.startswith(f"{MODEL}/") and name != f"{MODEL}/{README}":
+            raise UserError("it is gone", where=str(folder / name), fix=f"Put it back, or {again}")
+    return f"{len(ours)} match their recorded checksums"
+
+
+def _safe(files: tuple[PublishedFile, ...]) -> str:
+    from safetensors import SafetensorError, safe_open
+
+    weights = [file for file in files if file.path.endswith(".safetensors")]
+    for file in files:
+        suffix = Path(file.path).suffix.lower()
+        if suffix in UNSAFE:
+            raise UserError(
+                f"{file.path} can run code when it is loaded",
+                where=str(file.source),
+                fix="Only safetensors are published: remove it, or run it again with --force.",
+            )
+        if suffix == ".py" and file.path not in SHIPPED_CODE:
+            raise UserError(f"{file.path} is code that bench did not write", where=str(file.source), fix="Remove it.")
+    if not weights:
+        raise UserError("there are no safetensors weights", where=MODEL, fix="Run it again with --force.")
+    for file in weights:
+        try:
+            with safe_open(file.source, framework="np"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"damaged weights ({str(error).splitlines()[0]})",
+                where=str(file.source),
+                fix="Run it again with --force.",
+            ) from None
+    return "weights are safetensors"
+
+
+def _no_secrets(files: tuple[PublishedFile, ...]) -> str:
+    texts = [file for file in files if Path(file.path).suffix in {".json", ".jsonl", ".md", ".py", ".txt", ".yaml"}]
+    for file in texts:
+        text = file.source.read_text(encoding="utf-8", errors="replace")
+        if scrub(text) != text:
+            raise UserError(
+                f"{file.path} holds what looks like a token", where=str(file.source), fix="Remove it, and revoke it."
+            )
+    return f"{len(texts)} text files hold no token"

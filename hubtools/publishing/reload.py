@@ -1,0 +1,209 @@
+"""Does a published model do what its record says? Run in a fresh process, on nothing but the published files.
+
+    python -m hubtools.publishing.reload FOLDER
+
+FOLDER is a repository as published (or downloaded): model, ``run.json`` and ``predictions.parquet`` side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hubtools.runs.store import PREDICTIONS, read_record, write_atomic
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hubtools.evaluation.predictions import Predictions
+    from hubtools.specs.record import RunRecord
+
+# Largest difference of a probability (or of a value, in units of the largest recorded one) that is rounding:
+# of float32 sums in another order, and of bfloat16's eight bits.
+TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How the reloaded model's predictions compare with the recorded ones.
+
+    Attributes:
+        rows: predictions compared: proteins, or residues.
+        splits: the test splits they are of.
+        difference: largest absolute difference of a probability (or scaled value).
+        tolerance: what counts as rounding at the recorded precision.
+    """
+
+    rows: int
+    splits: tuple[str, ...]
+    difference: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        splits = ", ".join(self.splits)
+        return (
+            f"{self.rows:,} predictions ({splits}) reproduced by a fresh process, "
+            f"largest difference {self.difference:.1e} (rounding: {self.tolerance:.0e})"
+        )
+
+
+def compare(recorded: Mapping[str, Predictions], again: Mapping[str, Predictions], precision: str) -> Reproduction:
+    """Compare predictions of the same splits.
+
+    Args:
+        recorded: what the run wrote.
+        again: what the reloaded model says.
+        precision: of the run, ``float32`` or ``bf16``.
+
+    Raises:
+        UserError: other proteins or labels, or differences beyond rounding.
+    """
+    tolerance = TOLERANCE.get(precision, TOLERANCE["float32"])
+    rows, worst = 0, 0.0
+    for split, first in recorded.items():
+        second = again[split]
+        same = len(first) == len(second) and np.array_equal(first.ids, second.ids)
+        if first.positions is not None and second.positions is not None:
+            same = same and np.array_equal(first.positions, second.positions)
+        if not same or not np.array_equal(first.truth, second.truth):
+            raise UserError(
+                f"split {split} now has other proteins or labels than the run recorded",
+                fix="The data changed: run it again.",
+            )
+        scale = max(1.0, float(np.abs(first.scores).max(initial=0.0)))
+        worst = max(worst, float(np.abs(first.scores - second.scores).max(initial=0.0)) / scale)
+        rows += len(first)
+    if not worst <= tolerance:
+        raise UserError(
+            f"the saved model does not do what was measured: its predictions differ by up to {worst:.2g} "
+            f"(rounding: {tolerance:.0e})",
+            fix="Do not publish it. Run it again with --force, and report this if it stays.",
+        )
+    return Reproduction(rows, tuple(recorded), worst, tolerance)
+
+
+def reproduce(folder: Path) -> Reproduction:
+    """Predict the recorded test splits again with the model in the folder, in this process.
+
+    Raises:
+        UserError: the model or data cannot be loaded, or do not reproduce the record.
+    """
+    from hubtools.evaluation.predictions import read_predictions
+
+    record = read_record(folder)
+    recorded = read_predictions(folder / PREDICTIONS)
+    tests = {name: recorded[name] for name in recorded if name not in {"train", "validation"}}
+    if not tests:
+        raise UserError("no test predictions are recorded", where=str(folder), fix="Run it again with --force.")
+    return compare(tests, predict_again(folder, record, list(tests)), record.environment.precision)
+
+
+def reproduce_in_fresh_process(folder: Path, mirrors: Sequence[Path] = ()) -> Reproduction:
+    """:func:`reproduce` in a new Python process with an empty cache of model code, as on a stranger's machine.
+
+    Args:
+        folder: as for :func:`reproduce`.
+        mirrors: further folders of source data.
+
+    Raises:
+        UserError: as :func:`reproduce`, or the process died.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-reload-") as scratch:
+        out = Path(scratch) / "reproduction.json"
+        command = [sys.executable, "-m", "hubtools.publishing.reload", str(folder), "--out", str(out)]
+        listed = [*map(str, mirrors), *filter(None, [os.environ.get("BENCH_DATA_MIRROR")])]
+        environment = (
+            os.environ
+            | {"BENCH_DATA_MIRROR": os.pathsep.join(listed)}
+            | {"HF_MODULES_CACHE": str(Path(scratch) / "modules"), "HF_HUB_VERBOSITY": "error"}
+        )
+        # Nobody is there to answer: a question of transformers must not wait for one behind our captured output.
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if out.is_file():
+            values = json.loads(out.read_text())
+            if "error" in values:
+                raise UserError(values["error"], fix=values["fix"])
+            return Reproduction(**values | {"splits": tuple(values["splits"])})
+    last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit code {done.returncode}")
+    raise UserError(
+        f"the saved model could not be loaded and run ({last.strip()[:300]})",
+        fix="Do not publish it. Run it again with --force, and report this if it stays.",
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Check that a published model reproduces its recorded test predictions."""
+    parser = argparse.ArgumentParser(prog="python -m hubtools.publishing.reload", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="a repository as published")
+    parser.add_argument("--out", type=Path, help="write the verdict here as JSON")
+    asked = parser.parse_args(arguments)
+    folder, out = asked.folder, asked.out
+    try:
+        result = reproduce(folder)
+    except UserError as error:
+        if out is not None:
+            write_atomic(out, json.dumps({"error": error.what, "fix": error.fix}))
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if out is not None:
+        write_atomic(out, json.dumps(asdict(result)))
+    print(result)
+    return 0
+
+
+def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[str, Predictions]:
+    """Scores of the model in the folder on splits of the record's task, computed as the run computed them.
+
+    The recorded device and precision are used where this machine has them, else float32 on what it has.
+    """
+    import torch
+
+    from hubtools.data import DataCache, load_task_data, source_digest
+    from hubtools.models.saved import load_model
+    from hubtools.specs.recipe import Recipe
+    from hubtools.specs.task import Task
+    from hubtools.training.batches import encode
+    from hubtools.training.device import Execution
+    from hubtools.training.loss import Loss
+    from hubtools.training.predict import predict
+
+    task, recipe, made_on = Task.model_validate(record.task), Recipe.model_validate(record.recipe), record.environment
+    cache = DataCache.default()
+    if source_digest(task, cache) != record.identity.data:
+        raise UserError("the source files of the task changed since the run", fix="Run it again.")
+    data = load_task_data(task, cache, subset=record.identity.subset)
+    model, tokeniser = load_model(folder, task)
+    device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"
+    execution = Execution.choose(device, made_on.token_budget)
+    model.to(execution.device)
+    window = recipe.window
+    if record.windows is not None:
+        cut = {"residues": record.windows.residues_per_window, "overlap": record.windows.overlap}
+        window = window.model_copy(update=cut)
+    return {
+        name: predict(
+            model,
+            encode(data.splits[name], task, tokeniser, window),
+            Loss(task.problem.kind),
+            token_budget=execution.token_budget,
+            device=execution.device,
+            bf16=made_on.precision == "bf16" and execution.bf16("auto"),
+        )
+        for name in splits
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
