@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Write docs/reference.md and the table in tasks/README.md from the code, so that they cannot go stale.
+
+usage: python docs/generate.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from hubtools.cli.main import COMMANDS, cli
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.recipe import Recipe
+from hubtools.specs.record import RunRecord
+from hubtools.specs.suite import Suite
+from hubtools.specs.task import Problem, Task
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference.md"
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a reader of YAML thinks of it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_name(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in {Union, UnionType}:
+        shown = [type_name(a) for a in arguments if a is not type(None)]
+        return " or ".join(shown) + (" or null" if type(None) in arguments else "")
+    if origin is list:
+        return f"list of {type_name(arguments[0])}"
+    if origin is dict:
+        return f"mapping to {type_name(arguments[1])}"
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", Any: "any"}
+    if annotation in names:
+        return names[annotation]
+    if annotation is Problem:
+        return "one of the problem types"
+    return f"[{annotation.__name__}](#{annotation.__name__.lower()})" if hasattr(annotation, "__name__") else "any"
+
+
+def nested(annotation: Any) -> list[type[BaseModel]]:
+    """Models inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in nested(argument)]
+
+
+def model_tables(root: type[BaseModel], done: set[type]) -> list[str]:
+    """A table of fields of a model and of all models inside it."""
+    if root in done:
+        return []
+    done.add(root)
+    lines = [f"### {root.__name__}", "", " ".join((root.__doc__ or "").split()), ""]
+    lines += ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
+    inner: list[str] = []
+    for name, field in root.model_fields.items():
+        default = field.default
+        if field.is_required():
+            shown = "required"
+        elif isinstance(default, BaseModel) or default is PydanticUndefined:
+            shown = "see there"
+        else:
+            shown = "none" if default in (None, [], {}, "") else f"`{default}`"
+        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        lines.append(f"| `{name}` | {type_name(field.annotation)} | {shown} | {meaning} |")
+        for model in nested(field.annotation):
+            inner += model_tables(model, done)
+    return [*lines, "", *inner]
+
+
+def command_help() -> list[str]:
+    """The help of every command."""
+    lines = []
+    context = click.Context(cli, info_name="bench")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        parents = [(f"bench {name}", command, click.Context(command, info_name=f"bench {name}"))]
+        if isinstance(command, click.Group):
+            parents += [
+                (f"bench {name} {sub}", inner, click.Context(inner, info_name=f"bench {name} {sub}"))
+                for sub, inner in command.commands.items()
+            ]
+        for title, item, inner_context in parents:
+            inner_context.terminal_width = inner_context.max_content_width = 110
+            lines += [f"### {title}", "", "```", item.get_help(inner_context).rstrip(), "```", ""]
+    return lines
+
+
+def reference() -> str:
+    """The whole page."""
+    done: set[type] = set()
+    lines = ["# Reference", "", "Generated from the code by `python docs/generate.py`; a test keeps it current.", ""]
+    lines += ["## Problem types", "", *[f"- `{problem.value}`" for problem in Problem], ""]
+    lines += ["## Metrics", "", "| name | title | for | better | bounds |", "| --- | --- | --- | --- | --- |"]
+    for name, info in METRICS.items():
+        better = "higher" if info.higher_is_better else "lower"
+        lines.append(
+            f"| `{name}` | {info.title} | {', '.join(sorted(info.kinds))} | {better} | {info.low:g} to {info.high:g} |"
+        )
+    lines.append("")
+    for title, model in (("Task file", Task), ("Recipe file", Recipe), ("Suite file", Suite), ("Run record", RunRecord)):
+        lines += [f"## {title}", "", *model_tables(model, done)]
+    lines += ["## Commands", "", *command_help()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    """Write, or check."""
+    text = reference()
+    if "--check" in sys.argv:
+        if not REFERENCE.is_file() or REFERENCE.read_text() != text:
+            raise SystemExit("docs/reference.md is not current: python docs/generate.py")
+        return
+    REFERENCE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
