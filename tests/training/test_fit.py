@@ -164,3 +164,25 @@ def test_the_unit_of_a_target_is_folded_into_the_saved_model(checkpoint, tmp_pat
     after = setting.scores(loss=setting.loss.folded)
     torch.testing.assert_close(torch.tensor(after.scores), torch.tensor(before.scores), atol=1e-3, rtol=1e-4)
     assert 190 < after.scores.mean() < 220
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"head.kind": "native"}, {}])
+def test_recomputing_activations_changes_memory_only(checkpoint, tmp_path, settings):
+    scores = []
+    for name, recompute in (("kept", False), ("recomputed", True)):
+        setting = Setting(checkpoint, "sequence-classification", tmp_path / name, epochs=1, **settings)
+        setting.options["execution"] = Execution(CPU, 512, gradient_checkpointing=recompute)
+        setting.fit()
+        scores.append(setting.scores().scores)
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_autocast_computes_in_bfloat16_and_keeps_float32_weights(checkpoint, tmp_path):
+    setting = Setting(checkpoint, "residue-classification", tmp_path, precision="bf16", epochs=2)
+    setting.fit()
+    assert {p.dtype for p in setting.model.parameters()} == {torch.float32}
+    exact = setting.scores().scores
+    rounded = predict(setting.model, setting.splits["test"], setting.loss, token_budget=512, device=CPU, bf16=True).scores
+    assert 0 < abs(exact - rounded).max() < 0.05

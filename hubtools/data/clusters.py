@@ -1,0 +1,93 @@
+"""Clusters of similar sequences: a quick stand-in for homology groups, needing nothing but scipy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# Pairs of (sequence, sequence, shared k-mer) looked at in one go: bounds the memory to a few hundred megabytes.
+_PAIRS_AT_ONCE = 20_000_000
+_LETTERS = 26
+
+
+def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> npt.NDArray[np.int64]:
+    """Single-linkage clusters of sequences that share many k-mers.
+
+    Two sequences are linked when the distinct k-mers they share make up at least ``min_shared`` of those of the one
+    that has fewer. Equal sequences are always together. k-mers with an X say nothing and are left out; a sequence
+    without a k-mer is alone. The cost grows with the number of pairs that share a k-mer: thousands of variants of one
+    protein are one cluster anyway, and slow to find.
+
+    Args:
+        sequences: upper-case letters A to Z.
+        k: length of the words compared, at most 8.
+        min_shared: share of the smaller set of k-mers, 0 to 1.
+
+    Returns:
+        For each sequence the number of its cluster, from 0; shape (n,).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    distinct = {sequence: index for index, sequence in enumerate(dict.fromkeys(sequences))}
+    words, sizes = _word_sets(list(distinct), k)
+    cluster = np.arange(len(distinct))
+    for first, second in _linked_pairs(words, sizes, min_shared):
+        # Merged block by block, so that a large family never holds all its pairs in memory.
+        edges = coo_array(
+            (np.ones(len(first), dtype=np.int8), (cluster[first], cluster[second])), shape=(len(cluster),) * 2
+        )
+        cluster = connected_components(edges, directed=False)[1][cluster]
+    return cluster[[distinct[sequence] for sequence in sequences]].astype(np.int64)
+
+
+def _word_sets(sequences: list[str], k: int) -> tuple[csr_array, npt.NDArray[np.int64]]:
+    """Which sequence has which k-mer (words of one sequence only left out), and each one's number of k-mers."""
+    import pandas as pd
+    from scipy.sparse import csr_array
+
+    letters = np.frombuffer("".join(sequences).encode("ascii"), dtype=np.uint8).astype(np.int64) - ord("A")
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    owner = np.repeat(np.arange(len(sequences)), lengths)
+    n_windows = max(len(letters) - k + 1, 0)
+    codes = np.zeros(n_windows, dtype=np.int64)
+    usable = owner[:n_windows] == owner[k - 1 :] if n_windows else np.zeros(0, dtype=bool)
+    unknown = letters == ord("X") - ord("A")
+    for offset in range(k):
+        codes = codes * _LETTERS + letters[offset : offset + n_windows]
+        usable &= ~unknown[offset : offset + n_windows]
+    words = _LETTERS**k
+    pairs = np.sort(owner[:n_windows][usable] * words + codes[usable])
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+    rows, codes = pairs // words, pairs % words
+    sizes = np.bincount(rows, minlength=len(sequences))
+    columns, distinct = pd.factorize(codes)
+    shared = np.bincount(columns, minlength=1)[columns] > 1
+    rows, columns = rows[shared], columns[shared]
+    shape = (len(sequences), max(len(distinct), 1))
+    return csr_array((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=shape), sizes
+
+
+def _linked_pairs(
+    words: csr_array, sizes: npt.NDArray[np.int64], min_shared: float
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Blocks of linked pairs of sequences, by sparse matrix products of bounded size."""
+    occurrences = np.bincount(words.indices, minlength=words.shape[1])
+    work = np.cumsum(np.r_[0, occurrences[words.indices]])[words.indptr]
+    start = 0
+    while start < words.shape[0]:
+        stop = max(int(np.searchsorted(work, work[start] + _PAIRS_AT_ONCE, side="right")) - 1, start + 1)
+        # Each pair once: earlier sequences have been compared with these already.
+        product = (words[start:stop] @ words[start:].T).tocoo()
+        first, second = product.coords
+        enough = product.data >= min_shared * np.minimum(sizes[first + start], sizes[second + start]) - 1e-9
+        keep = enough & (first < second)
+        if keep.any():
+            yield first[keep] + start, second[keep] + start
+        start = stop

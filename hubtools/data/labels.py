@@ -1,0 +1,228 @@
+"""Labels in their one canonical form for each problem; -100 and NaN mean: not scored.
+
+How the data may give the labels of residues: a list column (Parquet, Hub), text that is a JSON list, for classes text
+with one character per residue, for values text with numbers between commas, semicolons or spaces. Several labels per
+residue are a list of 0 and 1 (in the order of the task's labels) for each residue.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubtools.data.sources import cell_text
+from hubtools.specs.errors import UserError
+from hubtools.specs.task import Problem, Task
+
+NOT_SCORED = -100
+_KEPT = "Correct the data, or list it under labels."
+
+
+class Labels:
+    """Turns the cells of a task's label column into labels.
+
+    Args:
+        task: what the labels are.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.index = {value: position for position, value in enumerate(task.labels)}
+        masked = task.data.masked_value
+        self.masked = None if masked is None else _number_text(masked)
+        self.candidates = np.zeros(256, dtype=bool)
+        self.candidates[[ord(letter) for letter in task.data.candidates or ""]] = True
+        self.by_byte = np.full(256, -1, dtype=np.int16)
+        for value, position in self.index.items():
+            if len(value) == 1 and value.isascii():
+                self.by_byte[ord(value)] = position
+        if self.masked is not None and len(self.masked) == 1:
+            self.by_byte[ord(self.masked)] = NOT_SCORED
+
+    def protein(self, cell: Any, name: str) -> Any:
+        """One protein's label: class index (int), multi-hot vector (int8, one per label) or value (float)."""
+        kind = self.task.problem.kind
+        if kind == "classification":
+            return self._class(_number_text(cell), name)
+        if kind == "regression":
+            return self._value(cell, name)
+        separator = self.task.data.label_separator
+        if isinstance(cell, (list, tuple)):
+            values = [_number_text(value) for value in cell]
+        else:
+            text = cell_text(cell)
+            values = [value.strip() for value in text.split(separator)] if separator and text else [text] * bool(text)
+        vector = np.zeros(len(self.index), dtype=np.int8)
+        vector[[self._class(value, name) for value in values]] = 1
+        return vector
+
+    def residues(
+        self, cell: Any, sequence: str, name: str, mask: Any = None, marked: npt.NDArray[np.bool_] | None = None
+    ) -> np.ndarray:
+        """One protein's residue labels.
+
+        Args:
+            cell: as the file has it; unused where residues are marked.
+            sequence: canonical.
+            name: what the protein is called in messages.
+            mask: text or list of 0 and 1, where the task has one.
+            marked: which residues a site marker follows.
+
+        Returns:
+            int16 (n,) class indices, int8 (n, labels) of 0 and 1, or float64 (n,) values.
+
+        Raises:
+            UserError: another length than the sequence, an unknown label, a value that is no number.
+        """
+        if marked is not None:
+            labels: np.ndarray = marked.astype(np.int16)
+        else:
+            parse: dict[Problem, Callable[[Any, str], np.ndarray]] = {
+                Problem.RESIDUE_CLASSIFICATION: self._residue_classes,
+                Problem.RESIDUE_MULTILABEL: self._residue_vectors,
+                Problem.RESIDUE_REGRESSION: self._residue_values,
+            }
+            labels = parse[self.task.problem](cell, name)
+        self._same_length(len(labels), len(sequence), name, "labels")
+        scored = np.ones(len(sequence), dtype=bool)
+        if self.task.data.candidates:
+            scored &= self.candidates[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
+        if self.task.data.columns.mask:
+            scored &= self._mask(mask, len(sequence), name)
+        if labels.dtype.kind != "f":
+            labels[~scored] = NOT_SCORED
+            return labels
+        if self.task.data.masked_value is not None:
+            scored &= labels != self.task.data.masked_value
+        if (bad := np.flatnonzero(scored & ~np.isfinite(labels))).size:
+            fix = "State masked_value or columns.mask for residues without a value, or correct the data."
+            raise self._wrong(f"the value of residue {bad[0] + 1} is {labels[bad[0]]}", name, fix)
+        labels[~scored] = np.nan
+        return labels
+
+    def _class(self, value: str, name: str) -> int:
+        if value not in self.index:
+            known = ", ".join(list(self.index)[:30])
+            close = difflib.get_close_matches(value, self.index, n=1)
+            hint = f"Did the data mean {close[0]}? {_KEPT}" if close else _KEPT
+            raise self._wrong(f"unknown label {value!r}; known: {known}", name, hint)
+        return self.index[value]
+
+    def _value(self, cell: Any, name: str) -> float:
+        try:
+            value = float(cell)
+        except (TypeError, ValueError):
+            raise self._wrong(f"{cell_text(cell)!r} is not a number", name, "Remove the row or correct it.") from None
+        if not math.isfinite(value):
+            raise self._wrong(f"the value is {value}", name, "Remove the row: a target is a finite number.")
+        return value
+
+    def _residue_classes(self, cell: Any, name: str) -> np.ndarray:
+        values = _listed(cell)
+        if values is None:
+            text = "".join(cell_text(cell).split())
+            codes = np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8)
+            labels = self.by_byte[codes]
+            if (unknown := np.flatnonzero(labels == -1)).size:
+                at = int(unknown[0])
+                self._unknown_residue(text[at], at, name)
+            return labels
+        texts, inverse = np.unique(np.array([_number_text(value) for value in values], dtype=str), return_inverse=True)
+        known = np.array(
+            [NOT_SCORED if text == self.masked else self.index.get(str(text), -1) for text in texts], dtype=np.int16
+        )
+        if (known == -1).any():
+            at = int(np.flatnonzero(known[inverse] == -1)[0])
+            self._unknown_residue(str(texts[inverse[at]]), at, name)
+        return known[inverse]
+
+    def _residue_vectors(self, cell: Any, name: str) -> np.ndarray:
+        values = _listed(cell)
+        if values is None:
+            fix = "Give a list for each residue that holds 0 or 1 for each label."
+            raise self._wrong("several labels per residue are given as lists", name, fix)
+        width = len(self.index)
+        if any(not isinstance(row, (list, tuple)) or len(row) != width for row in values):
+            raise self._wrong(f"a residue has not {width} values, one for each label", name, "Correct the data.")
+        vectors = np.array(values, dtype=float).reshape(-1, width)
+        if self.masked is not None:
+            vectors[vectors == self.task.data.masked_value] = NOT_SCORED
+        if not np.isin(vectors, (0, 1, NOT_SCORED)).all():
+            raise self._wrong("a residue's value is neither 0 nor 1", name, "Correct the data, or state masked_value.")
+        return vectors.astype(np.int8)
+
+    def _residue_values(self, cell: Any, name: str) -> np.ndarray:
+        values = _listed(cell)
+        if values is None:
+            values = [entry for entry in re.split(r"[\s,;]+", cell_text(cell)) if entry]
+        try:
+            return np.array(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise self._wrong(f"not a number per residue ({error})", name, "Correct the data.") from None
+
+    def _mask(self, cell: Any, length: int, name: str) -> npt.NDArray[np.bool_]:
+        values = _listed(cell)
+        text = "".join(cell_text(cell).split()) if values is None else "".join(str(int(value)) for value in values)
+        self._same_length(len(text), length, name, "mask characters")
+        if strange := set(text) - {"0", "1"}:
+            raise self._wrong(f"the mask holds {sorted(strange)[0]!r}", name, "A mask is made of 0 and 1.")
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8) == ord("1")
+
+    def _same_length(self, got: int, length: int, name: str, what: str) -> None:
+        if got != length:
+            compared = "shorter" if got < length else "longer"
+            raise self._wrong(
+                f"{got:,} {what} for {length:,} residues: {compared} than the sequence", name, "Correct the data."
+            )
+
+    def _unknown_residue(self, value: str, at: int, name: str) -> None:
+        known = ", ".join(list(self.index)[:30])
+        raise self._wrong(f"unknown label {value!r} at residue {at + 1}; known: {known}", name, _KEPT)
+
+    def _wrong(self, what: str, name: str, fix: str) -> UserError:
+        return UserError(what, where=f"task {self.task.name}, {name}", fix=fix)
+
+
+def label_counts(task: Task, labels: Sequence[Any]) -> dict[str, int]:
+    """How many proteins (residues, in residue tasks) have each label, by its name; empty for regression."""
+    if task.problem.kind == "regression" or not labels:
+        return {}
+    if task.problem.kind == "multilabel":
+        stacked = np.concatenate(labels) if task.problem.per_residue else np.stack(labels)
+        counts = (stacked == 1).sum(axis=0)
+    else:
+        flat = np.concatenate(labels) if task.problem.per_residue else np.asarray(labels)
+        counts = np.bincount(flat[flat >= 0], minlength=len(task.label_names))
+    return {name: int(count) for name, count in zip(task.label_names, counts, strict=True)}
+
+
+def scored_labels(task: Task, label: Any) -> int:
+    """How many labels of a protein count: its scored residues, or one."""
+    if not task.problem.per_residue:
+        return 1
+    scored = ~np.isnan(label) if label.dtype.kind == "f" else label != NOT_SCORED
+    return int(scored.any(axis=1).sum() if scored.ndim == 2 else scored.sum())
+
+
+def _listed(cell: Any) -> list[Any] | None:
+    """A list cell, or text that is one; None for other text."""
+    if isinstance(cell, (list, tuple)):
+        return list(cell)
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        try:
+            return json.loads(cell)
+        except ValueError:
+            return None
+    return None
+
+
+def _number_text(value: Any) -> str:
+    """A value as labels are written: 1 for 1.0, so that a column that was read as numbers still matches."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else cell_text(value)

@@ -1,0 +1,117 @@
+"""Equal sequences: within the data, and on both sides of a split.
+
+What happens to them depends on who made the splits. Where bench draws them, the data are cleaned first: a sequence
+that occurs with different labels is left out altogether (nobody knows which one is right; equal sequences with
+different regression values are repeated measurements and stay, on one side of the split), and of rows that say the
+same the first is kept. Where the data declare their splits, the published test sets stay as they are, so that numbers
+compare with the literature: a training or validation protein whose sequence is in a test split is left out, so is a
+training protein whose sequence is in validation, and the rest is only reported. Everything left out is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def without_repeats(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:
+    """Rows for a seeded split: conflicts removed, repeats kept once.
+
+    Args:
+        rows: columns ``sequence`` and ``label``, one row a protein.
+        task: what the labels are.
+
+    Returns:
+        The rows kept, how many were removed by reason, and findings.
+    """
+    removed: Counter[str] = Counter()
+    findings = []
+    said = rows["label"].map(_label_key)
+    conflicting = said.groupby(rows["sequence"]).transform("nunique") > 1
+    if conflicting.any():
+        n_sequences, n_rows = rows["sequence"][conflicting].nunique(), int(conflicting.sum())
+        if task.problem.kind == "regression":
+            findings.append(f"{n_sequences:,} sequences have several values ({n_rows:,} rows): kept in one split")
+        else:
+            removed["sequence occurs with different labels"] = n_rows
+            findings.append(f"{n_rows:,} rows removed: {n_sequences:,} sequences occur with different labels")
+            rows, said = rows[~conflicting], said[~conflicting]
+    repeated = (rows["sequence"] + "\0").str.cat(said).duplicated()
+    if repeated.any():
+        removed["same sequence and label as an earlier row"] = int(repeated.sum())
+        findings.append(f"{int(repeated.sum()):,} rows removed: same sequence and label as an earlier row")
+        rows = rows[~repeated]
+    return rows, removed, findings
+
+
+def without_leaks(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:
+    """Rows of declared splits: what would be trained or selected on, and is also in a test split, removed.
+
+    Args:
+        rows: columns ``sequence``, ``label`` and ``split``.
+        task: names the test splits.
+
+    Returns:
+        The rows kept, how many were removed by reason, and findings.
+    """
+    removed: Counter[str] = Counter()
+    findings = []
+    for split, protected in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        splits = task.data.test_splits if protected == "test" else [protected]
+        held_out = set(rows["sequence"][rows["split"].isin(splits)])
+        leaked = (rows["split"] == split) & rows["sequence"].isin(held_out)
+        if leaked.any():
+            many, distinct = int(leaked.sum()), rows["sequence"][leaked].nunique()
+            removed[f"{split}: sequence is in {protected}"] = many
+            name = "training" if split == "train" else split
+            findings.append(
+                f"{many:,} {name} proteins removed: their sequence is in {protected} ({distinct:,} sequences)"
+            )
+            rows = rows[~leaked]
+    return rows, removed, findings + _repeats(rows, task)
+
+
+def _repeats(rows: pd.DataFrame, task: Task) -> list[str]:
+    """Lines about equal sequences that stay."""
+    findings = []
+    for split, part in rows.groupby("split", sort=False):
+        repeated = int(part["sequence"].duplicated().sum())
+        if not repeated:
+            continue
+        labels = part["label"].map(_label_key).groupby(part["sequence"]).nunique()
+        conflicts = int((labels > 1).sum())
+        line = f"{split}: {repeated:,} proteins repeat an earlier sequence"
+        findings.append(f"{line}, {conflicts:,} sequences have different labels" if conflicts else line)
+    tests = task.data.test_splits
+    for position, first in enumerate(tests):
+        for second in tests[position + 1 :]:
+            both = set(rows["sequence"][rows["split"] == first]) & set(rows["sequence"][rows["split"] == second])
+            if both:
+                findings.append(f"{len(both):,} sequences are in {first} and in {second}")
+    return findings
+
+
+def shared_clusters(rows: pd.DataFrame, task: Task) -> list[str]:
+    """Lines about clusters of related proteins on both sides of a declared split."""
+    findings = []
+    trained = set(rows["cluster"][rows["split"] == "train"].dropna())
+    for split in task.data.test_splits:
+        clusters = rows["cluster"][rows["split"] == split].dropna()
+        related = int(clusters.isin(trained).sum())
+        if related:
+            findings.append(
+                f"{split}: {related:,} of {len(clusters):,} proteins have a training protein in their cluster"
+            )
+    return findings
+
+
+def _label_key(label: Any) -> str:
+    """Equal labels, equal text."""
+    return label.tobytes().hex() if isinstance(label, np.ndarray) else repr(label)

@@ -1,0 +1,295 @@
+"""From a task to its splits: one call, one canonical form, and the facts about it for the run record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.data.cache import DataCache
+from hubtools.data.clusters import similarity_clusters
+from hubtools.data.labels import Labels, label_counts, scored_labels
+from hubtools.data.leakage import shared_clusters, without_leaks, without_repeats
+from hubtools.data.sequences import canonical_sequences
+from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_rows, require_column
+from hubtools.data.splits import declared_splits, draw_splits, sample
+from hubtools.specs.errors import UserError
+from hubtools.specs.hashing import digest
+from hubtools.specs.record import DataFacts, SplitFacts
+from hubtools.specs.task import HubData, PackageData, Problem, Task
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+# Part of the name under which clusters are kept: raised when the method changes.
+_CLUSTER_METHOD = 1
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's rows, ready for any checkpoint.
+
+    Attributes:
+        task: the task.
+        splits: train, validation, test and further test splits, with the columns ``id`` (str), ``sequence`` (str, A to
+            Z), ``label`` and, where known, ``cluster`` (str or None). ``label`` is a class index (int64), a list of
+            int8 (one per label), a float64; for residue tasks a list of int16 (-100: not scored), a list of lists of
+            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored).
+        facts: what the record says about them.
+    """
+
+    task: Task
+    splits: datasets.DatasetDict
+    facts: DataFacts
+
+
+def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -> TaskData:
+    """Load, clean and split the data of a task.
+
+    The order of things: rows are read and joined; declared splits are assigned and rows of no split dropped; sequences
+    and labels are put into canonical form; equal sequences are dealt with (see ``hubtools.data.leakage``); similarity
+    clusters are found; seeded splits are drawn, or validation is carved off train where none is declared (whole
+    clusters and equal sequences on one side); at most ``subset`` proteins of each split are taken by a fixed sample.
+
+    Args:
+        task: the task.
+        cache: where source files come from.
+        subset: at most this many proteins of each split.
+
+    Raises:
+        UserError: the data cannot be had, or are not what the task says; nothing is dropped or repaired in silence.
+    """
+    if subset is not None and subset < 1:
+        raise UserError(f"a subset of {subset} proteins is empty", fix="Give at least 1.")
+    raw, files, findings = read_rows(task, cache)
+    splits = None
+    if task.data.splits:
+        splits = declared_splits(raw, task)
+        used = splits != None  # noqa: E711
+        if not used.all():
+            findings.append(f"{int((~used).sum()):,} rows are in no split")
+        raw, splits = raw[used], splits[used]
+    rows, changed = _canonical(raw, task)
+    if splits is None:
+        rows, removed, found = without_repeats(rows, task)
+    else:
+        rows["split"] = splits
+        rows, removed, found = without_leaks(rows, task)
+    findings += found
+    if task.data.clusters:
+        rows = rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
+    rows, validation = _split(rows, task)
+    findings += shared_clusters(rows, task)
+    if subset is not None:
+        rows, found = _subset(rows, subset)
+        findings += found
+    order = ["train", "validation", *task.data.test_splits]
+    parts = {name: rows[rows["split"] == name] for name in order}
+    _refuse_empty(parts, removed, task)
+    facts = DataFacts(
+        source=task.data.source,
+        files=files,
+        package=f"{task.data.package}=={task.data.version}" if isinstance(task.data, PackageData) else None,
+        dataset=task.data.dataset if isinstance(task.data, HubData) else None,
+        revision=task.data.revision if isinstance(task.data, HubData) else None,
+        splits={name: _split_facts(part, task) for name, part in parts.items()},
+        validation=validation,
+        clusters=_cluster_words(task),
+        removed=dict(removed),
+        changed=dict(changed),
+        findings=findings,
+    )
+    return TaskData(task, _datasets(parts, facts, task), _with_label_findings(facts, task))
+
+
+def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str]]:
+    """Columns id, sequence, label, cluster; and how many sequences were altered, by reason."""
+    import pandas as pd
+
+    columns, ids = task.data.columns, raw[ID].tolist()
+    if "" in ids:
+        raise UserError("a protein has no id", where=f"task {task.name}, {raw[FILE].iloc[ids.index('')]}")
+    if repeated := [name for name, count in Counter(ids).items() if count > 1]:
+        raise UserError(
+            f"{len(repeated):,} ids occur more than once, the first is {repeated[0]!r}",
+            where=f"task {task.name}",
+            fix="Predictions are kept by id: make them unique, or name another column in data.columns.id.",
+        )
+    cells = _column(raw, columns.sequence, "sequence", task)
+    sequences, marked, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
+    given: Sequence[Any] = [None] * len(ids) if marked is not None else _column(raw, columns.label, "label", task)
+    labels = Labels(task)
+    encoded: list[Any] = []
+    if task.problem.per_residue:
+        masks = _column(raw, columns.mask, "mask", task) if columns.mask else [None] * len(ids)
+        marks = marked if marked is not None else [None] * len(ids)
+        for cell, sequence, name, mask, sites in zip(given, sequences, ids, masks, marks, strict=True):
+            encoded.append(labels.residues(cell, sequence, name, mask, sites))
+    else:
+        encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
+    rows = pd.DataFrame({"id": ids, "sequence": sequences}, dtype=object)
+    rows["label"] = pd.Series(encoded, dtype=object)
+    rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
+    return rows, changed
+
+
+def _column(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
+    """The cells of a column that every row needs."""
+    for name, part in raw.groupby(FILE, sort=False):
+        require_column(columns_present(part), column, f"task {task.name}, {name}", role)
+        missing = part[column].isna()
+        if missing.any():
+            raise UserError(
+                f"{part[ID][missing].iloc[0]} has no {column} ({int(missing.sum()):,} such rows)",
+                where=f"task {task.name}, {name}",
+                fix="Complete or remove these rows.",
+            )
+    return raw[column].tolist()
+
+
+def _given_clusters(raw: pd.DataFrame, task: Task) -> list[str | None]:
+    """The cluster column; None where a row, or its whole file, has none."""
+    column = task.data.columns.cluster
+    if column is None:
+        return [None] * len(raw)
+    require_column(columns_present(raw), column, f"task {task.name}", "cluster")
+    return [cell_text(cell) or None for cell in raw[column]]
+
+
+def _clusters(sequences: list[str], task: Task, cache: DataCache) -> list[str]:
+    """Names of similarity clusters: by content, so that they do not depend on the order of rows."""
+    rule = task.data.clusters
+    assert rule is not None
+    content = hashlib.sha256("\n".join(sequences).encode()).hexdigest()
+    name = digest({"method": _CLUSTER_METHOD, "rule": rule.model_dump(), "sequences": content})
+    numbers = cache.array(
+        f"clusters-{name}", lambda: similarity_clusters(sequences, k=rule.k, min_shared=rule.min_shared)
+    )
+    names: dict[int, str] = {}
+    for number, sequence in zip(numbers.tolist(), sequences, strict=True):
+        key = hashlib.sha256(sequence.encode()).hexdigest()[:12]
+        names[number] = min(names.get(number, key), key)
+    return [names[number] for number in numbers.tolist()]
+
+
+def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
+    """Rows with their final split, and where the validation split came from."""
+    data = task.data
+    if data.split is not None:
+        fractions, seed = dict(data.split.fractions), data.split.seed
+        told = f"drawn by seed {seed} with the other splits"
+        if "validation" not in fractions:
+            share = data.validation_fraction
+            fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
+            told += f", {share:.0%} of train"
+        drawn = draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed)
+        return rows.assign(split=drawn), told
+    if "validation" in (data.splits or {}):
+        return rows, "declared by the data"
+    train = rows["split"] == "train"
+    share, seed = data.validation_fraction, data.validation_seed
+    part = rows[train]
+    drawn = draw_splits(
+        part["sequence"].tolist(), part["cluster"].tolist(), {"train": 1 - share, "validation": share}, seed
+    )
+    rows = rows.copy()
+    rows.loc[train, "split"] = drawn
+    kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
+    return rows, f"{share:.0%} of train, drawn by seed {seed}, {kept} on one side"
+
+
+def _subset(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, list[str]]:
+    chosen = np.zeros(len(rows), dtype=bool)
+    for _, positions in rows.groupby("split").indices.items():
+        part = rows.iloc[positions]
+        chosen[positions] = sample(part["id"].tolist(), part["sequence"].tolist(), size)
+    return rows[chosen], [f"subset: at most {size:,} proteins of each split"]
+
+
+def _cluster_words(task: Task) -> str | None:
+    if task.data.columns.cluster:
+        return f"column {task.data.columns.cluster}"
+    rule = task.data.clusters
+    if rule is None:
+        return None
+    return f"single linkage of sequences that share {rule.min_shared:.0%} of the {rule.k}-mers of the smaller set"
+
+
+def _refuse_empty(parts: dict[str, pd.DataFrame], removed: Counter[str], task: Task) -> None:
+    """Raise for a split that has nothing to learn from or to score."""
+    for name, part in parts.items():
+        if part.empty:
+            gone = "".join(f"; removed were {count:,}: {reason}" for reason, count in removed.items())
+            raise UserError(f"the split {name} is empty{gone}", where=f"task {task.name}", fix="Correct data.splits.")
+        if not any(scored_labels(task, label) for label in part["label"]):
+            fix = "Check data.candidates, data.columns.mask and data.masked_value."
+            raise UserError(f"in the split {name} no residue is scored", where=f"task {task.name}", fix=fix)
+
+
+def _split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
+    lengths = part["sequence"].str.len()
+    labels = part["label"].tolist()
+    rows = hashlib.sha256()
+    for row_id, sequence, label in zip(part["id"], part["sequence"], labels, strict=True):
+        rows.update(json.dumps([row_id, sequence]).encode())
+        rows.update(np.ascontiguousarray(label).tobytes())
+    clusters = part["cluster"].dropna()
+    return SplitFacts(
+        proteins=len(part),
+        residues=int(lengths.sum()),
+        labelled=sum(scored_labels(task, label) for label in labels),
+        clusters=int(clusters.nunique()) if len(clusters) else None,
+        rows_sha256=rows.hexdigest(),
+        label_counts=label_counts(task, labels),
+        longest=int(lengths.max()),
+    )
+
+
+def _with_label_findings(facts: DataFacts, task: Task) -> DataFacts:
+    """Add lines on labels that a split never has: their scores are undefined or their training is impossible."""
+    lines = []
+    for name, split in facts.splits.items():
+        absent = [label for label in task.label_names if split.label_counts and not split.label_counts[label]]
+        if absent:
+            lines.append(f"{name}: no example of {', '.join(absent)}")
+    return facts.model_copy(update={"findings": [*facts.findings, *lines]})
+
+
+def _datasets(parts: dict[str, pd.DataFrame], facts: DataFacts, task: Task) -> datasets.DatasetDict:
+    """Arrow tables without a Python loop over residues."""
+    import datasets
+    import pyarrow as pa
+
+    with_clusters = any(part["cluster"].notna().any() for part in parts.values())
+    made = {}
+    for name, part in parts.items():
+        columns = {
+            "id": pa.array(part["id"], pa.string()),
+            "sequence": pa.array(part["sequence"], pa.string()),
+            "label": _label_array(part["label"].tolist(), task.problem),
+        }
+        if with_clusters:
+            columns["cluster"] = pa.array(part["cluster"], pa.string())
+        table = datasets.table.InMemoryTable(pa.table(columns))
+        made[name] = datasets.Dataset(table, fingerprint=facts.splits[name].rows_sha256[:16])
+    return datasets.DatasetDict(made)
+
+
+def _label_array(labels: list[Any], problem: Problem) -> Any:
+    import pyarrow as pa
+
+    if not problem.per_residue and problem.kind != "multilabel":
+        return pa.array(labels, pa.int64() if problem.kind == "classification" else pa.float64())
+    offsets = pa.array(np.cumsum([0, *map(len, labels)]), pa.int32())
+    values = np.concatenate(labels)
+    if values.ndim == 1:
+        return pa.ListArray.from_arrays(offsets, pa.array(values))
+    # int8 (residues × labels): a list of lists.
+    inner = pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.ListArray.from_arrays(inner, pa.array(values.reshape(-1))))

@@ -1,0 +1,181 @@
+"""The rows of a task as its sources have them: fetched, read, joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubtools.data.cache import DataCache
+from hubtools.data.tables import arrow_to_rows, near, read_table
+from hubtools.specs.errors import UserError
+from hubtools.specs.hashing import digest, file_sha256
+from hubtools.specs.record import SourceFile
+from hubtools.specs.task import HubData, HubFile, LocalData, PackageData, TableFile, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns that no source file can have: where a row comes from, and what it is called.
+FILE, ID = "\0file", "\0id"
+
+
+def source_digest(task: Task, cache: DataCache) -> str:
+    """What the data of a task are, without reading a row: part of a run's identity.
+
+    The pinned sha256 of files at addresses and in packages, the content of local files, the commit of a data set on
+    the Hub.
+
+    Raises:
+        UserError: a local file is missing.
+    """
+    data = task.data
+    if isinstance(data, HubData):
+        return digest({"dataset": data.dataset, "config": data.config, "revision": data.revision})
+    if isinstance(data, LocalData):
+        return digest({"sha256": [file_sha256(cache.fetch(file)) for file in data.files]})
+    return digest({"sha256": [file.sha256 for file in data.files]})
+
+
+def read_rows(task: Task, cache: DataCache) -> tuple[pd.DataFrame, list[SourceFile], list[str]]:
+    """All rows of a task's files in one table, cells as the files have them; what the files are; findings.
+
+    FASTA files whose body is not the sequence are joined to the others by id: their body and the ``KEY=VALUE`` pairs
+    of their headers become columns. The columns ``FILE`` and ``ID`` say where a row comes from and what it is called.
+    A cell of a column that a row's file does not have is NaN.
+
+    Raises:
+        UserError: a file cannot be had or read, or the files do not fit together.
+    """
+    import pandas as pd
+
+    rows, sources = [], []
+    joined: dict[str, list[pd.DataFrame]] = {}
+    for file in task.data.files:
+        table, source = _read(file, task, cache)
+        sources.append(source)
+        if file.table_format == "fasta" and file.body != "sequence":
+            joined.setdefault(file.body, []).append(table)
+            continue
+        table[ID] = _ids(task, file, table)
+        table[FILE] = file.name
+        rows.append(table)
+    if not rows:
+        raise UserError(f"task {task.name}: no file holds the sequences", fix="One file needs body: sequence.")
+    merged = pd.concat(rows, ignore_index=True)
+    findings = []
+    for body, tables in joined.items():
+        table = pd.concat(tables, ignore_index=True)
+        if unused := int((~table["id"].isin(merged[ID])).sum()):
+            findings.append(f"{unused:,} entries of {body} belong to no sequence")
+        merged = _join(merged, table, body, task)
+    return merged, sources, findings
+
+
+def _read(file: TableFile, task: Task, cache: DataCache) -> tuple[pd.DataFrame, SourceFile]:
+    data = task.data
+    if isinstance(data, HubData):
+        assert isinstance(file, HubFile)
+        return _read_hub(file, data), SourceFile(name=file.name, location=f"{data.dataset}:{file.split}")
+    path: Path = cache.fetch(file, data if isinstance(data, PackageData) else None)
+    sha256 = getattr(file, "sha256", None) or file_sha256(path)
+    return read_table(file, path), SourceFile(name=file.name, location=file.location, sha256=sha256)
+
+
+def _read_hub(file: HubFile, data: HubData) -> pd.DataFrame:
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(data.dataset, data.config, revision=data.revision)
+        # Where the Hub does not answer, datasets takes whatever revision it has kept, and says so only in its log.
+        if builder.hash != data.revision:
+            raise UserError(
+                f"the Hub cannot be reached, and another revision is in the cache ({builder.hash:.8})",
+                where=f"{data.dataset} at {data.revision[:8]}",
+                fix="Check the network and HF_ENDPOINT, or try later.",
+            )
+        builder.download_and_prepare()
+        rows = builder.as_dataset(split=file.split)
+    except (OSError, ValueError) as error:
+        # datasets' and huggingface_hub's own errors are all of these two kinds.
+        raise _hub_failure(error, data) from None
+    return arrow_to_rows(rows.with_format("arrow")[:])
+
+
+def _hub_failure(error: OSError | ValueError, data: HubData) -> UserError:
+    """One line for what ``datasets`` raises; it drops the Hub's own answer as cause, so its words have to do."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "gated dataset" in line:
+        what = "the data set is gated and this token has no access"
+        fix = f"Ask for access on https://huggingface.co/datasets/{data.dataset}, then run: hf auth login."
+    elif line.startswith("Revision "):
+        what, fix = "the data set has no such revision", "Correct data.revision."
+    elif "doesn't exist on the Hub" in line:
+        what = "the Hub has no such data set, or this token may not see it"
+        fix = "Correct data.dataset; for a private one run: hf auth login."
+    elif isinstance(error, ValueError):
+        # An unknown configuration or split: the line lists those that there are.
+        what, fix = line, "Correct data.config or the file's split."
+    else:
+        what, fix = f"the Hub cannot be read ({line})", "Check the network and HF_ENDPOINT, or try later."
+    return UserError(what, where=f"{data.dataset} at {data.revision[:8]}", fix=fix)
+
+
+def _ids(task: Task, file: TableFile, table: pd.DataFrame) -> list[str]:
+    column = task.data.columns.id
+    if column is None:
+        if file.table_format != "fasta":
+            return [f"{file.name}:{number}" for number in range(1, len(table) + 1)]
+        column = "id"
+    require_column(columns_present(table), column, file.name, "id")
+    return [cell_text(value) for value in table[column]]
+
+
+def require_column(present: list[str], column: str, file: str, role: str) -> None:
+    """Make sure that a file has a column.
+
+    Raises:
+        UserError: naming the nearest one and all there are.
+    """
+    if column not in present:
+        raise UserError(f"there is no column {column!r} (data.columns.{role})", where=file, fix=near(column, present))
+
+
+def columns_present(rows: pd.DataFrame) -> list[str]:
+    """The columns that the file of these rows has, which after joining files is more than the columns with values."""
+    return [
+        name
+        for name in rows.columns
+        if not name.startswith("\0") and (rows[name].notna().any() or rows[name].map(lambda cell: cell is None).any())
+    ]
+
+
+def cell_text(value: Any) -> str:
+    """A cell as text, as conditions, ids and labels are compared: stripped; empty where there is nothing."""
+    if value is None or value != value:
+        return ""
+    return str(value).strip()
+
+
+def _join(rows: pd.DataFrame, table: pd.DataFrame, body: str, task: Task) -> pd.DataFrame:
+    repeated = table["id"][table["id"].duplicated()]
+    if len(repeated):
+        raise UserError(f"{repeated.iloc[0]} has two entries of {body}", where=f"task {task.name}", fix="Keep one.")
+    absent = ~rows[ID].isin(table["id"])
+    if absent.any():
+        raise UserError(
+            f"{rows[ID][absent].iloc[0]} has a sequence and no {body} ({int(absent.sum()):,} such proteins)",
+            where=f"task {task.name}",
+            fix=f"The identifiers in the files of sequence and {body} must be the same.",
+        )
+    aligned = table.set_index("id").reindex(rows[ID]).reset_index(drop=True)
+    for column in aligned.columns:
+        if column in rows.columns:
+            both = rows[column].notna() & aligned[column].notna()
+            differs = both & (rows[column] != aligned[column])
+            if differs.any():
+                name = rows[ID][differs].iloc[0]
+                raise UserError(f"{name}: two files give different values of {column}", where=f"task {task.name}")
+            rows[column] = rows[column].where(rows[column].notna(), aligned[column])
+        else:
+            rows[column] = aligned[column]
+    return rows

@@ -1,0 +1,122 @@
+"""Data sets on the Hub, through datasets and huggingface_hub, from a Hub on loopback."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hub_server import Hub
+
+from hubtools.data import DataCache, load_task_data, source_digest
+from hubtools.specs import UserError
+from hubtools.specs.task import Task
+
+
+@pytest.fixture
+def datasets_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The loopback Hub, also for ``datasets``."""
+    import datasets
+    from huggingface_hub import HfFileSystem
+
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    HfFileSystem.clear_instance_cache()
+    yield hub
+    HfFileSystem.clear_instance_cache()
+
+
+def parquet(letter: str, n: int = 4) -> bytes:
+    buffer = io.BytesIO()
+    frame = {"seq": [letter * (i + 2) for i in range(n)], "sites": [[i % 2] * (i + 2) for i in range(n)]}
+    pd.DataFrame(frame).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+FILES: dict[str, bytes | str] = {
+    f"data/{name}-0.parquet": parquet(letter)
+    for name, letter in zip(("train", "validation", "test"), "ACD", strict=True)
+}
+
+
+ALL: dict[str, object] = {"train": {}, "test": {}}
+
+
+def hub_task(revision: str, dataset: str = "me/sites", **data: object) -> Task:
+    return Task.model_validate(
+        {
+            "name": "t",
+            "version": 1,
+            "title": "T",
+            "problem": "residue-classification",
+            "summary": "s",
+            "data": {
+                "source": "hub",
+                "dataset": dataset,
+                "revision": revision,
+                "files": [{"split": name} for name in ("train", "validation", "test")],
+                "columns": {"sequence": "seq", "label": "sites"},
+                "splits": {name: {"files": [name]} for name in ("train", "validation", "test")},
+                **data,
+            },
+            "labels": {"0": "no", "1": "yes"},
+            "metrics": {"primary": "mcc"},
+            "licence": "CC0-1.0",
+            "citation": "none",
+        }
+    )
+
+
+def test_rows_come_from_the_pinned_commit(datasets_hub: Hub, tmp_path: Path) -> None:
+    commit = datasets_hub.add_dataset("me/sites", FILES)
+    repo = datasets_hub.repos["datasets", "me/sites"]
+    datasets_hub.commit(repo, {"data/test-0.parquet": parquet("W")}, title="the data moved on")
+    task, cache = hub_task(commit), DataCache(tmp_path / "cache")
+    data = load_task_data(task, cache)
+    assert data.splits["test"].to_dict() == {
+        "id": [f"test:{i}" for i in (1, 2, 3, 4)],
+        "sequence": ["DD", "DDD", "DDDD", "DDDDD"],
+        "label": [[0, 0], [1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1, 1]],
+    }
+    assert (data.facts.dataset, data.facts.revision) == ("me/sites", commit)
+    later = repo.branches["main"]
+    assert later != commit
+    assert source_digest(task, cache) != source_digest(hub_task(later), cache)
+
+
+def test_what_the_hub_refuses_is_one_line(datasets_hub: Hub, tmp_path: Path) -> None:
+    commit = datasets_hub.add_dataset("me/sites", FILES)
+    gated = datasets_hub.add_dataset("lab/gated", FILES, gated=True)
+    cases = {
+        "me/absent at .*: the Hub has no such data set.*hf auth login": hub_task(commit, "me/absent"),
+        "lab/gated at .*: the data set is gated.*Ask for access": hub_task(gated, "lab/gated"),
+        r"no such revision\. Correct data\.revision": hub_task("0" * 40),
+        r"Unknown split .nowhere.*'train', 'validation', 'test'": hub_task(
+            commit, files=[{"split": "nowhere"}], splits=ALL
+        ),
+        r"'other' not found\. Available: \['default'\]": hub_task(commit, config="other"),
+    }
+    for message, task in cases.items():
+        with pytest.raises(UserError, match=message) as error:
+            load_task_data(task, DataCache(tmp_path / "cache"))
+        assert "\n" not in str(error.value)
+
+
+def test_a_hub_that_is_down_is_one_line(datasets_hub: Hub, tmp_path: Path) -> None:
+    commit = datasets_hub.add_dataset("me/sites", FILES)
+    datasets_hub.fail("GET", "/", 403)
+    datasets_hub.fail("HEAD", "/", 403)
+    with pytest.raises(UserError, match=r"me/sites at .*the Hub cannot be read"):
+        load_task_data(hub_task(commit), DataCache(tmp_path / "cache"))
+
+
+def test_another_revision_in_the_cache_is_not_taken_for_the_pinned_one(datasets_hub: Hub, tmp_path: Path) -> None:
+    commit = datasets_hub.add_dataset("me/sites", FILES)
+    load_task_data(hub_task(commit), DataCache(tmp_path / "cache"))
+    datasets_hub.fail("GET", "/", 403)
+    datasets_hub.fail("HEAD", "/", 403)
+    load_task_data(hub_task(commit), DataCache(tmp_path / "cache"))
+    with pytest.raises(UserError, match=f"another revision is in the cache .{commit[:8]}"):
+        load_task_data(hub_task("0" * 40), DataCache(tmp_path / "cache"))
