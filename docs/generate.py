@@ -109,7 +109,12 @@ def reference() -> str:
             f"| `{name}` | {info.title} | {', '.join(sorted(info.kinds))} | {better} | {info.low:g} to {info.high:g} |"
         )
     lines.append("")
-    for title, model in (("Task file", Task), ("Recipe file", Recipe), ("Suite file", Suite), ("Run record", RunRecord)):
+    for title, model in (
+        ("Task file", Task),
+        ("Recipe file", Recipe),
+        ("Suite file", Suite),
+        ("Run record", RunRecord),
+    ):
         lines += [f"## {title}", "", *model_tables(model, done)]
     lines += ["## Commands", "", *command_help()]
     return "\n".join(lines).rstrip() + "\n"

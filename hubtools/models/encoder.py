@@ -129,7 +129,7 @@ def _loaded(checkpoint: Checkpoint, load: Any) -> Any:
         raise UserError(reason, where=checkpoint.name, fix=fix) from None
 
 
-def checkpoint_facts(checkpoint: Checkpoint, encoder: nn.Module, weights: str) -> CheckpointFacts:
+def checkpoint_facts(checkpoint: Checkpoint, encoder: Any, weights: str) -> CheckpointFacts:
     """What was loaded, for the record."""
     config = encoder.config
     layers = getattr(config, "num_hidden_layers", None) or getattr(config, "num_layers", None)

@@ -10,6 +10,8 @@ Per protein: the mean over residues (never padding, never special tokens), then 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel, T5EncoderModel
@@ -47,7 +49,7 @@ class ProteinTaskConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
-def build_encoder(config: PretrainedConfig) -> nn.Module:
+def build_encoder(config: Any) -> nn.Module:
     """The encoder of a configuration with fresh weights; of an encoder-decoder, the encoder alone."""
     if config.model_type == "t5":
         return T5EncoderModel(config)
@@ -66,18 +68,18 @@ class ProteinTaskModel(PreTrainedModel):
     _supports_flash_attn = True
     _no_split_modules: list[str] = []
 
-    def __init__(self, config: ProteinTaskConfig, encoder: nn.Module | None = None):
+    def __init__(self, config: ProteinTaskConfig, encoder: Any = None):
         super().__init__(config)
         if encoder is None:
             settings = dict(config.encoder)
             encoder = build_encoder(AutoConfig.for_model(settings.pop("model_type"), **settings))
         self.encoder = encoder
-        width = encoder.config.hidden_size
+        width: int = encoder.config.hidden_size
         layers: list[nn.Module] = []
         if config.head_hidden and not config.per_residue:
             layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
             width = config.head_hidden
-        self.head = nn.Sequential(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, config.num_labels))
+        self.head = nn.Sequential(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, int(config.num_labels or 1)))
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

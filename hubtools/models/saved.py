@@ -36,15 +36,17 @@ def save_model(
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         staging.chmod(0o755)
-        native = model.model if isinstance(model, NativeTaskModel) else native_twin(model, tokeniser, task)
+        native: Any = model.model if isinstance(model, NativeTaskModel) else native_twin(model, tokeniser, task)
         if native is not None:
             native.save_pretrained(staging)
         else:
-            model.config.auto_map = {
+            config: Any = model.config
+            config.auto_map = {
                 "AutoConfig": "modeling_protein_task.ProteinTaskConfig",
                 "AutoModel": "modeling_protein_task.ProteinTaskModel",
             }
-            model.save_pretrained(staging)
+            ours: Any = model
+            ours.save_pretrained(staging)
             shutil.copyfile(MODELING_FILE, staging / MODELING_FILE.name)
         tokeniser.tokenizer.save_pretrained(staging)
         _forget_paths(staging)
@@ -76,7 +78,8 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
         return None
     from transformers import AutoModelForTokenClassification
 
-    config = type(model.encoder.config).from_dict({**model.encoder.config.to_dict(), **label_settings(task)})
+    encoder: Any = model.encoder
+    config = type(encoder.config).from_dict({**encoder.config.to_dict(), **label_settings(task)})
     try:
         twin = AutoModelForTokenClassification.from_config(config).float()
     except ValueError:

@@ -33,7 +33,7 @@ class NativeTaskModel(nn.Module):
 
     def __init__(self, model: nn.Module, per_residue: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.per_residue = per_residue
 
     @property

@@ -193,6 +193,8 @@ def _per_split(scores: Callable[[Encoded, int], np.ndarray]) -> Predict:
 class OneHotWindow(nn.Module):
     """A linear model on the one-hot residues around a residue: (n, window) codes -> (n, outputs)."""
 
+    offsets: torch.Tensor
+
     def __init__(self, n_outputs: int) -> None:
         super().__init__()
         size = 2 * WINDOW_SIDE + 1

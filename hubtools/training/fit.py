@@ -45,7 +45,7 @@ class Fitted:
 
 
 def fit(
-    model: nn.Module,
+    model: Any,
     train: Encoded,
     validation: Encoded,
     *,
@@ -95,7 +95,10 @@ def fit(
         remove_unused_columns=False,
     )
     if execution.gradient_checkpointing:
-        getattr(model, "model", model).gradient_checkpointing_enable({"use_reentrant": False})
+        network = getattr(model, "model", model)
+        # Renamed in transformers 5.2x; the old name goes in version 6.
+        enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+        enable()
     trainer = FairTrainer(
         model=model,
         args=arguments,
@@ -112,6 +115,8 @@ def fit(
     if recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
     trainer.train(resume_from_checkpoint=resume)
+    # Mixed precision patched the model's forward; from here on the caller decides the precision.
+    trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
     best = trainer.state.best_global_step
     per_epoch = len(trainer.sampler)
     return Fitted(
@@ -164,7 +169,7 @@ class FairTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Effective batches of the sampler, cut to the token budget."""
-        return DataLoader(self.train_dataset, batch_sampler=self.sampler, collate_fn=self._cut, num_workers=0)
+        return DataLoader(_Indices(len(self.split)), batch_sampler=self.sampler, collate_fn=self._cut, num_workers=0)
 
     def _cut(self, proteins: list[int]) -> dict[str, Any]:
         rng = np.random.default_rng([self.fit_seed, self.sampler.epoch, *proteins[:4]])
@@ -196,7 +201,7 @@ class FairTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW; biases and norms do not decay, and the head has its own rate where the recipe says so."""
         if self.optimizer is None:
-            net = self.model
+            net = self.network
             encoder = {id(p) for p in net.encoder.parameters()}
             groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
             for parameter in net.parameters():
@@ -236,18 +241,23 @@ class FairTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    @property
+    def network(self) -> Any:
+        """The model."""
+        return self.model
+
     # Weights are kept as they are in memory: save_pretrained renames some, and shared tensors need care.
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or self.args.output_dir or ".")
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(folder / WEIGHTS))
+        save_model(self.network, str(folder / WEIGHTS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.model, str(Path(resume_from_checkpoint) / WEIGHTS))
+        load_model(self.network, str(Path(resume_from_checkpoint) / WEIGHTS))
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:
-            load_model(self.model, str(Path(self.state.best_model_checkpoint) / WEIGHTS))
+            load_model(self.network, str(Path(self.state.best_model_checkpoint) / WEIGHTS))
 
 
 class _Indices(Dataset):
@@ -295,7 +305,7 @@ class EpochLog(TrainerCallback):
             "step": state.global_step,
             "train_loss": total / weight if weight else None,
             "validation": {self.trainer.task.metrics.primary: score if math.isfinite(score) else None},
-            "learning_rate": self.trainer.lr_scheduler.get_last_lr()[0],
+            "learning_rate": kwargs["optimizer"].param_groups[0]["lr"],
             "tokens": self.trainer.tokens,
         }
         with self.log.open("a") as handle:

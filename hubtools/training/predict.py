@@ -70,7 +70,8 @@ def batch_logits(model: Any, batch: Batch, token_budget: int, device: torch.devi
     if rows * width <= token_budget or rows == 1:
         return model(**batch.to(device).inputs).logits
     n, step = batch.inputs["n_proteins"], max(1, token_budget // width)
-    sums = counts = None
+    sums: Any = None
+    counts: Any = None
     for start in range(0, rows, step):
         part = slice(start, start + step)
         ids, attention = (batch.inputs[key][part].to(device) for key in ("input_ids", "attention_mask"))
@@ -93,9 +94,7 @@ def assemble(split: Encoded, scores: np.ndarray, owners: np.ndarray, positions: 
     else:
         positions = positions[order]
         truth = np.concatenate(split.labels)
-        keep = counted(truth)
-        if keep.ndim > 1:
-            keep = keep.any(1)
+        keep = counted(truth) if truth.ndim == 1 else counted(truth).any(axis=1)
         owners, scores, truth, positions = owners[keep], scores[keep], truth[keep], positions[keep]
     return Predictions(
         problem=split.problem,

@@ -103,6 +103,9 @@ def _table(shape: tuple[int, int], file: Path) -> np.ndarray:
 class Standardised(nn.Module):
     """A head behind fixed standardisation of its input, which can be folded into its first layer."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, head: nn.Sequential, mean: np.ndarray, std: np.ndarray) -> None:
         super().__init__()
         self.head = head

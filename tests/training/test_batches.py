@@ -69,7 +69,9 @@ def test_the_record_counts_windows(tokeniser):
 
 
 def test_a_models_position_table_makes_the_window_smaller():
-    window = effective_window(Window(residues=1022, overlap=256), {"model_type": "bert", "max_position_embeddings": 514}, 2)
+    window = effective_window(
+        Window(residues=1022, overlap=256), {"model_type": "bert", "max_position_embeddings": 514}, 2
+    )
     assert (window.residues, window.overlap) == (512, 128)
     esm = {"model_type": "esm", "max_position_embeddings": 1026}
     assert effective_window(Window(), esm, 2).residues == 1022

@@ -184,5 +184,7 @@ def test_autocast_computes_in_bfloat16_and_keeps_float32_weights(checkpoint, tmp
     setting.fit()
     assert {p.dtype for p in setting.model.parameters()} == {torch.float32}
     exact = setting.scores().scores
-    rounded = predict(setting.model, setting.splits["test"], setting.loss, token_budget=512, device=CPU, bf16=True).scores
+    rounded = predict(
+        setting.model, setting.splits["test"], setting.loss, token_budget=512, device=CPU, bf16=True
+    ).scores
     assert 0 < abs(exact - rounded).max() < 0.05
