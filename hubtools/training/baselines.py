@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +15,11 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.models.tokenisation import STANDARD
 from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Problem, Task
 from hubtools.training.batches import Encoded, counted
-from hubtools.training.fit import Fitted
 from hubtools.training.head import apply, fit_head
-from hubtools.training.loss import Loss
-from hubtools.training.predict import assemble
+from hubtools.training.job import Fitted, Job
+from hubtools.training.predict import assemble, of_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,21 +58,20 @@ for _index, _letter in enumerate(STANDARD):
 OUTSIDE = 21
 
 
-def fit_baseline(
-    train: Encoded, validation: Encoded, *, task: Task, recipe: Recipe, loss: Loss, seed: int, log: Path
-) -> tuple[Fitted, Predict]:
+def fit_baseline(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted, Predict]:
     """Fit a baseline; returns what was done and how to predict a split.
 
     Raises:
         UserError: the baseline is not defined for this problem.
     """
-    assert recipe.baseline is not None
-    if not applies(recipe.baseline, task.problem):
-        raise UserError(f"the baseline {recipe.baseline} is not defined for {task.problem.value}")
+    task, baseline = job.task, job.recipe.baseline
+    assert baseline is not None
+    if not applies(baseline, task.problem):
+        raise UserError(f"the baseline {baseline} is not defined for {task.problem.value}")
+    if baseline == "onehot-window":
+        return _onehot_window(train, validation, job)
     started = time.perf_counter()
-    if recipe.baseline == "onehot-window":
-        return _onehot_window(train, validation, task=task, recipe=recipe, loss=loss, seed=seed, log=log)
-    fit = {"majority": _majority, "composition": _composition, "nearest-neighbour": _nearest}[recipe.baseline]
+    fit = {"majority": _majority, "composition": _composition, "nearest-neighbour": _nearest}[baseline]
     predict, choices = fit(train, validation, task)
     return Fitted(0, None, 0, 0, time.perf_counter() - started, choices), predict
 
@@ -222,38 +218,13 @@ def _windows(split: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return np.concatenate(codes), np.concatenate(labels), np.concatenate(owners), np.concatenate(positions)
 
 
-def _onehot_window(
-    train: Encoded, validation: Encoded, *, task: Task, recipe: Recipe, loss: Loss, seed: int, log: Path
-) -> tuple[Fitted, Predict]:
-    device = torch.device("cpu")
-    module = OneHotWindow(task.n_outputs)
+def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted, Predict]:
+    module = OneHotWindow(job.task.n_outputs)
 
     def predict(split: Encoded) -> Predictions:
         codes, labels, owners, positions = _windows(split)
-        scores = loss.to_scores(apply(module, codes, device)).astype(np.float32)
-        clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)[owners]
-        ids = np.array(split.ids, dtype=object)[owners]
-        return Predictions(
-            problem=split.problem,
-            ids=ids,
-            positions=(positions + 1).astype(np.int32),
-            clusters=clusters,
-            truth=labels,
-            scores=scores,
-        )
+        scores = job.loss.to_scores(apply(module, codes, job.execution.device))
+        return of_rows(split, owners, positions, labels, scores)
 
     codes, labels, owners, _ = _windows(train)
-    fitted = fit_head(
-        module,
-        codes,
-        labels,
-        owners,
-        lambda _: predict(validation),
-        task=task,
-        recipe=recipe,
-        loss=loss,
-        seed=seed,
-        device=device,
-        log=log,
-    )
-    return fitted, predict
+    return fit_head(module, codes, labels, owners, lambda _: predict(validation), job), predict

@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,57 +20,28 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.recipe import Recipe
-from hubtools.specs.task import Task
 from hubtools.training.batches import BucketedBatches, Encoded, micro_batches
-from hubtools.training.device import Execution
-from hubtools.training.loss import Loss
+from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import predict
 from hubtools.training.progress import bar
 
 WEIGHTS = "weights.safetensors"
 
 
-@dataclass
-class Fitted:
-    """What training did."""
-
-    epochs_run: int
-    best_epoch: int | None
-    steps: int
-    tokens: int
-    seconds: float
-    choices: dict[str, Any] = field(default_factory=dict)
-
-
-def fit(
-    model: Any,
-    train: Encoded,
-    validation: Encoded,
-    *,
-    task: Task,
-    recipe: Recipe,
-    loss: Loss,
-    seed: int,
-    execution: Execution,
-    work: Path,
-    log: Path,
-) -> Fitted:
+def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
     """Train every weight; on return the model holds the weights of the epoch that is best on validation.
 
     Args:
         model: encoder with head, changed in place.
         train, validation: encoded splits. The test split is not even passed here.
-        task, recipe, loss, seed: what determines the result.
-        execution: device, token budget, gradient checkpointing.
-        work: folder for checkpoints; an interrupted fit goes on from the last whole epoch in it.
-        log: ``training.jsonl``, one line an epoch.
+        job: what to do. An interrupted fit goes on from the last whole epoch in its folder.
     """
+    task, recipe, execution = job.task, job.recipe, job.execution
     started = time.perf_counter()
-    resume = last_whole_checkpoint(work)
+    resume = last_whole_checkpoint(job.work)
     metric = METRICS[task.metrics.primary]
     arguments = TrainingArguments(
-        output_dir=str(work),
+        output_dir=str(job.work),
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=1,
         learning_rate=recipe.learning_rate,
@@ -89,8 +59,8 @@ def fit(
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        seed=seed,
-        data_seed=seed,
+        seed=job.seed,
+        data_seed=job.seed,
         dataloader_pin_memory=execution.device.type == "cuda",
         remove_unused_columns=False,
     )
@@ -99,19 +69,9 @@ def fit(
         # Renamed in transformers 5.2x; the old name goes in version 6.
         enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
         enable()
-    trainer = FairTrainer(
-        model=model,
-        args=arguments,
-        train=train,
-        validation=validation,
-        task=task,
-        recipe=recipe,
-        loss=loss,
-        seed=seed,
-        execution=execution,
-    )
+    trainer = FairTrainer(model, arguments, train, validation, job)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(EpochLog(trainer, log, resumed=resume is not None))
+    trainer.add_callback(EpochLog(trainer, job.log, resumed=resume is not None))
     if recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
     trainer.train(resume_from_checkpoint=resume)
@@ -148,33 +108,23 @@ class FairTrainer(Trainer):
     """
 
     def __init__(
-        self,
-        *,
-        model: nn.Module,
-        args: TrainingArguments,
-        train: Encoded,
-        validation: Encoded,
-        task: Task,
-        recipe: Recipe,
-        loss: Loss,
-        seed: int,
-        execution: Execution,
+        self, model: nn.Module, arguments: TrainingArguments, train: Encoded, validation: Encoded, job: Job
     ) -> None:
-        self.split, self.validation, self.task, self.recipe = train, validation, task, recipe
-        self.loss, self.fit_seed, self.execution = loss, seed, execution
-        self.sampler = BucketedBatches(train.lengths, recipe.batch_size, recipe.bucket, seed)
+        self.split, self.validation, self.job = train, validation, job
+        self.task, self.recipe, self.loss = job.task, job.recipe, job.loss
+        self.sampler = BucketedBatches(train.lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
         self.tokens, self.epoch_loss = 0, [0.0, 0.0]
         self.on_step: Callable[[], None] = lambda: None
-        super().__init__(model=model, args=args, train_dataset=_Indices(len(train)), eval_dataset=_Indices(0))
+        super().__init__(model=model, args=arguments, train_dataset=_Indices(len(train)), eval_dataset=_Indices(0))
 
     def get_train_dataloader(self) -> DataLoader:
         """Effective batches of the sampler, cut to the token budget."""
         return DataLoader(_Indices(len(self.split)), batch_sampler=self.sampler, collate_fn=self._cut, num_workers=0)
 
     def _cut(self, proteins: list[int]) -> dict[str, Any]:
-        rng = np.random.default_rng([self.fit_seed, self.sampler.epoch, *proteins[:4]])
+        rng = np.random.default_rng([self.job.seed, self.sampler.epoch, *proteins[:4]])
         windows = self.recipe.window.train_windows
-        batches = micro_batches(self.split, proteins, self.execution.token_budget, train_windows=windows, rng=rng)
+        batches = micro_batches(self.split, proteins, self.job.execution.token_budget, train_windows=windows, rng=rng)
         return {"micro": list(batches)}
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
@@ -229,7 +179,7 @@ class FairTrainer(Trainer):
             self.model,
             self.validation,
             self.loss,
-            token_budget=self.execution.token_budget,
+            token_budget=self.job.execution.token_budget,
             device=self.args.device,
             bf16=self.args.bf16,
         )

@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.task import Task
-from hubtools.training.fit import Fitted
-from hubtools.training.loss import Loss
+from hubtools.training.job import Fitted, Job
 from hubtools.training.progress import bar
 
 
@@ -30,13 +27,7 @@ def fit_head(
     labels: np.ndarray,
     owners: np.ndarray,
     validate: Callable[[nn.Module], Predictions],
-    *,
-    task: Task,
-    recipe: Recipe,
-    loss: Loss,
-    seed: int,
-    device: torch.device,
-    log: Path,
+    job: Job,
 ) -> Fitted:
     """Train a module on the rows of a feature table; on return it holds the weights best on validation.
 
@@ -46,16 +37,15 @@ def fit_head(
         module: features (n, …) -> logits (n, outputs), changed in place.
         features, labels, owners: one row a label; ``owners`` is the protein, ascending.
         validate: predictions of a module on validation.
-        task, recipe, loss, seed: what determines the result.
-        device: where to train.
-        log: ``training.jsonl``.
+        job: what to do.
     """
+    task, recipe, loss, device = job.task, job.recipe, job.loss, job.execution.device
     started = time.perf_counter()
     metric = METRICS[task.metrics.primary]
     sign = 1 if metric.higher_is_better else -1
     starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
     bounds = np.r_[starts, len(owners)]
-    n_proteins, rng = len(starts), np.random.default_rng([seed, 1])
+    n_proteins, rng = len(starts), np.random.default_rng([job.seed, 1])
     per_epoch = -(-n_proteins // recipe.batch_size)
     module.to(device)
     optimiser = torch.optim.AdamW(
@@ -67,7 +57,7 @@ def fit_head(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(recipe, per_epoch * recipe.epochs))
     targets = torch.from_numpy(labels)
     best, best_score, best_epoch, steps, lines = None, -math.inf, None, 0, []
-    torch.manual_seed(seed)
+    torch.manual_seed(job.seed)
     progress = bar("training the head", recipe.epochs, unit="epoch")
     for epoch in range(1, recipe.epochs + 1):
         module.train()
@@ -104,7 +94,7 @@ def fit_head(
     progress.close()
     if best is not None:
         module.load_state_dict(best)
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job.log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return Fitted(len(lines), best_epoch, steps, 0, time.perf_counter() - started)
 
 

@@ -84,23 +84,26 @@ def batch_logits(model: Any, batch: Batch, token_budget: int, device: torch.devi
 
 
 def assemble(split: Encoded, scores: np.ndarray, owners: np.ndarray, positions: np.ndarray | None) -> Predictions:
-    """Put scores back in the order of the data and leave out what has no label."""
-    ids = np.array(split.ids, dtype=object)
-    clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)
+    """Put the scores of all proteins, or of all residues, in the order of the data; leave out what has no label."""
     order = np.argsort(owners, kind="stable") if positions is None else np.lexsort((positions, owners))
     owners, scores = owners[order], scores[order]
     if positions is None:
-        truth = np.stack([split.labels[p] for p in owners])
-    else:
-        positions = positions[order]
-        truth = np.concatenate(split.labels)
-        keep = counted(truth) if truth.ndim == 1 else counted(truth).any(axis=1)
-        owners, scores, truth, positions = owners[keep], scores[keep], truth[keep], positions[keep]
+        return of_rows(split, owners, None, np.stack([split.labels[p] for p in owners]), scores)
+    truth = np.concatenate(split.labels)
+    keep = counted(truth) if truth.ndim == 1 else counted(truth).any(axis=1)
+    return of_rows(split, owners[keep], positions[order][keep], truth[keep], scores[keep])
+
+
+def of_rows(
+    split: Encoded, owners: np.ndarray, positions: np.ndarray | None, truth: np.ndarray, scores: np.ndarray
+) -> Predictions:
+    """Predictions of labelled rows: the protein (index in the split) and 0-based residue of each."""
+    clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)[owners]
     return Predictions(
         problem=split.problem,
-        ids=ids[owners],
+        ids=np.array(split.ids, dtype=object)[owners],
         positions=None if positions is None else (positions + 1).astype(np.int32),
-        clusters=None if clusters is None else clusters[owners],
+        clusters=clusters,
         truth=truth,
         scores=scores.astype(np.float32),
     )

@@ -12,14 +12,11 @@ from torch import nn
 
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import ProteinTaskModel
-from hubtools.specs.recipe import Recipe
-from hubtools.specs.task import Task
 from hubtools.training.batches import Encoded, counted, micro_batches
 from hubtools.training.device import Execution
-from hubtools.training.fit import Fitted
 from hubtools.training.head import apply, fit_head
-from hubtools.training.loss import Loss
-from hubtools.training.predict import assemble, autocast
+from hubtools.training.job import Fitted, Job
+from hubtools.training.predict import autocast, of_rows
 from hubtools.training.progress import bar
 
 # Feature tables above this many bytes live in a file that is mapped, not in memory.
@@ -126,21 +123,10 @@ class Standardised(nn.Module):
         self.std.fill_(1)
 
 
-def fit_probe(
-    model: ProteinTaskModel,
-    train: Encoded,
-    validation: Encoded,
-    *,
-    task: Task,
-    recipe: Recipe,
-    loss: Loss,
-    seed: int,
-    execution: Execution,
-    work: Path,
-    log: Path,
-) -> Fitted:
+def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job) -> Fitted:
     """Train the head of a model whose encoder stays as it is; arguments as in :func:`hubtools.training.fit.fit`."""
-    bf16, device = execution.bf16(recipe.precision), execution.device
+    execution, loss, work = job.execution, job.loss, job.work
+    bf16, device = execution.bf16(job.recipe.precision), execution.device
     tables = {
         name: embed(model, split, execution, bf16, work / f"{name}.npy", name)
         for name, split in (("train", train), ("validation", validation))
@@ -151,44 +137,14 @@ def fit_probe(
 
     def validate(module: Any) -> Predictions:
         scores = loss.to_scores(apply(module, checking.table, device))
-        owners, positions = checking.owners, checking.positions
-        if positions is None:
-            return assemble(validation, scores, owners, None)
-        return from_rows(validation, checking, scores)
+        return of_rows(validation, checking.owners, checking.positions, checking.labels, scores)
 
-    fitted = fit_head(
-        head,
-        fitting.table,
-        fitting.labels,
-        fitting.owners,
-        validate,
-        task=task,
-        recipe=recipe,
-        loss=loss,
-        seed=seed,
-        device=device,
-        log=log,
-    )
+    fitted = fit_head(head, fitting.table, fitting.labels, fitting.owners, validate, job)
     head.fold()
     fitted.tokens = fitting.tokens
     for name in tables:
         (work / f"{name}.npy").unlink(missing_ok=True)
     return fitted
-
-
-def from_rows(split: Encoded, features: Features, scores: np.ndarray) -> Predictions:
-    """Predictions of the residues whose labels count."""
-    assert features.positions is not None
-    ids = np.array(split.ids, dtype=object)
-    clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)[features.owners]
-    return Predictions(
-        problem=split.problem,
-        ids=ids[features.owners],
-        positions=(features.positions + 1).astype(np.int32),
-        clusters=clusters,
-        truth=features.labels,
-        scores=scores.astype(np.float32),
-    )
 
 
 def _moments(table: np.ndarray, rows: int = 262_144) -> tuple[np.ndarray, np.ndarray]:

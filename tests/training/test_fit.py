@@ -1,6 +1,7 @@
 """Fitting learns, chooses on validation, goes on after a kill, and does not depend on how memory cuts batches."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hubtools.training import fit as fit_module
 from hubtools.training.batches import encode
 from hubtools.training.device import Execution
 from hubtools.training.fit import fit
+from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe
@@ -43,21 +45,20 @@ class Setting:
         }
         self.loss = loss_for(self.splits["train"], self.task.n_outputs, self.recipe.class_weights)
         self.model = build_model(checkpoint, self.task, self.recipe, self.tokeniser, 1)
-        self.execution = Execution(CPU, token_budget)
         self.folder = folder
-        self.options = {
-            "task": self.task,
-            "recipe": self.recipe,
-            "loss": self.loss,
-            "seed": 1,
-            "execution": self.execution,
-            "work": folder / "work",
-            "log": folder / "training.jsonl",
-        }
+        self.job = Job(
+            self.task,
+            self.recipe,
+            self.loss,
+            1,
+            Execution(CPU, token_budget),
+            folder / "work",
+            folder / "training.jsonl",
+        )
 
     def fit(self, how=fit):
         self.folder.mkdir(exist_ok=True)
-        return how(self.model, self.splits["train"], self.splits["validation"], **self.options)
+        return how(self.model, self.splits["train"], self.splits["validation"], self.job)
 
     def scores(self, split="test", loss=None):
         return predict(self.model, self.splits[split], loss or self.loss, token_budget=512, device=CPU)
@@ -172,7 +173,7 @@ def test_recomputing_activations_changes_memory_only(checkpoint, tmp_path, setti
     scores = []
     for name, recompute in (("kept", False), ("recomputed", True)):
         setting = Setting(checkpoint, "sequence-classification", tmp_path / name, epochs=1, **settings)
-        setting.options["execution"] = Execution(CPU, 512, gradient_checkpointing=recompute)
+        setting.job = replace(setting.job, execution=Execution(CPU, 512, gradient_checkpointing=recompute))
         setting.fit()
         scores.append(setting.scores().scores)
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)

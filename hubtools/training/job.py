@@ -1,0 +1,49 @@
+"""What every way of fitting is told, and what it reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hubtools.specs.recipe import Recipe
+from hubtools.specs.task import Task
+from hubtools.training.device import Execution
+from hubtools.training.loss import Loss
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit.
+
+    Attributes:
+        task, recipe, loss, seed: what determines the result.
+        execution: device, token budget, gradient checkpointing.
+        work: folder for what only the fit needs; an interrupted one goes on from there.
+        log: ``training.jsonl``, one line an epoch.
+    """
+
+    task: Task
+    recipe: Recipe
+    loss: Loss
+    seed: int
+    execution: Execution
+    work: Path
+    log: Path
+
+
+@dataclass
+class Fitted:
+    """What training did.
+
+    Attributes:
+        epochs_run, best_epoch, steps, tokens, seconds: of training; tokens include special ones, not padding.
+        choices: values chosen on validation besides the epoch.
+    """
+
+    epochs_run: int
+    best_epoch: int | None
+    steps: int
+    tokens: int
+    seconds: float
+    choices: dict[str, Any] = field(default_factory=dict)
