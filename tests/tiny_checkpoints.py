@@ -81,11 +81,15 @@ def _t5(folder: Path, width: int, mark: str = "▁"):
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
     config = T5Config(
-        vocab_size=32, d_model=width, d_kv=width // 2, d_ff=2 * width, num_layers=2, num_heads=2, is_encoder_decoder=False
+        vocab_size=32,
+        d_model=width,
+        d_kv=width // 2,
+        d_ff=2 * width,
+        num_layers=2,
+        num_heads=2,
+        is_encoder_decoder=False,
     )
     return T5EncoderModel(config), fast
 

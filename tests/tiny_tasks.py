@@ -31,7 +31,11 @@ def tiny_task(problem: str = "residue-classification", **changes: Any) -> Task:
         "problem": problem,
         "summary": "Made up.",
         "data": {"source": "file", "files": [{"path": "x.csv"}], "split": {"fractions": {"train": 0.8, "test": 0.2}}},
-        "labels": [] if kind == "regression" else ["other", "aromatic"] if kind == "classification" else ["acid", "aromatic"],
+        "labels": []
+        if kind == "regression"
+        else ["other", "aromatic"]
+        if kind == "classification"
+        else ["acid", "aromatic"],
         "metrics": {"primary": METRIC[kind]},
         "licence": "CC0-1.0",
         "citation": "none",

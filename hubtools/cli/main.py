@@ -78,8 +78,8 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         code = 2
     except click.ClickException as error:
-        error.show()
-        code = 2
+        _show(error)
+        code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         code = 130
@@ -88,6 +88,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """A wrong option in one line too; a group without a command shows its help."""
+    if not isinstance(error, click.UsageError) or "\n" in error.format_message():
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx else "bench"
+    click.echo(f"error: {error.format_message().rstrip('.')}. See {command} --help.", err=True)
 
 
 if __name__ == "__main__":

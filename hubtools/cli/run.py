@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli import run_report
 from hubtools.runs.store import DEFAULT_ROOT
 from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.runs.plan import PlannedRun
+    from hubtools.runs.unit import Session
 
 
 def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int]:
     """Seeds given as ``--seed 1 --seed 2`` or ``--seeds 1,2,3`` or ``1-5``."""
     seeds: list[int] = []
-    for part in ",".join(value).split(","):
-        if not part.strip():
-            continue
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+    for part in filter(None, (part.strip() for part in ",".join(value).split(","))):
+        # numpy takes no larger seed.
+        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
             raise UserError(
                 f"{part!r} is not a seed", where="--seeds", fix="Give numbers: --seeds 1,2,3 or --seeds 1-5."
             )
-        seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 
 
@@ -39,7 +47,12 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
         key, equals, raw = text.partition("=")
         if not equals or not key.strip():
             raise UserError(f"{text!r} is not key=value", where="--set", fix="For example --set learning_rate=1e-4.")
-        parsed = yaml.safe_load(raw)
+        try:
+            parsed = yaml.safe_load(raw)
+        except yaml.YAMLError:
+            raise UserError(
+                f"cannot read the value of {text!r}", where="--set", fix="For example --set learning_rate=1e-4."
+            ) from None
         # YAML 1.1 reads 1e-4 as text; people mean the number.
         if isinstance(parsed, str):
             with contextlib.suppress(ValueError):
@@ -125,7 +138,7 @@ def run(
     bench run --checkpoint Rostlab/prot_bert --task localisation
     bench run --checkpoint ./my-esm --task secondary-structure --recipe probe --seed 1
     """
-    planned = _plan(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset)
+    planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset)
     click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
     for item in planned:
         click.echo(f"  {item.title}", err=True)
@@ -138,18 +151,48 @@ def run(
     from hubtools.runs.unit import Session
     from hubtools.training.device import Execution
 
-    cache = DataCache.default()
-    if mirrors:
-        for mirror in mirrors:
-            if not mirror.is_dir():
-                raise UserError(f"there is no folder {mirror}", where="--data-mirror")
-        cache = DataCache(cache.root, [*mirrors, *cache.mirrors])
     execution = Execution.choose(device, token_budget, gradient_checkpointing)
-    session = Session(root, cache, execution, trust_remote_code)
-    _run_all(planned, session, force)
+    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
+    _hush_transformers()
+    with _stoppable():
+        _run_all(planned, session, force)
 
 
-def _plan(
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which a cluster sends before it kills: the run ends as with Ctrl-C, and can go on elsewhere."""
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """End with one line and the shell's exit code for the signal; records are written on the way out."""
+
+    def terminate(number: int, frame: Any) -> None:
+        # A second one must not disturb the writing of the record.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        click.echo("\nstopped; what is done is kept. The same command goes on.", err=True)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _hush_transformers() -> None:
+    """No bars for loading and writing weights, which take a moment; those of downloads stay, on a terminal."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    downloads_shown = sys.stderr.isatty() and not are_progress_bars_disabled()
+    disable_progress_bar()  # Also those of huggingface_hub.
+    if downloads_shown:
+        enable_progress_bars()
+
+
+def plan_runs(
     checkpoints: tuple[str, ...],
     tasks: tuple[str, ...],
     suite_name: str | None,
@@ -158,15 +201,21 @@ def _plan(
     settings: dict[str, Any],
     baselines: bool | None,
     subset: int | None,
-) -> list[Any]:
+) -> list[PlannedRun]:
+    """The runs that the options of the command ask for, in order.
+
+    Raises:
+        UserError: no such task, recipe or suite, or no checkpoint where one is needed.
+    """
     from hubtools.runs.plan import expand
     from hubtools.specs.loading import load_recipe, load_suite, load_task
 
     if suite_name is None and not tasks:
         suite_name = "core"
     suite = load_suite(suite_name) if suite_name else None
-    recipe = load_recipe(recipe_name or (suite.recipe if suite else "full"), settings)
-    checkpoints = checkpoints or tuple(suite.checkpoints if suite else ())
+    recipe_name = recipe_name or (suite.recipe if suite else "full")
+    recipe = load_recipe(recipe_name, settings)
+    checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
     if not checkpoints and recipe.needs_checkpoint:
         raise UserError(
             f"the recipe {recipe.name} needs a checkpoint",
@@ -175,7 +224,7 @@ def _plan(
     wanted = suite is not None if baselines is None else baselines
     names = suite.baselines if suite else load_suite("core").baselines
     return expand(
-        [load_task(name) for name in tasks or (suite.tasks if suite else ())],
+        {name: load_task(name) for name in tasks or (suite.tasks if suite else ())},
         checkpoints,
         recipe,
         seeds or (suite.seeds if suite else [1]),
@@ -183,6 +232,7 @@ def _plan(
         subset=subset,
         suite=suite.name if suite else None,
         overrides=settings,
+        recipe_file=recipe_name if recipe_name != recipe.name else None,
     )
 
 
@@ -196,7 +246,7 @@ def _check_writable(root: Path) -> None:
         raise UserError("cannot write there", where=str(root), fix="Choose another --runs.")
 
 
-def _run_all(planned: list[Any], session: Any, force: bool) -> None:
+def _run_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
     from hubtools.runs.unit import Outcome, execute
 
     started = time.perf_counter()
@@ -212,84 +262,14 @@ def _run_all(planned: list[Any], session: Any, force: bool) -> None:
             problems.append(f"{item.title}: {error}")
             click.echo(f"    failed: {error}", err=True)
             continue
-        except KeyboardInterrupt:
-            click.echo("\nstopped; what is done is kept. The same command goes on.", err=True)
-            sys.exit(130)
+        if outcome.mistake is not None and len(planned) == 1:
+            raise outcome.mistake
         outcomes.append(outcome)
-        click.echo(f"    {_line(outcome)}", err=True)
+        click.echo(f"    {run_report.line(outcome)}", err=True)
         if outcome.record.status == "failed":
-            problems.append(f"{item.title}: {outcome.record.failure.message if outcome.record.failure else ''}")
+            problems.append(f"{item.title}: {run_report.reason(outcome)}")
         elif item.recipe.needs_checkpoint:
-            _write_card(outcome.folder, problems)
-    _summary(outcomes, problems, session.root, time.perf_counter() - started)
+            run_report.write_card(outcome, problems)
+    run_report.summary(outcomes, len(planned), problems, session.root, time.perf_counter() - started)
     if problems:
         sys.exit(1)
-
-
-def _line(outcome: Any) -> str:
-    record = outcome.record
-    if record.status == "failed":
-        return f"failed: {record.failure.message}"
-    score = record.score()
-    value = "undefined" if score is None or score.value is None else f"{score.value:.4f}"
-    interval = f" [{score.low:.4f}, {score.high:.4f}]" if score and score.low is not None else ""
-    aligned = f"; {record.alignment}" if record.alignment else ""
-    already = "already done: " if outcome.was_done else ""
-    return f"{already}test {record.primary_metric} {value}{interval}{aligned}; {record.cost.wall_seconds:.0f} s"
-
-
-def _write_card(folder: Path, problems: list[str]) -> None:
-    from hubtools.reporting.card import build_card
-
-    try:
-        build_card(folder)
-    except UserError as error:
-        problems.append(f"card of {folder.name}: {error}")
-
-
-def _summary(outcomes: list[Any], problems: list[str], root: Path, seconds: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in (
-        ("task", "left"), ("what", "left"), ("recipe", "left"), ("seed", "right"), ("metric", "left"),
-        ("test", "right"), ("95 % interval", "left"), ("seconds", "right"),
-    ):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for outcome in outcomes:
-        record = outcome.record
-        if record.status != "complete":
-            continue
-        score = record.score()
-        shown = "undefined" if score is None or score.value is None else f"{score.value:.3f}"
-        interval = f"{score.low:.3f} – {score.high:.3f}" if score and score.low is not None else ""
-        table.add_row(
-            record.identity.task.name,
-            record.identity.checkpoint.name if record.identity.checkpoint else "baseline",
-            record.identity.recipe.name,
-            str(record.identity.seed),
-            record.primary_metric,
-            shown,
-            interval,
-            f"{record.cost.wall_seconds:.0f}",
-        )
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    if table.row_count:
-        console.print(table)
-    done = sum(outcome.was_done for outcome in outcomes)
-    click.echo(
-        f"\n{len(outcomes)} runs in {seconds:.0f} s" + (f", {done} of them done before" if done else "") + f": {root}/",
-        err=True,
-    )
-    complete = [o for o in outcomes if o.record.status == "complete" and o.run.recipe.needs_checkpoint]
-    if complete:
-        last = complete[-1]
-        option = "" if root == DEFAULT_ROOT else f" --runs {root}"
-        click.echo(f"card   {last.folder / 'card' / 'README.md'}", err=True)
-        click.echo(f"board  bench board{option}", err=True)
-        click.echo(
-            f"next   bench publish {last.folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True
-        )
-    for problem in problems:
-        click.echo(f"failed: {problem}", err=True)

@@ -79,7 +79,9 @@ class ProteinTaskModel(PreTrainedModel):
         if config.head_hidden and not config.per_residue:
             layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
             width = config.head_hidden
-        self.head = nn.Sequential(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, int(config.num_labels or 1)))
+        self.head = nn.Sequential(
+            *layers, nn.Dropout(config.head_dropout), nn.Linear(width, int(config.num_labels or 1))
+        )
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

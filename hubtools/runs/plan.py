@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hubtools.specs.loading import load_recipe
 from hubtools.specs.recipe import Recipe
+from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Problem, Task
 
 # Which baselines make sense at which level; the others are left out of a suite silently, for they do not exist.
@@ -27,6 +30,7 @@ class PlannedRun:
         subset: at most this many proteins of each split, or None.
         suite: by whose wish.
         overrides: recipe fields set by the user.
+        task_file, recipe_file: where the user gave a file instead of a name.
     """
 
     task: Task
@@ -36,30 +40,34 @@ class PlannedRun:
     subset: int | None = None
     suite: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    task_file: str | None = None
+    recipe_file: str | None = None
 
     @property
     def title(self) -> str:
         """For progress and tables."""
         return f"{self.task.name} · {self.checkpoint or 'baseline'} · {self.recipe.name} · seed {self.seed}"
 
-    def command(self, pinned_checkpoint: str | None) -> str:
-        """The command line that makes this run again."""
-        parts = ["bench run"]
-        if pinned_checkpoint:
-            parts.append(f"--checkpoint {pinned_checkpoint}")
-        parts.append(f"--task {self.task.name} --recipe {self.recipe.name} --seed {self.seed}")
-        parts += [f"--set {key}={_plain(value)}" for key, value in self.overrides.items()]
+    def command(self, checkpoint: CheckpointIdentity | None) -> str:
+        """The command line that makes this run again, its checkpoint pinned where it is on the Hub."""
+        parts = ["bench", "run"]
+        if checkpoint is not None:
+            pinned = f"{checkpoint.name}@{checkpoint.commit}" if checkpoint.commit else str(self.checkpoint)
+            parts += ["--checkpoint", pinned]
+            if checkpoint.trust_remote_code:
+                parts.append("--trust-remote-code")
+        parts += ["--task", self.task_file or self.task.name, "--recipe", self.recipe_file or self.recipe.name]
+        parts += ["--seed", str(self.seed)]
+        for key, value in self.overrides.items():
+            # JSON is YAML, which is what --set reads; text needs no quotes of its own.
+            parts += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
         if self.subset is not None:
-            parts.append(f"--subset {self.subset}")
-        return " ".join(parts)
-
-
-def _plain(value: Any) -> str:
-    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, str) else value
+            parts += ["--subset", str(self.subset)]
+        return shlex.join(parts)
 
 
 def expand(
-    tasks: Sequence[Task],
+    tasks: Mapping[str, Task],
     checkpoints: Sequence[str],
     recipe: Recipe,
     seeds: Sequence[int],
@@ -68,28 +76,35 @@ def expand(
     subset: int | None = None,
     suite: str | None = None,
     overrides: dict[str, Any] | None = None,
+    recipe_file: str | None = None,
 ) -> list[PlannedRun]:
     """All runs, task by task, what is cheap first.
 
     A baseline that needs no checkpoint has nothing random worth repeating and runs with the first seed only.
+
+    Args:
+        tasks: by the name or file that the user gave.
+        checkpoints, recipe, seeds: what is asked for, all combined.
+        baselines: recipes beside it; those that do not exist for a task's problem are left out.
+        subset, suite, recipe_file: as in :class:`PlannedRun`.
+        overrides: as there; they are already applied to ``recipe``.
     """
     planned = []
     baseline_recipes = [load_recipe(name) for name in baselines]
-    for task in tasks:
-        shared = {"subset": subset, "suite": suite}
+    for given, task in tasks.items():
+        shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
+        asked: dict[str, Any] = {"overrides": overrides or {}, "recipe_file": recipe_file, **shared}
         for baseline in baseline_recipes:
             if not baseline.needs_checkpoint and _exists(baseline, task.problem):
                 planned.append(PlannedRun(task, baseline, None, seeds[0], **shared))
         if not recipe.needs_checkpoint:
-            planned += [PlannedRun(task, recipe, None, seed, overrides=overrides or {}, **shared) for seed in seeds]
+            planned += [PlannedRun(task, recipe, None, seed, **asked) for seed in seeds]
             continue
         for checkpoint in checkpoints:
             for baseline in baseline_recipes:
                 if baseline.needs_checkpoint:
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **shared) for seed in seeds]
-            planned += [
-                PlannedRun(task, recipe, checkpoint, seed, overrides=overrides or {}, **shared) for seed in seeds
-            ]
+            planned += [PlannedRun(task, recipe, checkpoint, seed, **asked) for seed in seeds]
     return planned
 
 

@@ -19,6 +19,7 @@ from hubtools.specs.record import Identity, RunRecord
 RECORD = "run.json"
 PREDICTIONS = "predictions.parquet"
 TRAINING_LOG = "training.jsonl"
+FAILURE = "failure.txt"
 MODEL = "model"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
@@ -76,10 +77,13 @@ def read_record(folder: Path) -> RunRecord:
         raise UserError("there is no run record", where=str(path), fix="Name a folder that bench run made.") from None
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise UserError("not a run record (not text in UTF-8)", where=str(path)) from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"not a run record of this version of bench ({key}: {first['msg']})", where=str(path)) from None
+        place = ".".join(str(part) for part in first["loc"])
+        why = f"{place}: {first['msg']}" if place else first["msg"]
+        raise UserError(f"not a run record of this version of bench ({why})", where=str(path)) from None
 
 
 def find_records(roots: list[Path]) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
@@ -110,13 +114,16 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
-        with lock:
-            yield
+        lock.acquire()
     except Timeout:
         raise UserError(
             "another process is running it right now", where=str(folder), fix="Wait for it, or use another --runs."
         ) from None
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(
             f"cannot write it ({error.strerror})", where=str(error.filename or folder), fix="Choose another --runs."
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import shutil
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +23,14 @@ from hubtools.models.task_model import scale_output
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.store import (
+    FAILURE,
     MODEL,
     PREDICTIONS,
     TRAINING_LOG,
     claimed,
     read_record,
     run_folder,
+    write_atomic,
     write_record,
 )
 from hubtools.specs.errors import UserError
@@ -45,14 +49,16 @@ from hubtools.specs.task import Task
 from hubtools.training.baselines import fit_baseline, read_plain
 from hubtools.training.batches import effective_window, encode, window_facts
 from hubtools.training.device import Execution
-from hubtools.training.fit import Fitted, fit
-from hubtools.training.loss import loss_for
+from hubtools.training.fit import fit
+from hubtools.training.job import Fitted, Job
+from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe
 from hubtools.training.progress import bar
 
-log = logging.getLogger(__name__)
 WORK = ".work"
+# From the name of a split to its predictions.
+Predictor = Callable[[str], Predictions]
 
 
 @dataclass
@@ -98,16 +104,25 @@ class Session:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a planned run."""
+    """What became of a planned run.
+
+    Attributes:
+        run, folder, record: what was asked for, where it is, what came out.
+        was_done: there was nothing to do.
+        mistake: the user's mistake that made the run fail, if one did.
+    """
 
     run: PlannedRun
     folder: Path
     record: RunRecord
     was_done: bool
+    mistake: UserError | None = None
 
 
 def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcome:
     """Do a run, or find it done. A failure is recorded, and returned rather than raised.
+
+    Where bench itself is at fault, the traceback is kept in the run's folder (``failure.txt``).
 
     Raises:
         UserError: the run cannot even be named (no such checkpoint, data not to be had, folder not writable).
@@ -121,25 +136,28 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
             return Outcome(run, folder, previous, was_done=True)
         if force:
             shutil.rmtree(folder / WORK, ignore_errors=True)
-        record = _opened(run, identity, session)
+        (folder / FAILURE).unlink(missing_ok=True)
+        record, mistake = _opened(run, identity, session), None
         write_record(folder, record)
         started = time.perf_counter()
         try:
             _Unit(run, session, folder, record).do()
             record.status = "complete"
         except KeyboardInterrupt:
-            record.status = "interrupted"
+            record.status, record.results, record.outputs = "interrupted", {}, []
             raise
         except Exception as error:
             record.status, record.results, record.outputs = "failed", {}, []
-            record.failure = Failure(kind=type(error).__name__, message=_one_line(error))
-            if not isinstance(error, UserError):
-                log.debug("run %s failed", record.run_id, exc_info=True)
+            record.failure = _failure(error, session.execution)
+            if isinstance(error, UserError):
+                mistake = error
+            else:
+                write_atomic(folder / FAILURE, "".join(traceback.format_exception(error)))
         finally:
             record.finished = datetime.now(UTC)
             _add_cost(record, time.perf_counter() - started, session.execution)
             write_record(folder, record)
-    return Outcome(run, folder, record, was_done=False)
+    return Outcome(run, folder, record, was_done=False, mistake=mistake)
 
 
 def _previous(folder: Path) -> RunRecord | None:
@@ -149,16 +167,18 @@ def _previous(folder: Path) -> RunRecord | None:
         return None
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:500] or type(error).__name__
+def _failure(error: Exception, execution: Execution) -> Failure:
+    """One line for the record and the screen."""
+    kind, text = type(error).__name__, " ".join(str(error).split())[:500]
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        budget = execution.token_budget
+        text = f"out of memory. Use a smaller --token-budget (it was {budget:,}), or --gradient-checkpointing"
+    elif not isinstance(error, UserError):
+        text = f"{kind}: {text}" if text else kind
+    return Failure(kind=kind, message=text)
 
 
 def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
-    pinned = None
-    if identity.checkpoint:
-        commit = identity.checkpoint.commit
-        pinned = f"{identity.checkpoint.name}@{commit}" if commit else run.checkpoint
     precision = "bf16" if run.recipe.needs_checkpoint and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(
         run_id=identity.run_id,
@@ -168,7 +188,7 @@ def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
         recipe=run.recipe.model_dump(mode="json"),
         overrides=run.overrides,
         suite=run.suite,
-        command=run.command(pinned),
+        command=run.command(identity.checkpoint),
         started=datetime.now(UTC),
         environment=describe(session.execution, precision=precision, attention=None),
     )
@@ -200,18 +220,21 @@ class _Unit:
         data = self.session.data(self.task, self.run.subset)
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
-        predictions = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
+        predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
+        predictions = {"validation": predictor("validation")}
         thresholds = choose_thresholds(self.task, predictions["validation"])
         assert self.record.training is not None
         if thresholds is not None:
-            self.record.training.choices["thresholds"] = [round(float(t), 6) for t in thresholds]
+            self.record.training.choices["thresholds"] = thresholds
+        # Nothing is chosen from here on: this is the one time that the test splits are predicted.
+        predictions |= {name: predictor(name) for name in self.task.data.test_splits}
         for name, split in predictions.items():
             self.record.results[name] = score_split(self.task, split, thresholds)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
         shutil.rmtree(self.work, ignore_errors=True)
         self.record.outputs = _outputs(self.folder)
 
-    def _with_checkpoint(self, data: TaskData) -> dict[str, Predictions]:
+    def _with_checkpoint(self, data: TaskData) -> Predictor:
         assert self.run.checkpoint is not None
         checkpoint = self.session.checkpoint(self.run.checkpoint)
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
@@ -227,18 +250,7 @@ class _Unit:
         model.to(self.execution.device)
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
         fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
-        fitted = fitter(
-            model,
-            splits["train"],
-            splits["validation"],
-            task=self.task,
-            recipe=self.recipe,
-            loss=loss,
-            seed=self.run.seed,
-            execution=self.execution,
-            work=self.work,
-            log=self.log,
-        )
+        fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
         trained = model.head if self.recipe.adaptation == "probe" else model
         self._note(fitted, loss.weights, sum(parameter.numel() for parameter in trained.parameters()))
         if loss.kind == "regression":
@@ -246,37 +258,31 @@ class _Unit:
             loss = loss.folded
         save_model(model, tokeniser, self.task, self.folder / MODEL)
         bf16 = self.execution.bf16(self.recipe.precision)
-        predictions = {}
-        for name, split in splits.items():
-            if name == "train":
-                continue
-            progress = bar(f"predicting {name}", int(split.lengths.sum()), unit=" tokens", scale=True)
-            predictions[name] = predict(
-                model,
-                split,
-                loss,
-                token_budget=self.execution.token_budget,
-                device=self.execution.device,
-                bf16=bf16,
-                progress=progress.update,
-            )
-            progress.close()
-        return predictions
 
-    def _baseline(self, data: TaskData) -> dict[str, Predictions]:
+        def predictor(name: str) -> Predictions:
+            progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
+            with contextlib.closing(progress):
+                return predict(
+                    model,
+                    splits[name],
+                    loss,
+                    token_budget=self.execution.token_budget,
+                    device=self.execution.device,
+                    bf16=bf16,
+                    progress=progress.update,
+                )
+
+        return predictor
+
+    def _baseline(self, data: TaskData) -> Predictor:
         splits = {name: read_plain(split, self.task) for name, split in data.splits.items()}
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
-        fitted, predictor = fit_baseline(
-            splits["train"],
-            splits["validation"],
-            task=self.task,
-            recipe=self.recipe,
-            loss=loss,
-            seed=self.run.seed,
-            log=self.log,
-        )
+        fitted, predictor = fit_baseline(splits["train"], splits["validation"], self._job(loss))
         self._note(fitted, None, 0)
-        return {name: predictor(split) for name, split in splits.items() if name != "train"}
+        return lambda name: predictor(splits[name])
+
+    def _job(self, loss: Loss) -> Job:
+        return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log)
 
     def _note(self, fitted: Fitted, weights: tuple[float, ...] | None, parameters: int) -> None:
         self.record.training = TrainingFacts(

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict
 class Spec(BaseModel):
     """Immutable, and a key that is not known is an error instead of being ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class SpecError(ValueError):

@@ -1,0 +1,137 @@
+"""What will be run, in which order, and the command that makes a run again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_project import write_project, write_task
+from tiny_tasks import tiny_task
+
+from hubtools.cli.run import plan_runs
+from hubtools.cli.run import run as run_command
+from hubtools.runs.plan import PlannedRun, _exists, expand
+from hubtools.specs import Problem, load_recipe, load_suite, load_task
+from hubtools.specs.recipe import BASELINES
+from hubtools.specs.record import CheckpointIdentity
+
+LOCAL = CheckpointIdentity(name="esm", source="local", sha256="0" * 64)
+ON_HUB = CheckpointIdentity(name="me/esm", source="hub", commit="a" * 40)
+
+
+def titles(planned: list[PlannedRun]) -> list[str]:
+    return [item.title.removeprefix("tiny-") for item in planned]
+
+
+def test_task_by_task_what_is_cheap_first() -> None:
+    residue, protein = tiny_task("residue-classification"), tiny_task("sequence-regression")
+    planned = expand(
+        {residue.name: residue, protein.name: protein},
+        ["a", "b"],
+        load_recipe("full"),
+        [1, 2],
+        load_suite("core").baselines,
+    )
+    assert titles(planned) == [
+        "residue-classification · baseline · majority · seed 1",
+        "residue-classification · baseline · onehot-window · seed 1",
+        "residue-classification · a · random-probe · seed 1",
+        "residue-classification · a · random-probe · seed 2",
+        "residue-classification · a · full · seed 1",
+        "residue-classification · a · full · seed 2",
+        "residue-classification · b · random-probe · seed 1",
+        "residue-classification · b · random-probe · seed 2",
+        "residue-classification · b · full · seed 1",
+        "residue-classification · b · full · seed 2",
+        "sequence-regression · baseline · majority · seed 1",
+        "sequence-regression · baseline · composition · seed 1",
+        "sequence-regression · baseline · nearest-neighbour · seed 1",
+        "sequence-regression · a · random-probe · seed 1",
+        "sequence-regression · a · random-probe · seed 2",
+        "sequence-regression · a · full · seed 1",
+        "sequence-regression · a · full · seed 2",
+        "sequence-regression · b · random-probe · seed 1",
+        "sequence-regression · b · random-probe · seed 2",
+        "sequence-regression · b · full · seed 1",
+        "sequence-regression · b · full · seed 2",
+    ]
+
+
+def test_a_baseline_by_name_runs_with_every_seed_asked_for_and_without_the_checkpoints() -> None:
+    task = tiny_task("sequence-classification")
+    planned = expand({task.name: task}, ["a"], load_recipe("composition"), [3, 4])
+    assert [(item.checkpoint, item.seed) for item in planned] == [(None, 3), (None, 4)]
+
+
+@pytest.mark.parametrize("problem", list(Problem))
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
+    from hubtools.training.baselines import applies
+
+    assert _exists(load_recipe(baseline), problem) == applies(baseline, problem)
+
+
+def planned_run(**changes: Any) -> PlannedRun:
+    values = {"task": tiny_task(), "recipe": load_recipe("full"), "checkpoint": "./my esm", "seed": 7, **changes}
+    return PlannedRun(**values)
+
+
+def test_a_checkpoint_of_the_hub_is_pinned_in_the_command() -> None:
+    item = planned_run(checkpoint="me/esm@main", subset=20)
+    expected = f"bench run --checkpoint me/esm@{'a' * 40} --task tiny-residue-classification --recipe full --seed 7"
+    assert item.command(ON_HUB) == f"{expected} --subset 20"
+    trusted = ON_HUB.model_copy(update={"trust_remote_code": True})
+    assert item.command(trusted).startswith(f"bench run --checkpoint me/esm@{'a' * 40} --trust-remote-code --task")
+
+
+def test_a_command_can_be_pasted_into_a_shell() -> None:
+    command = planned_run(task_file="my tasks/tiny.yaml").command(LOCAL)
+    assert "--checkpoint './my esm' --task 'my tasks/tiny.yaml'" in command
+    assert planned_run(checkpoint=None, recipe=load_recipe("majority")).command(None) == (
+        "bench run --task tiny-residue-classification --recipe majority --seed 7"
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["--seed", "3", "--subset", "12"],
+        ["--set", "batch_size=1", "--set", "weight_decay=0", "--set", "learning_rate=1e-4"],
+        ["--set", "patience=null", "--set", "head.hidden=4", "--set", "schedule=cosine", "--set", "head_learning_rate=1e-05"],
+        ["--set", "window={residues: 40, overlap: 8}"],
+        ["--recipe", "probe"],
+        ["--recipe", "majority"],
+        ["--recipe", "mine/own.yaml"],
+        ["--task", "tasks/tiny-residue-classification.yaml"],
+    ],
+)  # fmt: skip
+def test_the_recorded_command_plans_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
+) -> None:
+    write_project(tmp_path, "residue-classification")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.yaml").write_text("name: own\nadaptation: full\nepochs: 3\n")
+    monkeypatch.chdir(tmp_path)
+    task = [] if "--task" in given else ["--task", "tiny-residue-classification"]
+
+    def planned(arguments: list[str]) -> PlannedRun:
+        options = run_command.make_context("run", arguments).params
+        names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset")
+        (item,) = plan_runs(*(options[name] for name in names))
+        return item
+
+    first = planned(["--checkpoint", "./my esm", *task, *given])
+    command = shlex.split(first.command(LOCAL if first.recipe.needs_checkpoint else None))
+    again = planned(command[2:])
+    assert again == first and again.recipe.hash == first.recipe.hash and again.task.hash == first.task.hash
+
+
+def test_a_task_is_found_in_the_users_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_task(tmp_path, "sequence-regression").rename(tmp_path / "tasks" / "localisation.yaml")
+    path = tmp_path / "tasks" / "localisation.yaml"
+    path.write_text(path.read_text().replace("tiny-sequence-regression", "localisation"))
+    monkeypatch.chdir(tmp_path)
+    assert load_task("localisation").title == "Tiny"
