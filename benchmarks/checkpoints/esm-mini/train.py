@@ -32,7 +32,7 @@ from hubtools.specs.loading import load_task
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
-HELD_OUT_PARTITION = "4"
+HELD_OUT = "partition4"
 
 
 def sequences() -> tuple[list[str], list[str]]:
@@ -40,11 +40,11 @@ def sequences() -> tuple[list[str], list[str]]:
     cache, task = DataCache.default(), load_task("localisation")
     train, held_out = [], []
     for file in task.data.files:
-        if file.name == "hpa":
+        if not file.name.startswith("partition"):
             continue
         with cache.fetch(file).open() as handle:
-            for row in csv.DictReader(handle):
-                (held_out if row["partition"] == HELD_OUT_PARTITION else train).append(row["sequence"])
+            into = held_out if file.name == HELD_OUT else train
+            into += [row["sequence"] for row in csv.DictReader(handle)]
     return train, held_out
 
 
