@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -18,7 +20,7 @@ def _listing(kind: str, plural: str) -> click.Group:
         from hubtools.specs import load_recipe, load_suite
         from hubtools.specs.content import available
 
-        load = {"recipe": load_recipe, "suite": load_suite}[kind]
+        load: Any = {"recipe": load_recipe, "suite": load_suite}[kind]
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("name", no_wrap=True)
         table.add_column("what")
@@ -34,7 +36,8 @@ def _listing(kind: str, plural: str) -> click.Group:
 
         from hubtools.specs import load_recipe, load_suite
 
-        spec = {"recipe": load_recipe, "suite": load_suite}[kind](name)
+        load: Any = {"recipe": load_recipe, "suite": load_suite}[kind]
+        spec = load(name)
         click.echo(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip())
 
     return group

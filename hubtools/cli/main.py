@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -72,8 +73,12 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    # A terminal or pipe that knows few letters gets question marks for the others, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         code = 2
@@ -83,10 +88,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         code = 130
-    except BrokenPipeError:
-        # The reader of our output went away (`bench board | head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -95,7 +96,8 @@ def _show(error: click.ClickException) -> None:
     if not isinstance(error, click.UsageError) or "\n" in error.format_message():
         error.show()
         return
-    command = error.ctx.command_path if error.ctx else "bench"
+    named = [name for name in sys.argv[1:2] if name in COMMANDS]
+    command = error.ctx.command_path if error.ctx else " ".join(["bench", *named])
     click.echo(f"error: {error.format_message().rstrip('.')}. See {command} --help.", err=True)
 
 

@@ -90,7 +90,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
 @click.option(
     "--runs",
     "root",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     default=DEFAULT_ROOT,
     show_default=True,
     help="Folder of runs.",
@@ -216,6 +216,8 @@ def plan_runs(
     recipe_name = recipe_name or (suite.recipe if suite else "full")
     recipe = load_recipe(recipe_name, settings)
     checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
+    if "" in checkpoints:
+        raise UserError("it is empty", where="--checkpoint", fix="Is the shell variable set?")
     if not checkpoints and recipe.needs_checkpoint:
         raise UserError(
             f"the recipe {recipe.name} needs a checkpoint",
@@ -238,6 +240,8 @@ def plan_runs(
 
 def _check_writable(root: Path) -> None:
     """Say it now, not after an hour of training."""
+    if root.is_file():
+        raise UserError("it is a file, not a folder", where=str(root), fix="Choose another --runs.")
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ class Standardised(nn.Module):
 
 def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job) -> Fitted:
     """Train the head of a model whose encoder stays as it is; arguments as in :func:`hubtools.training.fit.fit`."""
+    started = time.perf_counter()
     execution, loss, work = job.execution, job.loss, job.work
     bf16, device = execution.bf16(job.recipe.precision), execution.device
     tables = {
@@ -141,7 +143,7 @@ def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job:
 
     fitted = fit_head(head, fitting.table, fitting.labels, fitting.owners, validate, job)
     head.fold()
-    fitted.tokens = fitting.tokens
+    fitted.tokens, fitted.seconds = fitting.tokens, time.perf_counter() - started
     for name in tables:
         (work / f"{name}.npy").unlink(missing_ok=True)
     return fitted
