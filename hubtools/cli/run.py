@@ -91,6 +91,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     "--runs",
     "root",
     type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     default=DEFAULT_ROOT,
     show_default=True,
     help="Folder of runs.",

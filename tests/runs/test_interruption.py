@@ -1,0 +1,177 @@
+"""Ctrl-C, a cluster's SIGTERM, a kill: what is done is kept, and the same command ends as an unbroken run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from tiny_checkpoints import write_checkpoint
+from tiny_project import QUICK, task_name, write_project
+
+from hubtools.data import DataCache
+from hubtools.runs.plan import PlannedRun
+from hubtools.runs.store import claimed, read_record
+from hubtools.runs.unit import Outcome, Session, execute
+from hubtools.specs import load_recipe, load_task
+from hubtools.specs.errors import UserError
+from hubtools.specs.record import RunRecord
+from hubtools.training import fit as fit_module
+from hubtools.training import head as head_module
+from hubtools.training.device import Execution
+
+pytestmark = pytest.mark.slow
+# Long enough that a signal finds it at work.
+SETTINGS = {**QUICK, "epochs": 60, "patience": None}
+STEPS = 60 * 5
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder = write_project(tmp_path_factory.mktemp("project"), "sequence-classification")
+    write_checkpoint(folder / "esm", "esm")
+    return folder
+
+
+def planned(project: Path, recipe: str = "full", **settings: Any) -> PlannedRun:
+    task = load_task(str(project / "tasks" / f"{task_name('sequence-classification')}.yaml"))
+    return PlannedRun(task, load_recipe(recipe, settings), str(project / "esm"), 1, overrides=settings)
+
+
+def go(item: PlannedRun, root: Path) -> Outcome:
+    return execute(item, Session(root, DataCache(root / "cache"), Execution(torch.device("cpu"), 512)))
+
+
+@pytest.fixture(scope="module")
+def unbroken(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    outcome = go(planned(project, **SETTINGS), tmp_path_factory.mktemp("unbroken"))
+    assert outcome.record.status == "complete"
+    return outcome
+
+
+def assert_same(found: Outcome, expected: Outcome) -> None:
+    for field in ("identity", "results", "training", "data", "alignment"):
+        assert getattr(found.record, field) == getattr(expected.record, field), field
+    tables = [pd.read_parquet(outcome.folder / "predictions.parquet") for outcome in (found, expected)]
+    pd.testing.assert_frame_equal(*tables)
+    assert epochs(found.folder) == epochs(expected.folder)
+
+
+def epochs(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
+    """Count the optimiser's steps; at one of them press Ctrl-C."""
+    original, steps = fit_module.FairTrainer.training_step, []
+
+    def step(self: Any, *arguments: Any, **options: Any) -> Any:
+        steps.append(1)
+        if len(steps) == stop_at:
+            raise KeyboardInterrupt
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(fit_module.FairTrainer, "training_step", step)
+    return steps
+
+
+def test_control_c_is_recorded_and_the_same_command_goes_on(
+    project: Path, unbroken: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = planned(project, **SETTINGS)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        count_steps(patched, stop_at=153)
+        go(item, tmp_path)
+    (folder,) = [path for path in tmp_path.iterdir() if path.name != "cache"]
+    record = read_record(folder)
+    assert (record.status, record.results, record.outputs, record.failure) == ("interrupted", {}, [], None)
+    assert record.finished is not None and record.cost is not None
+    steps = count_steps(monkeypatch)
+    assert_same(go(item, tmp_path), unbroken)
+    assert len(steps) == STEPS - 150, "the whole epochs before are not trained again"
+    assert not (folder / ".work").exists()
+
+
+def test_a_stopped_probe_starts_anew_and_ends_the_same(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = planned(project, "probe", epochs=5)
+    expected = go(item, tmp_path / "unbroken")
+
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(head_module, "primary_score", stop)
+        go(item, tmp_path / "broken")
+    assert_same(go(item, tmp_path / "broken"), expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [
+        (signal.SIGKILL, -9, "running"),
+        (signal.SIGTERM, 143, "interrupted"),
+        (signal.SIGINT, 130, "interrupted"),
+    ],
+)
+def test_a_process_that_is_stopped_can_be_followed_by_another(
+    project: Path,
+    unbroken: Outcome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: int,
+    status: str,
+) -> None:
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    task = task_name("sequence-classification")
+    arguments = ["run", "--checkpoint", "esm", "--task", task, *settings, "--token-budget", "512", "--runs", tmp_path]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hubtools.cli.main", *arguments],
+        cwd=project,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_CACHE": str(tmp_path / "cache")},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    folder = wait_for_epochs(process, tmp_path, 3)
+    with pytest.raises(UserError, match="another process"), claimed(folder):
+        pass
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code and "Traceback" not in err and not out
+    if number != signal.SIGKILL:
+        assert err.splitlines()[-1] == "stopped; what is done is kept. The same command goes on."
+    record = read_record(folder)
+    assert record.status == status and record.results == {}
+    trained = len(epochs(folder))
+    assert 3 <= trained < 60
+    steps = count_steps(monkeypatch)
+    assert_same(go(planned(project, **SETTINGS), tmp_path), unbroken)
+    # At most one epoch more than its log tells: the state is written after the line.
+    assert len(steps) <= STEPS - 5 * (trained - 1)
+    assert RunRecord.model_validate_json((folder / "run.json").read_text()).status == "complete"
+
+
+def wait_for_epochs(process: subprocess.Popen[str], root: Path, n: int) -> Path:
+    """The run's folder, once so many epochs are done."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for log in root.glob("*/training.jsonl"):
+            if len(log.read_text().splitlines()) >= n:
+                return log.parent
+        if process.poll() is not None:
+            pytest.fail(f"it ended by itself: {process.communicate()[1]}")
+        time.sleep(0.005)
+    process.kill()
+    pytest.fail("it did not start")

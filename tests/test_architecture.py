@@ -1,0 +1,131 @@
+"""The rules of the house, read from the source: which room knows which, and what a help text may load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "hubtools"
+MODULES = sorted(path for path in ROOT.rglob("*.py") if "_content" not in path.parts)
+# A room imports from itself and from rooms before it.
+ROOMS = ["specs", "data", "models", "evaluation", "training", "runs", "reporting", "publishing", "inference", "cli"]
+LONGEST = 500
+HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "numpy"}
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {dotted(path): path for path in MODULES}
+
+
+def imports(path: Path, *, when_imported: bool = False) -> Iterator[str]:
+    """Modules of the package that a module imports, also inside functions unless it is about import time."""
+    tree = ast.parse(path.read_text())
+    for node in statements(tree) if when_imported else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            # `from hubtools.models import checkpoint` is about the module models.checkpoint.
+            found = [
+                inner if (inner := f"{node.module}.{alias.name}") in NAMES else str(node.module) for alias in node.names
+            ]
+        else:
+            continue
+        yield from (name for name in found if name.split(".")[0] == "hubtools")
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that run when a module is imported: not those of functions, nor those for type checkers."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from statements(node)
+
+
+def room(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def test_every_folder_is_a_room_of_the_design() -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    assert folders <= set(ROOMS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_room_knows_only_the_rooms_before_it(name: str) -> None:
+    own = room(name)
+    known = ROOMS[: ROOMS.index(own) + 1] if own else []
+    wrong = [
+        imported for imported in imports(NAMES[name]) if room(imported) is not None and room(imported) not in known
+    ]
+    assert not wrong, f"{name} may import from {', '.join(known) or 'no room'}, and imports {', '.join(wrong)}"
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    # A package's __init__ gathers what its modules make; a module that is imported loads its package first, so an
+    # import of the own package's name would be a circle.
+    graph = {name: {n for n in imports(path, when_imported=True) if n != name} for name, path in NAMES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(ast.parse(NAMES[name].read_text())), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
+    lines = len(NAMES[name].read_text().splitlines())
+    assert lines <= LONGEST, f"{name} has {lines} lines: split it"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["board", "--help"],
+        ["publish", "--help"],
+        ["recipes", "list"],
+        ["run", "--checkpoint", "x", "--dry-run"],
+    ],
+)
+def test_what_needs_no_tensors_loads_no_torch(command: list[str], tmp_path: Path) -> None:
+    assert not loaded_by(command, tmp_path) & HEAVY
+
+
+def test_the_board_loads_no_torch(tmp_path: Path) -> None:
+    from sample_records import sample_runs, write_runs
+
+    write_runs(tmp_path / "runs", sample_runs())
+    assert not loaded_by(["board"], tmp_path) & {"torch", "transformers", "datasets"}
+
+
+def loaded_by(command: list[str], folder: Path) -> set[str]:
+    """Top-level modules in memory after a command that must succeed."""
+    code = (
+        "import sys\nfrom hubtools.cli.main import main\n"
+        f"sys.argv = ['bench', *{command!r}]\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "print('LOADED', *{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
