@@ -188,7 +188,7 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
             share = data.validation_fraction
             fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
             told += f", {share:.0%} of train"
-        drawn = draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed)
+        drawn = draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, f"task {task.name}")
         return rows.assign(split=drawn), told
     if "validation" in (data.splits or {}):
         return rows, "declared by the data"
@@ -196,7 +196,11 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     share, seed = data.validation_fraction, data.validation_seed
     part = rows[train]
     drawn = draw_splits(
-        part["sequence"].tolist(), part["cluster"].tolist(), {"train": 1 - share, "validation": share}, seed
+        part["sequence"].tolist(),
+        part["cluster"].tolist(),
+        {"train": 1 - share, "validation": share},
+        seed,
+        f"task {task.name}",
     )
     rows = rows.copy()
     rows.loc[train, "split"] = drawn

@@ -126,7 +126,7 @@ def _ids(task: Task, file: TableFile, table: pd.DataFrame) -> list[str]:
         if file.table_format != "fasta":
             return [f"{file.name}:{number}" for number in range(1, len(table) + 1)]
         column = "id"
-    require_column(columns_present(table), column, file.name, "id")
+    require_column(columns_present(table), column, f"task {task.name}, {file.name}", "id")
     return [cell_text(value) for value in table[column]]
 
 

@@ -62,7 +62,11 @@ def _taken(rows: pd.DataFrame, rule: SplitRule, where: str) -> npt.NDArray[np.bo
 
 
 def draw_splits(
-    sequences: Sequence[str], clusters: Sequence[str | None], fractions: dict[str, float], seed: int
+    sequences: Sequence[str],
+    clusters: Sequence[str | None],
+    fractions: dict[str, float],
+    seed: int,
+    where: str | None = None,
 ) -> npt.NDArray[np.object_]:
     """Split proteins at random so that whole clusters and equal sequences stay on one side.
 
@@ -75,13 +79,16 @@ def draw_splits(
         clusters: name of each protein's cluster, or None.
         fractions: share of proteins by split.
         seed: of the draw.
+        where: the task, for messages.
 
     Returns:
         The split of each protein; shape (n,).
 
     Raises:
-        UserError: fewer groups of relatives than splits.
+        UserError: fewer groups of relatives than splits, or no protein at all.
     """
+    if not len(sequences):
+        raise UserError("no protein is left to draw splits from", where=where, fix="Correct data.splits.")
     group = _groups(sequences, clusters)
     sizes = np.bincount(group)
     keys = [""] * len(sizes)
@@ -106,6 +113,7 @@ def draw_splits(
     if empty := sorted(set(names) - set(drawn)):
         raise UserError(
             f"the split {empty[0]} is empty: {len(sizes):,} groups of related proteins for {len(names)} splits",
+            where=where,
             fix="Add proteins, declare the splits, or use stricter clusters.",
         )
     return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import gzip
 import io
@@ -18,6 +19,8 @@ from hubtools.specs.task import TableFile
 if TYPE_CHECKING:
     import pandas as pd
 
+# The csv module refuses cells of more than 128 KiB unless told; per-residue labels of a long protein are longer.
+csv.field_size_limit(2**27)
 # A header's KEY=VALUE pairs; a value may hold spaces, as in OS=Homo sapiens OX=9606.
 _PAIR = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|$)")
 
@@ -75,33 +78,41 @@ def _text(file: TableFile, content: bytes) -> str:
 def _read_separated(file: TableFile, content: bytes) -> pd.DataFrame:
     import pandas as pd
 
-    try:
-        table = pd.read_csv(
-            io.StringIO(_text(file, content)),
-            sep="\t" if file.table_format == "tsv" else ",",
-            header=0 if file.header is None else None,
-            skiprows=file.skip_rows,
-            dtype=object,
-            na_filter=False,
-            index_col=False,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
-        raise UserError(
+    def refused(reason: str) -> UserError:
+        return UserError(
             f"not a {file.table_format.upper()} table ({reason})",
             where=file.path_for_format,
             fix="Check skip_rows, the separator and the quotes.",
-        ) from None
-    if file.header is not None:
-        if len(file.header) != table.shape[1]:
-            raise UserError(
-                f"header names {len(file.header)} columns and the file has {table.shape[1]}",
-                where=file.path_for_format,
-                fix="Name every column in header.",
-            )
-        table.columns = file.header
-    table.columns = [str(name).strip() for name in table.columns]
-    return table
+        )
+
+    reader = csv.reader(
+        io.StringIO(_text(file, content), newline=""),
+        delimiter="\t" if file.table_format == "tsv" else ",",
+        strict=True,
+    )
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if reader.line_num <= file.skip_rows or not row:
+                continue
+            rows.append(row)
+            if len(row) != len(rows[0]):
+                raise refused(f"{len(rows[0])} fields expected in line {reader.line_num}, there are {len(row)}")
+    except csv.Error as error:
+        raise refused(f"line {reader.line_num}: {error}") from None
+    if not rows:
+        raise refused("no rows")
+    if file.header is not None and len(file.header) != len(rows[0]):
+        raise UserError(
+            f"header names {len(file.header)} columns and the file has {len(rows[0])}",
+            where=file.path_for_format,
+            fix="Name every column in header.",
+        )
+    names = [name.strip() for name in file.header or rows.pop(0)]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise refused(f"two columns are called {twice!r}")
+    return pd.DataFrame(rows, columns=names, dtype=object)
 
 
 def _read_parquet(file: TableFile, content: bytes) -> pd.DataFrame:

@@ -67,7 +67,10 @@ def fit_baseline(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted,
     task, baseline = job.task, job.recipe.baseline
     assert baseline is not None
     if not applies(baseline, task.problem):
-        raise UserError(f"the baseline {baseline} is not defined for {task.problem.value}")
+        raise UserError(
+            f"the baseline {baseline} is not defined for {task.problem.value}",
+            fix=f"Use one of: {', '.join(sorted(PER_RESIDUE if task.problem.per_residue else PER_PROTEIN))}.",
+        )
     if baseline == "onehot-window":
         return _onehot_window(train, validation, job)
     started = time.perf_counter()

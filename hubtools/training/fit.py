@@ -37,7 +37,6 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         job: what to do. An interrupted fit goes on from the last whole epoch in its folder.
     """
     task, recipe, execution = job.task, job.recipe, job.execution
-    started = time.perf_counter()
     resume = last_whole_checkpoint(job.work)
     metric = METRICS[task.metrics.primary]
     arguments = TrainingArguments(
@@ -84,7 +83,7 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         best_epoch=None if best is None else round(best / per_epoch),
         steps=trainer.state.global_step,
         tokens=trainer.tokens,
-        seconds=time.perf_counter() - started,
+        seconds=trainer.seconds,
     )
 
 
@@ -114,8 +113,14 @@ class FairTrainer(Trainer):
         self.task, self.recipe, self.loss = job.task, job.recipe, job.loss
         self.sampler = BucketedBatches(train.lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
         self.tokens, self.epoch_loss = 0, [0.0, 0.0]
+        self.started, self.seconds_before = time.perf_counter(), 0.0
         self.on_step: Callable[[], None] = lambda: None
         super().__init__(model=model, args=arguments, train_dataset=_Indices(len(train)), eval_dataset=_Indices(0))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this fit, an interrupted part before included."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     def get_train_dataloader(self) -> DataLoader:
         """Effective batches of the sampler, cut to the token budget."""
@@ -235,7 +240,8 @@ class EpochLog(TrainerCallback):
         done = round(state.epoch or 0) if self.resumed else 0
         lines = self.log.read_text().splitlines()[:done] if done and self.log.is_file() else []
         self.log.write_text("".join(line + "\n" for line in lines))
-        self.trainer.tokens = json.loads(lines[-1])["tokens"] if lines else 0
+        last = json.loads(lines[-1]) if lines else {}
+        self.trainer.tokens, self.trainer.seconds_before = last.get("tokens", 0), last.get("seconds", 0.0)
         steps = args.num_train_epochs * len(self.trainer.sampler)
         self.progress = bar("training", int(steps), unit="step")
         self.progress.update(state.global_step)
@@ -257,6 +263,7 @@ class EpochLog(TrainerCallback):
             "validation": {self.trainer.task.metrics.primary: score if math.isfinite(score) else None},
             "learning_rate": kwargs["optimizer"].param_groups[0]["lr"],
             "tokens": self.trainer.tokens,
+            "seconds": round(self.trainer.seconds, 3),
         }
         with self.log.open("a") as handle:
             handle.write(json.dumps(line) + "\n")

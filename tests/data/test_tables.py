@@ -80,7 +80,9 @@ def test_fasta_whose_body_is_not_the_sequence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("x.csv", "a,b\n1,2\n1,2,3\n", {}, r"x\.csv: not a CSV table \(Expected 2 fields in line 3, saw 3\)"),
+        ("x.csv", "a,b\n1,2\n1,2,3\n", {}, r"x\.csv: not a CSV table \(2 fields expected in line 3, there are 3\)"),
+        ("x.csv", "a,b\n1\n", {}, r"2 fields expected in line 2, there are 1"),
+        ("x.csv", "a,b,a\n1,2,3\n", {}, "two columns are called 'a'"),
         ("x.csv", "", {}, "not a CSV table"),
         ("x.csv", "a,b\n", {}, "the file has no rows"),
         ("x.csv", b"a,b\n\xff,2\n", {}, r"not text in UTF-8 \(byte 4\)"),

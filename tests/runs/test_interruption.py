@@ -67,7 +67,9 @@ def assert_same(found: Outcome, expected: Outcome) -> None:
 
 
 def epochs(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    assert all(line.pop("seconds", 1) > 0 for line in lines)
+    return lines
 
 
 def count_steps(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
