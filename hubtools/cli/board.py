@@ -56,7 +56,7 @@ def board(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, f
         click.echo(f"note: {note}", err=True)
     if html:
         from hubtools.reporting.page import board_page
-        from hubtools.runs.store import write_atomic
+        from hubtools.specs.files import write_atomic
 
         write_atomic(html, board_page(built))
         click.echo(f"wrote {html}: open it in a browser", err=True)

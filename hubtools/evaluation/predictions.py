@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import replacing
 from hubtools.specs.task import Problem
 
 if TYPE_CHECKING:
@@ -130,21 +129,8 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
     }
     table = pa.concat_tables([_to_table(name, predictions) for name, predictions in splits.items()])
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(about, ensure_ascii=False)})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            pq.write_table(table, temporary, compression="zstd")
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"cannot write it ({error.strerror})", where=str(path), fix="Choose a folder that you may write to."
-        ) from None
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_predictions(path: Path) -> dict[str, Predictions]:

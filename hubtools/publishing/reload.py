@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hubtools.runs.store import PREDICTIONS, read_record, write_atomic
+from hubtools.runs.store import PREDICTIONS, read_record
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

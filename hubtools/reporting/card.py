@@ -20,8 +20,9 @@ from hubtools.reporting.metadata import (
 )
 from hubtools.reporting.snippet import has_model, needs_custom_code, usage_snippet
 from hubtools.reporting.templates import render
-from hubtools.runs.store import CARD, MODEL, PREDICTIONS, TRAINING_LOG, find_records, read_record, write_atomic
+from hubtools.runs.store import CARD, MODEL, PREDICTIONS, TRAINING_LOG, find_records, read_record
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import write_atomic
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Problem
 

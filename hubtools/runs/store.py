@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import write_atomic
 from hubtools.specs.record import Identity, RunRecord
 
 RECORD = "run.json"
@@ -23,32 +22,6 @@ FAILURE = "failure.txt"
 MODEL = "model"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name beside it and rename, so that a reader never sees a part.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"cannot write it ({error.strerror})", where=str(path), fix="Choose a folder that you may write to."
-        ) from None
 
 
 def run_folder(root: Path, identity: Identity) -> Path:

@@ -30,10 +30,10 @@ from hubtools.runs.store import (
     claimed,
     read_record,
     run_folder,
-    write_atomic,
     write_record,
 )
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import write_atomic
 from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import (
     Cost,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sample_records import sample_runs, write_runs
 
-from hubtools.runs import store
-from hubtools.runs.store import claimed, find_records, read_record, run_folder, write_atomic, write_record
+from hubtools.runs.store import claimed, find_records, read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import write_atomic
 from hubtools.specs.record import RunRecord
 
 
@@ -35,7 +35,7 @@ def test_a_write_that_dies_leaves_the_old_file_and_nothing_else(
     def die(descriptor: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.os, "fsync", die)
+    monkeypatch.setattr("hubtools.specs.files.os.fsync", die)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
