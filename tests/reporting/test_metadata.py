@@ -197,3 +197,8 @@ def test_a_result_without_a_task_is_found() -> None:
 )
 def test_a_poor_card_is_found(text: str, said: str) -> None:
     assert any(said in problem for problem in lint_card(text))
+
+
+def test_double_braces_of_bibtex_are_no_unfilled_place() -> None:
+    text = "---\nlicense: mit\n---\n# T\n\n```bibtex\n@article{a,\n  title = {{modlAMP}: peptides}\n}\n```\n"
+    assert lint_card(text) == []
