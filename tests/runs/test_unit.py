@@ -284,7 +284,9 @@ def test_force_does_it_again_and_gets_the_same(plan: Plan, tmp_path: Path) -> No
     assert not second.was_done and second.record.started > first.record.started
     assert scores(second) == scores(first) and second.folder == first.folder
     assert (first.folder / "predictions.parquet").read_bytes() == before
-    assert {o.path: o.sha256 for o in second.record.outputs} == {o.path: o.sha256 for o in first.record.outputs}
+    # The log tells how long each epoch took; everything else is the same to the byte.
+    files = [{o.path: o.sha256 for o in run.record.outputs if o.path != "training.jsonl"} for run in (first, second)]
+    assert files[0] == files[1]
 
 
 # What goes wrong
