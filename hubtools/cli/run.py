@@ -104,7 +104,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     metavar="DIR",
     help="Folder of files named by their sha256.",
 )
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option(
     "--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one padded batch; memory, not results."
 )

@@ -46,6 +46,11 @@ class Execution:
             raise UserError(
                 f"device {device!r} cannot be used ({str(error).splitlines()[0]})", fix="Try --device cpu."
             ) from None
+        if chosen.type == "cuda" and chosen.index:
+            raise UserError(
+                f"one of several GPUs is chosen by the environment, not by --device {device}",
+                fix=f"CUDA_VISIBLE_DEVICES={chosen.index} bench run … --device cuda",
+            )
         # Small batches stay in a CPU's cache; a GPU wants many tokens at once.
         return cls(chosen, token_budget or (2048 if chosen.type == "cpu" else 16384), gradient_checkpointing)
 

@@ -63,6 +63,9 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         dataloader_pin_memory=execution.device.type == "cuda",
         remove_unused_columns=False,
     )
+    # One process, one GPU: the Trainer would else split each batch over all it sees, and the loss with it.
+    _ = arguments.device
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     if execution.gradient_checkpointing:
         network = getattr(model, "model", model)
         # Renamed in transformers 5.2x; the old name goes in version 6.
