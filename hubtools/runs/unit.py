@@ -260,6 +260,8 @@ class _Unit:
         bf16 = self.execution.bf16(self.recipe.precision)
 
         def predictor(name: str) -> Predictions:
+            if name == "validation" and fitted.validation is not None:
+                return fitted.validation
             progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
             with contextlib.closing(progress):
                 return predict(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
 from hubtools.training.device import Execution
@@ -39,6 +40,7 @@ class Fitted:
     Attributes:
         epochs_run, best_epoch, steps, tokens, seconds: of training; tokens include special ones, not padding.
         choices: values chosen on validation besides the epoch.
+        validation: predictions of the fitted model on validation, where fitting has them already.
     """
 
     epochs_run: int
@@ -47,3 +49,4 @@ class Fitted:
     tokens: int
     seconds: float
     choices: dict[str, Any] = field(default_factory=dict)
+    validation: Predictions | None = None

@@ -142,6 +142,8 @@ def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job:
         return of_rows(validation, checking.owners, checking.positions, checking.labels, scores)
 
     fitted = fit_head(head, fitting.table, fitting.labels, fitting.owners, validate, job)
+    # The encoder has read validation once; it need not again.
+    fitted.validation = validate(head)
     head.fold()
     fitted.tokens, fitted.seconds = fitting.tokens, time.perf_counter() - started
     for name in tables:
