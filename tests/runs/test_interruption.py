@@ -145,6 +145,8 @@ def test_a_process_that_is_stopped_can_be_followed_by_another(
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # A shell starts its background jobs, and all below them, with SIGINT ignored: not so at a terminal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     folder = wait_for_epochs(process, tmp_path, 3)
     with pytest.raises(UserError, match="another process"), claimed(folder):
