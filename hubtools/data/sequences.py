@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from hubtools.specs.errors import UserError
 
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _OTHER = re.compile(r"[^A-Z]")
 _REMEDIES = {
     "-": "Remove the gaps: a column of an alignment is not a residue.",

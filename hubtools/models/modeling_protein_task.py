@@ -58,6 +58,16 @@ def build_encoder(config: Any) -> nn.Module:
     return AutoModel.from_config(config, **options)
 
 
+def per_protein(
+    sums: torch.Tensor, counts: torch.Tensor, protein: torch.Tensor, n_proteins: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add up the rows of each protein: (rows, width), (rows,), (rows,) -> (proteins, width), (proteins,)."""
+    return (
+        sums.new_zeros(n_proteins, sums.shape[1]).index_add(0, protein, sums),
+        counts.new_zeros(n_proteins).index_add(0, protein, counts),
+    )
+
+
 class ProteinTaskModel(PreTrainedModel):
     """Encoder and head."""
 
@@ -105,7 +115,9 @@ class ProteinTaskModel(PreTrainedModel):
         """What each row adds to its protein's mean: sums over residues (rows, width) and their numbers (rows,)."""
         hidden = self.residue_representations(input_ids, attention_mask).float()
         mask = residue_mask.to(hidden.dtype)
-        return torch.einsum("rtw,rt->rw", hidden, mask), mask.sum(1)
+        # A sum over a thousand residues is no place for bfloat16, also where the encoder runs in it.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return torch.einsum("rtw,rt->rw", hidden, mask), mask.sum(1)
 
     def from_sums(self, sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """Logits of proteins from summed rows: (proteins, width), (proteins,) -> (proteins, labels)."""
@@ -140,7 +152,5 @@ class ProteinTaskModel(PreTrainedModel):
             residue_mask = self.residue_mask(input_ids, attention_mask)
         sums, counts = self.row_sums(input_ids, attention_mask, residue_mask)
         if protein is not None:
-            n = int(n_proteins if n_proteins is not None else protein.max() + 1)
-            sums = sums.new_zeros(n, sums.shape[1]).index_add(0, protein, sums)
-            counts = counts.new_zeros(n).index_add(0, protein, counts)
+            sums, counts = per_protein(sums, counts, protein, int(n_proteins or protein.max() + 1))
         return SequenceClassifierOutput(logits=self.from_sums(sums, counts))

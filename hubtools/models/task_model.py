@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hubtools.models.encoder import load_encoder, load_native
-from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
+from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel, per_protein
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,12 +66,10 @@ class NativeTaskModel(nn.Module):
         """Logits, shaped as those of :class:`ProteinTaskModel`."""
         if self.per_residue:
             return self.model(input_ids=input_ids, attention_mask=attention_mask)
-        logits, ones = self.row_sums(input_ids, attention_mask, residue_mask)
+        sums, counts = self.row_sums(input_ids, attention_mask, residue_mask)
         if protein is not None:
-            n = int(n_proteins if n_proteins is not None else protein.max() + 1)
-            logits = logits.new_zeros(n, logits.shape[1]).index_add(0, protein, logits)
-            ones = ones.new_zeros(n).index_add(0, protein, ones)
-        return SimpleNamespace(logits=self.from_sums(logits, ones))
+            sums, counts = per_protein(sums, counts, protein, int(n_proteins or protein.max() + 1))
+        return SimpleNamespace(logits=self.from_sums(sums, counts))
 
 
 def label_settings(task: Task) -> dict[str, Any]:

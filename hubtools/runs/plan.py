@@ -9,13 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubtools.specs.loading import load_recipe
-from hubtools.specs.recipe import Recipe
+from hubtools.specs.recipe import Recipe, baselines_for
 from hubtools.specs.record import CheckpointIdentity
-from hubtools.specs.task import Problem, Task
-
-# Which baselines make sense at which level; the others are left out of a suite silently, for they do not exist.
-_PER_RESIDUE_ONLY = {"onehot-window"}
-_PER_PROTEIN_ONLY = {"composition", "nearest-neighbour"}
+from hubtools.specs.task import Task
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,8 @@ def expand(
         shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
         asked: dict[str, Any] = {"overrides": overrides or {}, "recipe_file": recipe_file, **shared}
         for baseline in baseline_recipes:
-            if not baseline.needs_checkpoint and _exists(baseline, task.problem):
+            # Those that are not defined for the problem are left out silently, for they do not exist.
+            if baseline.baseline in baselines_for(task.problem):
                 planned.append(PlannedRun(task, baseline, None, seeds[0], **shared))
         if not recipe.needs_checkpoint:
             planned += [PlannedRun(task, recipe, None, seed, **asked) for seed in seeds]
@@ -106,7 +103,3 @@ def expand(
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **shared) for seed in seeds]
             planned += [PlannedRun(task, recipe, checkpoint, seed, **asked) for seed in seeds]
     return planned
-
-
-def _exists(baseline: Recipe, problem: Problem) -> bool:
-    return baseline.baseline not in (_PER_PROTEIN_ONLY if problem.per_residue else _PER_RESIDUE_ONLY)

@@ -8,8 +8,21 @@ from pydantic import Field, model_validator
 
 from hubtools.specs.base import Spec
 from hubtools.specs.hashing import digest
+from hubtools.specs.task import Problem
 
-BASELINES = ("majority", "composition", "onehot-window", "nearest-neighbour")
+# The levels of prediction at which each baseline is defined.
+BASELINES = {
+    "majority": ("protein", "residue"),
+    "composition": ("protein",),
+    "onehot-window": ("residue",),
+    "nearest-neighbour": ("protein",),
+}
+
+
+def baselines_for(problem: Problem) -> list[str]:
+    """The baselines that are defined for a problem."""
+    level = "residue" if problem.per_residue else "protein"
+    return [name for name, levels in BASELINES.items() if level in levels]
 
 
 class Head(Spec):

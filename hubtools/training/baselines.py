@@ -15,7 +15,8 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.models.tokenisation import STANDARD
 from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.task import Problem, Task
+from hubtools.specs.recipe import baselines_for
+from hubtools.specs.task import Task
 from hubtools.training.batches import Encoded, counted
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
@@ -24,17 +25,9 @@ from hubtools.training.predict import assemble, of_rows
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# Which baselines a level of prediction has.
-PER_RESIDUE = {"majority", "onehot-window"}
-PER_PROTEIN = {"majority", "composition", "nearest-neighbour"}
 WINDOW_SIDE = 10
 
 Predict = Callable[[Encoded], Predictions]
-
-
-def applies(baseline: str, problem: Problem) -> bool:
-    """Whether a baseline is defined for a problem."""
-    return baseline in (PER_RESIDUE if problem.per_residue else PER_PROTEIN)
 
 
 def read_plain(dataset: Dataset, task: Task) -> Encoded:
@@ -66,10 +59,10 @@ def fit_baseline(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted,
     """
     task, baseline = job.task, job.recipe.baseline
     assert baseline is not None
-    if not applies(baseline, task.problem):
+    if baseline not in (defined := baselines_for(task.problem)):
         raise UserError(
             f"the baseline {baseline} is not defined for {task.problem.value}",
-            fix=f"Use one of: {', '.join(sorted(PER_RESIDUE if task.problem.per_residue else PER_PROTEIN))}.",
+            fix=f"Use one of: {', '.join(sorted(defined))}.",
         )
     if baseline == "onehot-window":
         return _onehot_window(train, validation, job)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hubtools.evaluation.predictions import Predictions
+from hubtools.models.modeling_protein_task import per_protein
 from hubtools.training.batches import Batch, Encoded, counted, micro_batches
 from hubtools.training.loss import Loss
 
@@ -58,29 +59,29 @@ def predict(
 
 
 def batch_logits(model: Any, batch: Batch, token_budget: int, device: torch.device) -> torch.Tensor:
-    """Logits of a batch's labels: (core residues, outputs) or (proteins, outputs).
+    """Logits of a batch's labels: (core residues, outputs) or (proteins, outputs)."""
+    if "protein" in batch.inputs:
+        return model.from_sums(*protein_sums(model, batch, token_budget, device))
+    inputs = batch.to(device).inputs
+    return model(**inputs).logits[inputs["residue_mask"]]
 
-    A single protein of more windows than the budget holds is read piece by piece and summed.
+
+def protein_sums(
+    model: Any, batch: Batch, token_budget: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a batch's rows add to their proteins: (proteins, width) and (proteins,).
+
+    A single protein of more windows than the budget holds is read piece by piece.
     """
-    mask = batch.inputs["residue_mask"]
-    rows, width = batch.inputs["input_ids"].shape
-    if "protein" not in batch.inputs:
-        inputs = batch.to(device).inputs
-        return model(**inputs).logits[inputs["residue_mask"]]
-    if rows * width <= token_budget or rows == 1:
-        return model(**batch.to(device).inputs).logits
-    n, step = batch.inputs["n_proteins"], max(1, token_budget // width)
-    sums: Any = None
-    counts: Any = None
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        ids, attention = (batch.inputs[key][part].to(device) for key in ("input_ids", "attention_mask"))
-        row_sums, row_counts = model.row_sums(ids, attention, mask[part].to(device))
-        protein = batch.inputs["protein"][part].to(device)
-        if sums is None:
-            sums, counts = row_sums.new_zeros(n, row_sums.shape[1]), row_counts.new_zeros(n)
-        sums, counts = sums.index_add(0, protein, row_sums), counts.index_add(0, protein, row_counts)
-    return model.from_sums(sums, counts)
+    inputs = batch.to(device).inputs
+    rows, width = inputs["input_ids"].shape
+    step = max(1, token_budget // width)
+    parts = [
+        model.row_sums(*(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask")))
+        for start in range(0, rows, step)
+    ]
+    sums, counts = (torch.cat(part) for part in zip(*parts, strict=True))
+    return per_protein(sums, counts, inputs["protein"], inputs["n_proteins"])
 
 
 def assemble(split: Encoded, scores: np.ndarray, owners: np.ndarray, positions: np.ndarray | None) -> Predictions:

@@ -17,7 +17,7 @@ from hubtools.training.batches import Encoded, counted, micro_batches
 from hubtools.training.device import Execution
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
-from hubtools.training.predict import autocast, of_rows
+from hubtools.training.predict import autocast, of_rows, protein_sums
 from hubtools.training.progress import bar
 
 # Feature tables above this many bytes live in a file that is mapped, not in memory.
@@ -59,8 +59,6 @@ def embed(model: ProteinTaskModel, split: Encoded, execution: Execution, bf16: b
     progress = bar(f"embedding {name}", int(split.lengths.sum()), unit=" residues", scale=True)
     for batch in micro_batches(split, range(len(split)), budget):
         mask = batch.inputs["residue_mask"]
-        ids, attention = batch.inputs["input_ids"], batch.inputs["attention_mask"]
-        step = max(1, budget // ids.shape[1])
         if positions is not None:
             moved = batch.to(device).inputs
             with autocast(device, bf16):
@@ -73,18 +71,9 @@ def embed(model: ProteinTaskModel, split: Encoded, execution: Execution, bf16: b
                 within = np.cumsum(keep[protein])[batch.positions[here]] - 1
                 table[first[protein] + within[wanted]] = rows[here][wanted]
         else:
-            sums = np.zeros((batch.inputs["n_proteins"], table.shape[1]), dtype=np.float64)
-            counts = np.zeros(len(sums))
-            for start in range(0, len(ids), step):
-                part = slice(start, start + step)
-                with autocast(device, bf16):
-                    row_sums, row_counts = model.row_sums(
-                        ids[part].to(device), attention[part].to(device), mask[part].to(device)
-                    )
-                protein = batch.inputs["protein"][part].numpy()
-                np.add.at(sums, protein, row_sums.float().cpu().numpy())
-                np.add.at(counts, protein, row_counts.cpu().numpy())
-            table[batch.proteins] = (sums / counts[:, None]).astype(np.float32)
+            with autocast(device, bf16):
+                sums, counts = protein_sums(model, batch, budget, device)
+            table[batch.proteins] = (sums / counts.unsqueeze(-1)).float().cpu().numpy()
         tokens += batch.tokens
         progress.update(int(mask.sum()))
     progress.close()

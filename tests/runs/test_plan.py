@@ -12,7 +12,7 @@ from tiny_tasks import tiny_task
 
 from hubtools.cli.run import plan_runs
 from hubtools.cli.run import run as run_command
-from hubtools.runs.plan import PlannedRun, _exists, expand
+from hubtools.runs.plan import PlannedRun, expand
 from hubtools.specs import Problem, load_recipe, load_suite, load_task
 from hubtools.specs.recipe import BASELINES
 from hubtools.specs.record import CheckpointIdentity
@@ -68,9 +68,10 @@ def test_a_baseline_by_name_runs_with_every_seed_asked_for_and_without_the_check
 @pytest.mark.parametrize("problem", list(Problem))
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
-    from hubtools.training.baselines import applies
-
-    assert _exists(load_recipe(baseline), problem) == applies(baseline, problem)
+    task = tiny_task(problem.value)
+    planned = expand({task.name: task}, ["a"], load_recipe("full"), [1], [baseline])
+    exists = baseline == "majority" or (baseline == "onehot-window") == problem.per_residue
+    assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + ["full"]
 
 
 def planned_run(**changes: Any) -> PlannedRun:
