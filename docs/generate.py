@@ -17,10 +17,11 @@ from pydantic_core import PydanticUndefined
 
 from hubtools.cli.main import COMMANDS, cli
 from hubtools.specs.metric_names import METRICS
+from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import RunRecord
 from hubtools.specs.suite import Suite
-from hubtools.specs.task import Problem, Task
+from hubtools.specs.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"

@@ -214,6 +214,8 @@ def plan_runs(
     if suite_name is None and not tasks:
         suite_name = "core"
     suite = load_suite(suite_name) if suite_name else None
+    # A recipe that the user names is meant for every task; the suite's gives way where nothing is trained.
+    zero_shot = None if recipe_name else load_recipe(suite.zero_shot if suite else "masked-marginals")
     recipe_name = recipe_name or (suite.recipe if suite else "full")
     recipe = load_recipe(recipe_name, settings)
     checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
@@ -236,6 +238,7 @@ def plan_runs(
         suite=suite.name if suite else None,
         overrides=settings,
         recipe_file=recipe_name if recipe_name != recipe.name else None,
+        zero_shot=zero_shot,
     )
 
 

@@ -106,7 +106,7 @@ def show(name: str) -> None:
 
 def _description(task: Task) -> dict[str, str]:
     from hubtools.specs.metric_names import METRICS
-    from hubtools.specs.task import HubData, PackageData
+    from hubtools.specs.sources import HubData, PackageData
 
     data = task.data
     origin = {"url": "files at pinned addresses", "file": "local files"}.get(data.source, data.source)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from hubtools.data.download import download
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
-from hubtools.specs.task import LocalFile, PackageData, PackageFile, TableFile, UrlFile
+from hubtools.specs.sources import LocalFile, PackageData, PackageFile, TableFile, UrlFile
 
 if TYPE_CHECKING:
     import numpy as np

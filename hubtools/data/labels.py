@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from hubtools.data.sources import cell_text
 from hubtools.specs.errors import UserError
-from hubtools.specs.task import Problem, Task
+from hubtools.specs.problem import Problem
+from hubtools.specs.task import Task
 
 NOT_SCORED = -100
 _KEPT = "Correct the data, or list it under labels."

@@ -20,8 +20,10 @@ from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_row
 from hubtools.data.splits import declared_splits, draw_splits, sample
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
+from hubtools.specs.problem import Problem
 from hubtools.specs.record import DataFacts, SplitFacts
-from hubtools.specs.task import HubData, PackageData, Problem, Task
+from hubtools.specs.sources import HubData, PackageData
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     import datasets

@@ -10,7 +10,8 @@ from hubtools.data.tables import arrow_to_rows, near, read_table
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.record import SourceFile
-from hubtools.specs.task import HubData, HubFile, LocalData, PackageData, TableFile, Task
+from hubtools.specs.sources import HubData, HubFile, LocalData, PackageData, TableFile
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

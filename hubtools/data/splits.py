@@ -12,7 +12,8 @@ import numpy.typing as npt
 from hubtools.data.sources import FILE, ID, cell_text, columns_present
 from hubtools.data.tables import near
 from hubtools.specs.errors import UserError
-from hubtools.specs.task import SplitRule, Task
+from hubtools.specs.sources import SplitRule
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

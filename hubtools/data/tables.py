@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.specs.errors import UserError
-from hubtools.specs.task import TableFile
+from hubtools.specs.sources import TableFile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from hubtools.evaluation.metrics import RANKING, value
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.task import Problem
+from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
     import evaluate

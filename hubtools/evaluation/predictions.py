@@ -13,7 +13,7 @@ import numpy as np
 
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import replacing
-from hubtools.specs.task import Problem
+from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa

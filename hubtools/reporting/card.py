@@ -23,8 +23,8 @@ from hubtools.reporting.templates import render
 from hubtools.runs.store import CARD, MODEL, PREDICTIONS, TRAINING_LOG, find_records, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
+from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
-from hubtools.specs.task import Problem
 
 if TYPE_CHECKING:
     from hubtools.reporting.plots import CardFigure

@@ -11,8 +11,8 @@ import yaml
 from hubtools.reporting.licence import choose_licence
 from hubtools.reporting.wording import metric_title
 from hubtools.specs.errors import UserError
+from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
-from hubtools.specs.task import Problem
 
 # Identifiers of the Hub's documentation of licences (2026).
 _LICENCES = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
-from hubtools.specs.task import Problem
 
 # Human ubiquitin: short, real, and with a tyrosine for tasks about those.
 EXAMPLE = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"

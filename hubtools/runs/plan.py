@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_recipe
-from hubtools.specs.recipe import Recipe, baselines_for
+from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 
@@ -73,6 +74,7 @@ def expand(
     suite: str | None = None,
     overrides: dict[str, Any] | None = None,
     recipe_file: str | None = None,
+    zero_shot: Recipe | None = None,
 ) -> list[PlannedRun]:
     """All runs, task by task, what is cheap first.
 
@@ -84,6 +86,10 @@ def expand(
         baselines: recipes beside it; those that do not exist for a task's problem are left out.
         subset, suite, recipe_file: as in :class:`PlannedRun`.
         overrides: as there; they are already applied to ``recipe``.
+        zero_shot: takes the recipe's place in tasks in which nothing is trained; without it they need such a recipe.
+
+    Raises:
+        UserError: the recipe does not exist for a task's problem.
     """
     planned = []
     baseline_recipes = [load_recipe(name) for name in baselines]
@@ -92,14 +98,30 @@ def expand(
         asked: dict[str, Any] = {"overrides": overrides or {}, "recipe_file": recipe_file, **shared}
         for baseline in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
-            if baseline.baseline in baselines_for(task.problem):
+            if baseline.baseline and baseline.why_not(task.problem) is None:
                 planned.append(PlannedRun(task, baseline, None, seeds[0], **shared))
-        if not recipe.needs_checkpoint:
-            planned += [PlannedRun(task, recipe, None, seed, **asked) for seed in seeds]
+        chosen, task_seeds = recipe, list(seeds)
+        if (
+            task.problem.zero_shot
+            and zero_shot is not None
+            and recipe.adaptation != "zero-shot"
+            and not recipe.baseline
+        ):
+            chosen, asked = zero_shot, shared
+        if (reason := chosen.why_not(task.problem)) is not None:
+            raise UserError(
+                f"the recipe {chosen.name} does not exist for {task.problem.value}: {reason}",
+                where=f"task {task.name}",
+                fix="Choose another --recipe: bench recipes list.",
+            )
+        if task.problem.zero_shot and chosen.weights == "pretrained":
+            task_seeds = task_seeds[:1]  # Nothing is random, so nothing is worth repeating.
+        if not chosen.needs_checkpoint:
+            planned += [PlannedRun(task, chosen, None, seed, **asked) for seed in task_seeds]
             continue
         for checkpoint in checkpoints:
             for baseline in baseline_recipes:
-                if baseline.needs_checkpoint:
+                if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **shared) for seed in seeds]
-            planned += [PlannedRun(task, recipe, checkpoint, seed, **asked) for seed in seeds]
+            planned += [PlannedRun(task, chosen, checkpoint, seed, **asked) for seed in task_seeds]
     return planned

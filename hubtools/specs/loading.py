@@ -120,7 +120,7 @@ def _validate(values: dict[str, Any], model: type[Spec], where: str, line_of: An
 
 
 # Where the data come from: pydantic puts the choice into an error's location although it is no key of the file.
-_SOURCES = ("url", "file", "hub", "package")
+_SOURCES = ("url", "file", "hub", "package", "uniprot")
 
 _PATTERNS = {
     "^[0-9a-f]{64}$": "64 hexadecimal digits",

@@ -8,21 +8,21 @@ from pydantic import Field, model_validator
 
 from hubtools.specs.base import Spec
 from hubtools.specs.hashing import digest
-from hubtools.specs.task import Problem
+from hubtools.specs.problem import Problem
 
 # The levels of prediction at which each baseline is defined.
 BASELINES = {
-    "majority": ("protein", "residue"),
-    "composition": ("protein",),
+    "majority": ("protein", "residue", "pair"),
+    "composition": ("protein", "pair"),
     "onehot-window": ("residue",),
-    "nearest-neighbour": ("protein",),
+    "nearest-neighbour": ("protein", "pair"),
+    "substitution-matrix": ("variant",),
 }
 
 
 def baselines_for(problem: Problem) -> list[str]:
     """The baselines that are defined for a problem."""
-    level = "residue" if problem.per_residue else "protein"
-    return [name for name, levels in BASELINES.items() if level in levels]
+    return [name for name, levels in BASELINES.items() if problem.level in levels]
 
 
 class Head(Spec):
@@ -34,6 +34,11 @@ class Head(Spec):
     """
 
     kind: Literal["bench", "native"] = "bench"
+    pooling: Literal["mean", "mutations"] = Field(
+        default="mean",
+        description="Per-protein tasks. mean: over all residues. mutations: over the positions that vary between the "
+        "training sequences, which must be of one length (sets of variants of one protein).",
+    )
     hidden: int | None = Field(default=None, ge=1, description="Width of one hidden layer (per-protein tasks).")
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
@@ -62,14 +67,22 @@ class Recipe(Spec):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: str = ""
     summary: str = ""
-    adaptation: Literal["full", "probe", "baseline"] = Field(
+    adaptation: Literal["full", "probe", "zero-shot", "baseline"] = Field(
         description="full: every weight is trained. probe: the encoder is frozen, its embeddings are computed once "
-        "and a head is trained on them. baseline: no checkpoint at all."
+        "and a head is trained on them. zero-shot: nothing is trained, the language-model head is asked "
+        "(variant-effect). baseline: no checkpoint at all."
+    )
+    scoring: Literal["masked-marginals", "wildtype-marginals"] | None = Field(
+        default=None,
+        description="zero-shot: how a substitution is scored (Meier et al., 2021). masked-marginals: the position is "
+        "masked. wildtype-marginals: the wild type is read once, nothing masked.",
     )
     weights: Literal["pretrained", "random"] = Field(
         default="pretrained", description="random: the same architecture without what it learned."
     )
-    baseline: Literal["majority", "composition", "onehot-window", "nearest-neighbour"] | None = None
+    baseline: Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix"] | None = (
+        None
+    )
     head: Head = Head()
     window: Window = Window()
     epochs: int = Field(default=10, ge=1)
@@ -100,11 +113,28 @@ class Recipe(Spec):
     def _consistent(self) -> Recipe:
         if (self.adaptation == "baseline") != (self.baseline is not None):
             raise ValueError("adaptation: baseline and the key baseline belong together. Give both or neither")
+        if (self.adaptation == "zero-shot") != (self.scoring is not None):
+            raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
+        if self.head.kind == "native" and self.head.pooling != "mean":
+            raise ValueError("head.kind: native pools as its architecture does. Remove head.pooling")
         if self.head.kind == "native" and self.adaptation != "full":
             raise ValueError(
                 "head.kind: native needs adaptation: full. The native head is not separable from its model"
             )
         return self
+
+    def why_not(self, problem: Problem) -> str | None:
+        """Why the recipe does not exist for a problem; None where it does."""
+        if self.baseline is not None:
+            defined = baselines_for(problem)
+            return None if self.baseline in defined else f"of baselines it has {', '.join(defined)}"
+        if problem.zero_shot != (self.adaptation == "zero-shot"):
+            return "nothing is trained in it" if problem.zero_shot else "it needs training"
+        if problem.level != "protein" and self.head.pooling != "mean":
+            return "head.pooling is for per-protein tasks"
+        if problem.is_pair and self.head.kind == "native":
+            return "no architecture has a native head for pairs"
+        return None
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -114,4 +144,4 @@ class Recipe(Spec):
     @property
     def hash(self) -> str:
         """sha256 of the fields that determine a result (not title and summary)."""
-        return digest(self.model_dump(mode="json", exclude={"title", "summary"}))
+        return digest(self.model_dump(mode="json", exclude={"title", "summary"}, exclude_defaults=True))

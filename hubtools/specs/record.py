@@ -11,7 +11,7 @@ from hubtools.specs.hashing import digest
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class _Part(BaseModel):
@@ -84,6 +84,20 @@ class SplitFacts(_Part):
     longest: int = 0
 
 
+class SplitOverlap(_Part):
+    """What two splits have in common, after what bench removes was removed."""
+
+    first: str
+    second: str
+    identical: int = Field(description="Proteins of the second whose very sequence is in the first.")
+    similar: dict[str, int | None] = Field(
+        default={},
+        description="Identity threshold -> proteins of the second that have a relative of at least that identity in "
+        "the first; None where this machine could not tell.",
+    )
+    shared_clusters: int | None = Field(default=None, description="Clusters that have proteins in both.")
+
+
 class DataFacts(_Part):
     """The data as used."""
 
@@ -98,6 +112,9 @@ class DataFacts(_Part):
     removed: dict[str, int] = Field(default={}, description="Rows left out, by reason.")
     changed: dict[str, int] = Field(default={}, description="Sequences altered, by reason (upper-cased, ...).")
     findings: list[str] = []
+    audit: list[SplitOverlap] = Field(default=[], description="What splits have in common, pair by pair.")
+    audit_method: str | None = Field(default=None, description="How similar sequences were looked for.")
+    release: str | None = Field(default=None, description="UniProt release.")
 
 
 class CheckpointFacts(_Part):

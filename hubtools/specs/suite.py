@@ -17,6 +17,9 @@ class Suite(Spec):
     summary: str = ""
     tasks: list[str] = Field(min_length=1)
     recipe: str = Field(description="Recipe by which checkpoints are adapted.")
+    zero_shot: str = Field(
+        default="masked-marginals", description="Recipe for tasks in which nothing is trained (variant-effect)."
+    )
     seeds: list[int] = Field(default=[1, 2, 3], min_length=1)
     baselines: list[str] = Field(
         default=[], description="Recipes that every result is shown beside; those that do not fit a task are left out."

@@ -12,9 +12,10 @@ from torch.utils.data import Sampler
 
 from hubtools.models.families import max_tokens
 from hubtools.models.windows import Piece, pieces
+from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
-from hubtools.specs.task import Problem, Task
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset

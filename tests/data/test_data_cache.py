@@ -17,7 +17,7 @@ import pytest
 from hubtools.data import DataCache
 from hubtools.data import download as download_module
 from hubtools.specs import UserError
-from hubtools.specs.task import LocalFile, PackageData, PackageFile, UrlFile
+from hubtools.specs.sources import LocalFile, PackageData, PackageFile, UrlFile
 
 CONTENT = b"sequence,label\n" + b"MKT,a\n" * 200_000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -176,7 +176,7 @@ def test_no_server_at_all(tmp_path: Path, server: Server) -> None:
 def test_two_processes_at_once_download_once(tmp_path: Path, server: Server) -> None:
     code = (
         "import sys; from pathlib import Path; from hubtools.data import DataCache; "
-        "from hubtools.specs.task import UrlFile; "
+        "from hubtools.specs.sources import UrlFile; "
         "print(DataCache(Path(sys.argv[1])).fetch(UrlFile(url=sys.argv[2], sha256=sys.argv[3])))"
     )
     command = [sys.executable, "-c", code, str(tmp_path), server.url, SHA]

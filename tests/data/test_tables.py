@@ -12,7 +12,7 @@ import pytest
 
 from hubtools.data.tables import read_table
 from hubtools.specs import UserError
-from hubtools.specs.task import LocalFile
+from hubtools.specs.sources import LocalFile
 
 
 def read(folder: Path, name: str, content: str | bytes, **options: object) -> list[dict[str, object]]:

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from hubtools.evaluation.predictions import Predictions, write_predictions
 from hubtools.runs.store import PREDICTIONS, TRAINING_LOG, write_record
 from hubtools.specs.hashing import digest, file_sha256
+from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import (
     CheckpointFacts,
@@ -26,7 +27,7 @@ from hubtools.specs.record import (
     SplitResult,
     TaskIdentity,
 )
-from hubtools.specs.task import Problem, Task
+from hubtools.specs.task import Task
 
 CARD = "---\nlicense: mit\nlibrary_name: transformers\nbase_model: lab/esm\n---\n# A model\n"
 

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.reporting import plots
 from hubtools.reporting.board import build_board
-from hubtools.specs.task import Problem
+from hubtools.specs.problem import Problem
 
 
 def shape(figure: plots.CardFigure) -> tuple[int, int]:
