@@ -88,7 +88,7 @@ def test_show_says_everything_a_reader_needs(project: Path) -> None:
     text = output("show", "sites")
     for said in (
         "Sites (sites, version 3)",
-        "site ('1' in the data)",
+        "site (1 in the data)",
         "sites.csv",
         "train: all files, set is train",
         "validation: 10% of train, drawn by seed 0",
