@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.tasks_new import new
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -307,3 +309,6 @@ def _table(*columns: str, numbers_from: int | None = None) -> Table:
         number = numbers_from is not None and position >= numbers_from
         table.add_column(column, justify="right" if number else "left", no_wrap=number or position == 0)
     return table
+
+
+tasks.add_command(new)

@@ -75,12 +75,13 @@ def fetch_task(reference: str) -> Fetched:
     shown = f"{SCHEME}{repo}{'@' + match['revision'] if match['revision'] else ''}"
     with hub_errors(shown):
         commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=match["revision"]).resolved
-    _download(repo, commit, [ONE_TASK], shown)
+    # Any download brings the list of files; .gitattributes is in every repository.
+    _download(repo, commit, [ONE_TASK, ".gitattributes"], shown)
     with hub_errors(shown):
         listed = {file.path for file in get_cached_repo_tree(repo, repo_type="dataset", revision=commit)}
     file = _task_file(listed, name, shown)
     folder = _download(repo, commit, [file], shown)
-    task = read_spec(folder / file, Task)
+    task = read_spec(folder / file, Task, f"{shown}, {file}")
     if name is not None and task.name != name:
         raise UserError(
             f"no task {name} is there, {file} is {task.name}", where=shown, fix=f"Write {shown}/{task.name}."

@@ -71,19 +71,20 @@ def _same_name(name: str, path: Path) -> None:
         )
 
 
-def read_spec(path: Path, model: type[Spec]) -> Spec:
-    """Parse and validate one YAML file.
+def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
+    """Parse and validate one YAML file, called ``where`` in messages (by default its path).
 
     Raises:
         UserError: not YAML, or the first thing that is wrong in it.
     """
+    where = where or str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
+        raise UserError(f"cannot read it ({error.strerror})", where=where) from None
     except UnicodeDecodeError:
-        raise UserError("not a text file in UTF-8", where=str(path)) from None
-    return parse_spec(text, model, str(path))
+        raise UserError("not a text file in UTF-8", where=where) from None
+    return parse_spec(text, model, where)
 
 
 def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
@@ -152,7 +153,21 @@ def _first_of(error: ValidationError) -> tuple[Any, int]:
             known["choices"].append(choice)
         else:
             found[tuple(parents)] = {**entry, "loc": tuple(parents), "type": "union", "choices": [choice]}
-    first, *more = found.values()
+    # A misspelt key is also a missing one: what was written is the mistake.
+    unknown = [entry for entry in found.values() if entry["type"] == "extra_forbidden"]
+    misspelt = {
+        (*entry["loc"][:-1], name)
+        for entry in unknown
+        for name in difflib.get_close_matches(
+            str(entry["loc"][-1]), [str(loc[-1]) for loc in found if loc[:-1] == tuple(entry["loc"][:-1])], n=2
+        )
+    }
+    others = [
+        entry
+        for loc, entry in found.items()
+        if entry["type"] != "extra_forbidden" and not (entry["type"] == "missing" and loc in misspelt)
+    ]
+    first, *more = unknown + others
     return first, len(more)
 
 
