@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.tasks_new import new
+from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +35,7 @@ def tasks() -> None:
 @click.option("--json", "form", flag_value="json", help="For programs.")
 def list_all(form: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
-    from hubtools.specs import UserError, load_task
+    from hubtools.specs import load_task
     from hubtools.specs.content import catalogue
 
     known: list[tuple[Task, Found]] = []
@@ -219,11 +221,35 @@ def check(file_or_name: str, checkpoint: str | None, mirrors: tuple[Path, ...]) 
     from hubtools.data import DataCache, load_task_data
 
     tokeniser = _tokeniser(checkpoint) if checkpoint else None
-    data = load_task_data(task, DataCache.default(mirrors))
+    try:
+        data = load_task_data(task, DataCache.default(mirrors))
+    except UserError as error:
+        raise _pointing_at(error, task, file_or_name) from None
     console = show_data(data)
     if tokeniser:
         console.print(f"alignment with {checkpoint}: {_prove(data, tokeniser)}", markup=False)
     console.print(f"{task.name} is in order", style="green")
+
+
+def _pointing_at(error: UserError, task: Task, name: str) -> UserError:
+    """The error with the line of the task file that it is about, where it names a key."""
+    from hubtools.data.task_repositories import task_path
+    from hubtools.specs.loading import line_of_key
+
+    text = f"{error.what} {error.fix or ''}"
+    named = [
+        key
+        for key in re.findall(r"\bdata\.[a-z_]+(?:\.[a-z_]+)*", text)
+        if key.split(".")[1] in type(task.data).model_fields
+    ]
+    if "under labels" in text or "sha256 in the task file" in text:
+        named.append("labels" if "under labels" in text else "data.files.0.sha256")
+    if not named:
+        return error
+    path = task_path(name)
+    rest = (error.where or "").removeprefix(f"task {task.name}").removeprefix(", ")
+    place = f"{path}:{line_of_key(path, named[0])}{f', {rest}' if rest else ''}"
+    return UserError(error.what, where=place, fix=error.fix)
 
 
 def show_data(data: TaskData) -> Console:

@@ -141,9 +141,11 @@ def _task_text(name: str, sheet: Sheet, folder: Path, given: dict[str, Any]) -> 
     row_id = _ask(given["row_id"], "column of unique names, or none", look.id_column(sheet, taken) or _NONE, "--id")
     if row_id != _NONE:
         taken.add(sheet.require(row_id, "--id"))
-    split = None if given["split"] else given["split_column"] or look.split_column(sheet, taken)
+    split = given["split_column"] or look.split_column(sheet, taken)
     if split:
         taken.add(sheet.require(split, "--split-column"))
+    if given["split"]:
+        split = None
     ids = {column for column in sheet.columns if column.lower() in {"id", "accession"}}
     likely = look.label_columns(sheet, taken | ids)
     label = _ask(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.data.hub import hub_api, hub_errors
-from hubtools.specs.content import ONE_TASK, choose_task_file
+from hubtools.specs.content import ONE_TASK, choose_task_file, find
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_task, read_spec
 from hubtools.specs.sources import LocalData
@@ -54,6 +54,11 @@ def open_task(name: str) -> tuple[str, Task]:
         return name, load_task(name)
     fetched = fetch_task(name)
     return fetched.reference, load_task(str(fetched.path))
+
+
+def task_path(name: str) -> Path:
+    """The file of a task that :func:`open_task` has opened."""
+    return fetch_task(name).path if name.startswith(SCHEME) else find("task", name)
 
 
 def fetch_task(reference: str) -> Fetched:

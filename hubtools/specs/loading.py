@@ -87,6 +87,12 @@ def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
     return parse_spec(text, model, where)
 
 
+def line_of_key(path: Path, key: str) -> int | None:
+    """The line of a task file at which a key such as ``data.columns.sequence`` is, or the nearest key above it."""
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return _line_of(root, tuple(int(part) if part.isdigit() else part for part in key.split(".")))
+
+
 def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
     """Parse and validate YAML.
 
@@ -225,6 +231,8 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
         return f"expected a whole number{shown}", None
     if kind in {"float_parsing", "float_type"}:
         return f"expected a number{shown}", None
+    if kind in {"bool_parsing", "bool_type"}:
+        return f"expected true or false{shown}", None
     if kind in {"dict_type", "model_type", "model_attributes_type"}:
         return f"expected keys and values{shown}", None
     if kind == "list_type":
