@@ -42,6 +42,7 @@ _NONE = "none"
 @click.option("--clusters/--no-clusters", default=None, help="Keep similar sequences on one side. Default: yes.")
 @click.option("--mask", metavar="COLUMN", help="Column of 0 and 1 per residue: which labels count.")
 @click.option("--candidates", metavar="LETTERS", help="Only these residues are scored, such as Y.")
+@click.option("--masked-value", type=float, metavar="NUMBER", help="Value per residue that means: no label.")
 @click.option("--positive", metavar="LABEL", help="The class to be detected, of two; or none.")
 @click.option("--primary", metavar="METRIC", help="The metric that ranks.")
 @click.option("--licence", help="Of the data, such as CC-BY-4.0. Default: unknown.")
@@ -144,16 +145,24 @@ def _task_text(name: str, sheet: Sheet, folder: Path, given: dict[str, Any]) -> 
     split = given["split_column"] or look.split_column(sheet, taken)
     if split:
         taken.add(sheet.require(split, "--split-column"))
+    if flag := look.validation_flag(sheet, taken):
+        taken.add(flag[0])
     if given["split"]:
         split = None
     ids = {column for column in sheet.columns if column.lower() in {"id", "accession"}}
     likely = look.label_columns(sheet, taken | ids)
+    if not likely and given["label"] is None:
+        raise UserError(
+            f"no column is left for the labels (there are: {columns})",
+            where=str(sheet.path),
+            fix="Add one; in a FASTA file write it into the headers, such as LABEL=nucleus.",
+        )
     label = _ask(
         given["label"],
         "column of the labels",
         likely[0] if len(likely) == 1 else None,
         "--label",
-        known=", ".join(likely or sheet.columns),
+        known=", ".join(likely),
     )
     look.refuse_label(sheet, sequence, sheet.require(label, "--label"))
     guessed = look.guess_problem(sheet, sequence, label, partner)
@@ -191,7 +200,13 @@ def _task_text(name: str, sheet: Sheet, folder: Path, given: dict[str, Any]) -> 
         lines.append(f"  label_separator: {_yaml(separator)}")
     if given["candidates"]:
         lines.append(f"  candidates: {_yaml(given['candidates'])}  # only these residues are scored")
-    lines += _splits(sheet, split, shares)
+    masked = given["masked_value"]
+    if masked is not None:
+        lines.append(f"  masked_value: {masked:g}  # no label")
+    elif problem is Problem.RESIDUE_REGRESSION and (odd := look.outlying_value(sheet, label)) is not None:
+        said = f"the value {odd:g} is far from all others. If it stands for no label: --masked-value {odd:g}"
+        click.echo(f"{sheet.path}: {said}", err=True)
+    lines += _splits(sheet, split, shares, flag)
     one_protein = look.variants_of_one(sheet, sequence)
     if given["clusters"] is None and one_protein:
         click.echo("the sequences are variants of one protein: they are not clustered (--clusters does it)", err=True)
@@ -253,7 +268,9 @@ def _metrics(problem: Problem, counts: dict[str, int], positive: str | None) -> 
     return "accuracy", ["macro_f1", "mcc"]
 
 
-def _splits(sheet: Sheet, column: str | None, shares: str | None) -> list[str]:
+def _splits(
+    sheet: Sheet, column: str | None, shares: str | None, flag: tuple[str, list[str], list[str]] | None
+) -> list[str]:
     """The lines about splits.
 
     Raises:
@@ -270,7 +287,16 @@ def _splits(sheet: Sheet, column: str | None, shares: str | None) -> list[str]:
                 where=str(sheet.path),
                 fix="Name another --split-column, or let the splits be drawn: --split 80/10/10.",
             )
-        made = [f"    {name}: {{where: {{{_yaml(column)}: {_yaml(value)}}}}}" for name, value in rules.items()]
+        where = {name: f"{_yaml(column)}: {_yaml(value)}" for name, value in rules.items()}
+        if flag is not None and "validation" not in rules:
+            mark, marking, rest = flag
+            train = where.pop("train")
+            where = {
+                "train": f"{train}, {_yaml(mark)}: {_yaml(rest)}",
+                "validation": f"{train}, {_yaml(mark)}: {_yaml(marking)}",
+                **where,
+            }
+        made = [f"    {name}: {{where: {{{rule}}}}}" for name, rule in where.items()]
         return ["  splits:  # by the column of the data", *made]
     try:
         numbers = [float(part) for part in str(shares).split("/")]

@@ -198,6 +198,24 @@ def split_rules(sheet: Sheet, column: str) -> dict[str, str]:
     return {name: rules[name] for name in order} | {n: v for n, v in more.items() if re.fullmatch(r"test_?\w*", n)}
 
 
+def validation_flag(sheet: Sheet, taken: set[str]) -> tuple[str, list[str], list[str]] | None:
+    """A column that marks some training rows as validation: its name, its values that do and those that do not."""
+    for name in sheet.columns:
+        values = list(dict.fromkeys(sheet.texts(name)))
+        marking = [value for value in values if value.lower() in {"true", "1", "1.0", "yes"}]
+        rest = [value for value in values if value not in marking]
+        unmarked = all(value.lower() in {"", "false", "0", "0.0", "no"} for value in rest)
+        if (
+            name.lower() in {"validation", "valid", "is_validation"}
+            and name not in taken
+            and marking
+            and rest
+            and unmarked
+        ):
+            return name, marking, rest
+    return None
+
+
 def split_column(sheet: Sheet, taken: set[str]) -> str | None:
     """The column that says train and test."""
     for name in sheet.columns:
@@ -265,8 +283,10 @@ def guess_problem(sheet: Sheet, sequence: str, label: str, partner: str | None) 
     distinct = set(texts)
     if all(_NUMBER.fullmatch(text) for text in distinct):
         whole = all(float(text).is_integer() for text in distinct)
-        few = len(distinct) <= 2 or (whole and len(distinct) <= 10 and len(texts) >= 5 * len(distinct))
-        return Problem.SEQUENCE_CLASSIFICATION if few else Problem.SEQUENCE_REGRESSION
+        if len(distinct) <= 2 or (whole and len(distinct) <= 10 and len(texts) >= 5 * len(distinct)):
+            return Problem.SEQUENCE_CLASSIFICATION
+        # Whole numbers that come back may be counts, or names of classes.
+        return None if whole and len(distinct) <= len(texts) / 2 else Problem.SEQUENCE_REGRESSION
     if len(distinct) <= _MOST_CLASSES and len(distinct) <= max(2, len(texts) / 2):
         return Problem.SEQUENCE_CLASSIFICATION
     return None
@@ -284,12 +304,33 @@ def _residue_problem(pairs: list[tuple[Any, str]]) -> Problem | None:
         if all(isinstance(value, (int, str, bool)) for value in values) and len(set(values)) <= _MOST_CLASSES:
             return Problem.RESIDUE_CLASSIFICATION
         return Problem.RESIDUE_REGRESSION
+    numbers = [_numbers(cell) for cell, _ in pairs]
+    listed = all(parts is not None for parts in numbers)
+    if listed and _about_as_long([(len(parts or ()), len(s)) for parts, (_, s) in zip(numbers, pairs, strict=True)]):
+        return Problem.RESIDUE_REGRESSION
     texts = ["".join(cell_text(cell).split()) for cell, _ in pairs]
     if _about_as_long([(len(text), len(s)) for text, (_, s) in zip(texts, pairs, strict=True)]):
         kinds = Counter("".join(texts))
         if len(kinds) <= 24 and max(map(len, texts)) > 5 and not any(separator in kinds for separator in ",;|"):
             return Problem.RESIDUE_CLASSIFICATION
     return None
+
+
+def _numbers(cell: Any) -> list[float] | None:
+    """The numbers of a cell, from a list or from text with commas, semicolons or spaces between them."""
+    values = _as_list(cell)
+    if values is None:
+        values = [part for part in re.split(r"[\s,;]+", cell_text(cell)) if part]
+    return [float(value) for value in values] if all(_NUMBER.fullmatch(str(value)) for value in values) else None
+
+
+def outlying_value(sheet: Sheet, label: str) -> float | None:
+    """A value per residue that comes back and is far from all others: perhaps it stands for no label."""
+    counts = Counter(value for cell in sheet.columns[label] for value in _numbers(cell) or ())
+    extreme = sorted(counts, key=abs)[-2:]
+    if len(extreme) < 2 or counts[extreme[1]] < 10 or abs(extreme[1]) < 5 * abs(extreme[0]):
+        return None
+    return extreme[1]
 
 
 def _about_as_long(lengths: list[tuple[int, int]]) -> bool:

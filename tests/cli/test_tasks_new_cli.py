@@ -120,8 +120,52 @@ def test_the_problem_follows_from_the_labels(bench: Bench) -> None:
     assert (sites["data"]["candidates"], sites["labels"]) == ("ACDEFGHIKL", {"0": "0", "1": "1"})
     numbers_per_residue = [[f"p{i}", s, f'"{[j / 7 for j in range(len(s))]}"'] for i, s in rows]
     assert problem_of(bench, numbers_per_residue)["problem"] == "residue-regression"
+    semicolons = [[f"p{i}", s, ";".join(f"{j / 7:.2f}" for j in range(len(s)))] for i, s in rows]
+    assert problem_of(bench, semicolons)["problem"] == "residue-regression"
     graded = problem_of(bench, [[f"p{i}", s, str(i % 2)] for i, s in rows], header="id,sequence,soluble")
     assert graded["labels"] == {"0": "not soluble", "1": "soluble"}
+
+
+def test_whole_numbers_that_come_back_are_classes_or_counts(bench: Bench) -> None:
+    Path("x.csv").write_text(table("id,sequence,label", [[f"p{i}", s, str(i % 15)] for i, s in enumerate(proteins())]))
+    code, _, err = bench("x.csv", "--name", "t")
+    assert code == 2 and err.startswith("error: problem: give --problem (sequence-classification, ")
+    assert bench("x.csv", "--name", "t", "--problem", "sequence-classification")[0] == 0
+    assert list(made()["labels"]) == [str(i) for i in range(15)]
+
+
+def test_a_value_that_stands_for_no_label_is_pointed_at(bench: Bench) -> None:
+    rows = [
+        [f"p{i}", s, ";".join(["999.0", *(f"{j / 7:.2f}" for j in range(1, len(s)))])] for i, s in enumerate(proteins())
+    ]
+    Path("x.csv").write_text(table("id,sequence,score", rows))
+    code, _, err = bench("x.csv", "--name", "t")
+    said = "x.csv: the value 999 is far from all others. If it stands for no label: --masked-value 999\n"
+    assert (code, err) == (0, said)
+    code, _, err = bench("x.csv", "--name", "t", "--force", "--masked-value", "999")
+    assert (code, err, made()["data"]["masked_value"]) == (0, "", 999)
+
+
+def test_a_column_that_marks_validation(bench: Bench) -> None:
+    rows = [
+        [s, f"{i / 7:.3f}", "test" if i % 3 == 0 else "train", "True" if i % 3 == 1 else ""]
+        for i, s in enumerate(proteins())
+    ]
+    Path("x.csv").write_text(table("sequence,target,set,validation", rows))
+    code, out, err = bench("x.csv", "--name", "t")
+    assert code == 0, err
+    assert made()["data"]["splits"] == {
+        "train": {"where": {"set": "train", "validation": [""]}},
+        "validation": {"where": {"set": "train", "validation": ["True"]}},
+        "test": {"where": {"set": "test"}},
+    }
+    assert [line.split()[1] for line in out.splitlines()[2:5]] == ["13", "13", "14"]
+
+
+def test_a_fasta_file_without_labels(bench: Bench) -> None:
+    Path("x.fasta").write_text("".join(f">p{i}\n{s}\n" for i, s in enumerate(proteins())))
+    code, _, err = bench("x.fasta", "--name", "t")
+    assert code == 2 and "no column is left for the labels (there are: sequence, id). Add one; in a FASTA file" in err
 
 
 def test_a_fasta_file_and_another_folder(bench: Bench) -> None:
@@ -243,6 +287,7 @@ def test_two_proteins_are_a_pair(bench: Bench) -> None:
         "clusters",
         "mask",
         "candidates",
+        "masked_value",
         "positive",
     )
     given = dict.fromkeys((*options, "primary", "licence", "citation", "title", "summary", "problem"))
