@@ -136,9 +136,8 @@ def _task_text(name: str, sheet: Sheet, folder: Path, given: dict[str, Any]) -> 
     others = [column for column in proteins if column != sequence]
     wants_pair = given["problem"] in {None, Problem.PAIR_CLASSIFICATION.value} and given["label"] not in others
     partner = given["partner"] or (others[0] if len(others) == 1 and wants_pair else None)
-    taken = (
-        {sequence} | {given[key] for key in ("mask", "partner", "split_column") if given[key]} | ({partner} - {None})
-    )
+    named = (sequence, partner, given["mask"], given["split_column"])
+    taken: set[str] = {column for column in named if column is not None}
     row_id = _ask(given["row_id"], "column of unique names, or none", look.id_column(sheet, taken) or _NONE, "--id")
     if row_id != _NONE:
         taken.add(sheet.require(row_id, "--id"))
@@ -166,11 +165,11 @@ def _task_text(name: str, sheet: Sheet, folder: Path, given: dict[str, Any]) -> 
     )
     look.refuse_label(sheet, sequence, sheet.require(label, "--label"))
     guessed = look.guess_problem(sheet, sequence, label, partner)
-    problem = Problem(
-        _ask(given["problem"], "problem", guessed.value if guessed else None, "--problem", known=", ".join(PROBLEMS))
-        if given["problem"] is None
-        else given["problem"]
-    )
+    proposal = guessed.value if guessed else None
+    kind = _ask(given["problem"], "problem", proposal, "--problem", known=", ".join(PROBLEMS))
+    if kind not in PROBLEMS:
+        raise UserError(f"there is no problem {kind!r}", fix=f"Use one of: {', '.join(PROBLEMS)}.")
+    problem = Problem(kind)
     if problem is not Problem.SEQUENCE_MULTILABEL:
         look.refuse_empty(sheet, label, "label")
     counts = look.label_values(sheet, label, problem)

@@ -367,7 +367,10 @@ def label_values(sheet: Sheet, label: str, problem: Problem) -> dict[str, int]:
     for cell in sheet.columns[label]:
         values = _as_list(cell)
         if values is not None:
-            counts.update(_written(value) for value in values if not isinstance(value, list))
+            for value in values:
+                # One of 0 and 1 for each label: the labels have no names but their places.
+                places = enumerate(value, 1) if isinstance(value, (list, tuple)) else None
+                counts.update({str(at): int(has == 1) for at, has in places} if places else [_written(value)])
         elif problem.per_residue:
             counts.update("".join(cell_text(cell).split()))
         elif problem.kind == "multilabel" and separator:

@@ -125,6 +125,35 @@ def test_what_is_wrong_is_one_line(hub: Hub, clone: Path) -> None:
 
 def test_a_hub_that_is_down_is_one_line(hub: Hub) -> None:
     hub.fail("GET", "/")
-    with pytest.raises(UserError, match=r"^hub://lab/x: the Hub could not be reached .* Check the network") as error:
-        open_task("hub://lab/x")
-    assert "\n" not in str(error.value)
+    hub.fail("HEAD", "/")
+    for reference in ("hub://lab/x", f"hub://lab/x@{'0' * 40}/t"):
+        with pytest.raises(
+            UserError, match=r"^hub://lab/x.*: the Hub could not be reached .* Check the network"
+        ) as error:
+            open_task(reference)
+        assert "\n" not in str(error.value)
+
+
+def test_without_network_what_is_not_in_the_cache_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for reference in ("hub://lab/x", f"hub://lab/x@{'0' * 40}/t"):
+        with pytest.raises(
+            UserError, match=r"^hub://lab/x.*: HF_HUB_OFFLINE is set, and it is not in the cache"
+        ) as error:
+            open_task(reference)
+        assert "\n" not in str(error.value)
+
+
+def test_offline_the_cache_is_enough(hub: Hub, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    hub.add_dataset("lab/solubility", files_of(clone))
+    pinned, task = open_task("hub://lab/solubility")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    seen = len(hub.log)
+    assert open_task(pinned) == (pinned, task)
+    # huggingface_hub remembers which commit a branch was at: the record says which it is.
+    assert open_task("hub://lab/solubility") == (pinned, task)
+    assert len(hub.log) == seen

@@ -122,6 +122,9 @@ def test_the_problem_follows_from_the_labels(bench: Bench) -> None:
     assert problem_of(bench, numbers_per_residue)["problem"] == "residue-regression"
     semicolons = [[f"p{i}", s, ";".join(f"{j / 7:.2f}" for j in range(len(s)))] for i, s in rows]
     assert problem_of(bench, semicolons)["problem"] == "residue-regression"
+    vectors = [[f"p{i}", s, f'"{[[j % 2, j % 3 // 2] for j in range(len(s))]}"'] for i, s in rows]
+    both = problem_of(bench, vectors)
+    assert (both["problem"], both["labels"]) == ("residue-multilabel", {"1": "1", "2": "2"})
     graded = problem_of(bench, [[f"p{i}", s, str(i % 2)] for i, s in rows], header="id,sequence,soluble")
     assert graded["labels"] == {"0": "not soluble", "1": "soluble"}
 
