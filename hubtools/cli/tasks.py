@@ -103,13 +103,16 @@ def show(name: str) -> None:
     """One task: what it asks, on which data, scored how."""
     from rich.padding import Padding
 
-    from hubtools.data.task_repositories import open_task
+    from hubtools.data.task_repositories import SCHEME, open_task
 
-    _, task = open_task(name)
+    reference, task = open_task(name)
+    description = _description(task)
+    if reference.startswith(SCHEME) and task.data.source == "file":
+        description["data"] = f"files of {reference}"
     console = _console()
     console.print(f"[bold]{task.title}[/bold] ({task.name}, version {task.version})")
     console.print(task.summary, end="\n\n")
-    for key, value in _description(task).items():
+    for key, value in description.items():
         first, *rest = value.splitlines()
         # Addresses are for copying: they are never broken or cut.
         for label, line in ((key, first), *(("", line) for line in rest)):

@@ -78,8 +78,11 @@ def test_run_from_the_hub_again_and_without_it(
 
 
 def test_check_and_show_take_it(hub: Hub, clone: Path) -> None:
-    hub.add_dataset("lab/solubility", files_of(clone))
-    for command, said in (("check", f"{NAME} is in order"), ("show", "sequence-classification")):
+    commit = hub.add_dataset("lab/solubility", files_of(clone))
+    for command, said in (
+        ("check", f"{NAME} is in order"),
+        ("show", f"files of hub://lab/solubility@{commit}/{NAME}"),
+    ):
         result = CliRunner().invoke(tasks, [command, "hub://lab/solubility@main"], catch_exceptions=False)
         assert result.exit_code == 0 and said in result.stdout
 
