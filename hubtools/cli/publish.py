@@ -94,7 +94,7 @@ def publish(
 
 
 def _look_if_possible(repo: str, options: dict[str, Any]) -> Target | None:
-    from hubtools.models.hub import HubUnavailable
+    from hubtools.data.hub import HubUnavailable
     from hubtools.publishing.push import look
 
     try:

@@ -70,7 +70,11 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     help="Hub id (also id@revision) or folder; repeatable.",
 )
 @click.option(
-    "--task", "tasks", multiple=True, metavar="NAME", help="Task name or file; repeatable. Default: the suite's."
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="NAME",
+    help="Task name, file, folder or hub://user/repo[@revision][/name]; repeatable. Default: the suite's.",
 )
 @click.option("--suite", metavar="NAME", help="Suite name or file. Default without --task: core.")
 @click.option("--recipe", metavar="NAME", help="How to adapt and train. Default: the suite's, else full.")
@@ -208,8 +212,9 @@ def plan_runs(
     Raises:
         UserError: no such task, recipe or suite, or no checkpoint where one is needed.
     """
+    from hubtools.data.task_repositories import open_task
     from hubtools.runs.plan import expand
-    from hubtools.specs.loading import load_recipe, load_suite, load_task
+    from hubtools.specs.loading import load_recipe, load_suite
 
     if suite_name is None and not tasks:
         suite_name = "core"
@@ -229,7 +234,7 @@ def plan_runs(
     wanted = suite is not None if baselines is None else baselines
     names = suite.baselines if suite else load_suite("core").baselines
     return expand(
-        {name: load_task(name) for name in tasks or (suite.tasks if suite else ())},
+        dict(open_task(name) for name in tasks or (suite.tasks if suite else ())),
         checkpoints,
         recipe,
         seeds or (suite.seeds if suite else [1]),

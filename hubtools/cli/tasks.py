@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from hubtools.cli.tasks_new import new
+from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +19,9 @@ if TYPE_CHECKING:
 
     from hubtools.data import TaskData
     from hubtools.models.tokenisation import ResidueTokeniser
+    from hubtools.specs.content import Found
     from hubtools.specs.record import DataFacts
+    from hubtools.specs.sources import Data
     from hubtools.specs.task import Task
 
 
@@ -30,18 +36,28 @@ def tasks() -> None:
 def list_all(form: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
     from hubtools.specs import load_task
-    from hubtools.specs.content import available
+    from hubtools.specs.content import catalogue
 
-    known = {path: load_task(str(path)) for path in available("task").values()}
+    known: list[tuple[Task, Found]] = []
+    for found in catalogue("task").values():
+        try:
+            known.append((load_task(str(found.path)), found))
+        except UserError as error:
+            # One wrong file, perhaps a stranger's, should not hide all the others.
+            click.echo(f"warning: {error}", err=True)
     if form == "json":
-        click.echo(json.dumps([_summary(task, path) for path, task in known.items()], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([_summary(task, found) for task, found in known], indent=2, ensure_ascii=False))
     elif form == "markdown":
-        click.echo(_markdown([_cells(task, link=path.name) for path, task in known.items()]))
+        click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
     else:
-        table = _table(*_COLUMNS)
-        for task in known.values():
-            table.add_row(*_cells(task))
-        _console().print(table)
+        table, console = _table(*_COLUMNS, "from"), _console()
+        for task, found in known:
+            table.add_row(*_cells(task), found.origin)
+        console.print(table)
+        for task, found in known:
+            for other in found.hidden:
+                said = f"{task.name} is that of {found.origin}; it hides {other.path} ({other.origin})"
+                console.print(said, markup=False, soft_wrap=True)
 
 
 _COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "licence")
@@ -64,7 +80,7 @@ def _markdown(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _summary(task: Task, path: Path) -> dict[str, Any]:
+def _summary(task: Task, found: Found) -> dict[str, Any]:
     return {
         "name": task.name,
         "version": task.version,
@@ -75,7 +91,9 @@ def _summary(task: Task, path: Path) -> dict[str, Any]:
         "metrics": task.metrics.names,
         "licence": task.licence,
         "source": task.data.source,
-        "path": str(path),
+        "path": str(found.path),
+        "from": found.origin,
+        "hides": [str(other.path) for other in found.hidden],
     }
 
 
@@ -85,13 +103,16 @@ def show(name: str) -> None:
     """One task: what it asks, on which data, scored how."""
     from rich.padding import Padding
 
-    from hubtools.specs import load_task
+    from hubtools.data.task_repositories import SCHEME, open_task
 
-    task = load_task(name)
+    reference, task = open_task(name)
+    description = _description(task)
+    if reference.startswith(SCHEME) and task.data.source == "file":
+        description["data"] = f"files of {reference}"
     console = _console()
     console.print(f"[bold]{task.title}[/bold] ({task.name}, version {task.version})")
     console.print(task.summary, end="\n\n")
-    for key, value in _description(task).items():
+    for key, value in description.items():
         first, *rest = value.splitlines()
         # Addresses are for copying: they are never broken or cut.
         for label, line in ((key, first), *(("", line) for line in rest)):
@@ -106,20 +127,24 @@ def show(name: str) -> None:
 
 def _description(task: Task) -> dict[str, str]:
     from hubtools.specs.metric_names import METRICS
-    from hubtools.specs.sources import HubData, PackageData
+    from hubtools.specs.sources import HubData, PackageData, UniProtData
 
     data = task.data
     origin = {"url": "files at pinned addresses", "file": "local files"}.get(data.source, data.source)
     if isinstance(data, PackageData):
         origin = f"package {data.package} {data.version}"
     elif isinstance(data, HubData):
-        origin = f"{data.dataset} on the Hub at {data.revision}"
+        origin = f"{data.dataset} on the Hub at {data.revision or 'its latest commit (not frozen)'}"
+    elif isinstance(data, UniProtData):
+        frozen = data.frozen
+        state = f"release {frozen.release}, {frozen.rows:,} entries" if frozen else "not frozen"
+        origin = f"UniProt, {state}: {data.query}"
     files = "\n".join(
-        f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}" for file in data.files
+        f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}"
+        f"{', sequences that rows name (lookup)' if file.lookup else ''}"
+        for file in data.files
     )
-    labels = "\n".join(
-        name if name == value else f"{name} ({value!r} in the data)" for value, name in task.labels.items()
-    )
+    labels = "\n".join(_label_words(task))
     scored = ", ".join(
         f"{METRICS[name].title}{' (ranks)' if name == task.metrics.primary else ''}" for name in task.metrics.names
     )
@@ -138,11 +163,33 @@ def _description(task: Task) -> dict[str, str]:
     return {key: value for key, value in rows.items() if value}
 
 
+def _label_words(task: Task) -> list[str]:
+    """Each label with what the data call it: `helix (H, G, I in the data)`."""
+    values: dict[str, list[str]] = {}
+    for value, name in task.labels.items():
+        values.setdefault(name, []).append(value)
+    return [name if given == [name] else f"{name} ({', '.join(given)} in the data)" for name, given in values.items()]
+
+
+def _together(data: Data) -> str:
+    """What a drawn split keeps on one side."""
+    rule = data.cluster_rule
+    if (data.split is not None and data.split.by == "sequences") or not (rule or data.columns.cluster):
+        return "equal sequences"
+    if data.columns.cluster:
+        return f"clusters (column {data.columns.cluster}) and equal sequences"
+    if rule is not None and rule.identity is not None:
+        return f"clusters (at least {rule.identity:.0%} identity over {rule.coverage:.0%} of both) and equal sequences"
+    assert rule is not None
+    return f"clusters (sharing {rule.min_shared:.0%} of the {rule.k}-mers of the smaller) and equal sequences"
+
+
 def _split_words(task: Task) -> list[str]:
     data = task.data
     if data.split is not None:
         lines = [f"{name}: {share:.0%}" for name, share in data.split.fractions.items()]
-        lines.append(f"drawn by seed {data.split.seed}; clusters and equal sequences stay on one side")
+        what = "proteins drawn" if task.problem.is_pair else "drawn"
+        lines.append(f"{what} by seed {data.split.seed}; {_together(data)} stay on one side")
         declared = set(data.split.fractions)
     else:
         lines = []
@@ -170,24 +217,54 @@ def check(file_or_name: str, checkpoint: str | None, mirrors: tuple[Path, ...]) 
 
     Prints what is there. Exits with an error, in one line, at the first thing that is wrong.
     """
-    from hubtools.specs import load_task
+    from hubtools.data.task_repositories import open_task
 
     # The file first: a wrong key should not wait for the import of the data libraries.
-    task = load_task(file_or_name)
+    _, task = open_task(file_or_name)
     from hubtools.data import DataCache, load_task_data
 
     tokeniser = _tokeniser(checkpoint) if checkpoint else None
-    data = load_task_data(task, DataCache.default(mirrors))
-    console = _console()
+    try:
+        data = load_task_data(task, DataCache.default(mirrors))
+    except UserError as error:
+        raise _pointing_at(error, task, file_or_name) from None
+    console = show_data(data)
+    if tokeniser:
+        console.print(f"alignment with {checkpoint}: {_prove(data, tokeniser)}", markup=False)
+    console.print(f"{task.name} is in order", style="green")
+
+
+def _pointing_at(error: UserError, task: Task, name: str) -> UserError:
+    """The error with the line of the task file that it is about, where it names a key."""
+    from hubtools.data.task_repositories import task_path
+    from hubtools.specs.loading import line_of_key
+
+    text = f"{error.what} {error.fix or ''}"
+    named = [
+        key
+        for key in re.findall(r"\bdata\.[a-z_]+(?:\.[a-z_]+)*", text)
+        if key.split(".")[1] in type(task.data).model_fields
+    ]
+    if "under labels" in text or "sha256 in the task file" in text:
+        named.append("labels" if "under labels" in text else "data.files.0.sha256")
+    if not named:
+        return error
+    path = task_path(name)
+    rest = (error.where or "").removeprefix(f"task {task.name}").removeprefix(", ")
+    place = f"{path}:{line_of_key(path, named[0])}{f', {rest}' if rest else ''}"
+    return UserError(error.what, where=place, fix=error.fix)
+
+
+def show_data(data: TaskData) -> Console:
+    """Print what a task's data are: splits, labels, remarks. Returns the console for what comes after."""
+    task, console = data.task, _console()
     console.print(f"[bold]{task.name}[/bold] version {task.version}, {task.problem.value}")
     console.print(_split_table(data))
     if task.labels:
         console.print(_label_table(task, data.facts))
     for line in _remarks(data.facts):
         console.print(line, markup=False)
-    if tokeniser:
-        console.print(f"alignment with {checkpoint}: {_prove(data, tokeniser)}", markup=False)
-    console.print(f"{task.name} is in order", style="green")
+    return console
 
 
 def _split_table(data: TaskData) -> Table:
@@ -261,3 +338,6 @@ def _table(*columns: str, numbers_from: int | None = None) -> Table:
         number = numbers_from is not None and position >= numbers_from
         table.add_column(column, justify="right" if number else "left", no_wrap=number or position == 0)
     return table
+
+
+tasks.add_command(new)

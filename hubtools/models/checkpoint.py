@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from hubtools.data.cache import DataCache
-from hubtools.models.hub import hub_api, hub_errors
+from hubtools.data.hub import hub_api, hub_errors
 from hubtools.specs.content import shipped_root
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest, file_sha256

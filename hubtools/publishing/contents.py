@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hubtools.models.hub import scrub
+from hubtools.data.hub import scrub
 from hubtools.reporting.licence import choose_licence
 from hubtools.runs.store import CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record
 from hubtools.specs.errors import UserError

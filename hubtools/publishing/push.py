@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hubtools.data.hub import hub_api, hub_errors, scrub
 from hubtools.models.checkpoint import TOKENIZER_FILES
-from hubtools.models.hub import hub_api, hub_errors, scrub
 from hubtools.publishing.contents import SHIPPED_CODE, UNSAFE, Publication, PublishedFile
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256

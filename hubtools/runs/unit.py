@@ -80,7 +80,8 @@ class Session:
 
     def data(self, task: Task, subset: int | None) -> TaskData:
         """The task's data; the last ones are kept."""
-        key = (task.hash, subset)
+        # With its paths: two folders may hold the same task file and different data.
+        key = (task.model_dump_json(), subset)
         if key not in self._data:
             self._data = {key: load_task_data(task, self.cache, subset=subset)}
         return self._data[key]

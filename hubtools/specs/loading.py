@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from hubtools.specs.content import find
+from hubtools.specs.content import ONE_TASK, find
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
@@ -20,7 +20,7 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def load_task(name: str) -> Task:
-    """The task of that name, or of that YAML file. Relative data paths are resolved against the file.
+    """The task of that name, of that YAML file or folder. Relative data paths are resolved against the file.
 
     Raises:
         UserError: no such task, or the file is wrong.
@@ -63,7 +63,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _same_name(name: str, path: Path) -> None:
-    if name != path.stem:
+    if name != path.stem and path.name != ONE_TASK:
         raise UserError(
             f"name is {name!r} but the file is called {path.name}",
             where=str(path),
@@ -71,41 +71,65 @@ def _same_name(name: str, path: Path) -> None:
         )
 
 
-def read_spec(path: Path, model: type[Spec]) -> Spec:
-    """Parse and validate one YAML file.
+def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
+    """Parse and validate one YAML file, called ``where`` in messages (by default its path).
+
+    Raises:
+        UserError: not YAML, or the first thing that is wrong in it.
+    """
+    where = where or str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror})", where=where) from None
+    except UnicodeDecodeError:
+        raise UserError("not a text file in UTF-8", where=where) from None
+    return parse_spec(text, model, where)
+
+
+def line_of_key(path: Path, key: str) -> int | None:
+    """The line of a task file at which a key such as ``data.columns.sequence`` is, or the nearest key above it."""
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return _line_of(root, tuple(int(part) if part.isdigit() else part for part in key.split(".")))
+
+
+def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
+    """Parse and validate YAML.
+
+    Args:
+        text: the YAML.
+        model: what it describes.
+        where: its file, for messages.
 
     Raises:
         UserError: not YAML, or the first thing that is wrong in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except OSError as error:
-        raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise UserError("not a text file in UTF-8", where=str(path)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"not valid YAML ({error.problem})", where=where, fix="Check indentation and quotes.") from None
+        place = f"{where}:{mark.line + 1}" if mark else where
+        raise UserError(f"not valid YAML ({error.problem})", where=place, fix="Check indentation and quotes.") from None
+    except yaml.YAMLError:
+        raise UserError("it holds characters that YAML does not allow", where=where, fix="Save it as UTF-8.") from None
     if not isinstance(values, dict):
-        raise UserError("expected keys and values", where=str(path), fix="Start with the key name.")
+        raise UserError("expected keys and values", where=where, fix="Start with the key name.")
     duplicate = _duplicate_key(root)
     if duplicate is not None:
         raise UserError(
             f"key {duplicate.value!r} is given twice",
-            where=f"{path}:{duplicate.start_mark.line + 1}",
+            where=f"{where}:{duplicate.start_mark.line + 1}",
             fix="Keep one of them.",
         )
-    return _validate(values, model, where=str(path), line_of=lambda loc: _line_of(root, loc))
+    return _validate(values, model, where=where, line_of=lambda loc: _line_of(root, loc))
 
 
 def _validate(values: dict[str, Any], model: type[Spec], where: str, line_of: Any) -> Spec:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first, more = _first_of(error)
         loc = tuple(first["loc"])
         if loc[:1] == ("data",) and loc[1:2] and loc[1] in _SOURCES:
             loc = loc[:1] + loc[2:]
@@ -114,9 +138,52 @@ def _validate(values: dict[str, Any], model: type[Spec], where: str, line_of: An
         line = line_of(loc)
         place = f"{where}:{line}" if line else where
         what, fix = _explain(first, loc, model)
-        more = len(error.errors()) - 1
         suffix = f" ({more} more after this one)" if more else ""
         raise UserError(f"{key}: {what}{suffix}" if key else what + suffix, where=place, fix=fix) from None
+
+
+# What pydantic adds to the location of an error inside a union of plain values, such as float | "median".
+_CHOICE = re.compile(r"(float|int|str|bool|literal\[.*\])")
+
+
+def _first_of(error: ValidationError) -> tuple[Any, int]:
+    """The first thing that is wrong, and how many more there are; the choices of a union are one thing."""
+    found: dict[tuple[Any, ...], Any] = {}
+    for entry in error.errors():
+        *parents, last = entry["loc"] or ("",)
+        if not (isinstance(last, str) and _CHOICE.fullmatch(last)):
+            found.setdefault(tuple(entry["loc"]), entry)
+            continue
+        choice = _explain_choice(entry, last)
+        if (known := found.get(tuple(parents))) is not None:
+            known["choices"].append(choice)
+        else:
+            found[tuple(parents)] = {**entry, "loc": tuple(parents), "type": "union", "choices": [choice]}
+    # A misspelt key is also a missing one: what was written is the mistake.
+    unknown = [entry for entry in found.values() if entry["type"] == "extra_forbidden"]
+    misspelt = {
+        (*entry["loc"][:-1], name)
+        for entry in unknown
+        for name in difflib.get_close_matches(
+            str(entry["loc"][-1]), [str(loc[-1]) for loc in found if loc[:-1] == tuple(entry["loc"][:-1])], n=2
+        )
+    }
+    others = [
+        entry
+        for loc, entry in found.items()
+        if entry["type"] != "extra_forbidden" and not (entry["type"] == "missing" and loc in misspelt)
+    ]
+    first, *more = unknown + others
+    return first, len(more)
+
+
+def _explain_choice(entry: Any, choice: str) -> str:
+    """One thing that a value may be."""
+    if choice.startswith("literal"):
+        return " or ".join(re.findall(r"'([^']*)'", choice))
+    if entry["type"].endswith(("_type", "_parsing")):
+        return {"float": "a number", "int": "a whole number", "bool": "true or false"}.get(choice, "text")
+    return f"a number ({entry['msg'][0].lower()}{entry['msg'][1:]})"
 
 
 # Where the data come from: pydantic puts the choice into an error's location although it is no key of the file.
@@ -129,6 +196,7 @@ _PATTERNS = {
     "^[a-z][a-z0-9_]*$": "lower-case letters, digits and underscores",
     "^[A-Z]+$": "capital letters",
     "^https?://": "an address that starts with https://",
+    "^ft_[a-z_]+$": "the name of a UniProt feature field, such as ft_helix",
 }
 
 
@@ -137,6 +205,8 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
     kind, got = error["type"], error.get("input")
     context = error.get("ctx", {})
     shown = "" if isinstance(got, (dict, list)) else f" (it is {got!r})"
+    if kind == "union":
+        return f"expected {' or '.join(error['choices'])}{shown}", None
     if kind == "extra_forbidden":
         return "unknown key", _nearest(str(loc[-1]), _fields_at(model, loc[:-1]), "keys")
     if kind == "missing":
@@ -161,10 +231,22 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
         return f"expected a whole number{shown}", None
     if kind in {"float_parsing", "float_type"}:
         return f"expected a number{shown}", None
+    if kind in {"bool_parsing", "bool_type"}:
+        return f"expected true or false{shown}", None
     if kind in {"dict_type", "model_type", "model_attributes_type"}:
         return f"expected keys and values{shown}", None
     if kind == "list_type":
         return f"expected a list{shown}", None
+    if kind in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
+        limit = next(iter(context.values()))
+        words = {"greater_than": "more than", "greater_than_equal": "at least", "less_than": "less than"}
+        return f"expected {words.get(kind, 'at most')} {limit:g}{shown}", None
+    if kind == "too_short":
+        return "the list is empty", "Add an entry, or remove the key."
+    if kind in {"string_too_short", "string_too_long"}:
+        limit = context.get("min_length") or context.get("max_length")
+        compared = "at least" if kind == "string_too_short" else "at most"
+        return f"expected {compared} {limit} character{'s' if limit != 1 else ''}{shown}", None
     return f"{error['msg'][0].lower()}{error['msg'][1:]}{shown}", None
 
 

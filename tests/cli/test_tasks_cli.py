@@ -88,7 +88,7 @@ def test_show_says_everything_a_reader_needs(project: Path) -> None:
     text = output("show", "sites")
     for said in (
         "Sites (sites, version 3)",
-        "site ('1' in the data)",
+        "site (1 in the data)",
         "sites.csv",
         "train: all files, set is train",
         "validation: 10% of train, drawn by seed 0",
@@ -98,6 +98,40 @@ def test_show_says_everything_a_reader_needs(project: Path) -> None:
         "Somebody, somewhere [1]",
     ):
         assert said in text
+
+
+def test_show_says_what_is_merged_looked_up_and_kept_together(tmp_path: Path) -> None:
+    pair = TASK.replace("residue-classification", "pair-classification").replace(
+        "[{path: sites.csv}]", "[{path: pairs.csv}, {path: proteins.fasta, lookup: true}]"
+    )
+    start, end = pair.index("  columns:"), pair.index("licence:")
+    changed = """\
+  columns: {sequence: a, partner: b}
+  split: {fractions: {train: 0.8, test: 0.2}, by: clusters, identity: 0.3, seed: 7}
+labels: {"0": apart, H: together, G: together}
+metrics: {primary: mcc}
+"""
+    (tmp_path / "sites.yaml").write_text(pair[:start] + changed + pair[end:])
+    text = output("show", str(tmp_path / "sites.yaml"))
+    for said in (
+        "together (H, G in the data)",
+        "proteins.fasta, sequences that rows name (lookup)",
+        "train: 80%",
+        "proteins drawn by seed 7; clusters (at least 30% identity over 80% of both) and equal sequences stay on one side",
+    ):
+        assert said in text
+
+
+def test_list_says_what_is_hidden_and_goes_on_after_a_broken_file(project: Path) -> None:
+    (project / "tasks" / "localisation.yaml").write_text(TASK.replace("name: sites", "name: localisation"))
+    (project / "tasks" / "broken.yaml").write_text(TASK.replace("version:", "verson:"))
+    result = CliRunner().invoke(tasks, ["list"], catch_exceptions=False)
+    assert result.exit_code == 0
+    shipped = shipped_root() / "tasks" / "localisation.yaml"
+    assert f"localisation is that of ./tasks; it hides {shipped} (bench)" in result.stdout
+    assert result.stderr.startswith("warning: ") and "broken.yaml:2: verson: unknown key" in result.stderr
+    listed = {task["name"]: task for task in json.loads(output("list", "--json"))}
+    assert (listed["localisation"]["from"], listed["localisation"]["hides"]) == ("./tasks", [str(shipped)])
 
 
 def test_check_counts_what_is_there(project: Path) -> None:

@@ -1,0 +1,327 @@
+"""bench tasks new: what it makes of a user's table, and the common mistakes in one."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hubtools.cli.main import main
+from hubtools.specs import load_task
+
+LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+Rows = list[list[str]]
+Bench = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bench:
+    """``bench tasks new`` in an empty folder, without a terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["bench", "tasks", "new", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return int(exited.value.code or 0), out, err
+
+    return call
+
+
+def proteins(n: int = 40, seed: int = 0) -> list[str]:
+    draw = random.Random(seed)
+    return ["".join(draw.choices(LETTERS, k=draw.randint(20, 40))) for _ in range(n)]
+
+
+def table(header: str, rows: Rows, separator: str = ",") -> str:
+    return "\n".join([header.replace(",", separator), *(separator.join(row) for row in rows)]) + "\n"
+
+
+def simple() -> Rows:
+    """id, sequence, label, set."""
+    sets = ("train", "train", "valid", "test")
+    return [[f"p{i}", s, ("no", "yes")[i % 5 == 0], sets[i % 4]] for i, s in enumerate(proteins())]
+
+
+HEADER = "accession,sequence,membrane,set"
+
+
+def made(name: str = "t") -> dict:
+    return yaml.safe_load(Path(f"tasks/{name}.yaml").read_text())
+
+
+def test_what_the_table_says_is_proposed(bench: Bench) -> None:
+    content = table(HEADER, simple())
+    Path("proteins.csv").write_text(content)
+    code, out, err = bench("proteins.csv", "--name", "t")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-2:] == ["written: tasks/t.yaml", "next:    bench run --checkpoint embedded --task t"]
+    assert [line.split()[1] for line in out.splitlines()[2:5]] == ["20", "10", "10"]
+    assert made() == {
+        "name": "t",
+        "version": 1,
+        "title": "T",
+        "problem": "sequence-classification",
+        "summary": "Predicts membrane of each protein.",
+        "data": {
+            "source": "file",
+            "files": [{"path": "../proteins.csv", "sha256": hashlib.sha256(content.encode()).hexdigest()}],
+            "columns": {"id": "accession", "sequence": "sequence", "label": "membrane"},
+            "splits": {
+                "train": {"where": {"set": "train"}},
+                "validation": {"where": {"set": "valid"}},
+                "test": {"where": {"set": "test"}},
+            },
+            "clusters": {"k": 5, "min_shared": 0.3},
+        },
+        "labels": {"no": "no", "yes": "yes"},
+        "metrics": {"primary": "mcc", "also": ["balanced_accuracy", "macro_f1", "accuracy"]},
+        "licence": "unknown",
+        "citation": "unpublished",
+    }
+    assert load_task("tasks/t.yaml").data.files[0].path.is_file()  # type: ignore[union-attr]
+    code, _, err = bench("proteins.csv", "--name", "t")
+    assert (code, err) == (
+        2,
+        "error: tasks/t.yaml: this file is there already. Choose another --name, or use --force.\n",
+    )
+    assert bench("proteins.csv", "--name", "t", "--force", "--positive", "yes")[0] == 0
+    assert made()["metrics"]["positive"] == "yes"
+
+
+def problem_of(bench: Bench, rows: Rows, *options: str, header: str = "id,sequence,label") -> dict:
+    Path("x.csv").write_text(table(header, rows))
+    code, _, err = bench("x.csv", "--name", "t", "--force", "--no-clusters", *options)
+    assert code == 0, err
+    return made()
+
+
+def test_the_problem_follows_from_the_labels(bench: Bench) -> None:
+    numbers, kinds = random.Random(1), ["nucleus", "membrane", "nucleus;membrane"]
+    rows = list(enumerate(proteins()))
+    regression = problem_of(bench, [[f"p{i}", s, f"{numbers.random():.3f}"] for i, s in rows])
+    assert (regression["problem"], regression["metrics"]["primary"]) == ("sequence-regression", "spearman")
+    assert regression["data"]["split"] == {"fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}, "seed": 0}
+    several = problem_of(bench, [[f"p{i}", s, kinds[i % 3]] for i, s in rows])
+    assert (several["problem"], several["data"]["label_separator"]) == ("sequence-multilabel", ";")
+    assert list(several["labels"]) == ["membrane", "nucleus"]
+    residues = problem_of(bench, [[f"p{i}", s, "".join(numbers.choices("HEC", k=len(s)))] for i, s in rows])
+    assert (residues["problem"], list(residues["labels"])) == ("residue-classification", ["C", "E", "H"])
+    sites = problem_of(
+        bench, [[f"p{i}", s, "01" * (len(s) // 2) + "0" * (len(s) % 2)] for i, s in rows], "--candidates", "ACDEFGHIKL"
+    )
+    assert (sites["data"]["candidates"], sites["labels"]) == ("ACDEFGHIKL", {"0": "0", "1": "1"})
+    numbers_per_residue = [[f"p{i}", s, f'"{[j / 7 for j in range(len(s))]}"'] for i, s in rows]
+    assert problem_of(bench, numbers_per_residue)["problem"] == "residue-regression"
+    semicolons = [[f"p{i}", s, ";".join(f"{j / 7:.2f}" for j in range(len(s)))] for i, s in rows]
+    assert problem_of(bench, semicolons)["problem"] == "residue-regression"
+    vectors = [[f"p{i}", s, f'"{[[j % 2, j % 3 // 2] for j in range(len(s))]}"'] for i, s in rows]
+    both = problem_of(bench, vectors)
+    assert (both["problem"], both["labels"]) == ("residue-multilabel", {"1": "1", "2": "2"})
+    graded = problem_of(bench, [[f"p{i}", s, str(i % 2)] for i, s in rows], header="id,sequence,soluble")
+    assert graded["labels"] == {"0": "not soluble", "1": "soluble"}
+
+
+def test_whole_numbers_that_come_back_are_classes_or_counts(bench: Bench) -> None:
+    Path("x.csv").write_text(table("id,sequence,label", [[f"p{i}", s, str(i % 15)] for i, s in enumerate(proteins())]))
+    code, _, err = bench("x.csv", "--name", "t")
+    assert code == 2 and err.startswith("error: problem: give --problem (sequence-classification, ")
+    assert bench("x.csv", "--name", "t", "--problem", "sequence-classification")[0] == 0
+    assert list(made()["labels"]) == [str(i) for i in range(15)]
+
+
+def test_a_value_that_stands_for_no_label_is_pointed_at(bench: Bench) -> None:
+    rows = [
+        [f"p{i}", s, ";".join(["999.0", *(f"{j / 7:.2f}" for j in range(1, len(s)))])] for i, s in enumerate(proteins())
+    ]
+    Path("x.csv").write_text(table("id,sequence,score", rows))
+    code, _, err = bench("x.csv", "--name", "t")
+    said = "x.csv: the value 999 is far from all others. If it stands for no label: --masked-value 999\n"
+    assert (code, err) == (0, said)
+    code, _, err = bench("x.csv", "--name", "t", "--force", "--masked-value", "999")
+    assert (code, err, made()["data"]["masked_value"]) == (0, "", 999)
+
+
+def test_a_column_that_marks_validation(bench: Bench) -> None:
+    rows = [
+        [s, f"{i / 7:.3f}", "test" if i % 3 == 0 else "train", "True" if i % 3 == 1 else ""]
+        for i, s in enumerate(proteins())
+    ]
+    Path("x.csv").write_text(table("sequence,target,set,validation", rows))
+    code, out, err = bench("x.csv", "--name", "t")
+    assert code == 0, err
+    assert made()["data"]["splits"] == {
+        "train": {"where": {"set": "train", "validation": [""]}},
+        "validation": {"where": {"set": "train", "validation": ["True"]}},
+        "test": {"where": {"set": "test"}},
+    }
+    assert [line.split()[1] for line in out.splitlines()[2:5]] == ["13", "13", "14"]
+
+
+def test_a_fasta_file_without_labels(bench: Bench) -> None:
+    Path("x.fasta").write_text("".join(f">p{i}\n{s}\n" for i, s in enumerate(proteins())))
+    code, _, err = bench("x.fasta", "--name", "t")
+    assert code == 2 and "no column is left for the labels (there are: sequence, id). Add one; in a FASTA file" in err
+
+
+def test_a_fasta_file_and_another_folder(bench: Bench) -> None:
+    entries = [
+        f">p{i} LABEL={'ab'[i % 2]} SET={('train', 'test')[i % 3 == 0]}\n{s}\n" for i, s in enumerate(proteins())
+    ]
+    Path("data").mkdir()
+    Path("data/x.fasta").write_text("".join(entries))
+    code, out, err = bench("data/x.fasta", "--name", "t", "-o", "mine/tasks")
+    assert code == 0, err
+    values = yaml.safe_load(Path("mine/tasks/t.yaml").read_text())
+    assert values["data"]["files"][0]["path"] == "../../data/x.fasta"
+    assert values["data"]["columns"] == {"id": "id", "sequence": "sequence", "label": "LABEL"}
+    assert out.splitlines()[-1].endswith("--task mine/tasks/t.yaml")
+
+
+def test_variants_of_one_protein_are_not_clustered(bench: Bench) -> None:
+    (wild,), draw = proteins(1), random.Random(3)
+    places = [(i, letter) for i in range(len(wild)) for letter in LETTERS if letter != wild[i]]
+    variants = [wild[:i] + letter + wild[i + 1 :] for i, letter in draw.sample(places, 40)]
+    Path("x.csv").write_text(table("sequence,fitness", [[v, f"{draw.random():.3f}"] for v in variants]))
+    code, _, err = bench("x.csv", "--name", "t")
+    assert code == 0 and "variants of one protein: they are not clustered" in err
+    assert "clusters" not in made()["data"]
+
+
+def mistakes() -> dict[str, tuple[str | bytes, list[str], str]]:
+    """By name: the file, further options, and what is said."""
+    rows = simple()
+    header = HEADER
+
+    def with_cell(row: int, column: int, text: str) -> str:
+        return table(
+            header,
+            [
+                [text if (r, c) == (row, column) else cell for c, cell in enumerate(cells)]
+                for r, cells in enumerate(rows)
+            ],
+        )
+
+    dna = "".join(random.Random(2).choices("ACGT", k=30))
+    structure = [[name, s, "".join("HEC"[i % 3] for i in range(len(s)))] for name, s, *_ in rows]
+    structure[3][2] = structure[3][2][:-1]
+    numbers = [[name, s, f'"0,{i}"'] for i, (name, s, *_) in enumerate(rows)]
+    one = [[name, s, "yes", split] for name, s, _, split in rows]
+    latin = with_cell(2, 0, "é").encode("latin-1")
+    return {
+        "gaps": (with_cell(0, 1, "MKT--AYIAK"), [], "the sequence holds '-' at position 4, which is no residue. Remove the gaps"),
+        "DNA": (table(header, [[n, dna, m, s] for n, _, m, s in rows]), [], "'sequence' holds nucleotides, not proteins (40 of 40 rows are A, C, G, T, U). Translate them first"),
+        "swapped": (table(header, rows), ["--sequence", "membrane", "--label", "sequence"], "'membrane' holds no sequences, 'sequence' does. Swap them: --sequence sequence --label membrane"),
+        "one value": (table(header, one), [], "'membrane' has one value, 'yes': there is nothing to learn"),
+        "decimal commas": (table("id,sequence,score", numbers), [], "'score' holds numbers with decimal commas (0,0). Write a point: 0.0"),
+        "ids": (with_cell(1, 0, "p0"), ["--id", "accession"], "1 ids occur more than once, the first is 'p0'"),
+        "empty label": (with_cell(4, 2, ""), [], "row 5 has no label ('membrane' is empty in 1 rows)"),
+        "empty sequence": (with_cell(4, 1, ""), [], "row 5 has no sequence ('sequence' is empty in 1 rows)"),
+        "semicolons": (table(header, rows, ";"), [], "its fields are separated by semicolons. Save it with commas or tabs"),
+        "no header": (table(",".join(rows[0]), rows[1:]), [], "its first line is data, not the names of columns. Write names there, or name the columns: --header id,sequence,label"),
+        "off by one": (table("id,sequence,structure", structure), [], f"p3: {len(structure[3][2])} labels for {len(structure[3][1])} residues: shorter than the sequence"),
+        "Latin-1": (latin, [], "it is not text in UTF-8 (line 4), perhaps Latin-1. Save it as UTF-8"),
+        "no such column": (table(header, rows), ["--label", "membrain"], "--label: there is no column 'membrain'. Did you mean membrane?"),
+        "which label": (table("id,sequence,helix,sheet", [[n, s, "yes", "no"] for n, s, *_ in rows]), [], "column of the labels: give --label (helix, sheet)"),
+        "shares": (table(header, rows), ["--split", "80/30"], "'80/30' sums to 110, not to 100"),
+        "split column": (table(header, rows), ["--split-column", "membrane"], "'membrane' does not say train and test (it says no, yes)"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", mistakes())
+def test_a_common_mistake_is_one_line_and_nothing_is_written(bench: Bench, case: str) -> None:
+    content, options, said = mistakes()[case]
+    Path("x.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, out, err = bench("x.csv", "--name", "t", *options)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: ") and said in line
+    assert {path.name for path in Path().iterdir()} <= {"x.csv", "cache"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace(",", "\t"), "its fields are separated by tabs, whatever its name says"),
+        (lambda text: text.replace("\n", "\r\n"), ""),
+        (lambda text: "\ufeff" + text, ""),
+    ],
+    ids=["tabs", "Windows line ends", "byte order mark"],
+)
+def test_what_can_be_read_anyway(bench: Bench, change: Callable[[str], str], said: str) -> None:
+    Path("x.csv").write_bytes(change(table(HEADER, simple())).encode())
+    code, out, err = bench("x.csv", "--name", "t")
+    assert code == 0 and said in err
+    assert (made()["data"]["files"][0].get("format") == "tsv") == bool(said)
+    assert made()["data"]["columns"]["id"] == "accession"
+    assert "written: tasks/t.yaml" in out
+
+
+def test_a_table_without_a_header_gets_one(bench: Bench) -> None:
+    Path("x.csv").write_text(table(HEADER, simple()).partition("\n")[2])
+    assert bench("x.csv", "--name", "t", "--header", HEADER)[0] == 0
+    assert made()["data"]["files"][0]["header"] == HEADER.split(",")
+
+
+def test_two_proteins_are_a_pair(bench: Bench) -> None:
+    from hubtools.cli.tasks_new import _task_text
+    from hubtools.data.inspection import read_sheet
+    from hubtools.specs.loading import parse_spec
+    from hubtools.specs.task import Task
+
+    first, second = proteins(seed=1), proteins(seed=2)
+    Path("x.csv").write_text(
+        table("a,b,interacts", [[s, t, str(i % 2)] for i, (s, t) in enumerate(zip(first, second, strict=True))])
+    )
+    options = (
+        "sequence",
+        "partner",
+        "label",
+        "row_id",
+        "split_column",
+        "split",
+        "clusters",
+        "mask",
+        "candidates",
+        "masked_value",
+        "positive",
+    )
+    given = dict.fromkeys((*options, "primary", "licence", "citation", "title", "summary", "problem"))
+    task = parse_spec(_task_text("t", read_sheet(Path("x.csv")), Path("tasks"), given), Task, "t.yaml")
+    assert (task.problem.value, task.data.columns.sequence, task.data.columns.partner) == (
+        "pair-classification",
+        "a",
+        "b",
+    )
+
+
+def test_without_a_terminal_what_is_missing_is_named(bench: Bench) -> None:
+    Path("x.csv").write_text(table(HEADER, simple()))
+    code, _, err = bench("x.csv")
+    assert (code, err) == (2, "error: name of the task: give --name. See bench tasks new --help.\n")
+
+
+def test_on_a_terminal_it_asks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my proteins.csv").write_text(table(HEADER, simple()))
+    asked: list[str] = []
+
+    def answer(question: str, default: str | None, err: bool) -> str | None:
+        asked.append(question)
+        return {"class to be detected, or none (no, yes)": "yes", "licence of the data": "CC0-1.0"}.get(
+            question, default
+        )
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.prompt", answer)
+    code, _, err = bench("my proteins.csv", "--citation", "me")
+    assert code == 0, err
+    values = made("my-proteins")
+    assert (values["metrics"]["positive"], values["licence"], values["citation"]) == ("yes", "CC0-1.0", "me")
+    assert asked[0] == "name of the task" and not any("who made" in question for question in asked)
