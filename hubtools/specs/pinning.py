@@ -95,5 +95,4 @@ def _inline(value: object) -> str:
     """A value on one line of YAML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {_inline(part)}" for name, part in value.items()) + "}"
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
-    return text
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
