@@ -90,7 +90,12 @@ class UniProt:
         self._send(handler, body, headers, cut=step == "cut")
 
     def _send(
-        self, handler: BaseHTTPRequestHandler, body: bytes, headers: dict[str, str], status: int = 200, cut: bool = False
+        self,
+        handler: BaseHTTPRequestHandler,
+        body: bytes,
+        headers: dict[str, str],
+        status: int = 200,
+        cut: bool = False,
     ) -> None:
         handler.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():

@@ -202,7 +202,9 @@ def test_freeze_writes_the_pin_and_nothing_else(
     elsewhere = load_task_data(frozen, DataCache(tmp_path / "other", [tmp_path / "mirror"]))
     assert elsewhere.facts.splits == data.facts.splits
     assert not any("not frozen" in line for line in elsewhere.facts.findings)
-    assert source_digest(frozen, DataCache(tmp_path / "other")) == source_digest(unfrozen, DataCache(tmp_path / "cache"))
+    assert source_digest(frozen, DataCache(tmp_path / "other")) == source_digest(
+        unfrozen, DataCache(tmp_path / "cache")
+    )
 
 
 def test_a_frozen_task_refuses_other_rows(server: UniProt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +216,8 @@ def test_a_frozen_task_refuses_other_rows(server: UniProt, tmp_path: Path, monke
     assert load_task_data(load_task(str(path)), DataCache(tmp_path / "other")).facts.release == "2026_01"
     server.entries = ENTRIES[1:]
     with pytest.raises(
-        UserError, match=r"frozen at UniProt release 2026_01 \(10 entries\).*release 2026_02 \(9 entries\).*--data-mirror"
+        UserError,
+        match=r"frozen at UniProt release 2026_01 \(10 entries\).*release 2026_02 \(9 entries\).*--data-mirror",
     ):
         load_task_data(load_task(str(path)), DataCache(tmp_path / "third"))
 
@@ -271,7 +274,10 @@ def test_an_address_without_checksum_is_resolved_once_and_then_pinned(
     spec = yaml.safe_load(task_file(tmp_path).read_text())
     spec["data"] = {
         "source": "url",
-        "files": [{"name": "rows", "url": url, "format": "tsv"}, {"name": "more", "url": url + "&x=1", "format": "tsv"}],
+        "files": [
+            {"name": "rows", "url": url, "format": "tsv"},
+            {"name": "more", "url": url + "&x=1", "format": "tsv"},
+        ],
         "columns": {"sequence": "Sequence", "label": "Entry"},
         "splits": {"train": {"files": ["rows"]}, "test": {"files": ["more"]}},
     }
@@ -305,7 +311,9 @@ def test_a_recorded_answer_is_read(tmp_path: Path) -> None:
     rows, links = [], []
     for name in ("search-a81e72.R", "search-6bf81a.R"):
         text = (folder / name).read_text()
-        found = re.findall(r'`?([\w-]+)`? = ("(?:[^"\\]|\\.)*")', text[text.index("headers = ") : text.index("body = ")])
+        found = re.findall(
+            r'`?([\w-]+)`? = ("(?:[^"\\]|\\.)*")', text[text.index("headers = ") : text.index("body = ")]
+        )
         kept = {key: json.loads(value) for key, value in found if key != "Content-Encoding"}
         headers = parse_headers(BytesIO("".join(f"{k}: {v}\r\n" for k, v in kept.items()).encode() + b"\r\n"))
         body = json.loads(re.search(r'charToRaw\(("(?:[^"\\]|\\.)*")\)', text)[1])  # type: ignore[index]
