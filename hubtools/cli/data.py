@@ -75,7 +75,7 @@ def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]
         resolved, found = pinned(task, cache)
         files = _files(resolved, cache)
         size = sum(path.stat().st_size for path in files.values())
-        click.echo(f"{task.name}: {len(files)} files, {_size(size)}")
+        click.echo(f"{task.name}: {_counted(len(files))}, {_size(size)}")
         for line in found:
             click.echo(f"{task.name}: {line} (bench data freeze {task.name} pins it)")
         if task.data.source == "hub":
@@ -92,7 +92,7 @@ def ls() -> None:
 
     cache = DataCache.default()
     files = sorted((cache.root / "files").glob("*"), key=lambda path: (-path.stat().st_size, path.name))
-    users = _users()
+    users = _users(cache)
     answers = {kept.file_sha256: kept for kept in kept_answers(cache)}
     for path in files:
         used = ", ".join(users.get(path.name, [])) or "-"
@@ -100,7 +100,7 @@ def ls() -> None:
         told = f"  UniProt {kept.release}, {kept.rows:,} entries: {kept.query}" if kept else ""
         click.echo(f"{_size(path.stat().st_size):>9}  {path.name[:12]}  {used}{told}")
     total = sum(path.stat().st_size for path in files)
-    click.echo(f"{len(files)} files, {_size(total)} in {cache.root}")
+    click.echo(f"{_counted(len(files))}, {_size(total)} in {cache.root}")
 
 
 @data.command("rm")
@@ -115,7 +115,7 @@ def rm(what: tuple[str, ...], everything: bool) -> None:
         raise UserError("nothing is named", where="bench data rm", fix="Name checksums or tasks, or give --all.")
     cache = DataCache.default()
     files = sorted((cache.root / "files").glob("*"))
-    users = _users()
+    users = _users(cache)
     chosen = set(files) if everything else set[Path]()
     for name in what:
         found = [path for path in files if name in users.get(path.name, [])]
@@ -127,7 +127,7 @@ def rm(what: tuple[str, ...], everything: bool) -> None:
     size = sum(path.stat().st_size for path in chosen)
     for path in chosen:
         path.unlink(missing_ok=True)
-    click.echo(f"removed {len(chosen)} files, {_size(size)}")
+    click.echo(f"removed {_counted(len(chosen))}, {_size(size)}")
 
 
 def _files(task: Task, cache: DataCache) -> dict[str, Path]:
@@ -164,13 +164,15 @@ def _refuse_shipped(path: Path) -> None:
         )
 
 
-def _users() -> dict[str, list[str]]:
-    """Which tasks pin a checksum."""
+def _users(cache: DataCache) -> dict[str, list[str]]:
+    """Which tasks read a file, by its checksum: the pinned ones, and those whose first answer it is."""
+    from hubtools.data.answers import kept_answers
     from hubtools.specs import load_task
     from hubtools.specs.content import available
     from hubtools.specs.errors import UserError
     from hubtools.specs.sources import UniProtData
 
+    first = {(kept.query, *kept.fields): kept.file_sha256 for kept in kept_answers(cache)}
     users: dict[str, list[str]] = {}
     for path in available("task").values():
         try:
@@ -178,13 +180,18 @@ def _users() -> dict[str, list[str]]:
         except UserError:
             continue  # Whose file is wrong is told where the task is used.
         if isinstance(task.data, UniProtData):
-            pins = [task.data.frozen.file_sha256] if task.data.frozen else []
+            frozen = task.data.frozen
+            pins = [frozen.file_sha256 if frozen else first.get((task.data.query, *task.data.all_fields))]
         else:
             pins = [getattr(file, "sha256", None) for file in task.data.files]
         for sha256 in dict.fromkeys(pins):
             if sha256:
                 users.setdefault(sha256, []).append(task.name)
     return users
+
+
+def _counted(files: int) -> str:
+    return f"{files:,} file" if files == 1 else f"{files:,} files"
 
 
 def _size(size: float) -> str:

@@ -106,14 +106,18 @@ def show(name: str) -> None:
 
 def _description(task: Task) -> dict[str, str]:
     from hubtools.specs.metric_names import METRICS
-    from hubtools.specs.sources import HubData, PackageData
+    from hubtools.specs.sources import HubData, PackageData, UniProtData
 
     data = task.data
     origin = {"url": "files at pinned addresses", "file": "local files"}.get(data.source, data.source)
     if isinstance(data, PackageData):
         origin = f"package {data.package} {data.version}"
     elif isinstance(data, HubData):
-        origin = f"{data.dataset} on the Hub at {data.revision}"
+        origin = f"{data.dataset} on the Hub at {data.revision or 'its latest commit: not pinned'}"
+    elif isinstance(data, UniProtData):
+        frozen = data.frozen
+        state = f"release {frozen.release}, {frozen.rows:,} entries" if frozen else "not frozen: see bench data freeze"
+        origin = f"UniProt, {data.query} ({state})"
     files = "\n".join(
         f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}" for file in data.files
     )

@@ -382,3 +382,36 @@ def test_helices_of_real_entries_against_the_columns_of_the_file(name: str) -> N
     read = read_entries(LocalFile(path=REAL / name), REAL / name, ["ft_helix"])
     assert [reader.label(entry).tolist() for entry in read] == expected
     assert any(map(any, expected))
+
+
+@needs_entries
+def test_an_entry_has_the_same_labels_in_either_form() -> None:
+    """Real entries written as cells of UniProt's tables."""
+
+    def cell(features: list[Feature], kind: str) -> str:
+        parts = []
+        for each in features:
+            start, end = each.start or "?", each.end or "?"
+            place = f"{start}" if start == end else f"{start}..{end}"
+            note = f'; /note="{each.note}"'.replace('""', '"') if each.note else ""
+            evidence = '; /evidence="ECO:0000250"' if each.hedged else ""
+            parts.append(f"{kind} {place}{note}{evidence}")
+        return "; ".join(parts)
+
+    kinds = ["ft_helix", "ft_strand", "ft_mod_res"]
+    rules: dict[str, Any] = {
+        "features": [{"label": "a", "field": name} for name in kinds[:2]]
+        + [{"label": "b", "field": "ft_mod_res", "note": "Phospho"}],
+        "otherwise": "-",
+        "only_certain": True,
+    }
+    path = REAL / "SWISS100.dat.gz"
+    flat, rows = annotator(rules), annotator(rules)
+    compared = 0
+    for entry in read_entries(LocalFile(path=path), path, kinds):
+        cells = {name: cell(entry.features.get(name, []), name[3:].upper()) for name in kinds}
+        row = {"accession": entry.accession, "sequence": entry.sequence, **cells}
+        one, other = flat.label(entry), rows.label(entry_of_row(row, kinds, "t"))
+        assert np.array_equal(one, other) if one is not None else other is None
+        compared += one is not None
+    assert compared > 50 and flat.removed == rows.removed and flat.unused == rows.unused

@@ -238,10 +238,10 @@ def test_fetch_fills_a_mirror_and_rm_empties_the_cache(
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     path = task_file(tmp_path)
     told = bench("fetch", str(path), "--to", str(tmp_path / "mirror"))
-    assert "places: 1 files" in told and "bench data freeze places pins it" in told
+    assert "places: 1 file," in told and "bench data freeze places pins it" in told
     name = next(iter((tmp_path / "mirror").iterdir())).name
     assert name[:12] in (listed := bench("ls")) and "UniProt 2026_01, 10 entries: (reviewed:true)" in listed
-    assert "removed 1 files" in bench("rm", name[:8])
+    assert "removed 1 file," in bench("rm", name[:8])
     assert "0 files" in bench("ls")
     with pytest.raises(UserError, match="the cache has nothing of 'abcdef'"):
         bench("rm", "abcdef")
