@@ -188,7 +188,8 @@ class Annotator:
     def _protein(self, entry: Entry) -> str | list[str] | None:
         text = entry.comments.get(self.rules.field or "", "")
         if not text.strip():
-            return self._left_out(f"no {self.rules.field}")
+            self.removed[f"no {self.rules.field}"] += 1
+            return None
         text = self._read(text)
         labels = [
             label
@@ -196,9 +197,11 @@ class Annotator:
             if any(word in text for word in rule.contains) and not any(word in text for word in rule.without)
         ]
         if not labels:
-            return self._left_out("no label applies")
+            self.removed["no label applies"] += 1
+            return None
         if len(labels) > 1 and self.rules.several == "drop":
-            return self._left_out("several labels apply")
+            self.removed["several labels apply"] += 1
+            return None
         return labels if self.task.problem is Problem.SEQUENCE_MULTILABEL else labels[0]
 
     def _read(self, text: str) -> str:
@@ -238,7 +241,8 @@ class Annotator:
                 else:
                     labels[at] = column
         if not used.any() and self.rules.require == "any":
-            return self._left_out("no feature of the kinds asked for")
+            self.removed["no feature of the kinds asked for"] += 1
+            return None
         if several:
             labels[doubtful & (labels == 0)] = NOT_SCORED
             return labels
@@ -276,9 +280,6 @@ class Annotator:
             if after - before - 1 > self.rules.longest_gap:
                 unknown[before + 1 : after] = True
         return unknown
-
-    def _left_out(self, reason: str) -> None:
-        self.removed[reason] += 1
 
 
 def statements(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from tqdm import tqdm
 
@@ -44,7 +44,7 @@ def unpacked(file: TableFile, path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]
                     )
                 content = stack.enter_context(archive.open(file.member))
             if file.path_for_format.endswith(".gz"):
-                content = stack.enter_context(gzip.GzipFile(fileobj=content))
+                content = stack.enter_context(cast(IO[bytes], gzip.GzipFile(fileobj=content)))
             yield content, stored
         except zipfile.BadZipFile:
             raise UserError(

@@ -139,7 +139,7 @@ def _qualifiers(lines: list[str]) -> dict[str, str]:
             continue
         # Each quote that opens has one that closes; a doubled one is both.
         open_value = texts[-1].count('"') % 2 == 1
-    found = {}
+    found: dict[str, str] = {}
     for text in texts:
         name, _, value = text[1:].partition("=")
         found.setdefault(name, value.removeprefix('"').removesuffix('"').replace('""', '"'))

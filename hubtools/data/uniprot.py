@@ -89,7 +89,7 @@ class _Again(Exception):
 
 
 class _NewRelease(Exception):
-    """UniProt has gone on to another release between two pages."""
+    """UniProt has gone on to another release, or state, between two pages."""
 
 
 def address() -> str:
@@ -111,6 +111,8 @@ def fetch_answer(query: str, fields: list[str]) -> Answer:
         UserError: UniProt refuses the query, has no entry for it, answers something else than the table asked for, or
             does not answer.
     """
+    if not address().startswith(("http://", "https://")):
+        raise UserError(f"{address()!r} is no address", where=ADDRESS_VARIABLE, fix=f"Write {ADDRESS}, or unset it.")
     for _ in range(3):
         try:
             return _all_pages(query, fields)
@@ -134,8 +136,10 @@ def _all_pages(query: str, fields: list[str]) -> Answer:
             if first is None:
                 first = page
                 bar.reset(page.total)
-            if page.release != first.release or page.total != first.total:
+            if page.release != first.release:
                 raise _NewRelease(f"release {first.release} became {page.release} between two pages")
+            if page.total != first.total:
+                raise _NewRelease(f"{first.total:,} entries became {page.total:,} between two pages")
             rows += page.rows
             bar.update(len(page.rows))
             url = page.following

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -52,7 +53,9 @@ def write_pins(path: Path, pinned: Task) -> list[str]:
     return [line.strip() for _, added in sorted(insertions) for line in added.splitlines() if line.strip(" ,")]
 
 
-def _missing(root: yaml.Node, before: Task, pinned: Task) -> list[tuple[yaml.Node, str, dict[str, object]]]:
+def _missing(
+    root: yaml.Node | None, before: Task, pinned: Task
+) -> list[tuple[yaml.CollectionNode, str, dict[str, object]]]:
     """The mappings that lack a pin, the key after which it goes, and the pin."""
     data, now = _value(root, "data"), pinned.data
     if isinstance(now, UrlData) and isinstance(before.data, UrlData):
@@ -70,11 +73,14 @@ def _missing(root: yaml.Node, before: Task, pinned: Task) -> list[tuple[yaml.Nod
     return []
 
 
-def _value(node: yaml.Node, key: str) -> yaml.Node:
+def _value(node: yaml.Node | None, key: str) -> Any:
+    assert node is not None  # The file has been read as a task.
     return next(value for name, value in node.value if name.value == key)
 
 
-def _insertion(text: str, node: yaml.Node, anchor: str, pins: dict[str, object], newline: str) -> tuple[int, str]:
+def _insertion(
+    text: str, node: yaml.CollectionNode, anchor: str, pins: dict[str, object], newline: str
+) -> tuple[int, str]:
     """Where in the text a pin goes, and what is written there: behind the line of the key that it belongs to."""
     key, value = next((name, value) for name, value in node.value if name.value == anchor)
     if node.flow_style:

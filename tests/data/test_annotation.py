@@ -145,6 +145,25 @@ def test_several_labels_of_a_residue_are_all_kept() -> None:
     assert labels.dtype == np.int8 and labels.tolist() == [[0, 0], [1, 1], [-100, 0]]
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"otherwise": None}, "residues without a feature need a label"),
+        ({"otherwise": None, "longest_gap": 3}, "Add otherwise, or remove it"),
+        ({"features": []}, "give either comment"),
+        ({"otherwise": "c"}, "'c' is not a label"),
+    ],
+)
+def test_rules_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        annotator({"features": [{"label": "a", "field": "ft_helix"}], "otherwise": "-", **changes})
+
+
+def test_several_labels_are_not_for_a_task_of_one_label() -> None:
+    with pytest.raises(ValueError, match="a protein has one label here"):
+        annotator({**RULES, "several": "keep"}, "sequence-classification", ("a", "b"))
+
+
 # Comments of proteins, as UniProt writes them.
 CELL = (
     "SUBCELLULAR LOCATION: [Isoform 1]: Cell membrane {ECO:0000269|PubMed:1.2, ECO:0000305}; Single-pass type I membrane "

@@ -253,6 +253,55 @@ def test_a_file_that_comes_with_bench_is_not_changed(tmp_path: Path, monkeypatch
         bench("freeze", "secondary-structure")
 
 
+def test_a_fetch_that_is_stopped_leaves_nothing_and_starts_again(
+    server: UniProt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, cache = load_task(str(task_file(tmp_path))), DataCache(tmp_path / "cache")
+    whole, pages = uniprot._asked, iter(range(3))
+
+    def stopped(url: str, fields: list[str]) -> Any:
+        if next(pages, None) == 2:
+            raise KeyboardInterrupt
+        return whole(url, fields)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uniprot, "_asked", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            source_digest(task, cache)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size]
+    assert source_digest(task, cache) == source_digest(task, DataCache(tmp_path / "other"))
+
+
+def test_another_address_is_named_where_it_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_UNIPROT", "rest.uniprot.org")
+    with pytest.raises(UserError, match=r"BENCH_UNIPROT: 'rest\.uniprot\.org' is no address"):
+        fetched()
+
+
+@pytest.mark.parametrize("change", ["release", "sha256", "half"])
+def test_a_frozen_file_that_is_not_what_the_task_says_is_refused(
+    server: UniProt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    path = task_file(tmp_path)
+    bench("freeze", str(path), "--copy-to", str(tmp_path / "mirror"))
+    kept = next(iter((tmp_path / "mirror").iterdir()))
+    monkeypatch.setenv("BENCH_UNIPROT", "http://127.0.0.1:9")
+    task, cache = load_task(str(path)), DataCache(tmp_path / "other", [tmp_path / "mirror"])
+    if change == "half":
+        kept.write_bytes(kept.read_bytes()[:-10])
+        with pytest.raises(UserError, match="wrong checksum: expected"):
+            load_task_data(task, cache)
+    elif change == "sha256":
+        path.write_text(path.read_text().replace(task.data.frozen.sha256, "f" * 64))  # type: ignore[union-attr]
+        with pytest.raises(UserError, match=f"the rows are not those of the task: expected sha256 {'f' * 64}"):
+            load_task_data(load_task(str(path)), cache)
+    else:
+        # The name of the release is for people; the rows are what counts.
+        path.write_text(path.read_text().replace("2026_01", "2025_04"))
+        assert load_task_data(load_task(str(path)), cache).facts.release == "2025_04"
+
+
 def test_two_processes_fetch_once(server: UniProt, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom hubtools.data.answers import first_answer\n"
