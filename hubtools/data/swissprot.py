@@ -12,6 +12,8 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.sources import TableFile
 
 _TOPIC = re.compile(r"^CC   -!- ([A-Z][A-Z ,/-]*): ?(.*)")
+# Kinds that releases before 2022_03 kept apart from BINDING.
+_FORMER_BINDING = ("METAL", "NP_BIND", "CA_BIND")
 _LENGTH = re.compile(r"(\d+) AA\.\s*$")
 
 
@@ -29,6 +31,8 @@ def read_entries(file: TableFile, path: Path, fields: list[str]) -> Iterator[Ent
     """
     topics = {name.removeprefix("cc_").replace("_", " ").upper(): name for name in fields if name.startswith("cc_")}
     kinds = {name.removeprefix("ft_").upper(): name for name in fields if name.startswith("ft_")}
+    if "ft_binding" in fields:
+        kinds |= dict.fromkeys(_FORMER_BINDING, "ft_binding")
     wanted = {"ID", "AC", "OX", "SQ", "  ", *(["CC"] if topics else []), *(["FT"] if kinds else [])}
     lines: list[str] = []
     for number, line in enumerate(text_lines(file, path), 1):

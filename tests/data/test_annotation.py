@@ -385,6 +385,15 @@ def test_real_entries(name: str) -> None:
 
 
 @needs_entries
+def test_binding_sites_of_former_releases_are_binding_sites() -> None:
+    path = REAL / "SWISS100.dat.gz"
+    text = gzip.decompress(path.read_bytes()).decode()
+    read = read_entries(LocalFile(path=path), path, ["ft_binding"])
+    former = len(re.findall(r"^FT   (?:BINDING|METAL|NP_BIND|CA_BIND) ", text, re.M))
+    assert sum(len(entry.features.get("ft_binding", [])) for entry in read) == former > 0
+
+
+@needs_entries
 @pytest.mark.parametrize("name", ["SWISS100.dat.gz", "emboss_swiss_seq.dat.gz"])
 def test_helices_of_real_entries_against_the_columns_of_the_file(name: str) -> None:
     reader = annotator({"features": [{"label": "a", "field": "ft_helix"}], "otherwise": "-", "require": "none"})
