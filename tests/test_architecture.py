@@ -103,6 +103,8 @@ def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
         ["run", "--help"],
         ["board", "--help"],
         ["publish", "--help"],
+        ["data", "--help"],
+        ["data", "ls"],
         ["recipes", "list"],
         ["run", "--checkpoint", "x", "--dry-run"],
     ],

@@ -19,6 +19,7 @@ COMMANDS = {
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
     "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),
+    "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),
     "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),
     "suites": ("hubtools.cli.listing:suites", "List and show suites."),
 }

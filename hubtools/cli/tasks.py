@@ -134,11 +134,11 @@ def _description(task: Task) -> dict[str, str]:
     if isinstance(data, PackageData):
         origin = f"package {data.package} {data.version}"
     elif isinstance(data, HubData):
-        origin = f"{data.dataset} on the Hub at {data.revision or 'its latest commit (not frozen)'}"
+        origin = f"{data.dataset} on the Hub at {data.revision or 'its latest commit: not pinned'}"
     elif isinstance(data, UniProtData):
         frozen = data.frozen
-        state = f"release {frozen.release}, {frozen.rows:,} entries" if frozen else "not frozen"
-        origin = f"UniProt, {state}: {data.query}"
+        state = f"release {frozen.release}, {frozen.rows:,} entries" if frozen else "not frozen: see bench data freeze"
+        origin = f"UniProt, {data.query} ({state})"
     files = "\n".join(
         f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}"
         f"{', sequences that rows name (lookup)' if file.lookup else ''}"

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from hubtools.data.download import download
 from hubtools.specs.errors import UserError
-from hubtools.specs.hashing import file_sha256
+from hubtools.specs.files import write_atomic
+from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.sources import LocalFile, PackageData, PackageFile, TableFile, UrlFile
 
 if TYPE_CHECKING:
@@ -23,6 +27,20 @@ if TYPE_CHECKING:
 
 ROOT_VARIABLE = "BENCH_CACHE"
 MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
+
+
+@dataclass(frozen=True)
+class FirstContent:
+    """What an address gave first.
+
+    Attributes:
+        url, sha256: the address and its content.
+        fetched: day, as 2026-01-31.
+    """
+
+    url: str
+    sha256: str
+    fetched: str
 
 
 class DataCache:
@@ -43,6 +61,7 @@ class DataCache:
             if not mirror.is_dir():
                 raise UserError(f"there is no data mirror {mirror}", fix=f"Correct --data-mirror or {MIRROR_VARIABLE}.")
         self._verified: set[tuple[str, int, int, str]] = set()
+        self._once: dict[Hashable, Any] = {}
 
     @classmethod
     def default(cls, mirrors: Sequence[Path] = ()) -> DataCache:
@@ -62,12 +81,75 @@ class DataCache:
             UserError: it cannot be had, or its content is not what the task file pins.
         """
         if isinstance(file, UrlFile):
-            return self._cached(file.sha256) or self._from_mirror(file.sha256) or self._from_network(file)
+            sha256 = file.sha256 or self.first_content(file).sha256
+            return self.held(sha256) or self._from_network(file.model_copy(update={"sha256": sha256}))
         if isinstance(file, LocalFile):
             return self._local(file)
         if isinstance(file, PackageFile) and data is not None:
             return self._in_package(file, data)
         raise TypeError(f"{type(file).__name__} is not a file that can be fetched")
+
+    def held(self, sha256: str) -> Path | None:
+        """A file of that content from cache or mirrors; None where neither has it.
+
+        Raises:
+            UserError: a mirror's file is damaged.
+        """
+        return self._cached(sha256) or self._from_mirror(sha256)
+
+    def first_content(self, file: UrlFile) -> FirstContent:
+        """What this machine got first from an address that no checksum pins; fetched now if it has nothing.
+
+        Raises:
+            UserError: it cannot be had.
+        """
+        name = digest({"url": file.url})
+        note, part = self.root / "unpinned" / f"{name}.json", self.root / "partial" / f"url-{name}"
+        with self.locked(f"url-{name}"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                first = FirstContent(**json.loads(note.read_text()))
+                if self.held(first.sha256) is not None:
+                    return first
+            # Nothing says that what an earlier process left here is of the same content.
+            part.unlink(missing_ok=True)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            download(file.url, part)
+            first = FirstContent(file.url, self.adopt(part), datetime.now(UTC).date().isoformat())
+            write_atomic(note, json.dumps(asdict(first)))
+            return first
+
+    def forget(self, file: UrlFile) -> None:
+        """Let the next fetch of an address that no checksum pins be a new one."""
+        (self.root / "unpinned" / f"{digest({'url': file.url})}.json").unlink(missing_ok=True)
+
+    def adopt(self, path: Path) -> str:
+        """Move a whole file into the cache, under its sha256, which is returned."""
+        sha256 = file_sha256(path)
+        kept = self.root / "files" / sha256
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(kept)
+        return sha256
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """One process at a time.
+
+        Raises:
+            UserError: the cache cannot be written, also by what is done meanwhile.
+        """
+        try:
+            lock = self.root / "locks" / name
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock):
+                yield
+        except OSError as error:
+            raise self._not_writable(error) from None
+
+    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What was found for a key first, as long as this object lives: one command sees one state of the world."""
+        if key not in self._once:
+            self._once[key] = find()
+        return self._once[key]
 
     def array(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """An array that takes seconds to compute, kept under a name that determines its content."""
@@ -100,36 +182,36 @@ class DataCache:
         return None
 
     def _from_network(self, file: UrlFile) -> Path:
+        assert file.sha256 is not None
         path, part = self.root / "files" / file.sha256, self.root / "partial" / file.sha256
-        lock = self.root / "locks" / file.sha256
-        try:
-            for folder in (path.parent, part.parent, lock.parent):
+        # Another process may be fetching the same file: then it is here when the lock is ours.
+        with self.locked(file.sha256):
+            for folder in (path.parent, part.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            # Another process may be fetching the same file: then it is here when the lock is ours.
-            with FileLock(lock):
-                if self._cached(file.sha256):
-                    return path
-                resumed = part.exists()
+            if self._cached(file.sha256):
+                return path
+            resumed = part.exists()
+            download(file.url, part)
+            if resumed and file_sha256(part) != file.sha256:
+                # What an earlier process left may have been of another content.
+                part.unlink()
                 download(file.url, part)
-                if resumed and file_sha256(part) != file.sha256:
-                    # What an earlier process left may have been of another content.
-                    part.unlink()
-                    download(file.url, part)
-                if (got := file_sha256(part)) != file.sha256:
-                    part.unlink()
-                    raise UserError(
-                        f"wrong checksum: expected sha256 {file.sha256}, got {got}",
-                        where=file.url,
-                        fix="The file at the address is not the one the task pins: nothing was kept.",
-                    )
-                part.replace(path)
-        except OSError as error:
-            raise UserError(
-                f"cannot write the data cache ({error.strerror or error})",
-                where=str(error.filename or self.root),
-                fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
-            ) from None
+            if (got := file_sha256(part)) != file.sha256:
+                part.unlink()
+                raise UserError(
+                    f"wrong checksum: expected sha256 {file.sha256}, got {got}",
+                    where=file.url,
+                    fix="The file at the address is not the one the task pins: nothing was kept.",
+                )
+            part.replace(path)
         return path
+
+    def _not_writable(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write the data cache ({error.strerror or error})",
+            where=str(error.filename or self.root),
+            fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
+        )
 
     def _local(self, file: LocalFile) -> Path:
         if not file.path.is_file():

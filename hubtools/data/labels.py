@@ -90,7 +90,8 @@ class Labels:
                 Problem.RESIDUE_MULTILABEL: self._residue_vectors,
                 Problem.RESIDUE_REGRESSION: self._residue_values,
             }
-            labels = parse[self.task.problem](cell, name)
+            # Labels that were read from annotation are in their canonical form already.
+            labels = cell.copy() if isinstance(cell, np.ndarray) else parse[self.task.problem](cell, name)
         self._same_length(len(labels), len(sequence), name, "labels")
         scored = np.ones(len(sequence), dtype=bool)
         if self.task.data.candidates:
@@ -99,14 +100,26 @@ class Labels:
             scored &= self._mask(mask, len(sequence), name)
         if labels.dtype.kind != "f":
             labels[~scored] = NOT_SCORED
-            return labels
+            return self._shifted(labels)
         if self.task.data.masked_value is not None:
             scored &= labels != self.task.data.masked_value
         if (bad := np.flatnonzero(scored & ~np.isfinite(labels))).size:
             fix = "State masked_value or columns.mask for residues without a value, or correct the data."
             raise self._wrong(f"the value of residue {bad[0] + 1} is {labels[bad[0]]}", name, fix)
         labels[~scored] = np.nan
-        return labels
+        return self._shifted(labels)
+
+    def _shifted(self, labels: np.ndarray) -> np.ndarray:
+        """Each residue with the label of the one ``label_shift`` places further on; none at the end."""
+        shift = self.task.data.label_shift
+        if not shift:
+            return labels
+        moved = np.full_like(labels, np.nan if labels.dtype.kind == "f" else NOT_SCORED)
+        target, origin = (
+            (slice(None, -shift), slice(shift, None)) if shift > 0 else (slice(-shift, None), slice(None, shift))
+        )
+        moved[target] = labels[origin]
+        return moved
 
     def _class(self, value: str, name: str) -> int:
         if value not in self.index:

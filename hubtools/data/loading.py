@@ -15,6 +15,7 @@ from hubtools.data.cache import DataCache
 from hubtools.data.clusters import similarity_clusters
 from hubtools.data.labels import Labels, label_counts, scored_labels
 from hubtools.data.leakage import shared_clusters, without_leaks, without_repeats
+from hubtools.data.pins import pinned
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_rows, require_column
 from hubtools.data.splits import declared_splits, draw_splits, sample
@@ -22,7 +23,7 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import DataFacts, SplitFacts
-from hubtools.specs.sources import HubData, PackageData
+from hubtools.specs.sources import HubData, PackageData, UniProtData
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 # Part of the name under which clusters are kept: raised when the method changes.
 _CLUSTER_METHOD = 1
+_SHIFTED = (
+    "labels are shifted by one residue on purpose: each residue is scored against the label of the {} one, to reproduce "
+    "a published result"
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,11 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     """
     if subset is not None and subset < 1:
         raise UserError(f"a subset of {subset} proteins is empty", fix="Give at least 1.")
-    raw, files, findings = read_rows(task, cache)
+    left_out: Counter[str] = Counter()
+    raw, files, findings = read_rows(task, cache, left_out)
+    source = pinned(task, cache)[0].data
+    if task.data.label_shift:
+        findings.append(_SHIFTED.format("next" if task.data.label_shift > 0 else "previous"))
     splits = None
     if task.data.splits:
         splits = declared_splits(raw, task)
@@ -84,6 +93,7 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         rows["split"] = splits
         rows, removed, found = without_leaks(rows, task)
     findings += found
+    removed = left_out + removed
     if task.data.clusters:
         rows = rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
     rows, validation = _split(rows, task)
@@ -98,8 +108,9 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         source=task.data.source,
         files=files,
         package=f"{task.data.package}=={task.data.version}" if isinstance(task.data, PackageData) else None,
-        dataset=task.data.dataset if isinstance(task.data, HubData) else None,
-        revision=task.data.revision if isinstance(task.data, HubData) else None,
+        dataset=source.dataset if isinstance(source, HubData) else None,
+        revision=source.revision if isinstance(source, HubData) else None,
+        release=source.frozen.release if isinstance(source, UniProtData) and source.frozen else None,
         splits={name: _split_facts(part, task) for name, part in parts.items()},
         validation=validation,
         clusters=_cluster_words(task),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubtools.data.streams import fasta_entries, unpacked
 from hubtools.specs.errors import UserError
 from hubtools.specs.sources import TableFile
 
@@ -35,33 +33,19 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
     """
-    readers = {"csv": _read_separated, "tsv": _read_separated, "parquet": _read_parquet, "fasta": _read_fasta}
-    table = readers[file.table_format](file, _content(file, path))
+    if file.table_format == "fasta":
+        table = _read_fasta(file, path)
+    else:
+        readers = {"csv": _read_separated, "tsv": _read_separated, "parquet": _read_parquet}
+        table = readers[file.table_format](file, _content(file, path))
     if table.empty:
         raise UserError("the file has no rows", where=file.path_for_format)
     return table
 
 
 def _content(file: TableFile, path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        if file.member is not None:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                names = [info.filename for info in archive.infolist() if not info.is_dir()]
-                if file.member not in names:
-                    raise UserError(
-                        f"the archive has no member {file.member!r}", where=file.location, fix=near(file.member, names)
-                    )
-                content = archive.read(file.member)
-        return gzip.decompress(content) if file.path_for_format.endswith(".gz") else content
-    except zipfile.BadZipFile:
-        raise UserError(
-            "not a zip archive", where=file.location, fix="Remove member, or correct the address."
-        ) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"not a complete gzip file ({error})", where=file.location) from None
-    except OSError as error:
-        raise UserError(f"cannot read it ({error.strerror})", where=file.location) from None
+    with unpacked(file, path) as (content, _):
+        return content.read()
 
 
 def _text(file: TableFile, content: bytes) -> str:
@@ -133,24 +117,26 @@ def arrow_to_rows(table: Any) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _read_fasta(file: TableFile, content: bytes) -> pd.DataFrame:
+def _read_fasta(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    text = _text(file, content).replace("\r\n", "\n")
-    before, *entries = re.split(r"^>", text, flags=re.MULTILINE)
-    if before.strip():
-        line = 1 + len(before) - len(before.lstrip("\n"))
-        raise UserError("a FASTA file starts with '>'", where=f"{file.path_for_format}:{line}", fix="State its format.")
-    rows = []
-    for entry in entries:
-        header, _, body = entry.partition("\n")
+    columns: dict[str, list[Any]] = {}
+    for number, (header, body) in enumerate(fasta_entries(file, path)):
         words = header.split(None, 1)
         row = dict(_PAIR.findall(header)) if "=" in header else {}
         # Line breaks of a sequence mean nothing; numbers on two lines are two numbers.
         row[file.body] = "".join(body.split()) if file.body == "sequence" else body.strip()
         row["id"] = words[0] if words else ""
-        rows.append(row)
-    return pd.DataFrame(rows, dtype=object)
+        _append(columns, row, number)
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _append(columns: dict[str, list[Any]], row: dict[str, str], number: int) -> None:
+    """Add a row to columns: a table of many rows takes far less memory than a dictionary for each."""
+    for name in [name for name in row if name not in columns]:
+        columns[name] = [float("nan")] * number
+    for name, cells in columns.items():
+        cells.append(row.get(name, float("nan")))
 
 
 def near(name: str, known: Iterable[str]) -> str:

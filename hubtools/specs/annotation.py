@@ -31,6 +31,8 @@ class Annotation(Spec):
 
     Positions count from 1 and include both ends. Features with an uncertain end (``<1``, ``>200``, ``?``) are not used
     and are counted. Where several rules meet on one residue, the later one in the list holds (multi-label: all do).
+    Disulfide bonds and cross-links mark the two residues they join. A residue whose only annotation is left out by
+    ``evidence`` or ``only_certain`` is not scored: it is no example of a residue without the feature.
     """
 
     field: str | None = Field(default=None, description="The comment that is read, such as cc_subcellular_location.")
@@ -42,6 +44,16 @@ class Annotation(Spec):
     otherwise: str | None = Field(
         default=None, description="The label of residues without a feature (residue-classification)."
     )
+    longest_gap: int | None = Field(
+        default=None,
+        ge=0,
+        description="`otherwise` holds between two features at most this many residues apart. Longer gaps and the ends "
+        "of the chain are not scored: nobody may have looked, as where a structure covers a part of the protein.",
+    )
+    without_notes: bool = Field(
+        default=False,
+        description="Leave out the free text after Note= of a comment: it also says where a protein is not.",
+    )
     require: Literal["any", "none"] = Field(
         default="any", description="any: proteins without one of the features are left out, for nobody may have looked."
     )
@@ -50,13 +62,19 @@ class Annotation(Spec):
         description="Only annotation with one of these evidence codes, for example ECO:0000269 (experimental).",
     )
     only_certain: bool = Field(
-        default=False, description="Leave out comments and features marked Probable, Potential or By similarity."
+        default=False,
+        description="Leave out comments and features marked Probable, Potential or By similarity, in words or by "
+        "their evidence codes ECO:0000305, ECO:0000255 and ECO:0000250 alone.",
     )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Annotation:
         if bool(self.comment) == bool(self.features):
             raise ValueError("give either comment (labels of proteins) or features (labels of residues)")
+        if self.longest_gap is not None and self.otherwise is None:
+            raise SpecError(
+                "it is about residues that get the label otherwise. Add otherwise, or remove it", "longest_gap"
+            )
         if bool(self.comment) != bool(self.field):
             raise SpecError("field and comment belong together. Give both or neither", "field")
         return self

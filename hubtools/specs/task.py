@@ -185,6 +185,8 @@ class Task(Spec):
         if bool(annotation.features) != self.problem.per_residue:
             key = "features" if self.problem.per_residue else "comment"
             raise SpecError(f"{self.problem.value} needs {key}. Correct it", "data", "annotation")
+        if annotation.comment and annotation.several == "keep" and self.problem is not Problem.SEQUENCE_MULTILABEL:
+            raise SpecError("a protein has one label here. Write several: drop", "data", "annotation", "several")
         if unknown := [label for label in annotation.labels if label not in self.labels]:
             raise SpecError(f"{unknown[0]!r} is not a label. List it under labels", "data", "annotation")
         if self.problem is Problem.RESIDUE_CLASSIFICATION and annotation.otherwise is None:

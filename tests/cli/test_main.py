@@ -52,7 +52,7 @@ def test_bench_alone_shows_its_help(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     ("arguments", "line"),
     [
         (["bord"], "error: there is no command 'bord'. Did you mean board?"),
-        (["xyz"], "error: there is no command 'xyz'. Known: run, board, card, publish, tasks, recipes, suites."),
+        (["xyz"], f"error: there is no command 'xyz'. Known: {', '.join(COMMANDS)}."),
         (["run", "--checkpont", "x"], "error: No such option '--checkpont'."),
         (["run", "--subset", "3"], "error: Invalid value for '--subset': 3 is not in the range x>=10. See bench run"),
         (["run", "--seed"], "error: Option '--seed' requires an argument. See bench run --help."),

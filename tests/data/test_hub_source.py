@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from hub_server import Hub
 
 from hubtools.data import DataCache, load_task_data, source_digest
@@ -44,7 +45,7 @@ FILES: dict[str, bytes | str] = {
 ALL: dict[str, object] = {"train": {}, "test": {}}
 
 
-def hub_task(revision: str, dataset: str = "me/sites", **data: object) -> Task:
+def hub_task(revision: str | None, dataset: str = "me/sites", **data: object) -> Task:
     return Task.model_validate(
         {
             "name": "t",
@@ -120,3 +121,35 @@ def test_another_revision_in_the_cache_is_not_taken_for_the_pinned_one(datasets_
     load_task_data(hub_task(commit), DataCache(tmp_path / "cache"))
     with pytest.raises(UserError, match=f"another revision is in the cache .{commit[:8]}"):
         load_task_data(hub_task("0" * 40), DataCache(tmp_path / "cache"))
+
+
+def test_a_data_set_without_revision_is_at_its_latest_commit_until_it_is_pinned(
+    datasets_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from hubtools.cli.main import cli
+    from hubtools.specs import load_task
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    first = datasets_hub.add_dataset("me/sites", FILES)
+    task, cache = hub_task(None), DataCache(tmp_path / "cache")
+    data = load_task_data(task, cache)
+    assert data.facts.revision == first
+    assert f"not pinned: me/sites was at commit {first}" in data.facts.findings
+    datasets_hub.commit(datasets_hub.repos["datasets", "me/sites"], {"data/test-0.parquet": parquet("W")}, title="on")
+    later = datasets_hub.repos["datasets", "me/sites"].branches["main"]
+    # One command sees one commit; the next one sees what there is then.
+    assert source_digest(task, cache) == source_digest(hub_task(first), cache)
+    assert source_digest(task, DataCache(tmp_path / "cache")) == source_digest(hub_task(later), cache)
+    path = tmp_path / "t.yaml"
+    written = yaml.safe_dump(task.model_dump(mode="json", exclude_defaults=True) | {"data": {
+        "source": "hub", "dataset": "me/sites", "files": [{"split": "train"}, {"split": "test"}],
+        "columns": {"sequence": "seq", "label": "sites"},
+        "splits": {"train": {"files": ["train"]}, "test": {"files": ["test"]}},
+    }}, sort_keys=False)  # fmt: skip
+    path.write_text(written)
+    done = CliRunner().invoke(cli, ["data", "freeze", str(path)], catch_exceptions=False)
+    assert f"revision: {later}" in done.output
+    assert load_task(str(path)).data.revision == later  # type: ignore[union-attr]
+    assert path.read_text().replace(f"  revision: {later}\n", "") == written

@@ -39,6 +39,12 @@ def test_every_shipped_task_is_tested_here_and_says_what_a_card_needs() -> None:
     tasks = {path.stem: load_task(str(path)) for path in (shipped_root() / "tasks").glob("*.yaml")}
     assert set(tasks) == {
         "antimicrobial-peptide",
+        "glycosylation",
+        "modified-residues",
+        "notebook-localisation",
+        "notebook-localisation-corrected",
+        "notebook-secondary-structure",
+        "notebook-secondary-structure-corrected",
         "gb1-fitness",
         "localisation",
         "phosphotyrosine",

@@ -100,3 +100,38 @@ def test_what_is_not_a_table_is_one_line(
     with pytest.raises(UserError, match=message) as error:
         read(tmp_path, name, content, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_fasta_file_read_as_a_stream_is_what_it_is_as_a_whole(tmp_path: Path) -> None:
+    """Against the same file taken apart in memory: keys that some headers lack, empty lines, both kinds of line end."""
+    text = "".join(
+        f">p{i}{' A=1' if i % 3 else ' B=x y C=2'}\r\nMKT\r\n\r\nAC\n" if i % 2 else f">p{i}\nMK {i * 'W'}\n"
+        for i in range(200)
+    )
+    expected = []
+    for entry in text.replace("\r\n", "\n").split(">")[1:]:
+        header, _, body = entry.partition("\n")
+        keys = {"A": "1"} if "A=1" in header else {"B": "x y", "C": "2"} if "B=" in header else {}
+        expected.append({**keys, "sequence": "".join(body.split()), "id": header.split()[0]})
+    for name, content in (("x.fasta", text.encode()), ("x.fasta.gz", gzip.compress(text.encode()))):
+        (tmp_path / name).write_bytes(content)
+        table = read_table(LocalFile(path=tmp_path / name), tmp_path / name)
+        assert [
+            {key: cell for key, cell in row.items() if cell == cell} for row in table.to_dict("records")
+        ] == expected
+
+
+def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
+    """Entries that give no row: what is allocated while they are read stays far below the file."""
+    import tracemalloc
+
+    from hubtools.data.swissprot import read_entries
+
+    entry = "ID   A_TEST  Reviewed;  10 AA.\nAC   P1;\n" + "RA   Nobody A.;\n" * 2000 + "SQ   S\n     MKSTAAAAWW\n//\n"
+    path = tmp_path / "x.dat"
+    path.write_text(entry * 200)
+    tracemalloc.start()
+    assert sum(1 for _ in read_entries(LocalFile(path=path), path, ["ft_helix"])) == 200
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 5_000_000 and peak < 1_000_000
