@@ -74,9 +74,7 @@ def canonical_variants(
     columns, ids = task.data.columns, raw[ID].tolist()
     names, wild, changed = _wild_types(raw, wild_types, task)
     cells = [cell_text(cell) for cell in _cells(raw, columns.mutant, "mutant", task)]
-    parsed = [
-        _parse(cell, sequence, name, task) for cell, sequence, name in zip(cells, wild, ids, strict=True)
-    ]
+    parsed = [_parse(cell, sequence, name, task) for cell, sequence, name in zip(cells, wild, ids, strict=True)]
     _refuse_mismatch(parsed, wild, ids, task)
     mutated = [_applied(sequence, changes) for sequence, changes in zip(wild, parsed, strict=True)]
     _prove_sequences(raw, mutated, task)

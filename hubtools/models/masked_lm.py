@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
     from hubtools.models.tokenisation import ResidueTokeniser
 
-_NEEDED = "Zero-shot scoring asks the head of pre-training: give the checkpoint as published for masked language modelling."
+_NEEDED = (
+    "Zero-shot scoring asks the head of pre-training: give the checkpoint as published for masked language modelling."
+)
 
 
 def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
@@ -40,7 +42,9 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
     known = type(config) in AutoModelForMaskedLM._model_mapping
     if family.name == "t5" or not (known or in_its_code) or getattr(config, "is_encoder_decoder", False):
         raise UserError(
-            f"the architecture {config.model_type} has no masked-language-model head", where=checkpoint.name, fix=_NEEDED
+            f"the architecture {config.model_type} has no masked-language-model head",
+            where=checkpoint.name,
+            fix=_NEEDED,
         )
     if weights == "random":
         torch.manual_seed(seed)

@@ -28,9 +28,7 @@ Query = tuple[str, Piece, np.ndarray]
 
 def blosum62(dataset: Dataset) -> Predictions:
     """The sum of BLOSUM62 over the substitutions of each variant; 0 for the wild type."""
-    return predictions_of(
-        dataset, lambda _, change: BLOSUM62[LETTER[change.before], LETTER[change.after]]
-    )
+    return predictions_of(dataset, lambda _, change: BLOSUM62[LETTER[change.before], LETTER[change.after]])
 
 
 def marginals(dataset: Dataset, tables: dict[str, np.ndarray]) -> Predictions:
