@@ -92,7 +92,9 @@ def _figures(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFig
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = read_predictions(folder / PREDICTIONS)[split]
-        if problem.kind == "regression":
+        if problem.zero_shot:
+            figures["scatter"] = plots.variants_figure(predictions, record.task.get("unit"), split)
+        elif problem.kind == "regression":
             figures["scatter"] = plots.regression_figure(predictions, record.task.get("unit"), split)
         else:
             outputs = [labels.index(positive)] if positive else list(range(len(labels)))
