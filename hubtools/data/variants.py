@@ -174,11 +174,12 @@ def _refuse_mismatch(parsed: list[list[Substitution]], wild: list[str], ids: lis
             inside = 0 <= position < len(sequence)
             if inside and sequence[position] == before:
                 continue
-            written = f"{before}{position + start}{after}"
-            has = f"the wild type has {sequence[position]} at {position + start}, not {before}"
-            ends = f"the wild type is residues {start} to {start + len(sequence) - 1}"
+            if inside:
+                why = f"the wild type has {sequence[position]} at {position + start}, not {before}"
+            else:
+                why = f"the wild type is residues {start} to {start + len(sequence) - 1}"
             raise UserError(
-                f"{written}: {has if inside else ends}",
+                f"{before}{position + start}{after}: {why}",
                 where=f"task {task.name}, {name}",
                 fix=_numbering(parsed, wild, sequence, start),
             )

@@ -218,6 +218,8 @@ def _choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
             chosen["decision thresholds"] = ", ".join(
                 f"{name} {threshold:.3g}" for name, threshold in zip(names, value, strict=False)
             )
+        elif key == "pool_positions" and isinstance(value, list):
+            chosen["residues pooled, those that vary in train"] = ", ".join(map(str, value))
         else:
             chosen[key] = f"{value:.6g}" if isinstance(value, float) else str(value)
     return chosen

@@ -48,7 +48,7 @@ from hubtools.specs.record import (
 )
 from hubtools.specs.task import Task
 from hubtools.training.baselines import fit_baseline, read_plain
-from hubtools.training.batches import effective_window, encode, window_facts
+from hubtools.training.batches import effective_window, encode, varying_positions, window_facts
 from hubtools.training.device import Execution
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
@@ -254,10 +254,11 @@ class _Unit:
         if tokeniser.aligned or self.task.problem.per_residue:
             self.record.alignment = tokeniser.prove([s for split in data.splits.values() for s in split["sequence"]])
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
-        splits = {name: encode(split, self.task, tokeniser, window) for name, split in data.splits.items()}
+        pool = self._pool(data, tokeniser)
+        splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
         scored = [split for name, split in splits.items() if name != "train"]
         self.record.windows = window_facts(scored, window)
-        model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed)
+        model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
         self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
@@ -265,6 +266,9 @@ class _Unit:
         fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
         fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
         trained = model.head if self.recipe.adaptation == "probe" else model
+        if pool is not None:
+            # Measured on the training sequences; residues as people count them.
+            fitted.choices["pool_positions"] = [position + 1 for position in pool]
         self._note(fitted, loss.weights, sum(parameter.numel() for parameter in trained.parameters()))
         if loss.kind == "regression":
             scale_output(model, loss.mean, loss.std)
@@ -288,6 +292,17 @@ class _Unit:
                 )
 
         return predictor
+
+    def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
+        """The residues that the recipe pools over; None for all."""
+        if self.recipe.head.pooling == "mean":
+            return None
+        if not tokeniser.aligned:
+            raise UserError(
+                f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
+                fix="Use head.pooling=mean, or another checkpoint.",
+            )
+        return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, self.task.name)
 
     def _zero_shot(self, data: TaskData) -> Predictor:
         """Variant effects: no training, no validation, nothing to choose and nothing to save."""
