@@ -201,6 +201,10 @@ def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
             continue
         inner = {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
         flat |= {name: part for name, part in inner.items() if part is not None}
+    if recipe.get("adaptation") == "zero-shot":
+        # The rest of a recipe is about training.
+        read = {"adaptation", "scoring", "weights", "window.residues", "window.overlap"}
+        flat = {name: part for name, part in flat.items() if name in read}
     return flat
 
 
