@@ -138,9 +138,9 @@ def _canonical(raw: pd.DataFrame, task: Task, cache: DataCache) -> tuple[pd.Data
         )
     if task.problem.zero_shot:
         known, altered = read_lookup(task, cache) or (None, Counter())
-        values = [
-            Labels(task).protein(*row) for row in zip(_column(raw, columns.label, "label", task), ids, strict=True)
-        ]
+        measured = zip(_column(raw, columns.label, "label", task), ids, strict=True)
+        reader = Labels(task)
+        values = [reader.protein(cell, name) for cell, name in measured]
         rows, changed, findings = canonical_variants(raw, values, known, task)
         return rows, changed + altered, findings
     cells = _column(raw, columns.sequence, "sequence", task)

@@ -109,7 +109,7 @@ def log_probabilities(
     """
     tables = {wild: np.full((len(wild), len(STANDARD)), np.nan) for wild in positions}
     assert tokeniser.table is not None
-    amino = torch.from_numpy(tokeniser.table[[ord(letter) for letter in STANDARD]]).to(device)
+    amino = tokeniser.table[[ord(letter) for letter in STANDARD]]
     queries = _queries(positions, window, mask is not None)
     for batch in _batches(queries, tokeniser.n_special, token_budget):
         rows = [tokeniser.with_special(tokeniser.encode(wild[piece.start : piece.stop])) for wild, piece, _ in batch]
@@ -128,7 +128,8 @@ def log_probabilities(
             input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(attention).to(device)
         ).logits
         picked = logits[torch.from_numpy(np.concatenate(owners)), torch.from_numpy(np.concatenate(columns))]
-        found = picked.double().log_softmax(-1)[:, amino].cpu().numpy()
+        # On the CPU, for not every device has float64.
+        found = picked.float().cpu().double().log_softmax(-1).numpy()[:, amino]
         first = 0
         for wild, _, asked in batch:
             tables[wild][asked] = found[first : first + len(asked)]
