@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -23,7 +24,7 @@ PROBLEMS = [
 
 def tiny_task(problem: str = "residue-classification", **changes: Any) -> Task:
     """A task of a problem type whose data lie nowhere: for code below the data room."""
-    kind = problem.split("-")[1]
+    kind = Problem(problem).kind
     values: dict[str, Any] = {
         "name": f"tiny-{problem}",
         "version": 1,
@@ -40,6 +41,15 @@ def tiny_task(problem: str = "residue-classification", **changes: Any) -> Task:
         "licence": "CC0-1.0",
         "citation": "none",
     }
+    if problem.startswith("pair-"):
+        values["data"]["columns"] = {"partner": "partner"}
+    if problem == "variant-effect":
+        values["data"] = {
+            "source": "file",
+            "files": [{"path": "x.csv"}, {"path": "wt.fasta", "lookup": True}],
+            "columns": {"mutant": "mutant"},
+            "splits": {"test": {"files": ["x"]}},
+        }
     return Task.model_validate({**values, **changes})
 
 

@@ -65,7 +65,8 @@ def summary(outcomes: list[Outcome], planned: int, problems: list[str], root: Pa
         folder = shlex.quote(str(last.folder))
         click.echo(f"card   {last.folder / 'card' / 'README.md'}", err=True)
         click.echo(f"board  bench board{runs}", err=True)
-        click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
+        if last.run.recipe.adaptation != "zero-shot":  # There is no model to publish.
+            click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
     for problem in problems:
         click.echo(f"failed: {problem}", err=True)
 

@@ -197,7 +197,7 @@ def _split_words(task: Task) -> list[str]:
             where = [f"{column} is {' or '.join(value or 'empty' for value in v)}" for column, v in rule.where.items()]
             lines.append(f"{name}: {', '.join(rule.files) or 'all files'}{''.join(f', {part}' for part in where)}")
         declared = set(data.splits or {})
-    if "validation" not in declared:
+    if "validation" not in declared and not task.problem.zero_shot:
         lines.append(f"validation: {data.validation_fraction:.0%} of train, drawn by seed {data.validation_seed}")
     return lines
 
@@ -262,6 +262,8 @@ def show_data(data: TaskData) -> Console:
     console.print(_split_table(data))
     if task.labels:
         console.print(_label_table(task, data.facts))
+    if task.problem.zero_shot:
+        console.print(_assay_table(data))
     for line in _remarks(data.facts):
         console.print(line, markup=False)
     return console
@@ -272,11 +274,11 @@ def _split_table(data: TaskData) -> Table:
 
     from hubtools.data.sequences import letters_outside
 
-    unit = "residues scored" if data.task.problem.per_residue else "labels"
+    unit = {"residue": "residues scored", "variant": "variants"}.get(data.task.problem.level, "labels")
     lengths = ("shortest", "25 %", "median", "75 %", "95 %", "longest")
     table = _table("split", "proteins", "residues", unit, "clusters", *lengths, "other letters", numbers_from=1)
     for name, facts in data.facts.splits.items():
-        sequences = data.splits[name]["sequence"][:]
+        sequences = data.sequences(name)
         quantiles = np.quantile([len(sequence) for sequence in sequences], (0, 0.25, 0.5, 0.75, 0.95, 1))
         table.add_row(
             name,
@@ -301,6 +303,32 @@ def _label_table(task: Task, facts: DataFacts) -> Table:
     return table
 
 
+def _assay_table(data: TaskData) -> Table:
+    """What each assay holds, split by split."""
+    import pandas as pd
+
+    from hubtools.data.variants import depth, substitutions
+
+    table = _table(
+        "assay", "protein", "category", "variants", "single", "multiple", "positions", "least", "median", "largest",
+        "functional", numbers_from=3,
+    )  # fmt: skip
+    for split in data.splits.values():
+        rows = pd.DataFrame({name: split[name][:] for name in split.column_names if name not in {"id", "sequence"}})
+        for name, part in rows.groupby("group", sort=False):
+            many = depth(part)
+            positions = {change.position for mutations in part["mutations"] for change in substitutions(mutations)}
+            table.add_row(
+                str(name),
+                part["protein"].iloc[0] if part["protein"].iloc[0] != name else "–",
+                part["category"].iloc[0] or "–",
+                *(f"{count:,}" for count in (len(part), (many == 1).sum(), (many > 1).sum(), len(positions))),
+                *(f"{value:.3g}" for value in part["label"].quantile([0, 0.5, 1])),
+                f"{part['active'].mean():.1%}" if "active" in part else "–",
+            )
+    return table
+
+
 def _remarks(facts: DataFacts) -> list[str]:
     lines = [f"validation: {facts.validation}"]
     if facts.clusters:
@@ -316,7 +344,7 @@ def _tokeniser(checkpoint: str) -> ResidueTokeniser:
 
 
 def _prove(data: TaskData, tokeniser: ResidueTokeniser) -> str:
-    facts = tokeniser.prove([sequence for split in data.splits.values() for sequence in split["sequence"][:]])
+    facts = tokeniser.prove([sequence for split in data.splits for sequence in data.sequences(split)])
     shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
     return f"{facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
 

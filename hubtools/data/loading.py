@@ -17,8 +17,9 @@ from hubtools.data.labels import Labels, label_counts, scored_labels
 from hubtools.data.leakage import shared_clusters, without_leaks, without_repeats
 from hubtools.data.pins import pinned
 from hubtools.data.sequences import canonical_sequences
-from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_rows, require_column
+from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_lookup, read_rows, require_column
 from hubtools.data.splits import declared_splits, draw_splits, sample
+from hubtools.data.variants import VARIANT_COLUMNS, canonical_variants
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
 from hubtools.specs.problem import Problem
@@ -47,13 +48,20 @@ class TaskData:
         splits: train, validation, test and further test splits, with the columns ``id`` (str), ``sequence`` (str, A to
             Z), ``label`` and, where known, ``cluster`` (str or None). ``label`` is a class index (int64), a list of
             int8 (one per label), a float64; for residue tasks a list of int16 (-100: not scored), a list of lists of
-            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored).
+            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored). A variant-effect task has
+            test splits only; its rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and,
+            where the task says it, ``active`` (see ``hubtools.data.variants``).
         facts: what the record says about them.
     """
 
     task: Task
     splits: datasets.DatasetDict
     facts: DataFacts
+
+    def sequences(self, split: str) -> list[str]:
+        """The sequences of a split that a model reads: of each row, or of the wild types whose variants are scored."""
+        rows = self.splits[split]
+        return list(dict.fromkeys(rows["wildtype"])) if self.task.problem.zero_shot else rows["sequence"][:]
 
 
 def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -> TaskData:
@@ -67,7 +75,7 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     Args:
         task: the task.
         cache: where source files come from.
-        subset: at most this many proteins of each split.
+        subset: at most this many proteins (variants, where these are scored) of each split.
 
     Raises:
         UserError: the data cannot be had, or are not what the task says; nothing is dropped or repaired in silence.
@@ -86,8 +94,13 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         if not used.all():
             findings.append(f"{int((~used).sum()):,} rows are in no split")
         raw, splits = raw[used], splits[used]
-    rows, changed = _canonical(raw, task)
-    if splits is None:
+    rows, changed, found = _canonical(raw, task, cache)
+    findings += found
+    removed: Counter[str] = Counter()
+    if task.problem.zero_shot:
+        # Nothing is trained: what repeats is reported above, and nothing can leak.
+        rows["split"], found = splits, []
+    elif splits is None:
         rows, removed, found = without_repeats(rows, task)
     else:
         rows["split"] = splits
@@ -99,9 +112,9 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     rows, validation = _split(rows, task)
     findings += shared_clusters(rows, task)
     if subset is not None:
-        rows, found = _subset(rows, subset)
+        rows, found = _subset(rows, subset, task)
         findings += found
-    order = ["train", "validation", *task.data.test_splits]
+    order = task.data.test_splits if task.problem.zero_shot else ["train", "validation", *task.data.test_splits]
     parts = {name: rows[rows["split"] == name] for name in order}
     _refuse_empty(parts, removed, task)
     facts = DataFacts(
@@ -121,8 +134,8 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     return TaskData(task, _datasets(parts, facts, task), _with_label_findings(facts, task))
 
 
-def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str]]:
-    """Columns id, sequence, label, cluster; and how many sequences were altered, by reason."""
+def _canonical(raw: pd.DataFrame, task: Task, cache: DataCache) -> tuple[pd.DataFrame, Counter[str], list[str]]:
+    """Columns id, sequence, label, cluster; how many sequences were altered, by reason; findings."""
     import pandas as pd
 
     columns, ids = task.data.columns, raw[ID].tolist()
@@ -134,6 +147,13 @@ def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str
             where=f"task {task.name}",
             fix="Predictions are kept by id: make them unique, or name another column in data.columns.id.",
         )
+    if task.problem.zero_shot:
+        known, altered = read_lookup(task, cache) or (None, Counter())
+        measured = zip(_column(raw, columns.label, "label", task), ids, strict=True)
+        reader = Labels(task)
+        values = [reader.protein(cell, name) for cell, name in measured]
+        rows, changed, findings = canonical_variants(raw, values, known, task)
+        return rows, changed + altered, findings
     cells = _column(raw, columns.sequence, "sequence", task)
     sequences, marked, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
     given: Sequence[Any] = [None] * len(ids) if marked is not None else _column(raw, columns.label, "label", task)
@@ -149,7 +169,7 @@ def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str
     rows = pd.DataFrame({"id": ids, "sequence": sequences}, dtype=object)
     rows["label"] = pd.Series(encoded, dtype=object)
     rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
-    return rows, changed
+    return rows, changed, []
 
 
 def _column(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
@@ -194,6 +214,8 @@ def _clusters(sequences: list[str], task: Task, cache: DataCache) -> list[str]:
 def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     """Rows with their final split, and where the validation split came from."""
     data = task.data
+    if task.problem.zero_shot:
+        return rows, "none: nothing is trained, so nothing is chosen"
     if data.split is not None:
         fractions, seed = dict(data.split.fractions), data.split.seed
         told = f"drawn by seed {seed} with the other splits"
@@ -221,12 +243,13 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     return rows, f"{share:.0%} of train, drawn by seed {seed}, {kept} on one side"
 
 
-def _subset(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, list[str]]:
+def _subset(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, list[str]]:
     chosen = np.zeros(len(rows), dtype=bool)
     for _, positions in rows.groupby("split").indices.items():
         part = rows.iloc[positions]
         chosen[positions] = sample(part["id"].tolist(), part["sequence"].tolist(), size)
-    return rows[chosen], [f"subset: at most {size:,} proteins of each split"]
+    what = "variants" if task.problem.zero_shot else "proteins"
+    return rows[chosen], [f"subset: at most {size:,} {what} of each split"]
 
 
 def _cluster_words(task: Task) -> str | None:
@@ -250,15 +273,19 @@ def _refuse_empty(parts: dict[str, pd.DataFrame], removed: Counter[str], task: T
 
 
 def _split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
-    lengths = part["sequence"].str.len()
+    zero_shot = task.problem.zero_shot
+    # What a model reads: of variants, their wild types.
+    each = part.drop_duplicates("wildtype") if zero_shot else part
+    lengths = each["wildtype" if zero_shot else "sequence"].str.len()
     labels = part["label"].tolist()
     rows = hashlib.sha256()
-    for row_id, sequence, label in zip(part["id"], part["sequence"], labels, strict=True):
-        rows.update(json.dumps([row_id, sequence]).encode())
+    further = [name for name in (*VARIANT_COLUMNS, "active") if name in part]
+    for *texts, label in zip(*(part[name] for name in ["id", "sequence", *further]), labels, strict=True):
+        rows.update(json.dumps(texts).encode())
         rows.update(np.ascontiguousarray(label).tobytes())
     clusters = part["cluster"].dropna()
     return SplitFacts(
-        proteins=len(part),
+        proteins=len(each),
         residues=int(lengths.sum()),
         labelled=sum(scored_labels(task, label) for label in labels),
         clusters=int(clusters.nunique()) if len(clusters) else None,
@@ -293,6 +320,9 @@ def _datasets(parts: dict[str, pd.DataFrame], facts: DataFacts, task: Task) -> d
         }
         if with_clusters:
             columns["cluster"] = pa.array(part["cluster"], pa.string())
+        columns |= {name: pa.array(part[name], pa.string()) for name in VARIANT_COLUMNS if name in part}
+        if "active" in part:
+            columns["active"] = pa.array(part["active"], pa.int8())
         table = datasets.table.InMemoryTable(pa.table(columns))
         made[name] = datasets.Dataset(table, fingerprint=facts.splits[name].rows_sha256[:16])
     return datasets.DatasetDict(made)

@@ -61,6 +61,10 @@ def metric(
     kind = kind or ("classification" if "classification" in kinds else min(kinds))
     if kind not in kinds:
         raise UserError(f"metric {name!r} is not for {kind}", fix=f"It is for: {', '.join(sorted(kinds))}.")
+    if kind == "regression" and METRICS[name].zero_shot_only:
+        raise UserError(
+            f"metric {name!r} of values needs a cutoff", fix="Compare with it first: kind='classification'."
+        )
     n_labels = labels if isinstance(labels, int) or labels is None else len(labels)
     if kind == "classification" and METRICS[name].needs_positive and (n_labels or 2) == 2:
         positive, n_labels = 1 if positive is None else positive, 2

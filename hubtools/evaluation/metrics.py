@@ -20,9 +20,13 @@ auroc, auprc         of the positive class where the task names one; else the me
 jaccard              mean over rows of |truth ∩ call| / |truth ∪ call|; 1 where both are empty (``zero_division=1``)
 subset_accuracy      rows whose labels are all right
 spearman, pearson    correlation; undefined where truth or prediction is constant
+ndcg                 of the top tenth, gains scaled to 0 to 1, as in ProteinGym; undefined where the truth is constant
 rmse, mae            of the rows
 r2                   1 - squared error / variance of the truth; undefined where the truth is constant
 ===================  ==============================================================================================
+
+Of measured variant effects (``hubtools.evaluation.assays``) auroc is of those that count as functional, and every metric
+is computed within each assay and averaged.
 
 No rows, or no weight, leave every metric undefined (NaN here, None in records).
 """
@@ -33,12 +37,13 @@ import numpy as np
 
 from hubtools.evaluation import counting
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.ranking import Statistic, auroc, average_precision, spearman
+from hubtools.evaluation.ranking import Statistic, auroc, average_precision, ndcg, spearman
 from hubtools.evaluation.resampling import bootstrap_units
 from hubtools.specs.metric_names import METRICS
 
 RANKING = {"auroc": auroc, "auprc": average_precision}
 _BY_ROW = {"jaccard": counting.jaccard_by_row, "subset_accuracy": counting.exact_by_row}
+_RANKS = {"spearman": spearman, "ndcg": ndcg}
 _VALUES = {"pearson": counting.pearson, "rmse": counting.rmse, "mae": counting.mae, "r2": counting.r2}
 _COUNTS = {
     "accuracy": counting.accuracy,
@@ -113,12 +118,14 @@ def statistic(
     truth = predictions.truth
     if len(predictions) == 0:
         return lambda weights: np.full(len(weights), np.nan)
-    if metric in RANKING:
+    if metric in RANKING and kind != "regression":
         return _mean_over_outputs(metric, truth, predictions.scores, units, positive)
     if kind == "regression":
         prediction = predictions.scores.astype(np.float64)
-        if metric == "spearman":
-            return spearman(truth, prediction, units)
+        if metric in _RANKS:
+            return _RANKS[metric](truth, prediction, units)
+        if metric not in _VALUES:
+            raise ValueError(f"{metric} of values needs to know which count as positive")
         sums = counting.sum_by_unit(units, n_units, counting.moments(truth, prediction))
         return lambda weights: _VALUES[metric](weights @ sums)
     if decision is None:

@@ -22,6 +22,28 @@ METADATA_KEY = b"bench.predictions"
 
 
 @dataclass(frozen=True, eq=False)
+class Assays:
+    """Where each variant was measured.
+
+    Attributes:
+        group: (n,) str, the assay; metrics are computed within it.
+        protein: (n,) str, the protein that several assays may share.
+        category: (n,) str, the class of function measured; empty where the task has none.
+        active: (n,) int8, 1 where the data count the variant as functional, or None.
+    """
+
+    group: np.ndarray
+    protein: np.ndarray
+    category: np.ndarray
+    active: np.ndarray | None = None
+
+    def rows(self, chosen: np.ndarray) -> Assays:
+        """The same of some rows."""
+        active = None if self.active is None else self.active[chosen]
+        return Assays(self.group[chosen], self.protein[chosen], self.category[chosen], active)
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """Truth and model output of one split. A row is a protein or, for residue tasks, one scored residue.
 
@@ -34,6 +56,7 @@ class Predictions:
         clusters: (n,) str, the homology cluster of each row's protein, or None.
         truth: (n,) int64 class for classification; (n, L) int8 for multi-label; (n,) float64 for regression.
         scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.
+        assays: where each variant was measured (variant effects), else None.
 
     Raises:
         ValueError: shapes or labels do not fit each other.
@@ -46,6 +69,7 @@ class Predictions:
     clusters: np.ndarray | None
     truth: np.ndarray
     scores: np.ndarray
+    assays: Assays | None = None
 
     def __post_init__(self) -> None:
         kind = self.problem.kind
@@ -75,6 +99,8 @@ class Predictions:
             raise ValueError(f"scores of a {kind} task have one column a label, got the shape {self.scores.shape}")
         if self.problem.per_residue and self.positions is None:
             raise ValueError("a residue task needs positions")
+        if self.problem.zero_shot != (self.assays is not None):
+            raise ValueError("variants need their assays, and nothing else has them")
         if n and kind != "regression":
             top = width[0] if kind == "classification" else 2
             if self.truth.size and (self.truth.min() < 0 or self.truth.max() >= top):
@@ -92,6 +118,14 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def rows(self, chosen: np.ndarray) -> Predictions:
+        """The same of some rows, by index."""
+        parts = {
+            name: None if (array := getattr(self, name)) is None else array[chosen]
+            for name in ("ids", "positions", "clusters", "truth", "scores")
+        }
+        return Predictions(self.problem, **parts, assays=None if self.assays is None else self.assays.rows(chosen))
+
     @property
     def n_outputs(self) -> int:
         """Number of classes or labels; 1 for regression."""
@@ -102,7 +136,8 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
     """Write the predictions of all splits as one flat Parquet table, under a temporary name and renamed.
 
     Columns: ``split``, ``id``, ``position``, ``cluster``, ``label`` (int, list of 0 and 1, or value), and
-    ``probability`` (list) or ``prediction`` (value). The file's metadata names problem, labels and splits.
+    ``probability`` (list) or ``prediction`` (value); for variants also ``group``, ``protein``, ``category`` and, where
+    the data say it, ``active``. The file's metadata names problem, labels and splits.
 
     Args:
         path: where to.
@@ -124,6 +159,7 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
         "splits": {
             name: {"rows": len(p), "outputs": p.n_outputs, "positions": p.positions is not None}
             | {"clusters": p.clusters is not None}
+            | ({} if p.assays is None else {"active": p.assays.active is not None})
             for name, p in splits.items()
         },
     }
@@ -195,6 +231,9 @@ def _to_table(split: str, predictions: Predictions) -> pa.Table:
         "cluster": pa.array(missing if predictions.clusters is None else predictions.clusters, pa.string()),
         "label": _column(predictions.truth),
     }
+    if (assays := predictions.assays) is not None:
+        columns |= {name: pa.array(getattr(assays, name), pa.string()) for name in ("group", "protein", "category")}
+        columns["active"] = pa.array(missing if assays.active is None else assays.active, pa.int8())
     columns["prediction" if predictions.scores.ndim == 1 else "probability"] = _column(predictions.scores)
     return pa.table(columns)
 
@@ -218,8 +257,13 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
             return column.to_numpy(zero_copy_only=False)
         return column.flatten().to_numpy().reshape(len(column), facts["outputs"])
 
+    assays = None
+    if problem.zero_shot:
+        texts = (values(name).astype(np.str_) for name in ("group", "protein", "category"))
+        assays = Assays(*texts, active=values("active").astype(np.int8) if facts["active"] else None)
     return Predictions(
         problem=problem,
+        assays=assays,
         ids=values("id"),
         positions=values("position") if facts["positions"] else None,
         clusters=values("cluster") if facts["clusters"] else None,

@@ -1,4 +1,4 @@
-"""Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ.
+"""Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ, NDCG.
 
 Each function sorts the rows once and returns a function from weights, (R, n_units) multiplicities of the units that
 rows belong to, to (R,) values. A weighting is then a gather and a cumulative sum along the sorted rows, so a
@@ -102,6 +102,58 @@ def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
         return _ratio(products, np.sqrt(squares_x * squares_y))
 
     return _blocked(of, len(x))
+
+
+def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
+    """Normalised discounted cumulative gain of the top tenth: how much of what is best is ranked first.
+
+    As ProteinGym defines it: the gain of a row is its value scaled to 0 (least) to 1 (largest of all rows), the discount
+    of rank r is 1 / log2(r + 1), and the first tenth of the ranks (rounded down) counts. Rows of equal score share
+    their mean gain, as in ``sklearn.metrics.ndcg_score``, which gives the same for these gains and ``k``; ProteinGym
+    lets the sorting algorithm decide about ties, and gives no score to fewer than ten rows, where here one rank counts.
+
+    Args:
+        truth: (n,) values, larger is better.
+        scores: (n,) higher means thought better.
+        units: (n,) unit of each row.
+
+    Returns:
+        Weights, which must be whole numbers, to values; NaN where the truth is constant.
+    """
+    by_score = np.argsort(-scores, kind="stable")
+    gains, units_by_score = truth[by_score], units[by_score]
+    ordered = scores[by_score]
+    # Where each run of tied scores starts, and the end of the last.
+    ties = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    ties = np.append(ties, len(ordered))
+    by_truth = np.argsort(-truth, kind="stable")
+    ideal, units_by_truth = truth[by_truth], units[by_truth]
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        counts = _cumulated(weights, units_by_score)
+        n = np.rint(counts[:, -1]).astype(np.int64)
+        top = np.maximum(n // 10, 1)
+        discounts = np.zeros(int(n.max(initial=0)) + 1)
+        discounts[1:] = np.cumsum(1 / np.log2(np.arange(2, len(discounts) + 1)))
+
+        def discounted(counts: np.ndarray) -> np.ndarray:
+            """Discounts of all ranks up to each of these counts of rows: (R, m)."""
+            return discounts[np.minimum(np.rint(counts).astype(np.int64), top[:, None])]
+
+        weighted = np.zeros_like(counts)
+        np.cumsum(np.take(weights, units_by_score, axis=1) * gains, axis=1, out=weighted[:, 1:])
+        rows, sums = np.diff(counts[:, ties], axis=1), np.diff(weighted[:, ties], axis=1)
+        gained = np.einsum("rg,rg->r", np.diff(discounted(counts[:, ties]), axis=1), sums / np.maximum(rows, 1))
+        ideal_counts = _cumulated(weights, units_by_truth)
+        possible = np.diff(discounted(ideal_counts), axis=1) @ ideal
+        # Scaling gains to 0 and 1 takes the least value off both sums; the range cancels in their ratio.
+        present = np.take(weights, units_by_truth, axis=1) > 0
+        least = ideal[present.shape[1] - 1 - np.argmax(present[:, ::-1], axis=1)]
+        largest = ideal[np.argmax(present, axis=1)]
+        off = least * discounted(counts[:, -1:])[:, 0]
+        return np.where(largest > least, _ratio(gained - off, possible - off), np.nan)
+
+    return _blocked(of, len(scores))
 
 
 def _sorted_by_truth(

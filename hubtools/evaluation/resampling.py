@@ -37,19 +37,34 @@ def bootstrap_units(predictions: Predictions) -> tuple[np.ndarray, int, str]:
     return codes, n_proteins, f"{n_proteins:,} protein{'s' * (n_proteins != 1)} ({reason})"
 
 
-def bootstrap_weights(n_units: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
+def bootstrap_weights(
+    n_units: int, replicates: int, seed: int, strata: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """How often each unit is drawn in each replicate, block by block so that memory stays bounded.
 
     The same arguments give the same weights, so that two models are resampled alike.
+
+    Args:
+        n_units: number of units.
+        replicates: how many replicates.
+        seed: of the draws.
+        strata: (n_units,) group of each unit: each group is then resampled on its own, to its own size.
 
     Yields:
         (block, n_units) int64 multiplicities; each row sums to ``n_units``.
     """
     rng = np.random.default_rng(seed)
     rows = max(1, _BLOCK // max(1, n_units))
+    if strata is not None:
+        order = np.argsort(strata, kind="stable")
+        _, first, sizes = np.unique(strata[order], return_index=True, return_counts=True)
+        low, high = np.repeat(first, sizes), np.repeat(first + sizes, sizes)
     for start in range(0, replicates, rows):
         block = min(rows, replicates - start)
-        draws = rng.integers(0, n_units, size=(block, n_units))
+        if strata is None:
+            draws = rng.integers(0, n_units, size=(block, n_units))
+        else:
+            draws = order[rng.integers(low, high, size=(block, n_units))]
         draws += np.arange(block)[:, None] * n_units
         yield np.bincount(draws.ravel(), minlength=block * n_units).reshape(block, n_units)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from hubtools.evaluation import counting
+from hubtools.evaluation.assays import assay_statistic, assay_table, assay_units
 from hubtools.evaluation.metrics import RANKING, statistic, value
 from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.ranking import Statistic
 from hubtools.evaluation.resampling import bootstrap_units, bootstrap_weights, encode
 from hubtools.evaluation.thresholds import decide, quick_thresholds
 from hubtools.specs.metric_names import METRICS
@@ -60,30 +63,66 @@ def score_split(
         replicates: bootstrap replicates; 0 for none.
         seed: of the bootstrap.
     """
+    if task.problem.zero_shot:
+        return _score_variants(task, predictions, replicates, seed)
     decision, positive = decide(task, predictions, thresholds), task.positive_index
     names = task.metrics.names
     units, n_units, described = bootstrap_units(predictions)
     replicates = replicates if n_units > 1 else 0
     prepared = [statistic(name, predictions, decision, units, n_units, positive) for name in names]
-    drawn = np.full((len(names), replicates), np.nan)
-    done = 0
-    for weights in bootstrap_weights(n_units, replicates, seed):
-        for row, of in zip(drawn, prepared, strict=True):
-            row[done : done + len(weights)] = of(weights)
-        done += len(weights)
+    drawn = _drawn(prepared, bootstrap_weights(n_units, replicates, seed), replicates)
     values = [value(name, predictions, decision, positive=positive) for name in names]
-    undefined = {name: int(np.isnan(row).sum()) for name, row in zip(names, drawn, strict=True)}
     return SplitResult(
         n_proteins=encode(predictions.ids)[1],
         n_labelled=len(predictions),
         scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
         per_class=_per_class(task, predictions, decision, thresholds),
         confusion=_confusion(predictions, decision),
-        interval=f"{replicates:,} bootstrap replicates over {described}"
-        if replicates
-        else f"no intervals: {described}",
-        undefined_replicates={name: count for name, count in undefined.items() if count},
+        interval=_interval(replicates, described),
+        undefined_replicates=_undefined(names, drawn),
     )
+
+
+def _score_variants(task: Task, predictions: Predictions, replicates: int, seed: int) -> SplitResult:
+    """The same for variant effects: by assay, averaged; a row per assay where there are several."""
+    assert predictions.assays is not None
+    names, units = task.metrics.names, assay_units(predictions)
+    replicates = replicates if units.n_units > 1 else 0
+    prepared = [assay_statistic(name, task, predictions, units) for name in names]
+    weights = bootstrap_weights(units.n_units, replicates, seed, units.strata)
+    drawn = _drawn(prepared, weights, replicates)
+    points = [float(of(np.ones((1, units.n_units)))[0]) for of in prepared]
+    values = [None if math.isnan(point) else point for point in points]
+    table = assay_table(task, predictions)
+    return SplitResult(
+        n_proteins=encode(predictions.assays.protein)[1],
+        n_labelled=len(predictions),
+        scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
+        per_class=table if len(table) > 1 else [],
+        interval=_interval(replicates, units.described),
+        undefined_replicates=_undefined(names, drawn),
+    )
+
+
+def _drawn(prepared: list[Statistic], blocks: Iterator[np.ndarray], replicates: int) -> np.ndarray:
+    """Every metric in every replicate: (metrics, replicates)."""
+    drawn = np.full((len(prepared), replicates), np.nan)
+    done = 0
+    for weights in blocks:
+        for row, of in zip(drawn, prepared, strict=True):
+            row[done : done + len(weights)] = of(weights)
+        done += len(weights)
+    return drawn
+
+
+def _interval(replicates: int, described: str) -> str:
+    return f"{replicates:,} bootstrap replicates over {described}" if replicates else f"no intervals: {described}"
+
+
+def _undefined(names: list[str], drawn: np.ndarray) -> dict[str, int]:
+    """In how many replicates each metric was not defined, where in any."""
+    counts = {name: int(np.isnan(row).sum()) for name, row in zip(names, drawn, strict=True)}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _score(name: str, point: float | None, drawn: np.ndarray) -> Score:

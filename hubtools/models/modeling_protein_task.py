@@ -27,6 +27,7 @@ class ProteinTaskConfig(PretrainedConfig):
         head_hidden: width of a hidden layer between mean and output, or None.
         head_dropout: dropout before each linear layer of the head, in training.
         special_token_ids: tokens that are not residues.
+        pool_positions: per protein, the residues (from 0) whose mean the head reads; by default all.
         num_labels, id2label, problem_type: as everywhere in transformers.
     """
 
@@ -39,6 +40,7 @@ class ProteinTaskConfig(PretrainedConfig):
         head_hidden: int | None = None,
         head_dropout: float = 0.0,
         special_token_ids: list[int] | None = None,
+        pool_positions: list[int] | None = None,
         **kwargs,
     ):
         self.encoder = encoder or {}
@@ -46,6 +48,7 @@ class ProteinTaskConfig(PretrainedConfig):
         self.head_hidden = head_hidden
         self.head_dropout = head_dropout
         self.special_token_ids = special_token_ids or []
+        self.pool_positions = pool_positions
         super().__init__(**kwargs)
 
 
@@ -105,9 +108,16 @@ class ProteinTaskModel(PreTrainedModel):
         return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
     def residue_mask(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """True where a token is a residue: (rows, tokens)."""
+        """True where a token is a residue that the mean runs over: (rows, tokens)."""
         special = torch.tensor(self.config.special_token_ids, device=input_ids.device, dtype=input_ids.dtype)
-        return attention_mask.bool() & ~torch.isin(input_ids, special)
+        mask = attention_mask.bool() & ~torch.isin(input_ids, special)
+        if self.config.pool_positions is None:
+            return mask
+        pooled = torch.tensor(self.config.pool_positions, device=input_ids.device)
+        mask &= torch.isin(mask.cumsum(1) - 1, pooled)
+        if (mask.sum(1) < len(pooled)).any():
+            raise ValueError("a sequence is shorter than those whose mutations the model was trained on")
+        return mask
 
     def row_sums(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, residue_mask: torch.Tensor

@@ -84,7 +84,12 @@ def label_settings(task: Task) -> dict[str, Any]:
 
 
 def bench_model(
-    encoder: nn.Module, task: Task, recipe: Recipe, tokeniser: ResidueTokeniser, seed: int
+    encoder: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    tokeniser: ResidueTokeniser,
+    seed: int,
+    pool: list[int] | None = None,
 ) -> ProteinTaskModel:
     """Our head on an encoder; the head's fresh weights depend on the seed alone."""
     config = ProteinTaskConfig(
@@ -93,6 +98,7 @@ def bench_model(
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
         special_token_ids=tokeniser.special_ids,
+        pool_positions=pool,
         **label_settings(task),
     )
     torch.manual_seed(seed)
@@ -117,9 +123,14 @@ def plain_config(config: Any) -> dict[str, Any]:
 
 
 def build_model(
-    checkpoint: Checkpoint, task: Task, recipe: Recipe, tokeniser: ResidueTokeniser, seed: int
+    checkpoint: Checkpoint,
+    task: Task,
+    recipe: Recipe,
+    tokeniser: ResidueTokeniser,
+    seed: int,
+    pool: list[int] | None = None,
 ) -> ProteinTaskModel | NativeTaskModel:
-    """The model that a recipe asks for, before training.
+    """The model that a recipe asks for, before training; ``pool`` are the residues that the mean runs over, if not all.
 
     Raises:
         UserError: the checkpoint cannot be loaded, or has no native head for this problem.
@@ -132,7 +143,7 @@ def build_model(
         auto = AutoModelForTokenClassification if task.problem.per_residue else AutoModelForSequenceClassification
         return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), task.problem.per_residue)
     encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
-    return bench_model(encoder, task, recipe, tokeniser, seed)
+    return bench_model(encoder, task, recipe, tokeniser, seed, pool)
 
 
 def final_linear(model: nn.Module, n_outputs: int) -> nn.Linear:

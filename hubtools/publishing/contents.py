@@ -163,6 +163,12 @@ def _require_publishable(folder: Path, record: RunRecord) -> None:
         raise UserError(f"this run is {record.status}", where=where, fix=f"Finish it first: {record.command}")
     if record.identity.checkpoint is None:
         raise UserError("this is a baseline, which has no model", where=where, fix="Name a run of a checkpoint.")
+    if record.recipe.get("adaptation") == "zero-shot":
+        raise UserError(
+            "nothing was trained, so there is no new model to publish",
+            where=where,
+            fix="The checkpoint is what was measured; share the run folder, or put it on a board: bench board.",
+        )
     if record.run_id != record.identity.run_id:
         raise UserError(
             "run.json was changed: its run_id is not that of its identity", where=where, fix="Run it again."

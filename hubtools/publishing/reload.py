@@ -196,7 +196,7 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     return {
         name: predict(
             model,
-            encode(data.splits[name], task, tokeniser, window),
+            encode(data.splits[name], task, tokeniser, window, getattr(model.config, "pool_positions", None)),
             Loss(task.problem.kind),
             token_budget=execution.token_budget,
             device=execution.device,

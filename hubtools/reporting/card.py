@@ -92,7 +92,9 @@ def _figures(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFig
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = read_predictions(folder / PREDICTIONS)[split]
-        if problem.kind == "regression":
+        if problem.zero_shot:
+            figures["scatter"] = plots.variants_figure(predictions, record.task.get("unit"), split)
+        elif problem.kind == "regression":
             figures["scatter"] = plots.regression_figure(predictions, record.task.get("unit"), split)
         else:
             outputs = [labels.index(positive)] if positive else list(range(len(labels)))
@@ -199,6 +201,10 @@ def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
             continue
         inner = {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
         flat |= {name: part for name, part in inner.items() if part is not None}
+    if recipe.get("adaptation") == "zero-shot":
+        # The rest of a recipe is about training.
+        read = {"adaptation", "scoring", "weights", "window.residues", "window.overlap"}
+        flat = {name: part for name, part in flat.items() if name in read}
     return flat
 
 
@@ -216,6 +222,8 @@ def _choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
             chosen["decision thresholds"] = ", ".join(
                 f"{name} {threshold:.3g}" for name, threshold in zip(names, value, strict=False)
             )
+        elif key == "pool_positions" and isinstance(value, list):
+            chosen["residues pooled, those that vary in train"] = ", ".join(map(str, value))
         else:
             chosen[key] = f"{value:.6g}" if isinstance(value, float) else str(value)
     return chosen

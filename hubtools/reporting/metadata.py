@@ -50,7 +50,9 @@ def metadata(record: RunRecord, name: str, licence: str | None = None, has_model
     checkpoint = record.identity.checkpoint
     values: dict[str, Any] = licence_fields(record, licence)
     if checkpoint and checkpoint.source == "hub" and record.recipe.get("weights") != "random":
-        values |= {"base_model": checkpoint.name, "base_model_relation": "finetune"}
+        values["base_model"] = checkpoint.name
+        if record.recipe.get("adaptation") != "zero-shot":
+            values["base_model_relation"] = "finetune"
     if has_model:
         values["library_name"] = "transformers"
     values["pipeline_tag"] = pipeline_tag(record)
@@ -81,7 +83,10 @@ def test_splits(record: RunRecord) -> list[str]:
 
 def pipeline_tag(record: RunRecord) -> str:
     """The Hub's name for the kind of task; it has none for regression, which transformers serves as classification."""
-    return "token-classification" if Problem(record.task["problem"]).per_residue else "text-classification"
+    problem = Problem(record.task["problem"])
+    if problem.zero_shot:
+        return "fill-mask"
+    return "token-classification" if problem.per_residue else "text-classification"
 
 
 def licence_fields(record: RunRecord, licence: str | None = None) -> dict[str, str]:

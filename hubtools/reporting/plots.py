@@ -171,6 +171,40 @@ def regression_figure(predictions: Predictions, unit: str | None, split: str) ->
     )
 
 
+def variants_figure(predictions: Predictions, unit: str | None, split: str) -> CardFigure:
+    """Scores against measured values; of several assays, ranks within each, for their values share no scale."""
+    truth, scores = predictions.truth, predictions.scores.astype(float)
+    assays = predictions.assays
+    several = assays is not None and len(set(assays.group)) > 1
+    if several:
+        assert assays is not None
+        truth, scores = (_ranks_within(values, assays.group) for values in (truth, scores))
+    figure, axes = _canvas(4.9, 4.3)
+    if len(truth) > MAX_POINTS:
+        hexagons = axes.hexbin(truth, scores, gridsize=55, bins="log", cmap="Blues", mincnt=1, linewidths=0.1)
+        figure.colorbar(hexagons, ax=axes, fraction=0.046, pad=0.03).set_label("count")
+    else:
+        axes.scatter(truth, scores, s=11, color=BLUE, alpha=0.45, linewidths=0)
+    suffix = " (rank within its assay)" if several else f" ({unit})" if unit else ""
+    axes.set(xlabel=f"measured{suffix}", ylabel=f"score{' (rank within its assay)' if several else ''}")
+    how = "ranks within each assay" if several else "the values have different units, so there is no line of equality"
+    return CardFigure(
+        "score-against-measured.png",
+        _png(figure),
+        f"Score against measured effect of {len(truth):,} variants on {split}.",
+        f"Score against measured effect of every variant on {split} ({how}).",
+    )
+
+
+def _ranks_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Ranks from 0 to 1 within each group."""
+    ranks = np.zeros(len(values))
+    for group in np.unique(groups):
+        here = np.flatnonzero(groups == group)
+        ranks[here[np.argsort(values[here], kind="stable")]] = np.linspace(0, 1, len(here))
+    return ranks
+
+
 def training_figure(epochs: Sequence[dict[str, Any]], metric: str, best_epoch: int | None) -> CardFigure | None:
     """Training loss and validation score by epoch, or None where the log holds fewer than two epochs of either.
 

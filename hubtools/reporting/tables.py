@@ -13,6 +13,7 @@ from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Found, Row, Table
 from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING, Estimate
 from hubtools.reporting.templates import cell
+from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,8 @@ def facts(table: Table) -> str:
     """One line on what was measured: problem, test set, how the interval was made."""
     record = table.rows[0].record
     result = record.results[table.split]
-    labelled = f", {result.n_labelled:,} labelled residues" if record.task["problem"].startswith("residue-") else ""
+    noun = {"residue": "labelled residue", "variant": "variant"}.get(Problem(record.task["problem"]).level)
+    labelled = f", {wording.plural(result.n_labelled, noun)}" if noun else ""
     parts = [
         f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
         f"{wording.plural(result.n_proteins, 'protein')}{labelled}",

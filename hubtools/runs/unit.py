@@ -19,6 +19,7 @@ from hubtools.evaluation import choose_thresholds, score_split, write_prediction
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model, resolve_checkpoint, save_model
 from hubtools.models.encoder import checkpoint_facts
+from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.models.task_model import scale_output
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
@@ -47,7 +48,7 @@ from hubtools.specs.record import (
 )
 from hubtools.specs.task import Task
 from hubtools.training.baselines import fit_baseline, read_plain
-from hubtools.training.batches import effective_window, encode, window_facts
+from hubtools.training.batches import effective_window, encode, varying_positions, window_facts
 from hubtools.training.device import Execution
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
@@ -55,6 +56,14 @@ from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe
 from hubtools.training.progress import bar
+from hubtools.training.variants import (
+    blosum62,
+    log_probabilities,
+    marginals,
+    mutated_positions,
+    tokens_to_read,
+    window_facts_of,
+)
 
 WORK = ".work"
 # From the name of a split to its predictions.
@@ -180,7 +189,8 @@ def _failure(error: Exception, execution: Execution) -> Failure:
 
 
 def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
-    precision = "bf16" if run.recipe.needs_checkpoint and session.execution.bf16(run.recipe.precision) else "float32"
+    trains = run.recipe.adaptation in {"full", "probe"}
+    precision = "bf16" if trains and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(
         run_id=identity.run_id,
         status="running",
@@ -221,12 +231,15 @@ class _Unit:
         data = self.session.data(self.task, self.run.subset)
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
-        predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
-        predictions = {"validation": predictor("validation")}
-        thresholds = choose_thresholds(self.task, predictions["validation"])
-        assert self.record.training is not None
-        if thresholds is not None:
-            self.record.training.choices["thresholds"] = thresholds
+        if self.task.problem.zero_shot:
+            predictor, predictions, thresholds = self._zero_shot(data), {}, None
+        else:
+            predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
+            predictions = {"validation": predictor("validation")}
+            thresholds = choose_thresholds(self.task, predictions["validation"])
+            assert self.record.training is not None
+            if thresholds is not None:
+                self.record.training.choices["thresholds"] = thresholds
         # Nothing is chosen from here on: this is the one time that the test splits are predicted.
         predictions |= {name: predictor(name) for name in self.task.data.test_splits}
         for name, split in predictions.items():
@@ -242,10 +255,11 @@ class _Unit:
         if tokeniser.aligned or self.task.problem.per_residue:
             self.record.alignment = tokeniser.prove([s for split in data.splits.values() for s in split["sequence"]])
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
-        splits = {name: encode(split, self.task, tokeniser, window) for name, split in data.splits.items()}
+        pool = self._pool(data, tokeniser)
+        splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
         scored = [split for name, split in splits.items() if name != "train"]
         self.record.windows = window_facts(scored, window)
-        model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed)
+        model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
         self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
@@ -253,6 +267,9 @@ class _Unit:
         fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
         fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
         trained = model.head if self.recipe.adaptation == "probe" else model
+        if pool is not None:
+            # Measured on the training sequences; residues as people count them.
+            fitted.choices["pool_positions"] = [position + 1 for position in pool]
         self._note(fitted, loss.weights, sum(parameter.numel() for parameter in trained.parameters()))
         if loss.kind == "regression":
             scale_output(model, loss.mean, loss.std)
@@ -276,6 +293,55 @@ class _Unit:
                 )
 
         return predictor
+
+    def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
+        """The residues that the recipe pools over; None for all."""
+        if self.recipe.head.pooling == "mean":
+            return None
+        if not tokeniser.aligned:
+            raise UserError(
+                f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
+                fix="Use head.pooling=mean, or another checkpoint.",
+            )
+        return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, self.task.name)
+
+    def _zero_shot(self, data: TaskData) -> Predictor:
+        """Variant effects: no training, no validation, nothing to choose and nothing to save."""
+        self.record.training = TrainingFacts(
+            parameters_trained=0,
+            epochs_run=0,
+            best_epoch=None,
+            steps=0,
+            selected_by="nothing: nothing was trained or chosen",
+        )
+        if not self.recipe.needs_checkpoint:
+            return lambda name: blosum62(data.splits[name])
+        assert self.run.checkpoint is not None
+        checkpoint = self.session.checkpoint(self.run.checkpoint)
+        tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+        positions = mutated_positions(list(data.splits.values()))
+        self.record.alignment = tokeniser.prove(list(positions))
+        mask = mask_token(tokeniser, checkpoint.name) if self.recipe.scoring == "masked-marginals" else None
+        window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
+        self.record.windows = window_facts_of(list(positions), window)
+        model: Any = load_masked_lm(checkpoint, weights=self.recipe.weights, seed=self.run.seed)
+        self.record.checkpoint = checkpoint_facts(checkpoint, model, self.recipe.weights)
+        self.record.environment.attention = getattr(model.config, "_attn_implementation", None)
+        model.to(self.execution.device)
+        tokens = tokens_to_read(positions, window, tokeniser.n_special, mask is not None)
+        progress = bar("scoring", tokens, unit=" tokens", scale=True)
+        with contextlib.closing(progress):
+            tables = log_probabilities(
+                model,
+                tokeniser,
+                positions,
+                window,
+                mask=mask,
+                token_budget=self.execution.token_budget,
+                device=self.execution.device,
+                progress=progress.update,
+            )
+        return lambda name: marginals(data.splits[name], tables)
 
     def _baseline(self, data: TaskData) -> Predictor:
         splits = {name: read_plain(split, self.task) for name, split in data.splits.items()}

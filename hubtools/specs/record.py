@@ -77,7 +77,7 @@ class SplitFacts(_Part):
 
     proteins: int
     residues: int
-    labelled: int = Field(description="Labels that count: residues for residue tasks, else proteins.")
+    labelled: int = Field(description="Labels that count: residues, variants, else proteins.")
     clusters: int | None = None
     rows_sha256: str = Field(description="Digest of id, sequence and label of every row, in order.")
     label_counts: dict[str, int] = {}
@@ -189,10 +189,11 @@ class SplitResult(_Part):
     """The results on one split."""
 
     n_proteins: int
-    n_labelled: int
+    n_labelled: int = Field(description="Labels that count: residues, variants, else proteins.")
     scores: dict[str, Score]
     per_class: list[dict[str, Any]] = Field(
-        default=[], description="One row a class: name, support, precision, recall, ..."
+        default=[],
+        description="One row a class: name, support, precision, recall, ...; of variant effects one row an assay.",
     )
     confusion: list[list[int]] | None = Field(default=None, description="Rows true, columns predicted.")
     interval: str = Field(default="", description="What was resampled, how often.")

@@ -161,7 +161,10 @@ class UniProtFile(TableFile):
 class Columns(Spec):
     """Which column holds what."""
 
-    sequence: str = "sequence"
+    sequence: str = Field(
+        default="sequence",
+        description="The residues. Variants: the mutated sequence, not needed, but checked where it is there.",
+    )
     label: str = "label"
     id: str | None = Field(default=None, description="By default the FASTA identifier, or file name and row number.")
     cluster: str | None = Field(default=None, description="Homology group, for splitting and for the bootstrap.")
@@ -176,7 +179,8 @@ class Columns(Spec):
     )
     reference: str | None = Field(
         default=None,
-        description="Variants: id of the wild type in the `lookup` file. Not needed where that holds one sequence.",
+        description="Variants: id of the wild type in the `lookup` file (not needed where that holds one sequence); "
+        "without such a file, the wild type's sequence itself.",
     )
     group: str | None = Field(
         default=None, description="Variants: the assay. Metrics are computed within it; by default the wild type."

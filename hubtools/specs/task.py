@@ -137,11 +137,14 @@ class Task(Spec):
                 raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "columns", key)
         if self.problem.is_pair and not columns.partner:
             raise SpecError("the second protein is not named. Add partner", "data", "columns")
-        if self.problem.zero_shot and not (columns.mutant and lookup):
+        if self.problem.zero_shot and not (columns.mutant and (lookup or columns.reference)):
             raise SpecError(
-                "a variant-effect task needs columns.mutant and a file with the wild type (lookup: true). Add them",
+                "a variant-effect task needs columns.mutant and wild types: a file with lookup: true, or "
+                "columns.reference, the column that holds their sequences. Add them",
                 "data",
             )
+        if self.problem.zero_shot and (columns.cluster or self.data.clusters):
+            raise SpecError("variants are not clustered; the bootstrap draws proteins. Remove clusters", "data")
         if lookup and not (self.problem.is_pair or self.problem.zero_shot):
             raise SpecError("lookup is for pairs and variants. Remove it", "data", "files")
         if len(lookup) == len(self.data.files):

@@ -12,6 +12,7 @@ from torch.utils.data import Sampler
 
 from hubtools.models.families import max_tokens
 from hubtools.models.windows import Piece, pieces
+from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
@@ -34,6 +35,7 @@ class Encoded:
         tokens: tokens of each protein's residues, without special tokens.
         labels: per protein: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
         windows: pieces of each protein; one for most.
+        pool: per protein: residues (from 0) that the mean runs over; all where None.
     """
 
     problem: Problem
@@ -43,6 +45,7 @@ class Encoded:
     labels: list[Any]
     windows: list[list[Piece]]
     tokeniser: ResidueTokeniser
+    pool: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,8 +75,45 @@ def effective_window(window: Window, config: dict[str, Any], n_special: int) -> 
     return window.model_copy(update={"residues": residues, "overlap": min(window.overlap, residues // 4)})
 
 
-def encode(dataset: Dataset, task: Task, tokeniser: ResidueTokeniser, window: Window) -> Encoded:
-    """Tokenise one split of canonical rows and cut what is longer than the window."""
+def varying_positions(splits: dict[str, Sequence[str]], task: str) -> list[int]:
+    """The residues (from 0) that are not the same in all training sequences.
+
+    Args:
+        splits: sequences by split; only ``train`` is looked at for differences.
+        task: name of the task, for messages.
+
+    Raises:
+        UserError: the sequences are not of one length, or all the same.
+    """
+    train = splits["train"]
+    for name, sequences in splits.items():
+        for sequence in sequences:
+            if len(sequence) != len(train[0]):
+                raise UserError(
+                    f"head.pooling: mutations needs sequences of one length; train has one of {len(train[0])} residues, "
+                    f"{name} one of {len(sequence)}",
+                    where=f"task {task}",
+                    fix="It is for sets of variants of one protein. Use head.pooling=mean.",
+                )
+    letters = np.frombuffer("".join(train).encode("ascii"), dtype=np.uint8).reshape(len(train), -1)
+    varying = np.flatnonzero((letters != letters[0]).any(axis=0)).tolist()
+    if not varying:
+        raise UserError(
+            "head.pooling: mutations finds no position that varies in train",
+            where=f"task {task}",
+            fix="Use head.pooling=mean.",
+        )
+    return varying
+
+
+def encode(
+    dataset: Dataset, task: Task, tokeniser: ResidueTokeniser, window: Window, pool: Sequence[int] | None = None
+) -> Encoded:
+    """Tokenise one split of canonical rows and cut what is longer than the window.
+
+    With ``pool``, only these residues are read out, and windows that hold none of them in their core are left out.
+    """
+    pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
     sequences = dataset["sequence"]
     tokens = [tokeniser.encode(sequence) for sequence in sequences]
     dtype = np.float64 if task.problem.kind == "regression" else np.int64
@@ -84,9 +124,17 @@ def encode(dataset: Dataset, task: Task, tokeniser: ResidueTokeniser, window: Wi
         clusters=[str(c) for c in dataset["cluster"]] if "cluster" in dataset.column_names else None,
         tokens=tokens,
         labels=labels,
-        windows=[pieces(len(ids), window.residues, window.overlap) for ids in tokens],
+        windows=[_holding(pieces(len(ids), window.residues, window.overlap), pooled) for ids in tokens],
         tokeniser=tokeniser,
+        pool=pooled,
     )
+
+
+def _holding(windows: list[Piece], pool: np.ndarray | None) -> list[Piece]:
+    """The windows that have one of these residues in their core."""
+    if pool is None:
+        return windows
+    return [piece for piece in windows if ((pool >= piece.core_start) & (pool < piece.core_stop)).any()]
 
 
 def window_facts(splits: Sequence[Encoded], window: Window) -> WindowFacts:
@@ -194,7 +242,11 @@ def collate(split: Encoded, rows: Sequence[Row]) -> Batch:
     for i, ((_, piece), tokens) in enumerate(zip(rows, encoded, strict=True)):
         ids[i, : len(tokens)] = tokens
         attention[i, : len(tokens)] = 1
-        core[i, before + piece.core_start - piece.start : before + piece.core_stop - piece.start] = True
+        if split.pool is None:
+            core[i, before + piece.core_start - piece.start : before + piece.core_stop - piece.start] = True
+        else:
+            here = split.pool[(split.pool >= piece.core_start) & (split.pool < piece.core_stop)]
+            core[i, before + here - piece.start] = True
     inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids),
         "attention_mask": torch.from_numpy(attention),

@@ -382,7 +382,7 @@ CASES = {
         arguments=("--checkpoint", "", "--task", TASK),
     ),
     "a baseline that does not exist there": Case(
-        "error: the baseline composition is not defined for residue-classification",
+        "error: task tiny-residue-classification: the recipe composition does not exist for residue-classification",
         arguments=("--task", TASK, "--recipe", "composition"),
     ),
     "a device that is not there": Case(

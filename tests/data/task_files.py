@@ -9,6 +9,7 @@ import yaml
 
 from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.specs import load_task
+from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 
 METRIC = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "spearman"}
@@ -21,7 +22,7 @@ def write_task(folder: Path, files: dict[str, str | bytes], **options: Any) -> P
     ``entries`` gives further keys of single files, by name.
     """
     problem = options.pop("problem", "sequence-classification")
-    kind = problem.split("-")[1]
+    kind = Problem(problem).kind
     entries = options.pop("entries", {})
     for name, content in files.items():
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)

@@ -49,6 +49,7 @@ def test_every_shipped_task_is_tested_here_and_says_what_a_card_needs() -> None:
         "localisation",
         "phosphotyrosine",
         "secondary-structure",
+        "variant-effect-blat",
     }
     for task in tasks.values():
         assert task.homepage and task.notes and task.citation.lstrip().startswith("@")
@@ -135,6 +136,19 @@ def test_gb1_fitness(cache: DataCache) -> None:
     assert letters.shape[1] == 265
     assert (letters != letters[0]).any(axis=0).sum() == 4
     assert data.splits["train"]["label"][0] == 1.0
+
+
+@needs_mirror
+def test_variant_effect_blat(cache: DataCache) -> None:
+    """Loading proves that each of the 4,807 sequences is its mutant applied to the wild type, numbered from 24."""
+    data = loaded("variant-effect-blat", cache)
+    facts = data.facts.splits["test"]
+    assert list(data.splits) == ["test"] and (facts.proteins, facts.labelled, facts.longest) == (1, 4807, 263)
+    rows = data.splits["test"]
+    assert "seq" in data.task.data.columns.model_dump().values(), "the column that is compared"
+    assert all(mutations.count(":") == 0 and mutations for mutations in rows["mutations"])
+    assert rows["wildtype"][0].startswith("HPETLVKVKDAED") and rows["sequence"][0].startswith("HPETLAKVKDAED")
+    assert data.facts.findings == []
 
 
 @needs_modlamp

@@ -39,6 +39,7 @@ CASES = [
     ("auprc", {"kind": "multilabel"}, RATES, HAS, sk.average_precision_score(HAS, RATES, average="macro")),
     ("jaccard", {}, SAID, HAS, sk.jaccard_score(HAS, SAID, average="samples", zero_division=1)),
     ("subset_accuracy", {}, SAID, HAS, sk.accuracy_score(HAS, SAID)),
+    ("ndcg", {}, Y, X, sk.ndcg_score([(X - X.min()) / np.ptp(X)], [Y], k=8)),
     ("spearman", {}, Y, X, stats.spearmanr(X, Y).statistic),
     ("pearson", {}, Y, X, stats.pearsonr(X, Y.astype(float)).statistic),
     ("rmse", {}, Y, X, sk.root_mean_squared_error(X, Y)),
@@ -74,6 +75,8 @@ def test_mistakes_are_one_line():
         metric("f2")
     with pytest.raises(UserError, match="'jaccard' is not for regression"):
         metric("jaccard", kind="regression")
+    with pytest.raises(UserError, match="'auroc' of values needs a cutoff"):
+        metric("auroc", kind="regression")
 
 
 def test_the_room_imports_nothing_heavy():

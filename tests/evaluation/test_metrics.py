@@ -55,6 +55,9 @@ def multilabel_reference(name, truth, decision, scores):
 def regression_reference(name, truth, scores):
     scores = scores.astype(np.float64)
     return {
+        "ndcg": lambda: sk.ndcg_score(
+            ((truth - truth.min()) / np.ptp(truth))[None], scores[None], k=max(len(truth) // 10, 1)
+        ),
         "spearman": lambda: stats.spearmanr(truth, scores).statistic,
         "pearson": lambda: stats.pearsonr(truth, scores).statistic,
         "rmse": lambda: sk.root_mean_squared_error(truth, scores),
@@ -121,7 +124,9 @@ def applicable():
     parameters = []
     for case, (predictions, positive) in CASES.items():
         for name, info in METRICS.items():
-            if predictions.problem.kind in info.kinds and not (name == "f1" and positive is None):
+            # AUROC of measured values is that of assays: test_assays.py.
+            of_assays = info.zero_shot_only and predictions.problem.kind == "regression"
+            if predictions.problem.kind in info.kinds and not of_assays and not (name == "f1" and positive is None):
                 parameters.append(pytest.param(name, predictions, positive, id=f"{name}, {case}"))
     return parameters
 

@@ -65,13 +65,38 @@ def test_a_baseline_by_name_runs_with_every_seed_asked_for_and_without_the_check
     assert [(item.checkpoint, item.seed) for item in planned] == [(None, 3), (None, 4)]
 
 
+BASELINES_OF = {
+    "protein": {"majority", "composition", "nearest-neighbour"},
+    "residue": {"majority", "onehot-window"},
+    "pair": {"majority", "composition", "nearest-neighbour"},
+    "variant": {"substitution-matrix"},
+}
+
+
 @pytest.mark.parametrize("problem", list(Problem))
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
     task = tiny_task(problem.value)
-    planned = expand({task.name: task}, ["a"], load_recipe("full"), [1], [baseline])
-    exists = baseline == "majority" or (baseline == "onehot-window") == problem.per_residue
-    assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + ["full"]
+    zero_shot = load_recipe("masked-marginals")
+    planned = expand({task.name: task}, ["a"], load_recipe("full"), [1], [baseline], zero_shot=zero_shot)
+    asked = "masked-marginals" if problem.zero_shot else "full"
+    exists = baseline in BASELINES_OF[problem.level]
+    assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + [asked]
+
+
+def test_nothing_random_is_repeated_and_random_weights_are() -> None:
+    task = tiny_task("variant-effect")
+    zero_shot = load_recipe("masked-marginals")
+    planned = expand(
+        {task.name: task}, ["a"], load_recipe("full"), [1, 2],
+        ["majority", "random-probe", "substitution-matrix", "random-masked-marginals"], zero_shot=zero_shot,
+    )  # fmt: skip
+    assert [(item.recipe.name, item.seed) for item in planned] == [
+        ("substitution-matrix", 1),
+        ("random-masked-marginals", 1),
+        ("random-masked-marginals", 2),
+        ("masked-marginals", 1),
+    ]
 
 
 def planned_run(**changes: Any) -> PlannedRun:

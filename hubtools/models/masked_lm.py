@@ -1,0 +1,88 @@
+"""A checkpoint under its own masked-language-model head: float32, complete, or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hubtools.models.encoder import _loaded
+from hubtools.models.families import family_of
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.models.checkpoint import Checkpoint
+    from hubtools.models.tokenisation import ResidueTokeniser
+
+_NEEDED = (
+    "Zero-shot scoring asks the head of pre-training: give the checkpoint as published for masked language modelling."
+)
+
+
+def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
+    """The checkpoint as ``AutoModelForMaskedLM`` in float32, every weight of it from the checkpoint.
+
+    Weights that are another's by construction (an output embedding tied to the input's) are not missing.
+
+    Args:
+        checkpoint: resolved checkpoint.
+        weights: ``pretrained``, or ``random`` for the architecture with fresh weights.
+        seed: of the fresh weights.
+
+    Raises:
+        UserError: the architecture has no such head, the head or other weights are missing, or they are damaged.
+    """
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
+    config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
+    family = family_of(config.model_type)
+    in_its_code = remote and "AutoModelForMaskedLM" in (getattr(config, "auto_map", None) or {})
+    known = type(config) in AutoModelForMaskedLM._model_mapping
+    if family.name == "t5" or not (known or in_its_code) or getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            f"the architecture {config.model_type} has no masked-language-model head",
+            where=checkpoint.name,
+            fix=_NEEDED,
+        )
+    if weights == "random":
+        torch.manual_seed(seed)
+        fresh = AutoModelForMaskedLM.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
+        return fresh.float().eval()
+    model, info = _loaded(
+        checkpoint,
+        lambda: AutoModelForMaskedLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote
+        ),
+    )
+    unused = [part for part in family.unused_weights if not part.startswith(("decoder", "lm_head"))]
+    missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in unused)]
+    if missing:
+        of_head = all(not key.startswith(f"{model.base_model_prefix}.") for key in missing)
+        what = "its language-model head is not in it, or not all of it" if of_head else "it is not complete"
+        raise UserError(
+            f"{what}: {len(missing)} weight{'s' * (len(missing) > 1)} of {type(model).__name__} would be random "
+            f"(first: {missing[0]})",
+            where=checkpoint.name,
+            fix=_NEEDED,
+        )
+    return model.eval()
+
+
+def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:
+    """The token that stands for a residue that is to be told.
+
+    Raises:
+        UserError: the tokenizer has none, or its mask does not stand for one residue.
+    """
+    token: Any = tokeniser.tokenizer.mask_token_id
+    if tokeniser.rendering == "saprot":
+        raise UserError(
+            "its tokens are pairs of residue and structure, whose likelihoods are not those of residues",
+            where=name,
+            fix="Choose a checkpoint that reads residues.",
+        )
+    if token is None:
+        raise UserError("its tokenizer has no mask token", where=name, fix=_NEEDED)
+    return int(token)
