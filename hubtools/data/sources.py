@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.data.cache import DataCache
-from hubtools.data.tables import arrow_to_rows, near, read_table
+from hubtools.data.tables import arrow_to_rows, near, read_table, renamed
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.record import SourceFile
@@ -54,8 +54,8 @@ def read_rows(task: Task, cache: DataCache) -> tuple[pd.DataFrame, list[SourceFi
     for file in task.data.files:
         table, source = _read(file, task, cache)
         sources.append(source)
-        if file.table_format == "fasta" and file.body != "sequence":
-            joined.setdefault(file.body, []).append(table)
+        if file.joined_as is not None:
+            joined.setdefault(file.joined_as, []).append(table)
             continue
         table[ID] = _ids(task, file, table)
         table[FILE] = file.name
@@ -76,7 +76,7 @@ def _read(file: TableFile, task: Task, cache: DataCache) -> tuple[pd.DataFrame, 
     data = task.data
     if isinstance(data, HubData):
         assert isinstance(file, HubFile)
-        return _read_hub(file, data), SourceFile(name=file.name, location=f"{data.dataset}:{file.split}")
+        return renamed(_read_hub(file, data), file), SourceFile(name=file.name, location=f"{data.dataset}:{file.split}")
     path: Path = cache.fetch(file, data if isinstance(data, PackageData) else None)
     sha256 = getattr(file, "sha256", None) or file_sha256(path)
     return read_table(file, path), SourceFile(name=file.name, location=file.location, sha256=sha256)
@@ -161,7 +161,9 @@ def _join(rows: pd.DataFrame, table: pd.DataFrame, body: str, task: Task) -> pd.
     repeated = table["id"][table["id"].duplicated()]
     if len(repeated):
         raise UserError(f"{repeated.iloc[0]} has two entries of {body}", where=f"task {task.name}", fix="Keep one.")
-    absent = ~rows[ID].isin(table["id"])
+    # A row whose own file has the column needs no entry.
+    needed = rows[body].isna() if body in rows else True
+    absent = ~rows[ID].isin(table["id"]) & needed
     if absent.any():
         raise UserError(
             f"{rows[ID][absent].iloc[0]} has a sequence and no {body} ({int(absent.sum()):,} such proteins)",
