@@ -27,24 +27,37 @@ def tasks() -> None:
 @tasks.command("list")
 @click.option("--markdown", "form", flag_value="markdown", help="The table of tasks/README.md.")
 @click.option("--json", "form", flag_value="json", help="For programs.")
-def list_all(form: str | None) -> None:
+@click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
+def list_all(form: str | None, problem: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
     from hubtools.specs import load_task
     from hubtools.specs.content import available
+    from hubtools.specs.errors import UserError
+    from hubtools.specs.problem import Problem
 
     known = {path: load_task(str(path)) for path in available("task").values()}
+    if problem is not None:
+        problems = [known_problem.value for known_problem in Problem]
+        if problem not in problems:
+            raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems)}.")
+        known = {path: task for path, task in known.items() if task.problem == problem}
     if form == "json":
         click.echo(json.dumps([_summary(task, path) for path, task in known.items()], indent=2, ensure_ascii=False))
     elif form == "markdown":
         click.echo(_markdown([_cells(task, link=path.name) for path, task in known.items()]))
     else:
-        table = _table(*_COLUMNS)
+        table = _table("name", "what", "problem", "ranked by", "trust")
         for task in known.values():
-            table.add_row(*_cells(task))
+            colour = task.semaphore.colour if task.semaphore else None
+            trust = f"[{_DOTS[colour]}]●[/] {colour}" if colour else "–"
+            table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust)
         _console().print(table)
 
 
-_COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "licence")
+# Of more labels than this, only so many are shown.
+_SHOWN_LABELS = 40
+_DOTS = {"green": "green", "amber": "yellow", "red": "red"}
+_COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "trust", "licence")
 
 
 def _cells(task: Task, link: str | None = None) -> list[str]:
@@ -52,9 +65,10 @@ def _cells(task: Task, link: str | None = None) -> list[str]:
         f"[{task.name}]({link})" if link else task.name,
         task.title,
         task.problem.value,
-        str(len(task.labels) or "–"),
+        str(len(task.label_names) or "–"),
         ", ".join(task.data.test_splits),
         task.metrics.primary,
+        task.semaphore.colour if task.semaphore else "–",
         task.licence,
     ]
 
@@ -73,6 +87,8 @@ def _summary(task: Task, path: Path) -> dict[str, Any]:
         "labels": task.label_names,
         "test_splits": task.data.test_splits,
         "metrics": task.metrics.names,
+        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
+        "published": len(task.published),
         "licence": task.licence,
         "source": task.data.source,
         "path": str(path),
@@ -96,12 +112,31 @@ def show(name: str) -> None:
         # Addresses are for copying: they are never broken or cut.
         for label, line in ((key, first), *(("", line) for line in rest)):
             console.print(f"{label:<12} {line}", markup=False, soft_wrap=True)
+    if task.semaphore:
+        colour = task.semaphore.colour
+        console.print(f"\n[bold]Trust[/bold] [{_DOTS[colour]}]●[/] {colour}")
+        console.print(Padding(task.semaphore.reason, (0, 0, 0, 2)), markup=False)
     if task.notes:
         console.print("\n[bold]Notes[/bold]")
     for note in task.notes:
         console.print(Padding(note, (0, 0, 0, 2)), markup=False)
+    if task.published:
+        console.print("\n[bold]Published[/bold]")
+        console.print(_published_table(task))
     console.print("\n[bold]Citation[/bold]")
     console.print(textwrap.indent(task.citation.rstrip(), "  "), markup=False, soft_wrap=True)
+
+
+def _published_table(task: Task) -> Table:
+    from rich.text import Text
+
+    table = _table("what", "how", "metric", "value", "split", "source and remarks")
+    for entry in task.published:
+        value = f"{entry.value:g}{f' {entry.spread}' if entry.spread else ''}"
+        source = entry.source + (f". {entry.note}" if entry.note else "")
+        cells = (entry.what, entry.how, entry.metric, value, entry.split, source)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
 
 
 def _description(task: Task) -> dict[str, str]:
@@ -117,9 +152,13 @@ def _description(task: Task) -> dict[str, str]:
     files = "\n".join(
         f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}" for file in data.files
     )
+    values = {name: [value for value, its in task.labels.items() if its == name] for name in task.label_names}
     labels = "\n".join(
-        name if name == value else f"{name} ({value!r} in the data)" for value, name in task.labels.items()
+        name if given == [name] else f"{name} ({', '.join(map(repr, given))} in the data)"
+        for name, given in list(values.items())[:_SHOWN_LABELS]
     )
+    if len(values) > _SHOWN_LABELS:
+        labels += f"\n… {len(values):,} in all"
     scored = ", ".join(
         f"{METRICS[name].title}{' (ranks)' if name == task.metrics.primary else ''}" for name in task.metrics.names
     )
@@ -214,8 +253,14 @@ def _split_table(data: TaskData) -> Table:
 
 
 def _label_table(task: Task, facts: DataFacts) -> Table:
+    """Counts of each label in each split; of many labels, only the most frequent."""
     table = _table("label", *facts.splits, numbers_from=1)
-    for label in task.label_names:
+    shown = task.label_names
+    if len(shown) > _SHOWN_LABELS:
+        table.columns[0].header = f"label ({_SHOWN_LABELS} most frequent of {len(shown):,})"
+        totals = {label: sum(split.label_counts[label] for split in facts.splits.values()) for label in shown}
+        shown = sorted(shown, key=lambda label: -totals[label])[:_SHOWN_LABELS]
+    for label in shown:
         cells = []
         for split in facts.splits.values():
             count = split.label_counts[label]
