@@ -33,26 +33,36 @@ def tasks() -> None:
 @tasks.command("list")
 @click.option("--markdown", "form", flag_value="markdown", help="The table of tasks/README.md.")
 @click.option("--json", "form", flag_value="json", help="For programs.")
-def list_all(form: str | None) -> None:
+@click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
+def list_all(form: str | None, problem: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
     from hubtools.specs import load_task
     from hubtools.specs.content import catalogue
+    from hubtools.specs.problem import Problem
 
+    problems = [each.value for each in Problem]
+    if problem is not None and problem not in problems:
+        raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems)}.")
     known: list[tuple[Task, Found]] = []
     for found in catalogue("task").values():
         try:
-            known.append((load_task(str(found.path)), found))
+            task = load_task(str(found.path))
         except UserError as error:
             # One wrong file, perhaps a stranger's, should not hide all the others.
             click.echo(f"warning: {error}", err=True)
+            continue
+        if problem in {None, task.problem.value}:
+            known.append((task, found))
     if form == "json":
         click.echo(json.dumps([_summary(task, found) for task, found in known], indent=2, ensure_ascii=False))
     elif form == "markdown":
         click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
     else:
-        table, console = _table(*_COLUMNS, "from"), _console()
+        table, console = _table("name", "what", "problem", "ranked by", "trust", "from"), _console()
         for task, found in known:
-            table.add_row(*_cells(task), found.origin)
+            colour = task.semaphore.colour if task.semaphore else None
+            trust = f"[{_DOTS[colour]}]●[/] {colour}" if colour else "–"
+            table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust, found.origin)
         console.print(table)
         for task, found in known:
             for other in found.hidden:
@@ -60,7 +70,10 @@ def list_all(form: str | None) -> None:
                 console.print(said, markup=False, soft_wrap=True)
 
 
-_COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "licence")
+# Of more labels than this, only so many are shown.
+_SHOWN_LABELS = 40
+_DOTS = {"green": "green", "amber": "yellow", "red": "red"}
+_COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "trust", "licence")
 
 
 def _cells(task: Task, link: str | None = None) -> list[str]:
@@ -68,9 +81,10 @@ def _cells(task: Task, link: str | None = None) -> list[str]:
         f"[{task.name}]({link})" if link else task.name,
         task.title,
         task.problem.value,
-        str(len(task.labels) or "–"),
+        str(len(task.label_names) or "–"),
         ", ".join(task.data.test_splits),
         task.metrics.primary,
+        task.semaphore.colour if task.semaphore else "–",
         task.licence,
     ]
 
@@ -89,6 +103,8 @@ def _summary(task: Task, found: Found) -> dict[str, Any]:
         "labels": task.label_names,
         "test_splits": task.data.test_splits,
         "metrics": task.metrics.names,
+        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
+        "published": len(task.published),
         "licence": task.licence,
         "source": task.data.source,
         "path": str(found.path),
@@ -117,12 +133,31 @@ def show(name: str) -> None:
         # Addresses are for copying: they are never broken or cut.
         for label, line in ((key, first), *(("", line) for line in rest)):
             console.print(f"{label:<12} {line}", markup=False, soft_wrap=True)
+    if task.semaphore:
+        colour = task.semaphore.colour
+        console.print(f"\n[bold]Trust[/bold] [{_DOTS[colour]}]●[/] {colour}")
+        console.print(Padding(task.semaphore.reason, (0, 0, 0, 2)), markup=False)
     if task.notes:
         console.print("\n[bold]Notes[/bold]")
     for note in task.notes:
         console.print(Padding(note, (0, 0, 0, 2)), markup=False)
+    if task.published:
+        console.print("\n[bold]Published[/bold]")
+        console.print(_published_table(task))
     console.print("\n[bold]Citation[/bold]")
     console.print(textwrap.indent(task.citation.rstrip(), "  "), markup=False, soft_wrap=True)
+
+
+def _published_table(task: Task) -> Table:
+    from rich.text import Text
+
+    table = _table("what", "how", "metric", "value", "split", "source and remarks")
+    for entry in task.published:
+        value = f"{entry.value:g}{f' {entry.spread}' if entry.spread else ''}"
+        source = entry.source + (f". {entry.note}" if entry.note else "")
+        cells = (entry.what, entry.how, entry.metric, value, entry.split, source)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
 
 
 def _description(task: Task) -> dict[str, str]:
@@ -168,7 +203,9 @@ def _label_words(task: Task) -> list[str]:
     values: dict[str, list[str]] = {}
     for value, name in task.labels.items():
         values.setdefault(name, []).append(value)
-    return [name if given == [name] else f"{name} ({', '.join(given)} in the data)" for name, given in values.items()]
+    words = [name if given == [name] else f"{name} ({', '.join(given)} in the data)" for name, given in values.items()]
+    more = [f"… {len(words):,} in all"] if len(words) > _SHOWN_LABELS else []
+    return words[:_SHOWN_LABELS] + more
 
 
 def _together(data: Data) -> str:
@@ -293,8 +330,14 @@ def _split_table(data: TaskData) -> Table:
 
 
 def _label_table(task: Task, facts: DataFacts) -> Table:
+    """Counts of each label in each split; of many labels, only the most frequent."""
     table = _table("label", *facts.splits, numbers_from=1)
-    for label in task.label_names:
+    shown = task.label_names
+    if len(shown) > _SHOWN_LABELS:
+        table.columns[0].header = f"label ({_SHOWN_LABELS} most frequent of {len(shown):,})"
+        totals = {label: sum(split.label_counts[label] for split in facts.splits.values()) for label in shown}
+        shown = sorted(shown, key=lambda label: -totals[label])[:_SHOWN_LABELS]
+    for label in shown:
         cells = []
         for split in facts.splits.values():
             count = split.label_counts[label]

@@ -35,7 +35,10 @@ class Labels:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.index = {value: position for position, value in enumerate(task.labels)}
+        self.names = task.label_names
+        self.index = {value: self.names.index(name) for value, name in task.labels.items()}
+        self.sets = self._sets(task.data.label_sets)
+        self.not_scored = set(task.data.masked_labels)
         masked = task.data.masked_value
         self.masked = None if masked is None else _number_text(masked)
         self.candidates = np.zeros(256, dtype=bool)
@@ -44,8 +47,11 @@ class Labels:
         for value, position in self.index.items():
             if len(value) == 1 and value.isascii():
                 self.by_byte[ord(value)] = position
-        if self.masked is not None and len(self.masked) == 1:
-            self.by_byte[ord(self.masked)] = NOT_SCORED
+        if self.masked is not None:
+            self.not_scored.add(self.masked)
+        for value in self.not_scored:
+            if len(value) == 1 and value.isascii():
+                self.by_byte[ord(value)] = NOT_SCORED
 
     def protein(self, cell: Any, name: str) -> Any:
         """One protein's label: class index (int), multi-hot vector (int8, one per label) or value (float)."""
@@ -60,7 +66,7 @@ class Labels:
         else:
             text = cell_text(cell)
             values = [value.strip() for value in text.split(separator)] if separator and text else [text] * bool(text)
-        vector = np.zeros(len(self.index), dtype=np.int8)
+        vector = np.zeros(len(self.names), dtype=np.int8)
         vector[[self._class(value, name) for value in values]] = 1
         return vector
 
@@ -73,7 +79,7 @@ class Labels:
             cell: as the file has it; unused where residues are marked.
             sequence: canonical.
             name: what the protein is called in messages.
-            mask: text or list of 0 and 1, where the task has one.
+            mask: text or list of 0 and 1; None where every residue counts.
             marked: which residues a site marker follows.
 
         Returns:
@@ -96,7 +102,7 @@ class Labels:
         scored = np.ones(len(sequence), dtype=bool)
         if self.task.data.candidates:
             scored &= self.candidates[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
-        if self.task.data.columns.mask:
+        if mask is not None:
             scored &= self._mask(mask, len(sequence), name)
         if labels.dtype.kind != "f":
             labels[~scored] = NOT_SCORED
@@ -150,19 +156,42 @@ class Labels:
             return labels
         texts, inverse = np.unique(np.array([_number_text(value) for value in values], dtype=str), return_inverse=True)
         known = np.array(
-            [NOT_SCORED if text == self.masked else self.index.get(str(text), -1) for text in texts], dtype=np.int16
+            [NOT_SCORED if text in self.not_scored else self.index.get(str(text), -1) for text in texts], dtype=np.int16
         )
         if (known == -1).any():
             at = int(np.flatnonzero(known[inverse] == -1)[0])
             self._unknown_residue(str(texts[inverse[at]]), at, name)
         return known[inverse]
 
+    def _sets(self, sets: dict[str, list[str]] | None) -> dict[str, np.ndarray] | None:
+        """What one value of the label column stands for: (labels,) of 0 and 1, by value."""
+        if sets is None:
+            return None
+        vectors = {value: np.zeros(len(self.names), dtype=np.int8) for value in sets}
+        for value, members in sets.items():
+            vectors[value][[self.index[member] for member in members]] = 1
+        return vectors
+
+    def _residue_sets(self, cell: Any, name: str, sets: dict[str, np.ndarray]) -> np.ndarray:
+        values = _listed(cell)
+        texts = [*"".join(cell_text(cell).split())] if values is None else [_number_text(value) for value in values]
+        masked = np.full(len(self.names), NOT_SCORED, dtype=np.int8)
+        for at, text in enumerate(texts):
+            if text not in sets and text not in self.not_scored:
+                known = ", ".join(list(sets)[:30])
+                fix = "Correct the data, or list it under label_sets."
+                raise self._wrong(f"unknown label {text!r} at residue {at + 1}; known: {known}", name, fix)
+        rows = [masked if text in self.not_scored else sets[text] for text in texts]
+        return np.array(rows, dtype=np.int8).reshape(-1, len(self.names))
+
     def _residue_vectors(self, cell: Any, name: str) -> np.ndarray:
+        if self.sets is not None:
+            return self._residue_sets(cell, name, self.sets)
         values = _listed(cell)
         if values is None:
             fix = "Give a list for each residue that holds 0 or 1 for each label."
             raise self._wrong("several labels per residue are given as lists", name, fix)
-        width = len(self.index)
+        width = len(self.names)
         if any(not isinstance(row, (list, tuple)) or len(row) != width for row in values):
             raise self._wrong(f"a residue has not {width} values, one for each label", name, "Correct the data.")
         vectors = np.array(values, dtype=float).reshape(-1, width)
@@ -183,11 +212,14 @@ class Labels:
 
     def _mask(self, cell: Any, length: int, name: str) -> npt.NDArray[np.bool_]:
         values = _listed(cell)
-        text = "".join(cell_text(cell).split()) if values is None else "".join(str(int(value)) for value in values)
+        if values is None and "." in cell_text(cell):
+            values = [entry for entry in re.split(r"[\s,;]+", cell_text(cell)) if entry]
+        # Numbers such as 1.0 are as good as characters; what is neither 0 nor 1 is kept as it is, to be refused.
+        text = "".join(cell_text(cell).split()) if values is None else [_mask_text(value) for value in values]
         self._same_length(len(text), length, name, "mask characters")
         if strange := set(text) - {"0", "1"}:
             raise self._wrong(f"the mask holds {sorted(strange)[0]!r}", name, "A mask is made of 0 and 1.")
-        return np.frombuffer(text.encode("ascii"), dtype=np.uint8) == ord("1")
+        return np.array([character == "1" for character in text], dtype=bool)
 
     def _same_length(self, got: int, length: int, name: str, what: str) -> None:
         if got != length:
@@ -235,6 +267,10 @@ def _listed(cell: Any) -> list[Any] | None:
         except ValueError:
             return None
     return None
+
+
+def _mask_text(value: Any) -> str:
+    return {"0.0": "0", "1.0": "1", "False": "0", "True": "1"}.get(cell_text(value), cell_text(value))
 
 
 def _number_text(value: Any) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
+# More labels than this are counted rather than named.
+_LISTED = 20
 # Part of the name under which clusters are kept: raised when the method changes.
 _CLUSTER_METHOD = 1
 _SHIFTED = (
@@ -160,7 +162,7 @@ def _canonical(raw: pd.DataFrame, task: Task, cache: DataCache) -> tuple[pd.Data
     labels = Labels(task)
     encoded: list[Any] = []
     if task.problem.per_residue:
-        masks = _column(raw, columns.mask, "mask", task) if columns.mask else [None] * len(ids)
+        masks = _masks(raw, columns.mask, task)
         marks = marked if marked is not None else [None] * len(ids)
         for cell, sequence, name, mask, sites in zip(given, sequences, ids, masks, marks, strict=True):
             encoded.append(labels.residues(cell, sequence, name, mask, sites))
@@ -184,6 +186,15 @@ def _column(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
                 fix="Complete or remove these rows.",
             )
     return raw[column].tolist()
+
+
+def _masks(raw: pd.DataFrame, column: str | None, task: Task) -> list[Any]:
+    """The mask of each row; None where the task has none, or says that a file has none."""
+    masked = ~raw[FILE].isin([file.name for file in task.data.files if file.unmasked]).to_numpy()
+    if column is None or not masked.any():
+        return [None] * len(raw)
+    given = iter(_column(raw[masked], column, "mask", task))
+    return [next(given) if has else None for has in masked]
 
 
 def _given_clusters(raw: pd.DataFrame, task: Task) -> list[str | None]:
@@ -300,7 +311,9 @@ def _with_label_findings(facts: DataFacts, task: Task) -> DataFacts:
     lines = []
     for name, split in facts.splits.items():
         absent = [label for label in task.label_names if split.label_counts and not split.label_counts[label]]
-        if absent:
+        if len(absent) > _LISTED:
+            lines.append(f"{name}: no example of {len(absent):,} of {len(task.label_names):,} labels")
+        elif absent:
             lines.append(f"{name}: no example of {', '.join(absent)}")
     return facts.model_copy(update={"findings": [*facts.findings, *lines]})
 

@@ -14,7 +14,7 @@ from hubtools.data.cache import DataCache
 from hubtools.data.pins import pinned
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.swissprot import read_entries
-from hubtools.data.tables import arrow_to_rows, near, read_table
+from hubtools.data.tables import arrow_to_rows, near, read_table, renamed
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.record import SourceFile
@@ -75,8 +75,8 @@ def read_rows(
         sources.append(source)
         if file.lookup:
             continue
-        if file.table_format == "fasta" and file.body != "sequence":
-            joined.setdefault(file.body, []).append(table)
+        if file.joined_as is not None:
+            joined.setdefault(file.joined_as, []).append(table)
             continue
         table[ID] = _ids(task, file, table)
         table[FILE] = file.name
@@ -135,7 +135,7 @@ def _read(
         return _read_uniprot(file, data, task, cache, annotator)
     if isinstance(data, HubData):
         assert isinstance(file, HubFile)
-        return _read_hub(file, data), SourceFile(name=file.name, location=f"{data.dataset}:{file.split}")
+        return renamed(_read_hub(file, data), file), SourceFile(name=file.name, location=f"{data.dataset}:{file.split}")
     path: Path = cache.fetch(file, data if isinstance(data, PackageData) else None)
     sha256 = getattr(file, "sha256", None) or file_sha256(path)
     if file.table_format == "swissprot":
@@ -307,8 +307,13 @@ def _join(rows: pd.DataFrame, table: pd.DataFrame, body: str, task: Task) -> pd.
     repeated = table["id"][table["id"].duplicated()]
     if len(repeated):
         raise UserError(f"{repeated.iloc[0]} has two entries of {body}", where=f"task {task.name}", fix="Keep one.")
-    absent = ~rows[ID].isin(table["id"])
-    if absent.any():
+    # A row whose own file has the column needs no entry.
+    needed = rows[body].isna() if body in rows else True
+    absent = ~rows[ID].isin(table["id"]) & needed
+    # Where this file says who is in which split, a sequence that it leaves out is in none: counted, not refused.
+    rules = (task.data.splits or {}).values()
+    decides = bool(rules) and all(set(rule.where) & set(table.columns) for rule in rules)
+    if absent.any() and not decides:
         raise UserError(
             f"{rows[ID][absent].iloc[0]} has a sequence and no {body} ({int(absent.sum()):,} such proteins)",
             where=f"task {task.name}",

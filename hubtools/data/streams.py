@@ -86,18 +86,18 @@ def text_lines(file: TableFile, path: Path) -> Iterator[str]:
             yield line.removesuffix("\n").removesuffix("\r")
 
 
-def fasta_entries(file: TableFile, path: Path) -> Iterator[tuple[str, str]]:
-    """Header (without ``>``) and the lines below it, entry by entry.
+def fasta_entries(file: TableFile, path: Path) -> Iterator[tuple[int, str, str]]:
+    """Number of the header's line, header (without ``>``) and the lines below it, entry by entry.
 
     Raises:
         UserError: something stands before the first header, or the file cannot be read.
     """
-    header, body = None, list[str]()
+    start, header, body = 0, None, list[str]()
     for number, line in enumerate(text_lines(file, path), 1):
         if line.startswith(">"):
             if header is not None:
-                yield header, "\n".join(body)
-            header, body = line[1:], []
+                yield start, header, "\n".join(body)
+            start, header, body = number, line[1:], []
         elif header is not None:
             body.append(line)
         elif line.strip():
@@ -105,4 +105,4 @@ def fasta_entries(file: TableFile, path: Path) -> Iterator[tuple[str, str]]:
                 "a FASTA file starts with '>'", where=f"{file.path_for_format}:{number}", fix="State its format."
             )
     if header is not None:
-        yield header, "\n".join(body)
+        yield start, header, "\n".join(body)

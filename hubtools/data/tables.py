@@ -28,7 +28,7 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
 
     CSV and TSV cells stay text (an empty cell is the empty string); Parquet keeps its types. A FASTA file has the
     columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
-    header. Zip members and gzip are unpacked.
+    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. Zip members and gzip are unpacked.
 
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
@@ -40,7 +40,23 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
         table = readers[file.table_format](file, _content(file, path))
     if table.empty:
         raise UserError("the file has no rows", where=file.path_for_format)
-    return table
+    return renamed(table, file)
+
+
+def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
+    """The table with its columns called as the task calls them.
+
+    Raises:
+        UserError: a column to rename is not there, or its new name is taken.
+    """
+    columns = [str(name) for name in table.columns]
+    for old, new in file.rename.items():
+        where = f"{file.path_for_format}, rename"
+        if old not in columns:
+            raise UserError(f"there is no column {old!r}", where=where, fix=near(old, columns))
+        if new in columns and new not in file.rename:
+            raise UserError(f"there is a column {new!r} already", where=where, fix="Rename that one too.")
+    return table.rename(columns=file.rename)
 
 
 def _content(file: TableFile, path: Path) -> bytes:
@@ -121,12 +137,14 @@ def _read_fasta(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
     columns: dict[str, list[Any]] = {}
-    for number, (header, body) in enumerate(fasta_entries(file, path)):
-        words = header.split(None, 1)
-        row = dict(_PAIR.findall(header)) if "=" in header else {}
-        # Line breaks of a sequence mean nothing; numbers on two lines are two numbers.
-        row[file.body] = "".join(body.split()) if file.body == "sequence" else body.strip()
-        row["id"] = words[0] if words else ""
+    for number, (line, header, body) in enumerate(fasta_entries(file, path)):
+        where = f"{file.path_for_format}:{line}"
+        row = _header(file, header, where)
+        if file.lines is not None:
+            row |= _lines(file.lines, body, where)
+        else:
+            # Line breaks of a sequence mean nothing; numbers on two lines are two numbers.
+            row[file.body] = "".join(body.split()) if file.body == "sequence" else body.strip()
         _append(columns, row, number)
     return pd.DataFrame(columns, dtype=object)
 
@@ -137,6 +155,37 @@ def _append(columns: dict[str, list[Any]], row: dict[str, str], number: int) -> 
         columns[name] = [float("nan")] * number
     for name, cells in columns.items():
         cells.append(row.get(name, float("nan")))
+
+
+def _header(file: TableFile, header: str, where: str) -> dict[str, str]:
+    """The columns of a FASTA header: its named parts, or its first word and each KEY=VALUE.
+
+    Parts at the end may be absent: they are empty.
+    """
+    words = header.split(None, 1)
+    row = {"id": words[0] if words else ""}
+    if file.header is None:
+        return (dict(_PAIR.findall(header)) if "=" in header else {}) | row
+    parts = [part.strip() for part in header.strip().split(file.header_separator)]
+    if len(parts) > len(file.header):
+        raise UserError(
+            f"the header has {len(parts)} parts and {len(file.header)} are named",
+            where=where,
+            fix="Name every part in header, or correct header_separator.",
+        )
+    return row | dict(zip(file.header, parts + [""] * (len(file.header) - len(parts)), strict=True))
+
+
+def _lines(names: list[str], body: str, where: str) -> dict[str, str]:
+    """The lines below a FASTA header, each a column."""
+    lines = [line.strip() for line in body.rstrip().split("\n")]
+    if len(lines) != len(names):
+        raise UserError(
+            f"{len(lines)} lines follow the header and {len(names)} are named ({', '.join(names)})",
+            where=where,
+            fix="Name each line in lines, or correct the file.",
+        )
+    return dict(zip(names, lines, strict=True))
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -85,7 +85,7 @@ def _figures(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFig
     from hubtools.reporting import plots
 
     figures: dict[str, CardFigure] = {}
-    problem, labels = Problem(record.task["problem"]), list(record.task["labels"].values())
+    problem, labels = Problem(record.task["problem"]), list(dict.fromkeys(record.task["labels"].values()))
     split, positive = test_splits(record)[0], record.task["metrics"].get("positive")
     confusion = record.results[split].confusion
     if problem.kind == "classification" and confusion and not (positive and len(labels) == 2):
@@ -133,7 +133,7 @@ def _text(
     name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"
     values = metadata(record, name, licence, loadable)
     task, splits = record.task, test_splits(record)
-    labels = list(task["labels"].values())
+    labels = list(dict.fromkeys(task["labels"].values()))
     body = render(
         "model_card.md.j2",
         record=record,

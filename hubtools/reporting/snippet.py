@@ -79,7 +79,7 @@ def _thresholds(record: RunRecord) -> list[float]:
 
 
 def _labels(record: RunRecord, problem: Problem) -> list[str]:
-    names = list(record.task["labels"].values())
+    names = list(dict.fromkeys(record.task["labels"].values()))
     if problem.kind == "regression":
         return []
     thresholds = _thresholds(record)
@@ -143,7 +143,7 @@ def _per_residue(record: RunRecord, problem: Problem) -> list[str]:
     ]
     positive = record.task["metrics"].get("positive")
     if positive is not None and _thresholds(record):
-        index = list(record.task["labels"].values()).index(positive)
+        index = list(dict.fromkeys(record.task["labels"].values())).index(positive)
         decision = f"{index} if row[{index}] >= THRESHOLD else {1 - index}"
     else:
         decision = "int(row.argmax())"

@@ -38,6 +38,10 @@ class TableFile(Spec):
         default=False,
         description="The file holds no rows but sequences that rows name: the proteins of pairs, or wild types.",
     )
+    unmasked: bool = Field(
+        default=False,
+        description="The file has no mask and each of its residues counts, though other files of the task have one.",
+    )
     body: str = Field(
         default="sequence",
         description="FASTA only: the column that holds the lines under a header. A file whose body is not the "
@@ -48,6 +52,14 @@ class TableFile(Spec):
     def location(self) -> str:
         """Where the file is, as shown to people."""
         raise NotImplementedError
+
+    @property
+    def joined_as(self) -> str | None:
+        """What a FASTA file without sequences brings to the rows of the others, by id; None for a file of rows."""
+        if self.table_format != "fasta":
+            return None
+        brought = [self.body] if self.lines is None else self.lines
+        return None if "sequence" in brought else ", ".join(brought)
 
     @property
     def path_for_format(self) -> str:
@@ -86,6 +98,11 @@ class TableFile(Spec):
         if not self.name:
             object.__setattr__(self, "name", Path(self.path_for_format).name.split(".")[0])
         _ = self.table_format
+        for key in ("lines", "header_separator"):
+            if getattr(self, key) is not None and self.table_format != "fasta":
+                raise SpecError("this is for FASTA files. Remove it", key)
+        if self.header_separator is not None and self.header is None:
+            raise SpecError("it says where parts of a header end. Name the parts under header", "header_separator")
         return self
 
 

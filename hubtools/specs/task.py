@@ -75,7 +75,7 @@ class Task(Spec):
     labels: dict[str, str] = Field(
         default={},
         description="Value in the data -> name of the label, in the order of the model's outputs. Several values may "
-        "have the same name: they are one label.",
+        "have the same name: they are one label. {range: N, prefix: 'fold '} stands for the values 0 to N - 1.",
     )
     unit: str | None = Field(default=None, description="Unit of a regression target.")
     metrics: MetricChoice
@@ -90,7 +90,12 @@ class Task(Spec):
     @field_validator("labels", mode="before")
     @classmethod
     def _label_mapping(cls, labels: Any) -> Any:
-        """Accept a list of names too, where the values in the data are the names."""
+        """Accept a list of names too, where the values in the data are the names; or numbers by their range.
+
+        ``{range: 1195, prefix: "fold "}`` stands for ``{"0": fold 0, "1": fold 1, ...}``.
+        """
+        if isinstance(labels, dict) and isinstance(labels.get("range"), int) and set(labels) <= {"range", "prefix"}:
+            return {str(n): f"{labels.get('prefix', '')}{n}" for n in range(labels["range"])}
         if isinstance(labels, (list, dict)) and any(isinstance(label, bool) or label is None for label in labels):
             raise ValueError("YAML reads yes, no, on, off, true, false and null as no text. Put the label in quotes")
         if isinstance(labels, list):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import os
+import re
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ import pytest
 from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.specs import load_task
 from hubtools.specs.content import shipped_root
+from hubtools.specs.sources import HubData, UniProtData
+from hubtools.specs.task import Task
 
 MIRROR = Path(os.environ.get("BENCH_DATA_MIRROR") or shipped_root().parent / "shared" / "mirror")
 needs_mirror = pytest.mark.skipif(
@@ -35,25 +40,138 @@ def proteins(data: TaskData) -> dict[str, int]:
     return {name: split.proteins for name, split in data.facts.splits.items()}
 
 
-def test_every_shipped_task_is_tested_here_and_says_what_a_card_needs() -> None:
-    tasks = {path.stem: load_task(str(path)) for path in (shipped_root() / "tasks").glob("*.yaml")}
-    assert set(tasks) == {
-        "antimicrobial-peptide",
-        "glycosylation",
-        "modified-residues",
-        "notebook-localisation",
-        "notebook-localisation-corrected",
-        "notebook-secondary-structure",
-        "notebook-secondary-structure-corrected",
-        "gb1-fitness",
-        "localisation",
-        "phosphotyrosine",
-        "secondary-structure",
-        "variant-effect-blat",
-    }
-    for task in tasks.values():
-        assert task.homepage and task.notes and task.citation.lstrip().startswith("@")
-        assert task.licence != "unknown"
+# Proteins of each split, after what bench leaves out, and labels that count in test.
+COUNTS = {
+    "binding-residues": ({"train": 953, "validation": 106, "test": 300}, 62_689),
+    "blat-fitness": ({"train": 3365, "validation": 481, "test": 961}, 961),
+    "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
+    "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
+    "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
+    "gb1-one-vs-rest": ({"train": 25, "validation": 3, "test": 8705}, 8705),
+    "gb1-sampled": ({"train": 6289, "validation": 699, "test": 1745}, 1745),
+    "gb1-two-vs-rest": ({"train": 381, "validation": 43, "test": 8309}, 8309),
+    "membrane-or-soluble": ({"train": 17_145, "validation": 5696, "test": 5462}, 5462),
+    "membrane-topology": ({"train": 3915, "validation": 1302, "test": 1300}, 749_686),
+    "phosphoserine-threonine": ({"train": 1584, "validation": 226, "test": 453}, 46_269),
+    "remote-homology": ({"train": 12_312, "validation": 736, "test": 718}, 718),
+    "signal-peptide": ({"train": 3517, "validation": 1171, "test": 1171}, 1171),
+    "stability": ({"train": 53_614 - 31, "validation": 2512, "test": 12_851}, 12_851),
+}
+TESTED_BELOW = {
+    "antimicrobial-peptide",
+    "gb1-fitness",
+    "localisation",
+    "phosphotyrosine",
+    "secondary-structure",
+    "variant-effect-blat",
+}
+SLOW = {"conservation", "membrane-or-soluble", "membrane-topology", "remote-homology", "signal-peptide", "stability"}
+# Named and described, but not pinned until the network has been asked: each says so in its notes.
+UNPINNED = {
+    "aav-fitness",
+    "enzyme-class",
+    "fluorescence",
+    "glycosylation",
+    "localisation-single",
+    "modified-residues",
+    "notebook-localisation",
+    "notebook-localisation-corrected",
+    "notebook-secondary-structure",
+    "notebook-secondary-structure-corrected",
+    "secondary-structure-8",
+    "solubility",
+    "thermostability",
+}
+CATALOGUE = sorted(set(COUNTS) | TESTED_BELOW | UNPINNED)
+
+
+def pinned(task: Task) -> bool:
+    if isinstance(task.data, HubData):
+        return task.data.revision is not None
+    if isinstance(task.data, UniProtData):
+        return task.data.frozen is not None
+    return all(getattr(file, "sha256", None) for file in task.data.files)
+
+
+def test_every_shipped_task_is_tested_here() -> None:
+    assert {path.stem for path in (shipped_root() / "tasks").glob("*.yaml")} == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_shipped_task_says_what_a_card_needs(name: str) -> None:
+    task = load_task(str(shipped_root() / "tasks" / f"{name}.yaml"))
+    assert task.name == name
+    assert task.homepage and task.notes and task.citation.lstrip().startswith("@")
+    assert task.semaphore is not None and task.margin > 0 and task.licence
+    assert task.licence != "unknown" or any("licence" in note for note in task.notes)
+    assert pinned(task) == (name not in UNPINNED)
+    assert pinned(task) or any("bench data freeze" in note for note in task.notes)
+    for entry in task.published:
+        assert entry.source and np.isfinite(entry.value)
+
+
+@needs_mirror
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in sorted(COUNTS)]
+)
+def test_counts_are_those_of_the_files(name: str, cache: DataCache) -> None:
+    data = loaded(name, cache)
+    expected, labelled = COUNTS[name]
+    assert proteins(data) == expected
+    assert data.facts.splits["test"].labelled == labelled
+
+
+def entries(text: str) -> dict[str, list[str]]:
+    """FASTA by hand: first word of the header -> the lines, header first."""
+    return {entry.split()[0]: entry.strip().split("\n") for entry in text.split(">")[1:]}
+
+
+@needs_mirror
+def test_binding_codes_are_bits_of_small_nucleic_metal(cache: DataCache) -> None:
+    data = loaded("binding-residues", cache)
+    with zipfile.ZipFile(cache.fetch(data.task.data.files[1])) as archive:
+        raw = entries(archive.read("splits/from_publication.fasta").decode())
+    for row in data.splits["test"]:
+        codes = [int(code) for code in "".join(raw[row["id"]][1:])]
+        assert row["label"] == [[code >> 2 & 1, code >> 1 & 1, code & 1] for code in codes]
+
+
+@needs_mirror
+def test_disorder_values_stand_at_their_residues(cache: DataCache) -> None:
+    data = loaded("disorder", cache)
+    raw = entries(cache.fetch(data.task.data.files[0]).read_text())
+    for row in data.splits["test"]:
+        given = raw[row["id"]][0].split("TARGET=")[1].split()[0].split(";")
+        assert len(given) == len(row["sequence"])
+        for value, label in zip(given, row["label"], strict=True):
+            assert np.isnan(label) if value == "999.0" else label == float(value)
+
+
+@needs_mirror
+@pytest.mark.slow
+def test_membrane_topology_letter_by_letter(cache: DataCache) -> None:
+    data = loaded("membrane-topology", cache)
+    assert data.task.label_names == ["membrane helix", "membrane strand", "signal peptide", "inside", "outside"]
+    lines = cache.fetch(data.task.data.files[4]).read_text().split("\n")
+    letters = {lines[i][1:].split("|")[0]: lines[i + 2] for i in range(0, len(lines) - 2, 3)}
+    number = {"H": 0, "h": 0, "B": 1, "b": 1, "S": 2, "1": 3, "2": 4, "U": -100}
+    for row in data.splits["test"]:
+        assert row["label"] == [number[letter] for letter in letters[row["id"]]]
+
+
+@needs_mirror
+def test_casp_masks_and_labels_residue_by_residue(cache: DataCache) -> None:
+    data = loaded("secondary-structure", cache)
+    files = {file.name: file for file in data.task.data.files}
+    for name in ("casp12", "casp13", "casp14"):
+        with cache.fetch(files[name]).open(newline="") as stream:
+            raw = list(csv.DictReader(stream))
+        for given, row in zip(raw, data.splits[name], strict=True):
+            assert row["sequence"] == given["input"]
+            resolved = [float(number) for number in re.findall(r"[01]\.0", given["disorder"])]
+            states = ["HEC".index(state) for state in given["dssp3"]]
+            expected = [state if seen else -100 for state, seen in zip(states, resolved, strict=True)]
+            assert row["label"] == expected
 
 
 @pytest.mark.slow
@@ -76,8 +194,9 @@ def test_localisation(cache: DataCache) -> None:
 @needs_mirror
 def test_secondary_structure(cache: DataCache) -> None:
     data = loaded("secondary-structure", cache)
-    assert proteins(data) == {"train": 9712, "validation": 1080, "test": 364}
-    assert sum(split.labelled for split in data.facts.splits.values()) == 2_658_218
+    casp = {"casp12": 20, "casp13": 12, "casp14": 18}
+    assert proteins(data) == {"train": 9712, "validation": 1080, "test": 364} | casp
+    assert sum(split.labelled for name, split in data.facts.splits.items() if name not in casp) == 2_658_218
     row = next(row for row in data.splits["train"] if row["id"] == "1es5-A")
     assert row["sequence"].startswith("VTKPTIAAVGG")
     # The file says CCCCCCCCCEEEE, and 0011 for resolved.

@@ -54,8 +54,8 @@ def install(site: Path, package: str, target: str) -> Path:
 
 
 def test_a_folder_with_one_task_is_that_task(here: Path) -> None:
-    put(here / "shared" / "solubility.yaml", "solubility")
-    assert load_task("shared/").name == load_task("./shared").name == load_task("shared").name == "solubility"
+    put(here / "shared" / "crystallisability.yaml", "crystallisability")
+    assert load_task("shared/").name == load_task("./shared").name == load_task("shared").name == "crystallisability"
     # Data lie beside the file.
     assert load_task("shared").data.files[0].path == Path("shared/a.csv")  # type: ignore[union-attr]
     put(here / "one" / "task.yaml", "binding")
@@ -76,23 +76,23 @@ def test_a_folder_with_several_tasks_lists_them(here: Path) -> None:
 
 
 def test_bench_tasks_names_further_folders(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path / "lab" / "tasks" / "solubility.yaml", "solubility", "lab")
-    put(tmp_path / "mine" / "solubility.yaml", "solubility", "mine")
+    put(tmp_path / "lab" / "tasks" / "crystallisability.yaml", "crystallisability", "lab")
+    put(tmp_path / "mine" / "crystallisability.yaml", "crystallisability", "mine")
     put(tmp_path / "mine" / "localisation.yaml", "localisation", "mine")
     put(tmp_path / "single" / "task.yaml", "binding")
     folders = [str(tmp_path / name) for name in ("mine", "lab", "single")]
     monkeypatch.setenv("BENCH_TASKS", os.pathsep.join(folders))
-    assert load_task("solubility").title == load_task("localisation").title == "mine"
+    assert load_task("crystallisability").title == load_task("localisation").title == "mine"
     assert load_task("binding").name == "binding"
-    found = catalogue("task")["solubility"]
+    found = catalogue("task")["crystallisability"]
     assert found.origin == f"BENCH_TASKS ({folders[0]})"
-    assert [other.path for other in found.hidden] == [tmp_path / "lab" / "tasks" / "solubility.yaml"]
+    assert [other.path for other in found.hidden] == [tmp_path / "lab" / "tasks" / "crystallisability.yaml"]
     # The working directory comes first of all.
-    put(here / "tasks" / "solubility.yaml", "solubility", "here")
-    assert load_task("solubility").title == "here"
+    put(here / "tasks" / "crystallisability.yaml", "crystallisability", "here")
+    assert load_task("crystallisability").title == "here"
     monkeypatch.setenv("BENCH_TASKS", "nowhere")
     with pytest.raises(UserError, match=r"^BENCH_TASKS: there is no folder nowhere\. Correct BENCH_TASKS\.$"):
-        load_task("solubility")
+        load_task("crystallisability")
 
 
 def test_an_installed_package_brings_tasks_without_being_imported(here: Path, site: Path) -> None:
