@@ -228,6 +228,8 @@ def _remarks(facts: DataFacts) -> list[str]:
     lines = [f"validation: {facts.validation}"]
     if facts.clusters:
         lines.append(f"clusters: {facts.clusters}")
+    if facts.split_sha256:
+        lines.append(f"split.sha256: {facts.split_sha256}")
     lines += [f"changed: {count:,} sequences, {reason}" for reason, count in facts.changed.items()]
     return lines + [f"found: {line}" for line in facts.findings]
 

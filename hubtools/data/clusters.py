@@ -17,6 +17,7 @@ _LETTERS = 26
 # A sequence that shares this many k-mers with others (counted with each) stands for a large family, found in one go.
 _LARGE_FAMILY = 100_000
 _MAX_REPRESENTATIVES = 200
+_MOST_SHARED = 300_000_000
 
 
 def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> npt.NDArray[np.int64]:
@@ -66,7 +67,12 @@ def shared_words(
     A query that is itself a target is not its own candidate.
     """
     words, sizes = _word_sets([*queries, *targets], k)
-    n, transposed = len(queries), words[len(queries) :].T.tocsr()
+    n = len(queries)
+    occurrences = np.bincount(words[n:].indices, minlength=words.shape[1])
+    # Variants of one protein share nearly every word: a fixed share of the words then tells as much.
+    share = max(int(occurrences[words[:n].indices].sum() / _MOST_SHARED), 1)
+    words, sizes = words[:, ::share], sizes / share
+    transposed = words[n:].T.tocsr()
     occurrences = np.diff(transposed.indptr)
     work = np.cumsum(np.r_[0, occurrences[words[:n].indices]])[words[:n].indptr]
     start = 0

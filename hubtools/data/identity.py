@@ -1,4 +1,4 @@
-"""Which sequences have relatives: by MMseqs2 where it is installed, else by a bundled method for high identities.
+"""Which sequences have relatives: close ones by a bundled method, others and clusters by MMseqs2 where installed.
 
 One definition everywhere. The identity of two sequences is the share of identical columns among all columns of their
 local alignment, gaps included (MMseqs2's ``--seq-id-mode 0``). It counts only where the alignment covers at least
@@ -6,7 +6,8 @@ local alignment, gaps included (MMseqs2's ``--seq-id-mode 0``). It counts only w
 
 The bundled method aligns (Smith and Waterman 1981, affine gaps, BLOSUM50; pyopal) pairs that share enough words of
 four residues. With mutations spread evenly a pair of identity t shares about t⁴ of its words; pairs with half of that
-are aligned, for each query at most the thirty that share most. Below an identity of 0.5 that says nothing.
+are aligned, for each query at most the thirty that share most (five where only the nearest is wanted). Below an identity of 0.5 that says nothing.
+Queries of fewer than thirty residues are always aligned in this way: MMseqs2 needs two seeds on one diagonal.
 """
 
 from __future__ import annotations
@@ -28,17 +29,22 @@ LOWEST_BUNDLED = 0.5  # below it, only MMseqs2 can tell
 _PER_QUERY = 30
 _MMSEQS_PER_QUERY = 1000
 _WORD = 4
+_SHORT = 30
+_NEAREST = 5  # candidates aligned where only the nearest is wanted
+_CLOSE = 0.9
 INSTALL = "Install MMseqs2 (apt install mmseqs2, brew install mmseqs2, or conda install -c bioconda mmseqs2)"
 
 
-def engine() -> str:
-    """How relatives are looked for on this machine, with version.
+def engine(identity: float, clusters: bool = False) -> str:
+    """How relatives of that identity are looked for on this machine, with version.
+
+    Nearest relatives of high identity are always aligned by the bundled method, so that every machine says the same.
 
     Raises:
         UserError: the program does not run.
     """
     program = shutil.which("mmseqs")
-    if program is None:
+    if program is None or (identity >= LOWEST_BUNDLED and not clusters):
         import importlib.metadata
 
         return f"bundled alignment (pyopal {importlib.metadata.version('pyopal')})"
@@ -71,7 +77,12 @@ def best_identities(
     known = set(targets)
     best = {sequence: 1.0 for sequence in queries if sequence in known}
     asked = [sequence for sequence in dict.fromkeys(queries) if sequence not in best]
-    for query, _, value in _hits(asked, list(dict.fromkeys(targets)), identity, coverage):
+    distinct = list(dict.fromkeys(targets))
+    if identity >= LOWEST_BUNDLED:
+        hits = _aligned(asked, distinct, identity, coverage, nearest_only=True)
+    else:
+        hits = _hits(asked, distinct, identity, coverage)
+    for query, _, value in hits:
         best[asked[query]] = max(best.get(asked[query], 0.0), value)
     return np.array([best.get(sequence, 0.0) for sequence in queries])
 
@@ -102,9 +113,25 @@ def _hits(queries: list[str], targets: list[str], identity: float, coverage: flo
     """Query, target and identity of the pairs found."""
     if not queries or not targets:
         return
-    program = shutil.which("mmseqs")
-    find = _aligned if program is None else _by_mmseqs
-    yield from find(queries, targets, identity, coverage)
+    if shutil.which("mmseqs") is None:
+        yield from _aligned(queries, targets, identity, coverage)
+        return
+    short = [number for number, sequence in enumerate(queries) if _known(sequence) < _SHORT]
+    yield from (
+        (short[query], target, value)
+        for query, target, value in _aligned([queries[number] for number in short], targets, identity, coverage)
+    )
+    long = [number for number, sequence in enumerate(queries) if _known(sequence) >= _SHORT]
+    alike = [number for number, sequence in enumerate(targets) if _known(sequence) >= _SHORT * min(coverage, 0.8)]
+    if long and alike:
+        parts = [queries[number] for number in long], [targets[number] for number in alike]
+        for query, target, value in _by_mmseqs(*parts, identity, coverage):
+            yield long[query], alike[target], value
+
+
+def _known(sequence: str) -> int:
+    """Residues that are not X."""
+    return len(sequence) - sequence.count("X")
 
 
 def _by_mmseqs(
@@ -156,10 +183,12 @@ def _run(command: list[str]) -> str:
 
 
 def _aligned(
-    queries: list[str], targets: list[str], identity: float, coverage: float
+    queries: list[str], targets: list[str], identity: float, coverage: float, nearest_only: bool = False
 ) -> Iterator[tuple[int, int, float]]:
     import pyopal
 
+    if not queries:
+        return
     threshold = 0.5 * identity**_WORD
     for query, candidates in shared_words(queries, targets, _WORD, threshold, _PER_QUERY):
         text = queries[query]
@@ -168,6 +197,13 @@ def _aligned(
         ]  # Of other lengths, one of the two cannot be covered.
         if not near:
             continue
+        if nearest_only:
+            # Of equal length and nearly equal place by place: nothing that an alignment could add.
+            close = max((_same_places(text, targets[c]), c) for c in near)
+            if close[0] >= _CLOSE:
+                yield query, close[1], close[0]
+                continue
+            near = near[:_NEAREST]
         results = pyopal.align(
             _letters(text), [_letters(targets[c]) for c in near], algorithm="sw", mode="full", threads=1
         )
@@ -178,6 +214,14 @@ def _aligned(
             value = columns.count("M") / max(len(columns), 1)
             if value >= identity - 1e-9 and covered >= coverage - 1e-9:
                 yield query, target, value
+
+
+def _same_places(first: str, second: str) -> float:
+    """Share of positions with the same residue, of sequences of equal length; else 0."""
+    if len(first) != len(second):
+        return 0.0
+    letters = [np.frombuffer(sequence.encode("ascii"), dtype=np.uint8) for sequence in (first, second)]
+    return float((letters[0] == letters[1]).mean())
 
 
 def _letters(sequence: str) -> str:
