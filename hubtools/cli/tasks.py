@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.audit import audit
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 @click.group(help="List, show and check tasks.")
 def tasks() -> None:
     """The group of commands."""
+
+
+tasks.add_command(audit)
 
 
 @tasks.command("list")
