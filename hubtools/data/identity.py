@@ -4,7 +4,7 @@ One definition everywhere. The identity of two sequences is the share of identic
 local alignment, gaps included (MMseqs2's ``--seq-id-mode 0``). It counts only where the alignment covers at least
 ``coverage`` of both sequences (``--cov-mode 0``). Equal sequences always have identity 1.
 
-The bundled method aligns (Smith and Waterman 1981, affine gaps, BLOSUM50; pyopal) pairs that share enough words of
+The bundled method aligns (Smith and Waterman 1981, BLOSUM62, gaps 11 and 1; pyopal) pairs that share enough words of
 four residues. With mutations spread evenly a pair of identity t shares about t⁴ of its words; pairs with half of that
 are aligned, for each query at most the thirty that share most (five where only the nearest is wanted). Below an identity of 0.5 that says nothing.
 Queries of fewer than thirty residues are always aligned in this way: MMseqs2 needs two seeds on one diagonal.
@@ -186,9 +186,12 @@ def _aligned(
     queries: list[str], targets: list[str], identity: float, coverage: float, nearest_only: bool = False
 ) -> Iterator[tuple[int, int, float]]:
     import pyopal
+    from scoring_matrices import ScoringMatrix
 
     if not queries:
         return
+    # As MMseqs2 and BLAST: cheap gaps would look for identity where there is none.
+    matrix = ScoringMatrix.from_name("BLOSUM62")
     threshold = 0.5 * identity**_WORD
     for query, candidates in shared_words(queries, targets, _WORD, threshold, _PER_QUERY):
         text = queries[query]
@@ -205,7 +208,14 @@ def _aligned(
                 continue
             near = near[:_NEAREST]
         results = pyopal.align(
-            _letters(text), [_letters(targets[c]) for c in near], algorithm="sw", mode="full", threads=1
+            _letters(text),
+            [_letters(targets[c]) for c in near],
+            scoring_matrix=matrix,
+            gap_open=11,
+            gap_extend=1,
+            algorithm="sw",
+            mode="full",
+            threads=1,
         )
         for target, result in zip(near, results, strict=True):
             columns = result.alignment

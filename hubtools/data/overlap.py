@@ -21,7 +21,7 @@ ALWAYS = (0.9, 0.5)
 # Residues of two splits together beyond which a run does not search: minutes on a laptop.
 _MOST_RESIDUES = {"MMseqs2": 200_000_000, "bundled": 30_000_000}
 # Raised when the search changes: part of the name under which its answers are kept.
-_METHOD = 1
+_METHOD = 2
 
 
 def split_overlaps(
