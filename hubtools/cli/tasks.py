@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.audit import audit
 from hubtools.cli.tasks_new import new
 from hubtools.specs.errors import UserError
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 @click.group(help="List, show and check tasks.")
 def tasks() -> None:
     """The group of commands."""
+
+
+tasks.add_command(audit)
 
 
 @tasks.command("list")
@@ -376,6 +380,8 @@ def _remarks(facts: DataFacts) -> list[str]:
     lines = [f"validation: {facts.validation}"]
     if facts.clusters:
         lines.append(f"clusters: {facts.clusters}")
+    if facts.split_sha256:
+        lines.append(f"split.sha256: {facts.split_sha256}")
     lines += [f"changed: {count:,} sequences, {reason}" for reason, count in facts.changed.items()]
     return lines + [f"found: {line}" for line in facts.findings]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 # Pairs of (sequence, sequence, shared k-mer) looked at in one go: bounds the memory to a few hundred megabytes.
 _PAIRS_AT_ONCE = 20_000_000
 _LETTERS = 26
+# A sequence that shares this many k-mers with others (counted with each) stands for a large family, found in one go.
+_LARGE_FAMILY = 100_000
+_MAX_REPRESENTATIVES = 200
+_MOST_SHARED = 300_000_000
 
 
 def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> npt.NDArray[np.int64]:
@@ -21,8 +25,8 @@ def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> 
 
     Two sequences are linked when the distinct k-mers they share make up at least ``min_shared`` of those of the one
     that has fewer. Equal sequences are always together. k-mers with an X say nothing and are left out; a sequence
-    without a k-mer is alone. The cost grows with the number of pairs that share a k-mer: thousands of variants of one
-    protein are one cluster anyway, and slow to find.
+    without a k-mer is alone. The cost grows with the number of pairs that share a k-mer, but for
+    large families, which one member finds: k-mers that occur in one cluster only link nothing any more.
 
     Args:
         sequences: upper-case letters A to Z.
@@ -32,19 +36,88 @@ def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> 
     Returns:
         For each sequence the number of its cluster, from 0; shape (n,).
     """
+    distinct = {sequence: index for index, sequence in enumerate(dict.fromkeys(sequences))}
+    words, sizes = _word_sets(list(distinct), k)
+    cluster = _large_families(words, sizes, min_shared)
+    words = _between_clusters(words, cluster)
+    for first, second in _linked_pairs(words, sizes, min_shared):
+        # Merged block by block, so that a large family never holds all its pairs in memory.
+        cluster = component_merge(cluster, first, second)
+    return cluster[[distinct[sequence] for sequence in sequences]].astype(np.int64)
+
+
+def component_merge(
+    cluster: npt.NDArray[Any], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> npt.NDArray[Any]:
+    """Cluster numbers after the clusters of linked sequences have become one; all of shape (n,) or (links,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    distinct = {sequence: index for index, sequence in enumerate(dict.fromkeys(sequences))}
-    words, sizes = _word_sets(list(distinct), k)
-    cluster = np.arange(len(distinct))
-    for first, second in _linked_pairs(words, sizes, min_shared):
-        # Merged block by block, so that a large family never holds all its pairs in memory.
-        edges = coo_array(
-            (np.ones(len(first), dtype=np.int8), (cluster[first], cluster[second])), shape=(len(cluster),) * 2
-        )
-        cluster = connected_components(edges, directed=False)[1][cluster]
-    return cluster[[distinct[sequence] for sequence in sequences]].astype(np.int64)
+    edges = coo_array(
+        (np.ones(len(first), dtype=np.int8), (cluster[first], cluster[second])), shape=(len(cluster),) * 2
+    )
+    return connected_components(edges, directed=False)[1][cluster]
+
+
+def shared_words(
+    queries: list[str], targets: list[str], k: int, min_shared: float, most: int
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """For each query the targets that share enough k-mers with it, those that share most first, at most ``most``.
+
+    A query that is itself a target is not its own candidate.
+    """
+    words, sizes = _word_sets([*queries, *targets], k)
+    n = len(queries)
+    occurrences = np.bincount(words[n:].indices, minlength=words.shape[1])
+    # Variants of one protein share nearly every word: a fixed share of the words then tells as much.
+    share = max(int(occurrences[words[:n].indices].sum() / _MOST_SHARED), 1)
+    words, sizes = words[:, ::share], sizes / share
+    transposed = words[n:].T.tocsr()
+    occurrences = np.diff(transposed.indptr)
+    work = np.cumsum(np.r_[0, occurrences[words[:n].indices]])[words[:n].indptr]
+    start = 0
+    while start < n:
+        stop = max(int(np.searchsorted(work, work[start] + _PAIRS_AT_ONCE, side="right")) - 1, start + 1)
+        product = (words[start:stop] @ transposed).tocsr()
+        for row in range(stop - start):
+            part = slice(product.indptr[row], product.indptr[row + 1])
+            columns, counts = product.indices[part], product.data[part]
+            enough = counts >= min_shared * np.minimum(sizes[start + row], sizes[n + columns]) - 1e-9
+            columns, counts = columns[enough], counts[enough]
+            order = np.lexsort((columns, -counts))[: most + 1]
+            chosen = [c for c in columns[order] if targets[c] != queries[start + row]][:most]
+            if chosen:
+                yield start + row, np.array(chosen, dtype=np.int64)
+        start = stop
+
+
+def _large_families(words: csr_array, sizes: npt.NDArray[np.int64], min_shared: float) -> npt.NDArray[np.int64]:
+    """Clusters that single sequences with very many relatives tell: true links only, not yet all of them."""
+    cluster = np.arange(words.shape[0])
+    work = np.bincount(words.indices, minlength=words.shape[1])[words.indices].astype(np.float64)
+    work = np.add.reduceat(np.r_[work, 0.0], np.minimum(words.indptr[:-1], len(work))) * (np.diff(words.indptr) > 0)
+    open_rows, transposed = work > _LARGE_FAMILY, words.T.tocsr()
+    for _ in range(_MAX_REPRESENTATIVES):
+        if not open_rows.any():
+            break
+        chosen = int(np.argmax(np.where(open_rows, work, -1)))
+        row = (words[chosen : chosen + 1] @ transposed).tocsr()
+        linked = row.indices[row.data >= min_shared * np.minimum(sizes[chosen], sizes[row.indices]) - 1e-9]
+        cluster = component_merge(cluster, np.full(len(linked), chosen), linked)
+        open_rows &= cluster != cluster[chosen]
+        open_rows[chosen] = False
+    return cluster
+
+
+def _between_clusters(words: csr_array, cluster: npt.NDArray[np.int64]) -> csr_array:
+    """Only the k-mers of more than one cluster: all that sequences of two clusters can share."""
+    columns = words.tocsc()
+    if not columns.nnz:
+        return words
+    used = np.flatnonzero(np.diff(columns.indptr))
+    owners, starts = cluster[columns.indices], columns.indptr[used]
+    several = np.maximum.reduceat(owners, starts) != np.minimum.reduceat(owners, starts)
+    return columns[:, used[several]].tocsr()
 
 
 def _word_sets(sequences: list[str], k: int) -> tuple[csr_array, npt.NDArray[np.int64]]:

@@ -13,8 +13,10 @@ import numpy as np
 
 from hubtools.data.cache import DataCache
 from hubtools.data.clusters import similarity_clusters
+from hubtools.data.identity import engine, identity_clusters
 from hubtools.data.labels import Labels, label_counts, scored_labels
 from hubtools.data.leakage import shared_clusters, without_leaks, without_repeats
+from hubtools.data.overlap import ALWAYS, split_overlaps
 from hubtools.data.pins import pinned
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_lookup, read_rows, require_column
@@ -109,9 +111,13 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         rows, removed, found = without_leaks(rows, task)
     findings += found
     removed = left_out + removed
-    if task.data.clusters:
+    if task.data.cluster_rule:
         rows = rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
     rows, validation = _split(rows, task)
+    drawn = None
+    if task.data.split is not None:
+        _refuse_another_draw(rows, task)
+        drawn = split_digest(rows["sequence"].tolist(), rows["split"].tolist())
     findings += shared_clusters(rows, task)
     if subset is not None:
         rows, found = _subset(rows, subset, task)
@@ -119,6 +125,9 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     order = task.data.test_splits if task.problem.zero_shot else ["train", "validation", *task.data.test_splits]
     parts = {name: rows[rows["split"] == name] for name in order}
     _refuse_empty(parts, removed, task)
+    learnt = [name for name in ("train", "validation") if name in parts]
+    pairs = [(first, second) for first in learnt for second in task.data.test_splits]
+    audit, audit_method = split_overlaps(parts, pairs, ALWAYS, cache)
     facts = DataFacts(
         source=task.data.source,
         files=files,
@@ -128,10 +137,13 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         release=source.frozen.release if isinstance(source, UniProtData) and source.frozen else None,
         splits={name: _split_facts(part, task) for name, part in parts.items()},
         validation=validation,
+        split_sha256=drawn,
         clusters=_cluster_words(task),
         removed=dict(removed),
         changed=dict(changed),
         findings=findings,
+        audit=audit,
+        audit_method=audit_method,
     )
     return TaskData(task, _datasets(parts, facts, task), _with_label_findings(facts, task))
 
@@ -208,13 +220,18 @@ def _given_clusters(raw: pd.DataFrame, task: Task) -> list[str | None]:
 
 def _clusters(sequences: list[str], task: Task, cache: DataCache) -> list[str]:
     """Names of similarity clusters: by content, so that they do not depend on the order of rows."""
-    rule = task.data.clusters
+    rule = task.data.cluster_rule
     assert rule is not None
     content = hashlib.sha256("\n".join(sequences).encode()).hexdigest()
-    name = digest({"method": _CLUSTER_METHOD, "rule": rule.model_dump(), "sequences": content})
-    numbers = cache.array(
-        f"clusters-{name}", lambda: similarity_clusters(sequences, k=rule.k, min_shared=rule.min_shared)
-    )
+    how = None if rule.identity is None else engine(rule.identity, clusters=True)
+    name = digest({"method": _CLUSTER_METHOD, "rule": rule.model_dump(), "engine": how, "sequences": content})
+
+    def find() -> np.ndarray:
+        if rule.identity is not None:
+            return identity_clusters(sequences, rule.identity, rule.coverage)
+        return similarity_clusters(sequences, k=rule.k, min_shared=rule.min_shared)
+
+    numbers = cache.array(f"clusters-{name}", find)
     names: dict[int, str] = {}
     for number, sequence in zip(numbers.tolist(), sequences, strict=True):
         key = hashlib.sha256(sequence.encode()).hexdigest()[:12]
@@ -234,7 +251,9 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
             share = data.validation_fraction
             fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
             told += f", {share:.0%} of train"
-        drawn = draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, f"task {task.name}")
+        # Clusters then only serve the bootstrap.
+        clusters = [None] * len(rows) if data.split.by == "sequences" else rows["cluster"].tolist()
+        drawn = draw_splits(rows["sequence"].tolist(), clusters, fractions, seed, f"task {task.name}")
         return rows.assign(split=drawn), told
     if "validation" in (data.splits or {}):
         return rows, "declared by the data"
@@ -254,6 +273,32 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     return rows, f"{share:.0%} of train, drawn by seed {seed}, {kept} on one side"
 
 
+def split_digest(sequences: Sequence[str], splits: Sequence[str]) -> str:
+    """sha256 of who is in which split: sorted lines of a sequence's own sha256 and its split, whatever the rows' order."""
+    lines = {
+        f"{hashlib.sha256(sequence.encode()).hexdigest()} {split}"
+        for sequence, split in zip(sequences, splits, strict=True)
+    }
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _refuse_another_draw(rows: pd.DataFrame, task: Task) -> None:
+    """Raise where the task file pins who is in which split, and the draw came out otherwise."""
+    split, rule = task.data.split, task.data.cluster_rule
+    if split is None or split.sha256 is None:
+        return
+    if (got := split_digest(rows["sequence"].tolist(), rows["split"].tolist())) != split.sha256:
+        with_what = (
+            f" with {engine(rule.identity, clusters=True)}" if rule is not None and rule.identity is not None else ""
+        )
+        raise UserError(
+            f"the splits came out otherwise{with_what}: sha256 {got}, the task file pins {split.sha256}",
+            where=f"task {task.name}, data.split.sha256",
+            fix="Use the data and the clustering program that the task was made with, or pin the new value "
+            "(bench tasks check prints it) and raise version.",
+        )
+
+
 def _subset(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, list[str]]:
     chosen = np.zeros(len(rows), dtype=bool)
     for _, positions in rows.groupby("split").indices.items():
@@ -266,9 +311,14 @@ def _subset(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, li
 def _cluster_words(task: Task) -> str | None:
     if task.data.columns.cluster:
         return f"column {task.data.columns.cluster}"
-    rule = task.data.clusters
+    rule = task.data.cluster_rule
     if rule is None:
         return None
+    if rule.identity is not None:
+        return (
+            f"single linkage of sequences of at least {rule.identity:.0%} identity over {rule.coverage:.0%} of both "
+            f"({engine(rule.identity, clusters=True)})"
+        )
     return f"single linkage of sequences that share {rule.min_shared:.0%} of the {rule.k}-mers of the smaller set"
 
 

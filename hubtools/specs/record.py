@@ -108,6 +108,9 @@ class DataFacts(_Part):
     revision: str | None = None
     splits: dict[str, SplitFacts]
     validation: str = Field(description="Where the validation split came from.")
+    split_sha256: str | None = Field(
+        default=None, description="Who is in which split, where bench drew it: what data.split.sha256 pins."
+    )
     clusters: str | None = Field(default=None, description="What a cluster is.")
     removed: dict[str, int] = Field(default={}, description="Rows left out, by reason.")
     changed: dict[str, int] = Field(default={}, description="Sequences altered, by reason (upper-cased, ...).")

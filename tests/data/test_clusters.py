@@ -61,3 +61,33 @@ def test_links_are_transitive() -> None:
 
 def test_one_short_sequence() -> None:
     assert similarity_clusters(["MK"], 5, 0.5).tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_large_families_are_found_in_one_go_and_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = relatives(100 + seed, families=4, members=20)
+    expected = by_loop(sequences, 4, 0.4)
+    rounds = []
+    merge = clusters_module.component_merge
+    monkeypatch.setattr(clusters_module, "component_merge", lambda *given: rounds.append(1) or merge(*given))
+    monkeypatch.setattr(clusters_module, "_LARGE_FAMILY", 10)
+    assert as_sets(similarity_clusters(sequences, 4, 0.4)) == expected
+    assert len(rounds) > 4, "no representative was used"
+
+
+def test_thousands_of_variants_of_one_protein_take_no_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    letters = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+    wild_type = rng.choice(letters, 120)
+    variants = []
+    for _ in range(3000):
+        variant = wild_type.copy()
+        variant[rng.integers(0, 120, 3)] = rng.choice(letters, 3)
+        variants.append("".join(variant))
+    looked_at = []
+    between = clusters_module._between_clusters
+    monkeypatch.setattr(
+        clusters_module, "_between_clusters", lambda *given: looked_at.append(between(*given)) or looked_at[-1]
+    )
+    assert set(similarity_clusters(variants, 4, 0.5).tolist()) == {0}
+    assert looked_at[0].nnz == 0

@@ -1,0 +1,97 @@
+"""What splits have in common after cleaning: equal sequences, relatives, clusters. On every run's record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hubtools.data.cache import DataCache
+from hubtools.data.identity import COVERAGE, best_identities, can_tell, engine
+from hubtools.specs.hashing import digest
+from hubtools.specs.record import SplitOverlap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALWAYS = (0.9, 0.5)
+# Residues of two splits together beyond which nothing is searched, and the record says so: it would take minutes.
+_MOST_RESIDUES = {"MMseqs2": 200_000_000, "bundled": 8_000_000}
+# Raised when the search changes: part of the name under which its answers are kept.
+_METHOD = 2
+
+
+def split_overlaps(
+    parts: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]], identities: Sequence[float], cache: DataCache
+) -> tuple[list[SplitOverlap], str | None]:
+    """Pair by pair, what two splits have in common, and how it was looked for.
+
+    Args:
+        parts: rows by split; columns ``sequence``, ``cluster`` (None where unknown), in pair tasks ``partner``.
+        pairs: of splits; what is learnt from first, what is scored second.
+        identities: thresholds.
+        cache: where the answers are kept, by content and engine.
+
+    Raises:
+        UserError: MMseqs2 fails.
+    """
+    if not pairs:
+        return [], None
+    lowest = min((identity for identity in identities if can_tell(identity)), default=1.0)
+    how = engine(lowest)
+    proteins = {name: sequences_of(part) for name, part in parts.items()}
+    found, too_many = [], []
+    for first, second in pairs:
+        residues = sum(map(len, set(proteins[first]) | set(proteins[second])))
+        bounded = residues > _MOST_RESIDUES[how.split()[0]]
+        if bounded:
+            too_many.append(f"{first} and {second}")
+        similar: dict[str, int | None] = dict.fromkeys(f"{identity:g}" for identity in identities)
+        told = [identity for identity in identities if can_tell(identity) and not bounded]
+        if told:
+            best = nearest(proteins[second], proteins[first], lowest, how, cache)
+            similar |= {f"{identity:g}": int((best >= identity - 1e-9).sum()) for identity in told}
+        known = set(proteins[first])
+        found.append(
+            SplitOverlap(
+                first=first,
+                second=second,
+                identical=sum(sequence in known for sequence in proteins[second]),
+                similar=similar,
+                shared_clusters=_shared_clusters(parts[first], parts[second]),
+            )
+        )
+    words = f"{how}; identity over the columns of a local alignment that covers {COVERAGE:.0%} of both"
+    if too_many:
+        words += f"; too large to search: {', '.join(too_many)}"
+    return found, words
+
+
+def nearest(
+    queries: Sequence[str], targets: Sequence[str], identity: float, how: str, cache: DataCache
+) -> npt.NDArray[np.float64]:
+    """Identity of each query's nearest target, 0 where there is none of that identity; kept by content."""
+    content = [hashlib.sha256("\n".join(sequences).encode()).hexdigest() for sequences in (queries, targets)]
+    name = digest({"method": _METHOD, "engine": how, "identity": identity, "coverage": COVERAGE, "content": content})
+
+    def search() -> npt.NDArray[np.float64]:
+        best = best_identities(queries, targets, identity)
+        assert best is not None
+        return best
+
+    return cache.array(f"nearest-{name}", search)
+
+
+def sequences_of(part: pd.DataFrame) -> list[str]:
+    """The proteins of a split: one a row, in pair tasks every protein once."""
+    if "partner" in part:
+        return list(dict.fromkeys([*part["sequence"], *part["partner"]]))
+    return part["sequence"].tolist()
+
+
+def _shared_clusters(first: pd.DataFrame, second: pd.DataFrame) -> int | None:
+    clusters = [set(part["cluster"].dropna()) for part in (first, second)]
+    return len(clusters[0] & clusters[1]) if all(clusters) else None

@@ -1,0 +1,81 @@
+"""Leakage on the record, the audit, and draws that are pinned: on small hand-made tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from task_files import csv, load, write_task
+
+from hubtools.cli.audit import audit
+from hubtools.data import DataCache
+from hubtools.data.audit import audit_task
+from hubtools.specs import UserError
+
+LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+A, B, C, D, E = ("".join(np.random.default_rng(seed).choice(LETTERS, 80)) for seed in range(5))
+NEAR_A = "WW" + A[2:]
+ROWS = [(A, "a", "train"), (B, "b", "train"), (C, "a", "validation"), (D, "b", "validation"), (NEAR_A, "a", "test")]
+ROWS += [(E, "b", "test"), (E, "a", "test")]
+
+
+def test_the_record_counts_relatives_pair_by_pair(tmp_path: Path) -> None:
+    facts = load(tmp_path, {"d.csv": csv(ROWS)}).facts
+    found = {(overlap.first, overlap.second): overlap for overlap in facts.audit}
+    assert set(found) == {("train", "test"), ("validation", "test")}
+    assert found["train", "test"].similar == {"0.9": 1, "0.5": 1}
+    assert found["train", "test"].identical == 0
+    assert found["validation", "test"].similar == {"0.9": 0, "0.5": 0}
+    assert facts.audit_method and "local alignment" in facts.audit_method
+
+
+def test_equal_test_sequences_that_bench_leaves_are_counted(tmp_path: Path) -> None:
+    facts = load(tmp_path, {"d.csv": csv([*ROWS, (NEAR_A, "a", "train")])}).facts
+    assert facts.removed == {"train: sequence is in test": 1}
+    assert facts.audit[0].identical == 0
+
+
+def test_the_audit_names_near_duplicates_and_conflicts(tmp_path: Path) -> None:
+    semaphore = {"colour": "green", "reason": "because somebody said so"}
+    data = load(tmp_path, {"d.csv": csv(ROWS)}, semaphore=semaphore)
+    found = audit_task(data, [0.9, 0.5], DataCache(tmp_path / "cache"))
+    assert found.verdict == "problem"
+    lines = {(finding.about, finding.level): finding.text for finding in found.findings}
+    assert "≥ 90%: 1" in lines["train → test", "problem"]
+    assert lines["test", "look"] == "1 repeats of an earlier sequence, 1 sequences with different labels"
+    assert "green" in lines["semaphore", "problem"]
+
+
+def test_json_on_standard_output_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    path = write_task(tmp_path, {"d.csv": csv(ROWS)})
+    result = CliRunner().invoke(audit, [str(path), "--json", "-"], catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert (found["schema_version"], found["task"], found["proteins"]["test"]) == (1, "t", 3)
+
+
+def drawn(folder: Path, **split: object) -> dict[str, set[str]]:
+    names = "abcdefghijkl"
+    families = ["".join(np.random.default_rng(50 + n).choice(LETTERS, 60)) for n in range(len(names))]
+    rows = [(start + protein[1:], "ab"[n % 2]) for n, protein in enumerate(families) for start in "ACDEF"]
+    rule = {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}, **split}
+    data = load(folder, {"d.csv": csv(rows, "sequence,label")}, split=rule)
+    drawn.digest = data.facts.split_sha256  # type: ignore[attr-defined]
+    return {name: {sequence[1:] for sequence in part["sequence"]} for name, part in data.splits.items()}
+
+
+def test_clusters_by_identity_stay_on_one_side_and_sequences_do_not(tmp_path: Path) -> None:
+    families = drawn(tmp_path, by="clusters", identity=0.7)
+    assert sum(map(len, families.values())) == 12
+    assert sum(map(len, drawn(tmp_path, by="sequences").values())) > 12
+
+
+def test_a_draw_is_pinned(tmp_path: Path) -> None:
+    first = drawn(tmp_path, by="clusters", identity=0.7)
+    digest = drawn.digest  # type: ignore[attr-defined]
+    assert drawn(tmp_path, by="clusters", identity=0.7, sha256=digest) == first
+    with pytest.raises(UserError, match=rf"with (MMseqs2|bundled).*sha256 {digest}, the task file pins 0000"):
+        drawn(tmp_path, by="clusters", identity=0.7, sha256="0" * 64)
