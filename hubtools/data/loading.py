@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hubtools.data.cache import DataCache
 from hubtools.data.clusters import similarity_clusters
 from hubtools.data.labels import Labels, label_counts, scored_labels
 from hubtools.data.leakage import shared_clusters, without_leaks, without_repeats
+from hubtools.data.pairs import ACROSS, PARTNER, canonical_pairs, draw_pairs, proteins, seen_proteins
 from hubtools.data.sequences import canonical_sequences
-from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_rows, require_column
+from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_lookup, read_rows, require_column
 from hubtools.data.splits import declared_splits, draw_splits, sample
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
@@ -42,13 +44,20 @@ class TaskData:
         splits: train, validation, test and further test splits, with the columns ``id`` (str), ``sequence`` (str, A to
             Z), ``label`` and, where known, ``cluster`` (str or None). ``label`` is a class index (int64), a list of
             int8 (one per label), a float64; for residue tasks a list of int16 (-100: not scored), a list of lists of
-            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored).
+            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored). A row of a pair task also
+            has the second protein's sequence, ``partner``, a name for each of the two, ``protein`` and
+            ``partner_protein``, and, where known, ``partner_cluster``.
         facts: what the record says about them.
     """
 
     task: Task
     splits: datasets.DatasetDict
     facts: DataFacts
+
+    def sequences(self, split: str) -> list[str]:
+        """The sequence of each protein of a split: of each row, or of the distinct proteins of pairs."""
+        rows = self.splits[split]
+        return list(dict.fromkeys([*rows["sequence"], *rows["partner"]])) if self.task.problem.is_pair else rows["sequence"][:]
 
 
 def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -> TaskData:
@@ -62,7 +71,7 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     Args:
         task: the task.
         cache: where source files come from.
-        subset: at most this many proteins of each split.
+        subset: at most this many proteins (pairs, in a pair task) of each split.
 
     Raises:
         UserError: the data cannot be had, or are not what the task says; nothing is dropped or repaired in silence.
@@ -77,7 +86,8 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         if not used.all():
             findings.append(f"{int((~used).sum()):,} rows are in no split")
         raw, splits = raw[used], splits[used]
-    rows, changed = _canonical(raw, task)
+    rows, changed, found = _canonical(raw, task, cache)
+    findings += found
     if splits is None:
         rows, removed, found = without_repeats(rows, task)
     else:
@@ -85,12 +95,17 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         rows, removed, found = without_leaks(rows, task)
     findings += found
     if task.data.clusters:
-        rows = rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
+        rows = _with_clusters(rows, task, cache)
     rows, validation = _split(rows, task)
+    if across := int(rows["split"].isna().sum()):
+        removed[ACROSS] = across
+        rows = rows[rows["split"].notna()]
     findings += shared_clusters(rows, task)
     if subset is not None:
-        rows, found = _subset(rows, subset)
+        rows, found = _subset(rows, subset, task)
         findings += found
+    if task.problem.is_pair:
+        findings += seen_proteins(rows, task)
     order = ["train", "validation", *task.data.test_splits]
     parts = {name: rows[rows["split"] == name] for name in order}
     _refuse_empty(parts, removed, task)
@@ -110,8 +125,8 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     return TaskData(task, _datasets(parts, facts, task), _with_label_findings(facts, task))
 
 
-def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str]]:
-    """Columns id, sequence, label, cluster; and how many sequences were altered, by reason."""
+def _canonical(raw: pd.DataFrame, task: Task, cache: DataCache) -> tuple[pd.DataFrame, Counter[str], list[str]]:
+    """Columns id, sequence, label, cluster; how many sequences were altered, by reason; findings."""
     import pandas as pd
 
     columns, ids = task.data.columns, raw[ID].tolist()
@@ -124,6 +139,11 @@ def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str
             fix="Predictions are kept by id: make them unique, or name another column in data.columns.id.",
         )
     cells = _column(raw, columns.sequence, "sequence", task)
+    if columns.partner:
+        partners, labelled = _column(raw, columns.partner, "partner", task), _column(raw, columns.label, "label", task)
+        lookup, altered = read_lookup(task, cache) or (None, Counter())
+        rows, changed, findings = canonical_pairs(ids, cells, partners, labelled, task, lookup)
+        return rows, changed + altered, findings
     sequences, marked, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
     given: Sequence[Any] = [None] * len(ids) if marked is not None else _column(raw, columns.label, "label", task)
     labels = Labels(task)
@@ -138,7 +158,7 @@ def _canonical(raw: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str
     rows = pd.DataFrame({"id": ids, "sequence": sequences}, dtype=object)
     rows["label"] = pd.Series(encoded, dtype=object)
     rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
-    return rows, changed
+    return rows, changed, []
 
 
 def _column(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
@@ -162,6 +182,15 @@ def _given_clusters(raw: pd.DataFrame, task: Task) -> list[str | None]:
         return [None] * len(raw)
     require_column(columns_present(raw), column, f"task {task.name}", "cluster")
     return [cell_text(cell) or None for cell in raw[column]]
+
+
+def _with_clusters(rows: pd.DataFrame, task: Task, cache: DataCache) -> pd.DataFrame:
+    """Rows with the similarity cluster of each protein."""
+    if not task.problem.is_pair:
+        return rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
+    each = proteins(rows)
+    cluster = dict(zip(each["protein"], _clusters(each["sequence"].tolist(), task, cache), strict=True))
+    return rows.assign(cluster=rows["protein"].map(cluster), partner_cluster=rows["partner_protein"].map(cluster))
 
 
 def _clusters(sequences: list[str], task: Task, cache: DataCache) -> list[str]:
@@ -190,32 +219,35 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
             share = data.validation_fraction
             fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
             told += f", {share:.0%} of train"
-        drawn = draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, f"task {task.name}")
-        return rows.assign(split=drawn), told
+        return rows.assign(split=_drawn(rows, fractions, seed, task)), told
     if "validation" in (data.splits or {}):
         return rows, "declared by the data"
     train = rows["split"] == "train"
     share, seed = data.validation_fraction, data.validation_seed
     part = rows[train]
-    drawn = draw_splits(
-        part["sequence"].tolist(),
-        part["cluster"].tolist(),
-        {"train": 1 - share, "validation": share},
-        seed,
-        f"task {task.name}",
-    )
     rows = rows.copy()
-    rows.loc[train, "split"] = drawn
+    rows.loc[train, "split"] = _drawn(part, {"train": 1 - share, "validation": share}, seed, task)
     kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
-    return rows, f"{share:.0%} of train, drawn by seed {seed}, {kept} on one side"
+    what = f"{share:.0%} of the proteins of train" if task.problem.is_pair else f"{share:.0%} of train"
+    return rows, f"{what}, drawn by seed {seed}, {kept} on one side"
 
 
-def _subset(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, list[str]]:
+def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Task) -> npt.NDArray[np.object_]:
+    """The split of each row by a draw of proteins; None for a pair whose proteins fall apart."""
+    where = f"task {task.name}"
+    if task.problem.is_pair:
+        return draw_pairs(rows, fractions, seed, where)
+    return draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, where)
+
+
+def _subset(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, list[str]]:
+    content = rows["sequence"] + "|" + rows["partner"] if task.problem.is_pair else rows["sequence"]
     chosen = np.zeros(len(rows), dtype=bool)
     for _, positions in rows.groupby("split").indices.items():
-        part = rows.iloc[positions]
-        chosen[positions] = sample(part["id"].tolist(), part["sequence"].tolist(), size)
-    return rows[chosen], [f"subset: at most {size:,} proteins of each split"]
+        ids = rows["id"].iloc[positions].tolist()
+        chosen[positions] = sample(ids, content.iloc[positions].tolist(), size)
+    what = "pairs" if task.problem.is_pair else "proteins"
+    return rows[chosen], [f"subset: at most {size:,} {what} of each split"]
 
 
 def _cluster_words(task: Task) -> str | None:
@@ -239,15 +271,17 @@ def _refuse_empty(parts: dict[str, pd.DataFrame], removed: Counter[str], task: T
 
 
 def _split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
-    lengths = part["sequence"].str.len()
+    each = proteins(part) if task.problem.is_pair else part
+    lengths = each["sequence"].str.len()
     labels = part["label"].tolist()
     rows = hashlib.sha256()
-    for row_id, sequence, label in zip(part["id"], part["sequence"], labels, strict=True):
-        rows.update(json.dumps([row_id, sequence]).encode())
+    content = ["id", "sequence", *(["partner"] if task.problem.is_pair else [])]
+    for *texts, label in zip(*(part[column] for column in content), labels, strict=True):
+        rows.update(json.dumps(texts).encode())
         rows.update(np.ascontiguousarray(label).tobytes())
-    clusters = part["cluster"].dropna()
+    clusters = each["cluster"].dropna()
     return SplitFacts(
-        proteins=len(part),
+        proteins=len(each),
         residues=int(lengths.sum()),
         labelled=sum(scored_labels(task, label) for label in labels),
         clusters=int(clusters.nunique()) if len(clusters) else None,
@@ -280,8 +314,10 @@ def _datasets(parts: dict[str, pd.DataFrame], facts: DataFacts, task: Task) -> d
             "sequence": pa.array(part["sequence"], pa.string()),
             "label": _label_array(part["label"].tolist(), task.problem),
         }
-        if with_clusters:
-            columns["cluster"] = pa.array(part["cluster"], pa.string())
+        further = ["cluster"] if with_clusters else []
+        if task.problem.is_pair:
+            further = ["partner", "protein", "partner_protein", *further, *(PARTNER[name] for name in further)]
+        columns |= {name: pa.array(part[name], pa.string()) for name in further}
         table = datasets.table.InMemoryTable(pa.table(columns))
         made[name] = datasets.Dataset(table, fingerprint=facts.splits[name].rows_sha256[:16])
     return datasets.DatasetDict(made)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.data.cache import DataCache
+from hubtools.data.sequences import canonical_sequences
 from hubtools.data.tables import arrow_to_rows, near, read_table
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest, file_sha256
@@ -42,7 +44,8 @@ def read_rows(task: Task, cache: DataCache) -> tuple[pd.DataFrame, list[SourceFi
 
     FASTA files whose body is not the sequence are joined to the others by id: their body and the ``KEY=VALUE`` pairs
     of their headers become columns. The columns ``FILE`` and ``ID`` say where a row comes from and what it is called.
-    A cell of a column that a row's file does not have is NaN.
+    A cell of a column that a row's file does not have is NaN. Lookup files are listed and hold no rows
+    (:func:`read_lookup`).
 
     Raises:
         UserError: a file cannot be had or read, or the files do not fit together.
@@ -54,6 +57,8 @@ def read_rows(task: Task, cache: DataCache) -> tuple[pd.DataFrame, list[SourceFi
     for file in task.data.files:
         table, source = _read(file, task, cache)
         sources.append(source)
+        if file.lookup:
+            continue
         if file.table_format == "fasta" and file.body != "sequence":
             joined.setdefault(file.body, []).append(table)
             continue
@@ -70,6 +75,36 @@ def read_rows(task: Task, cache: DataCache) -> tuple[pd.DataFrame, list[SourceFi
             findings.append(f"{unused:,} entries of {body} belong to no sequence")
         merged = _join(merged, table, body, task)
     return merged, sources, findings
+
+
+def read_lookup(task: Task, cache: DataCache) -> tuple[dict[str, str], Counter[str]] | None:
+    """The sequences that rows of a task name: of pairs the proteins, of variants the wild types.
+
+    A lookup file is a FASTA file, or a table with the columns ``id`` and ``sequence`` (as they are called after
+    ``rename``).
+
+    Returns:
+        Canonical sequences by id, and how many were altered, by reason; None where the task has no lookup file.
+
+    Raises:
+        UserError: a file cannot be had or read, a sequence cannot be, or an id has two sequences.
+    """
+    files = [file for file in task.data.files if file.lookup]
+    if not files:
+        return None
+    found: dict[str, str] = {}
+    changed: Counter[str] = Counter()
+    for file in files:
+        table, where = _read(file, task, cache)[0], f"task {task.name}, {file.name}"
+        for column in ("id", "sequence"):
+            require_column(columns_present(table), column, where, "lookup")
+        ids = [cell_text(value) for value in table["id"]]
+        sequences, _, altered = canonical_sequences(table["sequence"].tolist(), ids, task.name)
+        changed += altered
+        for name, sequence in zip(ids, sequences, strict=True):
+            if found.setdefault(name, sequence) != sequence:
+                raise UserError(f"{name!r} has two different sequences", where=where, fix="Keep one.")
+    return found, changed
 
 
 def _read(file: TableFile, task: Task, cache: DataCache) -> tuple[pd.DataFrame, SourceFile]:
