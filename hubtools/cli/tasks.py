@@ -143,6 +143,8 @@ def _split_words(task: Task) -> list[str]:
     if data.split is not None:
         lines = [f"{name}: {share:.0%}" for name, share in data.split.fractions.items()]
         lines.append(f"drawn by seed {data.split.seed}; clusters and equal sequences stay on one side")
+        if task.problem.is_pair:
+            lines.append("shares are of proteins; a pair whose proteins are in different splits is left out")
         declared = set(data.split.fractions)
     else:
         lines = []
@@ -195,11 +197,11 @@ def _split_table(data: TaskData) -> Table:
 
     from hubtools.data.sequences import letters_outside
 
-    unit = "residues scored" if data.task.problem.per_residue else "labels"
+    unit = {"residue": "residues scored", "pair": "pairs"}.get(data.task.problem.level, "labels")
     lengths = ("shortest", "25 %", "median", "75 %", "95 %", "longest")
     table = _table("split", "proteins", "residues", unit, "clusters", *lengths, "other letters", numbers_from=1)
     for name, facts in data.facts.splits.items():
-        sequences = data.splits[name]["sequence"][:]
+        sequences = data.sequences(name)
         quantiles = np.quantile([len(sequence) for sequence in sequences], (0, 0.25, 0.5, 0.75, 0.95, 1))
         table.add_row(
             name,
@@ -229,6 +231,7 @@ def _remarks(facts: DataFacts) -> list[str]:
     if facts.clusters:
         lines.append(f"clusters: {facts.clusters}")
     lines += [f"changed: {count:,} sequences, {reason}" for reason, count in facts.changed.items()]
+    lines += [f"left out: {count:,} rows, {reason}" for reason, count in facts.removed.items()]
     return lines + [f"found: {line}" for line in facts.findings]
 
 
@@ -239,7 +242,7 @@ def _tokeniser(checkpoint: str) -> ResidueTokeniser:
 
 
 def _prove(data: TaskData, tokeniser: ResidueTokeniser) -> str:
-    facts = tokeniser.prove([sequence for split in data.splits.values() for sequence in split["sequence"][:]])
+    facts = tokeniser.prove([sequence for split in data.splits for sequence in data.sequences(split)])
     shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
     return f"{facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
 

@@ -57,7 +57,11 @@ class TaskData:
     def sequences(self, split: str) -> list[str]:
         """The sequence of each protein of a split: of each row, or of the distinct proteins of pairs."""
         rows = self.splits[split]
-        return list(dict.fromkeys([*rows["sequence"], *rows["partner"]])) if self.task.problem.is_pair else rows["sequence"][:]
+        return (
+            list(dict.fromkeys([*rows["sequence"], *rows["partner"]]))
+            if self.task.problem.is_pair
+            else rows["sequence"][:]
+        )
 
 
 def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -> TaskData:

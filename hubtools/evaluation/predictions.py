@@ -23,17 +23,18 @@ METADATA_KEY = b"bench.predictions"
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Truth and model output of one split. A row is a protein or, for residue tasks, one scored residue.
+    """Truth and model output of one split. A row is a protein, a pair of them or, for residue tasks, a scored residue.
 
     Arrays are brought to the types below when the object is made.
 
     Attributes:
         problem: what is predicted.
-        ids: (n,) str, the protein of each row.
+        ids: (n,) str, the protein, or pair, of each row.
         positions: (n,) int32, residue numbers from 1 (residue tasks), or None.
-        clusters: (n,) str, the homology cluster of each row's protein, or None.
+        clusters: (n,) str, the homology cluster of each row's protein, or None; (n, 2) for pairs.
         truth: (n,) int64 class for classification; (n, L) int8 for multi-label; (n,) float64 for regression.
         scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.
+        proteins: (n, 2) str, names of the two proteins of each row (pair tasks), or None.
 
     Raises:
         ValueError: shapes or labels do not fit each other.
@@ -46,11 +47,13 @@ class Predictions:
     clusters: np.ndarray | None
     truth: np.ndarray
     scores: np.ndarray
+    proteins: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         kind = self.problem.kind
         truth_type = {"classification": np.int64, "multilabel": np.int8, "regression": np.float64}[kind]
         types = {"ids": np.str_, "positions": np.int32, "clusters": np.str_, "truth": truth_type, "scores": np.float32}
+        types["proteins"] = np.str_
         for name, dtype in types.items():
             given = getattr(self, name)
             if given is None:
@@ -63,7 +66,8 @@ class Predictions:
         expected = {
             "ids": (n,),
             "positions": (n,),
-            "clusters": (n,),
+            "clusters": (n, 2) if self.problem.is_pair else (n,),
+            "proteins": (n, 2),
             "truth": (n, *width) if kind == "multilabel" else (n,),
             "scores": (n,) if kind == "regression" else (n, *width),
         }
@@ -75,6 +79,8 @@ class Predictions:
             raise ValueError(f"scores of a {kind} task have one column a label, got the shape {self.scores.shape}")
         if self.problem.per_residue and self.positions is None:
             raise ValueError("a residue task needs positions")
+        if self.problem.is_pair != (self.proteins is not None):
+            raise ValueError("a pair task needs the two proteins of each row, and no other has them")
         if n and kind != "regression":
             top = width[0] if kind == "classification" else 2
             if self.truth.size and (self.truth.min() < 0 or self.truth.max() >= top):
@@ -102,7 +108,8 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
     """Write the predictions of all splits as one flat Parquet table, under a temporary name and renamed.
 
     Columns: ``split``, ``id``, ``position``, ``cluster``, ``label`` (int, list of 0 and 1, or value), and
-    ``probability`` (list) or ``prediction`` (value). The file's metadata names problem, labels and splits.
+    ``probability`` (list) or ``prediction`` (value); in pair tasks also ``protein``, ``partner`` and ``partner_cluster``.
+    The file's metadata names problem, labels and splits.
 
     Args:
         path: where to.
@@ -188,13 +195,22 @@ def _to_table(split: str, predictions: Predictions) -> pa.Table:
 
     n = len(predictions)
     missing = np.full(n, None)
+    proteins, clusters = predictions.proteins, predictions.clusters
+    if clusters is None:
+        clusters = missing if proteins is None else np.full((n, 2), None)
     columns = {
         "split": pa.array([split], pa.string()).take(pa.array(np.zeros(n, dtype=np.int64))),
         "id": pa.array(predictions.ids, pa.string()),
         "position": pa.array(missing if predictions.positions is None else predictions.positions, pa.int32()),
-        "cluster": pa.array(missing if predictions.clusters is None else predictions.clusters, pa.string()),
+        "cluster": pa.array(clusters if proteins is None else clusters[:, 0], pa.string()),
         "label": _column(predictions.truth),
     }
+    if proteins is not None:
+        columns |= {
+            "protein": pa.array(proteins[:, 0], pa.string()),
+            "partner": pa.array(proteins[:, 1], pa.string()),
+            "partner_cluster": pa.array(clusters[:, 1], pa.string()),
+        }
     columns["prediction" if predictions.scores.ndim == 1 else "probability"] = _column(predictions.scores)
     return pa.table(columns)
 
@@ -218,11 +234,15 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
             return column.to_numpy(zero_copy_only=False)
         return column.flatten().to_numpy().reshape(len(column), facts["outputs"])
 
+    def of_protein(first: str, second: str) -> np.ndarray:
+        return np.stack([values(first), values(second)], axis=1) if problem.is_pair else values(first)
+
     return Predictions(
         problem=problem,
         ids=values("id"),
         positions=values("position") if facts["positions"] else None,
-        clusters=values("cluster") if facts["clusters"] else None,
+        clusters=of_protein("cluster", "partner_cluster") if facts["clusters"] else None,
+        proteins=of_protein("protein", "partner") if problem.is_pair else None,
         truth=values("label"),
         scores=values("prediction" if problem.kind == "regression" else "probability"),
     )
