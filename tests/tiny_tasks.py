@@ -18,6 +18,7 @@ PROBLEMS = [
     "residue-classification",
     "residue-multilabel",
     "residue-regression",
+    "pair-classification",
 ]
 
 
@@ -40,6 +41,8 @@ def tiny_task(problem: str = "residue-classification", **changes: Any) -> Task:
         "licence": "CC0-1.0",
         "citation": "none",
     }
+    if problem.startswith("pair-"):
+        values["data"]["columns"] = {"partner": "partner"}
     return Task.model_validate({**values, **changes})
 
 
@@ -63,12 +66,32 @@ def label(sequence: str, problem: str) -> Any:
 def tiny_split(problem: str, n: int, seed: int = 0, longest: int = 40, shortest: int = 5) -> Dataset:
     """Canonical rows of random proteins with rule-made labels."""
     rng = np.random.default_rng(seed)
+    if problem.startswith("pair-"):
+        return tiny_pairs(n, rng, seed, longest, shortest)
     sequences = ["".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for _ in range(n)]
     return Dataset.from_dict(
         {
             "id": [f"p{seed}_{i}" for i in range(n)],
             "sequence": sequences,
             "label": [label(sequence, problem) for sequence in sequences],
+        }
+    )
+
+
+def tiny_pairs(n: int, rng: np.random.Generator, seed: int, longest: int, shortest: int) -> Dataset:
+    """Canonical rows of pairs, each protein in several of them. The rule: the two together are aromatic enough."""
+    names = [f"p{seed}_{i}" for i in range(max(4, n // 2))]
+    sequence = {name: "".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for name in names}
+    pairs = [tuple(rng.choice(names, 2, replace=False)) for _ in range(n)]
+    share = {name: float(np.isin(list(sequence[name]), list("FWY")).mean()) for name in names}
+    return Dataset.from_dict(
+        {
+            "id": [f"{a}|{b}#{i}" for i, (a, b) in enumerate(pairs)],
+            "sequence": [sequence[a] for a, _ in pairs],
+            "partner": [sequence[b] for _, b in pairs],
+            "protein": [a for a, _ in pairs],
+            "partner_protein": [b for _, b in pairs],
+            "label": [int(share[a] + share[b] > 0.3) for a, b in pairs],
         }
     )
 

@@ -13,6 +13,7 @@ from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Found, Row, Table
 from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING, Estimate
 from hubtools.reporting.templates import cell
+from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,9 @@ def facts(table: Table) -> str:
     """One line on what was measured: problem, test set, how the interval was made."""
     record = table.rows[0].record
     result = record.results[table.split]
-    labelled = f", {result.n_labelled:,} labelled residues" if record.task["problem"].startswith("residue-") else ""
+    level = Problem(record.task["problem"]).level
+    counted = {"residue": f", {result.n_labelled:,} labelled residues", "pair": f" in {result.n_labelled:,} pairs"}
+    labelled = counted.get(level, "")
     parts = [
         f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
         f"{wording.plural(result.n_proteins, 'protein')}{labelled}",

@@ -42,6 +42,7 @@ def test_every_shipped_task_is_tested_here_and_says_what_a_card_needs() -> None:
         "gb1-fitness",
         "localisation",
         "phosphotyrosine",
+        "protein-interaction-ecoli",
         "secondary-structure",
     }
     for task in tasks.values():
