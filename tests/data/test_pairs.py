@@ -62,9 +62,7 @@ def test_ids_are_looked_up_and_a_protein_is_its_sequence(tmp_path: Path) -> None
 def test_rows_may_hold_the_sequences_themselves(tmp_path: Path) -> None:
     rows = [("mkt", "AAA", "a", "train"), ("CCC", "DDD", "b", "validation"), ("EEE", "MKT", "b", "test")]
     columns = {"sequence": "a", "partner": "b"}
-    data = load(
-        tmp_path, {"x.csv": csv(rows, "a,b,label,set")}, problem="pair-classification", columns=columns
-    )
+    data = load(tmp_path, {"x.csv": csv(rows, "a,b,label,set")}, problem="pair-classification", columns=columns)
     assert data.splits["train"]["id"] == ["x:1"] and data.splits["train"]["sequence"] == ["MKT"]
     assert data.splits["train"]["protein"] == data.splits["test"]["partner_protein"]
 
@@ -87,14 +85,19 @@ def test_an_id_of_two_sequences_is_refused(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {"x.csv": csv([("p", "p", "a")], "a,b,label"), "y.fasta": ">p\nMK\n>p\nMV\n"}
     with pytest.raises(UserError, match="'p' has two different sequences"):
         load(
-            tmp_path, files, problem="pair-classification", columns=IDS, entries={"y.fasta": {"lookup": True}}, split=SPLIT
+            tmp_path,
+            files,
+            problem="pair-classification",
+            columns=IDS,
+            entries={"y.fasta": {"lookup": True}},
+            split=SPLIT,
         )
 
 
 def test_clusters_of_a_pair_are_no_column(tmp_path: Path) -> None:
     columns = {**IDS, "cluster": "family"}
     path = write_task(tmp_path, {"x.csv": "a,b,label\n"}, problem="pair-classification", columns=columns)
-    with pytest.raises(UserError, match="a row has two proteins. Give clusters instead"):
+    with pytest.raises(UserError, match=r"a row has two proteins\. Give clusters instead"):
         load_task(str(path))
 
 
