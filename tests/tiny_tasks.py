@@ -80,7 +80,7 @@ def tiny_split(problem: str, n: int, seed: int = 0, longest: int = 40, shortest:
 
 def tiny_pairs(n: int, rng: np.random.Generator, seed: int, longest: int, shortest: int) -> Dataset:
     """Canonical rows of pairs, each protein in several of them. The rule: the two together are aromatic enough."""
-    names = [f"p{seed}_{i}" for i in range(max(4, n // 2))]
+    names = [f"p{seed}_{i}" for i in range(n)]
     sequence = {name: "".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for name in names}
     pairs = [tuple(rng.choice(names, 2, replace=False)) for _ in range(n)]
     share = {name: float(np.isin(list(sequence[name]), list("FWY")).mean()) for name in names}
