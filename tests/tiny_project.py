@@ -44,6 +44,8 @@ def write_task(folder: Path, problem: str, n: int = 40, **changes: Any) -> Path:
         task["labels"] = {"0": "other", "1": "aromatic"}
     elif kind == "multilabel":
         task["labels"] = ["acid", "aromatic"]
+    if problem == "pair-classification":
+        task["data"]["columns"]["partner"] = "partner"
     if problem == "sequence-multilabel":
         task["data"]["label_separator"] = ";"
     path = folder / "tasks" / f"{task_name(problem)}.yaml"
@@ -52,9 +54,10 @@ def write_task(folder: Path, problem: str, n: int = 40, **changes: Any) -> Path:
 
 
 def tiny_rows(problem: str, n: int = 40) -> list[dict[str, str]]:
-    """The rows of a task's table: id, sequence, label as a CSV can hold it, set."""
+    """The rows of a task's table: id, sequence (and partner), label as a CSV can hold it, set."""
+    columns = ("id", "sequence", "partner") if problem == "pair-classification" else ("id", "sequence")
     return [
-        {"id": row["id"], "sequence": row["sequence"], "label": _cell(row["label"], problem), "set": split}
+        {**{column: row[column] for column in columns}, "label": _cell(row["label"], problem), "set": split}
         for seed, split in enumerate(SPLITS)
         for row in tiny_split(problem, n, seed)
     ]

@@ -19,6 +19,7 @@ PROBLEMS = [
     "residue-classification",
     "residue-multilabel",
     "residue-regression",
+    "pair-classification",
 ]
 
 
@@ -73,12 +74,32 @@ def label(sequence: str, problem: str) -> Any:
 def tiny_split(problem: str, n: int, seed: int = 0, longest: int = 40, shortest: int = 5) -> Dataset:
     """Canonical rows of random proteins with rule-made labels."""
     rng = np.random.default_rng(seed)
+    if problem.startswith("pair-"):
+        return tiny_pairs(n, rng, seed, longest, shortest)
     sequences = ["".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for _ in range(n)]
     return Dataset.from_dict(
         {
             "id": [f"p{seed}_{i}" for i in range(n)],
             "sequence": sequences,
             "label": [label(sequence, problem) for sequence in sequences],
+        }
+    )
+
+
+def tiny_pairs(n: int, rng: np.random.Generator, seed: int, longest: int, shortest: int) -> Dataset:
+    """Canonical rows of pairs, each protein in several of them. The rule: the two together are aromatic enough."""
+    names = [f"p{seed}_{i}" for i in range(n)]
+    sequence = {name: "".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for name in names}
+    pairs = [tuple(rng.choice(names, 2, replace=False)) for _ in range(n)]
+    share = {name: float(np.isin(list(sequence[name]), list("FWY")).mean()) for name in names}
+    return Dataset.from_dict(
+        {
+            "id": [f"{a}|{b}#{i}" for i, (a, b) in enumerate(pairs)],
+            "sequence": [sequence[a] for a, _ in pairs],
+            "partner": [sequence[b] for _, b in pairs],
+            "protein": [a for a, _ in pairs],
+            "partner_protein": [b for _, b in pairs],
+            "label": [int(share[a] + share[b] > 0.3) for a, b in pairs],
         }
     )
 

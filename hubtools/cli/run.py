@@ -89,7 +89,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     "--subset",
     type=click.IntRange(min=10),
     metavar="N",
-    help="At most N proteins of each split (kept apart on boards).",
+    help="At most N proteins (or pairs) of each split (kept apart on boards).",
 )
 @click.option(
     "--runs",

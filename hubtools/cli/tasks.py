@@ -231,6 +231,8 @@ def _split_words(task: Task) -> list[str]:
         lines = [f"{name}: {share:.0%}" for name, share in data.split.fractions.items()]
         what = "proteins drawn" if task.problem.is_pair else "drawn"
         lines.append(f"{what} by seed {data.split.seed}; {_together(data)} stay on one side")
+        if task.problem.is_pair:
+            lines.append("shares are of proteins; a pair whose proteins are in different splits is left out")
         declared = set(data.split.fractions)
     else:
         lines = []
@@ -315,7 +317,7 @@ def _split_table(data: TaskData) -> Table:
 
     from hubtools.data.sequences import letters_outside
 
-    unit = {"residue": "residues scored", "variant": "variants"}.get(data.task.problem.level, "labels")
+    unit = {"residue": "residues scored", "variant": "variants", "pair": "pairs"}.get(data.task.problem.level, "labels")
     lengths = ("shortest", "25 %", "median", "75 %", "95 %", "longest")
     table = _table("split", "proteins", "residues", unit, "clusters", *lengths, "other letters", numbers_from=1)
     for name, facts in data.facts.splits.items():
@@ -383,6 +385,7 @@ def _remarks(facts: DataFacts) -> list[str]:
     if facts.split_sha256:
         lines.append(f"split.sha256: {facts.split_sha256}")
     lines += [f"changed: {count:,} sequences, {reason}" for reason, count in facts.changed.items()]
+    lines += [f"left out: {count:,} rows, {reason}" for reason, count in facts.removed.items()]
     return lines + [f"found: {line}" for line in facts.findings]
 
 

@@ -6,6 +6,8 @@ different regression values are repeated measurements and stay, on one side of t
 same the first is kept. Where the data declare their splits, the published test sets stay as they are, so that numbers
 compare with the literature: a training or validation protein whose sequence is in a test split is left out, so is a
 training protein whose sequence is in validation, and the rest is only reported. Everything left out is counted.
+
+In a pair task all this is said of pairs instead of sequences; a pair and its mirror image are the same.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.data.pairs import proteins, unordered
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -33,20 +36,21 @@ def without_repeats(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Count
     """
     removed: Counter[str] = Counter()
     findings = []
+    asked, what = _asked(rows, task), "pair" if task.problem.is_pair else "sequence"
     said = rows["label"].map(_label_key)
-    conflicting = said.groupby(rows["sequence"]).transform("nunique") > 1
+    conflicting = said.groupby(asked).transform("nunique") > 1
     if conflicting.any():
-        n_sequences, n_rows = rows["sequence"][conflicting].nunique(), int(conflicting.sum())
+        n_asked, n_rows = asked[conflicting].nunique(), int(conflicting.sum())
         if task.problem.kind == "regression":
-            findings.append(f"{n_sequences:,} sequences have several values ({n_rows:,} rows): kept in one split")
+            findings.append(f"{n_asked:,} {what}s have several values ({n_rows:,} rows): kept in one split")
         else:
-            removed["sequence occurs with different labels"] = n_rows
-            findings.append(f"{n_rows:,} rows removed: {n_sequences:,} sequences occur with different labels")
-            rows, said = rows[~conflicting], said[~conflicting]
-    repeated = (rows["sequence"] + "\0").str.cat(said).duplicated()
+            removed[f"{what} occurs with different labels"] = n_rows
+            findings.append(f"{n_rows:,} rows removed: {n_asked:,} {what}s occur with different labels")
+            rows, said, asked = rows[~conflicting], said[~conflicting], asked[~conflicting]
+    repeated = (asked + "\0").str.cat(said).duplicated()
     if repeated.any():
-        removed["same sequence and label as an earlier row"] = int(repeated.sum())
-        findings.append(f"{int(repeated.sum()):,} rows removed: same sequence and label as an earlier row")
+        removed[f"same {what} and label as an earlier row"] = int(repeated.sum())
+        findings.append(f"{int(repeated.sum()):,} rows removed: same {what} and label as an earlier row")
         rows = rows[~repeated]
     return rows, removed, findings
 
@@ -63,47 +67,61 @@ def without_leaks(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter
     """
     removed: Counter[str] = Counter()
     findings = []
+    pair = task.problem.is_pair
+    what, things, verb = ("pair", "pairs", "the pair is") if pair else ("sequence", "proteins", "their sequence is")
     for split, protected in (("train", "test"), ("validation", "test"), ("train", "validation")):
         splits = task.data.test_splits if protected == "test" else [protected]
-        held_out = set(rows["sequence"][rows["split"].isin(splits)])
-        leaked = (rows["split"] == split) & rows["sequence"].isin(held_out)
+        asked = _asked(rows, task)
+        held_out = set(asked[rows["split"].isin(splits)])
+        leaked = (rows["split"] == split) & asked.isin(held_out)
         if leaked.any():
-            many, distinct = int(leaked.sum()), rows["sequence"][leaked].nunique()
-            removed[f"{split}: sequence is in {protected}"] = many
+            many, distinct = int(leaked.sum()), asked[leaked].nunique()
+            removed[f"{split}: {what} is in {protected}"] = many
             name = "training" if split == "train" else split
-            findings.append(
-                f"{many:,} {name} proteins removed: their sequence is in {protected} ({distinct:,} sequences)"
-            )
+            findings.append(f"{many:,} {name} {things} removed: {verb} in {protected} ({distinct:,} {what}s)")
             rows = rows[~leaked]
     return rows, removed, findings + _repeats(rows, task)
 
 
+def _asked(rows: pd.DataFrame, task: Task) -> pd.Series:
+    """What makes two rows the same question: the sequence, or the two in either order."""
+    return unordered(rows) if task.problem.is_pair else rows["sequence"]
+
+
 def _repeats(rows: pd.DataFrame, task: Task) -> list[str]:
-    """Lines about equal sequences that stay."""
+    """Lines about equal sequences, or pairs, that stay."""
     findings = []
+    asked = _asked(rows, task)
+    what, things = ("pair", "pairs") if task.problem.is_pair else ("sequence", "proteins")
     for split, part in rows.groupby("split", sort=False):
-        repeated = int(part["sequence"].duplicated().sum())
+        mine = asked[part.index]
+        repeated = int(mine.duplicated().sum())
         if not repeated:
             continue
-        labels = part["label"].map(_label_key).groupby(part["sequence"]).nunique()
+        labels = part["label"].map(_label_key).groupby(mine).nunique()
         conflicts = int((labels > 1).sum())
-        line = f"{split}: {repeated:,} proteins repeat an earlier sequence"
-        findings.append(f"{line}, {conflicts:,} sequences have different labels" if conflicts else line)
+        line = f"{split}: {repeated:,} {things} repeat an earlier {what}"
+        findings.append(f"{line}, {conflicts:,} {what}s have different labels" if conflicts else line)
     tests = task.data.test_splits
     for position, first in enumerate(tests):
         for second in tests[position + 1 :]:
-            both = set(rows["sequence"][rows["split"] == first]) & set(rows["sequence"][rows["split"] == second])
+            both = set(asked[rows["split"] == first]) & set(asked[rows["split"] == second])
             if both:
-                findings.append(f"{len(both):,} sequences are in {first} and in {second}")
+                findings.append(f"{len(both):,} {what}s are in {first} and in {second}")
     return findings
 
 
 def shared_clusters(rows: pd.DataFrame, task: Task) -> list[str]:
     """Lines about clusters of related proteins on both sides of a declared split."""
     findings = []
-    trained = set(rows["cluster"][rows["split"] == "train"].dropna())
+
+    def clusters_of(split: str) -> pd.Series:
+        part = rows[rows["split"] == split]
+        return (proteins(part) if task.problem.is_pair else part)["cluster"].dropna()
+
+    trained = set(clusters_of("train"))
     for split in task.data.test_splits:
-        clusters = rows["cluster"][rows["split"] == split].dropna()
+        clusters = clusters_of(split)
         related = int(clusters.isin(trained).sum())
         if related:
             findings.append(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hubtools.data.cache import DataCache
 from hubtools.data.clusters import similarity_clusters
@@ -17,6 +18,7 @@ from hubtools.data.identity import engine, identity_clusters
 from hubtools.data.labels import Labels, label_counts, scored_labels
 from hubtools.data.leakage import shared_clusters, without_leaks, without_repeats
 from hubtools.data.overlap import ALWAYS, split_overlaps
+from hubtools.data.pairs import ACROSS, PARTNER, canonical_pairs, draw_pairs, proteins, seen_proteins
 from hubtools.data.pins import pinned
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.sources import FILE, ID, cell_text, columns_present, read_lookup, read_rows, require_column
@@ -52,9 +54,11 @@ class TaskData:
         splits: train, validation, test and further test splits, with the columns ``id`` (str), ``sequence`` (str, A to
             Z), ``label`` and, where known, ``cluster`` (str or None). ``label`` is a class index (int64), a list of
             int8 (one per label), a float64; for residue tasks a list of int16 (-100: not scored), a list of lists of
-            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored). A variant-effect task has
-            test splits only; its rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and,
-            where the task says it, ``active`` (see ``hubtools.data.variants``).
+            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored). A row of a pair task also
+            has the second protein's sequence, ``partner``, a name for each of the two, ``protein`` and
+            ``partner_protein``, and, where known, ``partner_cluster``. A variant-effect task has test splits only; its
+            rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and, where the task says
+            it, ``active`` (see ``hubtools.data.variants``).
         facts: what the record says about them.
     """
 
@@ -63,9 +67,11 @@ class TaskData:
     facts: DataFacts
 
     def sequences(self, split: str) -> list[str]:
-        """The sequences of a split that a model reads: of each row, or of the wild types whose variants are scored."""
-        rows = self.splits[split]
-        return list(dict.fromkeys(rows["wildtype"])) if self.task.problem.zero_shot else rows["sequence"][:]
+        """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
+        rows, problem = self.splits[split], self.task.problem
+        if problem.is_pair:
+            return list(dict.fromkeys([*rows["sequence"], *rows["partner"]]))
+        return list(dict.fromkeys(rows["wildtype"])) if problem.zero_shot else rows["sequence"][:]
 
 
 def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -> TaskData:
@@ -79,7 +85,7 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     Args:
         task: the task.
         cache: where source files come from.
-        subset: at most this many proteins (variants, where these are scored) of each split.
+        subset: at most this many proteins (pairs or variants, where these have the labels) of each split.
 
     Raises:
         UserError: the data cannot be had, or are not what the task says; nothing is dropped or repaired in silence.
@@ -112,16 +118,21 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     findings += found
     removed = left_out + removed
     if task.data.cluster_rule:
-        rows = rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
+        rows = _with_clusters(rows, task, cache)
     rows, validation = _split(rows, task)
+    if across := int(rows["split"].isna().sum()):
+        removed[ACROSS] = across
+        rows = rows[rows["split"].notna()]
     drawn = None
     if task.data.split is not None:
         _refuse_another_draw(rows, task)
-        drawn = split_digest(rows["sequence"].tolist(), rows["split"].tolist())
+        drawn = split_digest(_content(rows, task).tolist(), rows["split"].tolist())
     findings += shared_clusters(rows, task)
     if subset is not None:
         rows, found = _subset(rows, subset, task)
         findings += found
+    if task.problem.is_pair:
+        findings += seen_proteins(rows, task)
     order = task.data.test_splits if task.problem.zero_shot else ["train", "validation", *task.data.test_splits]
     parts = {name: rows[rows["split"] == name] for name in order}
     _refuse_empty(parts, removed, task)
@@ -169,6 +180,11 @@ def _canonical(raw: pd.DataFrame, task: Task, cache: DataCache) -> tuple[pd.Data
         rows, changed, findings = canonical_variants(raw, values, known, task)
         return rows, changed + altered, findings
     cells = _column(raw, columns.sequence, "sequence", task)
+    if columns.partner:
+        partners, labelled = _column(raw, columns.partner, "partner", task), _column(raw, columns.label, "label", task)
+        lookup, altered = read_lookup(task, cache) or (None, Counter())
+        rows, changed, findings = canonical_pairs(ids, cells, partners, labelled, task, lookup)
+        return rows, changed + altered, findings
     sequences, marked, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
     given: Sequence[Any] = [None] * len(ids) if marked is not None else _column(raw, columns.label, "label", task)
     labels = Labels(task)
@@ -218,6 +234,15 @@ def _given_clusters(raw: pd.DataFrame, task: Task) -> list[str | None]:
     return [cell_text(cell) or None for cell in raw[column]]
 
 
+def _with_clusters(rows: pd.DataFrame, task: Task, cache: DataCache) -> pd.DataFrame:
+    """Rows with the similarity cluster of each protein."""
+    if not task.problem.is_pair:
+        return rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
+    each = proteins(rows)
+    cluster = dict(zip(each["protein"], _clusters(each["sequence"].tolist(), task, cache), strict=True))
+    return rows.assign(cluster=rows["protein"].map(cluster), partner_cluster=rows["partner_protein"].map(cluster))
+
+
 def _clusters(sequences: list[str], task: Task, cache: DataCache) -> list[str]:
     """Names of similarity clusters: by content, so that they do not depend on the order of rows."""
     rule = task.data.cluster_rule
@@ -251,26 +276,17 @@ def _split(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
             share = data.validation_fraction
             fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
             told += f", {share:.0%} of train"
-        # Clusters then only serve the bootstrap.
-        clusters = [None] * len(rows) if data.split.by == "sequences" else rows["cluster"].tolist()
-        drawn = draw_splits(rows["sequence"].tolist(), clusters, fractions, seed, f"task {task.name}")
-        return rows.assign(split=drawn), told
+        return rows.assign(split=_drawn(rows, fractions, seed, task)), told
     if "validation" in (data.splits or {}):
         return rows, "declared by the data"
     train = rows["split"] == "train"
     share, seed = data.validation_fraction, data.validation_seed
     part = rows[train]
-    drawn = draw_splits(
-        part["sequence"].tolist(),
-        part["cluster"].tolist(),
-        {"train": 1 - share, "validation": share},
-        seed,
-        f"task {task.name}",
-    )
     rows = rows.copy()
-    rows.loc[train, "split"] = drawn
+    rows.loc[train, "split"] = _drawn(part, {"train": 1 - share, "validation": share}, seed, task)
     kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
-    return rows, f"{share:.0%} of train, drawn by seed {seed}, {kept} on one side"
+    what = f"{share:.0%} of the proteins of train" if task.problem.is_pair else f"{share:.0%} of train"
+    return rows, f"{what}, drawn by seed {seed}, {kept} on one side"
 
 
 def split_digest(sequences: Sequence[str], splits: Sequence[str]) -> str:
@@ -287,7 +303,7 @@ def _refuse_another_draw(rows: pd.DataFrame, task: Task) -> None:
     split, rule = task.data.split, task.data.cluster_rule
     if split is None or split.sha256 is None:
         return
-    if (got := split_digest(rows["sequence"].tolist(), rows["split"].tolist())) != split.sha256:
+    if (got := split_digest(_content(rows, task).tolist(), rows["split"].tolist())) != split.sha256:
         with_what = (
             f" with {engine(rule.identity, clusters=True)}" if rule is not None and rule.identity is not None else ""
         )
@@ -299,12 +315,30 @@ def _refuse_another_draw(rows: pd.DataFrame, task: Task) -> None:
         )
 
 
+def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Task) -> npt.NDArray[np.object_]:
+    """The split of each row by a draw of proteins; None for a pair whose proteins fall apart."""
+    where = f"task {task.name}"
+    together = task.data.split is None or task.data.split.by != "sequences"
+    if not together:
+        # Clusters then only serve the bootstrap.
+        rows = rows.assign(**{name: None for name in ("cluster", "partner_cluster") if name in rows})
+    if task.problem.is_pair:
+        return draw_pairs(rows, fractions, seed, where)
+    return draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, where)
+
+
+def _content(rows: pd.DataFrame, task: Task) -> pd.Series:
+    """What a row is about: a sequence, or both of a pair."""
+    return rows["sequence"] + "|" + rows["partner"] if task.problem.is_pair else rows["sequence"]
+
+
 def _subset(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, list[str]]:
+    content = _content(rows, task)
     chosen = np.zeros(len(rows), dtype=bool)
     for _, positions in rows.groupby("split").indices.items():
-        part = rows.iloc[positions]
-        chosen[positions] = sample(part["id"].tolist(), part["sequence"].tolist(), size)
-    what = "variants" if task.problem.zero_shot else "proteins"
+        ids = rows["id"].iloc[positions].tolist()
+        chosen[positions] = sample(ids, content.iloc[positions].tolist(), size)
+    what = {"pair": "pairs", "variant": "variants"}.get(task.problem.level, "proteins")
     return rows[chosen], [f"subset: at most {size:,} {what} of each split"]
 
 
@@ -336,15 +370,15 @@ def _refuse_empty(parts: dict[str, pd.DataFrame], removed: Counter[str], task: T
 def _split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
     zero_shot = task.problem.zero_shot
     # What a model reads: of variants, their wild types.
-    each = part.drop_duplicates("wildtype") if zero_shot else part
+    each = part.drop_duplicates("wildtype") if zero_shot else proteins(part) if task.problem.is_pair else part
     lengths = each["wildtype" if zero_shot else "sequence"].str.len()
     labels = part["label"].tolist()
     rows = hashlib.sha256()
-    further = [name for name in (*VARIANT_COLUMNS, "active") if name in part]
+    further = ["partner"] if task.problem.is_pair else [name for name in (*VARIANT_COLUMNS, "active") if name in part]
     for *texts, label in zip(*(part[name] for name in ["id", "sequence", *further]), labels, strict=True):
         rows.update(json.dumps(texts).encode())
         rows.update(np.ascontiguousarray(label).tobytes())
-    clusters = part["cluster"].dropna()
+    clusters = each["cluster"].dropna()
     return SplitFacts(
         proteins=len(each),
         residues=int(lengths.sum()),
@@ -381,9 +415,12 @@ def _datasets(parts: dict[str, pd.DataFrame], facts: DataFacts, task: Task) -> d
             "sequence": pa.array(part["sequence"], pa.string()),
             "label": _label_array(part["label"].tolist(), task.problem),
         }
-        if with_clusters:
-            columns["cluster"] = pa.array(part["cluster"], pa.string())
-        columns |= {name: pa.array(part[name], pa.string()) for name in VARIANT_COLUMNS if name in part}
+        further = ["cluster"] if with_clusters else []
+        if task.problem.is_pair:
+            further = ["partner", "protein", "partner_protein", *further, *(PARTNER[name] for name in further)]
+        if task.problem.zero_shot:
+            further += [name for name in VARIANT_COLUMNS if name in part]
+        columns |= {name: pa.array(part[name], pa.string()) for name in further}
         if "active" in part:
             columns["active"] = pa.array(part["active"], pa.int8())
         table = datasets.table.InMemoryTable(pa.table(columns))

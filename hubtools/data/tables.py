@@ -188,11 +188,16 @@ def _lines(names: list[str], body: str, where: str) -> dict[str, str]:
     return dict(zip(names, lines, strict=True))
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like one that is not there; None where none is."""
+    names = [str(entry) for entry in known]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return next(iter([*close, *(entry for entry in names if entry.lower() == name.lower())]), None)
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """The remedy for a name that is not there: the nearest one, and all of them where they are few."""
     names = [str(entry) for entry in known]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or [
-        entry for entry in names if entry.lower() == name.lower()
-    ]
+    close = nearest(name, names)
     listed = f"There are: {', '.join(names[:30])}{' …' if len(names) > 30 else ''}."
-    return f"Did you mean {close[0]}? {listed}" if close else listed
+    return f"Did you mean {close}? {listed}" if close else listed

@@ -38,7 +38,7 @@ import numpy as np
 from hubtools.evaluation import counting
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.ranking import Statistic, auroc, average_precision, ndcg, spearman
-from hubtools.evaluation.resampling import bootstrap_units
+from hubtools.evaluation.resampling import blocks, bootstrap_units, pair_weights
 from hubtools.specs.metric_names import METRICS
 
 RANKING = {"auroc": auroc, "auprc": average_precision}
@@ -69,7 +69,7 @@ def replicates(
         predictions: truth and scores.
         decision: hard decisions, (n,) classes or (n, L) of 0 and 1; None for regression.
         weights: (R, n_units) how often each unit counts.
-        units: (n,) unit of each row; by default those of :func:`bootstrap_units`.
+        units: (n,) unit of each row, or (n, 2) units of a pair's proteins; by default those of :func:`bootstrap_units`.
         positive: index of the class to be detected, for two-class tasks that name one.
 
     Returns:
@@ -102,7 +102,7 @@ def statistic(
         metric: a name of METRICS.
         predictions: truth and scores.
         decision: hard decisions as of :func:`replicates`; ranking metrics and regression need none.
-        units: (n,) unit of each row.
+        units: (n,) unit of each row, or (n, 2) units of a pair's proteins.
         n_units: number of units.
         positive: index of the class to be detected, for two-class tasks that name one.
 
@@ -118,6 +118,10 @@ def statistic(
     truth = predictions.truth
     if len(predictions) == 0:
         return lambda weights: np.full(len(weights), np.nan)
+    if units.ndim == 2:
+        dyads, n_dyads, weigh = pair_weights(units)
+        of = statistic(metric, predictions, decision, dyads, n_dyads, positive)
+        return lambda weights: np.concatenate([of(weigh(weights[rows])) for rows in blocks(len(weights), n_dyads)])
     if metric in RANKING and kind != "regression":
         return _mean_over_outputs(metric, truth, predictions.scores, units, positive)
     if kind == "regression":

@@ -45,18 +45,19 @@ class Assays:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Truth and model output of one split. A row is a protein or, for residue tasks, one scored residue.
+    """Truth and model output of one split. A row is a protein, a pair of them or, for residue tasks, a scored residue.
 
     Arrays are brought to the types below when the object is made.
 
     Attributes:
         problem: what is predicted.
-        ids: (n,) str, the protein of each row.
+        ids: (n,) str, the protein, or pair, of each row.
         positions: (n,) int32, residue numbers from 1 (residue tasks), or None.
-        clusters: (n,) str, the homology cluster of each row's protein, or None.
+        clusters: (n,) str, the homology cluster of each row's protein, or None; (n, 2) for pairs.
         truth: (n,) int64 class for classification; (n, L) int8 for multi-label; (n,) float64 for regression.
         scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.
         assays: where each variant was measured (variant effects), else None.
+        proteins: (n, 2) str, names of the two proteins of each row (pair tasks), or None.
 
     Raises:
         ValueError: shapes or labels do not fit each other.
@@ -70,11 +71,13 @@ class Predictions:
     truth: np.ndarray
     scores: np.ndarray
     assays: Assays | None = None
+    proteins: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         kind = self.problem.kind
         truth_type = {"classification": np.int64, "multilabel": np.int8, "regression": np.float64}[kind]
         types = {"ids": np.str_, "positions": np.int32, "clusters": np.str_, "truth": truth_type, "scores": np.float32}
+        types["proteins"] = np.str_
         for name, dtype in types.items():
             given = getattr(self, name)
             if given is None:
@@ -87,7 +90,8 @@ class Predictions:
         expected = {
             "ids": (n,),
             "positions": (n,),
-            "clusters": (n,),
+            "clusters": (n, 2) if self.problem.is_pair else (n,),
+            "proteins": (n, 2),
             "truth": (n, *width) if kind == "multilabel" else (n,),
             "scores": (n,) if kind == "regression" else (n, *width),
         }
@@ -101,6 +105,8 @@ class Predictions:
             raise ValueError("a residue task needs positions")
         if self.problem.zero_shot != (self.assays is not None):
             raise ValueError("variants need their assays, and nothing else has them")
+        if self.problem.is_pair != (self.proteins is not None):
+            raise ValueError("a pair task needs the two proteins of each row, and no other has them")
         if n and kind != "regression":
             top = width[0] if kind == "classification" else 2
             if self.truth.size and (self.truth.min() < 0 or self.truth.max() >= top):
@@ -136,8 +142,9 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
     """Write the predictions of all splits as one flat Parquet table, under a temporary name and renamed.
 
     Columns: ``split``, ``id``, ``position``, ``cluster``, ``label`` (int, list of 0 and 1, or value), and
-    ``probability`` (list) or ``prediction`` (value); for variants also ``group``, ``protein``, ``category`` and, where
-    the data say it, ``active``. The file's metadata names problem, labels and splits.
+    ``probability`` (list) or ``prediction`` (value); in pair tasks also ``protein``, ``partner`` and ``partner_cluster``;
+    for variants also ``group``, ``protein``, ``category`` and, where the data say it, ``active``. The file's metadata
+    names problem, labels and splits.
 
     Args:
         path: where to.
@@ -224,16 +231,25 @@ def _to_table(split: str, predictions: Predictions) -> pa.Table:
 
     n = len(predictions)
     missing = np.full(n, None)
+    proteins, clusters = predictions.proteins, predictions.clusters
+    if clusters is None:
+        clusters = missing if proteins is None else np.full((n, 2), None)
     columns = {
         "split": pa.array([split], pa.string()).take(pa.array(np.zeros(n, dtype=np.int64))),
         "id": pa.array(predictions.ids, pa.string()),
         "position": pa.array(missing if predictions.positions is None else predictions.positions, pa.int32()),
-        "cluster": pa.array(missing if predictions.clusters is None else predictions.clusters, pa.string()),
+        "cluster": pa.array(clusters if proteins is None else clusters[:, 0], pa.string()),
         "label": _column(predictions.truth),
     }
     if (assays := predictions.assays) is not None:
         columns |= {name: pa.array(getattr(assays, name), pa.string()) for name in ("group", "protein", "category")}
         columns["active"] = pa.array(missing if assays.active is None else assays.active, pa.int8())
+    if proteins is not None:
+        columns |= {
+            "protein": pa.array(proteins[:, 0], pa.string()),
+            "partner": pa.array(proteins[:, 1], pa.string()),
+            "partner_cluster": pa.array(clusters[:, 1], pa.string()),
+        }
     columns["prediction" if predictions.scores.ndim == 1 else "probability"] = _column(predictions.scores)
     return pa.table(columns)
 
@@ -261,12 +277,17 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
     if problem.zero_shot:
         texts = (values(name).astype(np.str_) for name in ("group", "protein", "category"))
         assays = Assays(*texts, active=values("active").astype(np.int8) if facts["active"] else None)
+
+    def of_protein(first: str, second: str) -> np.ndarray:
+        return np.stack([values(first), values(second)], axis=1) if problem.is_pair else values(first)
+
     return Predictions(
         problem=problem,
         assays=assays,
         ids=values("id"),
         positions=values("position") if facts["positions"] else None,
-        clusters=values("cluster") if facts["clusters"] else None,
+        clusters=of_protein("cluster", "partner_cluster") if facts["clusters"] else None,
+        proteins=of_protein("protein", "partner") if problem.is_pair else None,
         truth=values("label"),
         scores=values("prediction" if problem.kind == "regression" else "probability"),
     )

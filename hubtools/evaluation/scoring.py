@@ -73,7 +73,7 @@ def score_split(
     drawn = _drawn(prepared, bootstrap_weights(n_units, replicates, seed), replicates)
     values = [value(name, predictions, decision, positive=positive) for name in names]
     return SplitResult(
-        n_proteins=encode(predictions.ids)[1],
+        n_proteins=encode(predictions.ids if predictions.proteins is None else predictions.proteins)[1],
         n_labelled=len(predictions),
         scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
         per_class=_per_class(task, predictions, decision, thresholds),

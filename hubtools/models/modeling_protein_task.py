@@ -6,6 +6,7 @@ Self-contained on purpose (torch and transformers only): a stranger loads a publ
 
 and gets exactly what was measured. Per residue: a linear layer on each residue's representation.
 Per protein: the mean over residues (never padding, never special tokens), then the head.
+Per pair of proteins: their two means, combined so that neither comes first, then the head.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class ProteinTaskConfig(PretrainedConfig):
     Args:
         encoder: the encoder's configuration as a dictionary with ``model_type``.
         per_residue: a prediction for each residue rather than for the protein.
+        per_pair: a prediction for two proteins together.
         head_hidden: width of a hidden layer between mean and output, or None.
         head_dropout: dropout before each linear layer of the head, in training.
         special_token_ids: tokens that are not residues.
@@ -37,6 +39,7 @@ class ProteinTaskConfig(PretrainedConfig):
         self,
         encoder: dict | None = None,
         per_residue: bool = False,
+        per_pair: bool = False,
         head_hidden: int | None = None,
         head_dropout: float = 0.0,
         special_token_ids: list[int] | None = None,
@@ -45,6 +48,7 @@ class ProteinTaskConfig(PretrainedConfig):
     ):
         self.encoder = encoder or {}
         self.per_residue = per_residue
+        self.per_pair = per_pair
         self.head_hidden = head_hidden
         self.head_dropout = head_dropout
         self.special_token_ids = special_token_ids or []
@@ -71,6 +75,17 @@ def per_protein(
     )
 
 
+def combine(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Two proteins as one vector: (pairs, width), (pairs, width) -> (pairs, 3 × width), bit for bit the same swapped.
+
+    ``|u - v|``, ``u · v`` and ``u + v``. The product says what the two have in common and the distance what sets them
+    apart; D-SCRIPT (Sledzieski et al., Cell Systems 2021) reads pairs by these two. The sum is there for the product:
+    the entries of a language model's mean are far from zero, and ``(u - m)(v - m) = u v - m (u + v) + m²``, so with
+    the sum beside it a linear layer sees the product about whatever centre it needs.
+    """
+    return torch.cat([(first - second).abs(), first * second, first + second], dim=-1)
+
+
 class ProteinTaskModel(PreTrainedModel):
     """Encoder and head."""
 
@@ -87,7 +102,7 @@ class ProteinTaskModel(PreTrainedModel):
             settings = dict(config.encoder)
             encoder = build_encoder(AutoConfig.for_model(settings.pop("model_type"), **settings))
         self.encoder = encoder
-        width: int = encoder.config.hidden_size
+        width: int = encoder.config.hidden_size * (3 if config.per_pair else 1)
         layers: list[nn.Module] = []
         if config.head_hidden and not config.per_residue:
             layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
@@ -129,9 +144,18 @@ class ProteinTaskModel(PreTrainedModel):
         with torch.autocast(hidden.device.type, enabled=False):
             return torch.einsum("rtw,rt->rw", hidden, mask), mask.sum(1)
 
-    def from_sums(self, sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Logits of proteins from summed rows: (proteins, width), (proteins,) -> (proteins, labels)."""
-        return self.head(sums / counts.clamp_min(1).unsqueeze(-1))
+    def from_sums(self, sums: torch.Tensor, counts: torch.Tensor, pairs: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits from summed rows: (proteins, width), (proteins,) -> (proteins, labels), or (pairs, labels)."""
+        means = sums / counts.clamp_min(1).unsqueeze(-1)
+        if not self.config.per_pair:
+            return self.head(means)
+        if pairs is None:
+            pairs = torch.arange(len(means), device=means.device).reshape(-1, 2)
+        return self.from_means(means, pairs)
+
+    def from_means(self, means: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+        """Logits of pairs of proteins: (proteins, width), (pairs, 2) indices of proteins -> (pairs, labels)."""
+        return self.head(combine(means[pairs[:, 0]], means[pairs[:, 1]]))
 
     def forward(
         self,
@@ -140,6 +164,7 @@ class ProteinTaskModel(PreTrainedModel):
         residue_mask: torch.Tensor | None = None,
         protein: torch.Tensor | None = None,
         n_proteins: int | None = None,
+        pairs: torch.Tensor | None = None,
         **kwargs,
     ) -> SequenceClassifierOutput | TokenClassifierOutput:
         """Logits.
@@ -150,9 +175,11 @@ class ProteinTaskModel(PreTrainedModel):
             residue_mask: (rows, tokens), True for the residues that count; by default all that are not special.
             protein: (rows,) index of the protein that each row is a window of; by default each row is a protein.
             n_proteins: number of proteins.
+            pairs: (pairs, 2) indices of the two proteins of each pair; by default the first and second protein are a
+                pair, the third and fourth, and so on.
 
         Returns:
-            ``logits`` of shape (rows, tokens, labels) per residue, or (proteins, labels) per protein.
+            ``logits`` of shape (rows, tokens, labels) per residue, (proteins, labels) per protein, or (pairs, labels).
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -163,4 +190,4 @@ class ProteinTaskModel(PreTrainedModel):
         sums, counts = self.row_sums(input_ids, attention_mask, residue_mask)
         if protein is not None:
             sums, counts = per_protein(sums, counts, protein, int(n_proteins or protein.max() + 1))
-        return SequenceClassifierOutput(logits=self.from_sums(sums, counts))
+        return SequenceClassifierOutput(logits=self.from_sums(sums, counts, pairs))

@@ -95,6 +95,7 @@ def bench_model(
     config = ProteinTaskConfig(
         encoder=plain_config(encoder.config),
         per_residue=task.problem.per_residue,
+        per_pair=task.problem.is_pair,
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
         special_token_ids=tokeniser.special_ids,

@@ -10,6 +10,8 @@ from hubtools.specs.record import RunRecord
 
 # Human ubiquitin: short, real, and with a tyrosine for tasks about those.
 EXAMPLE = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
+# The two chains of human insulin, which are held together by disulfide bonds.
+EXAMPLE_PAIR = ("GIVEQCCTSICSLYQLENYCN", "FVNQHLCGSHLVEALYLVCGERGFFYTPKT")
 CUSTOM_CODE = "modeling_protein_task.py"
 # How residues are written for the tokenizer, by the rendering that the alignment proof found.
 _WRITTEN = {
@@ -33,7 +35,7 @@ def needs_custom_code(folder: Path) -> bool:
 
 
 def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
-    """Python that loads the model and prints labels with probabilities, or values, for one sequence.
+    """Python that loads the model and prints labels with probabilities, or values, for one sequence or one pair.
 
     Args:
         record: of the run.
@@ -53,17 +55,27 @@ def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
         "",
         f"MODEL = {json.dumps(location)}",
         *_labels(record, problem),
-        f'sequence = "{EXAMPLE}"',
+        f"pair = {json.dumps(EXAMPLE_PAIR)}  # in any order" if problem.is_pair else f'sequence = "{EXAMPLE}"',
         "",
         f"tokenizer = AutoTokenizer.from_pretrained(MODEL{trust})",
         f"model = {loader}.from_pretrained(MODEL{trust}).eval()",
         "",
-        f'tokens = tokenizer({_rendering(record)}, return_tensors="pt", return_special_tokens_mask=True)',
+        f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt", return_special_tokens_mask=True)',
         "with torch.no_grad():",
         '    logits = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits[0]',
         *(_per_residue(record, problem) if problem.per_residue else _per_protein(record, problem)),
     ]
     return "\n".join(lines)
+
+
+def _written(record: RunRecord, problem: Problem) -> str:
+    """What the tokenizer is given: a sequence, or both of a pair as one padded batch."""
+    rendering = _rendering(record)
+    if not problem.is_pair:
+        return rendering
+    each, *options = rendering.rsplit(", ", 1) if rendering.endswith("=True") else [rendering]
+    batch = "list(pair)" if each == "sequence" else f"[{each} for sequence in pair]"
+    return ", ".join([batch, *options, "padding=True"])
 
 
 def _rendering(record: RunRecord) -> str:

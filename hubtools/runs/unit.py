@@ -253,7 +253,7 @@ class _Unit:
         checkpoint = self.session.checkpoint(self.run.checkpoint)
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
         if tokeniser.aligned or self.task.problem.per_residue:
-            self.record.alignment = tokeniser.prove([s for split in data.splits.values() for s in split["sequence"]])
+            self.record.alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
         pool = self._pool(data, tokeniser)
         splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}

@@ -50,7 +50,9 @@ class Identity(_Part):
     checkpoint: CheckpointIdentity | None = Field(description="None for baselines without one.")
     task: TaskIdentity
     data: str = Field(description="Digest of the source files, package version or data set commit.")
-    subset: int | None = Field(default=None, description="At most this many proteins of each split were used.")
+    subset: int | None = Field(
+        default=None, description="At most this many proteins (pairs, in pair tasks) of each split were used."
+    )
     recipe: RecipeIdentity
     seed: int
 
@@ -75,9 +77,11 @@ class SourceFile(_Part):
 class SplitFacts(_Part):
     """What one split holds."""
 
-    proteins: int
+    proteins: int = Field(description="Distinct ones, in pair tasks.")
     residues: int
-    labelled: int = Field(description="Labels that count: residues, variants, else proteins.")
+    labelled: int = Field(
+        description="Labels that count: residues, pairs or variants where these have them, else proteins."
+    )
     clusters: int | None = None
     rows_sha256: str = Field(description="Digest of id, sequence and label of every row, in order.")
     label_counts: dict[str, int] = {}

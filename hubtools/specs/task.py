@@ -142,6 +142,8 @@ class Task(Spec):
                 raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "columns", key)
         if self.problem.is_pair and not columns.partner:
             raise SpecError("the second protein is not named. Add partner", "data", "columns")
+        if self.problem.is_pair and columns.cluster:
+            raise SpecError("a row has two proteins. Give clusters instead", "data", "columns", "cluster")
         if self.problem.zero_shot and not (columns.mutant and (lookup or columns.reference)):
             raise SpecError(
                 "a variant-effect task needs columns.mutant and wild types: a file with lookup: true, or "

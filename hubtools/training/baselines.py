@@ -12,12 +12,13 @@ from torch import nn
 
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
+from hubtools.models.modeling_protein_task import combine
 from hubtools.models.tokenisation import STANDARD
 from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
-from hubtools.training.batches import Encoded, counted
+from hubtools.training.batches import Encoded, Proteins, counted
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import assemble, of_rows
@@ -33,14 +34,17 @@ Predict = Callable[[Encoded], Predictions]
 def read_plain(dataset: Dataset, task: Task) -> Encoded:
     """A split as letter codes, for methods that need no tokenizer."""
     dtype = np.float64 if task.problem.kind == "regression" else np.int64
+    proteins = Proteins.of(dataset)
     return Encoded(
         problem=task.problem,
         ids=list(dataset["id"]),
-        clusters=[str(c) for c in dataset["cluster"]] if "cluster" in dataset.column_names else None,
-        tokens=[CODES[np.frombuffer(s.encode("latin-1", "replace"), np.uint8)] for s in dataset["sequence"]],
+        clusters=proteins.clusters,
+        tokens=[CODES[np.frombuffer(s.encode("latin-1", "replace"), np.uint8)] for s in proteins.sequences],
         labels=[np.asarray(label, dtype=dtype) for label in dataset["label"]],
         windows=[],
         tokeniser=None,  # type: ignore[arg-type]
+        names=proteins.names,
+        pairs=proteins.pairs,
     )
 
 
@@ -92,7 +96,10 @@ def _is_matrix(split: Encoded) -> bool:
 
 
 def _composition(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, dict[str, Any]]:
-    """A linear model on amino-acid frequencies and log length; its regularisation chosen on validation."""
+    """A linear model on amino-acid frequencies and log length; its regularisation chosen on validation.
+
+    Of a pair, on both proteins' in the form that the head reads pairs in, the same in either order.
+    """
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
@@ -101,7 +108,11 @@ def _composition(train: Encoded, validation: Encoded, task: Task) -> tuple[Predi
     def features(split: Encoded) -> np.ndarray:
         counts = np.stack([np.bincount(codes, minlength=21)[:21] for codes in split.tokens]).astype(float)
         lengths = counts.sum(1, keepdims=True)
-        return np.hstack([counts[:, :20] / lengths, np.log(lengths)])
+        made = np.hstack([counts[:, :20] / lengths, np.log(lengths)])
+        if split.pairs is None:
+            return made
+        first, second = torch.from_numpy(made[split.pairs[:, 0]]), torch.from_numpy(made[split.pairs[:, 1]])
+        return combine(first, second).numpy()
 
     x, y = features(train), np.stack(train.labels)
     kind, best, choice, sign = task.problem.kind, None, {}, 1 if METRICS[task.metrics.primary].higher_is_better else -1
@@ -136,7 +147,12 @@ def _composition(train: Encoded, validation: Encoded, task: Task) -> tuple[Predi
 
 
 def _nearest(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, dict[str, Any]]:
-    """The label of the training protein that shares most 3-mers (cosine), the surer the more it shares."""
+    """The label of the training protein that shares most 3-mers (cosine), the surer the more it shares.
+
+    Of a pair, that of the training pair whose two proteins are most like its two, in the better of both orders, by the
+    geometric mean of the two similarities, as interactions are transferred between species (Yu et al., Genome Research
+    14, 2004).
+    """
     from scipy.sparse import csr_matrix
 
     def vectors(split: Encoded) -> csr_matrix:
@@ -147,7 +163,7 @@ def _nearest(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, 
             rows.append(np.full(len(words), i))
         table = csr_matrix(
             (np.ones(sum(map(len, columns)), np.float32), (np.concatenate(rows), np.concatenate(columns))),
-            shape=(len(split), 21**3),
+            shape=(len(split.tokens), 21**3),
         )
         norm = np.sqrt(np.asarray(table.multiply(table).sum(1)).ravel())
         return csr_matrix(table.multiply(1 / np.maximum(norm, 1e-9)[:, None]))
@@ -158,14 +174,30 @@ def _nearest(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, 
 
     def scores(split: Encoded, n: int) -> np.ndarray:
         mine, found, sure = vectors(split), np.zeros(n, dtype=int), np.zeros(n)
-        for start in range(0, n, 256):
-            block = (mine[start : start + 256] @ known.T).tocsr()
-            found[start : start + 256] = np.asarray(block.argmax(1)).ravel()
-            sure[start : start + 256] = np.asarray(block.max(1).todense()).ravel()
+        if split.pairs is not None and train.pairs is not None:
+            found, sure = _nearest_pairs(mine, split.pairs, known, train.pairs)
+        else:
+            for start in range(0, n, 256):
+                block = (mine[start : start + 256] @ known.T).tocsr()
+                found[start : start + 256] = np.asarray(block.argmax(1)).ravel()
+                sure[start : start + 256] = np.asarray(block.max(1).todense()).ravel()
         weight = sure if values.ndim == 1 else sure[:, None]
         return weight * values[found] + (1 - weight) * prior
 
     return _per_split(scores), {}
+
+
+def _nearest_pairs(mine: Any, pairs: np.ndarray, known: Any, known_pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each pair the most similar known pair, and how similar it is (0 to 1)."""
+    found, sure = np.zeros(len(pairs), dtype=int), np.zeros(len(pairs))
+    left, right = known_pairs.T
+    step = max(1, 2**22 // len(known_pairs))
+    for start in range(0, len(pairs), step):
+        first, second = ((mine[side] @ known.T).toarray() for side in pairs[start : start + step].T)
+        likeness = np.maximum(first[:, left] * second[:, right], first[:, right] * second[:, left])
+        found[start : start + step] = likeness.argmax(1)
+        sure[start : start + step] = np.sqrt(likeness.max(1))
+    return found, sure
 
 
 def _per_split(scores: Callable[[Encoded, int], np.ndarray]) -> Predict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,14 +28,17 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Encoded:
-    """One split, ready for the model.
+    """One split, ready for the model. A row is a protein, or two in a pair task, where each distinct one is kept once.
 
     Attributes:
-        ids, clusters: of each protein.
+        ids: of each row.
+        clusters: of each protein.
         tokens: tokens of each protein's residues, without special tokens.
-        labels: per protein: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
+        labels: per protein or pair: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
         windows: pieces of each protein; one for most.
         pool: per protein: residues (from 0) that the mean runs over; all where None.
+        names: of each protein, in a pair task.
+        pairs: (rows, 2) the two proteins of each row, in a pair task.
     """
 
     problem: Problem
@@ -46,6 +49,8 @@ class Encoded:
     windows: list[list[Piece]]
     tokeniser: ResidueTokeniser
     pool: np.ndarray | None = None
+    names: list[str] | None = None
+    pairs: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,6 +59,20 @@ class Encoded:
     def lengths(self) -> np.ndarray:
         """Tokens of each protein without special tokens."""
         return np.array([len(tokens) for tokens in self.tokens])
+
+    @property
+    def row_lengths(self) -> np.ndarray:
+        """What rows are sorted into batches by: the tokens of the protein, or of the longer of two."""
+        return self.lengths if self.pairs is None else self.lengths[self.pairs].max(1)
+
+    @property
+    def alone(self) -> Encoded:
+        """The distinct proteins of pairs as rows, without labels: to be read once each."""
+        assert self.names is not None
+        labels = [np.int64(IGNORED)] * len(self.names)
+        return replace(
+            self, problem=Problem.SEQUENCE_CLASSIFICATION, ids=self.names, labels=labels, names=None, pairs=None
+        )
 
     def counts(self, protein: int) -> np.ndarray:
         """Which labels of a protein count: a mask over its label array."""
@@ -106,6 +125,35 @@ def varying_positions(splits: dict[str, Sequence[str]], task: str) -> list[int]:
     return varying
 
 
+@dataclass(frozen=True)
+class Proteins:
+    """The proteins of a split's rows: one each, or the distinct ones of pairs.
+
+    Attributes:
+        sequences, clusters: of each protein.
+        names, pairs: as in :class:`Encoded`.
+    """
+
+    sequences: list[str]
+    clusters: list[str] | None
+    names: list[str] | None = None
+    pairs: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Proteins:
+        """Those of canonical rows."""
+        clustered = "cluster" in dataset.column_names
+        if "partner" not in dataset.column_names:
+            return cls(list(dataset["sequence"]), [str(c) for c in dataset["cluster"]] if clustered else None)
+        both = [*dataset["protein"], *dataset["partner_protein"]]
+        sequences = dict(zip(both, [*dataset["sequence"], *dataset["partner"]], strict=True))
+        cluster = dict(zip(both, [*dataset["cluster"], *dataset["partner_cluster"]], strict=True)) if clustered else {}
+        place = {name: index for index, name in enumerate(sequences)}
+        pairs = np.array([place[name] for name in both]).reshape(2, -1).T
+        clusters = [str(cluster[name]) for name in sequences] if clustered else None
+        return cls(list(sequences.values()), clusters, list(sequences), pairs)
+
+
 def encode(
     dataset: Dataset, task: Task, tokeniser: ResidueTokeniser, window: Window, pool: Sequence[int] | None = None
 ) -> Encoded:
@@ -114,19 +162,21 @@ def encode(
     With ``pool``, only these residues are read out, and windows that hold none of them in their core are left out.
     """
     pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
-    sequences = dataset["sequence"]
-    tokens = [tokeniser.encode(sequence) for sequence in sequences]
+    proteins = Proteins.of(dataset)
+    tokens = [tokeniser.encode(sequence) for sequence in proteins.sequences]
     dtype = np.float64 if task.problem.kind == "regression" else np.int64
     labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
     return Encoded(
         problem=task.problem,
         ids=list(dataset["id"]),
-        clusters=[str(c) for c in dataset["cluster"]] if "cluster" in dataset.column_names else None,
+        clusters=proteins.clusters,
         tokens=tokens,
         labels=labels,
         windows=[_holding(pieces(len(ids), window.residues, window.overlap), pooled) for ids in tokens],
         tokeniser=tokeniser,
         pool=pooled,
+        names=proteins.names,
+        pairs=proteins.pairs,
     )
 
 
@@ -162,9 +212,10 @@ class Batch:
 
     Attributes:
         inputs: ``input_ids``, ``attention_mask``, ``residue_mask`` (rows, tokens); for per-protein problems also
-            ``protein`` (rows,) and ``n_proteins``.
-        labels: per protein: (proteins, …); per residue: (core residues, …) in the order of ``residue_mask``.
-        proteins: index of each label's protein in the split.
+            ``protein`` (rows,) and ``n_proteins``, for pairs ``pairs`` (pairs, 2) too.
+        labels: per protein: (proteins, …), per pair: (pairs, …); per residue: (core residues, …) in the order of
+            ``residue_mask``.
+        proteins: index of each label's protein, or pair, in the split.
         positions: 0-based residue of each label, per residue only.
         tokens: real tokens, special ones included, padding not.
     """
@@ -186,35 +237,37 @@ Row = tuple[int, Piece]
 
 def micro_batches(
     split: Encoded,
-    proteins: Sequence[int],
+    chosen: Sequence[int],
     token_budget: int,
     *,
     train_windows: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Batch]:
-    """Cut proteins into padded batches of at most ``token_budget`` tokens (or of one row, or of one protein).
+    """Cut rows into padded batches of at most ``token_budget`` tokens (or of one window, one protein, or one pair).
 
     How rows are cut changes neither loss nor scores, only memory. Windows of one protein stay together where the
-    prediction is per protein.
+    prediction is per protein; both proteins of a pair are in its batch, once for all its pairs.
 
     Args:
         split: encoded split.
-        proteins: indices into it.
+        chosen: proteins, or pairs, as indices into it.
         token_budget: tokens of a batch, padding included.
         train_windows: in training, at most this many windows of a protein, drawn by ``rng``; all otherwise.
         rng: draws the windows.
     """
-    per_residue = split.problem.per_residue
-    units: list[list[Row]] = []
+    proteins = chosen if split.pairs is None else dict.fromkeys(split.pairs[list(chosen)].ravel().tolist())
+    windows: dict[int, list[Row]] = {}
     for protein in proteins:
-        windows = split.windows[protein]
-        if per_residue:
-            units += [[(protein, piece)] for piece in windows]
-            continue
-        if train_windows is not None and len(windows) > train_windows:
+        all_of_it = split.windows[protein]
+        if train_windows is not None and len(all_of_it) > train_windows and not split.problem.per_residue:
             assert rng is not None
-            windows = [windows[i] for i in sorted(rng.choice(len(windows), train_windows, replace=False))]
-        units.append([(protein, piece) for piece in windows])
+            drawn = sorted(rng.choice(len(all_of_it), train_windows, replace=False))
+            all_of_it = [all_of_it[i] for i in drawn]
+        windows[protein] = [(protein, piece) for piece in all_of_it]
+    if split.pairs is not None:
+        yield from _pair_batches(split, chosen, windows, token_budget)
+        return
+    units = [[row] for rows in windows.values() for row in rows] if split.problem.per_residue else [*windows.values()]
     width = split.tokeniser.n_special
     longest = [max(piece.stop - piece.start for _, piece in unit) + width for unit in units]
     rows: list[Row] = []
@@ -230,8 +283,38 @@ def micro_batches(
         yield collate(split, rows)
 
 
-def collate(split: Encoded, rows: Sequence[Row]) -> Batch:
-    """Pad rows into one batch. Token ``i`` of a row, special tokens aside, is residue ``piece.start + i``."""
+def _pair_batches(
+    split: Encoded, chosen: Sequence[int], windows: dict[int, list[Row]], token_budget: int
+) -> Iterator[Batch]:
+    """Batches of pairs, those with long proteins first; a protein that several pairs of a batch share is in it once."""
+    assert split.pairs is not None
+    special = split.tokeniser.n_special
+    width = {protein: max(p.stop - p.start for _, p in rows) + special for protein, rows in windows.items()}
+    longest = np.array([max(width[a], width[b]) for a, b in split.pairs[list(chosen)].tolist()])
+    pairs: list[int] = []
+    inside: dict[int, list[Row]] = {}
+    widest = 0
+    for place in np.argsort(-longest, kind="stable"):
+        both = {protein: windows[protein] for protein in split.pairs[chosen[place]].tolist()}
+        rows = sum(map(len, (inside | both).values()))
+        if pairs and rows * max(widest, longest[place]) > token_budget:
+            yield collate(split, [row for rows in inside.values() for row in rows], pairs)
+            pairs, inside, widest = [], {}, 0
+        pairs.append(chosen[place])
+        inside |= both
+        widest = max(widest, longest[place])
+    if pairs:
+        yield collate(split, [row for rows in inside.values() for row in rows], pairs)
+
+
+def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = None) -> Batch:
+    """Pad rows into one batch. Token ``i`` of a row, special tokens aside, is residue ``piece.start + i``.
+
+    Args:
+        split: encoded split.
+        rows: windows of proteins.
+        pairs: in a pair task the rows of the split that are predicted, whose proteins' windows ``rows`` holds.
+    """
     tokeniser, per_residue = split.tokeniser, split.problem.per_residue
     before = len(tokeniser.prefix)
     encoded = [tokeniser.with_special(split.tokens[p][piece.start : piece.stop]) for p, piece in rows]
@@ -262,6 +345,10 @@ def collate(split: Encoded, rows: Sequence[Row]) -> Batch:
     local = {protein: i for i, protein in enumerate(distinct)}
     inputs["protein"] = torch.tensor([local[p] for p, _ in rows])
     inputs["n_proteins"] = len(distinct)
+    if pairs is not None:
+        assert split.pairs is not None
+        inputs["pairs"] = torch.tensor([[local[p] for p in pair] for pair in split.pairs[list(pairs)].tolist()])
+        distinct = list(pairs)
     labels = np.stack([split.labels[p] for p in distinct])
     return Batch(inputs, torch.from_numpy(labels), np.array(distinct), None, real)
 

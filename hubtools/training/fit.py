@@ -114,7 +114,7 @@ class FairTrainer(Trainer):
     ) -> None:
         self.split, self.validation, self.job = train, validation, job
         self.task, self.recipe, self.loss = job.task, job.recipe, job.loss
-        self.sampler = BucketedBatches(train.lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
+        self.sampler = BucketedBatches(train.row_lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
         self.tokens, self.epoch_loss = 0, [0.0, 0.0]
         self.started, self.seconds_before = time.perf_counter(), 0.0
         self.on_step: Callable[[], None] = lambda: None
@@ -129,10 +129,10 @@ class FairTrainer(Trainer):
         """Effective batches of the sampler, cut to the token budget."""
         return DataLoader(_Indices(len(self.split)), batch_sampler=self.sampler, collate_fn=self._cut, num_workers=0)
 
-    def _cut(self, proteins: list[int]) -> dict[str, Any]:
-        rng = np.random.default_rng([self.job.seed, self.sampler.epoch, *proteins[:4]])
+    def _cut(self, rows: list[int]) -> dict[str, Any]:
+        rng = np.random.default_rng([self.job.seed, self.sampler.epoch, *rows[:4]])
         windows = self.recipe.window.train_windows
-        batches = micro_batches(self.split, proteins, self.job.execution.token_budget, train_windows=windows, rng=rng)
+        batches = micro_batches(self.split, rows, self.job.execution.token_budget, train_windows=windows, rng=rng)
         return {"micro": list(batches)}
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:

@@ -23,7 +23,7 @@ from hubtools.training.progress import bar
 
 def fit_head(
     module: nn.Module,
-    features: np.ndarray,
+    features: Any,
     labels: np.ndarray,
     owners: np.ndarray,
     validate: Callable[[nn.Module], Predictions],
@@ -35,7 +35,8 @@ def fit_head(
 
     Args:
         module: features (n, …) -> logits (n, outputs), changed in place.
-        features, labels, owners: one row a label; ``owners`` is the protein, ascending.
+        features, labels, owners: one row a label; ``owners`` is the protein (or pair), ascending. ``features`` is an
+            array, or gives one for an array or slice of rows.
         validate: predictions of a module on validation.
         job: what to do.
     """
@@ -113,7 +114,7 @@ def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
 
 
 @torch.no_grad()
-def apply(module: nn.Module, features: np.ndarray, device: torch.device, rows: int = 65536) -> np.ndarray:
+def apply(module: nn.Module, features: Any, device: torch.device, rows: int = 65536) -> np.ndarray:
     """Logits of a feature table: (n, outputs), in blocks."""
     module.eval()
     parts: list[Any] = [

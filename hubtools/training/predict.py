@@ -30,7 +30,7 @@ def predict(
     bf16: bool = False,
     progress: Any = None,
 ) -> Predictions:
-    """Predictions for one split.
+    """Predictions for one split. Of pairs, each distinct protein is read once.
 
     Args:
         model: called as :class:`hubtools.models.modeling_protein_task.ProteinTaskModel`.
@@ -42,6 +42,11 @@ def predict(
         progress: called with the number of finished proteins or residues' owners, if given.
     """
     model.eval()
+    if split.pairs is not None:
+        means = protein_means(model, split, token_budget, device, bf16, progress)
+        return assemble(
+            split, loss.to_scores(_pair_logits(model, means, split.pairs, device, bf16)), np.arange(len(split)), None
+        )
     logits: list[np.ndarray] = []
     owners: list[np.ndarray] = []
     positions: list[np.ndarray] = []
@@ -84,8 +89,39 @@ def protein_sums(
     return per_protein(sums, counts, inputs["protein"], inputs["n_proteins"])
 
 
+@torch.no_grad()
+def protein_means(
+    model: Any, split: Encoded, token_budget: int, device: torch.device, bf16: bool, progress: Any = None
+) -> np.ndarray:
+    """The mean over residues of each distinct protein of a pair task's split: (proteins, width) float32."""
+    alone = split.alone
+    means: np.ndarray | None = None
+    for batch in micro_batches(alone, range(len(alone)), token_budget):
+        with autocast(device, bf16):
+            sums, counts = protein_sums(model, batch, token_budget, device)
+        found = (sums / counts.unsqueeze(-1)).float().cpu().numpy()
+        means = np.empty((len(alone), found.shape[1]), dtype=np.float32) if means is None else means
+        means[batch.proteins] = found
+        if progress is not None:
+            progress(batch.tokens)
+    assert means is not None
+    return means
+
+
+def _pair_logits(
+    model: Any, means: np.ndarray, pairs: np.ndarray, device: torch.device, bf16: bool, block: int = 8192
+) -> np.ndarray:
+    """Logits of pairs from the means of their proteins, in blocks: (pairs, outputs)."""
+    table, parts = torch.from_numpy(means).to(device), []
+    for start in range(0, len(pairs), block):
+        with autocast(device, bf16):
+            out = model.from_means(table, torch.from_numpy(pairs[start : start + block]).to(device))
+        parts.append(out.float().cpu().numpy())
+    return np.concatenate(parts)
+
+
 def assemble(split: Encoded, scores: np.ndarray, owners: np.ndarray, positions: np.ndarray | None) -> Predictions:
-    """Put the scores of all proteins, or of all residues, in the order of the data; leave out what has no label."""
+    """Put the scores of all proteins, pairs, or residues, in the order of the data; leave out what has no label."""
     order = np.argsort(owners, kind="stable") if positions is None else np.lexsort((positions, owners))
     owners, scores = owners[order], scores[order]
     if positions is None:
@@ -98,8 +134,10 @@ def assemble(split: Encoded, scores: np.ndarray, owners: np.ndarray, positions: 
 def of_rows(
     split: Encoded, owners: np.ndarray, positions: np.ndarray | None, truth: np.ndarray, scores: np.ndarray
 ) -> Predictions:
-    """Predictions of labelled rows: the protein (index in the split) and 0-based residue of each."""
-    clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)[owners]
+    """Predictions of labelled rows: the protein or pair (index in the split) and 0-based residue of each."""
+    # Of a pair, both proteins count: (rows, 2).
+    proteins = owners if split.pairs is None else split.pairs[owners]
+    clusters = None if split.clusters is None else np.array(split.clusters, dtype=object)[proteins]
     return Predictions(
         problem=split.problem,
         ids=np.array(split.ids, dtype=object)[owners],
@@ -107,4 +145,5 @@ def of_rows(
         clusters=clusters,
         truth=truth,
         scores=scores.astype(np.float32),
+        proteins=None if split.names is None else np.array(split.names, dtype=object)[proteins],
     )

@@ -12,29 +12,44 @@ import torch
 from torch import nn
 
 from hubtools.evaluation.predictions import Predictions
-from hubtools.models.modeling_protein_task import ProteinTaskModel
+from hubtools.models.modeling_protein_task import ProteinTaskModel, combine
 from hubtools.training.batches import Encoded, counted, micro_batches
 from hubtools.training.device import Execution
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
-from hubtools.training.predict import autocast, of_rows, protein_sums
+from hubtools.training.predict import autocast, of_rows, protein_means, protein_sums
 from hubtools.training.progress import bar
 
 # Feature tables above this many bytes live in a file that is mapped, not in memory.
 IN_MEMORY = 2 * 1024**3
 
 
+class PairTable:
+    """Features of pairs, made when they are asked for from a table of proteins: behaves as a (pairs, width) array."""
+
+    def __init__(self, proteins: np.ndarray, pairs: np.ndarray) -> None:
+        self.proteins, self.pairs = torch.from_numpy(proteins), torch.from_numpy(pairs)
+        self.shape = (len(pairs), combine(self.proteins[:1], self.proteins[:1]).shape[1])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        first, second = self.pairs[rows].T
+        return combine(self.proteins[first], self.proteins[second]).numpy()
+
+
 @dataclass(frozen=True)
 class Features:
-    """Embeddings of one split: a row for each protein, or for each residue whose label counts.
+    """Embeddings of one split: a row for each protein or pair, or for each residue whose label counts.
 
     Attributes:
         table: (rows, width) float32, by protein, then position.
         labels: label of each row.
-        owners, positions: protein of each row, and its 0-based residue where per residue.
+        owners, positions: protein or pair of each row, and its 0-based residue where per residue.
     """
 
-    table: np.ndarray
+    table: np.ndarray | PairTable
     labels: np.ndarray
     owners: np.ndarray
     positions: np.ndarray | None
@@ -46,6 +61,17 @@ def embed(model: ProteinTaskModel, split: Encoded, execution: Execution, bf16: b
     """Run the encoder once over a split."""
     device, budget = execution.device, execution.token_budget
     model.eval()
+    if split.pairs is not None:
+        progress, read = bar(f"embedding {name}", int(split.lengths.sum()), unit=" tokens", scale=True), []
+
+        def note(tokens: int) -> None:
+            read.append(tokens)
+            progress.update(tokens)
+
+        means = protein_means(model, split, budget, device, bf16, note)
+        progress.close()
+        rows = np.arange(len(split))
+        return Features(PairTable(means, split.pairs), np.stack(split.labels), rows, None, sum(read))
     if split.problem.per_residue:
         keep = [counted(label) if np.ndim(label) == 1 else counted(label).any(1) for label in split.labels]
         sizes = np.array([int(mask.sum()) for mask in keep])
@@ -123,11 +149,13 @@ def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job:
         for name, split in (("train", train), ("validation", validation))
     }
     fitting, checking = tables["train"], tables["validation"]
-    mean, std = _moments(fitting.table)
+    # Features of pairs are three times as wide, and are not in memory before they are asked for.
+    block = {} if train.pairs is None else {"rows": 8192}
+    mean, std = _moments(fitting.table, **block)
     head = Standardised(model.head, mean, np.where(std > 1e-6, std, 1.0)).to(device)
 
     def validate(module: Any) -> Predictions:
-        scores = loss.to_scores(apply(module, checking.table, device))
+        scores = loss.to_scores(apply(module, checking.table, device, **block))
         return of_rows(validation, checking.owners, checking.positions, checking.labels, scores)
 
     fitted = fit_head(head, fitting.table, fitting.labels, fitting.owners, validate, job)
@@ -140,7 +168,7 @@ def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job:
     return fitted
 
 
-def _moments(table: np.ndarray, rows: int = 262_144) -> tuple[np.ndarray, np.ndarray]:
+def _moments(table: np.ndarray | PairTable, rows: int = 262_144) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column in float64, in blocks."""
     total = np.zeros(table.shape[1])
     squares = np.zeros(table.shape[1])

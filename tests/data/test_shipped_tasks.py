@@ -53,6 +53,7 @@ COUNTS = {
     "membrane-or-soluble": ({"train": 17_145, "validation": 5696, "test": 5462}, 5462),
     "membrane-topology": ({"train": 3915, "validation": 1302, "test": 1300}, 749_686),
     "phosphoserine-threonine": ({"train": 1584, "validation": 226, "test": 453}, 46_269),
+    "protein-interaction-ecoli": ({"train": 2616, "validation": 456, "test": 948}, 1203),
     "remote-homology": ({"train": 12_312, "validation": 736, "test": 718}, 718),
     "signal-peptide": ({"train": 3517, "validation": 1171, "test": 1171}, 1171),
     "stability": ({"train": 53_614 - 31, "validation": 2512, "test": 12_851}, 12_851),

@@ -10,6 +10,7 @@ from hubtools.specs import Problem, Task
 
 def a_task(problem: Problem, n_labels: int = 0, *, primary: str, also=(), positive=None) -> Task:
     labels = [f"label {i}" for i in range(n_labels)]
+    columns = {"partner": "partner"} if problem.is_pair else {}
     return Task.model_validate(
         {
             "name": "made-up",
@@ -17,7 +18,12 @@ def a_task(problem: Problem, n_labels: int = 0, *, primary: str, also=(), positi
             "title": "Made up",
             "problem": problem,
             "summary": "Is it?",
-            "data": {"source": "file", "files": [{"path": "a.csv"}], "splits": {"train": {}, "test": {}}},
+            "data": {
+                "source": "file",
+                "files": [{"path": "a.csv"}],
+                "columns": columns,
+                "splits": {"train": {}, "test": {}},
+            },
             "labels": labels,
             "metrics": {
                 "primary": primary,
@@ -60,3 +66,20 @@ def regression(n=120, n_proteins=25, seed=0) -> Predictions:
     truth = rng.integers(0, 15, size=n) / 3 + 40
     scores = (truth + rng.integers(-4, 5, size=n)).astype(np.float32)
     return Predictions(Problem.RESIDUE_REGRESSION, proteins(n, n_proteins, rng), np.arange(n) + 1, None, truth, scores)
+
+
+def pairs(n=150, n_proteins=40, n_clusters=25, seed=0) -> Predictions:
+    """Pairs of proteins that recur, a few of a protein with itself; protein i is in cluster i modulo n_clusters."""
+    rng = np.random.default_rng(seed)
+    both = rng.integers(0, n_proteins, size=(n, 2))
+    both[:5, 1] = both[:5, 0]
+    scores = tied(rng, n) * 0.9 + 0.05
+    return Predictions(
+        Problem.PAIR_CLASSIFICATION,
+        np.array([f"{a}|{b}#{i}" for i, (a, b) in enumerate(both)]),
+        None,
+        np.array([[f"c{a % n_clusters}", f"c{b % n_clusters}"] for a, b in both]),
+        rng.integers(0, 2, size=n),
+        np.stack([1 - scores, scores], axis=1),
+        proteins=np.array([[f"P{a}", f"P{b}"] for a, b in both]),
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from evaluation_cases import classification, multilabel, regression
+from evaluation_cases import classification, multilabel, pairs, regression
 
 from hubtools.evaluation import Predictions, read_label_names, read_predictions, write_predictions
 from hubtools.specs import Problem, UserError
@@ -51,6 +51,23 @@ def test_proteins_with_clusters_round_trip(tmp_path, kind):
     read = read_predictions(tmp_path / "p.parquet")
     assert_equal(read["test"], predictions)
     assert_equal(read["other"], without)
+
+
+@pytest.mark.parametrize("with_clusters", [True, False])
+def test_pairs_round_trip(tmp_path, with_clusters):
+    predictions = pairs()
+    if not with_clusters:
+        predictions = dataclasses.replace(predictions, clusters=None)
+    write_predictions(tmp_path / "p.parquet", {"test": predictions})
+    assert_equal(read_predictions(tmp_path / "p.parquet")["test"], predictions)
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table["protein"].to_pylist() == predictions.proteins[:, 0].tolist()
+    assert table["partner"].to_pylist() == predictions.proteins[:, 1].tolist()
+
+
+def test_pairs_need_their_proteins():
+    with pytest.raises(ValueError, match="the two proteins of each row"):
+        dataclasses.replace(pairs(), proteins=None)
 
 
 def test_an_empty_split_is_kept(tmp_path):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from evaluation_cases import a_task, classification, multilabel, regression
+from evaluation_cases import a_task, classification, multilabel, pairs, regression
 from sklearn import metrics as sk
 
 from hubtools.evaluation import (
@@ -124,6 +124,48 @@ def test_intervals_over_clusters_cover_the_truth_where_those_over_proteins_do_no
             covered[over] += score.low <= expected <= score.high
     assert 0.88 <= covered["clusters"] / trials <= 0.99
     assert covered["proteins"] / trials < 0.75
+
+
+def drawn_network(predictions: Predictions, units: np.ndarray, drawn: list[int]) -> np.ndarray:
+    """The rows of a network drawn vertex by vertex: those between each two copies, and those inside each copy."""
+    rows = []
+    for place, first in enumerate(drawn):
+        for second in drawn[place + 1 :]:
+            if first != second:
+                rows += np.flatnonzero((np.sort(units, axis=1) == sorted((first, second))).all(axis=1)).tolist()
+        rows += np.flatnonzero((units == first).all(axis=1)).tolist()
+    return np.array(rows)
+
+
+@pytest.mark.parametrize(
+    ("n_clusters", "described"),
+    [
+        (25, "25 homology clusters of the proteins that make up the pairs"),
+        (5, "40 proteins that make up the pairs (only 5 clusters)"),
+    ],
+)
+def test_of_pairs_proteins_are_drawn_and_a_pair_counts_by_both(n_clusters, described):
+    task = a_task(Problem.PAIR_CLASSIFICATION, 2, primary="auprc", also=["auroc", "f1", "accuracy"], positive=1)
+    predictions = pairs(n_clusters=n_clusters)
+    units, n_units, words = bootstrap_units(predictions)
+    assert (units.shape, words) == ((150, 2), described)
+    result = score_split(task, predictions, [0.5], replicates=40, seed=4)
+    assert result.interval == f"40 bootstrap replicates over {described}"
+    assert (result.n_proteins, result.n_labelled) == (len(np.unique(predictions.proteins)), 150)
+    reference = {
+        "auprc": lambda y, p: sk.average_precision_score(y, p),
+        "auroc": lambda y, p: sk.roc_auc_score(y, p),
+        "f1": lambda y, p: sk.f1_score(y, p >= 0.5),
+        "accuracy": lambda y, p: sk.accuracy_score(y, p >= 0.5),
+    }
+    rows = [
+        drawn_network(predictions, units, np.repeat(np.arange(n_units), weights).tolist())
+        for weights in next(bootstrap_weights(n_units, 40, seed=4))
+    ]
+    for name, metric in reference.items():
+        drawn = [metric(predictions.truth[some], predictions.scores[some, 1]) for some in rows]
+        score = result.scores[name]
+        assert (score.low, score.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=1e-6)
 
 
 def test_undefined_replicates_are_counted_and_left_out():

@@ -73,6 +73,33 @@ def test_saved_model_gives_the_same_logits(checkpoints, family, problem, tmp_pat
     assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".txt", ".py", ".model"}
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_the_order_of_two_proteins_makes_no_difference(checkpoints, family, tmp_path):
+    model, tokeniser, task = model_and_tokeniser(checkpoints[family], "pair-classification")
+    ids, mask = padded(tokeniser, SEQUENCES)
+    pairs = torch.tensor([[0, 1], [0, 2], [2, 2]])
+    logits = model(ids, mask, pairs=pairs).logits
+    assert torch.equal(logits, model(ids, mask, pairs=pairs.flip(1)).logits), "to the last bit"
+    assert not torch.allclose(logits[0], logits[1]), "and the partner does"
+    # By default the first two rows are a pair, and the next two.
+    again = model(*padded(tokeniser, [SEQUENCES[0], SEQUENCES[1], SEQUENCES[2], SEQUENCES[0]])).logits
+    torch.testing.assert_close(again, logits[:2], atol=2e-5, rtol=1e-4)
+    save_model(model, tokeniser, task, tmp_path / "model")
+    loaded, _ = load_model(tmp_path / "model", task)
+    torch.testing.assert_close(loaded(ids, mask, pairs=pairs).logits, logits, atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_pair_is_distance_product_and_sum_of_two_means(checkpoints):
+    model, tokeniser, _ = model_and_tokeniser(checkpoints["bert"], "pair-classification")
+    ids, mask = padded(tokeniser, ["MKTAY", "ACDEFG"], extra=3)
+    hidden = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    u, v = hidden[0, 1:6].mean(0), hidden[1, 1:7].mean(0)
+    expected = model.head(torch.cat([(u - v).abs(), u * v, u + v]))
+    torch.testing.assert_close(model(ids, mask).logits[0], expected)
+
+
 @pytest.mark.parametrize("family", ["esm", "esm1b", "esmc", "bert", "t5", "ankh"])
 def test_residue_models_are_saved_as_stock_transformers_classes(checkpoints, family, tmp_path):
     model, tokeniser, task = model_and_tokeniser(checkpoints[family], "residue-classification")

@@ -178,7 +178,7 @@ def by_scikit_learn(table: pd.DataFrame, kind: str, thresholds: list[float] | No
 @pytest.mark.parametrize(
     ("problem", "baseline"),
     [(problem, "majority") for problem in PROBLEMS]
-    + [(p, b) for p in PROBLEMS if p.startswith("sequence") for b in ("composition", "nearest-neighbour")]
+    + [(p, b) for p in PROBLEMS if not p.startswith("residue") for b in ("composition", "nearest-neighbour")]
     + [(p, "onehot-window") for p in PROBLEMS if p.startswith("residue")],
 )
 def test_baselines_run_by_the_same_rules(plan: Plan, tmp_path: Path, problem: str, baseline: str) -> None:

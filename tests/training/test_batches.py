@@ -61,6 +61,31 @@ def test_windows_of_a_protein_stay_together_and_count_each_residue_once(tokenise
         assert per_protein.tolist() == split.lengths[batch.proteins].tolist()
 
 
+@pytest.mark.parametrize("budget", [1, 150, 10**6])
+def test_pairs_come_once_with_each_protein_once_in_a_batch(tokeniser, budget):
+    dataset, split = encoded(tokeniser, "pair-classification")
+    assert len(split.tokens) == len({*dataset["protein"], *dataset["partner_protein"]}) < 2 * len(split)
+    seen = []
+    for batch in micro_batches(split, range(len(split)), budget):
+        rows, width = batch.inputs["input_ids"].shape
+        assert rows * width <= budget or len(batch.proteins) == 1
+        proteins = batch.inputs["protein"].numpy()
+        letters = {}
+        for row, protein in enumerate(proteins):
+            residues = batch.inputs["residue_mask"][row]
+            letters.setdefault(protein, []).extend(batch.inputs["input_ids"][row][residues].tolist())
+        assert len(letters) == batch.inputs["n_proteins"] == len({*map(tuple, letters.values())})
+        for (first, second), pair, label in zip(
+            batch.inputs["pairs"].tolist(), batch.proteins, batch.labels, strict=True
+        ):
+            row = dataset[int(pair)]
+            assert letters[first] == tokeniser.encode(row["sequence"]).tolist()
+            assert letters[second] == tokeniser.encode(row["partner"]).tolist()
+            assert int(label) == row["label"]
+        seen += batch.proteins.tolist()
+    assert sorted(seen) == list(range(len(split)))
+
+
 def test_the_record_counts_windows(tokeniser):
     dataset, split = encoded(tokeniser)
     facts = window_facts([split], Window(residues=20, overlap=6))
