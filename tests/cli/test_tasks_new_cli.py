@@ -168,7 +168,7 @@ def test_a_column_that_marks_validation(bench: Bench) -> None:
 def test_a_fasta_file_without_labels(bench: Bench) -> None:
     Path("x.fasta").write_text("".join(f">p{i}\n{s}\n" for i, s in enumerate(proteins())))
     code, _, err = bench("x.fasta", "--name", "t")
-    assert code == 2 and "no column is left for the labels (there are: sequence, id). Add one; in a FASTA file" in err
+    assert code == 2 and "no column is left for the labels (there are: id, sequence). Add one; in a FASTA file" in err
 
 
 def test_a_fasta_file_and_another_folder(bench: Bench) -> None:
