@@ -78,12 +78,6 @@ def test_the_table_in_the_readme_is_up_to_date(tmp_path: Path, monkeypatch: pyte
     assert output("list", "--markdown").strip() in readme
 
 
-def test_the_example_in_the_readme_is_a_task(tmp_path: Path) -> None:
-    readme = (shipped_root() / "tasks" / "README.md").read_text(encoding="utf-8")
-    (tmp_path / "my-task.yaml").write_text(readme.split("```yaml\n")[1].split("```")[0])
-    assert "version 1" in output("show", str(tmp_path / "my-task.yaml"))
-
-
 def test_show_says_everything_a_reader_needs(project: Path) -> None:
     text = output("show", "sites")
     for said in (
