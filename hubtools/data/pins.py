@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hubtools.data.answers import first_answer, forget_answer
 from hubtools.data.cache import DataCache
+from hubtools.data.hub import hub_api, hub_errors
 from hubtools.specs.errors import UserError
 from hubtools.specs.sources import HubData, UniProtData, UrlData
 from hubtools.specs.task import Task
@@ -62,17 +63,8 @@ def forget(task: Task, cache: DataCache) -> None:
 
 def _latest_commit(data: HubData) -> str:
     """The commit that the data set's main branch is at."""
-    import os
-
-    from huggingface_hub import HfApi
-
-    try:
-        found = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None).dataset_info(data.dataset).sha
-    except (OSError, ValueError) as error:
-        # All errors of huggingface_hub and of its transport are of these two kinds.
-        from hubtools.data.sources import hub_failure
-
-        raise hub_failure(error, data) from None
+    with hub_errors(f"data set {data.dataset}"):
+        found = hub_api().dataset_info(data.dataset).sha
     if not found:
         raise UserError("the Hub names no commit of it", where=data.dataset, fix="Write data.revision.")
     return found

@@ -223,7 +223,7 @@ def _read_hub(file: HubFile, data: HubData) -> pd.DataFrame:
     try:
         rows = builder.as_dataset(split=file.split)
     except (OSError, ValueError) as error:
-        raise hub_failure(error, data) from None
+        raise _hub_failure(error, data) from None
     return arrow_to_rows(rows.with_format("arrow")[:])
 
 
@@ -244,11 +244,11 @@ def _prepared(data: HubData) -> Any:
         builder.download_and_prepare()
     except (OSError, ValueError) as error:
         # datasets' and huggingface_hub's own errors are all of these two kinds.
-        raise hub_failure(error, data) from None
+        raise _hub_failure(error, data) from None
     return builder
 
 
-def hub_failure(error: OSError | ValueError, data: HubData) -> UserError:
+def _hub_failure(error: OSError | ValueError, data: HubData) -> UserError:
     """One line for what ``datasets`` raises; it drops the Hub's own answer as cause, so its words have to do."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "gated dataset" in line:

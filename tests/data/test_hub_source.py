@@ -153,3 +153,18 @@ def test_a_data_set_without_revision_is_at_its_latest_commit_until_it_is_pinned(
     assert f"revision: {later}" in done.output
     assert load_task(str(path)).data.revision == later  # type: ignore[union-attr]
     assert path.read_text().replace(f"  revision: {later}\n", "") == written
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(404, "there is no such repository"), (401, "log in"), (None, "could not be reached")]
+)
+def test_what_keeps_a_data_set_from_being_resolved_is_one_line(
+    datasets_hub: Hub, tmp_path: Path, status: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if status is None:
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # Nobody listens there.
+    elif status != 404:
+        datasets_hub.fail("GET", "/", status)
+    with pytest.raises(UserError, match=f"(?i){said}") as error:
+        source_digest(hub_task(None), DataCache(tmp_path / "cache"))
+    assert "\n" not in str(error.value) and "me/sites" in str(error.value)
