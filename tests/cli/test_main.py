@@ -58,7 +58,10 @@ def test_bench_alone_shows_its_help(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["run", "--seed"], "error: Option '--seed' requires an argument. See bench run --help."),
         (["tasks", "shwo"], "error: No such command 'shwo'."),
         (["recipes", "show", "fulll"], "error: no recipe is called 'fulll'. Did you mean full?"),
-        (["suites", "show", "nothing"], "error: no suite is called 'nothing'. Known: core, quickstart."),
+        (
+            ["suites", "show", "nothing"],
+            "error: no suite is called 'nothing'. Known: catalogue, core, fitness, quickstart, residue.",
+        ),
         (["card"], "error: Missing argument"),
     ],
 )
