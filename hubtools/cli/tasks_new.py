@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.tasks_check import show_data
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ def new(table: Path, output: Path, force: bool, header: str | None, **given: Any
     # The folder of the task may not be there yet, so that a way through it would lead nowhere.
     files = [file.model_copy(update={"path": table}) for file in task.data.files]
     task = task.model_copy(update={"data": task.data.model_copy(update={"files": files})})
-    from hubtools.cli.tasks import show_data
-
     data = load_task_data(task, DataCache.default())
     show_data(data)
     write_atomic(path, text)

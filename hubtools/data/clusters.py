@@ -71,7 +71,7 @@ def shared_words(
     occurrences = np.bincount(words[n:].indices, minlength=words.shape[1])
     # Variants of one protein share nearly every word: a fixed share of the words then tells as much.
     share = max(int(occurrences[words[:n].indices].sum() / _MOST_SHARED), 1)
-    words, sizes = words[:, ::share], sizes / share
+    words, kept = words[:, ::share], sizes / share
     transposed = words[n:].T.tocsr()
     occurrences = np.diff(transposed.indptr)
     work = np.cumsum(np.r_[0, occurrences[words[:n].indices]])[words[:n].indptr]
@@ -82,7 +82,7 @@ def shared_words(
         for row in range(stop - start):
             part = slice(product.indptr[row], product.indptr[row + 1])
             columns, counts = product.indices[part], product.data[part]
-            enough = counts >= min_shared * np.minimum(sizes[start + row], sizes[n + columns]) - 1e-9
+            enough = counts >= min_shared * np.minimum(kept[start + row], kept[n + columns]) - 1e-9
             columns, counts = columns[enough], counts[enough]
             order = np.lexsort((columns, -counts))[: most + 1]
             chosen = [c for c in columns[order] if targets[c] != queries[start + row]][:most]

@@ -17,11 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.data.pairs import proteins, unordered
+from hubtools.data.rows import kind, proteins_read, question
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def cleaned(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:
+    """Rows for seeded or declared splits, how many were removed by reason, and findings."""
+    if task.problem.zero_shot:
+        # Nothing is trained, so nothing can leak; what repeats is reported where variants are read.
+        return rows, Counter(), []
+    return without_repeats(rows, task) if task.data.split is not None else without_leaks(rows, task)
 
 
 def without_repeats(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:
@@ -36,7 +44,7 @@ def without_repeats(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Count
     """
     removed: Counter[str] = Counter()
     findings = []
-    asked, what = _asked(rows, task), "pair" if task.problem.is_pair else "sequence"
+    asked, what = question(rows, task.problem), kind(task.problem).question
     said = rows["label"].map(_label_key)
     conflicting = said.groupby(asked).transform("nunique") > 1
     if conflicting.any():
@@ -67,32 +75,27 @@ def without_leaks(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter
     """
     removed: Counter[str] = Counter()
     findings = []
-    pair = task.problem.is_pair
-    what, things, verb = ("pair", "pairs", "the pair is") if pair else ("sequence", "proteins", "their sequence is")
+    of = kind(task.problem)
     for split, protected in (("train", "test"), ("validation", "test"), ("train", "validation")):
         splits = task.data.test_splits if protected == "test" else [protected]
-        asked = _asked(rows, task)
+        asked = question(rows, task.problem)
         held_out = set(asked[rows["split"].isin(splits)])
         leaked = (rows["split"] == split) & asked.isin(held_out)
         if leaked.any():
             many, distinct = int(leaked.sum()), asked[leaked].nunique()
-            removed[f"{split}: {what} is in {protected}"] = many
+            removed[f"{split}: {of.question} is in {protected}"] = many
             name = "training" if split == "train" else split
-            findings.append(f"{many:,} {name} {things} removed: {verb} in {protected} ({distinct:,} {what}s)")
+            findings.append(
+                f"{many:,} {name} {of.rows} removed: {of.asked} in {protected} ({distinct:,} {of.question}s)"
+            )
             rows = rows[~leaked]
     return rows, removed, findings + _repeats(rows, task)
-
-
-def _asked(rows: pd.DataFrame, task: Task) -> pd.Series:
-    """What makes two rows the same question: the sequence, or the two in either order."""
-    return unordered(rows) if task.problem.is_pair else rows["sequence"]
 
 
 def _repeats(rows: pd.DataFrame, task: Task) -> list[str]:
     """Lines about equal sequences, or pairs, that stay."""
     findings = []
-    asked = _asked(rows, task)
-    what, things = ("pair", "pairs") if task.problem.is_pair else ("sequence", "proteins")
+    asked, what, things = question(rows, task.problem), kind(task.problem).question, kind(task.problem).rows
     for split, part in rows.groupby("split", sort=False):
         mine = asked[part.index]
         repeated = int(mine.duplicated().sum())
@@ -116,8 +119,7 @@ def shared_clusters(rows: pd.DataFrame, task: Task) -> list[str]:
     findings = []
 
     def clusters_of(split: str) -> pd.Series:
-        part = rows[rows["split"] == split]
-        return (proteins(part) if task.problem.is_pair else part)["cluster"].dropna()
+        return proteins_read(rows[rows["split"] == split], task.problem)["cluster"].dropna()
 
     trained = set(clusters_of("train"))
     for split in task.data.test_splits:

@@ -11,13 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hubtools.data.labels import Labels
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.sources import cell_text
-from hubtools.data.splits import draw_splits
 from hubtools.data.tables import nearest
 from hubtools.specs.errors import UserError
 from hubtools.specs.task import Task
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 
 # Columns of the second protein, by that of the first.
 PARTNER = {"sequence": "partner", "protein": "partner_protein", "cluster": "partner_cluster"}
-ACROSS = "the two proteins are in different splits"
 
 
 def canonical_pairs(
@@ -119,22 +114,6 @@ def proteins(rows: pd.DataFrame) -> pd.DataFrame:
     columns = list(PARTNER)
     second = rows[[PARTNER[column] for column in columns]].set_axis(columns, axis=1)
     return pd.concat([rows[columns], second]).drop_duplicates("protein", ignore_index=True)
-
-
-def draw_pairs(
-    rows: pd.DataFrame, fractions: dict[str, float], seed: int, where: str | None = None
-) -> npt.NDArray[np.object_]:
-    """Splits of pairs by a draw of their proteins (:func:`hubtools.data.splits.draw_splits`).
-
-    Returns:
-        The split of each pair, None where its two proteins are in different ones: such a pair would show a test
-        protein to training, or be scored on a protein that was trained on.
-    """
-    each = proteins(rows)
-    drawn = draw_splits(each["sequence"].tolist(), each["cluster"].tolist(), fractions, seed, where)
-    split_of = dict(zip(each["protein"], drawn, strict=True))
-    first, second = rows["protein"].map(split_of), rows["partner_protein"].map(split_of)
-    return first.where(first == second, None).to_numpy(dtype=object)
 
 
 def seen_proteins(rows: pd.DataFrame, task: Task) -> list[str]:

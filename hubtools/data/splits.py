@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hubtools.data.draws import draw_splits, sample
+from hubtools.data.identity import engine
+from hubtools.data.pairs import proteins
+from hubtools.data.rows import content, kind
 from hubtools.data.sources import FILE, ID, cell_text, columns_present
 from hubtools.data.tables import near
 from hubtools.specs.errors import UserError
@@ -17,6 +21,8 @@ from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ACROSS = "the two proteins are in different splits"
 
 
 def declared_splits(rows: pd.DataFrame, task: Task) -> npt.NDArray[np.object_]:
@@ -62,92 +68,102 @@ def _taken(rows: pd.DataFrame, rule: SplitRule, where: str) -> npt.NDArray[np.bo
     return taken
 
 
-def draw_splits(
-    sequences: Sequence[str],
-    clusters: Sequence[str | None],
-    fractions: dict[str, float],
-    seed: int,
-    where: str | None = None,
-) -> npt.NDArray[np.object_]:
-    """Split proteins at random so that whole clusters and equal sequences stay on one side.
-
-    The result depends on the seed, the sequences and who is with whom, not on the order of rows. Groups go from large
-    to small, each to a split drawn in proportion to the room left in those where it fits: large families are no
-    likelier in one split than its share, and the small ones at the end make the sizes right.
-
-    Args:
-        sequences: canonical.
-        clusters: name of each protein's cluster, or None.
-        fractions: share of proteins by split.
-        seed: of the draw.
-        where: the task, for messages.
+def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
+    """Draw the splits, or carve validation off train, where the data declare none.
 
     Returns:
-        The split of each protein; shape (n,).
+        Rows with their final split, None for a pair whose proteins fall apart; and where validation came from.
 
     Raises:
-        UserError: fewer groups of relatives than splits, or no protein at all.
+        UserError: too few groups of relatives.
     """
-    if not len(sequences):
-        raise UserError("no protein is left to draw splits from", where=where, fix="Correct data.splits.")
-    group = _groups(sequences, clusters)
-    sizes = np.bincount(group)
-    keys = [""] * len(sizes)
-    for member, sequence in zip(group, sequences, strict=True):
-        key = hashlib.sha256(sequence.encode()).hexdigest()
-        keys[member] = min(keys[member], key) if keys[member] else key
-    names = sorted(fractions)
-    room = np.array([fractions[name] * len(sequences) for name in names])
-    split_of = np.empty(len(sizes), dtype=object)
-    order = sorted(range(len(sizes)), key=lambda index: (-sizes[index], keys[index]))
-    filled = np.zeros(len(names), dtype=bool)
-    for position, index in enumerate(order):
-        allowed = room >= sizes[index] - 1e-9
-        if len(order) - position <= (~filled).sum():
-            allowed = ~filled  # No more groups than empty splits: each of these gets one, however small its share.
-        weights = np.where(allowed, np.maximum(room, 1e-9), 0.0) if allowed.any() else (room == room.max()) * 1.0
-        draw = int.from_bytes(hashlib.sha256(f"{seed}:{keys[index]}".encode()).digest()[:7], "big") / 2**56
-        chosen = int(np.searchsorted(np.cumsum(weights), draw * weights.sum(), side="right"))
-        split_of[index], filled[chosen] = names[chosen], True
-        room[chosen] -= sizes[index]
-    drawn = split_of[group]
-    if empty := sorted(set(names) - set(drawn)):
-        raise UserError(
-            f"the split {empty[0]} is empty: {len(sizes):,} groups of related proteins for {len(names)} splits",
-            where=where,
-            fix="Add proteins, declare the splits, or use stricter clusters.",
+    data = task.data
+    if task.problem.zero_shot:
+        return rows, "none: nothing is trained, so nothing is chosen"
+    if data.split is not None:
+        fractions, seed = dict(data.split.fractions), data.split.seed
+        told = f"drawn by seed {seed} with the other splits"
+        if "validation" not in fractions:
+            share = data.validation_fraction
+            fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
+            told += f", {share:.0%} of train"
+        return rows.assign(split=_drawn(rows, fractions, seed, task)), told
+    if "validation" in (data.splits or {}):
+        return rows, "declared by the data"
+    train = rows["split"] == "train"
+    share, seed = data.validation_fraction, data.validation_seed
+    part = rows[train]
+    rows = rows.copy()
+    rows.loc[train, "split"] = _drawn(part, {"train": 1 - share, "validation": share}, seed, task)
+    kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
+    what = f"{share:.0%} of the proteins of train" if task.problem.is_pair else f"{share:.0%} of train"
+    return rows, f"{what}, drawn by seed {seed}, {kept} on one side"
+
+
+def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Task) -> npt.NDArray[np.object_]:
+    """The split of each row by a draw of proteins; None for a pair whose proteins fall apart."""
+    where = f"task {task.name}"
+    if task.data.split is not None and task.data.split.by == "sequences":
+        # Clusters then only serve the bootstrap.
+        rows = rows.assign(**{name: None for name in ("cluster", "partner_cluster") if name in rows})
+    if task.problem.is_pair:
+        return draw_pairs(rows, fractions, seed, where)
+    return draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, where)
+
+
+def draw_pairs(
+    rows: pd.DataFrame, fractions: dict[str, float], seed: int, where: str | None = None
+) -> npt.NDArray[np.object_]:
+    """Splits of pairs by a draw of their proteins (:func:`hubtools.data.draws.draw_splits`).
+
+    Returns:
+        The split of each pair, None where its two proteins are in different ones: such a pair would show a test
+        protein to training, or be scored on a protein that was trained on.
+    """
+    each = proteins(rows)
+    drawn = draw_splits(each["sequence"].tolist(), each["cluster"].tolist(), fractions, seed, where)
+    split_of = dict(zip(each["protein"], drawn, strict=True))
+    first, second = rows["protein"].map(split_of), rows["partner_protein"].map(split_of)
+    return first.where(first == second, None).to_numpy(dtype=object)
+
+
+def proven_draw(rows: pd.DataFrame, task: Task) -> str | None:
+    """The digest of drawn splits, compared with the one that the task file pins; None where nothing was drawn.
+
+    Raises:
+        UserError: the draw came out otherwise.
+    """
+    split, rule = task.data.split, task.data.cluster_rule
+    if split is None:
+        return None
+    got = split_digest(content(rows, task.problem).tolist(), rows["split"].tolist())
+    if split.sha256 not in {None, got}:
+        with_what = (
+            f" with {engine(rule.identity, clusters=True)}" if rule is not None and rule.identity is not None else ""
         )
-    return drawn
+        raise UserError(
+            f"the splits came out otherwise{with_what}: sha256 {got}, the task file pins {split.sha256}",
+            where=f"task {task.name}, data.split.sha256",
+            fix="Use the data and the clustering program that the task was made with, or pin the new value "
+            "(bench tasks check prints it) and raise version.",
+        )
+    return got
 
 
-def _groups(sequences: Sequence[str], clusters: Sequence[str | None]) -> npt.NDArray[np.int64]:
-    """Proteins that must stay together: the same sequence or cluster, directly or through others."""
-    import pandas as pd
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    sequence = pd.factorize(np.asarray(sequences, dtype=object))[0]
-    cluster = pd.factorize(np.asarray(clusters, dtype=object))[0]  # -1 for None
-    n_sequences = int(sequence.max()) + 1
-    known = cluster >= 0
-    n_nodes = n_sequences + int(cluster.max()) + 1
-    edges = coo_array(
-        (np.ones(int(known.sum()), dtype=np.int8), (sequence[known], cluster[known] + n_sequences)),
-        shape=(n_nodes, n_nodes),
-    )
-    component = connected_components(edges, directed=False)[1][sequence]
-    return np.unique(component, return_inverse=True)[1]
+def split_digest(sequences: Sequence[str], splits: Sequence[str]) -> str:
+    """sha256 of who is in which split: sorted lines of a sequence's own sha256 and its split, whatever the rows' order."""
+    lines = {
+        f"{hashlib.sha256(sequence.encode()).hexdigest()} {split}"
+        for sequence, split in zip(sequences, splits, strict=True)
+    }
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def sample(ids: Sequence[str], sequences: Sequence[str], size: int) -> npt.NDArray[np.bool_]:
-    """A fixed pseudo-random choice of at most ``size`` proteins: by content, whatever the order of rows.
-
-    A smaller sample is part of a larger one.
-    """
-    keys = [
-        hashlib.sha256(f"subset:{name}:{sequence}".encode()).hexdigest()
-        for name, sequence in zip(ids, sequences, strict=True)
-    ]
-    chosen = np.zeros(len(keys), dtype=bool)
-    chosen[sorted(range(len(keys)), key=keys.__getitem__)[:size]] = True
-    return chosen
+def subset_of(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, str]:
+    """At most so many rows of each split, always the same, and a line that says so."""
+    keys = content(rows, task.problem)
+    chosen = np.zeros(len(rows), dtype=bool)
+    for _, positions in rows.groupby("split").indices.items():
+        ids = rows["id"].iloc[positions].tolist()
+        chosen[positions] = sample(ids, keys.iloc[positions].tolist(), size)
+    return rows[chosen], f"subset: at most {size:,} {kind(task.problem).rows} of each split"

@@ -126,11 +126,16 @@ class Predictions:
 
     def rows(self, chosen: np.ndarray) -> Predictions:
         """The same of some rows, by index."""
-        parts = {
-            name: None if (array := getattr(self, name)) is None else array[chosen]
-            for name in ("ids", "positions", "clusters", "truth", "scores")
-        }
-        return Predictions(self.problem, **parts, assays=None if self.assays is None else self.assays.rows(chosen))
+        return Predictions(
+            problem=self.problem,
+            ids=self.ids[chosen],
+            positions=None if self.positions is None else self.positions[chosen],
+            clusters=None if self.clusters is None else self.clusters[chosen],
+            truth=self.truth[chosen],
+            scores=self.scores[chosen],
+            assays=None if self.assays is None else self.assays.rows(chosen),
+            proteins=None if self.proteins is None else self.proteins[chosen],
+        )
 
     @property
     def n_outputs(self) -> int:
@@ -275,8 +280,12 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
 
     assays = None
     if problem.zero_shot:
-        texts = (values(name).astype(np.str_) for name in ("group", "protein", "category"))
-        assays = Assays(*texts, active=values("active").astype(np.int8) if facts["active"] else None)
+        assays = Assays(
+            group=values("group").astype(np.str_),
+            protein=values("protein").astype(np.str_),
+            category=values("category").astype(np.str_),
+            active=values("active").astype(np.int8) if facts["active"] else None,
+        )
 
     def of_protein(first: str, second: str) -> np.ndarray:
         return np.stack([values(first), values(second)], axis=1) if problem.is_pair else values(first)

@@ -61,7 +61,9 @@ def predictions_of(dataset: Dataset, score: Callable[[str, Any], float]) -> Pred
         truth=np.array(dataset["label"], dtype=np.float64),
         scores=np.array(scores, dtype=np.float32),
         assays=Assays(
-            *(np.array(dataset[name], dtype=object) for name in ("group", "protein", "category")),
+            group=np.array(dataset["group"], dtype=object),
+            protein=np.array(dataset["protein"], dtype=object),
+            category=np.array(dataset["category"], dtype=object),
             active=np.array(dataset["active"]) if "active" in dataset.column_names else None,
         ),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from task_files import csv, load
 
-from hubtools.data.splits import draw_splits, sample
+from hubtools.data.draws import draw_splits, sample
 from hubtools.specs import UserError
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -75,7 +75,7 @@ def test_only_seed_and_content_matter() -> None:
 
 def test_hash_randomisation_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "from hubtools.data.splits import draw_splits; "
+        "from hubtools.data.draws import draw_splits; "
         "print(''.join(s[1] for s in draw_splits([c * 5 + d for c in 'ACDEFG' for d in 'HIKL'], "
         "[c for c in 'ACDEFG' for d in 'HIKL'], {'train': .5, 'test': .5}, 0)))"
     )

@@ -1,0 +1,35 @@
+"""What commands print on: one console and one look of tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Of more labels than this, only so many are shown.
+SHOWN_LABELS = 40
+# Colour of the dot before a task's trust.
+DOTS = {"green": "green", "amber": "yellow", "red": "red"}
+
+
+def new_console() -> Console:
+    """A console that is as wide as the terminal."""
+    import sys
+
+    from rich.console import Console
+
+    # Piped into a file or a pager there is no width to fit: wrapped tables are hard to search.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def new_table(*columns: str, numbers_from: int | None = None) -> Table:
+    """A table without lines; from the column ``numbers_from`` on, numbers are set to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(columns):
+        number = numbers_from is not None and position >= numbers_from
+        table.add_column(column, justify="right" if number else "left", no_wrap=number or position == 0)
+    return table
