@@ -57,7 +57,8 @@ def read_rows(
 
     FASTA files whose body is not the sequence are joined to the others by id: their body and the ``KEY=VALUE`` pairs
     of their headers become columns. The columns ``FILE`` and ``ID`` say where a row comes from and what it is called.
-    A cell of a column that a row's file does not have is NaN. Where the task has rules for annotation, the label column
+    A cell of a column that a row's file does not have is NaN. The columns of a file with ``joins`` that the rows lack are
+    added to them. Where the task has rules for annotation, the label column
     holds what they say, and proteins to which none applies are left out and counted in ``removed``. Lookup files are
     listed and hold no rows (:func:`read_lookup`).
 
@@ -69,11 +70,15 @@ def read_rows(
     task, findings = pinned(task, cache)
     annotator = Annotator(task) if task.data.annotation else None
     rows, sources = [], []
+    facts: list[tuple[TableFile, pd.DataFrame]] = []
     joined: dict[str, list[pd.DataFrame]] = {}
     for file in task.data.files:
         table, source = _read(file, task, cache, annotator)
         sources.append(source)
         if file.lookup:
+            continue
+        if file.joins is not None:
+            facts.append((file, table))
             continue
         if file.joined_as is not None:
             joined.setdefault(file.joined_as, []).append(table)
@@ -93,6 +98,8 @@ def read_rows(
         if unused := int((~table["id"].isin(merged[ID])).sum()):
             findings.append(f"{unused:,} entries of {body} belong to no sequence")
         merged = _join(merged, table, body, task)
+    for file, table in facts:
+        merged = _join_facts(merged, table, file, task)
     return merged, sources, findings
 
 
@@ -301,6 +308,28 @@ def cell_text(value: Any) -> str:
     if value is None or value != value:
         return ""
     return str(value).strip()
+
+
+def _join_facts(rows: pd.DataFrame, table: pd.DataFrame, file: TableFile, task: Task) -> pd.DataFrame:
+    """The rows with the columns of a file of facts that they lack, by the column that both have."""
+    key, where = file.joins, f"task {task.name}, {file.name}"
+    assert key is not None
+    for present, whose in ((columns_present(table), where), (columns_present(rows), f"task {task.name}, rows")):
+        if key not in present:
+            raise UserError(f"there is no column {key!r} to join by (joins)", where=whose, fix=near(key, present))
+    names = table[key].map(cell_text)
+    if names.duplicated().any():
+        raise UserError(f"{names[names.duplicated()].iloc[0]!r} has two rows", where=where, fix="Keep one.")
+    wanted = rows[key].map(cell_text)
+    absent = ~wanted.isin(names)
+    if absent.any():
+        unknown = sorted(set(wanted[absent]))
+        raise UserError(
+            f"it says nothing of {unknown[0]!r} ({len(unknown):,} such values of {key})", where=where, fix="Add a row."
+        )
+    added = [column for column in table.columns if column not in rows.columns]
+    aligned = table.set_index(names)[added].reindex(wanted).set_index(rows.index)
+    return rows.assign(**{column: aligned[column] for column in added})
 
 
 def _join(rows: pd.DataFrame, table: pd.DataFrame, body: str, task: Task) -> pd.DataFrame:

@@ -38,6 +38,11 @@ class TableFile(Spec):
         default=False,
         description="The file holds no rows but sequences that rows name: the proteins of pairs, or wild types.",
     )
+    joins: str | None = Field(
+        default=None,
+        description="The file holds no rows but facts about them: a column, in this file and in the rows, by which the "
+        "columns that the rows lack are joined to them (what is known of each assay, say).",
+    )
     unmasked: bool = Field(
         default=False,
         description="The file has no mask and each of its residues counts, though other files of the task have one.",
@@ -98,6 +103,8 @@ class TableFile(Spec):
         if not self.name:
             object.__setattr__(self, "name", Path(self.path_for_format).name.split(".")[0])
         _ = self.table_format
+        if self.joins is not None and self.lookup:
+            raise SpecError("a file of sequences that rows name is joined to nothing. Remove joins, or lookup", "joins")
         for key in ("lines", "header_separator"):
             if getattr(self, key) is not None and self.table_format != "fasta":
                 raise SpecError("this is for FASTA files. Remove it", key)

@@ -79,6 +79,8 @@ UNPINNED = {
     "notebook-localisation-corrected",
     "notebook-secondary-structure",
     "notebook-secondary-structure-corrected",
+    "protein-interaction-human",
+    "proteingym-substitutions",
     "secondary-structure-8",
     "solubility",
     "thermostability",

@@ -144,3 +144,45 @@ def test_a_task_that_trains_has_no_place_here(tmp_path):
             columns={"mutant": "mutant"},
             entries={"wt.fasta": {"lookup": True}},
         )
+
+
+def with_facts(folder: Path, facts: list[tuple[Any, ...]], header: str = "assay,who,kind,label") -> Any:
+    """Two assays of one wild type, and a file that says whose they are."""
+    return load(
+        folder,
+        {
+            "v.csv": csv([("K2R", "b", 1), ("M1L", "a", 2), ("A4G", "b", 3)], "mutant,assay,label"),
+            "wt.fasta": WILD,
+            "about.csv": csv(facts, header),
+        },
+        None,
+        problem="variant-effect",
+        columns={"mutant": "mutant", "group": "assay", "protein": "who", "category": "kind"},
+        entries={"wt.fasta": {"lookup": True}, "about.csv": {"joins": "assay"}},
+        splits=TEST,
+        metrics={"primary": "spearman"},
+    )
+
+
+def test_what_another_file_says_of_assays_is_joined_and_overrides_nothing(tmp_path):
+    rows = with_facts(tmp_path, [("a", "P1", "binding", 9), ("b", "P2", "growth", 9), ("c", "P3", "growth", 9)])
+    rows = rows.splits["test"]
+    assert rows["mutations"][:] == ["K2R", "M1L", "A4G"], "the file of facts has no rows of its own"
+    assert list(rows["protein"]) == ["P2", "P1", "P2"]
+    assert list(rows["category"]) == ["growth", "binding", "growth"]
+    assert rows["label"][:] == [1, 2, 3], "a column that the rows have is theirs"
+
+
+@pytest.mark.parametrize(
+    ("facts", "header", "said"),
+    [
+        ([("a", "P1", "x")], "assay,who,kind", "it says nothing of 'b'"),
+        ([("a", "P1", "x"), ("a", "P1", "x")], "assay,who,kind", "'a' has two rows"),
+        ([("a", "P1", "x")], "name,who,kind", "there is no column 'assay' to join by (joins)"),
+    ],
+)
+def test_facts_that_do_not_fit_the_rows_are_refused(tmp_path, facts, header, said):
+    with pytest.raises(UserError) as caught:
+        with_facts(tmp_path, facts, header)
+    assert said in caught.value.what
+    assert "about" in str(caught.value.where)
