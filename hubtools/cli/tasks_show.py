@@ -80,6 +80,7 @@ def _description(task: Task) -> dict[str, str]:
     files = "\n".join(
         f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}"
         f"{', sequences that rows name (lookup)' if file.lookup else ''}"
+        f"{f', facts joined by {file.joins}' if file.joins else ''}"
         for file in data.files
     )
     labels = "\n".join(_label_words(task))
