@@ -20,6 +20,7 @@ from hubtools.reporting.metadata import (
 )
 from hubtools.reporting.snippet import has_model, needs_custom_code, usage_snippet
 from hubtools.reporting.templates import render
+from hubtools.runs.public import public_record
 from hubtools.runs.store import CARD, MODEL, PREDICTIONS, TRAINING_LOG, find_records, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
@@ -61,7 +62,7 @@ def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None 
         )
     table, row = _beside(folder, record)
     figures = _figures(folder, record, table)
-    text = _text(folder, record, table, row, figures, repo_id, licence)
+    text = _text(folder, public_record(record), table, row, figures, repo_id, licence)
     target = folder / CARD
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
@@ -150,6 +151,8 @@ def _text(
         metrics=metric_names(record),
         score=_score,
         trust=wording.trust(task),
+        # That it is a subset is said above them.
+        findings=[f for f in (record.data.findings if record.data else []) if not f.startswith("subset:")],
         largest_classes=_largest_classes,
         headline=record.results[splits[0]].scores[record.primary_metric],
         row=row,
