@@ -67,7 +67,7 @@ def publish(
         click.echo("loading the saved model in a fresh process and predicting the test split again …", err=True)
         with lay_out(publication.files) as stage:
             publication = publication.with_check(
-                "reload", lambda: str(reproduce_in_fresh_process(Path(stage), mirrors))
+                "reload", lambda: str(reproduce_in_fresh_process(Path(stage), mirrors, publication.record.task))
             )
     _show(publication, target)
     if failed := publication.failed:

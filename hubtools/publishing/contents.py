@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hubtools.data.hub import scrub
 from hubtools.reporting.licence import choose_licence
-from hubtools.runs.store import CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record
+from hubtools.runs.public import public_record
+from hubtools.runs.store import CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import RunRecord
@@ -112,6 +113,8 @@ def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> 
     checks = [_examine("licence", check_licence)]
     if chosen:
         checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0])))
+    # Beside the card, for the same reason: it is the run as others may see it.
+    write_record(folder / CARD, public_record(record))
     files = collect_files(folder)
     checks += [
         _examine("files are those of the run", lambda: _unchanged(folder, files, record)),
@@ -133,7 +136,7 @@ def collect_files(folder: Path) -> tuple[PublishedFile, ...]:
             if path.is_file() and not hidden and (part == CARD or relative.as_posix() != README):
                 found[relative.as_posix()] = path
     for name in (RECORD, PREDICTIONS, TRAINING_LOG):
-        if (folder / name).is_file():
+        if (folder / name).is_file() and name not in found:
             found[name] = folder / name
     first = [README, "config.json"]
     order = sorted(found, key=lambda name: (first.index(name) if name in first else 2, "/" in name, name))

@@ -15,10 +15,11 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.runs.public import task_reference
 from hubtools.runs.store import PREDICTIONS, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
@@ -28,10 +29,15 @@ if TYPE_CHECKING:
 
     from hubtools.evaluation.predictions import Predictions
     from hubtools.specs.record import RunRecord
+    from hubtools.specs.task import Task
 
 # Largest difference of a probability (or of a value, in units of the largest recorded one) that is rounding:
 # of float32 sums in another order, and of bfloat16's eight bits.
 TOLERANCE = {"float32": 1e-4, "bf16": 2e-2}
+
+
+# Names the task where the record cannot: its data are files of the machine that made the run.
+TASK_VARIABLE = "BENCH_RELOAD_TASK"
 
 
 @dataclass(frozen=True)
@@ -109,12 +115,15 @@ def reproduce(folder: Path) -> Reproduction:
     return compare(tests, predict_again(folder, record, list(tests)), record.environment.precision)
 
 
-def reproduce_in_fresh_process(folder: Path, mirrors: Sequence[Path] = ()) -> Reproduction:
+def reproduce_in_fresh_process(
+    folder: Path, mirrors: Sequence[Path] = (), task: dict[str, Any] | None = None
+) -> Reproduction:
     """:func:`reproduce` in a new Python process with an empty cache of model code, as on a stranger's machine.
 
     Args:
         folder: as for :func:`reproduce`.
         mirrors: further folders of source data.
+        task: as recorded on this machine, with the paths that the published record leaves out.
 
     Raises:
         UserError: as :func:`reproduce`, or the process died.
@@ -128,6 +137,9 @@ def reproduce_in_fresh_process(folder: Path, mirrors: Sequence[Path] = ()) -> Re
             | {"BENCH_DATA_MIRROR": os.pathsep.join(listed)}
             | {"HF_MODULES_CACHE": str(Path(scratch) / "modules"), "HF_HUB_VERBOSITY": "error"}
         )
+        if task is not None:
+            environment[TASK_VARIABLE] = str(Path(scratch) / "task.json")
+            Path(environment[TASK_VARIABLE]).write_text(json.dumps(task), encoding="utf-8")
         # Nobody is there to answer: a question of transformers must not wait for one behind our captured output.
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -164,6 +176,39 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _task_of(record: RunRecord) -> Task:
+    """The task as the record has it, its local files found again.
+
+    Raises:
+        UserError: they are files of the machine that made the run, or another task has their place.
+    """
+    from hubtools.data.task_repositories import open_task
+    from hubtools.specs.sources import LocalData
+    from hubtools.specs.task import Task
+
+    task = Task.model_validate(record.task)
+    if not isinstance(task.data, LocalData):
+        return task
+    reference = os.environ.get(TASK_VARIABLE) or task_reference(record)
+    if reference is not None:
+        task = open_task(reference)[1] if not reference.endswith(".json") else _read_task(Path(reference))
+    elif not all(file.path.is_file() for file in task.data.files):
+        raise UserError(
+            "the data are local files of whoever made the run",
+            where=", ".join(file.path.name for file in task.data.files),
+            fix=f"Get them, and name the task file that reads them: {TASK_VARIABLE}=task.yaml.",
+        )
+    if task.hash != record.identity.task.hash:
+        raise UserError(f"{reference} is another task than the run's", fix="Name the task file that the run used.")
+    return task
+
+
+def _read_task(path: Path) -> Task:
+    from hubtools.specs.task import Task
+
+    return Task.model_validate_json(path.read_text(encoding="utf-8"))
+
+
 def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[str, Predictions]:
     """Scores of the model in the folder on splits of the record's task, computed as the run computed them.
 
@@ -174,13 +219,12 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     from hubtools.data import DataCache, load_task_data, source_digest
     from hubtools.models.saved import load_model
     from hubtools.specs.recipe import Recipe
-    from hubtools.specs.task import Task
     from hubtools.training.batches import encode
     from hubtools.training.device import Execution
     from hubtools.training.loss import Loss
     from hubtools.training.predict import predict
 
-    task, recipe, made_on = Task.model_validate(record.task), Recipe.model_validate(record.recipe), record.environment
+    task, recipe, made_on = _task_of(record), Recipe.model_validate(record.recipe), record.environment
     cache = DataCache.default()
     if source_digest(task, cache) != record.identity.data:
         raise UserError("the source files of the task changed since the run", fix="Run it again.")

@@ -15,8 +15,9 @@ from statistics import fmean
 from typing import Any, Literal
 
 from hubtools.reporting.estimate import Estimate, combine
-from hubtools.reporting.wording import metric_title
+from hubtools.reporting.wording import metric_title, trust
 from hubtools.specs.errors import UserError
+from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 Found = tuple[Path, RunRecord]
@@ -155,6 +156,12 @@ class Table:
         return " · ".join([title, f"version {self.question.version}", *self.remarks])
 
     @property
+    def not_for_ranking(self) -> str | None:
+        """Why scores of this task rank no models, where the task says so."""
+        stated = trust(self.task)
+        return stated["reason"] if stated and stated["colour"] == "red" else None
+
+    @property
     def primary(self) -> tuple[str, str]:
         """Split and metric that rows are ranked by."""
         return self.split, self.metrics[0]
@@ -226,7 +233,10 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
     for folder, record in scored:
         groups[Question.of(record, split)].append((folder, record))
     ordered = sorted(groups, key=lambda q: (q.task, -q.version, q.subset is not None, -(q.subset or 0), *_rest(q)))
-    tables = tuple(_table(question, groups[question], split, _remarks(question, ordered)) for question in ordered)
+    tables = tuple(
+        _table(question, groups[question], split, _remarks(question, ordered, _is_pair(groups[question])))
+        for question in ordered
+    )
     unfinished = sorted(
         ((folder, record) for folder, record in kept if record.status != "complete"), key=lambda pair: pair[1].started
     )
@@ -258,10 +268,15 @@ def _without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
     return kept, notes
 
 
-def _remarks(question: Question, all_questions: Sequence[Question]) -> tuple[str, ...]:
+def _is_pair(found: Sequence[Found]) -> bool:
+    return Problem(found[0][1].task["problem"]).is_pair
+
+
+def _remarks(question: Question, all_questions: Sequence[Question], is_pair: bool) -> tuple[str, ...]:
     remarks = []
     if question.subset is not None:
-        remarks.append(f"subset of at most {question.subset:,} proteins a split")
+        noun = "pairs" if is_pair else "proteins"
+        remarks.append(f"subset of at most {question.subset:,} {noun} a split")
     same_task = [other for other in all_questions if other.task == question.task]
     latest = max(other.version for other in same_task)
     if question.version < latest:

@@ -20,6 +20,7 @@ from hubtools.reporting.metadata import (
 )
 from hubtools.reporting.snippet import has_model, needs_custom_code, usage_snippet
 from hubtools.reporting.templates import render
+from hubtools.runs.public import public_record
 from hubtools.runs.store import CARD, MODEL, PREDICTIONS, TRAINING_LOG, find_records, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
@@ -33,6 +34,9 @@ __all__ = ["build_card", "lint_card"]
 
 README, FIGURES = "README.md", "figures"
 MAX_LABELS_IN_PROSE = 12
+# What a reader takes in: larger tables and matrices are in run.json.
+MAX_CLASSES_IN_TABLE = 30
+MAX_CLASSES_IN_MATRIX = 30
 
 
 def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None = None) -> Path:
@@ -58,7 +62,7 @@ def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None 
         )
     table, row = _beside(folder, record)
     figures = _figures(folder, record, table)
-    text = _text(folder, record, table, row, figures, repo_id, licence)
+    text = _text(folder, public_record(record), table, row, figures, repo_id, licence)
     target = folder / CARD
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
@@ -88,7 +92,8 @@ def _figures(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFig
     problem, labels = Problem(record.task["problem"]), list(dict.fromkeys(record.task["labels"].values()))
     split, positive = test_splits(record)[0], record.task["metrics"].get("positive")
     confusion = record.results[split].confusion
-    if problem.kind == "classification" and confusion and not (positive and len(labels) == 2):
+    readable = len(labels) <= MAX_CLASSES_IN_MATRIX
+    if problem.kind == "classification" and confusion and readable and not (positive and len(labels) == 2):
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = read_predictions(folder / PREDICTIONS)[split]
@@ -145,6 +150,10 @@ def _text(
         primary=record.primary_metric,
         metrics=metric_names(record),
         score=_score,
+        trust=wording.trust(task),
+        # That it is a subset is said above them.
+        findings=[f for f in (record.data.findings if record.data else []) if not f.startswith("subset:")],
+        largest_classes=_largest_classes,
         headline=record.results[splits[0]].scores[record.primary_metric],
         row=row,
         mean=row.scores[table.primary],
@@ -174,6 +183,20 @@ def _score(score: Any) -> str:
         return "not defined"
     interval = wording.interval(score.low, score.high)
     return f"{wording.number(score.value)} ({interval})" if interval else wording.number(score.value)
+
+
+def _largest_classes(classes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows that a card shows, those with most support where there are many, and how many it leaves out."""
+    rows = classes
+    if len(classes) > MAX_CLASSES_IN_TABLE:
+        largest = sorted(classes, key=lambda row: -(row.get("support") or 0))[:MAX_CLASSES_IN_TABLE]
+        rows = [row for row in classes if row in largest]
+    left_out = [row for row in classes if row not in rows]
+    return {
+        "rows": rows,
+        "left_out": len(left_out),
+        "absent": sum(row.get("support") == 0 for row in left_out),
+    }
 
 
 def _comparison(table: Table, record: RunRecord) -> list[dict[str, Any]]:
@@ -219,11 +242,22 @@ def _choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
         if key == "thresholds" and isinstance(value, list):
             positive = record.task["metrics"].get("positive")
             names = [positive] if positive else labels
-            chosen["decision thresholds"] = ", ".join(
-                f"{name} {threshold:.3g}" for name, threshold in zip(names, value, strict=False)
-            )
+            shown = list(zip(names, value, strict=False))[:MAX_LABELS_IN_PROSE]
+            more = [f"and {len(value) - len(shown):,} more, in run.json"] if len(value) > len(shown) else []
+            chosen["decision thresholds"] = ", ".join([*(f"{n} {threshold:.3g}" for n, threshold in shown), *more])
         elif key == "pool_positions" and isinstance(value, list):
-            chosen["residues pooled, those that vary in train"] = ", ".join(map(str, value))
+            chosen["residues pooled, those that vary in train"] = _listed(value)
         else:
             chosen[key] = f"{value:.6g}" if isinstance(value, float) else str(value)
     return chosen
+
+
+def _listed(positions: list[int]) -> str:
+    """Positions with runs of neighbours as ranges: 3, 7 to 12, 40."""
+    runs: list[list[int]] = []
+    for position in positions:
+        if runs and position == runs[-1][-1] + 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

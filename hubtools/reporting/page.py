@@ -61,6 +61,7 @@ def _table(table: Table) -> dict[str, Any]:
         "remarks": [f"version {table.question.version}", *table.remarks],
         "summary": table.task.get("summary", ""),
         "facts": facts(table),
+        "not_for_ranking": table.not_for_ranking,
         "licence": table.task.get("licence", "unknown"),
         "question": table.question,
         "metric": _unbroken(table.heading(table.primary)),

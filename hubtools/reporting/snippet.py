@@ -21,6 +21,8 @@ _WRITTEN = {
     "prostt5": '"<AA2fold> " + " ".join(sequence)',
     "saprot": '"".join(residue + "#" for residue in sequence)',
 }
+# More than these are read from the model's configuration, and the likeliest shown.
+MAX_LABELS_IN_CODE, SHOWN = 30, 10
 _SPACED_FAMILIES = {"bert", "t5"}
 
 
@@ -59,6 +61,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
         "",
         f"tokenizer = AutoTokenizer.from_pretrained(MODEL{trust})",
         f"model = {loader}.from_pretrained(MODEL{trust}).eval()",
+        *(["LABELS = list(model.config.id2label.values())"] if _many(record) else []),
         "",
         f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt", return_special_tokens_mask=True)',
         "with torch.no_grad():",
@@ -86,13 +89,17 @@ def _rendering(record: RunRecord) -> str:
     return _WRITTEN[rendering]
 
 
+def _many(record: RunRecord) -> bool:
+    return len(set(record.task["labels"].values())) > MAX_LABELS_IN_CODE
+
+
 def _thresholds(record: RunRecord) -> list[float]:
     return list((record.training.choices if record.training else {}).get("thresholds") or [])
 
 
 def _labels(record: RunRecord, problem: Problem) -> list[str]:
     names = list(dict.fromkeys(record.task["labels"].values()))
-    if problem.kind == "regression":
+    if problem.kind == "regression" or len(names) > MAX_LABELS_IN_CODE:
         return []
     thresholds = _thresholds(record)
     if problem.kind == "multilabel" and len(thresholds) == len(names):
@@ -110,6 +117,13 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
 def _per_protein(record: RunRecord, problem: Problem) -> list[str]:
     if problem.kind == "regression":
         return ['print(f"{logits.item():.3f}")' + (f"  # {record.task['unit']}" if record.task.get("unit") else "")]
+    if _many(record):
+        squash = "sigmoid()" if problem.kind == "multilabel" else "softmax(-1)"
+        return [
+            f"top = logits.{squash}.topk({SHOWN})",
+            "for p, index in zip(top.values.tolist(), top.indices.tolist()):",
+            '    print(f"{LABELS[index]}\\t{p:.3f}")',
+        ]
     if problem.kind == "multilabel":
         if _thresholds(record):
             return [

@@ -104,6 +104,8 @@ def print_board(board: Board, console: Console) -> None:
     for table in board.tables:
         console.print(Text(table.title, style="bold"))
         console.print(Text(facts(table), style="dim"))
+        if table.not_for_ranking:
+            console.print(Text(f"Not for ranking: {table.not_for_ranking}", style="red"))
         left_out = _print_table(table, console)
         if left_out:
             console.print(
@@ -177,11 +179,15 @@ def markdown(board: Board) -> str:
     """The board as Markdown: one section a table."""
     parts = []
     for table in board.tables:
-        parts += [f"## {cell(table.title)}", "", cell(facts(table)), "", *_markdown_table(table), ""]
+        parts += [f"## {cell(table.title)}", "", cell(facts(table)), "", *_warning(table), *_markdown_table(table), ""]
     parts += [WITHIN_MEANING, "", INTERVAL_MEANING, ""]
     if board.unfinished:
         parts += ["## Not finished", "", *(f"- {cell(unfinished_line(found))}" for found in board.unfinished), ""]
     return "\n".join(parts)
+
+
+def _warning(table: Table) -> list[str]:
+    return [f"**Not for ranking:** {cell(table.not_for_ranking)}", ""] if table.not_for_ranking else []
 
 
 def _markdown_table(table: Table) -> list[str]:
@@ -270,6 +276,7 @@ def as_json(board: Board) -> str:
             "data": table.question.data,
             "rows_sha256": table.question.rows,
             "subset": table.question.subset,
+            "not_for_ranking": table.not_for_ranking,
             "split": table.split,
             "metrics": list(table.metrics),
             "other_splits": list(table.other_splits),

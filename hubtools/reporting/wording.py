@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from hubtools.specs.metric_names import METRICS
 
 # A score that is not there: never zero, never an empty cell that reads as "not asked".
 MISSING = "–"
+
+
+_TRUST = {
+    "green": "a held-out score means what it says",
+    "amber": "with a reservation",
+    "red": "not for ranking",
+}
+
+
+def trust(task: dict[str, Any]) -> dict[str, str] | None:
+    """How far a task's test score can be trusted: ``colour``, what it means, and the ``reason``; None if not stated."""
+    stated = task.get("semaphore")
+    return stated and {"colour": stated["colour"], "meaning": _TRUST[stated["colour"]], "reason": stated["reason"]}
 
 
 def metric_title(name: str, arrow: bool = False) -> str:

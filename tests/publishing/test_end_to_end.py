@@ -124,6 +124,9 @@ def test_what_was_measured_is_what_a_stranger_gets(
     files = hub.model("me/charge").history()[0].files
     assert ("modeling_protein_task.py" in files) == (level == "protein"), "plain transformers where that is possible"
     card = hub.read("me/charge", "README.md").decode()
+    for name in ("README.md", "run.json", "config.json", "training.jsonl"):
+        assert str(tmp_path) not in hub.read("me/charge", name).decode(), f"{name} tells a folder of this machine"
+    assert str(tmp_path) in (run / "run.json").read_text(), "the run's own record finds its data again"
     assert "license: mit" in card and "me/charge" in card
 
     environment = os.environ | hub.env | {"HF_HOME": str(tmp_path / "elsewhere")}

@@ -22,7 +22,7 @@ from sample_records import (
     write_runs,
 )
 
-from hubtools.reporting.card import build_card, lint_card
+from hubtools.reporting.card import _largest_classes, build_card, lint_card
 from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
 
@@ -210,3 +210,25 @@ def test_a_users_own_template_that_asks_for_too_much_says_what(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="carbon_footprint"):
         build_card(folder)
+
+
+def test_trust_and_published_numbers_stand_beside_the_result(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, LOCALISATION)
+    record = read_record(folder)
+    assert "How far to trust it" not in text_of(folder) and "Published numbers" not in text_of(folder)
+    record.task["semaphore"] = {"colour": "red", "reason": "Composition alone does as well."}
+    known = {"what": "Ankh", "how": "frozen", "metric": "mcc", "value": 0.25, "split": "test", "source": "A | B, 2024"}
+    record.task["published"] = [known | {"spread": "±0.01 (SD)", "note": None}]
+    write_record(folder, record)
+    text = text_of(folder)
+    assert "**How far to trust it: red** (not for ranking). Composition alone does as well." in text
+    assert text.index("How far to trust it") < text.index("## How to use it")
+    assert "| Ankh | frozen | MCC | 0.250 ±0.01 (SD) | test | A \\| B, 2024 | – |" in text
+
+
+def test_long_tables_show_the_classes_with_most_support() -> None:
+    classes = [{"name": f"fold {n}", "support": n % 50} for n in range(100)]
+    shown = _largest_classes(classes)
+    assert len(shown["rows"]) == 30 and min(row["support"] for row in shown["rows"]) == 35
+    assert (shown["left_out"], shown["absent"]) == (70, 2)
+    assert _largest_classes(classes[:30]) == {"rows": classes[:30], "left_out": 0, "absent": 0}

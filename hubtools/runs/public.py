@@ -1,0 +1,48 @@
+"""A record as others may see it: without the folders of the machine that made it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from hubtools.specs.record import RunRecord
+
+HUB = "hub://"
+# Options of `bench run` whose value may be a path.
+_PATHS = {"--task", "--recipe", "--checkpoint"}
+
+
+def task_reference(record: RunRecord) -> str | None:
+    """``hub://user/repository@commit/name`` where the task is from the Hub: what finds it again, anywhere."""
+    words = shlex.split(record.command)
+    named = words[words.index("--task") + 1] if "--task" in words[:-1] else ""
+    return named if named.startswith(HUB) else None
+
+
+def public_record(record: RunRecord) -> RunRecord:
+    """A copy that names local files by their names alone; identity and results stay as they are.
+
+    Files of a task on the Hub are written ``hub://user/repository@commit/file``.
+    """
+    public = record.model_copy(deep=True)
+    public.command = _public_command(record)
+    if record.task["data"]["source"] != "file":
+        return public
+    reference = task_reference(record)
+    repository = f"{reference.rsplit('/', 1)[0]}/" if reference else ""
+    for file in public.task["data"]["files"]:
+        file["path"] = Path(file["path"]).name
+    for source in public.data.files if public.data else []:
+        source.location = repository + Path(source.location).name
+    return public
+
+
+def _public_command(record: RunRecord) -> str:
+    words = shlex.split(record.command)
+    checkpoint = record.identity.checkpoint
+    on_hub = checkpoint is not None and checkpoint.source == "hub"
+    for index, option in enumerate(words[:-1]):
+        value = words[index + 1]
+        if option in _PATHS and not value.startswith(HUB) and not (option == "--checkpoint" and on_hub):
+            words[index + 1] = Path(value).name
+    return shlex.join(words)
