@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_server import TOKEN, Hub
@@ -27,10 +29,10 @@ summary: Which are charged?
 data:
   source: file
   files: [{{path: rows.csv}}]
-  columns: {{id: id}}
+  columns: {columns}
   split: {{fractions: {{train: 0.5, validation: 0.2, test: 0.3}}}}
-labels: {{"0": other, "1": charged}}
-metrics: {{primary: mcc}}
+labels: {labels}
+metrics: {{primary: {metric}}}
 licence: CC0-1.0
 citation: Nobody (2026)
 """
@@ -44,7 +46,8 @@ from transformers import AutoModel, AutoModelForTokenClassification, AutoTokeniz
 import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download
 
-repo, per_residue, sequences = sys.argv[1], sys.argv[2] == "residue", json.loads(sys.argv[3])
+repo, problem, sequences = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+per_residue = problem.startswith("residue-")
 tokenizer = AutoTokenizer.from_pretrained(repo, trust_remote_code=not per_residue)
 if per_residue:
     model = AutoModelForTokenClassification.from_pretrained(repo).eval()
@@ -53,33 +56,62 @@ else:
 rows = pq.read_table(hf_hub_download(repo, "predictions.parquet")).to_pylist()
 rows = [row for row in rows if row["split"] == "test"]
 worst = 0.0
+column = "prediction" if problem.endswith("regression") else "probability"
 for name in {row["id"] for row in rows}:
-    recorded = np.array([row["probability"] for row in rows if row["id"] == name])
+    recorded = np.array([row[column] for row in rows if row["id"] == name])
     with torch.no_grad():
-        logits = model(**tokenizer(sequences[name], return_tensors="pt")).logits
-    again = (logits[0, 1:-1] if per_residue else logits).softmax(-1).numpy()
+        # One sequence, or the two of a pair: consecutive rows are a pair.
+        logits = model(**tokenizer(sequences[name], return_tensors="pt", padding=True)).logits
+    logits = logits[0, 1:-1] if per_residue else logits
+    if problem.endswith("regression"):
+        again = logits[:, 0]
+    else:
+        again = logits.sigmoid() if problem.endswith("multilabel") else logits.softmax(-1)
     assert recorded.shape == again.shape, (recorded.shape, again.shape)
-    worst = max(worst, float(np.abs(recorded - again).max()))
+    worst = max(worst, float(np.abs(recorded - again.numpy()).max()))
 assert "hubtools" not in sys.modules and len(rows) > 10
 print(worst)
 """
 
 
-def make_rows(folder: Path, per_residue: bool) -> dict[str, str]:
-    """Peptides of which half are charged; returns sequences by id."""
+CLASSES, NUMBER = '{"0": other, "1": charged}', "[]"
+COLUMNS = {"pair-classification": "{id: id, partner: partner}"}
+LABELS = {"residue-multilabel": "[acid, base]", "residue-regression": NUMBER, "sequence-regression": NUMBER}
+METRIC = {"residue-multilabel": "auprc", "residue-regression": "spearman", "sequence-regression": "spearman"}
+
+
+def label_of(problem: str, sequence: str, charged: int) -> str:
+    """Which residues are charged, how much, or whether the whole peptide is."""
+    charge = [(residue in "KR") - (residue in "DE") for residue in sequence]
+    if problem == "residue-multilabel":
+        return json.dumps([[int(c < 0), int(c > 0)] for c in charge])
+    if problem == "residue-regression":
+        return ";".join(map(str, charge))
+    if problem == "residue-classification":
+        return "".join("1" if c else "0" for c in charge)
+    return str(sum(charge) / 10 if problem == "sequence-regression" else charged)
+
+
+def make_rows(folder: Path, problem: str) -> dict[str, str | list[str]]:
+    """Peptides of which half are charged; returns sequences by id, of a pair both."""
     draw = random.Random(0)
-    sequences, lines = {}, ["id,sequence,label"]
-    for index in range(60):
-        charged = index % 2
-        sequence = "".join(draw.choice("KRDELA" if charged else "GASTVL") for _ in range(draw.randint(8, 30)))
-        label = "".join("1" if residue in "KRDE" else "0" for residue in sequence) if per_residue else str(charged)
-        sequences[f"p{index}"] = sequence
-        lines.append(f"p{index},{sequence},{label}")
-    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
-    return sequences
+
+    def peptide(charged: int) -> str:
+        length = 20 if problem == "sequence-regression" else draw.randint(8, 30)
+        return "".join(draw.choice("KRDELA" if charged else "GASTVL") for _ in range(length))
+
+    table, read = [["id", "sequence", "label", "partner"]], {}
+    # Of pairs most are left out: their two proteins are drawn into different splits.
+    for index in range(240 if problem.startswith("pair-") else 60):
+        sequence, partner = peptide(index % 2), peptide(index % 3 % 2)
+        table.append([f"p{index}", sequence, label_of(problem, sequence, index % 2), partner])
+        read[f"p{index}"] = [sequence, partner] if problem.startswith("pair-") else sequence
+    with (folder / "rows.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(table)
+    return read
 
 
-def make_real_run(folder: Path, per_residue: bool) -> Path:
+def make_real_run(folder: Path, problem: str, overrides: dict[str, Any]) -> Path:
     """Train for one epoch what bench would train."""
     import torch
 
@@ -90,25 +122,41 @@ def make_real_run(folder: Path, per_residue: bool) -> Path:
     from hubtools.training.device import Execution
 
     torch.set_num_threads(1)
-    problem = "residue-classification" if per_residue else "sequence-classification"
-    (folder / "charge.yaml").write_text(TASK.format(name="charge", problem=problem))
+    words = {"columns": COLUMNS.get(problem, "{id: id}"), "labels": LABELS.get(problem, CLASSES)}
+    text = TASK.format(name="charge", problem=problem, metric=METRIC.get(problem, "mcc"), **words)
+    (folder / "charge.yaml").write_text(text)
     checkpoint = write_checkpoint(folder / "esm", "esm")
     (checkpoint / "README.md").write_text("---\nlicense: mit\n---\n")
     session = Session(folder / "runs", DataCache(folder / "cache"), Execution.choose("cpu"))
-    overrides = {"epochs": 1}
     task, recipe = load_task(str(folder / "charge.yaml")), load_recipe("full", overrides)
     outcome = execute(PlannedRun(task, recipe, str(checkpoint), seed=1, overrides=overrides), session)
     assert outcome.record.status == "complete", outcome.record.failure
     return outcome.folder
 
 
-@pytest.mark.parametrize("level", ["residue", "protein"])
+RUNS: list[tuple[str, dict[str, Any]]] = [
+    ("residue-classification", {}),
+    ("residue-multilabel", {}),
+    ("residue-regression", {}),
+    ("sequence-classification", {}),
+    ("sequence-regression", {"head.pooling": "mutations"}),
+    ("pair-classification", {}),
+    ("pair-classification", {"adaptation": "probe"}),
+]
+
+
+@pytest.mark.parametrize(("problem", "settings"), RUNS, ids=[" ".join([p, *map(str, s.values())]) for p, s in RUNS])
 def test_what_was_measured_is_what_a_stranger_gets(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str
+    hub: Hub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    problem: str,
+    settings: dict[str, Any],
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    sequences = make_rows(tmp_path, level == "residue")
-    run = make_real_run(tmp_path, level == "residue")
+    sequences = make_rows(tmp_path, problem)
+    run = make_real_run(tmp_path, problem, {"epochs": 1, **settings})
     capsys.readouterr()
 
     monkeypatch.setattr("sys.argv", ["bench", "publish", str(run), "--repo", "me/charge", "--push"])
@@ -122,7 +170,9 @@ def test_what_was_measured_is_what_a_stranger_gets(
         "initial commit",
     ]
     files = hub.model("me/charge").history()[0].files
-    assert ("modeling_protein_task.py" in files) == (level == "protein"), "plain transformers where that is possible"
+    assert ("modeling_protein_task.py" in files) == (not problem.startswith("residue-")), (
+        "plain transformers where that is possible"
+    )
     card = hub.read("me/charge", "README.md").decode()
     for name in ("README.md", "run.json", "config.json", "training.jsonl"):
         assert str(tmp_path) not in hub.read("me/charge", name).decode(), f"{name} tells a folder of this machine"
@@ -131,7 +181,7 @@ def test_what_was_measured_is_what_a_stranger_gets(
 
     environment = os.environ | hub.env | {"HF_HOME": str(tmp_path / "elsewhere")}
     del environment["HF_TOKEN"]
-    stranger = [sys.executable, "-c", STRANGER, "me/charge", level, json.dumps(sequences)]
+    stranger = [sys.executable, "-c", STRANGER, "me/charge", problem, json.dumps(sequences)]
     done = subprocess.run(stranger, capture_output=True, text=True, env=environment, cwd=tmp_path / "hub")
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-5
