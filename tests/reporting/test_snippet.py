@@ -17,8 +17,9 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from hubtools.models import modeling_protein_task
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
 from hubtools.reporting.card import build_card
-from hubtools.reporting.snippet import EXAMPLE, usage_snippet
+from hubtools.reporting.snippet import EXAMPLE, EXAMPLE_PAIR, usage_snippet
 from hubtools.runs.store import write_record
+from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 
 torch.set_num_threads(1)
@@ -64,12 +65,15 @@ def test_residues_of_a_native_model(family: str, rendering: str, tmp_path: Path,
     assert [float(line[2]) for line in lines] == pytest.approx([float(row.max()) for row in expected], abs=1e-3)
 
 
-def custom_model(folder: Path, checkpoint: Path, n_labels: int, per_residue: bool) -> ProteinTaskModel:
+def custom_model(
+    folder: Path, checkpoint: Path, n_labels: int, per_residue: bool, pairs: bool = False
+) -> ProteinTaskModel:
     """A pooled (or per-residue) model as bench saves it, with its file of code beside it."""
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     config = ProteinTaskConfig(
         encoder=AutoConfig.from_pretrained(checkpoint).to_dict(),
         per_residue=per_residue,
+        per_pair=pairs,
         special_token_ids=tokenizer.all_special_ids,
         num_labels=n_labels,
     )
@@ -107,6 +111,23 @@ def test_two_classes_with_a_threshold(family: str, tmp_path: Path, capsys: pytes
     assert [line[0] for line in lines] == ["Other", "Antimicrobial"]
     assert float(lines[0][1]) + float(lines[1][1]) == pytest.approx(1, abs=2e-3)
     assert lines[1][2] == ("yes" if float(lines[1][1]) >= 0.3 else "no")
+
+
+def test_a_pair_in_either_order(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    columns = PEPTIDES.data.columns.model_copy(update={"partner": "partner"})
+    data = PEPTIDES.data.model_copy(update={"columns": columns})
+    task = PEPTIDES.model_copy(update={"problem": Problem.PAIR_CLASSIFICATION, "data": data})
+    record = make_record(task, FULL, 0.5, checkpoint="facebook/esm2_t6_8M_UR50D")
+    model = custom_model(tmp_path, write_checkpoint(tmp_path / "checkpoint", "esm"), 2, per_residue=False, pairs=True)
+    code = usage_snippet(record, tmp_path / "model", str(tmp_path / "model"))
+    capsys.readouterr()
+    exec(compile(code, "card", "exec"), {})
+    printed = [float(line.split("\t")[1]) for line in capsys.readouterr().out.splitlines()]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    for order in (EXAMPLE_PAIR, EXAMPLE_PAIR[::-1]):
+        with torch.no_grad():
+            expected = model(**tokenizer(list(order), return_tensors="pt", padding=True)).logits[0].softmax(-1)
+        assert printed == pytest.approx(expected.tolist(), abs=1e-3)
 
 
 def test_only_residues_that_the_task_asks_about(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
