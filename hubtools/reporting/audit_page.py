@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hubtools.data.audit import Audit
@@ -37,7 +38,7 @@ def _steps(lowest: float, none: int, counts: dict[str, int]) -> dict[str, int]:
 
 
 def _length_names() -> list[str]:
-    between = [f"{low:,} to {high - 1:,}" for low, high in zip(LENGTH_EDGES, LENGTH_EDGES[1:], strict=False)]
+    between = [f"{low:,} to {high - 1:,}" for low, high in pairwise(LENGTH_EDGES)]
     return [*between, f"{LENGTH_EDGES[-1]:,} and more"]
 
 
