@@ -198,7 +198,9 @@ def _shared_clusters(
     if asked is False or not told:
         return [], None, []
     if asked is None and _beyond(distinct, _MOST_CLUSTERED):
-        text = f"not clustered: {len(distinct):,} proteins take minutes (--clusters does it all the same)"
+        text = (
+            f"not clustered: {len(distinct):,} proteins are beyond the default bound (--clusters does it all the same)"
+        )
         return [], None, [Finding(level="ok", about="clusters", text=text)]
     how = engine(min(told), clusters=True)
     shared = []

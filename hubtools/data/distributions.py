@@ -47,7 +47,7 @@ class NearestRelatives(_Part):
     lowest: float = Field(description="Below this identity nothing was looked for.")
     none: int = Field(description="Proteins of the second without a relative of that identity in the first.")
     counts: dict[str, int] = Field(
-        description="Lower edge of a step of identity -> proteins of the second; 1 counts equality only."
+        description="Lower edge of a step of identity -> proteins of the second; 1: no difference over what was aligned."
     )
 
 
@@ -72,7 +72,7 @@ def label_spread(task: Task, labels: Sequence[Any]) -> LabelSpread:
 
 def nearest_relatives(first: str, second: str, best: npt.NDArray[np.float64], lowest: float) -> NearestRelatives:
     """Count the identities of nearest relatives; ``best`` is 0 where there is none, shape (proteins,)."""
-    # In hundredths, so that 0.6 is not just below itself; equal sequences have a step of their own.
+    # In hundredths, so that 0.6 is not just below itself; no difference at all is a step of its own.
     step, start = round(100 * IDENTITY_STEP), int(100 * lowest + 1e-9)
     edges = [start, *(edge for edge in range(0, 100, step) if edge > start), 100]
     found = np.floor(100 * best[best > 0] + 1e-9).astype(np.int64)
