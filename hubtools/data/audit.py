@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hubtools.data.cache import DataCache
-from hubtools.data.overlap import sequences_of, split_overlaps
+from hubtools.data.distributions import (
+    LabelSpread,
+    Lengths,
+    NearestRelatives,
+    label_spread,
+    lengths,
+    nearest_relatives,
+)
+from hubtools.data.identity import COVERAGE, can_tell, close_pairs, engine, identity_clusters
+from hubtools.data.overlap import lowest_told, nearest, sequences_of, split_overlaps, too_large
 from hubtools.data.sequences import letters_outside
+from hubtools.specs.hashing import digest
 from hubtools.specs.record import SplitOverlap
 
 if TYPE_CHECKING:
     from hubtools.data.loading import TaskData
 
-WINDOWS = (510, 1022, 2046)
+NEAR_IDENTICAL = 0.95
+# All against all takes minutes beyond these: then it is done only where the user asks for it.
+_MOST_CLUSTERED = {"residues": 3_000_000, "proteins": 6_000}
+_MOST_COMPARED = {"residues": 16_000_000, "proteins": 40_000}
+# Raised when a search changes: part of the name under which its answers are kept.
+_METHOD = 1
 Level = Literal["ok", "look", "problem"]
 
 
@@ -29,53 +45,90 @@ class Finding(BaseModel):
     text: str
 
 
+class ClusterOverlap(BaseModel):
+    """Clusters of one identity that have proteins in both of two splits."""
+
+    model_config = ConfigDict(extra="forbid")
+    identity: float
+    first: str
+    second: str
+    clusters: int
+    proteins: int = Field(description="Proteins of the second that are in such a cluster.")
+
+
 class Audit(BaseModel):
     """What an audit found; its JSON is stable within a schema version."""
 
     model_config = ConfigDict(extra="forbid")
-    schema_version: int = 1
+    schema_version: int = 2
     task: str
+    title: str
     version: int
     semaphore: str | None
+    semaphore_reason: str | None = None
     verdict: Level
     method: str | None
     proteins: dict[str, int]
+    rows: dict[str, int]
     overlaps: list[SplitOverlap]
+    nearest: list[NearestRelatives] = Field(description="Of scored splits, against what is learnt or chosen from.")
+    clusters: list[ClusterOverlap] = []
+    clusters_method: str | None = None
     removed: dict[str, int]
-    labels: dict[str, dict[str, int]]
-    longer_than: dict[str, dict[int, int]]
+    labels: dict[str, LabelSpread]
+    lengths: dict[str, Lengths]
+    letters: dict[str, dict[str, int]] = Field(description="Residues outside the twenty, by split.")
     findings: list[Finding]
 
 
-def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache) -> Audit:
+def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *, clusters: bool | None = None) -> Audit:
     """Look at a task's data as loaded, pair of splits by pair of splits.
 
     Args:
         data: the task's data.
         identities: thresholds of similarity.
         cache: where answers of the search are kept.
+        clusters: whether to cluster all splits together at each identity; None where that takes seconds only.
 
     Raises:
         UserError: MMseqs2 fails.
     """
     task, facts = data.task, data.facts
     parts = {name: _frame(split) for name, split in data.splits.items()}
-    overlaps, method = split_overlaps(parts, list(combinations(parts, 2)), identities, cache)
-    findings = [_overlap_finding(overlap, len(sequences_of(parts[overlap.second]))) for overlap in overlaps]
-    findings += [Finding(level="look", about="removed", text=f"{n:,} rows: {why}") for why, n in facts.removed.items()]
-    longer_than = {}
+    read = {name: _read(part) for name, part in parts.items()}
+    spread = {name: label_spread(task, part["label"].tolist()) for name, part in parts.items()}
+    sizes = {name: lengths(sequences) for name, sequences in read.items()}
+    outside = {name: letters for name, sequences in read.items() if (letters := letters_outside(sequences))}
+    overlaps: list[SplitOverlap] = []
+    method, shared, clustered_by = None, [], None
+    findings = []
+    if task.problem.zero_shot:
+        text = "nothing is trained or chosen here, so nothing can leak between splits: not searched"
+        findings.append(Finding(level="ok", about="leakage", text=text))
+    else:
+        overlaps, method = split_overlaps(parts, list(combinations(parts, 2)), identities, cache)
+        findings += [_overlap_finding(overlap, len(read[overlap.second])) for overlap in overlaps]
+        shared, clustered_by, found = _shared_clusters(read, identities, cache, clusters)
+        findings += found
+    findings += [
+        Finding(level="look", about="removed", text=f"{n:,} rows left out by bench: {why}")
+        for why, n in facts.removed.items()
+    ]
+    # The same with the number of distinct sequences.
+    findings += [Finding(level="look", about="removed", text=line) for line in facts.findings if " removed: " in line]
     for name, part in parts.items():
-        sequences = sequences_of(part)
         findings += _repeats(name, part, data)
-        if letters := letters_outside(sequences):
-            text = ", ".join(f"{letter} {count:,}" for letter, count in letters.items())
+        if name in outside:
+            text = ", ".join(f"{letter} {count:,}" for letter, count in outside[name].items())
             findings.append(Finding(level="look", about=name, text=f"residues outside the twenty: {text}"))
-        longer_than[name] = {size: sum(len(sequence) > size for sequence in sequences) for size in WINDOWS}
-        if n := longer_than[name][1022]:
+        if n := sizes[name].longer_than[1022]:
             findings.append(Finding(level="ok", about=name, text=f"{n:,} proteins are longer than 1,022 residues"))
-        counts = facts.splits[name].label_counts
-        if absent := [label for label, count in counts.items() if not count]:
-            findings.append(Finding(level="look", about=name, text=f"no example of {', '.join(absent)}"))
+        if absent := [label for label, count in spread[name].counts.items() if not count]:
+            listed = (
+                ", ".join(absent) if len(absent) <= 20 else f"{len(absent):,} of {len(spread[name].counts):,} labels"
+            )
+            findings.append(Finding(level="look", about=name, text=f"no example of {listed}"))
+    findings += _near_conflicts(parts, data, cache)
     colour = task.semaphore.colour if task.semaphore else None
     leaks = [f for f in findings if f.level == "problem"]
     if colour == "green" and leaks:
@@ -84,15 +137,22 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache) ->
     order: list[Level] = ["ok", "look", "problem"]
     return Audit(
         task=task.name,
+        title=task.title,
         version=task.version,
         semaphore=colour,
+        semaphore_reason=task.semaphore.reason if task.semaphore else None,
         verdict=max((finding.level for finding in findings), key=order.index, default="ok"),
         method=method,
         proteins={name: split.proteins for name, split in facts.splits.items()},
+        rows={name: len(part) for name, part in parts.items()},
         overlaps=overlaps,
+        nearest=_nearest(read, data, identities, cache) if overlaps else [],
+        clusters=shared,
+        clusters_method=clustered_by,
         removed=facts.removed,
-        labels={name: split.label_counts for name, split in facts.splits.items()},
-        longer_than=longer_than,
+        labels=spread,
+        lengths=sizes,
+        letters=outside,
         findings=findings,
     )
 
@@ -100,9 +160,96 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache) ->
 def _frame(split: Any) -> Any:
     import pandas as pd
 
-    wanted = [name for name in ("sequence", "partner", "label", "cluster") if name in split.column_names]
+    wanted = [
+        name
+        for name in ("sequence", "partner", "wildtype", "label", "cluster", "partner_cluster")
+        if name in split.column_names
+    ]
     frame = pd.DataFrame({name: pd.Series(split[name][:], dtype=object) for name in wanted})
     return frame if "cluster" in frame else frame.assign(cluster=None)
+
+
+def _read(part: Any) -> list[str]:
+    """The proteins of a split that a model reads: of variants, their wild types; of pairs, both, each once."""
+    return list(dict.fromkeys(part["wildtype"])) if "wildtype" in part else sequences_of(part)
+
+
+def _nearest(
+    read: Mapping[str, list[str]], data: TaskData, identities: Sequence[float], cache: DataCache
+) -> list[NearestRelatives]:
+    """The search of the overlaps is kept, so that this reads its answers."""
+    lowest = lowest_told(identities)
+    how = engine(lowest)
+    found = []
+    for first in ("train", "validation"):
+        for second in data.task.data.test_splits:
+            if first in read and lowest < 1 and not too_large(read[first], read[second], how):
+                best = nearest(read[second], read[first], lowest, how, cache)
+                found.append(nearest_relatives(first, second, best, lowest))
+    return found
+
+
+def _shared_clusters(
+    read: Mapping[str, list[str]], identities: Sequence[float], cache: DataCache, asked: bool | None
+) -> tuple[list[ClusterOverlap], str | None, list[Finding]]:
+    """Clusters of all splits together, at each identity that can be told, and in which pairs of splits they lie."""
+    told = [identity for identity in identities if can_tell(identity)]
+    distinct = list(dict.fromkeys(sequence for sequences in read.values() for sequence in sequences))
+    if asked is False or not told:
+        return [], None, []
+    if asked is None and _beyond(distinct, _MOST_CLUSTERED):
+        text = (
+            f"not clustered: {len(distinct):,} proteins are beyond the default bound (--clusters does it all the same)"
+        )
+        return [], None, [Finding(level="ok", about="clusters", text=text)]
+    how = engine(min(told), clusters=True)
+    shared = []
+    for identity in told:
+        key = {"method": _METHOD, "engine": how, "identity": identity, "coverage": COVERAGE, "of": _content(distinct)}
+
+        def find(identity: float = identity) -> Any:
+            return identity_clusters(distinct, identity, COVERAGE)
+
+        numbers = dict(zip(distinct, cache.array(f"audit-clusters-{digest(key)}", find).tolist(), strict=True))
+        of = {name: [numbers[sequence] for sequence in sequences] for name, sequences in read.items()}
+        for first, second in combinations(read, 2):
+            both = set(of[first]) & set(of[second])
+            within = sum(number in both for number in of[second])
+            shared.append(
+                ClusterOverlap(identity=identity, first=first, second=second, clusters=len(both), proteins=within)
+            )
+    return shared, f"single linkage of pairs that {how} finds", []
+
+
+def _near_conflicts(parts: Mapping[str, Any], data: TaskData, cache: DataCache) -> list[Finding]:
+    """Nearly the same protein, another class: at most one of the two labels can be expected of any model."""
+    import pandas as pd
+
+    problem = data.task.problem
+    if problem.is_pair or problem.zero_shot or problem.per_residue or problem.kind == "regression":
+        return []
+    rows = pd.concat(parts.values(), ignore_index=True)
+    labels = rows["label"].map(repr).groupby(rows["sequence"], sort=False).agg(set)
+    distinct = labels.index.tolist()
+    if _beyond(distinct, _MOST_COMPARED):
+        text = f"{len(distinct):,} proteins are too many to compare the labels of near-identical ones"
+        return [Finding(level="ok", about="labels", text=text)]
+    key = {"method": _METHOD, "near": NEAR_IDENTICAL, "engine": engine(NEAR_IDENTICAL), "of": _content(distinct)}
+    pairs = cache.array(f"near-identical-{digest(key)}", lambda: close_pairs(distinct, NEAR_IDENTICAL))
+    said = labels.tolist()
+    conflicts = sum(said[first] != said[second] for first, second in pairs.tolist())
+    if not len(pairs):
+        return []
+    text = f"{len(pairs):,} pairs of proteins of at least {NEAR_IDENTICAL:.0%} identity, {conflicts:,} with different labels"
+    return [Finding(level="look" if conflicts else "ok", about="labels", text=text)]
+
+
+def _beyond(sequences: list[str], bound: Mapping[str, int]) -> bool:
+    return len(sequences) > bound["proteins"] or sum(map(len, sequences)) > bound["residues"]
+
+
+def _content(sequences: list[str]) -> str:
+    return hashlib.sha256("\n".join(sequences).encode()).hexdigest()
 
 
 def _overlap_finding(overlap: SplitOverlap, n: int) -> Finding:

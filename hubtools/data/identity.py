@@ -109,6 +109,25 @@ def identity_clusters(sequences: Sequence[str], identity: float, coverage: float
     return cluster[[number[sequence] for sequence in sequences]].astype(np.int64)
 
 
+def close_pairs(sequences: Sequence[str], identity: float) -> npt.NDArray[np.int64]:
+    """Pairs of distinct sequences of at least that identity (0.5 or more), by the bundled method on every machine.
+
+    Args:
+        sequences: distinct.
+        identity: lowest identity of interest.
+
+    Returns:
+        Numbers of the two, each pair once, the smaller first; shape (pairs, 2).
+    """
+    given = list(sequences)
+    found = {
+        (min(pair), max(pair))
+        for *pair, _ in _aligned(given, given, max(identity, LOWEST_BUNDLED), COVERAGE)
+        if pair[0] != pair[1]
+    }
+    return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+
+
 def _hits(queries: list[str], targets: list[str], identity: float, coverage: float) -> Iterator[tuple[int, int, float]]:
     """Query, target and identity of the pairs found."""
     if not queries or not targets:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ALWAYS = (0.9, 0.5)
 # Residues of two splits together beyond which nothing is searched, and the record says so: it would take minutes.
-_MOST_RESIDUES = {"MMseqs2": 200_000_000, "bundled": 8_000_000}
+_MOST_RESIDUES = {"MMseqs2": 200_000_000, "bundled": 16_000_000}
 # Raised when the search changes: part of the name under which its answers are kept.
 _METHOD = 2
 
@@ -40,13 +40,12 @@ def split_overlaps(
     """
     if not pairs:
         return [], None
-    lowest = min((identity for identity in identities if can_tell(identity)), default=1.0)
+    lowest = lowest_told(identities)
     how = engine(lowest)
     proteins = {name: sequences_of(part) for name, part in parts.items()}
     found, too_many = [], []
     for first, second in pairs:
-        residues = sum(map(len, set(proteins[first]) | set(proteins[second])))
-        bounded = residues > _MOST_RESIDUES[how.split()[0]]
+        bounded = too_large(proteins[first], proteins[second], how)
         if bounded:
             too_many.append(f"{first} and {second}")
         similar: dict[str, int | None] = dict.fromkeys(f"{identity:g}" for identity in identities)
@@ -68,6 +67,16 @@ def split_overlaps(
     if too_many:
         words += f"; too large to search: {', '.join(too_many)}"
     return found, words
+
+
+def lowest_told(identities: Sequence[float]) -> float:
+    """The lowest of these identities that this machine can look for; 1 where there is none."""
+    return min((identity for identity in identities if can_tell(identity)), default=1.0)
+
+
+def too_large(first: Sequence[str], second: Sequence[str], how: str) -> bool:
+    """Whether two splits are beyond the bound, so that nothing is searched."""
+    return sum(map(len, set(first) | set(second))) > _MOST_RESIDUES[how.split()[0]]
 
 
 def nearest(
@@ -93,5 +102,8 @@ def sequences_of(part: pd.DataFrame) -> list[str]:
 
 
 def _shared_clusters(first: pd.DataFrame, second: pd.DataFrame) -> int | None:
-    clusters = [set(part["cluster"].dropna()) for part in (first, second)]
+    clusters = [
+        {name for column in ("cluster", "partner_cluster") if column in part for name in part[column].dropna()}
+        for part in (first, second)
+    ]
     return len(clusters[0] & clusters[1]) if all(clusters) else None

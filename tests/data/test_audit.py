@@ -54,7 +54,7 @@ def test_json_on_standard_output_and_nothing_else(tmp_path: Path, monkeypatch: p
     path = write_task(tmp_path, {"d.csv": csv(ROWS)})
     result = CliRunner().invoke(audit, [str(path), "--json", "-"], catch_exceptions=False)
     found = json.loads(result.stdout)
-    assert (found["schema_version"], found["task"], found["proteins"]["test"]) == (1, "t", 3)
+    assert (found["schema_version"], found["task"], found["proteins"]["test"]) == (2, "t", 3)
 
 
 def drawn(folder: Path, **split: object) -> dict[str, set[str]]:
@@ -79,3 +79,23 @@ def test_a_draw_is_pinned(tmp_path: Path) -> None:
     assert drawn(tmp_path, by="clusters", identity=0.7, sha256=digest) == first
     with pytest.raises(UserError, match=rf"with (MMseqs2|bundled).*sha256 {digest}, the task file pins 0000"):
         drawn(tmp_path, by="clusters", identity=0.7, sha256="0" * 64)
+
+
+def test_a_protein_in_train_and_test_is_found_and_shown_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    path = write_task(tmp_path, {"d.csv": csv([*ROWS, (NEAR_A, "a", "train")])})
+    page = tmp_path / "audit.html"
+    result = CliRunner().invoke(audit, [str(path), "--html", str(page)], catch_exceptions=False)
+    assert "their sequence is in test (1 sequences)" in " ".join(result.output.split())
+    text = page.read_text()
+    assert "their sequence is in test (1 sequences)" in text and "train → test" in text
+    assert "://" not in text and "<script" not in text
+
+
+def test_near_identical_proteins_with_different_labels_are_counted(tmp_path: Path) -> None:
+    data = load(tmp_path, {"d.csv": csv([*ROWS, (A[:-1] + "W", "b", "train")])})
+    found = audit_task(data, [0.9], DataCache(tmp_path / "cache"))
+    text = next(finding.text for finding in found.findings if finding.about == "labels")
+    assert text == "3 pairs of proteins of at least 95% identity, 2 with different labels"
