@@ -98,8 +98,8 @@ def read_rows(
         if unused := int((~table["id"].isin(merged[ID])).sum()):
             findings.append(f"{unused:,} entries of {body} belong to no sequence")
         merged = _join(merged, table, body, task)
-    for file, table in facts:
-        merged = _join_facts(merged, table, file, task)
+    for joining, table in facts:
+        merged = _join_facts(merged, table, joining, task)
     return merged, sources, findings
 
 

@@ -187,15 +187,16 @@ def _task_of(record: RunRecord) -> Task:
     from hubtools.specs.task import Task
 
     task = Task.model_validate(record.task)
-    if not isinstance(task.data, LocalData):
+    data = task.data
+    if not isinstance(data, LocalData):
         return task
     reference = os.environ.get(TASK_VARIABLE) or task_reference(record)
     if reference is not None:
         task = open_task(reference)[1] if not reference.endswith(".json") else _read_task(Path(reference))
-    elif not all(file.path.is_file() for file in task.data.files):
+    elif not all(file.path.is_file() for file in data.files):
         raise UserError(
             "the data are local files of whoever made the run",
-            where=", ".join(file.path.name for file in task.data.files),
+            where=", ".join(file.path.name for file in data.files),
             fix=f"Get them, and name the task file that reads them: {TASK_VARIABLE}=task.yaml.",
         )
     if task.hash != record.identity.task.hash:

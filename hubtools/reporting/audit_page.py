@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +16,9 @@ _SHOWN_LABELS = 20
 
 def audit_page(found: Audit) -> str:
     """The page as text. The same audit gives the same page, byte for byte."""
+    # One order of labels, and one range of lengths, in every split: so that bars can be compared across.
+    order = _most_common([spread.counts for spread in found.labels.values()])
+    used = [any(size.counts[step] for size in found.lengths.values()) for step in range(len(LENGTH_EDGES))]
     return render(
         "audit.html.j2",
         audit=found,
@@ -22,11 +27,11 @@ def audit_page(found: Audit) -> str:
             for each in found.nearest
         ],
         lengths=[
-            {"title": name, "size": size, "bars": _bars(dict(zip(_length_names(), size.counts, strict=True)))}
+            {"title": name, "size": size, "bars": _bars(_where_any(size.counts, used))}
             for name, size in found.lengths.items()
         ],
         labels=[
-            {"title": name, "bars": _bars(_most_common(spread.counts)), "quantiles": spread.quantiles}
+            {"title": name, "bars": _bars(_shown(spread.counts, order)), "quantiles": spread.quantiles}
             for name, spread in found.labels.items()
         ],
     )
@@ -42,10 +47,25 @@ def _length_names() -> list[str]:
     return [*between, f"{LENGTH_EDGES[-1]:,} and more"]
 
 
-def _most_common(counts: dict[str, int]) -> dict[str, int]:
-    shown = sorted(counts, key=lambda label: -counts[label])[:_SHOWN_LABELS]
-    rest = sum(counts.values()) - sum(counts[label] for label in shown)
-    return {label: counts[label] for label in shown} | ({"all others": rest} if rest else {})
+def _where_any(counts: Sequence[int], used: Sequence[bool]) -> dict[str, int]:
+    """Counts by length, without the steps that are empty in every split at both ends."""
+    first, last = used.index(True), len(used) - used[::-1].index(True)
+    return dict(zip(_length_names()[first:last], counts[first:last], strict=True))
+
+
+def _most_common(splits: Sequence[dict[str, int]]) -> list[str]:
+    """Labels by their number in all splits, largest first."""
+    total: Counter[str] = Counter()
+    for counts in splits:
+        total.update(counts)
+    return [label for label, _ in total.most_common()]
+
+
+def _shown(counts: dict[str, int], order: Sequence[str]) -> dict[str, int]:
+    """The counts of the first labels, the others together."""
+    shown = {label: counts.get(label, 0) for label in order[:_SHOWN_LABELS] if counts}
+    rest = sum(counts.values()) - sum(shown.values())
+    return shown | ({"all others": rest} if rest else {})
 
 
 def _bars(counts: dict[str, int]) -> list[dict[str, Any]]:

@@ -99,3 +99,21 @@ def test_near_identical_proteins_with_different_labels_are_counted(tmp_path: Pat
     found = audit_task(data, [0.9], DataCache(tmp_path / "cache"))
     text = next(finding.text for finding in found.findings if finding.about == "labels")
     assert text == "3 pairs of proteins of at least 95% identity, 2 with different labels"
+
+
+def test_variants_of_one_protein_are_alike_by_design(tmp_path: Path) -> None:
+    variants = [A[:at] + "W" + A[at + 1 :] for at in range(12)]
+    splits = ["train"] * 4 + ["validation"] * 4 + ["test"] * 4
+    rows = [(sequence, "ab"[n % 2], split) for n, (sequence, split) in enumerate(zip(variants, splits, strict=True))]
+    found = audit_task(load(tmp_path, {"d.csv": csv(rows)}), [0.9], DataCache(tmp_path / "cache"))
+    lines = {finding.about: finding for finding in found.findings}
+    assert lines["train → test"].text == "of 4 in test: 0 identical, ≥ 90%: 4, variants of one protein"
+    assert lines["train → test"].level == "look" == found.verdict
+
+
+def test_two_test_splits_may_overlap(tmp_path: Path) -> None:
+    rows = [*ROWS, (D[::-1], "a", "test"), (D[::-1], "a", "other")]
+    splits = {name: {"where": {"set": name}} for name in ("train", "validation", "test", "other")}
+    found = audit_task(load(tmp_path, {"d.csv": csv(rows)}, splits=splits), [0.9], DataCache(tmp_path / "cache"))
+    levels = {finding.about: finding.level for finding in found.findings}
+    assert levels["test → other"] == "look"

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from hubtools.data import DataCache, TaskData, load_task_data
+from hubtools.data.audit import audit_task
 from hubtools.specs import load_task
 from hubtools.specs.content import shipped_root
 from hubtools.specs.sources import HubData, UniProtData
@@ -122,6 +123,20 @@ def test_counts_are_those_of_the_files(name: str, cache: DataCache) -> None:
     expected, labelled = COUNTS[name]
     assert proteins(data) == expected
     assert data.facts.splits["test"].labelled == labelled
+
+
+@needs_mirror
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("phosphotyrosine", "22 training proteins removed: their sequence is in test (9 sequences)"),
+        ("binding-residues", "1 training proteins removed: their sequence is in test (1 sequences)"),
+    ],
+)
+def test_the_audit_finds_the_proteins_that_are_in_train_and_test(name: str, said: str, cache: DataCache) -> None:
+    found = audit_task(loaded(name, cache), [0.9], cache, clusters=False)
+    assert said in [finding.text for finding in found.findings if finding.about == "removed"]
 
 
 def entries(text: str) -> dict[str, list[str]]:
