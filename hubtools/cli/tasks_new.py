@@ -173,10 +173,12 @@ def _task_text(name: str, sheet: Sheet, folder: Path, given: dict[str, Any]) -> 
         look.refuse_empty(sheet, label, "label")
     counts = look.label_values(sheet, label, problem)
     names = _label_names(counts, label)
-    positive = _positive(given["positive"], list(names.values()), counts)
+    positive = _positive(given["positive"], names)
     primary, also = _metrics(problem, counts, positive)
     primary = _ask(given["primary"], "metric that ranks", primary, "--primary")
-    shares = given["split"] or (None if split else _ask(None, "shares of train/validation/test", "80/10/10", "--split"))
+    # A pair needs both its proteins on one side: a share of the proteins is its square of the pairs.
+    usual = "60/20/20" if problem.is_pair else "80/10/10"
+    shares = given["split"] or (None if split else _ask(None, "shares of train/validation/test", usual, "--split"))
 
     title = given["title"] or name.replace("-", " ").capitalize()
     what = {"residue": "of each residue", "pair": "of each pair of proteins"}.get(problem.level, "of each protein")
@@ -242,14 +244,14 @@ def _label_names(counts: dict[str, int], label: str) -> dict[str, str]:
     return {value: value for value in counts}
 
 
-def _positive(given: str | None, names: list[str], counts: dict[str, int]) -> str | None:
-    """The class to be detected: only where a person says so."""
-    if given is not None:
-        return None if given == _NONE else given
-    if len(names) != 2 or not sys.stdin.isatty():
-        return None
-    answer = _ask(None, "class to be detected, or none", names[1], "--positive", known=", ".join(names))
-    return None if answer == _NONE else answer
+def _positive(given: str | None, names: dict[str, str]) -> str | None:
+    """The class to be detected, by its name or by its value in the data: only where a person says so."""
+    if given is None:
+        if len(names) != 2 or not sys.stdin.isatty():
+            return None
+        known = list(names.values())
+        given = _ask(None, "class to be detected, or none", known[1], "--positive", known=", ".join(known))
+    return None if given == _NONE else names.get(given, given)
 
 
 def _metrics(problem: Problem, counts: dict[str, int], positive: str | None) -> tuple[str, list[str]]:

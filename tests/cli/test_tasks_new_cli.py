@@ -271,35 +271,17 @@ def test_a_table_without_a_header_gets_one(bench: Bench) -> None:
 
 
 def test_two_proteins_are_a_pair(bench: Bench) -> None:
-    from hubtools.cli.tasks_new import _task_text
-    from hubtools.data.inspection import read_sheet
-    from hubtools.specs.loading import parse_spec
-    from hubtools.specs.task import Task
-
-    first, second = proteins(seed=1), proteins(seed=2)
-    Path("x.csv").write_text(
-        table("a,b,interacts", [[s, t, str(i % 2)] for i, (s, t) in enumerate(zip(first, second, strict=True))])
-    )
-    options = (
-        "sequence",
-        "partner",
-        "label",
-        "row_id",
-        "split_column",
-        "split",
-        "clusters",
-        "mask",
-        "candidates",
-        "masked_value",
-        "positive",
-    )
-    given = dict.fromkeys((*options, "primary", "licence", "citation", "title", "summary", "problem"))
-    task = parse_spec(_task_text("t", read_sheet(Path("x.csv")), Path("tasks"), given), Task, "t.yaml")
-    assert (task.problem.value, task.data.columns.sequence, task.data.columns.partner) == (
-        "pair-classification",
-        "a",
-        "b",
-    )
+    first, second = proteins(400, seed=1), proteins(400, seed=2)
+    rows = [[s, t, str(i % 2)] for i, (s, t) in enumerate(zip(first, second, strict=True))]
+    Path("x.csv").write_text(table("a,b,interacts", rows))
+    # The class to be detected may be given as the data have it.
+    code, out, _ = bench("x.csv", "--name", "t", "--positive", "1", "--licence", "MIT", "--citation", "Me")
+    task = made()
+    assert (code, task["problem"]) == (0, "pair-classification")
+    assert task["data"]["columns"] == {"sequence": "a", "partner": "b", "label": "interacts"}
+    assert task["data"]["split"]["fractions"] == {"train": 0.6, "validation": 0.2, "test": 0.2}
+    assert task["metrics"]["positive"] == "interacts"
+    assert "the two proteins are in different splits" in out
 
 
 def test_without_a_terminal_what_is_missing_is_named(bench: Bench) -> None:
