@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.terminal import MIRRORS
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -36,13 +38,7 @@ _SHOWN_LABELS = 20
 )
 @click.option("--json", "target", metavar="FILE", help="Also write JSON; - for standard output instead of text.")
 @click.option("--html", "page", metavar="FILE", type=click.Path(path_type=Path), help="Also write one page with plots.")
-@click.option(
-    "--data-mirror",
-    "mirrors",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Folder with source files under their sha256; may be repeated.",
-)
+@MIRRORS
 def audit(
     names: tuple[str, ...],
     identities: tuple[float, ...],

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.terminal import MIRRORS
+
 if TYPE_CHECKING:
     from hubtools.data.cache import DataCache
     from hubtools.specs.task import Task
-
-_MIRRORS = click.option(
-    "--data-mirror",
-    "mirrors",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Folder with source files under their sha256; may be repeated.",
-)
 
 
 @click.group(help="Pin, fetch and list the data of tasks.")
@@ -29,7 +23,7 @@ def data() -> None:
 @click.argument("name", metavar="TASK")
 @click.option("--copy-to", type=click.Path(path_type=Path), help="Also copy the files there, named by their sha256.")
 @click.option("--refresh", is_flag=True, help="Ask again, even where an earlier answer is kept on this machine.")
-@_MIRRORS
+@MIRRORS
 def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, ...]) -> None:
     """Pin everything that a task file of yours leaves open, by adding lines to it.
 
@@ -61,7 +55,7 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
 @data.command("fetch")
 @click.argument("names", metavar="TASK...", nargs=-1, required=True)
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="Also write the files there: a data mirror.")
-@_MIRRORS
+@MIRRORS
 def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]) -> None:
     """Download everything that tasks read, to work without a network afterwards."""
     from hubtools.specs import load_task

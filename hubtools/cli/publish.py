@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.terminal import MIRRORS
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,13 +24,7 @@ if TYPE_CHECKING:
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead of committing to main.")
 @click.option("--revision", default="main", show_default=True, metavar="BRANCH", help="Branch; created if missing.")
 @click.option("--licence", metavar="ID", help="Licence of the model, where it cannot be inherited.")
-@click.option(
-    "--data-mirror",
-    "mirrors",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Folder of source files under their sha256.",
-)
+@MIRRORS
 def publish(
     run: Path,
     repo: str,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli import run_report
+from hubtools.cli.terminal import MIRRORS
 from hubtools.runs.store import DEFAULT_ROOT
 from hubtools.specs.errors import UserError
 
@@ -100,14 +101,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     show_default=True,
     help="Folder of runs.",
 )
-@click.option(
-    "--data-mirror",
-    "mirrors",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of files named by their sha256.",
-)
+@MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option(
     "--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one padded batch; memory, not results."

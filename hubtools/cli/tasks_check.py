@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import SHOWN_LABELS, new_console, new_table
+from hubtools.cli.terminal import MIRRORS, SHOWN_LABELS, new_console, new_table
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("file_or_name")
 @click.option("--checkpoint", help="Also prove that each residue is one token of this checkpoint.")
-@click.option(
-    "--data-mirror",
-    "mirrors",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Folder with source files under their sha256; may be repeated.",
-)
+@MIRRORS
 def check(file_or_name: str, checkpoint: str | None, mirrors: tuple[Path, ...]) -> None:
     """Load a task's data and verify them: columns, labels, lengths, letters, splits.
 

@@ -1,8 +1,11 @@
-"""What commands print on: one console and one look of tables."""
+"""What commands share: one console, one look of tables, the option that names mirrors."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,6 +15,16 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 40
 # Colour of the dot before a task's trust.
 DOTS = {"green": "green", "amber": "yellow", "red": "red"}
+
+
+MIRRORS = click.option(
+    "--data-mirror",
+    "mirrors",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of files named by their sha256; may be repeated.",
+)
 
 
 def new_console() -> Console:

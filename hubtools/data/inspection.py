@@ -5,13 +5,13 @@ Guesses, for a person to look at; nothing here decides what a task means.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hubtools.data.labels import listed
 from hubtools.data.sources import cell_text
 from hubtools.data.tables import near, read_table
 from hubtools.specs.errors import UserError
@@ -294,7 +294,7 @@ def guess_problem(sheet: Sheet, sequence: str, label: str, partner: str | None) 
 
 def _residue_problem(pairs: list[tuple[Any, str]]) -> Problem | None:
     """The problem of labels that are about as long as the sequences: off by one is a mistake, told when loading."""
-    lists = [_as_list(cell) for cell, _ in pairs]
+    lists = [listed(cell) for cell, _ in pairs]
     if all(values is not None for values in lists):
         if not _about_as_long([(len(values or ()), len(s)) for values, (_, s) in zip(lists, pairs, strict=True)]):
             return None
@@ -305,8 +305,9 @@ def _residue_problem(pairs: list[tuple[Any, str]]) -> Problem | None:
             return Problem.RESIDUE_CLASSIFICATION
         return Problem.RESIDUE_REGRESSION
     numbers = [_numbers(cell) for cell, _ in pairs]
-    listed = all(parts is not None for parts in numbers)
-    if listed and _about_as_long([(len(parts or ()), len(s)) for parts, (_, s) in zip(numbers, pairs, strict=True)]):
+    if all(parts is not None for parts in numbers) and _about_as_long(
+        [(len(parts or ()), len(s)) for parts, (_, s) in zip(numbers, pairs, strict=True)]
+    ):
         return Problem.RESIDUE_REGRESSION
     texts = ["".join(cell_text(cell).split()) for cell, _ in pairs]
     if _about_as_long([(len(text), len(s)) for text, (_, s) in zip(texts, pairs, strict=True)]):
@@ -318,7 +319,7 @@ def _residue_problem(pairs: list[tuple[Any, str]]) -> Problem | None:
 
 def _numbers(cell: Any) -> list[float] | None:
     """The numbers of a cell, from a list or from text with commas, semicolons or spaces between them."""
-    values = _as_list(cell)
+    values = listed(cell)
     if values is None:
         values = [part for part in re.split(r"[\s,;]+", cell_text(cell)) if part]
     return [float(value) for value in values] if all(_NUMBER.fullmatch(str(value)) for value in values) else None
@@ -335,17 +336,6 @@ def outlying_value(sheet: Sheet, label: str) -> float | None:
 
 def _about_as_long(lengths: list[tuple[int, int]]) -> bool:
     return sum(abs(got - length) <= 1 for got, length in lengths) >= 0.9 * len(lengths)
-
-
-def _as_list(cell: Any) -> list[Any] | None:
-    if isinstance(cell, (list, tuple)):
-        return list(cell)
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
-        try:
-            return json.loads(cell)
-        except ValueError:
-            return None
-    return None
 
 
 def label_separator(texts: list[str]) -> str | None:
@@ -365,7 +355,7 @@ def label_values(sheet: Sheet, label: str, problem: Problem) -> dict[str, int]:
     counts: Counter[str] = Counter()
     separator = label_separator(sheet.texts(label))
     for cell in sheet.columns[label]:
-        values = _as_list(cell)
+        values = listed(cell)
         if values is not None:
             for value in values:
                 # One of 0 and 1 for each label: the labels have no names but their places.

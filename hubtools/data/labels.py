@@ -145,7 +145,7 @@ class Labels:
         return value
 
     def _residue_classes(self, cell: Any, name: str) -> np.ndarray:
-        values = _listed(cell)
+        values = listed(cell)
         if values is None:
             text = "".join(cell_text(cell).split())
             codes = np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8)
@@ -173,7 +173,7 @@ class Labels:
         return vectors
 
     def _residue_sets(self, cell: Any, name: str, sets: dict[str, np.ndarray]) -> np.ndarray:
-        values = _listed(cell)
+        values = listed(cell)
         texts = [*"".join(cell_text(cell).split())] if values is None else [_number_text(value) for value in values]
         masked = np.full(len(self.names), NOT_SCORED, dtype=np.int8)
         for at, text in enumerate(texts):
@@ -187,7 +187,7 @@ class Labels:
     def _residue_vectors(self, cell: Any, name: str) -> np.ndarray:
         if self.sets is not None:
             return self._residue_sets(cell, name, self.sets)
-        values = _listed(cell)
+        values = listed(cell)
         if values is None:
             fix = "Give a list for each residue that holds 0 or 1 for each label."
             raise self._wrong("several labels per residue are given as lists", name, fix)
@@ -202,7 +202,7 @@ class Labels:
         return vectors.astype(np.int8)
 
     def _residue_values(self, cell: Any, name: str) -> np.ndarray:
-        values = _listed(cell)
+        values = listed(cell)
         if values is None:
             values = [entry for entry in re.split(r"[\s,;]+", cell_text(cell)) if entry]
         try:
@@ -211,7 +211,7 @@ class Labels:
             raise self._wrong(f"not a number per residue ({error})", name, "Correct the data.") from None
 
     def _mask(self, cell: Any, length: int, name: str) -> npt.NDArray[np.bool_]:
-        values = _listed(cell)
+        values = listed(cell)
         if values is None and "." in cell_text(cell):
             values = [entry for entry in re.split(r"[\s,;]+", cell_text(cell)) if entry]
         # Numbers such as 1.0 are as good as characters; what is neither 0 nor 1 is kept as it is, to be refused.
@@ -257,7 +257,7 @@ def scored_labels(task: Task, label: Any) -> int:
     return int(scored.any(axis=1).sum() if scored.ndim == 2 else scored.sum())
 
 
-def _listed(cell: Any) -> list[Any] | None:
+def listed(cell: Any) -> list[Any] | None:
     """A list cell, or text that is one; None for other text."""
     if isinstance(cell, (list, tuple)):
         return list(cell)
