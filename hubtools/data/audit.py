@@ -19,7 +19,7 @@ from hubtools.data.distributions import (
     nearest_relatives,
 )
 from hubtools.data.identity import COVERAGE, can_tell, close_pairs, engine, identity_clusters
-from hubtools.data.overlap import lowest_told, nearest, sequences_of, split_overlaps, too_large
+from hubtools.data.overlap import lowest_told, nearest, split_overlaps, too_large
 from hubtools.data.sequences import letters_outside
 from hubtools.specs.hashing import digest
 from hubtools.specs.record import SplitOverlap
@@ -95,7 +95,7 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *,
     """
     task, facts = data.task, data.facts
     parts = {name: _frame(split) for name, split in data.splits.items()}
-    read = {name: _read(part) for name, part in parts.items()}
+    read = {name: data.sequences(name) for name in parts}
     spread = {name: label_spread(task, part["label"].tolist()) for name, part in parts.items()}
     sizes = {name: lengths(sequences) for name, sequences in read.items()}
     outside = {name: letters for name, sequences in read.items() if (letters := letters_outside(sequences))}
@@ -107,7 +107,7 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *,
         text = "nothing is trained or chosen here, so nothing can leak between splits: not searched"
         findings.append(Finding(level="ok", about="leakage", text=text))
     else:
-        overlaps, method = split_overlaps(parts, list(combinations(parts, 2)), identities, cache)
+        overlaps, method = split_overlaps(parts, list(combinations(parts, 2)), identities, task.problem, cache)
         findings += [_overlap_finding(overlap, len(read[overlap.second])) for overlap in overlaps]
         shared, clustered_by, found = _shared_clusters(read, identities, cache, clusters)
         findings += found
@@ -170,11 +170,6 @@ def _frame(split: Any) -> Any:
     ]
     frame = pd.DataFrame({name: pd.Series(split[name][:], dtype=object) for name in wanted})
     return frame if "cluster" in frame else frame.assign(cluster=None)
-
-
-def _read(part: Any) -> list[str]:
-    """The proteins of a split that a model reads: of variants, their wild types; of pairs, both, each once."""
-    return list(dict.fromkeys(part["wildtype"])) if "wildtype" in part else sequences_of(part)
 
 
 def _nearest(

@@ -112,7 +112,7 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
     _refuse_empty(parts, removed, task)
     facts = {name: split_facts(part, task) for name, part in parts.items()}
     pairs = [(first, second) for first in learnt for second in task.data.test_splits]
-    audit, audit_method = split_overlaps(parts, pairs, ALWAYS, cache)
+    audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
     source = pinned(task, cache)[0].data
     return TaskData(
         task=task,

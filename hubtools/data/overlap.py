@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from hubtools.data.cache import DataCache
 from hubtools.data.identity import COVERAGE, best_identities, can_tell, engine
+from hubtools.data.rows import sequences_read
 from hubtools.specs.hashing import digest
+from hubtools.specs.problem import Problem
 from hubtools.specs.record import SplitOverlap
 
 if TYPE_CHECKING:
@@ -25,7 +27,11 @@ _METHOD = 2
 
 
 def split_overlaps(
-    parts: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]], identities: Sequence[float], cache: DataCache
+    parts: Mapping[str, pd.DataFrame],
+    pairs: Sequence[tuple[str, str]],
+    identities: Sequence[float],
+    problem: Problem,
+    cache: DataCache,
 ) -> tuple[list[SplitOverlap], str | None]:
     """Pair by pair, what two splits have in common, and how it was looked for.
 
@@ -33,6 +39,7 @@ def split_overlaps(
         parts: rows by split; columns ``sequence``, ``cluster`` (None where unknown), in pair tasks ``partner``.
         pairs: of splits; what is learnt from first, what is scored second.
         identities: thresholds.
+        problem: of the task; it says what a model reads of a row.
         cache: where the answers are kept, by content and engine.
 
     Raises:
@@ -42,7 +49,7 @@ def split_overlaps(
         return [], None
     lowest = lowest_told(identities)
     how = engine(lowest)
-    proteins = {name: sequences_of(part) for name, part in parts.items()}
+    proteins = {name: sequences_read(part, problem) for name, part in parts.items()}
     found, too_many = [], []
     for first, second in pairs:
         bounded = too_large(proteins[first], proteins[second], how)
@@ -92,13 +99,6 @@ def nearest(
         return best
 
     return cache.array(f"nearest-{name}", search)
-
-
-def sequences_of(part: pd.DataFrame) -> list[str]:
-    """The proteins of a split: one a row, in pair tasks every protein once."""
-    if "partner" in part:
-        return list(dict.fromkeys([*part["sequence"], *part["partner"]]))
-    return part["sequence"].tolist()
 
 
 def _shared_clusters(first: pd.DataFrame, second: pd.DataFrame) -> int | None:

@@ -56,6 +56,13 @@ def unpacked(file: TableFile, path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]
             raise UserError(f"cannot read it ({error.strerror})", where=file.location) from None
 
 
+def not_text(file: TableFile, byte: int) -> UserError:
+    """What is said of a file that is not UTF-8 from that byte on."""
+    return UserError(
+        f"not text in UTF-8 (byte {byte})", where=file.path_for_format, fix="Convert it, or state its format."
+    )
+
+
 def text_lines(file: TableFile, path: Path) -> Iterator[str]:
     """The lines of a text file, without what ends them, one at a time.
 
@@ -73,11 +80,7 @@ def text_lines(file: TableFile, path: Path) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise UserError(
-                    f"not text in UTF-8 (byte {before + error.start})",
-                    where=file.path_for_format,
-                    fix="Convert it, or state its format.",
-                ) from None
+                raise not_text(file, before + error.start) from None
             before += len(raw)
             if not number:
                 line = line.removeprefix("\ufeff")

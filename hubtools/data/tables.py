@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubtools.data.streams import fasta_entries, unpacked
+from hubtools.data.streams import fasta_entries, not_text, unpacked
 from hubtools.specs.errors import UserError
 from hubtools.specs.sources import TableFile
 
@@ -68,11 +68,7 @@ def _text(file: TableFile, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"not text in UTF-8 (byte {error.start})",
-            where=file.path_for_format,
-            fix="Convert it, or state its format.",
-        ) from None
+        raise not_text(file, error.start) from None
 
 
 def _read_separated(file: TableFile, content: bytes) -> pd.DataFrame:

@@ -20,11 +20,8 @@ import numpy as np
 from hubtools.evaluation.metrics import statistic
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.ranking import Statistic, auroc
-from hubtools.evaluation.resampling import encode
+from hubtools.evaluation.resampling import MIN_UNITS, encode
 from hubtools.specs.task import Task
-
-# With fewer proteins than this, percentile intervals over them are too coarse to mean 95 %.
-MIN_PROTEINS = 20
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def assay_units(predictions: Predictions) -> AssayUnits:
     assays = _of(predictions)
     n_assays, n_proteins = encode(assays.group)[1], encode(assays.protein)[1]
     several = f"{n_proteins:,} proteins ({n_assays:,} assays)"
-    if n_proteins >= MIN_PROTEINS:
+    if n_proteins >= MIN_UNITS:
         return AssayUnits(n_proteins, None, several)
     within = f"{len(predictions):,} variants within {'the assay' if n_assays == 1 else f'{n_assays:,} assays'}"
     few = f"only {n_proteins} protein{'s' * (n_proteins != 1)}"

@@ -14,8 +14,8 @@ import numpy as np
 
 from hubtools.evaluation.predictions import Predictions
 
-# With fewer clusters than this, percentile intervals over them are too coarse to mean 95 %.
-MIN_CLUSTERS = 20
+# With fewer clusters, or proteins of assays, than this, percentile intervals over them are too coarse to mean 95 %.
+MIN_UNITS = 20
 
 # Elements of one block of weights: 4 MiB.
 _BLOCK = 2**19
@@ -33,7 +33,7 @@ def bootstrap_units(predictions: Predictions) -> tuple[np.ndarray, int, str]:
         reason = "no clusters"
     else:
         codes, n_clusters = encode(predictions.clusters)
-        if n_clusters >= MIN_CLUSTERS:
+        if n_clusters >= MIN_UNITS:
             return codes, n_clusters, f"{n_clusters:,} homology clusters{' of the proteins' if pairs else ''}{pairs}"
         reason = f"only {n_clusters} cluster{'s' * (n_clusters != 1)}"
     codes, n_proteins = encode(predictions.ids if predictions.proteins is None else predictions.proteins)
