@@ -21,8 +21,8 @@ from hubtools.models.saved import load_model
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
-from hubtools.training.batches import encode
 from hubtools.training.device import Execution
+from hubtools.training.encoding import encode
 from hubtools.training.loss import Loss
 from hubtools.training.predict import predict
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hubtools.cli.main import main
-from hubtools.specs import load_task
+from hubtools.specs.loading import load_task
 from hubtools.specs.task_packages import GROUP
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "tasks.md"

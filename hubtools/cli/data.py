@@ -30,8 +30,8 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
     A query to UniProt gets the release and the checksum of its rows, an address its sha256, a data set on the Hub its
     commit. Comments, order and all else in the file stay as they are.
     """
-    from hubtools.specs import load_task
     from hubtools.specs.content import find
+    from hubtools.specs.loading import load_task
     from hubtools.specs.pinning import write_pins
 
     path, task = find("task", name), load_task(name)
@@ -58,7 +58,7 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
 @MIRRORS
 def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]) -> None:
     """Download everything that tasks read, to work without a network afterwards."""
-    from hubtools.specs import load_task
+    from hubtools.specs.loading import load_task
 
     tasks = [load_task(name) for name in names]
     from hubtools.data.cache import DataCache
@@ -161,9 +161,9 @@ def _refuse_shipped(path: Path) -> None:
 def _users(cache: DataCache) -> dict[str, list[str]]:
     """Which tasks read a file, by its checksum: the pinned ones, and those whose first answer it is."""
     from hubtools.data.answers import kept_answers
-    from hubtools.specs import load_task
     from hubtools.specs.content import available
     from hubtools.specs.errors import UserError
+    from hubtools.specs.loading import load_task
     from hubtools.specs.sources import UniProtData
 
     first = {(kept.query, *kept.fields): kept.file_sha256 for kept in kept_answers(cache)}

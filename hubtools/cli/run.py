@@ -21,7 +21,7 @@ from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.unit import Session
+    from hubtools.runs.session import Session
 
 
 def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int]:
@@ -147,7 +147,7 @@ def run(
     _check_writable(root)
 
     from hubtools.data import DataCache
-    from hubtools.runs.unit import Session
+    from hubtools.runs.session import Session
     from hubtools.training.device import Execution
 
     execution = Execution.choose(device, token_budget, gradient_checkpointing)

@@ -32,8 +32,8 @@ def tasks() -> None:
 @click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
 def list_all(form: str | None, problem: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
-    from hubtools.specs import load_task
     from hubtools.specs.content import catalogue
+    from hubtools.specs.loading import load_task
     from hubtools.specs.problem import Problem
 
     problems = [each.value for each in Problem]

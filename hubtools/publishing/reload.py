@@ -220,8 +220,8 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     from hubtools.data import DataCache, load_task_data, source_digest
     from hubtools.models.saved import load_model
     from hubtools.specs.recipe import Recipe
-    from hubtools.training.batches import encode
     from hubtools.training.device import Execution
+    from hubtools.training.encoding import encode
     from hubtools.training.loss import Loss
     from hubtools.training.predict import predict
 

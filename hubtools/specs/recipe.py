@@ -34,13 +34,49 @@ class Head(Spec):
     """
 
     kind: Literal["bench", "native"] = "bench"
-    pooling: Literal["mean", "mutations"] = Field(
+    pooling: Literal["mean", "mutations", "attention"] = Field(
         default="mean",
         description="Per-protein tasks. mean: over all residues. mutations: over the positions that vary between the "
-        "training sequences, which must be of one length (sets of variants of one protein).",
+        "training sequences, which must be of one length (sets of variants of one protein). attention: light attention, "
+        "a convolution says how much each residue counts (Stärk et al., 2021).",
     )
-    hidden: int | None = Field(default=None, ge=1, description="Width of one hidden layer (per-protein tasks).")
+    hidden: int | None = Field(default=None, ge=1, description="Width of one hidden layer.")
+    solver: Literal["gradient", "ridge"] = Field(
+        default="gradient",
+        description="ridge: the least-squares solution in closed form, its penalty chosen on validation (probe of "
+        "regression tasks).",
+    )
     dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class Adapter(Spec):
+    """Small trainable parts inside a frozen encoder, through peft; the head is always trained."""
+
+    kind: Literal["lora", "dora", "rslora", "ia3", "qlora"] = Field(
+        default="lora",
+        description="lora (Hu et al., 2021), dora (Liu et al., 2024), rslora (Kalajdzievski, 2023), ia3 (Liu et al., "
+        "2022); qlora (Dettmers et al., 2023): lora on weights kept in four bits, where bitsandbytes exists.",
+    )
+    rank: int = Field(default=8, ge=1, description="Of the update (not ia3).")
+    alpha: float = Field(default=16, gt=0, description="The update is scaled by alpha ÷ rank (rslora: ÷ √rank).")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Before the update, in training (not ia3).")
+    targets: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of the linear layers; by default those listed for the checkpoint's architecture.",
+    )
+
+
+class Probe(Spec):
+    """What a probe chooses between, on validation. All heads are trained together on one set of embeddings."""
+
+    layers: Literal["last", "all"] | list[int] = Field(
+        default="last",
+        description="Encoder layers whose representation the head may read: 0 is the embedding, -1 the last.",
+    )
+    learning_rates: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[], description="By default the head's learning rate alone."
+    )
 
 
 class Window(Spec):
@@ -67,8 +103,9 @@ class Recipe(Spec):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: str = ""
     summary: str = ""
-    adaptation: Literal["full", "probe", "zero-shot", "baseline"] = Field(
-        description="full: every weight is trained. probe: the encoder is frozen, its embeddings are computed once "
+    adaptation: Literal["full", "adapter", "probe", "zero-shot", "baseline"] = Field(
+        description="full: every weight is trained, but those of freeze_layers. adapter: small parts inside the frozen "
+        "encoder are trained (LoRA and its kin). probe: the encoder is frozen, its embeddings are computed once "
         "and a head is trained on them. zero-shot: nothing is trained, the language-model head is asked "
         "(variant-effect). baseline: no checkpoint at all."
     )
@@ -82,6 +119,17 @@ class Recipe(Spec):
     )
     baseline: Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix"] | None = (
         None
+    )
+    adapter: Adapter | None = None
+    probe: Probe = Probe()
+    freeze_layers: int = Field(
+        default=0, ge=0, description="full: this many layers from below, and the embeddings, stay as they are."
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="full: each layer learns at this times the rate of the one above it (discriminative rates).",
     )
     head: Head = Head()
     window: Window = Window()
@@ -105,8 +153,10 @@ class Recipe(Spec):
         default="none",
         description="balanced: each class (or label) weighs in the loss by the inverse of its frequency.",
     )
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        default="auto", description="Autocast; weights are float32. auto: bf16 on a GPU that has it, else float32."
+    precision: Literal["auto", "float32", "bf16", "fastest"] = Field(
+        default="auto",
+        description="Autocast; weights are float32. auto: bf16 on a GPU that has it, else float32. fastest: bf16 where "
+        "this device, a CPU too, was measured to be faster with it.",
     )
 
     @model_validator(mode="after")
@@ -115,6 +165,20 @@ class Recipe(Spec):
             raise ValueError("adaptation: baseline and the key baseline belong together. Give both or neither")
         if (self.adaptation == "zero-shot") != (self.scoring is not None):
             raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
+        if (self.adaptation == "adapter") != (self.adapter is not None):
+            raise ValueError("adaptation: adapter and the key adapter belong together. Give both or neither")
+        if self.adaptation != "full" and (self.freeze_layers or self.layer_decay != 1):
+            raise ValueError("freeze_layers and layer_decay are for adaptation: full. Remove them")
+        if self.adaptation != "probe" and self.probe != Probe():
+            raise ValueError("the key probe is for adaptation: probe. Remove it")
+        if self.head.solver == "ridge" and (
+            self.adaptation != "probe" or self.head.hidden or self.probe.learning_rates
+        ):
+            raise ValueError(
+                "head.solver: ridge is for adaptation: probe, and has neither hidden layer nor learning rate. Remove them"
+            )
+        if self.head.solver == "ridge" and self.head.pooling == "attention":
+            raise ValueError("head.solver: ridge is linear and has no attention. Use head.pooling: mean")
         if self.head.kind == "native" and self.head.pooling != "mean":
             raise ValueError("head.kind: native pools as its architecture does. Remove head.pooling")
         if self.head.kind == "native" and self.adaptation != "full":
@@ -132,6 +196,8 @@ class Recipe(Spec):
             return "nothing is trained in it" if problem.zero_shot else "it needs training"
         if problem.level != "protein" and self.head.pooling != "mean":
             return "head.pooling is for per-protein tasks"
+        if self.head.solver == "ridge" and problem.kind != "regression":
+            return "head.solver: ridge is for regression"
         if problem.is_pair and self.head.kind == "native":
             return "no architecture has a native head for pairs"
         return None

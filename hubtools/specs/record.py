@@ -53,6 +53,9 @@ class Identity(_Part):
     subset: int | None = Field(
         default=None, description="At most this many proteins (pairs, in pair tasks) of each split were used."
     )
+    fraction: float | None = Field(
+        default=None, description="Share of the training proteins (or pairs) that was learnt from, where not all."
+    )
     recipe: RecipeIdentity
     seed: int
 
@@ -63,6 +66,9 @@ class Identity(_Part):
         # A folder is what is in it, wherever it lies; a Hub checkpoint is its name at a commit.
         if content["checkpoint"] and content["checkpoint"]["source"] == "local":
             del content["checkpoint"]["name"]
+        # Came after the first runs, whose ids stay.
+        if content["fraction"] is None:
+            del content["fraction"]
         return digest(content)[:12]
 
 
@@ -183,6 +189,17 @@ class TrainingFacts(_Part):
     class_weights: list[float] | None = None
 
 
+class SweepFacts(_Part):
+    """How the recipe's fields were chosen, where a sweep chose them. No trial ever saw a test split."""
+
+    trials: int
+    fields: dict[str, str] = Field(description="Field -> the range or the choices that were searched.")
+    chosen: dict[str, Any]
+    validation: float = Field(description="The primary metric of the best trial.")
+    seed: int
+    sampler: str
+
+
 class Score(_Part):
     """One metric on one split, with its 95 % interval."""
 
@@ -222,8 +239,12 @@ class Environment(_Part):
     threads: int | None = None
     precision: str = "float32"
     attention: str | None = None
+    layout: Literal["padded", "packed"] = "padded"
+    compiled: bool = False
     token_budget: int | None = None
     gradient_checkpointing: bool = False
+    processes: int = Field(default=1, description="That computed together, one a GPU.")
+    sharded: bool = Field(default=False, description="Weights were divided among the processes (FSDP).")
 
 
 class Cost(_Part):
@@ -269,6 +290,7 @@ class RunRecord(_Part):
     alignment: AlignmentFacts | None = None
     windows: WindowFacts | None = None
     training: TrainingFacts | None = None
+    sweep: SweepFacts | None = None
     results: dict[str, SplitResult] = Field(default={}, description="By split; validation is shown, never ranked on.")
     environment: Environment
     cost: Cost | None = None

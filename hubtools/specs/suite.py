@@ -20,13 +20,16 @@ class Suite(Spec):
     zero_shot: str = Field(
         default="masked-marginals", description="Recipe for tasks in which nothing is trained (variant-effect)."
     )
+    fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[1.0], min_length=1, description="Shares of the training data to learn from, one run each."
+    )
     seeds: list[int] = Field(default=[1, 2, 3], min_length=1)
     baselines: list[str] = Field(
         default=[], description="Recipes that every result is shown beside; those that do not fit a task are left out."
     )
     checkpoints: list[str] = Field(default=[], description="Checkpoints of the suite, where it names some.")
 
-    @field_validator("tasks", "seeds", "baselines", "checkpoints")
+    @field_validator("tasks", "fractions", "seeds", "baselines", "checkpoints")
     @classmethod
     def _distinct(cls, values: list) -> list:
         if len(set(values)) != len(values):

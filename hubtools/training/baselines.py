@@ -18,7 +18,7 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
-from hubtools.training.batches import Encoded, Proteins, counted
+from hubtools.training.encoding import Encoded, Proteins, counted
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import assemble, of_rows

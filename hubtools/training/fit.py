@@ -20,7 +20,8 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from hubtools.specs.metric_names import METRICS
-from hubtools.training.batches import BucketedBatches, Encoded, micro_batches
+from hubtools.training.batches import BucketedBatches, micro_batches
+from hubtools.training.encoding import Encoded
 from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import predict
 from hubtools.training.progress import bar

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hubtools.training.batches import IGNORED, Encoded, counted
+from hubtools.training.encoding import IGNORED, Encoded, counted
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import per_protein
-from hubtools.training.batches import Batch, Encoded, counted, micro_batches
+from hubtools.training.batches import Batch, micro_batches
+from hubtools.training.encoding import Encoded, counted
 from hubtools.training.loss import Loss
 
 

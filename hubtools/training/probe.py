@@ -13,8 +13,9 @@ from torch import nn
 
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine
-from hubtools.training.batches import Encoded, counted, micro_batches
+from hubtools.training.batches import micro_batches
 from hubtools.training.device import Execution
+from hubtools.training.encoding import Encoded, counted
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import autocast, of_rows, protein_means, protein_sums

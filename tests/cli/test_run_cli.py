@@ -22,7 +22,7 @@ from tiny_checkpoints import write_checkpoint
 from tiny_project import tiny_rows, write_project, write_rows, write_task
 
 from hubtools.cli.main import main
-from hubtools.runs import unit
+from hubtools.runs import steps
 from hubtools.runs.store import read_record
 
 RESIDUES, PROTEINS = "residue-classification", "sequence-classification"
@@ -167,14 +167,14 @@ def test_a_suite_goes_on_after_a_failed_run_and_says_so(
     broken = write_task(project, RESIDUES, name="tiny-broken", labels={"0": "other", "2": "aromatic"})
     broken.rename(project / "tasks" / "tiny-broken.yaml")
     write_task(project, RESIDUES)
-    fit = unit.fit
+    fit = steps.fit
 
     def fails_for_seed_2(model: Any, train: Any, validation: Any, job: Any) -> Any:
         if job.seed == 2:
             raise ZeroDivisionError("division by zero")
         return fit(model, train, validation, job)
 
-    monkeypatch.setattr(unit, "fit", fails_for_seed_2)
+    monkeypatch.setattr(steps, "fit", fails_for_seed_2)
     said = bench("run", "--suite", "mine", "--checkpoint", "./missing", "--checkpoint", "./esm", *QUICK)
     assert said.code == 1 and "1 of 8 runs" in said.err
     assert len(said.out.splitlines()) == 2 and said.out.splitlines()[1].split()[:4] == [TASK, "esm", "full", "1"]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.specs import UserError, load_task
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_task
 
 GOOD = """\
 name: t

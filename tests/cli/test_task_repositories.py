@@ -14,7 +14,7 @@ from hubtools.cli.main import main
 from hubtools.cli.tasks import tasks
 from hubtools.data import DataCache, source_digest
 from hubtools.data.task_repositories import fetch_task, open_task
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 
 NAME = "tiny-sequence-classification"
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from hubtools.cli.tasks import tasks
-from hubtools.specs import UserError
 from hubtools.specs.content import shipped_root
+from hubtools.specs.errors import UserError
 
 TASK = """\
 name: sites

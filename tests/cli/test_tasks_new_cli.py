@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hubtools.cli.main import main
-from hubtools.specs import load_task
+from hubtools.specs.loading import load_task
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 Rows = list[list[str]]

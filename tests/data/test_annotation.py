@@ -13,8 +13,9 @@ from task_files import load
 
 from hubtools.data.annotation import Annotator, Entry, Feature, entry_of_row, features_of_cell, statements
 from hubtools.data.swissprot import read_entries
-from hubtools.specs import UserError, load_task
 from hubtools.specs.content import shipped_root
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_task
 from hubtools.specs.sources import LocalFile
 from hubtools.specs.task import Task
 

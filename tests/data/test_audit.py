@@ -13,7 +13,7 @@ from task_files import csv, load, write_task
 from hubtools.cli.audit import audit
 from hubtools.data import DataCache
 from hubtools.data.audit import audit_task
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 A, B, C, D, E = ("".join(np.random.default_rng(seed).choice(LETTERS, 80)) for seed in range(5))

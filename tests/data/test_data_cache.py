@@ -16,7 +16,7 @@ import pytest
 
 from hubtools.data import DataCache
 from hubtools.data import download as download_module
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 from hubtools.specs.sources import LocalFile, PackageData, PackageFile, UrlFile
 
 CONTENT = b"sequence,label\n" + b"MKT,a\n" * 200_000

@@ -10,7 +10,7 @@ import pytest
 
 from hubtools.data import identity as identity_module
 from hubtools.data.identity import best_identities, can_tell, engine, identity_clusters
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 needs_mmseqs = pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not installed")

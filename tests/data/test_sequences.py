@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hubtools.data.sequences import canonical_sequences, letters_outside
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 
 
 def canonical(*cells: object, marker: str | None = None) -> tuple[list[str], object, dict[str, int]]:

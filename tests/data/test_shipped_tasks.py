@@ -16,8 +16,8 @@ import pytest
 
 from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.data.audit import audit_task
-from hubtools.specs import load_task
 from hubtools.specs.content import shipped_root
+from hubtools.specs.loading import load_task
 from hubtools.specs.sources import HubData, UniProtData
 from hubtools.specs.task import Task
 

@@ -11,7 +11,7 @@ import pytest
 from task_files import csv, load
 
 from hubtools.data.draws import draw_splits, sample
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hubtools.data.tables import read_table
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 from hubtools.specs.sources import LocalFile
 
 

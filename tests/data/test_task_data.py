@@ -10,7 +10,8 @@ import pytest
 from task_files import csv, load, write_task
 
 from hubtools.data import DataCache, source_digest
-from hubtools.specs import UserError, load_task
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_task
 
 ROWS = [("mkt", "a", "train"), ("MKVV", "b", "train"), ("MKW*", "a", "test"), ("MKYYY", "b", "validation")]
 

@@ -17,7 +17,8 @@ from uniprot_server import UniProt
 from hubtools.data import DataCache, load_task_data, source_digest, uniprot
 from hubtools.data.answers import kept_answers, rows_sha256
 from hubtools.data.uniprot import Answer, fetch_answer
-from hubtools.specs import UserError, load_task
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_task
 
 PLACES = ["Cytoplasm {ECO:0000269}.", "Cell membrane; Multi-pass membrane protein."]
 ENTRIES = [
@@ -305,7 +306,7 @@ def test_a_frozen_file_that_is_not_what_the_task_says_is_refused(
 def test_two_processes_fetch_once(server: UniProt, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom hubtools.data.answers import first_answer\n"
-        "from hubtools.data.cache import DataCache\nfrom hubtools.specs import load_task\n"
+        "from hubtools.data.cache import DataCache\nfrom hubtools.specs.loading import load_task\n"
         f"print(first_answer(load_task({str(task_file(tmp_path))!r}).data, DataCache(Path({str(tmp_path / 'c')!r}))).sha256)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hubtools.evaluation import Predictions
-from hubtools.specs import Problem, Task
+from hubtools.specs.problem import Problem
+from hubtools.specs.task import Task
 
 
 def a_task(problem: Problem, n_labels: int = 0, *, primary: str, also=(), positive=None) -> Task:

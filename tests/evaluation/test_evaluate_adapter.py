@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from hubtools.evaluation import metric
-from hubtools.specs import UserError
+from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
 
 RNG = np.random.default_rng(0)

@@ -11,8 +11,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from hubtools.evaluation import Predictions, bootstrap_units, bootstrap_weights, replicates, value
-from hubtools.specs import Problem
 from hubtools.specs.metric_names import METRICS
+from hubtools.specs.problem import Problem
 
 
 def ovr(score, truth, scores, columns):

@@ -11,7 +11,8 @@ import pytest
 from evaluation_cases import classification, multilabel, pairs, regression
 
 from hubtools.evaluation import Predictions, read_label_names, read_predictions, write_predictions
-from hubtools.specs import Problem, UserError
+from hubtools.specs.errors import UserError
+from hubtools.specs.problem import Problem
 
 
 def per_protein(kind):

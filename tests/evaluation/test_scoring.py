@@ -19,7 +19,7 @@ from hubtools.evaluation import (
     primary_score,
     score_split,
 )
-from hubtools.specs import Problem
+from hubtools.specs.problem import Problem
 
 CLASSES = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1", also=["accuracy", "mcc"])
 DETECTION = a_task(Problem.RESIDUE_CLASSIFICATION, 2, primary="auprc", also=["f1", "auroc"], positive=1)

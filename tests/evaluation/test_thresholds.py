@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from hubtools.evaluation import choose_thresholds, decide
 from hubtools.evaluation.thresholds import best_threshold
-from hubtools.specs import Problem
+from hubtools.specs.problem import Problem
 
 MULTILABEL = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")
 DETECTION = a_task(Problem.RESIDUE_CLASSIFICATION, 2, primary="f1", positive=0)

@@ -8,7 +8,8 @@ from tiny_tasks import tiny_task
 
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
 from hubtools.models.encoder import load_encoder
-from hubtools.specs import UserError, load_recipe
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_recipe
 
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFG", "MW"]
 

@@ -117,7 +117,8 @@ def make_real_run(folder: Path, problem: str, overrides: dict[str, Any]) -> Path
 
     from hubtools.data import DataCache
     from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.unit import Session, execute
+    from hubtools.runs.session import Session
+    from hubtools.runs.unit import execute
     from hubtools.specs.loading import load_recipe, load_task
     from hubtools.training.device import Execution
 

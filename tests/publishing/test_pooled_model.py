@@ -16,8 +16,9 @@ from hubtools.publishing.contents import collect_files, lay_out
 from hubtools.publishing.reload import reproduce
 from hubtools.reporting.card import build_card
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.unit import Session, execute
-from hubtools.specs import load_recipe, load_task
+from hubtools.runs.session import Session
+from hubtools.runs.unit import execute
+from hubtools.specs.loading import load_recipe, load_task
 from hubtools.training.device import Execution
 
 PROBLEM = "sequence-regression"

@@ -19,10 +19,11 @@ from tiny_project import QUICK, task_name, write_project
 
 from hubtools.data import DataCache
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.session import Session
 from hubtools.runs.store import claimed, read_record
-from hubtools.runs.unit import Outcome, Session, execute
-from hubtools.specs import load_recipe, load_task
+from hubtools.runs.unit import Outcome, execute
 from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_recipe, load_task
 from hubtools.specs.record import RunRecord
 from hubtools.training import fit as fit_module
 from hubtools.training import head as head_module

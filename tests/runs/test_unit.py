@@ -16,13 +16,14 @@ from tiny_project import QUICK, task_name, tiny_rows, write_project, write_rows,
 from tiny_tasks import PROBLEMS
 
 from hubtools.data import DataCache
-from hubtools.runs import unit
+from hubtools.runs import steps
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.session import Session
 from hubtools.runs.store import find_records, read_record
-from hubtools.runs.unit import Outcome, Session, execute
-from hubtools.specs import load_recipe, load_task
+from hubtools.runs.unit import Outcome, execute
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
+from hubtools.specs.loading import load_recipe, load_task
 from hubtools.training import fit as fit_module
 from hubtools.training import probe as probe_module
 from hubtools.training.device import Execution
@@ -232,12 +233,12 @@ def test_the_test_split_is_predicted_once_and_last(
     def seen(_: Any, split: Any, *__: Any, **___: Any) -> str:
         return {"p0": "train", "p1": "validation", "p2": "test"}[split.ids[0].split("_")[0]]
 
-    logged(unit, "predict", seen)
+    logged(steps, "predict", seen)
     logged(fit_module, "predict", seen)
     logged(probe_module, "embed", seen)
-    logged(unit, "fit", lambda *_, **__: "trained")
-    logged(unit, "fit_probe", lambda *_, **__: "trained")
-    fit_baseline = unit.fit_baseline
+    logged(steps, "fit", lambda *_, **__: "trained")
+    logged(steps, "fit_probe", lambda *_, **__: "trained")
+    fit_baseline = steps.fit_baseline
 
     def baseline(*arguments: Any, **options: Any) -> Any:
         fitted, predictor = fit_baseline(*arguments, **options)
@@ -249,9 +250,9 @@ def test_the_test_split_is_predicted_once_and_last(
 
         return fitted, call
 
-    monkeypatch.setattr(unit, "fit_baseline", baseline)
-    logged(unit, "choose_thresholds", lambda *_, **__: "chosen")
-    logged(unit, "score_split", lambda *_, **__: "scored")
+    monkeypatch.setattr(steps, "fit_baseline", baseline)
+    logged(steps, "choose_thresholds", lambda *_, **__: "chosen")
+    logged(steps, "score_split", lambda *_, **__: "scored")
     outcome = execute(plan("sequence-classification", recipe), session(tmp_path))
     assert outcome.record.status == "complete", outcome.record.failure
     assert events.count("test") == 1
@@ -273,7 +274,7 @@ def test_the_same_command_twice_does_nothing(plan: Plan, tmp_path: Path, monkeyp
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
     before = state()
-    monkeypatch.setattr(unit._Unit, "do", lambda self: pytest.fail("it was run again"))
+    monkeypatch.setattr(steps.Steps, "do", lambda self: pytest.fail("it was run again"))
     second = execute(plan(), session(tmp_path))
     assert second.was_done and not first.was_done and second.record == first.record
     assert state() == before
@@ -304,7 +305,7 @@ def test_a_failure_is_recorded_in_one_line_and_the_next_run_goes_on(
 
     shared = session(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(unit, "fit", broken)
+        patched.setattr(steps, "fit", broken)
         failed = execute(plan(), shared)
         assert execute(plan(recipe="majority"), shared).record.status == "complete"
     record = read_record(failed.folder)
@@ -320,7 +321,7 @@ def test_memory_that_is_full_names_the_remedy(plan: Plan, tmp_path: Path, monkey
     def full(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate …")
 
-    monkeypatch.setattr(unit, "build_model", full)
+    monkeypatch.setattr(steps, "build_model", full)
     failure = execute(plan(), session(tmp_path)).record.failure
     assert failure is not None
     assert failure.message == "out of memory. Use a smaller --token-budget (it was 512), or --gradient-checkpointing"

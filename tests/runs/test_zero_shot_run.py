@@ -20,10 +20,11 @@ from hubtools.reporting.card import build_card
 from hubtools.reporting.lint import lint_card
 from hubtools.reporting.page import board_page
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.session import Session
 from hubtools.runs.store import find_records
-from hubtools.runs.unit import Outcome, Session, execute
-from hubtools.specs import load_recipe, load_task
+from hubtools.runs.unit import Outcome, execute
 from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_recipe, load_task
 from hubtools.training.device import Execution
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hubtools.specs import load_recipe
+from hubtools.specs.loading import load_recipe
 from hubtools.specs.task import Task
 
 MINIMAL: dict[str, Any] = {

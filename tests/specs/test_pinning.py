@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.specs import UserError, load_task
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_task
 from hubtools.specs.pinning import write_pins
 from hubtools.specs.sources import Frozen
 from hubtools.specs.task import Task

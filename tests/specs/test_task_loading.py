@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hubtools.specs import UserError, load_recipe, load_task
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_recipe, load_task
 from hubtools.specs.task import Task
 
 GOOD = """\

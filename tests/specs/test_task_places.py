@@ -11,8 +11,9 @@ import pytest
 import yaml
 from test_task_loading import GOOD
 
-from hubtools.specs import UserError, load_task
 from hubtools.specs.content import catalogue, find
+from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_task
 
 
 def put(path: Path, name: str, title: str = "T") -> Path:

@@ -7,7 +7,8 @@ from tiny_tasks import tiny_split, tiny_task
 
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.specs.recipe import Window
-from hubtools.training.batches import BucketedBatches, effective_window, encode, micro_batches, window_facts
+from hubtools.training.batches import BucketedBatches, micro_batches
+from hubtools.training.encoding import effective_window, encode, window_facts
 
 
 @pytest.fixture(scope="module")

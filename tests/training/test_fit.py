@@ -12,11 +12,11 @@ from tiny_tasks import PROBLEMS, tiny_data, tiny_task
 from hubtools.evaluation import primary_score
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
 from hubtools.models.task_model import scale_output
-from hubtools.specs import load_recipe
+from hubtools.specs.loading import load_recipe
 from hubtools.specs.recipe import Window
 from hubtools.training import fit as fit_module
-from hubtools.training.batches import encode
 from hubtools.training.device import Execution
+from hubtools.training.encoding import encode
 from hubtools.training.fit import fit
 from hubtools.training.job import Job
 from hubtools.training.loss import loss_for

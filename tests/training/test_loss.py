@@ -8,9 +8,10 @@ from tiny_tasks import PROBLEMS, tiny_split, tiny_task
 from torch.nn import functional
 
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
-from hubtools.specs import load_recipe
+from hubtools.specs.loading import load_recipe
 from hubtools.specs.recipe import Window
-from hubtools.training.batches import encode, micro_batches
+from hubtools.training.batches import micro_batches
+from hubtools.training.encoding import encode
 from hubtools.training.loss import Loss, balanced_weights, loss_for
 
 

@@ -14,7 +14,8 @@ from tiny_tasks import LETTERS, tiny_task
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Recipe, Window
-from hubtools.training.batches import encode, micro_batches, varying_positions
+from hubtools.training.batches import micro_batches
+from hubtools.training.encoding import encode, varying_positions
 from hubtools.training.loss import Loss
 from hubtools.training.predict import predict
 

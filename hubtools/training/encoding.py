@@ -1,0 +1,204 @@
+"""One split, ready for a model: proteins as tokens, their windows and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.models.families import max_tokens
+from hubtools.models.windows import Piece, pieces
+from hubtools.specs.errors import UserError
+from hubtools.specs.problem import Problem
+from hubtools.specs.recipe import Window
+from hubtools.specs.record import WindowFacts
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hubtools.models.tokenisation import ResidueTokeniser
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One split, ready for the model. A row is a protein, or two in a pair task, where each distinct one is kept once.
+
+    Attributes:
+        ids: of each row.
+        clusters: of each protein.
+        tokens: tokens of each protein's residues, without special tokens.
+        labels: per protein or pair: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
+        windows: pieces of each protein; one for most.
+        pool: per protein: residues (from 0) that the mean runs over; all where None.
+        names: of each protein, in a pair task.
+        pairs: (rows, 2) the two proteins of each row, in a pair task.
+    """
+
+    problem: Problem
+    ids: list[str]
+    clusters: list[str] | None
+    tokens: list[np.ndarray]
+    labels: list[Any]
+    windows: list[list[Piece]]
+    tokeniser: ResidueTokeniser
+    pool: np.ndarray | None = None
+    names: list[str] | None = None
+    pairs: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each protein without special tokens."""
+        return np.array([len(tokens) for tokens in self.tokens])
+
+    @property
+    def row_lengths(self) -> np.ndarray:
+        """What rows are sorted into batches by: the tokens of the protein, or of the longer of two."""
+        return self.lengths if self.pairs is None else self.lengths[self.pairs].max(1)
+
+    @property
+    def alone(self) -> Encoded:
+        """The distinct proteins of pairs as rows, without labels: to be read once each."""
+        assert self.names is not None
+        labels = [np.int64(IGNORED)] * len(self.names)
+        return replace(
+            self, problem=Problem.SEQUENCE_CLASSIFICATION, ids=self.names, labels=labels, names=None, pairs=None
+        )
+
+    def counts(self, protein: int) -> np.ndarray:
+        """Which labels of a protein count: a mask over its label array."""
+        return counted(self.labels[protein])
+
+
+def counted(labels: Any) -> np.ndarray:
+    """True where a label counts: neither -100 nor NaN."""
+    array = np.asarray(labels)
+    return ~np.isnan(array) if array.dtype.kind == "f" else array != IGNORED
+
+
+def effective_window(window: Window, config: dict[str, Any], n_special: int) -> Window:
+    """The recipe's window, made smaller where the model's position table is."""
+    limit = max_tokens(config)
+    if limit is None or limit - n_special >= window.residues:
+        return window
+    residues = limit - n_special
+    return window.model_copy(update={"residues": residues, "overlap": min(window.overlap, residues // 4)})
+
+
+def varying_positions(splits: dict[str, Sequence[str]], task: str) -> list[int]:
+    """The residues (from 0) that are not the same in all training sequences.
+
+    Args:
+        splits: sequences by split; only ``train`` is looked at for differences.
+        task: name of the task, for messages.
+
+    Raises:
+        UserError: the sequences are not of one length, or all the same.
+    """
+    train = splits["train"]
+    for name, sequences in splits.items():
+        for sequence in sequences:
+            if len(sequence) != len(train[0]):
+                raise UserError(
+                    f"head.pooling: mutations needs sequences of one length; train has one of {len(train[0])} residues, "
+                    f"{name} one of {len(sequence)}",
+                    where=f"task {task}",
+                    fix="It is for sets of variants of one protein. Use head.pooling=mean.",
+                )
+    letters = np.frombuffer("".join(train).encode("ascii"), dtype=np.uint8).reshape(len(train), -1)
+    varying = np.flatnonzero((letters != letters[0]).any(axis=0)).tolist()
+    if not varying:
+        raise UserError(
+            "head.pooling: mutations finds no position that varies in train",
+            where=f"task {task}",
+            fix="Use head.pooling=mean.",
+        )
+    return varying
+
+
+@dataclass(frozen=True)
+class Proteins:
+    """The proteins of a split's rows: one each, or the distinct ones of pairs.
+
+    Attributes:
+        sequences, clusters: of each protein.
+        names, pairs: as in :class:`Encoded`.
+    """
+
+    sequences: list[str]
+    clusters: list[str] | None
+    names: list[str] | None = None
+    pairs: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Proteins:
+        """Those of canonical rows."""
+        clustered = "cluster" in dataset.column_names
+        if "partner" not in dataset.column_names:
+            return cls(list(dataset["sequence"]), [str(c) for c in dataset["cluster"]] if clustered else None)
+        both = [*dataset["protein"], *dataset["partner_protein"]]
+        sequences = dict(zip(both, [*dataset["sequence"], *dataset["partner"]], strict=True))
+        cluster = dict(zip(both, [*dataset["cluster"], *dataset["partner_cluster"]], strict=True)) if clustered else {}
+        place = {name: index for index, name in enumerate(sequences)}
+        pairs = np.array([place[name] for name in both]).reshape(2, -1).T
+        clusters = [str(cluster[name]) for name in sequences] if clustered else None
+        return cls(list(sequences.values()), clusters, list(sequences), pairs)
+
+
+def encode(
+    dataset: Dataset, task: Task, tokeniser: ResidueTokeniser, window: Window, pool: Sequence[int] | None = None
+) -> Encoded:
+    """Tokenise one split of canonical rows and cut what is longer than the window.
+
+    With ``pool``, only these residues are read out, and windows that hold none of them in their core are left out.
+    """
+    pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
+    proteins = Proteins.of(dataset)
+    tokens = [tokeniser.encode(sequence) for sequence in proteins.sequences]
+    dtype = np.float64 if task.problem.kind == "regression" else np.int64
+    labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
+    return Encoded(
+        problem=task.problem,
+        ids=list(dataset["id"]),
+        clusters=proteins.clusters,
+        tokens=tokens,
+        labels=labels,
+        windows=[_holding(pieces(len(ids), window.residues, window.overlap), pooled) for ids in tokens],
+        tokeniser=tokeniser,
+        pool=pooled,
+        names=proteins.names,
+        pairs=proteins.pairs,
+    )
+
+
+def _holding(windows: list[Piece], pool: np.ndarray | None) -> list[Piece]:
+    """The windows that have one of these residues in their core."""
+    if pool is None:
+        return windows
+    return [piece for piece in windows if ((pool >= piece.core_start) & (pool < piece.core_stop)).any()]
+
+
+def window_facts(splits: Sequence[Encoded], window: Window) -> WindowFacts:
+    """What windows did to the splits that are scored."""
+    scored = total = cut = rows = 0
+    for split in splits:
+        for tokens, windows in zip(split.tokens, split.windows, strict=True):
+            total += len(tokens)
+            scored += sum(piece.core_stop - piece.core_start for piece in windows)
+            cut += len(windows) > 1
+            rows += len(windows)
+    return WindowFacts(
+        residues_per_window=window.residues,
+        overlap=window.overlap,
+        proteins_cut=cut,
+        windows=rows,
+        residues_scored=scored,
+        residues_total=total,
+    )
