@@ -30,6 +30,7 @@ class ProteinTaskConfig(PretrainedConfig):
         head_dropout: dropout before each linear layer of the head, in training.
         special_token_ids: tokens that are not residues.
         pool_positions: per protein, the residues (from 0) whose mean the head reads; by default all.
+        layer: encoder layer whose representation the head reads, 0 being the embedding; by default the last.
         num_labels, id2label, problem_type: as everywhere in transformers.
     """
 
@@ -44,6 +45,7 @@ class ProteinTaskConfig(PretrainedConfig):
         head_dropout: float = 0.0,
         special_token_ids: list[int] | None = None,
         pool_positions: list[int] | None = None,
+        layer: int | None = None,
         **kwargs,
     ):
         self.encoder = encoder or {}
@@ -53,6 +55,7 @@ class ProteinTaskConfig(PretrainedConfig):
         self.head_dropout = head_dropout
         self.special_token_ids = special_token_ids or []
         self.pool_positions = pool_positions
+        self.layer = layer
         super().__init__(**kwargs)
 
 
@@ -84,6 +87,12 @@ def combine(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     the sum beside it a linear layer sees the product about whatever centre it needs.
     """
     return torch.cat([(first - second).abs(), first * second, first + second], dim=-1)
+
+
+def layers(encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Representation after each layer of an encoder: the embedding first, last what the encoder gives out."""
+    out = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+    return (*out.hidden_states[:-1], out.last_hidden_state)
 
 
 class ProteinTaskModel(PreTrainedModel):
@@ -119,8 +128,10 @@ class ProteinTaskModel(PreTrainedModel):
             module.bias.data.zero_()
 
     def residue_representations(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Last hidden states: (rows, tokens) -> (rows, tokens, width)."""
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        """Hidden states of the layer that the head reads: (rows, tokens) -> (rows, tokens, width)."""
+        if self.config.layer is None:
+            return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return layers(self.encoder, input_ids, attention_mask)[self.config.layer]
 
     def residue_mask(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """True where a token is a residue that the mean runs over: (rows, tokens)."""

@@ -1,0 +1,106 @@
+"""What the speed scripts share: interleaved rounds, medians, ratios, a table and a JSON file.
+
+A shared machine slows down and speeds up. So all variants take turns in each round, the median of the rounds is
+reported, and what is compared are ratios within one run, never seconds of two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LETTERS = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", dtype=np.uint8)
+# (layers, width, feed-forward width, heads) of ESM-2, Lin et al. 2023.
+SHAPES = {"8M": (6, 320, 1280, 20), "35M": (12, 480, 1920, 20)}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one variant over the rounds.
+
+    Attributes:
+        median, low, high: of the rounds.
+        ratio: median of the reference ÷ that of this variant, round by round: how many times as fast.
+        ratio_low, ratio_high: smallest and largest ratio of a round.
+    """
+
+    median: float
+    low: float
+    high: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+def interleaved(variants: Mapping[str, Callable[[], Any]], rounds: int, reference: str) -> dict[str, Timing]:
+    """Run all variants in turn, ``rounds`` times, and compare each with the reference within its round."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    timings = {}
+    for name, values in seconds.items():
+        ratios = [a / b for a, b in zip(seconds[reference], values, strict=True)]
+        timings[name] = Timing(
+            statistics.median(values), min(values), max(values), statistics.median(ratios), min(ratios), max(ratios)
+        )
+    return timings
+
+
+def lengths(n: int, seed: int = 0, median: int = 345, longest: int = 1022) -> np.ndarray:
+    """Protein lengths as they are found: log-normal, cut where ESM-2's window ends."""
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.lognormal(np.log(median), 0.7, n).astype(int), 30, longest)
+
+
+def proteins(n: int, seed: int = 0) -> list[str]:
+    """Random proteins of such lengths."""
+    rng = np.random.default_rng([seed, 1])
+    return [rng.choice(LETTERS, length).tobytes().decode() for length in lengths(n, seed)]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The options that every script has."""
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each variant (default 5)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the figures as JSON")
+
+
+def report(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], given: argparse.Namespace, figures: Any
+) -> None:
+    """Print a Markdown table under a title, and write the figures where ``--out`` says."""
+    cells = [[str(cell) for cell in row] for row in [columns, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
+    print(f"\n{title}\n\n{lines[0]}\n|{'|'.join('-' * (width + 2) for width in widths)}|")
+    print("\n".join(lines[1:]))
+    if given.out is not None:
+        settings = {key: str(value) for key, value in vars(given).items() if key != "out"}
+        content = {"title": title, "settings": settings, "machine": machine(), "figures": figures}
+        given.out.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    packages = {name: version(name) for name in ("torch", "transformers", "numpy")}
+    return {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(), **packages}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Timing) else str(value)
