@@ -11,6 +11,9 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -70,6 +73,42 @@ def proteins(n: int, seed: int = 0) -> list[str]:
     """Random proteins of such lengths."""
     rng = np.random.default_rng([seed, 1])
     return [rng.choice(LETTERS, length).tobytes().decode() for length in lengths(n, seed)]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A finished process.
+
+    Attributes:
+        seconds: from its start to its end.
+        megabytes: its peak memory, as the system counts it.
+        output: what it printed.
+    """
+
+    seconds: float
+    megabytes: float
+    output: str
+
+
+def process(command: Sequence[str], variables: Mapping[str, str], folder: Path | None = None) -> Process:
+    """Run a process to its end, in a folder, with environment variables set (an empty value takes one away).
+
+    Raises:
+        SystemExit: it failed; what it printed last is shown.
+    """
+    around = {key: value for key, value in {**os.environ, **variables}.items() if value or key not in variables}
+    with tempfile.TemporaryFile("w+") as log:
+        started = time.perf_counter()
+        child = subprocess.Popen(command, cwd=folder, env=around, stdout=log, stderr=subprocess.STDOUT)
+        # Not Popen.wait: this one also says what the process used.
+        _, status, used = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        output = log.read()
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} failed with {child.returncode}:\n{output[-3000:]}")
+    return Process(seconds, used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), output)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from measuring import LETTERS, SHAPES, interleaved, lengths, options, report
+from measuring import LETTERS, SHAPES, interleaved, lengths, options, process, report
 
 ROOT = Path(__file__).resolve().parents[2]
 # By this name biotrainer takes its own code for ESM-2, which is faster than its code for any checkpoint, and DGEB its
@@ -143,6 +143,9 @@ def write_checkpoint(folder: Path, shape: str) -> None:
         position_embedding_type="rotary",
         token_dropout=True,
         emb_layer_norm_before=False,
+        # As published; the class's own default of 0.1 would keep the fast attention kernel out of training.
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
     EsmForMaskedLM(config).save_pretrained(folder)
     EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
@@ -153,7 +156,11 @@ def environment(folder: Path, rivals: list[str], torch_name: str) -> Path:
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    wanted = [torch_name, f"transformers=={version('transformers')}", *sum((INSTALLED[rival] for rival in rivals), [])]
+    wanted = [
+        torch_name,
+        f"transformers=={version('transformers')}",
+        *(name for rival in rivals for name in INSTALLED[rival]),
+    ]
     print(f"installing {' '.join(wanted)} into {folder}", file=sys.stderr)
     subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-warn-conflicts", *wanted], check=True)
     return python
@@ -262,21 +269,14 @@ class Contest:
     def _run(self, name: str, command: list[str], place: Path) -> str:
         """Run a process to its end, note its memory, and return what it printed."""
         threads = str(self.given.threads)
-        offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
+        offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": "-1"}
         limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-        around = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | offline | limits
+        around = {"PYTHONPATH": "", **offline, **limits}
         if name.startswith("bench"):
             around |= {"BENCH_CACHE": str(place / "cache"), "PYTHONPATH": str(ROOT)}
-        log = place / "log"
-        with log.open("w") as stream:
-            process = subprocess.Popen(command, cwd=place, env=around, stdout=stream, stderr=subprocess.STDOUT)
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        text = log.read_text()
-        if process.returncode:
-            raise SystemExit(f"{name} failed with {process.returncode}:\n{text[-3000:]}")
-        self.turns[name].memory.append(used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
-        return text
+        done = process(command, around, place)
+        self.turns[name].memory.append(done.megabytes)
+        return done.output
 
 
 def _found(pattern: str, text: str, name: str) -> float:
@@ -364,7 +364,7 @@ def main() -> None:
 def read_splits(given: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
     """Rows of the CSV file by split."""
     splits: dict[str, list[dict[str, str]]] = {"train": [], "validation": [], "test": []}
-    with open(given["data"], newline="") as stream:
+    with Path(given["data"]).open(newline="") as stream:
         for row in csv.DictReader(stream):
             splits[row["set"]].append(row)
     return splits
