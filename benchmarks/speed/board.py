@@ -98,17 +98,22 @@ def measure_board(sizes: list[int], rounds: int) -> tuple[list[list[str]], dict[
             for name, found in seen.items():
                 took = median(done.seconds for done in found)
                 memory = median(done.megabytes for done in found)
+                cpu = median(done.cpu_seconds for done in found)
                 seconds.setdefault(name, {})[size] = took
                 rest = f"page of {page.stat().st_size / 1e6:.1f} MB" if "html" in name else ""
-                rows.append([name, f"{size:,}", f"{took:.2f}", f"{size / took:,.0f}", f"{memory:.0f}", rest])
-                figures[f"{name}, {size}"] = {"seconds": took, "megabytes": memory, "note": rest}
+                rows.append(
+                    [name, f"{size:,}", f"{took:.2f}", f"{cpu:.2f}", f"{size / took:,.0f}", f"{memory:.0f}", rest]
+                )
+                figures[f"{name}, {size}"] = {"seconds": took, "cpu_seconds": cpu, "megabytes": memory, "note": rest}
     if len(sizes) > 1:
         first, last = min(sizes), max(sizes)
         for name, by_size in seconds.items():
             exponent = math.log(by_size[last] / by_size[first]) / math.log(last / first)
             figures[f"{name}, growth"] = exponent
             growth = f"{first:,} to {last:,}"
-            rows.append([name, growth, f"× {by_size[last] / by_size[first]:.1f}", "", "", f"exponent {exponent:.2f}"])
+            rows.append(
+                [name, growth, f"× {by_size[last] / by_size[first]:.1f}", "", "", "", f"exponent {exponent:.2f}"]
+            )
     return rows, figures
 
 
@@ -188,7 +193,7 @@ def main() -> None:
     tables, figures = [], {}
     if given.only != "statistics":
         rows, figures["board"] = measure_board(given.records, given.rounds)
-        columns = ["command, whole process", "records", "seconds", "records/s", "peak MB", ""]
+        columns = ["command, whole process", "records", "seconds", "CPU seconds", "records/s", "peak MB", ""]
         tables.append(("Board", columns, rows))
     if given.only != "board":
         rows, figures["statistics"] = measure_statistics(given.replicates)

@@ -81,13 +81,28 @@ class Process:
 
     Attributes:
         seconds: from its start to its end.
+        cpu_seconds: that it and its children computed, which other users of the machine stretch less.
         megabytes: its peak memory, as the system counts it.
         output: what it printed.
     """
 
     seconds: float
+    cpu_seconds: float
     megabytes: float
     output: str
+
+
+# A new process is charged with the memory of the one that starts it, so a small one is put between.
+_WATCH = """
+import json, os, sys, time
+started = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(child, 0)
+seconds = time.perf_counter() - started
+found = [os.waitstatus_to_exitcode(status), seconds, used.ru_utime + used.ru_stime, used.ru_maxrss]
+with open(sys.argv[1], "w") as stream:
+    json.dump(found, stream)
+"""
 
 
 def process(command: Sequence[str], variables: Mapping[str, str], folder: Path | None = None) -> Process:
@@ -97,18 +112,16 @@ def process(command: Sequence[str], variables: Mapping[str, str], folder: Path |
         SystemExit: it failed; what it printed last is shown.
     """
     around = {key: value for key, value in {**os.environ, **variables}.items() if value or key not in variables}
-    with tempfile.TemporaryFile("w+") as log:
-        started = time.perf_counter()
-        child = subprocess.Popen(command, cwd=folder, env=around, stdout=log, stderr=subprocess.STDOUT)
-        # Not Popen.wait: this one also says what the process used.
-        _, status, used = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - started
-        child.returncode = os.waitstatus_to_exitcode(status)
-        log.seek(0)
-        output = log.read()
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} failed with {child.returncode}:\n{output[-3000:]}")
-    return Process(seconds, used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), output)
+    with tempfile.TemporaryDirectory() as scratch:
+        answer, log = Path(scratch) / "answer.json", Path(scratch) / "log"
+        with log.open("w") as stream:
+            watched = [sys.executable, "-I", "-S", "-c", _WATCH, str(answer), *command]
+            subprocess.run(watched, cwd=folder, env=around, stdout=stream, stderr=subprocess.STDOUT, check=True)
+        output = log.read_text(errors="replace")
+        code, seconds, cpu_seconds, most = json.loads(answer.read_text())
+    if code:
+        raise SystemExit(f"{' '.join(command)} failed with {code}:\n{output[-3000:]}")
+    return Process(seconds, cpu_seconds, most / (1e6 if sys.platform == "darwin" else 1e3), output)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -58,11 +58,13 @@ class Turns:
 
     Attributes:
         accuracy: on the test split.
+        cpu: seconds that the process and its children computed.
         memory: peak of the process in MB, as the system counts it.
         logged: what the tool itself says its work took, in seconds.
     """
 
     accuracy: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     logged: list[float] = field(default_factory=list)
 
@@ -275,6 +277,7 @@ class Contest:
         if name.startswith("bench"):
             around |= {"BENCH_CACHE": str(place / "cache"), "PYTHONPATH": str(ROOT)}
         done = process(command, around, place)
+        self.turns[name].cpu.append(done.cpu_seconds)
         self.turns[name].memory.append(done.megabytes)
         return done.output
 
@@ -338,6 +341,7 @@ def main() -> None:
                         name,
                         f"{timing.median:.1f} [{timing.low:.1f}–{timing.high:.1f}]",
                         f"{timing.ratio:.2f} × {reference} [{timing.ratio_low:.2f}–{timing.ratio_high:.2f}]",
+                        f"{median(seen.cpu):.1f}",
                         f"{median(seen.logged):.1f}",
                         f"{median(seen.memory):,.0f}",
                         f"{median(seen.accuracy):.3f}",
@@ -347,7 +351,7 @@ def main() -> None:
         found = versions(python)
         title = f"Rivals end to end: {given.proteins} proteins, {residues:,} residues, a label for each "
         title += f"{'residue' if given.residues else 'protein'}; {given.checkpoint or f'ESM-2 {given.shape}, random'}"
-        columns = ["tool", "seconds, whole process", "speed", "logged work, s", "peak MB", "test accuracy"]
+        columns = ["tool", "seconds, whole process", "speed", "CPU s", "logged work, s", "peak MB", "test accuracy"]
         figures = {"rivals": found, "residues": residues, "tools": figures}
         report(title, columns, rows, given, figures)
         print(f"\nrivals' environment: {', '.join(f'{name} {number}' for name, number in found.items())}")
