@@ -107,6 +107,9 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     "--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one padded batch; memory, not results."
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
+@click.option(
+    "--no-embedding-cache", is_flag=True, help="Neither read nor keep embeddings of frozen encoders (bench cache ls)."
+)
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
 @click.option("--force", is_flag=True, help="Run again what is already done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
@@ -124,6 +127,7 @@ def run(
     device: str,
     token_budget: int | None,
     gradient_checkpointing: bool,
+    no_embedding_cache: bool,
     trust_remote_code: bool,
     force: bool,
     dry_run: bool,
@@ -151,7 +155,7 @@ def run(
     from hubtools.training.device import Execution
 
     execution = Execution.choose(device, token_budget, gradient_checkpointing)
-    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
+    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache)
     _hush_transformers()
     with _stoppable():
         _run_all(planned, session, force)

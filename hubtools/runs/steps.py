@@ -16,6 +16,7 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.models import ResidueTokeniser, build_model, save_model
 from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import scale_output
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
@@ -28,17 +29,19 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import (
     Cost,
+    EmbeddingFacts,
     OutputFile,
     RunRecord,
     TrainingFacts,
 )
 from hubtools.training.baselines import fit_baseline, read_plain
+from hubtools.training.embedding_store import KeptEmbeddings, Source
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
-from hubtools.training.probe import fit_probe
+from hubtools.training.probe import fit_probe, predict_probe
 from hubtools.training.progress import bar
 from hubtools.training.variants import (
     blosum62,
@@ -61,6 +64,7 @@ class Steps:
         self.run, self.session, self.folder, self.record = run, session, folder, record
         self.task, self.recipe, self.execution = run.task, run.recipe, session.execution
         self.work, self.log = folder / WORK, folder / TRAINING_LOG
+        self.embeddings: KeptEmbeddings | None = None
 
     def do(self) -> None:
         """Data, model, training, choices on validation, and then, once, the test splits."""
@@ -80,6 +84,9 @@ class Steps:
                 self.record.training.choices["thresholds"] = thresholds
         # Nothing is chosen from here on: this is the one time that the test splits are predicted.
         predictions |= {name: predictor(name) for name in self.task.data.test_splits}
+        if self.embeddings is not None and self.record.training is not None:
+            seen = self.embeddings
+            self.record.training.embeddings = EmbeddingFacts(computed=seen.computed, cached=seen.read)
         for name, split in predictions.items():
             self.record.results[name] = score_split(self.task, split, thresholds)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
@@ -102,9 +109,15 @@ class Steps:
         self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
-        fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
+        probe = self.recipe.adaptation == "probe"
+        bf16 = self.execution.bf16(self.recipe.precision)
+        if probe:
+            precision, device = "bf16" if bf16 else "float32", self.execution.device.type
+            source = Source.of(checkpoint.identity, self.recipe.weights, self.run.seed, precision, device)
+            self.embeddings = KeptEmbeddings(self.session.embeddings, source)
+        fitter: Any = fit_probe if probe else fit
         fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
-        trained = model.head if self.recipe.adaptation == "probe" else model
+        trained = model.head if probe else model
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [position + 1 for position in pool]
@@ -113,11 +126,12 @@ class Steps:
             scale_output(model, loss.mean, loss.std)
             loss = loss.folded
         save_model(model, tokeniser, self.task, self.folder / MODEL)
-        bf16 = self.execution.bf16(self.recipe.precision)
 
         def predictor(name: str) -> Predictions:
             if name == "validation" and fitted.validation is not None:
                 return fitted.validation
+            if isinstance(model, ProteinTaskModel) and probe and self.recipe.head.pooling != "attention":
+                return predict_probe(model, splits[name], loss, self._job(loss), name)
             progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
             with contextlib.closing(progress):
                 return predict(
@@ -189,7 +203,7 @@ class Steps:
         return lambda name: predictor(splits[name])
 
     def _job(self, loss: Loss) -> Job:
-        return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log)
+        return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log, self.embeddings)
 
     def _note(self, fitted: Fitted, weights: tuple[float, ...] | None, parameters: int) -> None:
         self.record.training = TrainingFacts(

@@ -10,6 +10,7 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
 from hubtools.training.device import Execution
+from hubtools.training.embedding_store import KeptEmbeddings
 from hubtools.training.loss import Loss
 
 
@@ -22,6 +23,7 @@ class Job:
         execution: device, token budget, gradient checkpointing.
         work: folder for what only the fit needs; an interrupted one goes on from there.
         log: ``training.jsonl``, one line an epoch.
+        embeddings: those of the encoder as it is, from before and for later; None to keep none.
     """
 
     task: Task
@@ -31,6 +33,7 @@ class Job:
     execution: Execution
     work: Path
     log: Path
+    embeddings: KeptEmbeddings | None = None
 
 
 @dataclass

@@ -15,6 +15,7 @@ from hubtools.training.embedding import PairTable, embed
 from hubtools.training.encoding import Encoded
 from hubtools.training.head import apply, fit_head
 from hubtools.training.job import Fitted, Job
+from hubtools.training.loss import Loss
 from hubtools.training.predict import of_rows
 
 
@@ -51,7 +52,7 @@ def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job:
     bf16, device = execution.bf16(job.recipe.precision), execution.device
     layer = model.encoder.config.num_hidden_layers
     embedded = {
-        name: embed(model, split, execution, bf16, work / f"{name}.npy", name, [layer])
+        name: embed(model, split, execution, bf16, work / f"{name}.npy", name, [layer], kept=job.embeddings)
         for name, split in (("train", train), ("validation", validation))
     }
     fitting, checking = embedded["train"], embedded["validation"]
@@ -73,6 +74,25 @@ def fit_probe(model: ProteinTaskModel, train: Encoded, validation: Encoded, job:
     for file in work.glob("*.npy"):
         file.unlink()
     return fitted
+
+
+def predict_probe(model: ProteinTaskModel, split: Encoded, loss: Loss, job: Job, name: str) -> Predictions:
+    """Predictions of a split by a fitted probe: as :func:`hubtools.training.predict.predict` from embeddings.
+
+    Args:
+        model: with the fitted head, the standardisation folded into it.
+        split: encoded split.
+        loss: turns logits into probabilities or values.
+        job: as in fitting.
+        name: of the split, for the progress bar.
+    """
+    execution = job.execution
+    layer = model.encoder.config.num_hidden_layers if model.config.layer is None else model.config.layer
+    bf16, file = execution.bf16(job.recipe.precision), job.work / f"{name}.npy"
+    embedded = embed(model, split, execution, bf16, file, name, [layer], kept=job.embeddings)
+    block = {} if split.pairs is None else {"rows": 8192}
+    logits = apply(model.head, embedded.tables[layer], execution.device, **block)
+    return of_rows(split, embedded.owners, embedded.positions, embedded.labels, loss.to_scores(logits))
 
 
 def _moments(table: np.ndarray | PairTable, rows: int = 262_144) -> tuple[np.ndarray, np.ndarray]:
