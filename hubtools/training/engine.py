@@ -121,9 +121,9 @@ class Proof:
     """
 
     def __init__(
-        self, encoder: nn.Module, tokeniser: ResidueTokeniser, device: torch.device, bf16: bool, trains: bool
+        self, encoder: Any, tokeniser: ResidueTokeniser, device: torch.device, bf16: bool, trains: bool
     ) -> None:
-        self.encoder: Any = encoder
+        self.encoder = encoder
         self.device, self.bf16, self.trains = device, bf16, trains
         rng = np.random.default_rng(0)
         lengths = list(TEST_LENGTHS)
@@ -145,7 +145,7 @@ class Proof:
         # Some of all depths: what is wrong anywhere is wrong below it.
         self.parameters = trained[:: max(1, len(trained) // 16)] if trains else []
         generator = torch.Generator().manual_seed(0)
-        shape = (int(mask.sum()), int(self.encoder.config.hidden_size))
+        shape = (int(mask.sum()), encoder.config.hidden_size)
         self.weight = torch.randn(shape, generator=generator).to(device)
         with self._still():
             self.alone = self._alone()
@@ -224,8 +224,8 @@ class Compiled:
     """The layers of an encoder, compiled one by one, from :meth:`attach` to :meth:`detach`."""
 
     def __init__(self, encoder: nn.Module) -> None:
-        lists = [m for m in encoder.modules() if isinstance(m, nn.ModuleList)]
-        self.layers: list[Any] = list(max(lists, key=lambda modules: len(modules))) if lists else []
+        lists: list[list[Any]] = [list(m) for m in encoder.modules() if isinstance(m, nn.ModuleList)]
+        self.layers = max(lists, key=len, default=[])
 
     def attach(self) -> None:
         """From here on layers run compiled, for any number of tokens.
