@@ -110,6 +110,15 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
 @click.option(
     "--no-embedding-cache", is_flag=True, help="Neither read nor keep embeddings of frozen encoders (bench cache ls)."
 )
+@click.option(
+    "--packing/--no-packing",
+    default=True,
+    show_default=True,
+    help="Compute no padding, where the model passes the test that this changes nothing.",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Compile the encoder's layers: worth its minute in long runs."
+)
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
 @click.option("--force", is_flag=True, help="Run again what is already done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
@@ -128,6 +137,8 @@ def run(
     token_budget: int | None,
     gradient_checkpointing: bool,
     no_embedding_cache: bool,
+    packing: bool,
+    compiled: bool,
     trust_remote_code: bool,
     force: bool,
     dry_run: bool,
@@ -154,7 +165,7 @@ def run(
     from hubtools.runs.session import Session
     from hubtools.training.device import Execution
 
-    execution = Execution.choose(device, token_budget, gradient_checkpointing)
+    execution = Execution.choose(device, token_budget, gradient_checkpointing, packing, compiled)
     session = Session(root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache)
     _hush_transformers()
     with _stoppable():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from hubtools.specs.record import (
 from hubtools.training.baselines import fit_baseline, read_plain
 from hubtools.training.embedding_store import KeptEmbeddings, Source
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
+from hubtools.training.engine import engine
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
@@ -73,6 +75,12 @@ class Steps:
         data = self.session.data(self.task, self.run.subset)
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as self.attached:
+            self._predict_once(data)
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.record.outputs = _outputs(self.folder)
+
+    def _predict_once(self, data: TaskData) -> None:
         if self.task.problem.zero_shot:
             predictor, predictions, thresholds = self._zero_shot(data), {}, None
         else:
@@ -90,8 +98,6 @@ class Steps:
         for name, split in predictions.items():
             self.record.results[name] = score_split(self.task, split, thresholds)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.record.outputs = _outputs(self.folder)
 
     def _with_checkpoint(self, data: TaskData) -> Predictor:
         assert self.run.checkpoint is not None
@@ -106,8 +112,16 @@ class Steps:
         self.record.windows = window_facts(scored, window)
         model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
-        self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
+        bf16 = self.execution.bf16(self.recipe.precision)
+        trains = self.recipe.adaptation != "probe"
+        # Until the test splits are predicted.
+        made = self.attached.enter_context(engine(model, tokeniser, self.execution, bf16=bf16, trains=trains))
+        environment = self.record.environment
+        environment.attention, environment.compiled = made.attention, made.compiled
+        if made.packed:
+            environment.layout = "packed"
+            splits = {name: replace(split, packed=True) for name, split in splits.items()}
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
         probe = self.recipe.adaptation == "probe"
         bf16 = self.execution.bf16(self.recipe.precision)

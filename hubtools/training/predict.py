@@ -51,15 +51,15 @@ def predict(
     logits: list[np.ndarray] = []
     owners: list[np.ndarray] = []
     positions: list[np.ndarray] = []
-    for batch in micro_batches(split, range(len(split)), token_budget):
-        with autocast(device, bf16):
-            out = batch_logits(model, batch, token_budget, device)
-        logits.append(out.float().cpu().numpy())
-        owners.append(batch.proteins)
-        if batch.positions is not None:
-            positions.append(batch.positions)
-        if progress is not None:
-            progress(batch.tokens)
+    # One context for all batches: weights are brought to half precision once.
+    with autocast(device, bf16):
+        for batch in micro_batches(split, range(len(split)), token_budget):
+            logits.append(batch_logits(model, batch, token_budget, device).float().cpu().numpy())
+            owners.append(batch.proteins)
+            if batch.positions is not None:
+                positions.append(batch.positions)
+            if progress is not None:
+                progress(batch.tokens)
     scores = loss.to_scores(np.concatenate(logits))
     return assemble(split, scores, np.concatenate(owners), np.concatenate(positions) if positions else None)
 
@@ -81,6 +81,9 @@ def protein_sums(
     """
     inputs = batch.to(device).inputs
     rows, width = inputs["input_ids"].shape
+    if batch.tokens <= token_budget:
+        sums, counts = model.row_sums(*(inputs[key] for key in ("input_ids", "attention_mask", "residue_mask")))
+        return per_protein(sums, counts, inputs["protein"], inputs["n_proteins"])
     step = max(1, token_budget // width)
     parts = [
         model.row_sums(*(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask")))
