@@ -151,7 +151,7 @@ def run(
     from hubtools.training.device import Execution
 
     execution = Execution.choose(device, token_budget, gradient_checkpointing)
-    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
+    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code, planned)
     _hush_transformers()
     with _stoppable():
         _run_all(planned, session, force)

@@ -112,7 +112,8 @@ def bench_model(
 def fresh_head(model: ProteinTaskModel, seed: int) -> nn.Sequential:
     """The head that :func:`bench_model` would have made with another seed."""
     torch.manual_seed(seed)
-    return ProteinTaskModel(model.config, encoder=model.encoder).head
+    config: Any = model.config
+    return ProteinTaskModel(config, encoder=model.encoder).head
 
 
 def plain_config(config: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.models import ResidueTokeniser, build_model, save_model
 from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import scale_output
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
@@ -102,9 +103,14 @@ class Steps:
         self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
-        fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
-        fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
-        trained = model.head if self.recipe.adaptation == "probe" else model
+        learnt = (splits["train"], splits["validation"], self._job(loss))
+        trained: torch.nn.Module = model
+        if self.recipe.adaptation == "probe":
+            assert isinstance(model, ProteinTaskModel)
+            fitted = fit_probe(model, *learnt, self.session.companions(self.run, data))
+            trained = model.head
+        else:
+            fitted = fit(model, *learnt)
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [position + 1 for position in pool]
@@ -134,7 +140,7 @@ class Steps:
 
     def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
         """The residues that the recipe pools over; None for all."""
-        if self.recipe.head.pooling == "mean":
+        if self.recipe.head.pooling != "mutations":
             return None
         if not tokeniser.aligned:
             raise UserError(
@@ -200,6 +206,7 @@ class Steps:
             tokens=fitted.tokens,
             selected_by=f"{self.task.metrics.primary} on validation",
             choices=fitted.choices,
+            seeds_together=fitted.together,
             class_weights=None if weights is None else [round(w, 6) for w in weights],
         )
         self.record.cost = Cost(wall_seconds=0, train_seconds=round(fitted.seconds, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
 from hubtools.specs.errors import UserError
+from hubtools.specs.problem import Problem
 from hubtools.training.batches import Batch, micro_batches
 from hubtools.training.device import Execution
 from hubtools.training.encoding import Encoded, counted
@@ -83,6 +84,7 @@ def embed(
     file: Path,
     name: str,
     wanted: Sequence[int],
+    per_residue: bool = False,
 ) -> Features:
     """Run the encoder once over a split.
 
@@ -94,7 +96,13 @@ def embed(
         file: where tables too large for memory go; the layer is added to its name.
         name: of the split, for the progress bar.
         wanted: layers, as :func:`chosen_layers` gives them.
+        per_residue: of a per-protein task too, rows are all residues of all proteins; ``owners`` is then the protein
+            of each row, and ``labels`` stay those of the proteins.
     """
+    if per_residue and not split.problem.per_residue:
+        blank = [np.zeros(len(tokens), dtype=np.int64) for tokens in split.tokens]
+        residues = replace(split, problem=Problem.RESIDUE_CLASSIFICATION, labels=blank)
+        return replace(embed(model, residues, execution, bf16, file, name, wanted), labels=np.stack(split.labels))
     model.eval()
     device = execution.device
     positions: np.ndarray | None = None
