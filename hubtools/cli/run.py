@@ -166,7 +166,9 @@ def run(
     from hubtools.training.device import Execution
 
     execution = Execution.choose(device, token_budget, gradient_checkpointing, packing, compiled)
-    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache)
+    session = Session(
+        root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache, tuple(planned)
+    )
     _hush_transformers()
     with _stoppable():
         _run_all(planned, session, force)

@@ -31,6 +31,8 @@ class NativeTaskModel(nn.Module):
     A protein of several windows gets the mean of their logits.
     """
 
+    reads_residues = False
+
     def __init__(self, model: nn.Module, per_residue: bool) -> None:
         super().__init__()
         self.model: Any = model
@@ -98,12 +100,20 @@ def bench_model(
         per_pair=task.problem.is_pair,
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
+        head_pooling="attention" if recipe.head.pooling == "attention" else "mean",
         special_token_ids=tokeniser.special_ids,
         pool_positions=pool,
         **label_settings(task),
     )
     torch.manual_seed(seed)
     return ProteinTaskModel(config, encoder=encoder)
+
+
+def fresh_head(model: ProteinTaskModel, seed: int) -> nn.Sequential:
+    """The head that :func:`bench_model` would have made with another seed."""
+    torch.manual_seed(seed)
+    config: Any = model.config
+    return ProteinTaskModel(config, encoder=model.encoder).head
 
 
 def plain_config(config: Any) -> dict[str, Any]:

@@ -114,24 +114,26 @@ class Steps:
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
         model.to(self.execution.device)
         bf16 = self.execution.bf16(self.recipe.precision)
-        trains = self.recipe.adaptation != "probe"
+        probe = self.recipe.adaptation == "probe"
         # Until the test splits are predicted.
-        made = self.attached.enter_context(engine(model, tokeniser, self.execution, bf16=bf16, trains=trains))
+        made = self.attached.enter_context(engine(model, tokeniser, self.execution, bf16=bf16, trains=not probe))
         environment = self.record.environment
         environment.attention, environment.compiled = made.attention, made.compiled
         if made.packed:
             environment.layout = "packed"
             splits = {name: replace(split, packed=True) for name, split in splits.items()}
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
-        probe = self.recipe.adaptation == "probe"
-        bf16 = self.execution.bf16(self.recipe.precision)
+        learnt = (splits["train"], splits["validation"])
+        trained: torch.nn.Module = model
         if probe:
+            assert isinstance(model, ProteinTaskModel)
             precision, device = "bf16" if bf16 else "float32", self.execution.device.type
             source = Source.of(checkpoint.identity, self.recipe.weights, self.run.seed, precision, device)
             self.embeddings = KeptEmbeddings(self.session.embeddings, source)
-        fitter: Any = fit_probe if probe else fit
-        fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
-        trained = model.head if probe else model
+            fitted = fit_probe(model, *learnt, self._job(loss), self.session.companions(self.run, data))
+            trained = model.head
+        else:
+            fitted = fit(model, *learnt, self._job(loss))
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [position + 1 for position in pool]
@@ -144,7 +146,7 @@ class Steps:
         def predictor(name: str) -> Predictions:
             if name == "validation" and fitted.validation is not None:
                 return fitted.validation
-            if isinstance(model, ProteinTaskModel) and probe and self.recipe.head.pooling != "attention":
+            if isinstance(model, ProteinTaskModel) and probe:
                 return predict_probe(model, splits[name], loss, self._job(loss), name)
             progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
             with contextlib.closing(progress):
@@ -162,7 +164,7 @@ class Steps:
 
     def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
         """The residues that the recipe pools over; None for all."""
-        if self.recipe.head.pooling == "mean":
+        if self.recipe.head.pooling != "mutations":
             return None
         if not tokeniser.aligned:
             raise UserError(
@@ -228,6 +230,7 @@ class Steps:
             tokens=fitted.tokens,
             selected_by=f"{self.task.metrics.primary} on validation",
             choices=fitted.choices,
+            seeds_together=fitted.together,
             class_weights=None if weights is None else [round(w, 6) for w in weights],
         )
         self.record.cost = Cost(wall_seconds=0, train_seconds=round(fitted.seconds, 3))

@@ -129,9 +129,11 @@ def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
 def _add_cost(record: RunRecord, wall: float, execution: Execution) -> None:
     trained = record.cost.train_seconds if record.cost else None
     tokens = record.training.tokens if record.training else 0
+    # The seconds are a share where the encoder read for several seeds at once.
+    share = record.training.seeds_together if record.training else 1
     record.cost = Cost(
         wall_seconds=round(wall, 3),
         train_seconds=trained,
-        tokens_per_second=round(tokens / trained, 1) if tokens and trained else None,
+        tokens_per_second=round(tokens / (trained * share), 1) if tokens and trained else None,
         peak_memory_bytes=execution.peak_memory(),
     )

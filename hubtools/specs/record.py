@@ -199,6 +199,11 @@ class TrainingFacts(_Part):
         default={}, description="Values chosen on validation: threshold, regularisation, ..."
     )
     class_weights: list[float] | None = None
+    seeds_together: int = Field(
+        default=1,
+        description="Seeds whose heads were trained in one computation, this one's among them; cost.train_seconds is then "
+        "this run's share, and wall_seconds of the first such run holds the work for all.",
+    )
 
 
 class SweepFacts(_Part):

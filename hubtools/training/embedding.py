@@ -103,7 +103,8 @@ def embed(
         file: where tables too large for memory go; the layer is added to its name.
         name: of the split, for the progress bar.
         wanted: layers, as :func:`chosen_layers` gives them.
-        per_residue: rows are all residues, also where it is proteins that are labelled.
+        per_residue: of a per-protein task too, rows are all residues of all proteins; ``owners`` is then the protein
+            of each row, and ``labels`` stay those of the proteins.
         kept: embeddings from before; what is computed is added to them, piece by piece.
 
     Raises:

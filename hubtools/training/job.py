@@ -44,6 +44,7 @@ class Fitted:
         epochs_run, best_epoch, steps, tokens, seconds: of training; tokens include special ones, not padding.
         choices: values chosen on validation besides the epoch.
         validation: predictions of the fitted model on validation, where fitting has them already.
+        together: number of seeds that were trained in one computation; ``seconds`` is then this one's share.
     """
 
     epochs_run: int
@@ -53,3 +54,4 @@ class Fitted:
     seconds: float
     choices: dict[str, Any] = field(default_factory=dict)
     validation: Predictions | None = None
+    together: int = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ def predict(
 def batch_logits(model: Any, batch: Batch, token_budget: int, device: torch.device) -> torch.Tensor:
     """Logits of a batch's labels: (core residues, outputs) or (proteins, outputs)."""
     if "protein" in batch.inputs:
+        if model.reads_residues:
+            return model.from_residues(*protein_residues(model, batch, token_budget, device))
         return model.from_sums(*protein_sums(model, batch, token_budget, device))
     inputs = batch.to(device).inputs
     return model(**inputs).logits[inputs["residue_mask"]]
@@ -80,17 +83,27 @@ def protein_sums(
     A single protein of more windows than the budget holds is read piece by piece.
     """
     inputs = batch.to(device).inputs
-    rows, width = inputs["input_ids"].shape
-    if batch.tokens <= token_budget:
-        sums, counts = model.row_sums(*(inputs[key] for key in ("input_ids", "attention_mask", "residue_mask")))
-        return per_protein(sums, counts, inputs["protein"], inputs["n_proteins"])
-    step = max(1, token_budget // width)
-    parts = [
-        model.row_sums(*(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask")))
-        for start in range(0, rows, step)
-    ]
+    parts = [model.row_sums(*rows) for rows in _within(inputs, batch.tokens, token_budget)]
     sums, counts = (torch.cat(part) for part in zip(*parts, strict=True))
     return per_protein(sums, counts, inputs["protein"], inputs["n_proteins"])
+
+
+def protein_residues(
+    model: Any, batch: Batch, token_budget: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """All residues of a batch's proteins: (residues, width), the protein of each, and the number of proteins."""
+    inputs = batch.to(device).inputs
+    parts = [model.row_residues(*rows) for rows in _within(inputs, batch.tokens, token_budget)]
+    return torch.cat(parts), inputs["protein"].repeat_interleave(inputs["residue_mask"].sum(1)), inputs["n_proteins"]
+
+
+def _within(inputs: dict[str, Any], tokens: int, token_budget: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Ids, attention and residue mask of a batch, as many rows at a time as the budget holds."""
+    rows, width = inputs["input_ids"].shape
+    # A packed batch has no padding, and may be wider than the budget.
+    step = rows if tokens <= token_budget else max(1, token_budget // width)
+    for start in range(0, rows, step):
+        yield tuple(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask"))
 
 
 @torch.no_grad()
