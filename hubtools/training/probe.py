@@ -90,9 +90,13 @@ def predict_probe(model: ProteinTaskModel, split: Encoded, loss: Loss, job: Job,
     layer = model.encoder.config.num_hidden_layers if model.config.layer is None else model.config.layer
     bf16, file = execution.bf16(job.recipe.precision), job.work / f"{name}.npy"
     embedded = embed(model, split, execution, bf16, file, name, [layer], kept=job.embeddings)
-    block = {} if split.pairs is None else {"rows": 8192}
-    logits = apply(model.head, embedded.tables[layer], execution.device, **block)
-    return of_rows(split, embedded.owners, embedded.positions, embedded.labels, loss.to_scores(logits))
+    table, rows = embedded.tables[layer], 65_536 if split.pairs is None else 8192
+    model.eval()
+    with torch.no_grad():
+        blocks = (np.ascontiguousarray(table[start : start + rows]) for start in range(0, len(table), rows))
+        logits = [model.head(torch.from_numpy(block).to(execution.device)).float().cpu().numpy() for block in blocks]
+    scores = loss.to_scores(np.concatenate(logits))
+    return of_rows(split, embedded.owners, embedded.positions, embedded.labels, scores)
 
 
 def _moments(table: np.ndarray | PairTable, rows: int = 262_144) -> tuple[np.ndarray, np.ndarray]:
