@@ -21,7 +21,7 @@ from hubtools.training.encoding import Encoded, counted
 from hubtools.training.predict import autocast
 from hubtools.training.progress import bar
 
-# Feature tables above this many bytes live in a file that is mapped, not in memory.
+# Tables of one split, of all its layers, that take more bytes live in files that are mapped, not in memory.
 IN_MEMORY = 2 * 1024**3
 # What is computed between two chances to keep it: residues, or batches where these are larger, or bytes of all layers.
 CHUNK_RESIDUES, CHUNK_BATCHES, CHUNK_BYTES = 65_536, 16, 512 * 2**20
@@ -119,7 +119,11 @@ def embed(
         sizes = proteins.lengths if masks is None else np.array([int(mask.sum()) for mask in masks])
     first = np.r_[0, np.cumsum(sizes)]
     shape = (int(first[-1]), model.encoder.config.hidden_size)
-    tables = {layer: _table(shape, file.with_name(f"{file.stem}-{layer}.npy")) for layer in wanted}
+    # The run's own: what is kept on disk may be removed by another process at any time.
+    in_memory = 4 * shape[0] * shape[1] * len(wanted) <= IN_MEMORY
+    tables = {
+        layer: _table(shape, None if in_memory else file.with_name(f"{file.stem}-{layer}.npy")) for layer in wanted
+    }
 
     owners: dict[bytes, list[int]] = {}
     for protein, key in enumerate(entry_keys(proteins, by_residue)):
@@ -217,14 +221,16 @@ def _computed(
         start[part] = bounds[:-1]
         rows = {layer: np.empty((int(bounds[-1]), width), dtype=np.float32) for layer in wanted}
         tokens = 0
-        for batch in micro_batches(bare, part.tolist(), execution.token_budget):
-            with autocast(execution.device, bf16):
+        # One context for the batches of a part, so that weights are brought to half precision once; none while the
+        # part is out of this function's hands.
+        with autocast(execution.device, bf16):
+            for batch in micro_batches(bare, part.tolist(), execution.token_budget):
                 found = (_residues if by_residue else _means)(model, batch, execution, wanted)
-            place = start[batch.proteins] + (0 if batch.positions is None else batch.positions)
-            for layer in wanted:
-                rows[layer][place] = found[layer].float().cpu().numpy()
-            tokens += batch.tokens
-            progress.update(int(batch.inputs["residue_mask"].sum()))
+                place = start[batch.proteins] + (0 if batch.positions is None else batch.positions)
+                for layer in wanted:
+                    rows[layer][place] = found[layer].float().cpu().numpy()
+                tokens += batch.tokens
+                progress.update(int(batch.inputs["residue_mask"].sum()))
         yield _Chunk(
             {
                 layer: {keys[p]: table[a:b] for p, a, b in zip(part, bounds, bounds[1:], strict=False)}
@@ -325,7 +331,7 @@ def _means(
     """
     inputs = batch.to(execution.device).inputs
     rows, width = inputs["input_ids"].shape
-    step = max(1, execution.token_budget // width)
+    step = rows if batch.tokens <= execution.token_budget else max(1, execution.token_budget // width)
     sums: dict[int, list[torch.Tensor]] = {layer: [] for layer in wanted}
     for start in range(0, rows, step):
         ids, attention, mask = (
@@ -343,8 +349,8 @@ def _means(
     return means
 
 
-def _table(shape: tuple[int, int], file: Path) -> np.ndarray:
-    if shape[0] * shape[1] * 4 <= IN_MEMORY:
+def _table(shape: tuple[int, int], file: Path | None) -> np.ndarray:
+    if file is None:
         return np.empty(shape, dtype=np.float32)
     file.parent.mkdir(parents=True, exist_ok=True)
     return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)

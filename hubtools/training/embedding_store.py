@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import zlib
@@ -33,6 +34,8 @@ FORMAT = 1
 FOLDER, SUFFIX = "embeddings", ".safetensors"
 LIMIT_VARIABLE = "BENCH_CACHE_LIMIT"
 DEFAULT_LIMIT = 20 * 10**9
+# A run needs room for its own files: the disk is never filled further than this.
+SPARED = 2 * 10**9
 UNITS = {"": 10**9, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # What was computed is written when it is this much, or this old: what a killed process has lost at most.
 SHARD_BYTES, SHARD_SECONDS = 64 * 2**20, 20.0
@@ -262,8 +265,8 @@ class EmbeddingStore:
             return
         size = sum(rows.nbytes + 48 for rows in entries.values())
         try:
-            if not self._make_room(size):
-                self._stop(f"the limit of {human(self.limit)} is reached; {LIMIT_VARIABLE} sets it")
+            if why := self._make_room(size):
+                self._stop(why)
                 return
             self._in_use.add(write_shard(self.root, space, entries))
         except (OSError, UserError, ValueError) as error:
@@ -326,22 +329,28 @@ class EmbeddingStore:
         with contextlib.suppress(OSError):
             path.unlink()
 
-    def _make_room(self, size: int) -> bool:
-        """Remove what was not used for longest until ``size`` bytes fit; False where they cannot."""
+    def _make_room(self, size: int) -> str | None:
+        """Remove what was not used for longest until ``size`` bytes fit; why they cannot, where they cannot."""
         files = self.files()
-        excess = sum(size for _, size, _ in files) + size - self.limit
+        above_limit = sum(size for _, size, _ in files) + size - self.limit
+        self.root.mkdir(parents=True, exist_ok=True)
+        above_disk = size + SPARED - shutil.disk_usage(self.root).free
+        excess = max(above_limit, above_disk)
         # Neither what this process reads or wrote, nor what another is writing.
         others = [file for file in files if file[0] not in self._in_use and file[0].suffix == SUFFIX]
         old = sorted((used, path, bytes_) for path, bytes_, used in others)
-        if excess > sum(bytes_ for *_, bytes_ in old):
-            return False
-        for _, path, bytes_ in old:
-            if excess <= 0:
-                break
-            with contextlib.suppress(OSError):
-                path.unlink()
-                excess -= bytes_
-        return excess <= 0
+        if excess <= sum(bytes_ for *_, bytes_ in old):
+            for _, path, bytes_ in old:
+                if excess <= 0:
+                    break
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    excess -= bytes_
+        if excess <= 0:
+            return None
+        if above_limit >= above_disk:
+            return f"the limit of {human(self.limit)} is reached; {LIMIT_VARIABLE} sets it"
+        return f"less than {human(SPARED)} would be left on the disk"
 
     def _stop(self, why: str) -> None:
         self._full = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -216,6 +217,26 @@ def test_a_run_larger_than_the_limit_keeps_what_fits_and_says_so_once(
 def test_no_limit_means_nothing_is_kept_and_nothing_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     EmbeddingStore(tmp_path, limit=0).add(SPACE, entries())
     assert not shards(tmp_path) and capsys.readouterr().err == ""
+
+
+def test_room_is_left_on_the_disk_for_the_run_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = write_shard(tmp_path, replace(SPACE, layer=1), entries())
+    free = embedding_store.SPARED + 1000
+
+    def usage(path: Path) -> shutil._ntuple_diskusage:
+        return shutil._ntuple_diskusage(10**12, 0, free if old.exists() else free + 2000)
+
+    monkeypatch.setattr(embedding_store.shutil, "disk_usage", usage)
+    store = EmbeddingStore(tmp_path)
+    store.add(SPACE, {KEYS[0]: np.ones((10, 8), np.float32)})
+    assert old.exists() and len(shards(tmp_path)) == 2
+    store.add(SPACE, {KEYS[1]: np.ones((50, 8), np.float32)})
+    assert not old.exists() and len(shards(tmp_path)) == 2, "what is old gives way first"
+    store.add(SPACE, {KEYS[2]: np.ones((500, 8), np.float32)})
+    assert len(shards(tmp_path)) == 2
+    assert "(less than 2.0 GB would be left on the disk): " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["full", "not a folder"])
