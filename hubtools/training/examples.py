@@ -78,6 +78,7 @@ class Examples:
         self.bounds = np.r_[starts, len(owners)]
         self.counts = np.diff(self.bounds)
         self.owner_of_item = owners[starts]
+        self.one_each = len(starts) == len(owners)
         self.tables = {layer: _near(table, device) for layer, table in tables.items()}
         self.scales = {
             layer: (scale.mean.to(device), 1 / scale.std.to(device)) for layer, scale in (scales or {}).items()
@@ -93,6 +94,8 @@ class Examples:
 
     def rows_of(self, items: np.ndarray) -> np.ndarray:
         """The rows of items, item after item."""
+        if self.one_each:
+            return items
         counts = self.counts[items]
         before = np.cumsum(counts) - counts
         return np.repeat(self.bounds[items] - before, counts) + np.arange(int(counts.sum()))

@@ -28,7 +28,7 @@ from hubtools.training.progress import bar
 from hubtools.training.stack import Inputs, Stack
 
 # Bytes of features that are multiplied at once: more do not fit in a CPU's cache, fewer do not fill a GPU.
-AT_ONCE = {"cpu": 32 * 1024**2, "cuda": 1024**3}
+AT_ONCE = {"cpu": 4 * 1024**2, "cuda": 1024**3}
 # Bytes for the parameters of the heads that train together, their moments, gradients and best values.
 PARAMETERS = 2 * 1024**3
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -192,7 +192,8 @@ class _Fleet:
         done: set[int] = set()
         progress = bar("training the head" if len(self.left) == 1 else "training heads", recipe.epochs, unit="epoch")
         for epoch in range(1, recipe.epochs + 1):
-            orders = {group.seed: self.orders[group.seed].permutation(n) for group in dict.fromkeys(self.groups)}
+            seeds = dict.fromkeys(group.seed for group in self.groups)
+            orders = {seed: self.orders[seed].permutation(n) for seed in seeds}
             total, weight = torch.zeros(len(self.left), device=self.device), dict.fromkeys(orders, 0.0)
             for index, start in enumerate(range(0, n, recipe.batch_size)):
                 step = (epoch - 1) * per_epoch + index

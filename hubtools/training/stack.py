@@ -102,8 +102,12 @@ class Stack:
             if isinstance(layer, nn.Linear):
                 weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
                 shared = len(weight) // len(x)
-                wide = weight.reshape(len(x), -1, weight.shape[-1])
-                out = torch.baddbmm(bias.reshape(len(x), 1, -1), x, wide.mT)
+                wide, low = weight.reshape(len(x), -1, weight.shape[-1]), bias.reshape(len(x), 1, -1)
+                if len(x) == 1:
+                    # A product of matrices of long and narrow shape is faster by itself than as a batch of one.
+                    out = nn.functional.linear(x[0], wide[0], low[0, 0]).unsqueeze(0)
+                else:
+                    out = torch.baddbmm(low, x, wide.mT)
                 # Modules that share an input were one wide layer: (g, n, shared × outputs) -> (modules, n, outputs).
                 x = out if shared == 1 else out.unflatten(-1, (shared, -1)).transpose(1, 2).flatten(0, 1)
             elif isinstance(layer, nn.Dropout):
