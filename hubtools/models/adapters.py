@@ -6,7 +6,6 @@ no wrapper, and after :func:`merge_adapter` no trace. What is trained besides is
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 from hubtools.models.families import family_of
-from hubtools.models.four_bits import FourBitLinear
+from hubtools.models.four_bits import FourBitLinear, load_bitsandbytes
 from hubtools.models.layers import encoder_layers
 from hubtools.specs.errors import UserError
 
@@ -47,6 +46,7 @@ def attach_adapter(model: ProteinTaskModel, adapter: Adapter, name: str, seed: i
         UserError: it is not known where to attach in this architecture, a target is not there, or bitsandbytes is
             missing.
     """
+    load_bitsandbytes()
     from peft import inject_adapter_in_model
 
     config = _peft_config(model.encoder, adapter, name)
@@ -76,7 +76,7 @@ def require_four_bits(device: torch.device) -> None:
     Raises:
         UserError: bitsandbytes is not there, or does not work on this device.
     """
-    if importlib.util.find_spec("bitsandbytes") is None:
+    if not load_bitsandbytes():
         raise UserError("adapter.kind: qlora needs bitsandbytes", fix='Get it: pip install "plm-hubtools[qlora]"')
     try:
         layer = FourBitLinear(nn.Linear(64, 4)).to(device)

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+import sys
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+
+def load_bitsandbytes() -> bool:
+    """Import it, and say whether it is there. peft imports it too, so that this comes before peft.
+
+    While it is imported, version 0.50 fetches code from the Hub and runs it, on some processors, where the package
+    ``kernels`` is installed. Here no code comes from the network, and its lament about that is not shown.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return False
+    if "bitsandbytes" not in sys.modules:
+        modules: dict[str, Any] = sys.modules
+        missing = object()
+        kernels, modules["kernels"] = modules.get("kernels", missing), None
+        log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+        level = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            importlib.import_module("bitsandbytes")
+        finally:
+            log.setLevel(level)
+            del modules["kernels"]
+            if kernels is not missing:
+                modules["kernels"] = kernels
+    return True
 
 
 class FourBitLinear(nn.Linear):

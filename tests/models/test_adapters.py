@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +318,7 @@ def other_architecture(folder: Path, model_class: Any, config_class: Any) -> Che
 def test_without_bitsandbytes_the_fix_is_named(
     checkpoints: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(adapters, "load_bitsandbytes", lambda: False)
     with pytest.raises(UserError, match=r"qlora needs bitsandbytes. Get it: pip install"):
         adapted(checkpoints["esm"], "qlora")
 
@@ -327,3 +330,19 @@ def test_a_device_without_four_bits_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("bitsandbytes.functional.quantize_4bit", broken)
     with pytest.raises(UserError, match=r"in four bits on cpu \(no such kernel\)"):
         adapters.require_four_bits(torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_no_code_comes_from_the_network(tmp_path: Path) -> None:
+    # bitsandbytes asks the package kernels for code from the Hub while it is imported: stand in for that package.
+    (tmp_path / "kernels.py").write_text("def get_kernel(*a, **k):\n    print('FETCHED')\n    raise RuntimeError\n")
+    code = (
+        "import torch\nfrom hubtools.models.adapters import require_four_bits\n"
+        "require_four_bits(torch.device('cpu'))\nimport sys, kernels\nprint(kernels.__file__)"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(adapters.__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "kernels.py")
