@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel, per_protein
 from hubtools.specs.errors import UserError
@@ -144,7 +145,7 @@ def build_model(
     """The model that a recipe asks for, before training; ``pool`` are the residues that the mean runs over, if not all.
 
     Raises:
-        UserError: the checkpoint cannot be loaded, or has no native head for this problem.
+        UserError: the checkpoint cannot be loaded, has no native head for this problem, or no place for the adapter.
     """
     if recipe.head.kind == "native":
         from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
@@ -154,7 +155,10 @@ def build_model(
         auto = AutoModelForTokenClassification if task.problem.per_residue else AutoModelForSequenceClassification
         return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), task.problem.per_residue)
     encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
-    return bench_model(encoder, task, recipe, tokeniser, seed, pool)
+    model = bench_model(encoder, task, recipe, tokeniser, seed, pool)
+    if recipe.adapter is not None:
+        attach_adapter(model, recipe.adapter, checkpoint.name, seed)
+    return model
 
 
 def final_linear(model: nn.Module, n_outputs: int) -> nn.Linear:

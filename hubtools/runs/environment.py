@@ -14,9 +14,11 @@ from hubtools.training.device import Execution, cpu_count
 
 PACKAGES = (
     "accelerate",
+    "bitsandbytes",
     "datasets",
     "huggingface_hub",
     "numpy",
+    "peft",
     "safetensors",
     "scikit-learn",
     "scipy",

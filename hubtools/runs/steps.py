@@ -15,6 +15,7 @@ from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_split, write_predictions
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models import ResidueTokeniser, build_model, save_model
+from hubtools.models.adapters import merge_adapter, require_four_bits, save_adapter
 from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.models.modeling_protein_task import ProteinTaskModel
@@ -22,6 +23,7 @@ from hubtools.models.task_model import scale_output
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
+    ADAPTER,
     MODEL,
     PREDICTIONS,
     TRAINING_LOG,
@@ -110,7 +112,9 @@ class Steps:
         splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
         scored = [split for name, split in splits.items() if name != "train"]
         self.record.windows = window_facts(scored, window)
-        model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
+        if self.recipe.adapter is not None and self.recipe.adapter.kind == "qlora":
+            require_four_bits(self.execution.device)
+        model: Any = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
         model.to(self.execution.device)
         bf16 = self.execution.bf16(self.recipe.precision)
@@ -134,13 +138,19 @@ class Steps:
             trained = model.head
         else:
             fitted = fit(model, *learnt, self._job(loss))
+        n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [position + 1 for position in pool]
-        self._note(fitted, loss.weights, sum(parameter.numel() for parameter in trained.parameters()))
+        self._note(fitted, loss.weights, n_trained)
         if loss.kind == "regression":
             scale_output(model, loss.mean, loss.std)
             loss = loss.folded
+        if self.recipe.adapter is not None:
+            # What follows, the saved model and every prediction of the record, is of the merged weights.
+            if self.recipe.weights == "pretrained":
+                save_adapter(model, self.folder / ADAPTER, checkpoint.identity)
+            merge_adapter(model)
         save_model(model, tokeniser, self.task, self.folder / MODEL)
 
         def predictor(name: str) -> Predictions:
@@ -238,7 +248,8 @@ class Steps:
 
 def _outputs(folder: Path) -> list[OutputFile]:
     """Every file of the run but the record itself, with its checksum."""
-    paths = [folder / PREDICTIONS, folder / TRAINING_LOG, *sorted((folder / MODEL).rglob("*"))]
+    paths = [folder / PREDICTIONS, folder / TRAINING_LOG]
+    paths += [path for part in (MODEL, ADAPTER) for path in sorted((folder / part).rglob("*"))]
     return [
         OutputFile(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=file_sha256(path))
         for path in paths

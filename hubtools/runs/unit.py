@@ -110,7 +110,7 @@ def _failure(error: Exception, execution: Execution) -> Failure:
 
 
 def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
-    trains = run.recipe.adaptation in {"full", "probe"}
+    trains = run.recipe.adaptation in {"full", "adapter", "probe"}
     precision = "bf16" if trains and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(
         run_id=identity.run_id,

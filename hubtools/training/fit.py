@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
@@ -23,6 +22,7 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.training.batches import BucketedBatches, micro_batches
 from hubtools.training.encoding import Encoded
 from hubtools.training.job import Fitted, Job
+from hubtools.training.parameters import freeze_layers, load_trained, parameter_groups, save_trained
 from hubtools.training.predict import predict
 from hubtools.training.progress import bar
 
@@ -30,7 +30,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
-    """Train every weight; on return the model holds the weights of the epoch that is best on validation.
+    """Train what the recipe trains; on return the model holds the weights of the epoch that is best on validation.
 
     Args:
         model: encoder with head, changed in place.
@@ -38,6 +38,7 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         job: what to do. An interrupted fit goes on from the last whole epoch in its folder.
     """
     task, recipe, execution = job.task, job.recipe, job.execution
+    freeze_layers(model, recipe.freeze_layers)
     resume = last_whole_checkpoint(job.work)
     metric = METRICS[task.metrics.primary]
     arguments = TrainingArguments(
@@ -158,26 +159,10 @@ class FairTrainer(Trainer):
         return total
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW; biases and norms do not decay, and the head has its own rate where the recipe says so."""
+        """AdamW on what is trained."""
         if self.optimizer is None:
-            net = self.network
-            encoder = {id(p) for p in net.encoder.parameters()}
-            groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-            for parameter in net.parameters():
-                if parameter.requires_grad:
-                    groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
-            head_rate = self.recipe.head_learning_rate or self.recipe.learning_rate
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {
-                        "params": parameters,
-                        "lr": self.recipe.learning_rate if in_encoder else head_rate,
-                        "weight_decay": self.recipe.weight_decay if decays else 0.0,
-                    }
-                    for (in_encoder, decays), parameters in groups.items()
-                ],
-                fused=self.args.device.type in {"cpu", "cuda"},
-            )
+            groups = parameter_groups(self.network, self.recipe)
+            self.optimizer = torch.optim.AdamW(groups, fused=self.args.device.type in {"cpu", "cuda"})
         return self.optimizer
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -205,18 +190,18 @@ class FairTrainer(Trainer):
         """The model."""
         return self.model
 
-    # Weights are kept as they are in memory: save_pretrained renames some, and shared tensors need care.
+    # Weights are kept as they are in memory (save_pretrained renames some), and only those that training changes.
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir or ".")
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.network, str(folder / WEIGHTS))
+        save_trained(self.network, folder / WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.network, str(Path(resume_from_checkpoint) / WEIGHTS))
+        load_trained(self.network, Path(resume_from_checkpoint) / WEIGHTS)
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:
-            load_model(self.network, str(Path(self.state.best_model_checkpoint) / WEIGHTS))
+            load_trained(self.network, Path(self.state.best_model_checkpoint) / WEIGHTS)
 
 
 class _Indices(Dataset):

@@ -73,7 +73,9 @@ class Bench:
             for name, part in self.features.items()
         }
         owners = {name: torch.from_numpy(part.owners) for name, part in self.features.items()}
-        rows_of = {name: {int(i): torch.nonzero(own == i).flatten() for i in own.unique()} for name, own in owners.items()}
+        rows_of = {
+            name: {int(i): torch.nonzero(own == i).flatten() for i in own.unique()} for name, own in owners.items()
+        }
 
         def logits(name: str, chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
             x, y = data[name]
