@@ -22,11 +22,13 @@ class Execution:
         device: where the model is.
         token_budget: tokens of one padded batch.
         gradient_checkpointing: recompute activations instead of keeping them.
+        shard: divide weights, gradients and optimiser state among the processes of a run.
     """
 
     device: torch.device
     token_budget: int
     gradient_checkpointing: bool = False
+    shard: bool = False
 
     @classmethod
     def choose(

@@ -41,6 +41,7 @@ class Fitted:
         epochs_run, best_epoch, steps, tokens, seconds: of training; tokens include special ones, not padding.
         choices: values chosen on validation besides the epoch.
         validation: predictions of the fitted model on validation, where fitting has them already.
+        token_budget: what fitted in memory, where batches were cut by one; it may be lower than asked for.
     """
 
     epochs_run: int
@@ -50,3 +51,4 @@ class Fitted:
     seconds: float
     choices: dict[str, Any] = field(default_factory=dict)
     validation: Predictions | None = None
+    token_budget: int | None = None
