@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from hubtools.specs.record import (
     RunRecord,
     TrainingFacts,
 )
+from hubtools.training import distributed
 from hubtools.training.baselines import fit_baseline, read_plain
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
 from hubtools.training.fit import fit
@@ -66,7 +68,7 @@ class Steps:
         """Data, model, training, choices on validation, and then, once, the test splits."""
         if self.execution.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.execution.device)
-        data = self.session.data(self.task, self.run.subset)
+        data = distributed.main_first(lambda: self.session.data(self.task, self.run.subset))
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
         if self.task.problem.zero_shot:
@@ -80,6 +82,8 @@ class Steps:
                 self.record.training.choices["thresholds"] = thresholds
         # Nothing is chosen from here on: this is the one time that the test splits are predicted.
         predictions |= {name: predictor(name) for name in self.task.data.test_splits}
+        if not distributed.is_main():
+            return
         for name, split in predictions.items():
             self.record.results[name] = score_split(self.task, split, thresholds)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
@@ -104,6 +108,10 @@ class Steps:
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
         fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
         fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
+        if fitted.token_budget is not None:
+            # What did not fit in training shall not be tried again.
+            self.execution = replace(self.execution, token_budget=fitted.token_budget)
+            self.record.environment.token_budget = fitted.token_budget
         trained = model.head if self.recipe.adaptation == "probe" else model
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
@@ -112,7 +120,8 @@ class Steps:
         if loss.kind == "regression":
             scale_output(model, loss.mean, loss.std)
             loss = loss.folded
-        save_model(model, tokeniser, self.task, self.folder / MODEL)
+        if distributed.is_main():
+            save_model(model, tokeniser, self.task, self.folder / MODEL)
         bf16 = self.execution.bf16(self.recipe.precision)
 
         def predictor(name: str) -> Predictions:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from hubtools.specs.errors import UserError
+from hubtools.training import distributed
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ class Execution:
 
     @classmethod
     def choose(
-        cls, device: str = "auto", token_budget: int | None = None, gradient_checkpointing: bool = False
+        cls,
+        device: str = "auto",
+        token_budget: int | None = None,
+        gradient_checkpointing: bool = False,
+        shard: bool = False,
     ) -> Execution:
-        """The device asked for, or the best there is, with a budget that suits it.
+        """The device asked for, or the best there is, with a budget that suits it; under torchrun one GPU a process.
 
         Raises:
-            UserError: the device is not there.
+            UserError: the device is not there, or not for several processes.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -53,8 +58,15 @@ class Execution:
                 f"one of several GPUs is chosen by the environment, not by --device {device}",
                 fix=f"CUDA_VISIBLE_DEVICES={chosen.index} bench run … --device cuda",
             )
+        if distributed.started():
+            chosen = _of_this_process(chosen)
+        elif shard:
+            raise UserError(
+                "--shard divides a model among several processes, and there is one",
+                fix='torchrun --nproc-per-node 2 "$(which bench)" run …',
+            )
         # Small batches stay in a CPU's cache; a GPU wants many tokens at once.
-        return cls(chosen, token_budget or (2048 if chosen.type == "cpu" else 16384), gradient_checkpointing)
+        return cls(chosen, token_budget or (2048 if chosen.type == "cpu" else 16384), gradient_checkpointing, shard)
 
     def bf16(self, precision: str) -> bool:
         """Whether a recipe's precision means bfloat16 autocast here.
@@ -85,6 +97,20 @@ class Execution:
             return int(torch.cuda.max_memory_allocated(self.device))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _of_this_process(device: torch.device) -> torch.device:
+    """The device of one of several processes."""
+    if device.type == "mps":
+        raise UserError("several processes need GPUs of NVIDIA, or the CPU", fix="--device cpu")
+    if device.type != "cuda":
+        return device
+    if distributed.local_rank() >= torch.cuda.device_count():
+        raise UserError(
+            f"there are more processes than GPUs ({torch.cuda.device_count()})",
+            fix=f"torchrun --nproc-per-node {torch.cuda.device_count()} …",
+        )
+    return torch.device("cuda", distributed.local_rank())
 
 
 def cpu_count() -> int:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from hubtools.specs.record import Failure
+
 if TYPE_CHECKING:
     import torch
 
@@ -28,19 +30,24 @@ T = TypeVar("T")
 # Waiting for the main process to download or to train a probe is not a failure; a process that died is noticed at once.
 PATIENCE = timedelta(days=7)
 # Seconds that a failed process waits for the others to fail likewise, before it takes them with it.
-GRACE = 15.0
+GRACE = 10.0
+LEFT = "bench/left"
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 _objects: Any = None
 _runs = 0
 
 
 class Elsewhere(Exception):
-    """Another process failed, and says why; this one has nothing to add."""
+    """The main process failed and said why; this one has nothing to add."""
+
+
+class Parted(Exception):
+    """The processes are not at the same step any more: all must end."""
 
 
 def started() -> bool:
     """Whether torchrun started this process beside others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
 
 
 def size() -> int:
@@ -98,25 +105,43 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def broadcast(value: T) -> T:
-    """The main process's value, in every process."""
+    """The main process's value, in every process.
+
+    Raises:
+        Parted: another process is gone.
+    """
     if size() == 1:
         return value
     from torch import distributed as dist
 
     box = [value]
-    dist.broadcast_object_list(box, src=0, group=_objects)
+    with _broken_is_parted():
+        dist.broadcast_object_list(box, src=0, group=_objects)
     return box[0]
 
 
 def gather(value: T) -> list[T]:
-    """Every process's value, in every process, in order of rank."""
+    """Every process's value, in every process, in order of rank.
+
+    Raises:
+        Parted: another process is gone.
+    """
     if size() == 1:
         return [value]
     from torch import distributed as dist
 
     values: list[Any] = [None] * size()
-    dist.all_gather_object(values, value, group=_objects)
+    with _broken_is_parted():
+        dist.all_gather_object(values, value, group=_objects)
     return values
+
+
+@contextlib.contextmanager
+def _broken_is_parted() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError:
+        raise Parted("another process is gone") from None
 
 
 def gathered(parts: list[T]) -> list[T]:
@@ -129,8 +154,8 @@ def barrier() -> None:
     gather(None)
 
 
-def main_first(make: Callable[[], T]) -> T:
-    """What ``make`` gives, made by the main process first; the others then find in the cache what it fetched.
+def by_main(make: Callable[[], T]) -> T:
+    """What ``make`` gives in the main process, in every process.
 
     Raises:
         Elsewhere: the main process failed; what it raised is raised there.
@@ -138,16 +163,28 @@ def main_first(make: Callable[[], T]) -> T:
     if size() == 1:
         return make()
     if not is_main():
-        if (problem := broadcast(None)) is not None:
+        made, problem = broadcast((None, None))
+        if problem is not None:
             raise Elsewhere(problem)
-        return make()
+        return made  # type: ignore[return-value]
     try:
-        made = make()
+        value = make()
     except BaseException as error:
-        broadcast(one_line(error))
+        broadcast((None, one_line(error)))
         raise
-    broadcast(None)
-    return made
+    broadcast((value, None))
+    return value
+
+
+def main_first(make: Callable[[], T]) -> T:
+    """What ``make`` gives, made by the main process first; the others then find in the cache what it fetched.
+
+    Raises:
+        Elsewhere: as :func:`by_main`.
+    """
+    first: list[T] = []
+    by_main(lambda: first.append(make()))
+    return first[0] if first else make()
 
 
 def divided(costs: Any, processes: int | None = None, which: int | None = None) -> np.ndarray:
@@ -220,45 +257,54 @@ class Run:
         _runs += 1
         self.number = _runs
 
-    def _store(self) -> Any:
-        from torch import distributed as dist
-
-        return dist.distributed_c10d._get_default_store()
-
     def _key(self, process: int) -> str:
         return f"bench/{self.number}/{process}"
 
-    def ended(self, problem: str | None) -> list[str | None]:
-        """Tell how it ended here, and hear how it ended in each process: None, or the problem.
+    def agree(self, problem: str | None) -> None:
+        """Tell how the run ended here, and go on once it has ended likewise in every process.
 
-        A process that failed alone waits only for a moment: the others may be waiting for it in an exchange, which ends
-        for them when it leaves.
+        A process that failed waits only for a moment: the others may be waiting for it in an exchange, which breaks for
+        them when it leaves.
+
+        Args:
+            problem: why it failed, None where it did not.
 
         Raises:
-            Elsewhere: the others did not come to an end with this one.
+            Parted: it ended otherwise elsewhere, or not yet.
         """
         if size() == 1:
-            return [problem]
-        store = self._store()
+            return
+        store = _store()
         store.set(self._key(rank()), problem or "")
         deadline = time.monotonic() + (GRACE if problem else PATIENCE.total_seconds())
         keys = [self._key(process) for process in range(size())]
-        while not store.check(keys):
-            # In steps, so that a signal is heard.
+        # In steps, so that a signal is heard.
+        while not store.check(keys) and time.monotonic() < deadline and not store.check([LEFT]):
             time.sleep(0.05)
-            if time.monotonic() > deadline:
-                raise Elsewhere("the processes are not at the same step any more")
-        return [store.get(key).decode() or None for key in keys]
+        together = store.check(keys) and not store.check([LEFT])
+        if not together or len({bool(store.get(key)) for key in keys}) > 1:
+            store.set(LEFT, "")
+            said = next((text for key in keys if store.check([key]) and (text := store.get(key).decode())), "")
+            raise Parted(problem or said)
 
-    def reason(self, error: BaseException) -> str:
-        """Why it failed here: another process's own reason, where this one only noticed that it was gone."""
-        if size() > 1:
-            store = self._store()
-            for process in range(size()):
-                key = self._key(process)
-                if process != rank() and store.check([key]) and (said := store.get(key).decode()):
-                    return f"process {process} of {size()} failed: {said}"
-        return one_line(error)
+    def failure_of_another(self) -> Failure | None:
+        """What failed, where this process only noticed that another one was gone."""
+        if size() == 1:
+            return None
+        store = _store()
+        if not store.check([LEFT]):
+            return None
+        for process in range(size()):
+            key = self._key(process)
+            if process != rank() and store.check([key]) and (said := store.get(key).decode()):
+                return Failure(kind="Elsewhere", message=f"process {process} of {size()} failed: {said}")
+        return None
+
+
+def _store() -> Any:
+    from torch import distributed as dist
+
+    return dist.distributed_c10d._get_default_store()
 
 
 @contextlib.contextmanager
@@ -270,15 +316,17 @@ def noticing() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError:
+    except (RuntimeError, Parted):
         # Ctrl-C reaches all; the first that ends breaks the exchange of the others before they have heard it.
         if size() > 1:
             time.sleep(1.0)
         raise
 
 
-def leave() -> None:
-    """End this process at once, without waiting for those that it shares something with."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+def leave(code: int) -> None:
+    """End this process; beside others at once, without waiting for what it shares with them."""
+    if not started():
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -64,8 +64,7 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
         enable()
     trainer = FairTrainer(model, train, validation, job)
-    with distributed.noticing():
-        trainer.train()
+    trainer.train()
     done = trainer.progress
     assert done.best_step is not None
     return Fitted(
