@@ -33,7 +33,7 @@ from transformers import AutoConfig
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.encoder import load_encoder
 from hubtools.models.modeling_protein_task import ProteinTaskModel, build_encoder
-from hubtools.models.task_model import bench_model
+from hubtools.models.task_model import bench_model, fresh_head
 from hubtools.models.windows import pieces
 from hubtools.specs.loading import load_recipe, load_task
 from hubtools.specs.record import CheckpointIdentity
@@ -41,7 +41,8 @@ from hubtools.training.device import Execution
 from hubtools.training.embedding import Features, chosen_layers, embed
 from hubtools.training.embedding_store import EmbeddingStore, KeptEmbeddings, Source
 from hubtools.training.encoding import Encoded
-from hubtools.training.head import apply, fit_head
+from hubtools.training.examples import Examples, Scale
+from hubtools.training.heads import Check, Group, train_heads
 from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
 from hubtools.training.predict import of_rows
@@ -80,20 +81,18 @@ class Setting:
         return embed(self.model, self.split, self.execution, bf16, self.folder / "t.npy", "all", layers, kept=kept)
 
     def fit_heads(self, features: Features, layers: list[int], seeds: int) -> None:
-        """A linear head for each seed and layer."""
+        """A linear head for each seed and layer, all at once."""
         loss = loss_for(self.split, self.task.n_outputs, "none")
-        for layer in layers:
-            table = features.tables[layer]
-            for seed in range(seeds):
-                torch.manual_seed(seed)
-                head = nn.Linear(table.shape[1], self.task.n_outputs)
-                job = Job(self.task, self.recipe, loss, seed, self.execution, self.folder, self.folder / "log.jsonl")
+        heads = {Group(seed, layer): fresh_head(self.model, seed) for seed in range(seeds) for layer in layers}
+        tables = {layer: features.tables[layer] for layer in layers}
+        scales = {layer: Scale(table) for layer, table in tables.items()}
+        examples = Examples(tables, features.labels, features.owners, self.execution.device, scales)
 
-                def score(module: Any, table: Any = table) -> Any:
-                    scores = loss.to_scores(apply(module, table, self.execution.device))
-                    return of_rows(self.split, features.owners, None, features.labels, scores)
+        def predictions(scores: np.ndarray) -> Any:
+            return of_rows(self.split, features.owners, None, features.labels, scores)
 
-                fit_head(head, table, features.labels, features.owners, score, job)
+        job = Job(self.task, self.recipe, loss, 0, self.execution, self.folder, self.folder / "log.jsonl")
+        train_heads(heads, [self.recipe.learning_rate], examples, Check(examples, predictions, loss), job)
 
     def notebook(self, epochs: int) -> np.ndarray:
         """The frozen encoder in every epoch; the means of the last epoch, to compare: (proteins, width)."""

@@ -37,6 +37,7 @@ from hubtools.specs.record import (
     RunRecord,
     TrainingFacts,
 )
+from hubtools.training import distributed
 from hubtools.training.baselines import fit_baseline, read_plain
 from hubtools.training.embedding_store import KeptEmbeddings, Source
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
@@ -74,7 +75,7 @@ class Steps:
         """Data, model, training, choices on validation, and then, once, the test splits."""
         if self.execution.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.execution.device)
-        data = self.session.data(self.task, self.run.subset)
+        data = distributed.main_first(lambda: self.session.data(self.task, self.run.subset))
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
         with contextlib.ExitStack() as self.attached:
@@ -97,6 +98,8 @@ class Steps:
         if self.embeddings is not None and self.record.training is not None:
             seen = self.embeddings
             self.record.training.embeddings = EmbeddingFacts(computed=seen.computed, cached=seen.read)
+        if not distributed.is_main():
+            return
         for name, split in predictions.items():
             self.record.results[name] = score_split(self.task, split, thresholds)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
@@ -138,6 +141,10 @@ class Steps:
             trained = model.head
         else:
             fitted = fit(model, *learnt, self._job(loss))
+        if fitted.token_budget is not None:
+            # What did not fit in training shall not be tried again.
+            self.execution = replace(self.execution, token_budget=fitted.token_budget)
+            self.record.environment.token_budget = fitted.token_budget
         n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
@@ -148,10 +155,11 @@ class Steps:
             loss = loss.folded
         if self.recipe.adapter is not None:
             # What follows, the saved model and every prediction of the record, is of the merged weights.
-            if self.recipe.weights == "pretrained":
+            if self.recipe.weights == "pretrained" and distributed.is_main():
                 save_adapter(model, self.folder / ADAPTER, checkpoint.identity)
             merge_adapter(model)
-        save_model(model, tokeniser, self.task, self.folder / MODEL)
+        if distributed.is_main():
+            save_model(model, tokeniser, self.task, self.folder / MODEL)
 
         def predictor(name: str) -> Predictions:
             if name == "validation" and fitted.validation is not None:

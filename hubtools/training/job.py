@@ -45,6 +45,7 @@ class Fitted:
         choices: values chosen on validation besides the epoch.
         validation: predictions of the fitted model on validation, where fitting has them already.
         together: number of seeds that were trained in one computation; ``seconds`` is then this one's share.
+        token_budget: what fitted in memory, where batches were cut by one; it may be lower than asked for.
     """
 
     epochs_run: int
@@ -55,3 +56,4 @@ class Fitted:
     choices: dict[str, Any] = field(default_factory=dict)
     validation: Predictions | None = None
     together: int = 1
+    token_budget: int | None = None

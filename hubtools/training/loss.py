@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -55,11 +56,11 @@ class Loss:
             labels: (n,) int, (n, labels) int, or (n,) float.
         """
         if self.kind == "classification":
-            weight = None if self.weights is None else logits.new_tensor(self.weights)
+            weight = None if self.weights is None else _weights(self.weights, logits.device)
             return functional.cross_entropy(logits, labels, weight=weight, ignore_index=IGNORED, reduction="none")
         if self.kind == "multilabel":
             valid = labels != IGNORED
-            weight = None if self.weights is None else logits.new_tensor(self.weights)
+            weight = None if self.weights is None else _weights(self.weights, logits.device)
             target = torch.where(valid, labels, 0).to(logits.dtype)
             loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
             return (loss * valid).sum(-1)
@@ -84,6 +85,12 @@ class Loss:
     def folded(self) -> Loss:
         """The same after the target's unit went into the model's last layer."""
         return Loss(self.kind, self.weights)
+
+
+@cache
+def _weights(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Class weights on a device, copied once: a copy in each step would wait for the device."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def loss_for(split: Encoded, n_outputs: int, class_weights: str) -> Loss:

@@ -1,12 +1,9 @@
-"""What is trained and at which rate: frozen layers, groups of the optimiser, and the weights that a fit has to keep."""
+"""What is trained and at which rate: frozen layers and groups of the optimiser."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hubtools.models.layers import depth_of_parameters
@@ -65,28 +62,6 @@ def parameter_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
     return [
         {"params": groups[key], "lr": key[1], "weight_decay": recipe.weight_decay if key[2] else 0.0} for key in order
     ]
-
-
-def save_trained(model: nn.Module, file: Path) -> None:
-    """Write the parameters that training changes. The others are the checkpoint's, and are there already."""
-    save_file(
-        {name: value.detach().contiguous() for name, value in model.named_parameters() if value.requires_grad}, file
-    )
-
-
-@torch.no_grad()
-def load_trained(model: nn.Module, file: Path) -> None:
-    """Read back what :func:`save_trained` wrote, into the same model.
-
-    Raises:
-        KeyError: the file is of a model in which other parameters are trained.
-    """
-    weights = load_file(file)
-    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    if trained.keys() != weights.keys():
-        raise KeyError(f"{file} holds other parameters: {sorted(trained.keys() ^ weights.keys())[:3]}")
-    for name, value in trained.items():
-        value.copy_(weights[name])
 
 
 def _depths(encoder: nn.Module, field: str) -> tuple[dict[str, int], int]:
