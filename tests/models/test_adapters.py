@@ -25,8 +25,9 @@ from hubtools.models.layers import encoder_layers
 from hubtools.models.task_model import bench_model
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_recipe
+from hubtools.training import resume
 from hubtools.training.parameters import parameter_groups
-from hubtools.training.resume import Progress, checkpoint_folder, load_weights, write_checkpoint
+from hubtools.training.resume import Progress, checkpoint_folder, load_weights
 
 KINDS = ("lora", "dora", "rslora", "ia3", "qlora")
 # Written out by hand from the architectures: the linear layers in one layer of each family's encoder.
@@ -229,7 +230,7 @@ def test_what_training_changes_is_all_that_a_fit_keeps(
 ) -> None:
     model, tokeniser, recipe = adapted(checkpoints["t5"], kind)
     train(model, tokeniser, recipe)
-    write_checkpoint(tmp_path, Progress(step=1, best_step=1), model, {}, [])
+    resume.write_checkpoint(tmp_path, Progress(step=1, best_step=1), model, {}, [])
     fresh, _, _ = adapted(checkpoints["t5"], kind)
     assert not torch.equal(logits(fresh, tokeniser), logits(model, tokeniser))
     load_weights(fresh, checkpoint_folder(tmp_path, 1))
