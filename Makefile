@@ -6,13 +6,14 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN = $(VENV)/bin
 
-.PHONY: help quickstart test test-fast lint docs clean
+.PHONY: help quickstart test test-fast lint docs speed clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
 	@echo "make test         set up, then every test (make test-fast: only those of seconds)"
 	@echo "make lint         ruff check and format"
 	@echo "make docs         regenerate the reference and the table of tasks"
+	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; a few minutes, most of it torch) …"
@@ -38,6 +39,15 @@ lint: $(BIN)/.ready
 
 docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py
+
+# Every script but the rivals', which installs other people's packages: make speed SPEED=rivals.
+SPEED ?= $(filter-out measuring rivals,$(basename $(notdir $(wildcard benchmarks/speed/*.py))))
+
+speed: $(BIN)/.ready
+	@mkdir -p benchmarks/speed/results
+	@for script in $(SPEED); do \
+		$(BIN)/python benchmarks/speed/$$script.py --out benchmarks/speed/results/$$script.json || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -12,15 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
+from measuring import LETTERS, options, process, report
 
-LETTERS = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", dtype=np.uint8)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def sequences(rng: np.random.Generator) -> list[str]:
@@ -90,27 +91,41 @@ def main() -> None:
     parser.add_argument("--flat-mb", type=int, default=300)
     parser.add_argument("--fasta-mb", type=int, default=500)
     parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.read:
-        read(options.read[0], Path(options.read[1]))
+    options(parser)
+    parser.set_defaults(rounds=1)
+    given = parser.parse_args()
+    if given.read:
+        read(given.read[0], Path(given.read[1]))
         return
+    rows, figures = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for kind, name, size, write in (
-            ("flat", "x.dat", options.flat_mb, write_flat),
-            ("fasta", "x.fasta", options.fasta_mb, write_fasta),
+            ("flat", "x.dat", given.flat_mb, write_flat),
+            ("fasta", "x.fasta", given.fasta_mb, write_fasta),
         ):
             path = Path(folder) / name
             write(path, size * 1_000_000)
             megabytes = path.stat().st_size / 1e6
             command = [sys.executable, __file__, "--read", kind, str(path)]
-            found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            print(
-                f"{kind:6} {megabytes:5.0f} MB  {megabytes / found['seconds']:6.1f} MB/s  {found['rows']:,} rows kept, "
-                f"{found['residues'] / 1e6:.0f} M residues; peak memory {found['peak'] / 1e3:.0f} MB, of which "
-                f"{found['floor'] / 1e3:.0f} MB before reading ({(found['peak'] - found['floor']) / 1e3 / megabytes:.2f} "
-                "of the file's size for the rest)"
+            turns = [json.loads(process(command, {"PYTHONPATH": str(ROOT)}).output) for _ in range(given.rounds)]
+            seconds, found = median(turn["seconds"] for turn in turns), turns[0]
+            peak, floor = (median(turn[key] for turn in turns) / 1e3 for key in ("peak", "floor"))
+            rows.append(
+                [
+                    kind,
+                    f"{megabytes:.0f}",
+                    f"{megabytes / seconds:.1f}",
+                    f"{found['rows']:,}",
+                    f"{found['residues'] / 1e6:.0f}",
+                    f"{peak:.0f}",
+                    f"{floor:.0f}",
+                    f"{(peak - floor) / megabytes:.2f}",
+                ]
             )
+            figures[kind] = {"megabytes": megabytes, "turns": turns}
             path.unlink()
+    columns = ["file", "MB", "MB/s", "rows kept", "M residues", "peak MB", "before reading", "rest ÷ size"]
+    report("Reading source files", columns, rows, given, figures)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -70,6 +73,55 @@ def proteins(n: int, seed: int = 0) -> list[str]:
     """Random proteins of such lengths."""
     rng = np.random.default_rng([seed, 1])
     return [rng.choice(LETTERS, length).tobytes().decode() for length in lengths(n, seed)]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A finished process.
+
+    Attributes:
+        seconds: from its start to its end.
+        cpu_seconds: that it and its children computed, which other users of the machine stretch less.
+        megabytes: its peak memory, as the system counts it.
+        output: what it printed.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+    output: str
+
+
+# A new process is charged with the memory of the one that starts it, so a small one is put between.
+_WATCH = """
+import json, os, sys, time
+started = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(child, 0)
+seconds = time.perf_counter() - started
+found = [os.waitstatus_to_exitcode(status), seconds, used.ru_utime + used.ru_stime, used.ru_maxrss]
+with open(sys.argv[1], "w") as stream:
+    json.dump(found, stream)
+"""
+
+
+def process(command: Sequence[str], variables: Mapping[str, str], folder: Path | None = None) -> Process:
+    """Run a process to its end, in a folder, with environment variables set (an empty value takes one away).
+
+    Raises:
+        SystemExit: it failed; what it printed last is shown.
+    """
+    around = {key: value for key, value in {**os.environ, **variables}.items() if value or key not in variables}
+    with tempfile.TemporaryDirectory() as scratch:
+        answer, log = Path(scratch) / "answer.json", Path(scratch) / "log"
+        with log.open("w") as stream:
+            watched = [sys.executable, "-I", "-S", "-c", _WATCH, str(answer), *command]
+            subprocess.run(watched, cwd=folder, env=around, stdout=stream, stderr=subprocess.STDOUT, check=True)
+        output = log.read_text(errors="replace")
+        code, seconds, cpu_seconds, most = json.loads(answer.read_text())
+    if code:
+        raise SystemExit(f"{' '.join(command)} failed with {code}:\n{output[-3000:]}")
+    return Process(seconds, cpu_seconds, most / (1e6 if sys.platform == "darwin" else 1e3), output)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def board(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, f
 
     roots = list(folders) or [runs]
     found, problems = find_records(roots)
+    # The records stay until the process ends: what looks for garbage need not go through all of them again and again.
+    gc.freeze()
     for problem in problems:
         click.echo(f"left out: {problem}", err=True)
     if not found:

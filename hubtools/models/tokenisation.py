@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 from collections import Counter
 from collections.abc import Sequence
@@ -155,6 +156,17 @@ class ResidueTokeniser:
                 f"{sequence[position]!r} at residue {position + 1} is not an amino acid letter", fix="Use A to Z."
             )
         return ids
+
+    def encode_all(self, sequences: Sequence[str]) -> list[np.ndarray]:
+        """:meth:`encode` of many sequences by one lookup; what comes back are views of one array."""
+        if self.table is None:
+            return [self.encode(sequence) for sequence in sequences]
+        flat = self.table[np.frombuffer("".join(sequences).encode("latin-1", "replace"), dtype=np.uint8)]
+        if len(flat) and flat.min() < 0:
+            # One of them raises, and says where.
+            return [self.encode(sequence) for sequence in sequences]
+        ends = list(itertools.accumulate(map(len, sequences)))
+        return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def with_special(self, ids: np.ndarray) -> np.ndarray:
         """Special tokens around a piece of a sequence."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -176,6 +176,20 @@ class Table:
     def best(self) -> Row | None:
         """The row with the best primary score, where any is defined."""
         return next((row for row in self.rows if row.standing == "best"), None)
+
+    def around(self, run_id: str, most: int) -> Table:
+        """The same table, cut to what a reader takes in: the row of a run, the best baselines, and the best rows.
+
+        Args:
+            run_id: whose row stays.
+            most: rows that are left, at least 2; half of them at most are kept for baselines. Ranks stay what they are.
+        """
+        if len(self.rows) <= most:
+            return self
+        own = [row for row in self.rows if any(record.run_id == run_id for _, record in row.runs)]
+        baselines = [row for row in self.rows if row.is_baseline][: most // 2]
+        ranks = list(dict.fromkeys(row.rank for row in [*own, *baselines, *self.rows]))[:most]
+        return replace(self, rows=tuple(row for row in self.rows if row.rank in ranks))
 
     def heading(self, column: tuple[str, str]) -> str:
         """Heading of a column, naming the split where it is not the table's."""

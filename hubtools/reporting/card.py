@@ -37,6 +37,7 @@ MAX_LABELS_IN_PROSE = 12
 # What a reader takes in: larger tables and matrices are in run.json.
 MAX_CLASSES_IN_TABLE = 30
 MAX_CLASSES_IN_MATRIX = 30
+MAX_ROWS_BESIDE = 30
 
 
 def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None = None) -> Path:
@@ -61,8 +62,9 @@ def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None 
             fix=f"Finish it first: {record.command}",
         )
     table, row = _beside(folder, record)
-    figures = _figures(folder, record, table)
-    text = _text(folder, public_record(record), table, row, figures, repo_id, licence)
+    shown = table.around(record.run_id, MAX_ROWS_BESIDE)
+    figures = _figures(folder, record, shown)
+    text = _text(folder, public_record(record), shown, len(table.rows), row, figures, repo_id, licence)
     target = folder / CARD
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
@@ -76,7 +78,7 @@ def build_card(folder: Path, *, repo_id: str | None = None, licence: str | None 
 
 def _beside(folder: Path, record: RunRecord) -> tuple[Table, Row]:
     """The board's table that the run stands in, of the runs in the same folder, and its row."""
-    found, _ = find_records([folder.resolve().parent])
+    found, _ = find_records([folder.resolve().parent], task=record.identity.task.name)
     others = [(path, other) for path, other in found if other.run_id != record.run_id]
     table = table_of([*others, (folder, record)], record, split=test_splits(record)[0])
     row = next(row for row in table.rows if any(other.run_id == record.run_id for _, other in row.runs))
@@ -127,6 +129,7 @@ def _text(
     folder: Path,
     record: RunRecord,
     table: Table,
+    n_rows: int,
     row: Row,
     figures: dict[str, CardFigure],
     repo_id: str | None,
@@ -159,6 +162,7 @@ def _text(
         mean=row.scores[table.primary],
         table=table,
         comparison=_comparison(table, record) if len(table.rows) > 1 else None,
+        rows_on_board=n_rows,
         figures=figures,
         snippet=usage_snippet(record, model, repo_id or model.as_posix()) if loadable else None,
         custom_code=needs_custom_code(model),

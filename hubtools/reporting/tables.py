@@ -125,32 +125,40 @@ def print_board(board: Board, console: Console) -> None:
 
 def _print_table(table: Table, console: Console) -> list[str]:
     from rich import box
+    from rich.cells import cell_len
     from rich.measure import Measurement
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    kept = columns(table, bars=True)
-    left_out: list[str] = []
-    while True:
+    def drawn(shown: list[Column], rows: list[tuple[list[str], str]]) -> RichTable:
         printed = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for column in kept:
+        for column in shown:
             printed.add_column(
                 column.heading,
                 justify="right" if column.right else "left",
                 overflow="fold",
                 no_wrap=column.heading not in {"Model", "Recipe"},
             )
-        for index, row in enumerate(table.rows):
-            style = "bold" if row.standing == "best" else "dim" if row.is_baseline else ""
-            printed.add_row(*(Text(column.cells[index]) for column in kept), style=style)
-        widest = max(kept, key=lambda column: column.priority)
-        fits = Measurement.get(console, console.options.update(width=10_000), printed).maximum <= console.width
-        if fits or widest.priority == 0:
-            console.print(printed)
-            return left_out
-        kept = [column for column in kept if column is not widest]
-        if widest.heading:
-            left_out.append(widest.heading)
+        for cells, style in rows:
+            printed.add_row(*map(Text, cells), style=style)
+        return printed
+
+    kept = columns(table, bars=True)
+    left_out: list[str] = []
+    while True:
+        # One row of the widest cells is as wide as the whole table, which may have thousands of rows.
+        widest_cells = [max(column.cells, key=cell_len) for column in kept]
+        measured = Measurement.get(console, console.options.update(width=10_000), drawn(kept, [(widest_cells, "")]))
+        last = max(kept, key=lambda column: column.priority)
+        if measured.maximum <= console.width or last.priority == 0:
+            break
+        kept = [column for column in kept if column is not last]
+        if last.heading:
+            left_out.append(last.heading)
+    styles = ["bold" if row.standing == "best" else "dim" if row.is_baseline else "" for row in table.rows]
+    cells = zip(*(column.cells for column in kept), strict=True)
+    console.print(drawn(kept, [(list(row), style) for row, style in zip(cells, styles, strict=True)]))
+    return left_out
 
 
 def _bars(estimates: Sequence[Estimate]) -> list[str]:

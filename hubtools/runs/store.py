@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ PREDICTIONS = "predictions.parquet"
 TRAINING_LOG = "training.jsonl"
 FAILURE = "failure.txt"
 MODEL = "model"
+ADAPTER = "adapter"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
 
@@ -59,8 +61,16 @@ def read_record(folder: Path) -> RunRecord:
         raise UserError(f"not a run record of this version of bench ({why})", where=str(path)) from None
 
 
-def find_records(roots: list[Path]) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
-    """All runs below the given folders (a run folder itself counts), and a line for each unreadable record."""
+def find_records(roots: list[Path], task: str | None = None) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
+    """All runs below the given folders (a run folder itself counts), and a line for each unreadable record.
+
+    Args:
+        roots: folders of runs, or single runs.
+        task: only runs of this task; records that do not mention it are not even parsed.
+
+    Raises:
+        UserError: one of the folders is not there.
+    """
     found, problems = [], []
     for root in roots:
         if not root.exists():
@@ -69,12 +79,38 @@ def find_records(roots: list[Path]) -> tuple[list[tuple[Path, RunRecord]], list[
                 fix="Run something first: bench run --checkpoint … --task …, or give --runs.",
             )
         paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"*/{RECORD}"))
-        for path in paths:
-            try:
-                found.append((path.parent, read_record(path.parent)))
-            except UserError as error:
-                problems.append(str(error))
+        with _uncollected():
+            for path in paths:
+                if task is not None and not _mentions(path, task):
+                    continue
+                try:
+                    record = read_record(path.parent)
+                except UserError as error:
+                    problems.append(str(error))
+                    continue
+                if task in {None, record.identity.task.name}:
+                    found.append((path.parent, record))
     return found, problems
+
+
+def _mentions(path: Path, task: str) -> bool:
+    """Whether a record can be one of a task. What cannot be read is for the reader of records to say."""
+    try:
+        return json.dumps(task).encode() in path.read_bytes()
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cyclic garbage: a record has none, and looking through thousands costs more than reading them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from torch.utils.data import Sampler
 
 from hubtools.models.packing import note_lengths
 from hubtools.models.windows import Piece
+from hubtools.training.distributed import divided
 from hubtools.training.encoding import Encoded
 
 
@@ -59,6 +60,7 @@ def micro_batches(
     *,
     train_windows: int | None = None,
     rng: np.random.Generator | None = None,
+    share: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
     """Cut rows into batches of at most ``token_budget`` tokens (or of one window, one protein, or one pair).
 
@@ -71,6 +73,7 @@ def micro_batches(
         token_budget: tokens of a batch: real ones where the split is read packed, else padding included.
         train_windows: in training, at most this many windows of a protein, drawn by ``rng``; all otherwise.
         rng: draws the windows.
+        share: (rank, processes): only the part of this one of so many processes, about the same tokens for each.
     """
     proteins = chosen if split.pairs is None else dict.fromkeys(split.pairs[list(chosen)].ravel().tolist())
     windows: dict[int, list[Row]] = {}
@@ -82,10 +85,17 @@ def micro_batches(
             all_of_it = [all_of_it[i] for i in drawn]
         windows[protein] = [(protein, piece) for piece in all_of_it]
     if split.pairs is not None:
+        if share is not None:
+            tokens = {protein: sum(piece.stop - piece.start for _, piece in rows) for protein, rows in windows.items()}
+            costs = [sum(tokens[protein] for protein in pair) for pair in split.pairs[list(chosen)].tolist()]
+            chosen = [chosen[place] for place in divided(costs, share[1], share[0])]
         yield from _pair_batches(split, chosen, windows, token_budget)
         return
     units = [[row] for rows in windows.values() for row in rows] if split.problem.per_residue else [*windows.values()]
     width = split.tokeniser.n_special
+    if share is not None:
+        costs = [sum(piece.stop - piece.start + width for _, piece in unit) for unit in units]
+        units = [units[place] for place in divided(costs, share[1], share[0])]
     longest = [max(piece.stop - piece.start for _, piece in unit) + width for unit in units]
     size = [sum(piece.stop - piece.start + width for _, piece in unit) for unit in units]
     rows: list[Row] = []

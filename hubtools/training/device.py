@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from hubtools.specs.errors import UserError
+from hubtools.training import distributed
 from hubtools.training.measured import measured
 
 
@@ -26,6 +27,7 @@ class Execution:
         gradient_checkpointing: recompute activations instead of keeping them.
         packing: compute no padding, where the model passes the test of :mod:`hubtools.training.engine`.
         compile: compile the encoder's layers (torch.compile).
+        shard: divide weights, gradients and optimiser state among the processes of a run.
     """
 
     device: torch.device
@@ -33,6 +35,7 @@ class Execution:
     gradient_checkpointing: bool = False
     packing: bool = True
     compile: bool = False
+    shard: bool = False
 
     @classmethod
     def choose(
@@ -42,11 +45,12 @@ class Execution:
         gradient_checkpointing: bool = False,
         packing: bool = True,
         compile: bool = False,
+        shard: bool = False,
     ) -> Execution:
-        """The device asked for, or the best there is, with a budget that suits it.
+        """The device asked for, or the best there is, with a budget that suits it; under torchrun one GPU a process.
 
         Raises:
-            UserError: the device is not there.
+            UserError: the device is not there, or not for several processes.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -62,9 +66,17 @@ class Execution:
                 f"one of several GPUs is chosen by the environment, not by --device {device}",
                 fix=f"CUDA_VISIBLE_DEVICES={chosen.index} bench run … --device cuda",
             )
+        if distributed.started():
+            chosen = _of_this_process(chosen)
+        elif shard:
+            raise UserError(
+                "--shard divides a model among several processes, and there is one",
+                fix='torchrun --nproc-per-node 2 "$(which bench)" run …',
+            )
         # Small batches stay in a CPU's cache; a GPU wants many tokens at once.
         budget = token_budget or (2048 if chosen.type == "cpu" else 16384)
-        return cls(chosen, budget, gradient_checkpointing, packing, compile)
+        # Divided weights are gathered by all processes at once, whatever their pieces look like: padded ones do.
+        return cls(chosen, budget, gradient_checkpointing, packing and not shard, compile, shard)
 
     def bf16(self, precision: str) -> bool:
         """Whether a recipe's precision means bfloat16 autocast here.
@@ -117,6 +129,20 @@ class Execution:
             return int(torch.cuda.max_memory_allocated(self.device))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _of_this_process(device: torch.device) -> torch.device:
+    """The device of one of several processes."""
+    if device.type == "mps":
+        raise UserError("several processes need GPUs of NVIDIA, or the CPU", fix="--device cpu")
+    if device.type != "cuda":
+        return device
+    if distributed.local_rank() >= torch.cuda.device_count():
+        raise UserError(
+            f"there are more processes than GPUs ({torch.cuda.device_count()})",
+            fix=f"torchrun --nproc-per-node {torch.cuda.device_count()} …",
+        )
+    return torch.device("cuda", distributed.local_rank())
 
 
 def cpu_count() -> int:

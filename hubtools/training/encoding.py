@@ -163,7 +163,7 @@ def encode(
     """
     pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
     proteins = Proteins.of(dataset)
-    tokens = [tokeniser.encode(sequence) for sequence in proteins.sequences]
+    tokens = tokeniser.encode_all(proteins.sequences)
     dtype = np.float64 if task.problem.kind == "regression" else np.int64
     labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
     return Encoded(

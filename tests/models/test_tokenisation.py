@@ -70,6 +70,22 @@ def test_a_gap_is_named_with_its_position(tokenisers):
         tokenisers["esm"].encode("MK-T")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_sequences_at_once_are_each_as_the_tokenizer_reads_it(tokenisers, family):
+    tokeniser = tokenisers[family]
+    sequences = ["MKTAYIAKQR", "W", "ACDEFGHIKLMNPQRSTVWY"]
+    together = tokeniser.encode_all(sequences)
+    assert [tokeniser.with_special(tokens).tolist() for tokens in together] == list(
+        map(tokeniser.own_tokens, sequences)
+    )
+    assert tokeniser.encode_all([]) == []
+
+
+def test_a_gap_among_many_sequences_is_named_with_its_position(tokenisers):
+    with pytest.raises(UserError, match="'-' at residue 3"):
+        tokenisers["esm"].encode_all(["MKTAY", "MK-T", "MKT"])
+
+
 def test_byte_pair_tokenizer_is_refused_for_residues_but_readable_for_proteins():
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -84,3 +100,7 @@ def test_byte_pair_tokenizer_is_refused_for_residues_but_readable_for_proteins()
     with pytest.raises(UserError, match="not one token per residue"):
         tokeniser.prove(["MKTAY"])
     assert 0 < len(tokeniser.encode("MKTAYIAKQR")) < 10
+    assert [list(tokens) for tokens in tokeniser.encode_all(["MKTAYIAKQR", "MKV"])] == [
+        list(tokeniser.encode("MKTAYIAKQR")),
+        list(tokeniser.encode("MKV")),
+    ]

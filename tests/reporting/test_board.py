@@ -101,6 +101,17 @@ def test_best_first_and_what_is_within_its_interval() -> None:
     assert [row.is_baseline for row in table.rows] == [False, False, False, True]
 
 
+def test_a_long_table_is_cut_to_the_best_the_own_and_the_best_baselines() -> None:
+    records = [make_record(LOCALISATION, FULL, 0.9 - i / 100, checkpoint=f"lab/{i}") for i in range(40)]
+    baselines = [make_record(LOCALISATION, BASELINES[name], 0.1 + i / 100) for i, name in enumerate(BASELINES)]
+    (table,) = build_board(found(*records, *baselines)).tables
+    run_id = records[30].run_id
+    cut = table.around(run_id, 10)
+    assert [row.rank for row in cut.rows] == [1, 2, 3, 4, 5, 31, 41, 42, 43, 44]
+    assert cut.best == table.best and cut.columns == table.columns
+    assert table.around(run_id, 44) is table
+
+
 def test_lower_is_better_puts_the_lowest_first() -> None:
     task = FITNESS.model_copy(
         update={"metrics": FITNESS.metrics.model_copy(update={"primary": "rmse", "also": ["r2"]})}

@@ -18,6 +18,7 @@ from sample_records import (
     STRUCTURE,
     TASKS,
     make_record,
+    many_runs,
     write_full_run,
     write_runs,
 )
@@ -128,6 +129,15 @@ def test_baselines_beside_it_are_compared(tmp_path: Path) -> None:
     assert "(this model)**" in section
     assert "majority" not in section
     assert "figures/comparison.png" in section
+
+
+def test_of_hundreds_of_runs_beside_it_a_reader_gets_thirty(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, LOCALISATION)
+    write_runs(tmp_path, many_runs(60))
+    section = text_of(folder).split("## Beside other runs")[1].split("\n## ")[0]
+    assert sum(line.startswith("|") for line in section.splitlines()) == 2 + 30
+    assert section.count("(this model)**") == 1
+    assert "\n\nThe best, this model and the best baselines: 30 of 61 rows.\n\n" in section
 
 
 def test_seeds_beside_it_are_told(tmp_path: Path) -> None:

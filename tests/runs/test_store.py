@@ -118,3 +118,29 @@ def test_the_name_of_a_run_is_readable_and_safe(record: RunRecord) -> None:
     nameless = odd.model_copy(update={"name": "蛋白質"})
     folder = run_folder(Path("runs"), record.identity.model_copy(update={"checkpoint": nameless}))
     assert "--checkpoint--" in folder.name
+
+
+def test_the_records_of_one_task_are_found_without_reading_the_others(tmp_path: Path) -> None:
+    runs = sample_runs()
+    write_runs(tmp_path, runs)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    found, problems = find_records([tmp_path], task="localisation")
+    expected = {record.run_id for _, record in runs if record.identity.task.name == "localisation"}
+    assert {record.run_id for _, record in found} == expected != set()
+    assert problems == []
+    assert len(find_records([tmp_path])[0]) == len(runs) and len(find_records([tmp_path])[1]) == 1
+
+
+def test_reading_leaves_garbage_collection_as_it_was(tmp_path: Path) -> None:
+    import gc
+
+    write_runs(tmp_path, sample_runs()[:2])
+    find_records([tmp_path])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        find_records([tmp_path])
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
