@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -212,8 +213,11 @@ class Steps:
         self.record.windows = window_facts_of(list(positions), window)
         model: Any = load_masked_lm(checkpoint, weights=self.recipe.weights, seed=self.run.seed)
         self.record.checkpoint = checkpoint_facts(checkpoint, model, self.recipe.weights)
-        self.record.environment.attention = getattr(model.config, "_attn_implementation", None)
         model.to(self.execution.device)
+        # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
+        padded, body = replace(self.execution, packing=False), SimpleNamespace(encoder=model.base_model)
+        made = self.attached.enter_context(engine(body, tokeniser, padded, bf16=False, trains=False))
+        self.record.environment.attention, self.record.environment.compiled = made.attention, made.compiled
         tokens = tokens_to_read(positions, window, tokeniser.n_special, mask is not None)
         progress = bar("scoring", tokens, unit=" tokens", scale=True)
         with contextlib.closing(progress):
