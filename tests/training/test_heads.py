@@ -44,7 +44,14 @@ class Bench:
         self.setting, pooled = setting, setting.model.reads_residues
         self.features = {
             name: embed(
-                setting.model, setting.splits[name], setting.job.execution, False, Path("x.npy"), name, layers, pooled
+                setting.model,
+                setting.splits[name],
+                setting.job.execution,
+                False,
+                Path("x.npy"),
+                name,
+                layers,
+                per_residue=pooled,
             )
             for name in ("train", "validation")
         }
