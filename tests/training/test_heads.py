@@ -131,12 +131,12 @@ class Bench:
     ("problem", "head"),
     [
         ("residue-classification", {}),
-        ("residue-multilabel", {"head.hidden": 12, "head.dropout": 0.3}),
+        pytest.param("residue-multilabel", {"head.hidden": 12, "head.dropout": 0.3}, marks=pytest.mark.slow),
         ("residue-regression", {"head.dropout": 0.3}),
         ("sequence-classification", {"head.hidden": 12, "head.dropout": 0.3, "class_weights": "balanced"}),
         ("sequence-regression", {}),
-        ("sequence-multilabel", {"head.pooling": "attention", "head.dropout": 0.3}),
-        ("pair-classification", {"head.hidden": 12}),
+        pytest.param("sequence-multilabel", {"head.pooling": "attention", "head.dropout": 0.3}, marks=pytest.mark.slow),
+        pytest.param("pair-classification", {"head.hidden": 12}, marks=pytest.mark.slow),
     ],
 )
 def test_each_head_is_what_it_is_alone(checkpoint, problem: str, head: dict[str, Any], tmp_path: Path) -> None:
