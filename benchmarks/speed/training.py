@@ -39,6 +39,7 @@ MAXIMUM = 1024
 def notebook(work: Work, collate: Callable[..., Any], **settings: Any) -> Callable[[], None]:
     """An epoch of the Trainer."""
     from transformers import Trainer, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
 
     model, rows = work.stock_model(), work.stock_rows()
 
@@ -56,7 +57,9 @@ def notebook(work: Work, collate: Callable[..., Any], **settings: Any) -> Callab
                 use_cpu=True,
                 **settings,
             )
-            Trainer(model, arguments, collate, train_dataset=rows, eval_dataset=rows[:2]).train()
+            trainer = Trainer(model, arguments, collate, train_dataset=rows, eval_dataset=rows[:2])  # type: ignore[arg-type]
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
 
     return run
 

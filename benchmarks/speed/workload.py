@@ -211,6 +211,9 @@ COLUMNS = ["variant", "real tokens/s", "× the recipe [range]", "share of its ce
 
 
 def shape_options(parser: argparse.ArgumentParser, n: int) -> None:
-    """The options of scripts that run a model."""
+    """The options of scripts that run a model; bars for writing weights are not wanted among figures."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     parser.add_argument("--shape", choices=sorted(SHAPES), default="8M", help="of ESM-2 (default 8M)")
     parser.add_argument("--proteins", type=int, default=n, help=f"that each turn reads (default {n})")

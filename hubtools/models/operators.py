@@ -54,10 +54,13 @@ class Angles:
         self.of: Any = None
         self.made: tuple[torch.Tensor, ...] = ()
 
-    def __call__(self, cos: torch.Tensor, sin: torch.Tensor, heads: int, scale: float) -> tuple[torch.Tensor, ...]:
-        """Of (rows, tokens, head size): scaled cosine and sine, then plain ones, (rows × tokens, heads × head size)."""
+    def __call__(self, cos: Any, sin: Any, rows: int, heads: int, scale: float) -> tuple[torch.Tensor, ...]:
+        """Of (rows or 1, tokens, head size): scaled cosine and sine, then plain ones, then the quarter turn.
+
+        The angles are (rows × tokens, heads × head size).
+        """
         if self.of is not cos:
-            wide = [x.float().repeat(1, 1, heads).flatten(0, 1) for x in (cos, sin)]
+            wide = [x.float().expand(rows, -1, -1).repeat(1, 1, heads).flatten(0, 1) for x in (cos, sin)]
             turn = quarter_turn(cos.shape[-1], cos.device)
             self.of, self.made = cos, (*(x * scale for x in wide), *wide, turn)
         return self.made
@@ -80,9 +83,7 @@ def _esm_attention(angles: Angles) -> Callable[..., Any]:
         heads, size = self.num_attention_heads, self.attention_head_size
         query, key, value = (layer(hidden_states) for layer in (self.query, self.key, self.value))
         cos, sin = position_embeddings
-        # Angles are the same for every row unless positions are given.
-        cos, sin = (x if len(x) == rows else _expanded(x, rows) for x in (cos, sin))
-        scaled_cos, scaled_sin, cos, sin, turn = angles(cos, sin, heads, size**-0.5)
+        scaled_cos, scaled_sin, cos, sin, turn = angles(cos, sin, rows, heads, size**-0.5)
         with torch.autocast(hidden_states.device.type, enabled=False):
             query = Rotary.apply(query.reshape(rows * tokens, -1), scaled_cos, scaled_sin, turn)
             key = Rotary.apply(key.reshape(rows * tokens, -1), cos, sin, turn)
@@ -101,10 +102,6 @@ def _esm_attention(angles: Angles) -> Callable[..., Any]:
         return out.reshape(rows, tokens, -1), weights
 
     return forward
-
-
-def _expanded(x: torch.Tensor, rows: int) -> torch.Tensor:
-    return x.expand(rows, -1, -1)
 
 
 def _esm_intermediate(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from hubtools.models.packing import note_lengths
+from hubtools.models.packing import lengths_of, note_lengths
 from hubtools.models.windows import Piece
 from hubtools.training.distributed import divided
 from hubtools.training.encoding import Encoded
@@ -184,6 +184,12 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
         distinct = list(pairs)
     labels = np.stack([split.labels[p] for p in distinct])
     return Batch(inputs, torch.from_numpy(labels), np.array(distinct), None, lengths)
+
+
+def rows_between(inputs: dict[str, Any], start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, attention mask and residue mask of some rows of a batch; their lengths need not be counted again."""
+    ids, attention, residues = (inputs[key][start:stop] for key in ("input_ids", "attention_mask", "residue_mask"))
+    return ids, note_lengths(attention, lengths_of(inputs["attention_mask"])[start:stop]), residues
 
 
 class BucketedBatches(Sampler[list[int]]):

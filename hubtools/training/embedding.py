@@ -14,7 +14,7 @@ import torch
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
-from hubtools.training.batches import Batch, micro_batches
+from hubtools.training.batches import Batch, micro_batches, rows_between
 from hubtools.training.device import Execution
 from hubtools.training.embedding_store import KeptEmbeddings
 from hubtools.training.encoding import Encoded, counted
@@ -334,9 +334,7 @@ def _means(
     step = rows if batch.tokens <= execution.token_budget else max(1, execution.token_budget // width)
     sums: dict[int, list[torch.Tensor]] = {layer: [] for layer in wanted}
     for start in range(0, rows, step):
-        ids, attention, mask = (
-            inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask")
-        )
+        ids, attention, mask = rows_between(inputs, start, start + step)
         for layer, hidden in _hidden(model, ids, attention, wanted).items():
             # A sum over a thousand residues is no place for bfloat16, also where the encoder runs in it.
             with torch.autocast(execution.device.type, enabled=False):

@@ -89,7 +89,8 @@ def engine(
         if execution.compile:
             made.compiled = _admitted(stack, proof, Compiled(encoder), "compilation", made)
         for reason in made.reasons:
-            log.info(reason)
+            # Compilation was asked for; the rest is nobody's loss but time's.
+            log.log(logging.WARNING if reason.startswith("no compilation") else logging.INFO, reason)
         yield made
 
 

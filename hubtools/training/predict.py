@@ -11,7 +11,7 @@ import torch
 
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import per_protein
-from hubtools.training.batches import Batch, micro_batches
+from hubtools.training.batches import Batch, micro_batches, rows_between
 from hubtools.training.distributed import divided, gathered
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.loss import Loss
@@ -110,7 +110,7 @@ def _within(inputs: dict[str, Any], tokens: int, token_budget: int) -> Iterator[
     # A packed batch has no padding, and may be wider than the budget.
     step = rows if tokens <= token_budget else max(1, token_budget // width)
     for start in range(0, rows, step):
-        yield tuple(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask"))
+        yield rows_between(inputs, start, start + step)
 
 
 @torch.no_grad()

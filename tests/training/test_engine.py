@@ -256,6 +256,22 @@ def test_lengths_are_read_from_the_note_or_counted(checkpoints):
     assert torch.equal(counted, noted)
 
 
+def test_a_batch_and_its_rows_carry_their_lengths(checkpoints, monkeypatch):
+    """So that a GPU never has to be asked for them."""
+    from hubtools.models import packing
+    from hubtools.training.batches import rows_between
+
+    tokeniser = ResidueTokeniser.from_checkpoint(checkpoints["bert"])
+    split = encode(tiny_split("sequence-classification", 6), tiny_task("sequence-classification"), tokeniser, Window())
+    [batch] = micro_batches(split, range(6), 10**6)
+    moved = batch.to(torch.device("cpu"))
+    _, mask, _ = rows_between(moved.inputs, 2, 5)
+    assert packing.lengths_of(mask) == tuple(mask.sum(1).tolist())
+    monkeypatch.setattr(torch.Tensor, "sum", None)
+    assert packing.lengths_of(mask) == tuple(batch.lengths[2:5])
+    assert packing.lengths_of(moved.inputs["attention_mask"]) == tuple(batch.lengths)
+
+
 @pytest.mark.parametrize("problem", ["residue-classification", "sequence-classification", "pair-classification"])
 def test_packed_batches_count_real_tokens(checkpoints, problem):
     from dataclasses import replace
