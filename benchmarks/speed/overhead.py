@@ -113,7 +113,7 @@ def backward(model: Any, step: Effective, loss: Loss) -> torch.Tensor:
 
 
 def trainer(model: Any, steps: list[Effective], loss: Loss, folder: Path) -> Any:
-    """transformers' Trainer on the same pieces, with nothing logged and nothing saved."""
+    """The Trainer of transformers on the same pieces, with nothing logged and nothing saved."""
 
     class Pieces(Dataset):
         def __len__(self) -> int:
