@@ -69,16 +69,20 @@ class Whole:
 def divided(model: nn.Module, device: torch.device) -> nn.Module:
     """Divide the weights of a model, layer by layer, so that one layer at a time is gathered."""
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import FSDPModule, fully_shard
 
     mesh = init_device_mesh(device.type, (distributed.size(),))
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     for layer in max(stacks, key=len, default=[]):
         fully_shard(layer, mesh=mesh)
-    whole: Any = fully_shard(model, mesh=mesh)
-    # The loss has the denominator of the whole effective batch: gradients are added up, not averaged.
-    whole.set_gradient_divide_factor(1.0)
-    return whole
+    fully_shard(model, mesh=mesh)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            # The loss has the denominator of the whole effective batch: gradients are added up, not averaged. As a plain
+            # sum, which gloo has, too.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    return model
 
 
 def full(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,145 @@
+"""Memory that does not suffice: the step is done again in smaller pieces, with the same result; else one error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_fit import CPU, GENTLE, Setting
+from tiny_checkpoints import write_checkpoint
+
+from hubtools.models import resolve_checkpoint
+from hubtools.specs.errors import UserError
+from hubtools.training.fit import FairTrainer
+from hubtools.training.memory import out_of_memory, within_memory
+from hubtools.training.predict import predict
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return resolve_checkpoint(str(write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "esm", "esm")))
+
+
+class Full:
+    """An allocator that has room for so many tokens of one forward pass, counted with padding."""
+
+    def __init__(self, model: torch.nn.Module, room: int) -> None:
+        self.room, self.refused, self.largest = room, 0, 0
+        model.encoder.register_forward_pre_hook(self._look, with_kwargs=True)
+
+    def _look(self, module: Any, arguments: Any, named: Any) -> None:
+        tokens = named["input_ids"].numel()
+        if tokens > self.room:
+            self.refused += 1
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"
+            )
+        self.largest = max(self.largest, tokens)
+
+
+def without_dropout(setting: Setting) -> Setting:
+    for module in setting.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            # Attention keeps a number.
+            module.dropout = 0.0
+    return setting
+
+
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
+def test_what_does_not_fit_is_done_again_in_smaller_pieces(checkpoint, problem, tmp_path, capsys):
+    settings = {"epochs": 2, "n": 24, **GENTLE}
+    roomy = without_dropout(Setting(checkpoint, problem, tmp_path / "a", token_budget=400, **settings))
+    tight = without_dropout(Setting(checkpoint, problem, tmp_path / "b", token_budget=400, **settings))
+    allocator = Full(tight.model, room=150)
+    expected, found = roomy.fit(), tight.fit()
+    assert allocator.refused > 0 and 0 < allocator.largest <= 150
+    assert found.token_budget == 100 and expected.token_budget == 400
+    assert (found.steps, found.tokens >= expected.tokens) == (expected.steps, True)
+    losses = [
+        [json.loads(line) for line in (tmp_path / name / "training.jsonl").read_text().splitlines()] for name in "ab"
+    ]
+    for whole, cut in zip(*losses, strict=True):
+        assert cut["train_loss"] == pytest.approx(whole["train_loss"], rel=1e-4)
+        assert cut["token_budget"] == 100 and "token_budget" not in whole
+    np.testing.assert_allclose(tight.scores().scores, roomy.scores().scores, rtol=1e-3, atol=1e-3)
+    assert "out of memory in training at 400 tokens a batch; going on with 200" in capsys.readouterr().err
+
+
+def test_gradients_of_a_step_that_was_started_anew_are_those_of_one_attempt(checkpoint, tmp_path):
+    gradients = []
+    for room in (10**6, 90):
+        setting = without_dropout(Setting(checkpoint, "residue-classification", tmp_path, token_budget=400, n=16))
+        trainer = FairTrainer(setting.model, setting.splits["train"], setting.splits["validation"], setting.job)
+        setting.model.train()
+        allocator = Full(setting.model, room)
+        step = trainer._cut(list(range(8)))
+        trainer.training_step(step)
+        assert (allocator.refused > 0) == (room == 90)
+        gradients.append(torch.cat([p.grad.flatten() for p in setting.model.parameters() if p.grad is not None]))
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)
+
+
+def test_where_single_rows_do_not_fit_the_error_comes_out(checkpoint, tmp_path):
+    setting = Setting(checkpoint, "residue-classification", tmp_path, n=16)
+    Full(setting.model, room=3)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        setting.fit()
+
+
+def test_a_prediction_that_does_not_fit_is_read_in_smaller_pieces(checkpoint, tmp_path):
+    setting = Setting(checkpoint, "residue-classification", tmp_path, n=16)
+    whole = setting.scores()
+    allocator = Full(setting.model, room=100)
+    cut = predict(setting.model, setting.splits["test"], setting.loss, token_budget=512, device=CPU)
+    assert allocator.refused > 0
+    assert cut.ids.tolist() == whole.ids.tolist() and cut.positions.tolist() == whole.positions.tolist()
+    np.testing.assert_allclose(cut.scores, whole.scores, atol=1e-5)
+
+
+def test_a_fit_whose_loss_is_not_a_number_is_an_error(checkpoint, tmp_path):
+    setting = Setting(checkpoint, "sequence-classification", tmp_path, n=16)
+    with torch.no_grad():
+        setting.model.head[-1].bias.fill_(float("nan"))
+    with pytest.raises(UserError, match="training diverged"):
+        setting.fit()
+    (line,) = (tmp_path / "training.jsonl").read_text().splitlines()
+    assert json.loads(line)["diverged"] is True and json.loads(line)["train_loss"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes."), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_which_errors_mean_memory(error, expected):
+    assert out_of_memory(error) is expected
+
+
+def test_an_allocator_really_says_so():
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**61, dtype=torch.uint8)
+    assert out_of_memory(refused.value)
+
+
+def test_other_errors_are_not_tried_again():
+    budgets = []
+
+    def work(budget: int) -> None:
+        budgets.append(budget)
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        within_memory(work, 64, CPU, "a test")
+    assert budgets == [64]
