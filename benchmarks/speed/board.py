@@ -6,7 +6,7 @@ usage: python benchmarks/speed/board.py [--records 1000 10000] [--replicates 100
 Board: invented run folders (five tasks, two recipes, five seeds, as many checkpoints as it takes) are written into a
 temporary folder. Then, each as a process of its own: all records are read, and nothing else; ``bench board``;
 ``bench board --html``; ``bench card`` of one run, which looks for what stands beside it. The growth between the sizes
-is printed as the exponent of seconds: 1 is proportional.
+is printed as the exponent of seconds: 1 is proportional. The card draws all its figures.
 
 Statistics: every metric of a task, and its intervals, on 5,000 proteins and on 1,000,000 residues of 5,000 proteins,
 each metric in a process of its own, since memory is measured too.
@@ -164,9 +164,14 @@ def measure_statistics(counts: list[int]) -> tuple[list[list[str]], dict[str, An
                 took = found["seconds"]
                 what = f"{n * per:,} {'residues' if per > 1 else 'proteins'}"
                 interval = f"{found['low']:.4f} to {found['high']:.4f}"
-                rate = f"{replicates / took:,.0f}"
-                rows.append([metric, what, f"{replicates:,}", f"{took:.2f}", rate, f"{done.megabytes:.0f}", interval])
-                figures[f"{problem}, {metric}, {replicates}"] = found | {"megabytes": done.megabytes}
+                rate, cpu = f"{replicates / took:,.0f}", f"{done.cpu_seconds:.2f}"
+                rows.append(
+                    [metric, what, f"{replicates:,}", f"{took:.2f}", cpu, rate, f"{done.megabytes:.0f}", interval]
+                )
+                figures[f"{problem}, {metric}, {replicates}"] = found | {
+                    "process_cpu_seconds": done.cpu_seconds,
+                    "megabytes": done.megabytes,
+                }
     return rows, figures
 
 
@@ -197,7 +202,16 @@ def main() -> None:
         tables.append(("Board", columns, rows))
     if given.only != "board":
         rows, figures["statistics"] = measure_statistics(given.replicates)
-        columns = ["metric", "rows", "replicates", "seconds", "replicates/s", "peak MB", "95 % interval"]
+        columns = [
+            "metric",
+            "rows",
+            "replicates",
+            "seconds",
+            "process CPU s",
+            "replicates/s",
+            "peak MB",
+            "95 % interval",
+        ]
         tables.append(("Statistics", columns, rows))
     for title, columns, rows in tables:
         report(title, columns, rows, given, figures)
