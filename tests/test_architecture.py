@@ -105,6 +105,7 @@ def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
         ["publish", "--help"],
         ["data", "--help"],
         ["data", "ls"],
+        ["cache", "--help"],
         ["recipes", "list"],
         ["run", "--checkpoint", "x", "--dry-run"],
     ],
@@ -118,6 +119,10 @@ def test_the_board_loads_no_torch(tmp_path: Path) -> None:
 
     write_runs(tmp_path / "runs", sample_runs())
     assert not loaded_by(["board"], tmp_path) & {"torch", "transformers", "datasets"}
+
+
+def test_the_list_of_embeddings_loads_no_torch(tmp_path: Path) -> None:
+    assert not loaded_by(["cache", "ls"], tmp_path) & (HEAVY - {"numpy"})
 
 
 def loaded_by(command: list[str], folder: Path) -> set[str]:

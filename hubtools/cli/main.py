@@ -20,6 +20,7 @@ COMMANDS = {
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
     "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),
     "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),
+    "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),
     "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),
     "suites": ("hubtools.cli.listing:suites", "List and show suites."),
 }

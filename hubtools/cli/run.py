@@ -107,6 +107,19 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     "--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one padded batch; memory, not results."
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
+@click.option(
+    "--no-embedding-cache", is_flag=True, help="Neither read nor keep embeddings of frozen encoders (bench cache ls)."
+)
+@click.option(
+    "--packing/--no-packing",
+    default=True,
+    show_default=True,
+    help="Compute no padding, where the model passes the test that this changes nothing.",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Compile the encoder's layers: worth its minute in long runs."
+)
+@click.option("--shard", is_flag=True, help="Under torchrun: divide the weights among the processes, too (FSDP).")
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
 @click.option("--force", is_flag=True, help="Run again what is already done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
@@ -124,6 +137,10 @@ def run(
     device: str,
     token_budget: int | None,
     gradient_checkpointing: bool,
+    no_embedding_cache: bool,
+    packing: bool,
+    compiled: bool,
+    shard: bool,
     trust_remote_code: bool,
     force: bool,
     dry_run: bool,
@@ -136,25 +153,36 @@ def run(
     bench run --checkpoint Rostlab/prot_bert
     bench run --checkpoint Rostlab/prot_bert --task localisation
     bench run --checkpoint ./my-esm --task secondary-structure --recipe probe --seed 1
+    torchrun --nproc-per-node 4 "$(which bench)" run --checkpoint ./my-esm --task localisation
     """
     planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset)
-    click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
-    for item in planned:
-        click.echo(f"  {item.title}", err=True)
+    # Of several processes, started by torchrun, one speaks.
+    main = os.environ.get("RANK", "0") == "0"
+    if main:
+        click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
+        for item in planned:
+            click.echo(f"  {item.title}", err=True)
     if dry_run:
-        click.echo("nothing was run (--dry-run)", err=True)
+        if main:
+            click.echo("nothing was run (--dry-run)", err=True)
         return
     _check_writable(root)
 
     from hubtools.data import DataCache
     from hubtools.runs.session import Session
+    from hubtools.training import distributed
     from hubtools.training.device import Execution
 
-    execution = Execution.choose(device, token_budget, gradient_checkpointing)
-    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
+    execution = Execution.choose(device, token_budget, gradient_checkpointing, packing, compiled, shard)
+    session = Session(
+        root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache, tuple(planned)
+    )
     _hush_transformers()
-    with _stoppable():
-        _run_all(planned, session, force)
+    with _stoppable(), distributed.joined(execution.device):
+        if distributed.is_main():
+            _run_all(planned, session, force)
+        else:
+            _help_all(planned, session, force)
 
 
 class Terminated(KeyboardInterrupt):
@@ -164,20 +192,30 @@ class Terminated(KeyboardInterrupt):
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
     """End with one line and the shell's exit code for the signal; records are written on the way out."""
+    from hubtools.training import distributed
 
-    def terminate(number: int, frame: Any) -> None:
-        # A second one must not disturb the writing of the record.
+    def stop(number: int, frame: Any) -> None:
+        # A second one must not disturb the writing of the record; torchrun sends SIGTERM after Ctrl-C.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
+        if distributed.started():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    handled = [signal.SIGTERM, signal.SIGINT] if distributed.started() else [signal.SIGTERM]
+    # Processes beside the main one have nothing to write, and end at once.
+    before = {number: signal.signal(number, stop if distributed.is_main() else signal.SIG_DFL) for number in handled}
     try:
         yield
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as stopped:
         click.echo("\nstopped; what is done is kept. The same command goes on.", err=True)
-        sys.exit(143 if isinstance(stop, Terminated) else 130)
+        distributed.leave(143 if isinstance(stopped, Terminated) else 130)
+    except distributed.Parted as parted:
+        if distributed.is_main():
+            click.echo(f"error: {parted}", err=True)
+        distributed.leave(1)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _hush_transformers() -> None:
@@ -251,6 +289,23 @@ def _check_writable(root: Path) -> None:
         raise UserError(f"cannot make it ({error.strerror})", where=str(root), fix="Choose another --runs.") from None
     if not os.access(root, os.W_OK | os.X_OK):
         raise UserError("cannot write there", where=str(root), fix="Choose another --runs.")
+
+
+def _help_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
+    """What the processes beside the main one do: the same runs, in silence."""
+    from hubtools.runs.unit import execute
+    from hubtools.training.distributed import Elsewhere, Parted
+
+    for item in planned:
+        try:
+            execute(item, session, force=force)
+        except Elsewhere:
+            continue
+        except Parted:
+            raise
+        except Exception as error:
+            # Outside of what a record tells; the main process will only see that this one is gone.
+            raise Parted(str(error)) from error
 
 
 def _run_all(planned: list[PlannedRun], session: Session, force: bool) -> None:

@@ -32,7 +32,10 @@ def line(outcome: Outcome) -> str:
     interval = f" [{score.low:.4f}, {score.high:.4f}]" if score and score.low is not None else ""
     aligned = f"; {record.alignment}" if record.alignment else ""
     already = "already done: " if outcome.was_done else ""
-    return f"{already}test {record.primary_metric} {value}{interval}{aligned}; {_seconds(outcome)} s"
+    seen = record.training.embeddings if record.training else None
+    # Else the seconds would be misread.
+    cached = f"; {seen.cached:,} of {seen.cached + seen.computed:,} embeddings cached" if seen and seen.cached else ""
+    return f"{already}test {record.primary_metric} {value}{interval}{aligned}{cached}; {_seconds(outcome)} s"
 
 
 def _seconds(outcome: Outcome) -> str:

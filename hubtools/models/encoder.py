@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hubtools.models.adapters import base_parameters
 from hubtools.models.families import Family, family_of
 from hubtools.models.modeling_protein_task import build_encoder
 from hubtools.specs.errors import UserError
@@ -137,7 +138,7 @@ def checkpoint_facts(checkpoint: Checkpoint, encoder: Any, weights: str) -> Chec
         family=family_of(config.model_type).name,
         model_type=config.model_type,
         architecture=type(encoder).__name__,
-        parameters=sum(parameter.numel() for parameter in encoder.parameters()),
+        parameters=base_parameters(encoder),
         hidden_size=config.hidden_size,
         layers=layers,
         licence=checkpoint.licence,

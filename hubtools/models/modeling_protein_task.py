@@ -4,8 +4,8 @@ Self-contained on purpose (torch and transformers only): a stranger loads a publ
 
     AutoModel.from_pretrained(repo, trust_remote_code=True)
 
-and gets exactly what was measured. Per residue: a linear layer on each residue's representation.
-Per protein: the mean over residues (never padding, never special tokens), then the head.
+and gets exactly what was measured. Per residue: the head on each residue's representation.
+Per protein: the mean over residues (never padding, never special tokens) or light attention over them, then the head.
 Per pair of proteins: their two means, combined so that neither comes first, then the head.
 """
 
@@ -28,6 +28,7 @@ class ProteinTaskConfig(PretrainedConfig):
         per_pair: a prediction for two proteins together.
         head_hidden: width of a hidden layer between mean and output, or None.
         head_dropout: dropout before each linear layer of the head, in training.
+        head_pooling: per protein, ``mean`` over the residues, or light ``attention``.
         special_token_ids: tokens that are not residues.
         pool_positions: per protein, the residues (from 0) whose mean the head reads; by default all.
         layer: encoder layer whose representation the head reads, 0 being the embedding; by default the last.
@@ -43,6 +44,7 @@ class ProteinTaskConfig(PretrainedConfig):
         per_pair: bool = False,
         head_hidden: int | None = None,
         head_dropout: float = 0.0,
+        head_pooling: str = "mean",
         special_token_ids: list[int] | None = None,
         pool_positions: list[int] | None = None,
         layer: int | None = None,
@@ -53,6 +55,7 @@ class ProteinTaskConfig(PretrainedConfig):
         self.per_pair = per_pair
         self.head_hidden = head_hidden
         self.head_dropout = head_dropout
+        self.head_pooling = head_pooling
         self.special_token_ids = special_token_ids or []
         self.pool_positions = pool_positions
         self.layer = layer
@@ -95,6 +98,87 @@ def layers(encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Te
     return (*out.hidden_states[:-1], out.last_hidden_state)
 
 
+class LightAttention(nn.Module):
+    """A protein from its residues, a convolution saying how much each counts (Stärk et al., Bioinformatics Advances 2021).
+
+    Two convolutions over the residues make values and attention; the attention's softmax over the protein's residues
+    weighs the values, channel by channel. Their weighted sum and their maximum are the protein: 2 × width.
+
+    Proteins of any length are one after the other in one row, kept apart by what lies beyond their ends, so that no
+    padding is computed and each gets what it gets alone.
+
+    Args:
+        width: of a residue's representation.
+        dropout: of the values, in training.
+    """
+
+    KERNEL = 9
+
+    ends: torch.Tensor
+
+    def __init__(self, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.value = nn.Conv1d(width, width, self.KERNEL)
+        self.attention = nn.Conv1d(width, width, self.KERNEL)
+        self.dropout = nn.Dropout(dropout)
+        # The representation beyond both ends: zero, or what means zero after a standardisation was folded in.
+        self.register_buffer("ends", torch.zeros(width))
+
+    def forward(self, residues: torch.Tensor, owners: torch.Tensor, n_proteins: int) -> torch.Tensor:
+        """Pool each protein's residues.
+
+        Args:
+            residues: (residues, width), those of a protein in order.
+            owners: (residues,) the protein of each, ascending.
+            n_proteins: each has at least one residue.
+
+        Returns:
+            (proteins, 2 × width).
+        """
+        side = self.KERNEL // 2
+        place = torch.arange(len(residues), device=residues.device) + side * (2 * owners + 1)
+        row = self.ends.to(residues.dtype).repeat(len(residues) + 2 * side * n_proteins, 1)
+        row = row.index_copy(0, place, residues).T.unsqueeze(0)
+        # Beyond the ends there are no outputs: of the row's convolution only those centred on residues are read.
+        values, attention = (layer(row)[0].T[place - side].float() for layer in (self.value, self.attention))
+        values = self.dropout(values)
+        with torch.autocast(residues.device.type, enabled=False):
+            index = owners.unsqueeze(-1).expand_as(values)
+            low = values.new_full((n_proteins, values.shape[1]), -torch.inf)
+            weights = (attention - low.scatter_reduce(0, index, attention.detach(), "amax")[owners]).exp()
+            total = torch.zeros_like(low).index_add(0, owners, weights)
+            summed = torch.zeros_like(low).index_add(0, owners, weights * values) / total
+            return torch.cat([summed, low.scatter_reduce(0, index, values, "amax")], dim=-1)
+
+
+def make_head(config: ProteinTaskConfig, width: int) -> nn.Sequential:
+    """The layers between representation and outputs.
+
+    Args:
+        config: says which.
+        width: of the encoder's representation.
+    """
+    layers: list[nn.Module] = []
+    if config.per_pair:
+        width *= 3
+    if config.head_pooling == "attention":
+        layers.append(LightAttention(width, config.head_dropout))
+        width *= 2
+    if config.head_hidden:
+        layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
+        width = config.head_hidden
+    return nn.Sequential(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, int(config.num_labels or 1)))
+
+
+def pooled_logits(head: nn.Sequential, residues: torch.Tensor, owners: torch.Tensor, n_proteins: int) -> torch.Tensor:
+    """A head that begins with :class:`LightAttention`, and its arguments: (proteins, labels)."""
+    pool, *rest = head
+    x = pool(residues, owners, n_proteins)
+    for layer in rest:
+        x = layer(x)
+    return x
+
+
 class ProteinTaskModel(PreTrainedModel):
     """Encoder and head."""
 
@@ -111,14 +195,7 @@ class ProteinTaskModel(PreTrainedModel):
             settings = dict(config.encoder)
             encoder = build_encoder(AutoConfig.for_model(settings.pop("model_type"), **settings))
         self.encoder = encoder
-        width: int = encoder.config.hidden_size * (3 if config.per_pair else 1)
-        layers: list[nn.Module] = []
-        if config.head_hidden and not config.per_residue:
-            layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
-            width = config.head_hidden
-        self.head = nn.Sequential(
-            *layers, nn.Dropout(config.head_dropout), nn.Linear(width, int(config.num_labels or 1))
-        )
+        self.head = make_head(config, encoder.config.hidden_size)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -132,6 +209,11 @@ class ProteinTaskModel(PreTrainedModel):
         if self.config.layer is None:
             return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return layers(self.encoder, input_ids, attention_mask)[self.config.layer]
+
+    @property
+    def reads_residues(self) -> bool:
+        """Whether the head reads all residues of a protein rather than their mean."""
+        return self.config.head_pooling == "attention"
 
     def residue_mask(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """True where a token is a residue that the mean runs over: (rows, tokens)."""
@@ -154,6 +236,17 @@ class ProteinTaskModel(PreTrainedModel):
         # A sum over a thousand residues is no place for bfloat16, also where the encoder runs in it.
         with torch.autocast(hidden.device.type, enabled=False):
             return torch.einsum("rtw,rt->rw", hidden, mask), mask.sum(1)
+
+    def row_residues(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, residue_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """The residues that count, row by row: (residues, width)."""
+        return self.residue_representations(input_ids, attention_mask)[residue_mask]
+
+    def from_residues(self, residues: torch.Tensor, owners: torch.Tensor, n_proteins: int) -> torch.Tensor:
+        """Logits from all residues of each protein, in order: (residues, width), (residues,) -> (proteins, labels)."""
+        order = torch.argsort(owners, stable=True)
+        return pooled_logits(self.head, residues[order], owners[order], n_proteins)
 
     def from_sums(self, sums: torch.Tensor, counts: torch.Tensor, pairs: torch.Tensor | None = None) -> torch.Tensor:
         """Logits from summed rows: (proteins, width), (proteins,) -> (proteins, labels), or (pairs, labels)."""
@@ -198,6 +291,13 @@ class ProteinTaskModel(PreTrainedModel):
             return TokenClassifierOutput(logits=self.head(self.residue_representations(input_ids, attention_mask)))
         if residue_mask is None:
             residue_mask = self.residue_mask(input_ids, attention_mask)
+        if self.reads_residues:
+            if protein is None:
+                protein = torch.arange(len(input_ids), device=input_ids.device)
+            residues = self.row_residues(input_ids, attention_mask, residue_mask)
+            owners = protein.repeat_interleave(residue_mask.sum(1))
+            logits = self.from_residues(residues, owners, int(n_proteins or protein.max() + 1))
+            return SequenceClassifierOutput(logits=logits)
         sums, counts = self.row_sums(input_ids, attention_mask, residue_mask)
         if protein is not None:
             sums, counts = per_protein(sums, counts, protein, int(n_proteins or protein.max() + 1))

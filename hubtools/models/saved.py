@@ -74,7 +74,9 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
 
     Whether it is the same is not looked up but computed, on sequences of several lengths in one padded batch.
     """
-    if not task.problem.per_residue:
+    # Their heads are one linear layer on the last layer's representation.
+    linear_on_last = model.config.layer is None and not model.config.head_hidden
+    if not task.problem.per_residue or not linear_on_last:
         return None
     from transformers import AutoModelForTokenClassification
 

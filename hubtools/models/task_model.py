@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel, per_protein
 from hubtools.specs.errors import UserError
@@ -30,6 +31,8 @@ class NativeTaskModel(nn.Module):
 
     A protein of several windows gets the mean of their logits.
     """
+
+    reads_residues = False
 
     def __init__(self, model: nn.Module, per_residue: bool) -> None:
         super().__init__()
@@ -98,12 +101,20 @@ def bench_model(
         per_pair=task.problem.is_pair,
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
+        head_pooling="attention" if recipe.head.pooling == "attention" else "mean",
         special_token_ids=tokeniser.special_ids,
         pool_positions=pool,
         **label_settings(task),
     )
     torch.manual_seed(seed)
     return ProteinTaskModel(config, encoder=encoder)
+
+
+def fresh_head(model: ProteinTaskModel, seed: int) -> nn.Sequential:
+    """The head that :func:`bench_model` would have made with another seed."""
+    torch.manual_seed(seed)
+    config: Any = model.config
+    return ProteinTaskModel(config, encoder=model.encoder).head
 
 
 def plain_config(config: Any) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def build_model(
     """The model that a recipe asks for, before training; ``pool`` are the residues that the mean runs over, if not all.
 
     Raises:
-        UserError: the checkpoint cannot be loaded, or has no native head for this problem.
+        UserError: the checkpoint cannot be loaded, has no native head for this problem, or no place for the adapter.
     """
     if recipe.head.kind == "native":
         from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
@@ -144,7 +155,10 @@ def build_model(
         auto = AutoModelForTokenClassification if task.problem.per_residue else AutoModelForSequenceClassification
         return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), task.problem.per_residue)
     encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
-    return bench_model(encoder, task, recipe, tokeniser, seed, pool)
+    model = bench_model(encoder, task, recipe, tokeniser, seed, pool)
+    if recipe.adapter is not None:
+        attach_adapter(model, recipe.adapter, checkpoint.name, seed)
+    return model
 
 
 def final_linear(model: nn.Module, n_outputs: int) -> nn.Linear:

@@ -234,6 +234,8 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"
     execution = Execution.choose(device, made_on.token_budget)
     model.to(execution.device)
+    # Every CPU computes bfloat16, if slowly; what a GPU made is not asked of one.
+    bf16 = made_on.precision == "bf16" and (execution.bf16("auto") or made_on.device == device == "cpu")
     window = recipe.window
     if record.windows is not None:
         cut = {"residues": record.windows.residues_per_window, "overlap": record.windows.overlap}
@@ -245,7 +247,7 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
             Loss(task.problem.kind),
             token_budget=execution.token_budget,
             device=execution.device,
-            bf16=made_on.precision == "bf16" and execution.bf16("auto"),
+            bf16=bf16,
         )
         for name in splits
     }

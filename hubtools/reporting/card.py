@@ -251,6 +251,8 @@ def _choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
             chosen["decision thresholds"] = ", ".join([*(f"{n} {threshold:.3g}" for n, threshold in shown), *more])
         elif key == "pool_positions" and isinstance(value, list):
             chosen["residues pooled, those that vary in train"] = _listed(value)
+        elif key == "candidates" and isinstance(value, list):
+            chosen["candidates compared"] = f"{len(value):,}, their scores in run.json"
         else:
             chosen[key] = f"{value:.6g}" if isinstance(value, float) else str(value)
     return chosen

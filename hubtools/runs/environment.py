@@ -10,13 +10,16 @@ from pathlib import Path
 
 from hubtools import __version__
 from hubtools.specs.record import Environment
+from hubtools.training import distributed
 from hubtools.training.device import Execution, cpu_count
 
 PACKAGES = (
     "accelerate",
+    "bitsandbytes",
     "datasets",
     "huggingface_hub",
     "numpy",
+    "peft",
     "safetensors",
     "scikit-learn",
     "scipy",
@@ -52,6 +55,8 @@ def describe(execution: Execution, *, precision: str, attention: str | None) -> 
         attention=attention,
         token_budget=execution.token_budget,
         gradient_checkpointing=execution.gradient_checkpointing,
+        processes=distributed.size(),
+        sharded=execution.shard and distributed.size() > 1,
     )
 
 

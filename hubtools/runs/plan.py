@@ -114,7 +114,7 @@ def expand(
                 where=f"task {task.name}",
                 fix="Choose another --recipe: bench recipes list.",
             )
-        if task.problem.zero_shot and chosen.weights == "pretrained":
+        if chosen.weights == "pretrained" and (task.problem.zero_shot or chosen.head.solver == "ridge"):
             task_seeds = task_seeds[:1]  # Nothing is random, so nothing is worth repeating.
         if not chosen.needs_checkpoint:
             planned += [PlannedRun(task, chosen, None, seed, **asked) for seed in task_seeds]

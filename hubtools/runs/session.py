@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hubtools.data import DataCache, TaskData, load_task_data, source_digest
 from hubtools.models import Checkpoint, resolve_checkpoint
@@ -11,24 +14,45 @@ from hubtools.runs.plan import PlannedRun
 from hubtools.specs.record import Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.task import Task
 from hubtools.training.device import Execution
+from hubtools.training.embedding_store import EmbeddingStore
+from hubtools.training.probe import Companions
 
 
 @dataclass
 class Session:
-    """What the runs of one command share: caches, so that data and checkpoints are read once."""
+    """What the runs of one command share: caches, so that what is large is read once, and heads of probes.
+
+    Attributes:
+        root: folder of runs.
+        cache, execution, trust_remote_code: as for the command.
+        embedding_cache: whether embeddings of frozen encoders are read and kept.
+        planned: all its runs, in order; those of one probe that differ in nothing but the seed are trained by the first.
+    """
 
     root: Path
     cache: DataCache
     execution: Execution
     trust_remote_code: bool = False
+    embedding_cache: bool = True
+    planned: Sequence[PlannedRun] = ()
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     _data: dict[tuple[str, int | None], TaskData] = field(default_factory=dict)
+    _companions: tuple[Any, Companions] | None = None
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint, resolved to a commit or a content hash once."""
         if name not in self._checkpoints:
             self._checkpoints[name] = resolve_checkpoint(name, trust_remote_code=self.trust_remote_code)
         return self._checkpoints[name]
+
+    @cached_property
+    def embeddings(self) -> EmbeddingStore | None:
+        """The embeddings that earlier runs left beside the data cache; None where none are to be read or kept.
+
+        Raises:
+            UserError: the environment's limit is not a size.
+        """
+        return EmbeddingStore.beside(self.cache.root) if self.embedding_cache else None
 
     def data(self, task: Task, subset: int | None) -> TaskData:
         """The task's data; the last ones are kept."""
@@ -37,6 +61,22 @@ class Session:
         if key not in self._data:
             self._data = {key: load_task_data(task, self.cache, subset=subset)}
         return self._data[key]
+
+    def companions(self, run: PlannedRun, data: TaskData) -> Companions:
+        """The runs of the same probe with other seeds that are still to come, and heads that are trained already.
+
+        Only what depends on the seed in the head alone is trained together: random encoder weights do not, nor does
+        a share of the training data that the seed draws.
+        """
+        alike = replace(run, seed=0)
+        key = (alike, data.facts.splits["train"].rows_sha256)
+        if self._companions is None or self._companions[0] != key:
+            self._companions = (key, Companions())
+        found = self._companions[1]
+        together = run.recipe.weights == "pretrained" and getattr(run, "fraction", None) is None
+        position = self.planned.index(run) if together and run in self.planned else len(self.planned)
+        found.seeds = [other.seed for other in self.planned[position + 1 :] if replace(other, seed=0) == alike]
+        return found
 
     def identify(self, run: PlannedRun) -> Identity:
         """What determines the run's result.

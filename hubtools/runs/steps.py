@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,12 +16,15 @@ from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_split, write_predictions
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models import ResidueTokeniser, build_model, save_model
+from hubtools.models.adapters import merge_adapter, require_four_bits, save_adapter
 from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import scale_output
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
+    ADAPTER,
     MODEL,
     PREDICTIONS,
     TRAINING_LOG,
@@ -28,17 +33,21 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import (
     Cost,
+    EmbeddingFacts,
     OutputFile,
     RunRecord,
     TrainingFacts,
 )
+from hubtools.training import distributed
 from hubtools.training.baselines import fit_baseline, read_plain
+from hubtools.training.embedding_store import KeptEmbeddings, Source
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
+from hubtools.training.engine import engine
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
-from hubtools.training.probe import fit_probe
+from hubtools.training.probe import fit_probe, predict_probe
 from hubtools.training.progress import bar
 from hubtools.training.variants import (
     blosum62,
@@ -61,14 +70,21 @@ class Steps:
         self.run, self.session, self.folder, self.record = run, session, folder, record
         self.task, self.recipe, self.execution = run.task, run.recipe, session.execution
         self.work, self.log = folder / WORK, folder / TRAINING_LOG
+        self.embeddings: KeptEmbeddings | None = None
 
     def do(self) -> None:
         """Data, model, training, choices on validation, and then, once, the test splits."""
         if self.execution.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.execution.device)
-        data = self.session.data(self.task, self.run.subset)
+        data = distributed.main_first(lambda: self.session.data(self.task, self.run.subset))
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as self.attached:
+            self._predict_once(data)
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.record.outputs = _outputs(self.folder)
+
+    def _predict_once(self, data: TaskData) -> None:
         if self.task.problem.zero_shot:
             predictor, predictions, thresholds = self._zero_shot(data), {}, None
         else:
@@ -80,11 +96,14 @@ class Steps:
                 self.record.training.choices["thresholds"] = thresholds
         # Nothing is chosen from here on: this is the one time that the test splits are predicted.
         predictions |= {name: predictor(name) for name in self.task.data.test_splits}
+        if self.embeddings is not None and self.record.training is not None:
+            seen = self.embeddings
+            self.record.training.embeddings = EmbeddingFacts(computed=seen.computed, cached=seen.read)
+        if not distributed.is_main():
+            return
         for name, split in predictions.items():
             self.record.results[name] = score_split(self.task, split, thresholds)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.record.outputs = _outputs(self.folder)
 
     def _with_checkpoint(self, data: TaskData) -> Predictor:
         assert self.run.checkpoint is not None
@@ -97,27 +116,57 @@ class Steps:
         splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
         scored = [split for name, split in splits.items() if name != "train"]
         self.record.windows = window_facts(scored, window)
-        model = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
+        if self.recipe.adapter is not None and self.recipe.adapter.kind == "qlora":
+            require_four_bits(self.execution.device)
+        model: Any = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
-        self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
+        bf16 = self.execution.bf16(self.recipe.precision)
+        probe = self.recipe.adaptation == "probe"
+        # Until the test splits are predicted.
+        made = self.attached.enter_context(engine(model, tokeniser, self.execution, bf16=bf16, trains=not probe))
+        environment = self.record.environment
+        environment.attention, environment.compiled = made.attention, made.compiled
+        if made.packed:
+            environment.layout = "packed"
+            splits = {name: replace(split, packed=True) for name, split in splits.items()}
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
-        fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
-        fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))
-        trained = model.head if self.recipe.adaptation == "probe" else model
+        learnt = (splits["train"], splits["validation"])
+        trained: torch.nn.Module = model
+        if probe:
+            assert isinstance(model, ProteinTaskModel)
+            precision, device = "bf16" if bf16 else "float32", self.execution.device.type
+            source = Source.of(checkpoint.identity, self.recipe.weights, self.run.seed, precision, device)
+            self.embeddings = KeptEmbeddings(self.session.embeddings, source)
+            fitted = fit_probe(model, *learnt, self._job(loss), self.session.companions(self.run, data))
+            trained = model.head
+        else:
+            fitted = fit(model, *learnt, self._job(loss))
+        if fitted.token_budget is not None:
+            # What did not fit in training shall not be tried again.
+            self.execution = replace(self.execution, token_budget=fitted.token_budget)
+            self.record.environment.token_budget = fitted.token_budget
+        n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         if pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [position + 1 for position in pool]
-        self._note(fitted, loss.weights, sum(parameter.numel() for parameter in trained.parameters()))
+        self._note(fitted, loss.weights, n_trained)
         if loss.kind == "regression":
             scale_output(model, loss.mean, loss.std)
             loss = loss.folded
-        save_model(model, tokeniser, self.task, self.folder / MODEL)
-        bf16 = self.execution.bf16(self.recipe.precision)
+        if self.recipe.adapter is not None:
+            # What follows, the saved model and every prediction of the record, is of the merged weights.
+            if self.recipe.weights == "pretrained" and distributed.is_main():
+                save_adapter(model, self.folder / ADAPTER, checkpoint.identity)
+            merge_adapter(model)
+        if distributed.is_main():
+            save_model(model, tokeniser, self.task, self.folder / MODEL)
 
         def predictor(name: str) -> Predictions:
             if name == "validation" and fitted.validation is not None:
                 return fitted.validation
+            if isinstance(model, ProteinTaskModel) and probe:
+                return predict_probe(model, splits[name], loss, self._job(loss), name)
             progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
             with contextlib.closing(progress):
                 return predict(
@@ -134,7 +183,7 @@ class Steps:
 
     def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
         """The residues that the recipe pools over; None for all."""
-        if self.recipe.head.pooling == "mean":
+        if self.recipe.head.pooling != "mutations":
             return None
         if not tokeniser.aligned:
             raise UserError(
@@ -164,8 +213,11 @@ class Steps:
         self.record.windows = window_facts_of(list(positions), window)
         model: Any = load_masked_lm(checkpoint, weights=self.recipe.weights, seed=self.run.seed)
         self.record.checkpoint = checkpoint_facts(checkpoint, model, self.recipe.weights)
-        self.record.environment.attention = getattr(model.config, "_attn_implementation", None)
         model.to(self.execution.device)
+        # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
+        padded, body = replace(self.execution, packing=False), SimpleNamespace(encoder=model.base_model)
+        made = self.attached.enter_context(engine(body, tokeniser, padded, bf16=False, trains=False))
+        self.record.environment.attention, self.record.environment.compiled = made.attention, made.compiled
         tokens = tokens_to_read(positions, window, tokeniser.n_special, mask is not None)
         progress = bar("scoring", tokens, unit=" tokens", scale=True)
         with contextlib.closing(progress):
@@ -189,7 +241,7 @@ class Steps:
         return lambda name: predictor(splits[name])
 
     def _job(self, loss: Loss) -> Job:
-        return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log)
+        return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log, self.embeddings)
 
     def _note(self, fitted: Fitted, weights: tuple[float, ...] | None, parameters: int) -> None:
         self.record.training = TrainingFacts(
@@ -200,6 +252,7 @@ class Steps:
             tokens=fitted.tokens,
             selected_by=f"{self.task.metrics.primary} on validation",
             choices=fitted.choices,
+            seeds_together=fitted.together,
             class_weights=None if weights is None else [round(w, 6) for w in weights],
         )
         self.record.cost = Cost(wall_seconds=0, train_seconds=round(fitted.seconds, 3))
@@ -207,7 +260,8 @@ class Steps:
 
 def _outputs(folder: Path) -> list[OutputFile]:
     """Every file of the run but the record itself, with its checksum."""
-    paths = [folder / PREDICTIONS, folder / TRAINING_LOG, *sorted((folder / MODEL).rglob("*"))]
+    paths = [folder / PREDICTIONS, folder / TRAINING_LOG]
+    paths += [path for part in (MODEL, ADAPTER) for path in sorted((folder / part).rglob("*"))]
     return [
         OutputFile(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=file_sha256(path))
         for path in paths

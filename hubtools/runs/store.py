@@ -21,6 +21,7 @@ PREDICTIONS = "predictions.parquet"
 TRAINING_LOG = "training.jsonl"
 FAILURE = "failure.txt"
 MODEL = "model"
+ADAPTER = "adapter"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
 

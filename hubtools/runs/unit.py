@@ -1,15 +1,17 @@
-"""One run, from a plan to a record: claimed, opened, done, and written whatever the end was."""
+"""One run, from a plan to a record: claimed, opened, done, and written whatever the end was.
+
+Several processes of one run (``torchrun``) all come through here; the main one alone claims the folder and writes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import torch
 
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
@@ -30,7 +32,9 @@ from hubtools.specs.record import (
     Identity,
     RunRecord,
 )
+from hubtools.training import distributed
 from hubtools.training.device import Execution
+from hubtools.training.memory import out_of_memory
 
 
 @dataclass(frozen=True)
@@ -58,37 +62,56 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
     Raises:
         UserError: the run cannot even be named (no such checkpoint, data not to be had, folder not writable).
         KeyboardInterrupt: stopped by the user; the record says so, and the same command goes on.
+        Elsewhere: in the other processes, where the main one raised.
+        Parted: the processes did not fail together, and cannot go on together.
     """
-    identity = session.identify(run)
+    identity = distributed.main_first(lambda: session.identify(run))
     folder = run_folder(session.root, identity)
-    with claimed(folder):
-        previous = _previous(folder)
+    # A probe, a baseline and zero-shot scores are the main process's alone; the others wait for the end of the run.
+    shared, main = run.recipe.adaptation in {"full", "adapter"}, distributed.is_main()
+    with contextlib.ExitStack() as held:
+        previous = distributed.by_main(lambda: _claim(held, folder))
         if previous is not None and previous.status == "complete" and not force:
             return Outcome(run, folder, previous, was_done=True)
-        if force:
-            shutil.rmtree(folder / WORK, ignore_errors=True)
-        (folder / FAILURE).unlink(missing_ok=True)
-        record, mistake = _opened(run, identity, session), None
-        write_record(folder, record)
-        started = time.perf_counter()
-        try:
-            Steps(run, session, folder, record).do()
-            record.status = "complete"
-        except KeyboardInterrupt:
-            record.status, record.results, record.outputs = "interrupted", {}, []
-            raise
-        except Exception as error:
-            record.status, record.results, record.outputs = "failed", {}, []
-            record.failure = _failure(error, session.execution)
-            if isinstance(error, UserError):
-                mistake = error
-            else:
-                write_atomic(folder / FAILURE, "".join(traceback.format_exception(error)))
-        finally:
-            record.finished = datetime.now(UTC)
-            _add_cost(record, time.perf_counter() - started, session.execution)
-            write_record(folder, record)
+        end = distributed.Run()
+        with contextlib.nullcontext() if shared else distributed.alone():
+            record, mistake = _opened(run, identity, session), None
+            if main:
+                if force:
+                    shutil.rmtree(folder / WORK, ignore_errors=True)
+                (folder / FAILURE).unlink(missing_ok=True)
+                write_record(folder, record)
+            # The others look at what is in the folder only after this.
+            distributed.barrier()
+            started = time.perf_counter()
+            try:
+                if main or shared:
+                    with distributed.noticing():
+                        Steps(run, session, folder, record).do()
+                record.status = "complete"
+            except KeyboardInterrupt:
+                record.status, record.results, record.outputs = "interrupted", {}, []
+                raise
+            except Exception as error:
+                record.status, record.results, record.outputs = "failed", {}, []
+                record.failure = end.failure_of_another() or _failure(error, session.execution)
+                if isinstance(error, UserError):
+                    mistake = error
+                elif main:
+                    write_atomic(folder / FAILURE, "".join(traceback.format_exception(error)))
+            finally:
+                if main:
+                    record.finished = datetime.now(UTC)
+                    _add_cost(record, time.perf_counter() - started, session.execution)
+                    write_record(folder, record)
+        end.agree(record.failure.message if record.failure else None)
     return Outcome(run, folder, record, was_done=False, mistake=mistake)
+
+
+def _claim(held: contextlib.ExitStack, folder: Path) -> RunRecord | None:
+    """Hold the folder; the record that is in it."""
+    held.enter_context(claimed(folder))
+    return _previous(folder)
 
 
 def _previous(folder: Path) -> RunRecord | None:
@@ -101,7 +124,7 @@ def _previous(folder: Path) -> RunRecord | None:
 def _failure(error: Exception, execution: Execution) -> Failure:
     """One line for the record and the screen."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:500]
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if out_of_memory(error):
         budget = execution.token_budget
         text = f"out of memory. Use a smaller --token-budget (it was {budget:,}), or --gradient-checkpointing"
     elif not isinstance(error, UserError):
@@ -110,7 +133,7 @@ def _failure(error: Exception, execution: Execution) -> Failure:
 
 
 def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
-    trains = run.recipe.adaptation in {"full", "probe"}
+    trains = run.recipe.adaptation in {"full", "adapter", "probe"}
     precision = "bf16" if trains and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(
         run_id=identity.run_id,
@@ -129,9 +152,11 @@ def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
 def _add_cost(record: RunRecord, wall: float, execution: Execution) -> None:
     trained = record.cost.train_seconds if record.cost else None
     tokens = record.training.tokens if record.training else 0
+    # The seconds are a share where the encoder read for several seeds at once.
+    share = record.training.seeds_together if record.training else 1
     record.cost = Cost(
         wall_seconds=round(wall, 3),
         train_seconds=trained,
-        tokens_per_second=round(tokens / trained, 1) if tokens and trained else None,
+        tokens_per_second=round(tokens / (trained * share), 1) if tokens and trained else None,
         peak_memory_bytes=execution.peak_memory(),
     )

@@ -174,6 +174,13 @@ class WindowFacts(_Part):
     residues_total: int
 
 
+class EmbeddingFacts(_Part):
+    """Proteins whose embeddings a probe read: distinct ones of each split, added up."""
+
+    computed: int = Field(description="That the encoder read in this run.")
+    cached: int = Field(description="That an earlier run had left in the embedding cache: they took no time.")
+
+
 class TrainingFacts(_Part):
     """What training did. Everything chosen was chosen on validation."""
 
@@ -181,12 +188,22 @@ class TrainingFacts(_Part):
     epochs_run: int
     best_epoch: int | None
     steps: int
-    tokens: int = Field(default=0, description="Tokens trained on, special tokens included, padding not.")
+    tokens: int = Field(
+        default=0,
+        description="Tokens trained on, special tokens included, padding not; of a probe, those that the encoder read, "
+        "which are fewer where embeddings were cached.",
+    )
+    embeddings: EmbeddingFacts | None = Field(default=None, description="Of probes.")
     selected_by: str
     choices: dict[str, Any] = Field(
         default={}, description="Values chosen on validation: threshold, regularisation, ..."
     )
     class_weights: list[float] | None = None
+    seeds_together: int = Field(
+        default=1,
+        description="Seeds whose heads were trained in one computation, this one's among them; cost.train_seconds is then "
+        "this run's share, and wall_seconds of the first such run holds the work for all.",
+    )
 
 
 class SweepFacts(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
 from hubtools.training.encoding import Encoded, Proteins, counted
-from hubtools.training.head import apply, fit_head
+from hubtools.training.examples import Examples
+from hubtools.training.heads import Check, Group, diverged, train_heads
 from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import assemble, of_rows
+from hubtools.training.stack import Stack
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -247,12 +250,29 @@ def _windows(split: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
 
 def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted, Predict]:
+    started, device = time.perf_counter(), job.execution.device
     module = OneHotWindow(job.task.n_outputs)
+    stack = Stack(module)
+
+    def examples(split: Encoded) -> tuple[Examples, Callable[[np.ndarray], Predictions]]:
+        codes, labels, owners, positions = _windows(split)
+        return Examples({0: codes}, labels, owners, device), lambda scores: of_rows(
+            split, owners, positions, labels, scores
+        )
+
+    rate = job.recipe.head_learning_rate or job.recipe.learning_rate
+    (trained,) = train_heads(
+        {Group(job.seed, 0): module}, [rate], examples(train)[0], Check(*examples(validation), job.loss), job
+    )
+    if trained.diverged:
+        raise diverged()
+    module.load_state_dict(module.state_dict() | trained.state)
+    table = stack.table([module]).to(device)
 
     def predict(split: Encoded) -> Predictions:
-        codes, labels, owners, positions = _windows(split)
-        scores = job.loss.to_scores(apply(module, codes, job.execution.device))
-        return of_rows(split, owners, positions, labels, scores)
+        check = Check(*examples(split), job.loss)
+        return check.predictions(check.logits(stack, table, 0)[0])
 
-    codes, labels, owners, _ = _windows(train)
-    return fit_head(module, codes, labels, owners, lambda _: predict(validation), job), predict
+    job.log.write_text("".join(json.dumps(line) + "\n" for line in trained.lines))
+    steps = trained.lines[-1]["step"]
+    return Fitted(len(trained.lines), trained.best_epoch, steps, 0, time.perf_counter() - started), predict

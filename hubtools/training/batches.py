@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from hubtools.models.packing import note_lengths
 from hubtools.models.windows import Piece
+from hubtools.training.distributed import divided
 from hubtools.training.encoding import Encoded
 
 
@@ -25,19 +27,27 @@ class Batch:
             ``residue_mask``.
         proteins: index of each label's protein, or pair, in the split.
         positions: 0-based residue of each label, per residue only.
-        tokens: real tokens, special ones included, padding not.
+        lengths: real tokens of each row, special ones included, padding not.
     """
 
     inputs: dict[str, Any]
     labels: torch.Tensor
     proteins: np.ndarray
     positions: np.ndarray | None
-    tokens: int
+    lengths: np.ndarray
+
+    def __post_init__(self) -> None:
+        note_lengths(self.inputs["attention_mask"], self.lengths.tolist())
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens, special ones included, padding not."""
+        return int(self.lengths.sum())
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         moved = {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for k, v in self.inputs.items()}
-        return Batch(moved, self.labels.to(device, non_blocking=True), self.proteins, self.positions, self.tokens)
+        return Batch(moved, self.labels.to(device, non_blocking=True), self.proteins, self.positions, self.lengths)
 
 
 Row = tuple[int, Piece]
@@ -50,8 +60,9 @@ def micro_batches(
     *,
     train_windows: int | None = None,
     rng: np.random.Generator | None = None,
+    share: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
-    """Cut rows into padded batches of at most ``token_budget`` tokens (or of one window, one protein, or one pair).
+    """Cut rows into batches of at most ``token_budget`` tokens (or of one window, one protein, or one pair).
 
     How rows are cut changes neither loss nor scores, only memory. Windows of one protein stay together where the
     prediction is per protein; both proteins of a pair are in its batch, once for all its pairs.
@@ -59,9 +70,10 @@ def micro_batches(
     Args:
         split: encoded split.
         chosen: proteins, or pairs, as indices into it.
-        token_budget: tokens of a batch, padding included.
+        token_budget: tokens of a batch: real ones where the split is read packed, else padding included.
         train_windows: in training, at most this many windows of a protein, drawn by ``rng``; all otherwise.
         rng: draws the windows.
+        share: (rank, processes): only the part of this one of so many processes, about the same tokens for each.
     """
     proteins = chosen if split.pairs is None else dict.fromkeys(split.pairs[list(chosen)].ravel().tolist())
     windows: dict[int, list[Row]] = {}
@@ -73,20 +85,29 @@ def micro_batches(
             all_of_it = [all_of_it[i] for i in drawn]
         windows[protein] = [(protein, piece) for piece in all_of_it]
     if split.pairs is not None:
+        if share is not None:
+            tokens = {protein: sum(piece.stop - piece.start for _, piece in rows) for protein, rows in windows.items()}
+            costs = [sum(tokens[protein] for protein in pair) for pair in split.pairs[list(chosen)].tolist()]
+            chosen = [chosen[place] for place in divided(costs, share[1], share[0])]
         yield from _pair_batches(split, chosen, windows, token_budget)
         return
     units = [[row] for rows in windows.values() for row in rows] if split.problem.per_residue else [*windows.values()]
     width = split.tokeniser.n_special
+    if share is not None:
+        costs = [sum(piece.stop - piece.start + width for _, piece in unit) for unit in units]
+        units = [units[place] for place in divided(costs, share[1], share[0])]
     longest = [max(piece.stop - piece.start for _, piece in unit) + width for unit in units]
+    size = [sum(piece.stop - piece.start + width for _, piece in unit) for unit in units]
     rows: list[Row] = []
-    row_length = 0
+    row_length = real = 0
     for index in np.argsort(longest, kind="stable")[::-1]:
         wider = max(row_length, longest[index])
-        if rows and (len(rows) + len(units[index])) * wider > token_budget:
+        computed = real + size[index] if split.packed else (len(rows) + len(units[index])) * wider
+        if rows and computed > token_budget:
             yield collate(split, rows)
-            rows, wider = [], longest[index]
+            rows, wider, real = [], longest[index], 0
         rows += units[index]
-        row_length = wider
+        row_length, real = wider, real + size[index]
     if rows:
         yield collate(split, rows)
 
@@ -104,8 +125,13 @@ def _pair_batches(
     widest = 0
     for place in np.argsort(-longest, kind="stable"):
         both = {protein: windows[protein] for protein in split.pairs[chosen[place]].tolist()}
-        rows = sum(map(len, (inside | both).values()))
-        if pairs and rows * max(widest, longest[place]) > token_budget:
+        together = [row for rows in (inside | both).values() for row in rows]
+        computed = (
+            sum(piece.stop - piece.start + special for _, piece in together)
+            if split.packed
+            else len(together) * max(widest, longest[place])
+        )
+        if pairs and computed > token_budget:
             yield collate(split, [row for rows in inside.values() for row in rows], pairs)
             pairs, inside, widest = [], {}, 0
         pairs.append(chosen[place])
@@ -126,29 +152,28 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
     tokeniser, per_residue = split.tokeniser, split.problem.per_residue
     before = len(tokeniser.prefix)
     encoded = [tokeniser.with_special(split.tokens[p][piece.start : piece.stop]) for p, piece in rows]
-    width = max(map(len, encoded))
-    ids = np.full((len(rows), width), tokeniser.pad_id, dtype=np.int64)
-    attention = np.zeros((len(rows), width), dtype=np.int64)
-    core = np.zeros((len(rows), width), dtype=bool)
-    for i, ((_, piece), tokens) in enumerate(zip(rows, encoded, strict=True)):
-        ids[i, : len(tokens)] = tokens
-        attention[i, : len(tokens)] = 1
-        if split.pool is None:
-            core[i, before + piece.core_start - piece.start : before + piece.core_stop - piece.start] = True
-        else:
-            here = split.pool[(split.pool >= piece.core_start) & (split.pool < piece.core_stop)]
-            core[i, before + here - piece.start] = True
+    lengths = np.array([len(tokens) for tokens in encoded])
+    place = np.arange(lengths.max())
+    attention = place < lengths[:, None]
+    ids = np.full(attention.shape, tokeniser.pad_id, dtype=np.int64)
+    ids[attention] = np.concatenate(encoded)
+    start, first, last = (
+        np.array([[getattr(piece, name)] for _, piece in rows]) for name in ("start", "core_start", "core_stop")
+    )
+    residue = place - before + start
+    core = (residue >= first) & (residue < last)
+    if split.pool is not None:
+        core &= np.isin(residue, split.pool)
     inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids),
-        "attention_mask": torch.from_numpy(attention),
+        "attention_mask": torch.from_numpy(attention.astype(np.int64)),
         "residue_mask": torch.from_numpy(core),
     }
-    real = int(attention.sum())
     if per_residue:
         labels = np.concatenate([split.labels[p][piece.core_start : piece.core_stop] for p, piece in rows])
         owners = np.concatenate([np.full(piece.core_stop - piece.core_start, p) for p, piece in rows])
         positions = np.concatenate([np.arange(piece.core_start, piece.core_stop) for _, piece in rows])
-        return Batch(inputs, torch.from_numpy(labels), owners, positions, real)
+        return Batch(inputs, torch.from_numpy(labels), owners, positions, lengths)
     distinct = list(dict.fromkeys(p for p, _ in rows))
     local = {protein: i for i, protein in enumerate(distinct)}
     inputs["protein"] = torch.tensor([local[p] for p, _ in rows])
@@ -158,7 +183,7 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
         inputs["pairs"] = torch.tensor([[local[p] for p in pair] for pair in split.pairs[list(pairs)].tolist()])
         distinct = list(pairs)
     labels = np.stack([split.labels[p] for p in distinct])
-    return Batch(inputs, torch.from_numpy(labels), np.array(distinct), None, real)
+    return Batch(inputs, torch.from_numpy(labels), np.array(distinct), None, lengths)
 
 
 class BucketedBatches(Sampler[list[int]]):

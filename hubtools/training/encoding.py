@@ -37,6 +37,7 @@ class Encoded:
         pool: per protein: residues (from 0) that the mean runs over; all where None.
         names: of each protein, in a pair task.
         pairs: (rows, 2) the two proteins of each row, in a pair task.
+        packed: the model computes no padding, so that only real tokens count in a batch.
     """
 
     problem: Problem
@@ -49,6 +50,7 @@ class Encoded:
     pool: np.ndarray | None = None
     names: list[str] | None = None
     pairs: np.ndarray | None = None
+    packed: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,280 +1,367 @@
-"""Full fine-tuning: transformers' Trainer with our batches, our loss and our choice on validation."""
+"""Fine-tuning: one optimiser step an effective batch, our loss, and the choice of the epoch on validation.
+
+The loop never waits for the device within an epoch: losses stay there, batches are made ahead in another thread, and what
+is counted is counted on the CPU. How memory or processes cut an effective batch changes nothing but rounding.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import shutil
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
+from hubtools.evaluation import primary_score
+from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
-from hubtools.training.batches import BucketedBatches, micro_batches
+from hubtools.training import distributed
+from hubtools.training.batches import Batch, BucketedBatches, micro_batches
 from hubtools.training.encoding import Encoded
 from hubtools.training.job import Fitted, Job
-from hubtools.training.predict import predict
+from hubtools.training.memory import LEAST, out_of_memory, release, warn
+from hubtools.training.parameters import freeze_layers, parameter_groups
+from hubtools.training.predict import autocast, predict
+from hubtools.training.prefetch import ahead, pinned
 from hubtools.training.progress import bar
-
-WEIGHTS = "weights.safetensors"
+from hubtools.training.resume import (
+    OPTIMISER,
+    RANDOM,
+    Progress,
+    checkpoint_folder,
+    device_randomness,
+    last_whole_checkpoint,
+    load_weights,
+    random_state,
+    read_progress,
+    restore_device_randomness,
+    restore_random,
+    write_checkpoint,
+)
+from hubtools.training.schedule import factor
+from hubtools.training.sharding import Whole, optimiser_state, restore_optimiser
 
 
 def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
-    """Train every weight; on return the model holds the weights of the epoch that is best on validation.
+    """Train what the recipe trains; on return the model holds the weights of the epoch that is best on validation.
 
     Args:
         model: encoder with head, changed in place.
         train, validation: encoded splits. The test split is not even passed here.
         job: what to do. An interrupted fit goes on from the last whole epoch in its folder.
+
+    Raises:
+        UserError: nothing was learnt, the loss of the first epoch is not a number.
     """
-    task, recipe, execution = job.task, job.recipe, job.execution
-    resume = last_whole_checkpoint(job.work)
-    metric = METRICS[task.metrics.primary]
-    arguments = TrainingArguments(
-        output_dir=str(job.work),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=1,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule if recipe.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=math.ceil(recipe.warmup * recipe.epochs * -(-len(train) // recipe.batch_size)),
-        max_grad_norm=recipe.max_grad_norm,
-        bf16=execution.bf16(recipe.precision),
-        use_cpu=execution.device.type == "cpu",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="score",
-        greater_is_better=metric.higher_is_better,
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=job.seed,
-        data_seed=job.seed,
-        dataloader_pin_memory=execution.device.type == "cuda",
-        remove_unused_columns=False,
-    )
-    # One process, one GPU: the Trainer would else split each batch over all it sees, and the loss with it.
-    _ = arguments.device
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    if execution.gradient_checkpointing:
+    freeze_layers(model, job.recipe.freeze_layers)
+    if job.execution.gradient_checkpointing:
         network = getattr(model, "model", model)
         # Renamed in transformers 5.2x; the old name goes in version 6.
         enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
         enable()
-    trainer = FairTrainer(model, arguments, train, validation, job)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(EpochLog(trainer, job.log, resumed=resume is not None))
-    if recipe.patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
-    trainer.train(resume_from_checkpoint=resume)
-    # Mixed precision patched the model's forward; from here on the caller decides the precision.
-    trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
-    best = trainer.state.best_global_step
-    per_epoch = len(trainer.sampler)
+    trainer = FairTrainer(model, train, validation, job)
+    trainer.train()
+    done = trainer.progress
+    assert done.best_step is not None
     return Fitted(
-        epochs_run=round(trainer.state.epoch or 0),
-        best_epoch=None if best is None else round(best / per_epoch),
-        steps=trainer.state.global_step,
-        tokens=trainer.tokens,
-        seconds=trainer.seconds,
+        epochs_run=done.epoch,
+        best_epoch=done.best_step // len(trainer.sampler),
+        steps=done.step,
+        tokens=done.tokens,
+        seconds=done.seconds,
+        token_budget=min(distributed.gather(done.token_budget)),
     )
 
 
-def last_whole_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that was completely written; broken ones are removed."""
-    while work.is_dir() and (found := get_last_checkpoint(str(work))) is not None:
-        # The Trainer writes its state last.
-        try:
-            json.loads((Path(found) / "trainer_state.json").read_text())
-            return found
-        except (OSError, json.JSONDecodeError):
-            shutil.rmtree(found, ignore_errors=True)
-    return None
+@dataclass(frozen=True)
+class Effective:
+    """The effective batch of one optimiser step, as this process computes it.
 
-
-class FairTrainer(Trainer):
-    """The Trainer with one optimiser step per effective batch, whatever pieces it is computed in.
-
-    A batch of the data loader is the effective batch: a list of padded micro-batches. Their summed losses are
-    divided by the number of labels that count in all of them.
+    Attributes:
+        rows: of the split, those of other processes included.
+        batches: padded pieces that fit the token budget.
+        places: per residue: for each piece, where the labelled residues are among its tokens; found here, because a
+            GPU would have to be waited for to count them.
+        denominator: weight of the labels of all rows.
+        budget: token budget that it was cut by.
     """
 
-    def __init__(
-        self, model: nn.Module, arguments: TrainingArguments, train: Encoded, validation: Encoded, job: Job
-    ) -> None:
-        self.split, self.validation, self.job = train, validation, job
-        self.task, self.recipe, self.loss = job.task, job.recipe, job.loss
+    rows: list[int]
+    batches: list[Batch]
+    places: list[torch.Tensor | None]
+    denominator: float
+    budget: int
+
+
+class FairTrainer:
+    """One optimiser step per effective batch, whatever pieces it is computed in.
+
+    The summed losses of the pieces are divided by the weight of the labels in all of them, those of other processes
+    included; gradients are added up over pieces and processes.
+    """
+
+    def __init__(self, model: nn.Module, train: Encoded, validation: Encoded, job: Job) -> None:
+        self.model, self.split, self.validation, self.job = model, train, validation, job
+        self.task, self.recipe, self.loss, self.device = job.task, job.recipe, job.loss, job.execution.device
+        self.bf16 = job.execution.bf16(job.recipe.precision)
         self.sampler = BucketedBatches(train.row_lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
-        self.tokens, self.epoch_loss = 0, [0.0, 0.0]
-        self.started, self.seconds_before = time.perf_counter(), 0.0
-        self.on_step: Callable[[], None] = lambda: None
-        super().__init__(model=model, args=arguments, train_dataset=_Indices(len(train)), eval_dataset=_Indices(0))
+        self.progress = Progress(token_budget=job.execution.token_budget)
+        self.total = self.recipe.epochs * len(self.sampler)
+        self.warmup = math.ceil(self.recipe.warmup * self.total)
+        resume = last_whole_checkpoint(job.work)
+        # Every process decides as the main one does, which alone writes.
+        resume = distributed.broadcast(resume)
+        if resume is not None:
+            load_weights(model, resume)
+            self.progress = read_progress(resume)
+            self.progress.token_budget = min(self.progress.token_budget, job.execution.token_budget)
+        distributed.equalise(model.parameters())
+        self.whole = Whole(model, self.device, job.execution.shard)
+        self.working = self.whole.working
+        self.trained = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
+        self.optimizer = self.create_optimizer(self.working)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        # Processes draw their own dropout; the first one as if it were alone.
+        torch.manual_seed(job.seed + 1_000_003 * (distributed.rank() if distributed.size() > 1 else 0))
+        if resume is not None:
+            restore_optimiser(self.optimizer, torch.load(resume / OPTIMISER, weights_only=True))
+            states = torch.load(resume / RANDOM, weights_only=False)
+            if len(states) == distributed.size():
+                restore_random(states[distributed.rank() if len(states) > 1 else 0], self.device)
+        self._set_rates()
+        self.seconds_before, self.started = self.progress.seconds, time.perf_counter()
 
-    @property
-    def seconds(self) -> float:
-        """Time spent on this fit, an interrupted part before included."""
-        return self.seconds_before + time.perf_counter() - self.started
+    def train(self) -> None:
+        """Epoch by epoch, until the last or until validation no longer improves; then take the best one."""
+        _keep_lines(self.job.log, self.progress.epoch)
+        shown = bar("training", self.total, unit="step")
+        shown.update(self.progress.step)
+        with contextlib.closing(shown):
+            while self.progress.epoch < self.recipe.epochs and not self._patience_ended():
+                loss = self.train_epoch(shown)
+                score = None if loss is None else self.evaluate()
+                self.progress.seconds = self.seconds_before + time.perf_counter() - self.started
+                if score is None:
+                    # Weights that are not numbers stay so: no later epoch can be better.
+                    self._log(None, None)
+                    break
+                self._judge(score)
+                self._log(loss, score)
+                shown.set_postfix_str(f"validation {self.task.metrics.primary} {score:.3f}")
+                self.save()
+        if self.progress.best_step is None:
+            raise UserError(
+                "training diverged: the loss of the first epoch is not a number",
+                fix=f"A smaller rate: --set learning_rate={self.recipe.learning_rate / 10:g}.",
+            )
+        self.whole.close()
+        load_weights(self.model, checkpoint_folder(self.job.work, self.progress.best_step))
 
-    def get_train_dataloader(self) -> DataLoader:
-        """Effective batches of the sampler, cut to the token budget."""
-        return DataLoader(_Indices(len(self.split)), batch_sampler=self.sampler, collate_fn=self._cut, num_workers=0)
+    def train_epoch(self, shown: Any) -> float | None:
+        """Every row once.
 
-    def _cut(self, rows: list[int]) -> dict[str, Any]:
+        Returns:
+            the mean loss over the labels; None where it is not a number.
+        """
+        self.sampler.set_epoch(self.progress.epoch)
+        # A data loader drew this number here; without it, all dropout after it would be another.
+        torch.empty((), dtype=torch.int64).random_()
+        self.working.train()
+        losses: list[torch.Tensor] = []
+        weights: list[float] = []
+        with contextlib.closing(ahead(self._cut, self.sampler)) as steps:
+            for step in steps:
+                losses.append(self.training_step(step))
+                weights.append(step.denominator)
+                self.update()
+                shown.update()
+        self.progress.epoch += 1
+        # The one time that the device is waited for.
+        mean = sum(distributed.gather(float(torch.stack(losses).double().cpu() @ torch.tensor(weights).double())))
+        mean /= sum(weights)
+        self.progress.tokens += sum(distributed.gather(self._tokens))
+        self._tokens = 0
+        return mean if math.isfinite(mean) else None
+
+    _tokens = 0
+
+    def _cut(self, rows: list[int], budget: int | None = None) -> Effective:
+        """This process's part of an effective batch, in pieces that fit the token budget."""
+        budget = budget or self.progress.token_budget
         rng = np.random.default_rng([self.job.seed, self.sampler.epoch, *rows[:4]])
-        windows = self.recipe.window.train_windows
-        batches = micro_batches(self.split, rows, self.job.execution.token_budget, train_windows=windows, rng=rng)
-        return {"micro": list(batches)}
+        batches = list(
+            micro_batches(
+                self.split,
+                rows,
+                budget,
+                train_windows=self.recipe.window.train_windows,
+                rng=rng,
+                share=(distributed.rank(), distributed.size()) if distributed.size() > 1 else None,
+            )
+        )
+        together = np.concatenate if self.split.problem.per_residue else np.stack
+        labels = torch.from_numpy(together([self.split.labels[row] for row in rows]))
+        places: list[torch.Tensor | None] = [None] * len(batches)
+        if self.split.problem.per_residue:
+            places = [batch.inputs["residue_mask"].flatten().nonzero().squeeze(1) for batch in batches]
+        if self.device.type == "cuda":
+            batches = [pinned(batch) for batch in batches]
+            places = [None if place is None else place.pin_memory() for place in places]
+        return Effective(rows, batches, places, max(self.loss.denominator(labels), 1e-12), budget)
 
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Gradients of the mean loss over the effective batch."""
-        model.train()
-        batches = inputs["micro"]
-        denominator = max(sum(self.loss.denominator(batch.labels) for batch in batches), 1e-12)
-        total = torch.zeros((), device=self.args.device)
-        for batch in batches:
-            moved = batch.to(self.args.device)
-            with self.compute_loss_context_manager():
-                logits = model(**moved.inputs).logits
-            if "protein" not in moved.inputs:
-                logits = logits[moved.inputs["residue_mask"]]
-            part = self.loss.total(logits.float(), moved.labels) / denominator
-            self.accelerator.backward(part)
-            total += part.detach()
-            self.tokens += batch.tokens
-        self.epoch_loss[0] += float(total) * denominator
-        self.epoch_loss[1] += denominator
-        self.on_step()
+    def training_step(self, step: Effective) -> torch.Tensor:
+        """Gradients of the mean loss over the effective batch; where memory does not suffice, anew in smaller pieces.
+
+        Returns:
+            this process's part of the loss, on the device.
+        """
+        if step.budget > self.progress.token_budget:
+            step = self._cut(step.rows)
+        while True:
+            before = {"torch": torch.get_rng_state(), **device_randomness(self.device)}
+            try:
+                total = self.gradients(step)
+                break
+            except (RuntimeError, MemoryError) as error:
+                # Where weights are divided the others are in the middle of this step, too, and cannot start it anew.
+                if not out_of_memory(error) or self.whole.sharded:
+                    raise
+                smaller = self._smaller(step)
+                if smaller is None:
+                    raise
+            # Gradients may be half added up: nothing of the attempt may stay.
+            self.optimizer.zero_grad(set_to_none=True)
+            release(self.device)
+            torch.set_rng_state(before["torch"])
+            restore_device_randomness(before, self.device)
+            warn("training", step.budget, smaller.budget)
+            step, self.progress.token_budget = smaller, smaller.budget
+        self._tokens += sum(batch.tokens for batch in step.batches)
         return total
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW; biases and norms do not decay, and the head has its own rate where the recipe says so."""
-        if self.optimizer is None:
-            net = self.network
-            encoder = {id(p) for p in net.encoder.parameters()}
-            groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-            for parameter in net.parameters():
-                if parameter.requires_grad:
-                    groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
-            head_rate = self.recipe.head_learning_rate or self.recipe.learning_rate
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {
-                        "params": parameters,
-                        "lr": self.recipe.learning_rate if in_encoder else head_rate,
-                        "weight_decay": self.recipe.weight_decay if decays else 0.0,
-                    }
-                    for (in_encoder, decays), parameters in groups.items()
-                ],
-                fused=self.args.device.type in {"cpu", "cuda"},
-            )
-        return self.optimizer
+    def _smaller(self, step: Effective) -> Effective | None:
+        """The same in more pieces; None where each is as small as can be."""
+        budget = step.budget
+        while (budget := budget // 2) >= LEAST:
+            smaller = self._cut(step.rows, budget)
+            if len(smaller.batches) > len(step.batches):
+                return smaller
+        return None
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def gradients(self, step: Effective) -> torch.Tensor:
+        """Add up the gradients of this process's pieces."""
+        pieces = [(batch, place, 1.0) for batch, place in zip(step.batches, step.places, strict=True)]
+        if self.whole.sharded:
+            pieces += self._filling(len(pieces))
+        total = torch.zeros((), device=self.device)
+        for number, (batch, place, weight) in enumerate(pieces, 1):
+            self.whole.exchange(number == len(pieces))
+            moved = batch.to(self.device)
+            with autocast(self.device, self.bf16):
+                logits = self.working(**moved.inputs).logits
+            if place is not None:
+                logits = logits.flatten(0, 1).index_select(0, place.to(self.device, non_blocking=True))
+            part = self.loss.total(logits.float(), moved.labels) * (weight / step.denominator)
+            part.backward()
+            total += part.detach()
+        return total
+
+    def _filling(self, n: int) -> list[tuple[Batch, torch.Tensor | None, float]]:
+        """Pieces without weight, for as many as another process has more: divided weights are gathered by all at once."""
+        missing = max(distributed.gather(n)) - n
+        if not missing:
+            return []
+        row = int(np.argmin(self.split.row_lengths))
+        rng = np.random.default_rng(0)
+        (batch, *_) = micro_batches(self.split, [row], 1, train_windows=1, rng=rng)
+        mask = batch.inputs["residue_mask"]
+        place = mask.flatten().nonzero().squeeze(1) if self.split.problem.per_residue else None
+        return [(batch, place, 0.0)] * missing
+
+    def update(self) -> None:
+        """One optimiser step with the gradients of all processes."""
+        self.whole.add_up(self.trained)
+        torch.nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        """Learning rates of the next step, as the schedule wants them."""
+        now = factor(self.recipe.schedule, self.progress.step, self.warmup, self.total)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * now
+
+    def create_optimizer(self, model: Any) -> torch.optim.Optimizer:
+        """AdamW on what is trained."""
+        return torch.optim.AdamW(parameter_groups(model, self.recipe), fused=self.device.type in {"cpu", "cuda"})
+
+    def evaluate(self) -> float:
         """The primary metric on validation."""
-        from hubtools.evaluation import primary_score
-
+        self.whole.collect()
         predictions = predict(
             self.model,
             self.validation,
             self.loss,
-            token_budget=self.job.execution.token_budget,
-            device=self.args.device,
-            bf16=self.args.bf16,
+            token_budget=self.progress.token_budget,
+            device=self.device,
+            bf16=self.bf16,
         )
-        score = primary_score(self.task, predictions)
+        score = distributed.broadcast(primary_score(self.task, predictions))
         # An undefined score (constant predictions, say) must lose against any defined one.
         worst = -math.inf if METRICS[self.task.metrics.primary].higher_is_better else math.inf
-        metrics = {"eval_score": worst if score is None or math.isnan(score) else score}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+        return worst if score is None or math.isnan(score) else score
 
-    @property
-    def network(self) -> Any:
-        """The model."""
-        return self.model
+    def _judge(self, score: float) -> None:
+        """Whether this epoch is the best so far."""
+        best, higher = self.progress.best_score, METRICS[self.task.metrics.primary].higher_is_better
+        if best is None or (score > best if higher else score < best):
+            self.progress.best_score, self.progress.best_step, self.progress.waited = score, self.progress.step, 0
+        else:
+            self.progress.waited += 1
 
-    # Weights are kept as they are in memory: save_pretrained renames some, and shared tensors need care.
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir or ".")
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.network, str(folder / WEIGHTS))
+    def _patience_ended(self) -> bool:
+        return self.recipe.patience is not None and self.progress.waited >= self.recipe.patience
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.network, str(Path(resume_from_checkpoint) / WEIGHTS))
+    def save(self) -> None:
+        """Keep what an interrupted fit goes on from."""
+        optimiser = optimiser_state(self.optimizer)
+        randomness = distributed.gather(random_state(self.device))
+        if distributed.is_main():
+            write_checkpoint(self.job.work, self.progress, self.model, optimiser, randomness)
+        distributed.barrier()
 
-    def _load_best_model(self) -> None:
-        if self.state.best_model_checkpoint:
-            load_model(self.network, str(Path(self.state.best_model_checkpoint) / WEIGHTS))
-
-
-class _Indices(Dataset):
-    """The numbers 0 … n-1; the sampler and the collation do the rest."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-class EpochLog(TrainerCallback):
-    """A line of ``training.jsonl`` an epoch, and the progress bar."""
-
-    def __init__(self, trainer: FairTrainer, log: Path, resumed: bool) -> None:
-        self.trainer, self.log, self.resumed = trainer, log, resumed
-        self.progress: Any = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the lines of the epochs that a resumed run has behind it."""
-        done = round(state.epoch or 0) if self.resumed else 0
-        lines = self.log.read_text().splitlines()[:done] if done and self.log.is_file() else []
-        self.log.write_text("".join(line + "\n" for line in lines))
-        last = json.loads(lines[-1]) if lines else {}
-        self.trainer.tokens, self.trainer.seconds_before = last.get("tokens", 0), last.get("seconds", 0.0)
-        steps = args.num_train_epochs * len(self.trainer.sampler)
-        self.progress = bar("training", int(steps), unit="step")
-        self.progress.update(state.global_step)
-        self.trainer.on_step = self.progress.update
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The order of this epoch."""
-        self.trainer.sampler.set_epoch(state.global_step // len(self.trainer.sampler))
-        self.trainer.epoch_loss = [0.0, 0.0]
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-        """Write the epoch's line."""
-        total, weight = self.trainer.epoch_loss
-        score = metrics["eval_score"]
+    def _log(self, loss: float | None, score: float | None) -> None:
+        """The epoch's line in ``training.jsonl``."""
+        if not distributed.is_main():
+            return
+        done = self.progress
         line = {
-            "epoch": round(state.epoch),
-            "step": state.global_step,
-            "train_loss": total / weight if weight else None,
-            "validation": {self.trainer.task.metrics.primary: score if math.isfinite(score) else None},
-            "learning_rate": kwargs["optimizer"].param_groups[0]["lr"],
-            "tokens": self.trainer.tokens,
-            "seconds": round(self.trainer.seconds, 3),
+            "epoch": done.epoch,
+            "step": done.step,
+            "train_loss": loss,
+            "validation": {self.task.metrics.primary: score if score is not None and math.isfinite(score) else None},
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "tokens": done.tokens,
+            "seconds": round(done.seconds, 3),
         }
-        with self.log.open("a") as handle:
+        if loss is None:
+            line["diverged"] = True
+        if done.token_budget < self.job.execution.token_budget:
+            line["token_budget"] = done.token_budget
+        with self.job.log.open("a") as handle:
             handle.write(json.dumps(line) + "\n")
-        if self.progress is not None:
-            self.progress.set_postfix_str(f"validation {self.trainer.task.metrics.primary} {score:.3f}")
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Remove the bar."""
-        if self.progress is not None:
-            self.progress.close()
+
+def _keep_lines(log: Path, epochs: int) -> None:
+    """Keep the lines of the epochs that a resumed run has behind it."""
+    if distributed.is_main():
+        lines = log.read_text().splitlines()[:epochs] if epochs and log.is_file() else []
+        log.write_text("".join(line + "\n" for line in lines))

@@ -10,6 +10,7 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
 from hubtools.training.device import Execution
+from hubtools.training.embedding_store import KeptEmbeddings
 from hubtools.training.loss import Loss
 
 
@@ -22,6 +23,7 @@ class Job:
         execution: device, token budget, gradient checkpointing.
         work: folder for what only the fit needs; an interrupted one goes on from there.
         log: ``training.jsonl``, one line an epoch.
+        embeddings: those of the encoder as it is, from before and for later; None to keep none.
     """
 
     task: Task
@@ -31,6 +33,7 @@ class Job:
     execution: Execution
     work: Path
     log: Path
+    embeddings: KeptEmbeddings | None = None
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Fitted:
         epochs_run, best_epoch, steps, tokens, seconds: of training; tokens include special ones, not padding.
         choices: values chosen on validation besides the epoch.
         validation: predictions of the fitted model on validation, where fitting has them already.
+        together: number of seeds that were trained in one computation; ``seconds`` is then this one's share.
+        token_budget: what fitted in memory, where batches were cut by one; it may be lower than asked for.
     """
 
     epochs_run: int
@@ -50,3 +55,5 @@ class Fitted:
     seconds: float
     choices: dict[str, Any] = field(default_factory=dict)
     validation: Predictions | None = None
+    together: int = 1
+    token_budget: int | None = None

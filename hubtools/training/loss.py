@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -31,34 +32,45 @@ class Loss:
     mean: float = 0.0
     std: float = 1.0
 
+    def weights_of(self, labels: torch.Tensor) -> torch.Tensor:
+        """Weight of the labels that count in each row: (n, …) -> (n,) float64."""
+        if self.kind == "regression":
+            return (~torch.isnan(labels)).double()
+        valid = labels != IGNORED
+        if self.kind == "multilabel":
+            return valid.sum(-1).double()
+        if self.weights is None:
+            return valid.double()
+        weight = torch.tensor(self.weights, dtype=torch.float64, device=labels.device)
+        return weight[torch.where(valid, labels, 0)] * valid
+
     def denominator(self, labels: torch.Tensor) -> float:
         """Total weight of the labels that count."""
-        if self.kind == "regression":
-            return float((~torch.isnan(labels)).sum())
-        valid = labels[labels != IGNORED]
-        if self.kind == "classification" and self.weights is not None:
-            return float(torch.tensor(self.weights, dtype=torch.float64)[valid.cpu()].sum())
-        return float(valid.numel())
+        return float(self.weights_of(labels).sum())
 
-    def total(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Sum of the loss over the labels that count.
+    def each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Loss of each row, 0 where no label counts: (n,).
 
         Args:
             logits: (n, classes), (n, labels) or (n, 1), float32.
             labels: (n,) int, (n, labels) int, or (n,) float.
         """
         if self.kind == "classification":
-            weight = None if self.weights is None else logits.new_tensor(self.weights)
-            return functional.cross_entropy(logits, labels, weight=weight, ignore_index=IGNORED, reduction="sum")
+            weight = None if self.weights is None else _weights(self.weights, logits.device)
+            return functional.cross_entropy(logits, labels, weight=weight, ignore_index=IGNORED, reduction="none")
         if self.kind == "multilabel":
             valid = labels != IGNORED
-            weight = None if self.weights is None else logits.new_tensor(self.weights)
+            weight = None if self.weights is None else _weights(self.weights, logits.device)
             target = torch.where(valid, labels, 0).to(logits.dtype)
             loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
-            return (loss * valid).sum()
+            return (loss * valid).sum(-1)
         valid = ~torch.isnan(labels)
         target = (torch.where(valid, labels, self.mean) - self.mean) / self.std
-        return (((logits.squeeze(-1) - target.to(logits.dtype)) ** 2) * valid).sum()
+        return ((logits.squeeze(-1) - target.to(logits.dtype)) ** 2) * valid
+
+    def total(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Sum of the loss over the labels that count; arguments as in :meth:`each`."""
+        return self.each(logits, labels).sum()
 
     def to_scores(self, logits: Any) -> np.ndarray:
         """Probabilities, or values in the target's own unit: (n, classes), (n, labels) or (n,) float32."""
@@ -73,6 +85,12 @@ class Loss:
     def folded(self) -> Loss:
         """The same after the target's unit went into the model's last layer."""
         return Loss(self.kind, self.weights)
+
+
+@cache
+def _weights(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Class weights on a device, copied once: a copy in each step would wait for the device."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def loss_for(split: Encoded, n_outputs: int, class_weights: str) -> Loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import per_protein
 from hubtools.training.batches import Batch, micro_batches
+from hubtools.training.distributed import divided, gathered
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.loss import Loss
+from hubtools.training.memory import within_memory
 
 
 def autocast(device: torch.device, bf16: bool) -> Any:
@@ -33,6 +36,8 @@ def predict(
 ) -> Predictions:
     """Predictions for one split. Of pairs, each distinct protein is read once.
 
+    The processes of a run read a part of the rows each, and each has all predictions at the end.
+
     Args:
         model: called as :class:`hubtools.models.modeling_protein_task.ProteinTaskModel`.
         split: encoded split.
@@ -48,25 +53,30 @@ def predict(
         return assemble(
             split, loss.to_scores(_pair_logits(model, means, split.pairs, device, bf16)), np.arange(len(split)), None
         )
-    logits: list[np.ndarray] = []
-    owners: list[np.ndarray] = []
-    positions: list[np.ndarray] = []
-    for batch in micro_batches(split, range(len(split)), token_budget):
+    rows = divided(split.row_lengths).tolist()
+
+    def read(budget: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        parts = []
+        # One context for all batches: weights are brought to half precision once.
         with autocast(device, bf16):
-            out = batch_logits(model, batch, token_budget, device)
-        logits.append(out.float().cpu().numpy())
-        owners.append(batch.proteins)
-        if batch.positions is not None:
-            positions.append(batch.positions)
-        if progress is not None:
-            progress(batch.tokens)
+            for batch in micro_batches(split, rows, budget):
+                out = batch_logits(model, batch, budget, device)
+                parts.append((out.float().cpu().numpy(), batch.proteins, batch.positions))
+                if progress is not None:
+                    progress(batch.tokens)
+        return parts
+
+    logits, owners, positions = zip(*gathered(within_memory(read, token_budget, device, "prediction")), strict=True)
     scores = loss.to_scores(np.concatenate(logits))
-    return assemble(split, scores, np.concatenate(owners), np.concatenate(positions) if positions else None)
+    at = None if positions[0] is None else np.concatenate([place for place in positions if place is not None])
+    return assemble(split, scores, np.concatenate(owners), at)
 
 
 def batch_logits(model: Any, batch: Batch, token_budget: int, device: torch.device) -> torch.Tensor:
     """Logits of a batch's labels: (core residues, outputs) or (proteins, outputs)."""
     if "protein" in batch.inputs:
+        if model.reads_residues:
+            return model.from_residues(*protein_residues(model, batch, token_budget, device))
         return model.from_sums(*protein_sums(model, batch, token_budget, device))
     inputs = batch.to(device).inputs
     return model(**inputs).logits[inputs["residue_mask"]]
@@ -80,14 +90,27 @@ def protein_sums(
     A single protein of more windows than the budget holds is read piece by piece.
     """
     inputs = batch.to(device).inputs
-    rows, width = inputs["input_ids"].shape
-    step = max(1, token_budget // width)
-    parts = [
-        model.row_sums(*(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask")))
-        for start in range(0, rows, step)
-    ]
+    parts = [model.row_sums(*rows) for rows in _within(inputs, batch.tokens, token_budget)]
     sums, counts = (torch.cat(part) for part in zip(*parts, strict=True))
     return per_protein(sums, counts, inputs["protein"], inputs["n_proteins"])
+
+
+def protein_residues(
+    model: Any, batch: Batch, token_budget: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """All residues of a batch's proteins: (residues, width), the protein of each, and the number of proteins."""
+    inputs = batch.to(device).inputs
+    parts = [model.row_residues(*rows) for rows in _within(inputs, batch.tokens, token_budget)]
+    return torch.cat(parts), inputs["protein"].repeat_interleave(inputs["residue_mask"].sum(1)), inputs["n_proteins"]
+
+
+def _within(inputs: dict[str, Any], tokens: int, token_budget: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Ids, attention and residue mask of a batch, as many rows at a time as the budget holds."""
+    rows, width = inputs["input_ids"].shape
+    # A packed batch has no padding, and may be wider than the budget.
+    step = rows if tokens <= token_budget else max(1, token_budget // width)
+    for start in range(0, rows, step):
+        yield tuple(inputs[key][start : start + step] for key in ("input_ids", "attention_mask", "residue_mask"))
 
 
 @torch.no_grad()
@@ -96,17 +119,21 @@ def protein_means(
 ) -> np.ndarray:
     """The mean over residues of each distinct protein of a pair task's split: (proteins, width) float32."""
     alone = split.alone
-    means: np.ndarray | None = None
-    for batch in micro_batches(alone, range(len(alone)), token_budget):
-        with autocast(device, bf16):
-            sums, counts = protein_sums(model, batch, token_budget, device)
-        found = (sums / counts.unsqueeze(-1)).float().cpu().numpy()
-        means = np.empty((len(alone), found.shape[1]), dtype=np.float32) if means is None else means
-        means[batch.proteins] = found
-        if progress is not None:
-            progress(batch.tokens)
-    assert means is not None
-    return means
+    proteins = divided(alone.lengths).tolist()
+
+    def read(budget: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        parts = []
+        for batch in micro_batches(alone, proteins, budget):
+            with autocast(device, bf16):
+                sums, counts = protein_sums(model, batch, budget, device)
+            parts.append((batch.proteins, (sums / counts.unsqueeze(-1)).float().cpu().numpy()))
+            if progress is not None:
+                progress(batch.tokens)
+        return parts
+
+    read_by, found = zip(*gathered(within_memory(read, token_budget, device, "prediction")), strict=True)
+    means = np.concatenate(found)
+    return means[np.argsort(np.concatenate(read_by))]
 
 
 def _pair_logits(

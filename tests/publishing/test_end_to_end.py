@@ -143,6 +143,8 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("sequence-regression", {"head.pooling": "mutations"}),
     ("pair-classification", {}),
     ("pair-classification", {"adaptation": "probe"}),
+    ("residue-classification", {"adaptation": "adapter", "adapter.kind": "dora"}),
+    ("sequence-regression", {"adaptation": "adapter", "adapter.kind": "qlora"}),
 ]
 
 

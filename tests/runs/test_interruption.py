@@ -26,7 +26,7 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_recipe, load_task
 from hubtools.specs.record import RunRecord
 from hubtools.training import fit as fit_module
-from hubtools.training import head as head_module
+from hubtools.training import heads as head_module
 from hubtools.training.device import Execution
 
 pytestmark = pytest.mark.slow

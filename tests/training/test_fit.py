@@ -117,10 +117,11 @@ class Killed(BaseException):
 
 
 @pytest.mark.slow
-def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(checkpoint, tmp_path, monkeypatch):
-    unbroken = Setting(checkpoint, "sequence-classification", tmp_path / "unbroken", epochs=4)
+@pytest.mark.parametrize("recipe", ["full", "dora", "qlora"])
+def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(checkpoint, tmp_path, monkeypatch, recipe):
+    unbroken = Setting(checkpoint, "sequence-classification", tmp_path / "unbroken", recipe=recipe, epochs=4)
     expected = unbroken.fit()
-    broken = Setting(checkpoint, "sequence-classification", tmp_path / "broken", epochs=4)
+    broken = Setting(checkpoint, "sequence-classification", tmp_path / "broken", recipe=recipe, epochs=4)
     original, calls = fit_module.FairTrainer.training_step, []
 
     def dying(self, *args, **kwargs):
@@ -136,7 +137,7 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(checkpoint, tmp_path, 
     # A checkpoint that was cut off while it was written must not be taken for whole.
     newest = sorted((tmp_path / "broken" / "work").glob("checkpoint-*"))[-1]
     (newest.parent / "checkpoint-9999").mkdir()
-    again = Setting(checkpoint, "sequence-classification", tmp_path / "broken", epochs=4)
+    again = Setting(checkpoint, "sequence-classification", tmp_path / "broken", recipe=recipe, epochs=4)
     resumed = again.fit()
     assert (resumed.epochs_run, resumed.best_epoch, resumed.steps, resumed.tokens) == (
         expected.epochs_run,

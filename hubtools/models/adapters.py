@@ -1,0 +1,238 @@
+"""Adapters: small trainable parts inside a frozen encoder, merged into it before anything is measured.
+
+peft makes the parts and puts them into the encoder's own layers. The model stays what it is for everyone who calls it:
+no wrapper, and after :func:`merge_adapter` no trace. What is trained besides is everything outside the encoder, the head.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hubtools.models.families import family_of
+from hubtools.models.four_bits import FourBitLinear, load_bitsandbytes
+from hubtools.models.layers import encoder_layers
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.models.modeling_protein_task import ProteinTaskModel
+    from hubtools.specs.recipe import Adapter
+    from hubtools.specs.record import CheckpointIdentity
+
+# How peft begins the names of its parameters.
+_OURS = ("lora_", "ia3_")
+
+
+def attach_adapter(model: ProteinTaskModel, adapter: Adapter, name: str, seed: int) -> None:
+    """Freeze the encoder and put an adapter into its layers; the fresh weights depend on the seed alone.
+
+    Fresh adapters change nothing yet: the update is zero, the scales are one.
+
+    Args:
+        model: changed in place.
+        adapter: what the recipe asks for.
+        name: of the checkpoint, for messages.
+        seed: of the adapter's weights.
+
+    Raises:
+        UserError: it is not known where to attach in this architecture, a target is not there, or bitsandbytes is
+            missing.
+    """
+    load_bitsandbytes()
+    from peft import inject_adapter_in_model
+
+    config = _peft_config(model.encoder, adapter, name)
+    model.encoder.requires_grad_(False)
+    if adapter.kind == "qlora":
+        quantise(model.encoder)
+    torch.manual_seed(seed)
+    inject_adapter_in_model(config, model.encoder)
+
+
+def quantise(encoder: nn.Module) -> None:
+    """Keep every linear layer of an encoder's transformer layers in four bits, in place.
+
+    Raises:
+        UserError: bitsandbytes is not there, or does not work.
+    """
+    require_four_bits(torch.device("cpu"))
+    found = encoder_layers(encoder)
+    assert found is not None
+    for parent, name, linear in list(_children(found[1], nn.Linear)):
+        setattr(parent, name, FourBitLinear(linear))
+
+
+def require_four_bits(device: torch.device) -> None:
+    """Refuse where weights of four bits cannot be had, after trying.
+
+    Raises:
+        UserError: bitsandbytes is not there, or does not work on this device.
+    """
+    if not load_bitsandbytes():
+        raise UserError("adapter.kind: qlora needs bitsandbytes", fix='Get it: pip install "plm-hubtools[qlora]"')
+    try:
+        layer = FourBitLinear(nn.Linear(64, 4)).to(device)
+        layer(torch.ones(1, 64, device=device, requires_grad=True)).sum().backward()
+    except Exception as error:
+        raise UserError(
+            f"bitsandbytes cannot keep weights in four bits on {device.type} "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__})",
+            fix="Use adapter.kind: lora, or another --device.",
+        ) from None
+
+
+@torch.no_grad()
+def merge_adapter(model: ProteinTaskModel) -> None:
+    """Add the adapter's update to the weights it belongs to, and take the adapter out.
+
+    Weights of four bits become the float32 weights that they stand for first: the update was learnt on those, and what
+    is saved computes what was trained.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    encoder = model.encoder
+    for parent, name, four_bits in list(_children(encoder, FourBitLinear)):
+        setattr(parent, name, four_bits.whole())
+    for parent, name, layer in list(_children(encoder, BaseTunerLayer)):
+        with warnings.catch_warnings():
+            # Some layers warn of rounding in lower precision; ours is float32.
+            warnings.simplefilter("ignore")
+            layer.merge(safe_merge=True)
+        setattr(parent, name, layer.get_base_layer())
+    del encoder.peft_config
+
+
+def save_adapter(model: ProteinTaskModel, folder: Path, base: CheckpointIdentity) -> None:
+    """Write adapter and head in peft's own format, under another name until complete. To be called before merging.
+
+    ``PeftModel.from_pretrained(model, folder)`` on a :class:`ProteinTaskModel` of the same base checkpoint, whose
+    configuration lies beside, gives the model back. (After qlora: on one that :func:`quantise` was called for.)
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    encoder: Any = model.encoder
+    config = encoder.peft_config["default"]
+    heads = [
+        name for name, part in model.named_children() if name != "encoder" and any(True for _ in part.parameters())
+    ]
+    weights = {
+        f"encoder.{name}": value
+        for name, value in get_peft_model_state_dict(encoder, save_embedding_layers=False).items()
+    }
+    # peft takes modules by how their path ends: ESM's contact head, which nothing here reads, is taken for a head too.
+    taken = tuple(f"{name}." for name, _ in model.named_modules() if name.endswith(tuple(heads)))
+    weights |= {name: value for name, value in model.state_dict().items() if name.startswith(taken)}
+    # The configuration names modules from the whole model.
+    values: dict[str, Any] = {"target_modules": rf"encoder\.(?:{config.target_modules})", "modules_to_save": heads}
+    if getattr(config, "feedforward_modules", None):
+        values["feedforward_modules"] = rf"encoder\.(?:{config.feedforward_modules})"
+    values |= {"base_model_name_or_path": base.name, "revision": base.commit, "inference_mode": True}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        staging.chmod(0o755)
+        save_file(
+            {f"base_model.model.{name}": value.detach().cpu().contiguous() for name, value in weights.items()},
+            staging / "adapter_model.safetensors",
+            metadata={"format": "pt"},
+        )
+        type(config)(**config.to_dict() | values).save_pretrained(str(staging))
+        model.config.save_pretrained(staging)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.replace(folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name is an adapter's."""
+    return any(part.startswith(_OURS) for part in name.split("."))
+
+
+def base_parameters(encoder: nn.Module) -> int:
+    """Number of weights of the checkpoint itself, however many bits each has, and without adapters."""
+    packed = sum(m.in_features * m.out_features for m in encoder.modules() if isinstance(m, FourBitLinear))
+    return packed + sum(value.numel() for name, value in encoder.named_parameters() if not is_adapter(name))
+
+
+def _children(root: nn.Module, kind: type) -> Iterator[tuple[nn.Module, str, Any]]:
+    """Modules of a kind: parent, name in it, module."""
+    for parent in list(root.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, kind):
+                yield parent, name, child
+
+
+def _peft_config(encoder: Any, adapter: Adapter, name: str) -> Any:
+    """The adapter as peft's configuration, its targets as patterns that match their full paths in the encoder."""
+    from peft import IA3Config, LoraConfig
+
+    targets, inputs, path = _targets(encoder, adapter, name)
+
+    def pattern(paths: list[str]) -> str:
+        return rf"{re.escape(path)}\.\d+\.(?:{'|'.join(re.escape(p) for p in paths)})"
+
+    if adapter.kind == "ia3":
+        return IA3Config(
+            target_modules=pattern(targets + inputs), feedforward_modules=pattern(inputs) if inputs else []
+        )
+    return LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,  # type: ignore[arg-type]  # An annotation of peft's: it divides by the rank.
+        lora_dropout=adapter.dropout,
+        use_rslora=adapter.kind == "rslora",
+        use_dora=adapter.kind == "dora",
+        target_modules=pattern(targets),
+    )
+
+
+def _targets(encoder: Any, adapter: Adapter, name: str) -> tuple[list[str], list[str], str]:
+    """Paths within a layer of the linear layers to attach to, of those whose input IA3 scales, and of the layers."""
+    found = encoder_layers(encoder)
+    family = family_of(encoder.config.model_type)
+    if found is None:
+        raise UserError(
+            f"the layers of {type(encoder).__name__} cannot be found, so that no adapter can be attached",
+            where=name,
+            fix="Use recipe full, or probe.",
+        )
+    path, layers = found
+    # By path within the layer; layers may differ (the first of T5's has the positions).
+    there = sorted({n for layer in layers for n, module in layer.named_modules() if isinstance(module, nn.Linear)})
+    if adapter.targets is None:
+        ia3 = adapter.kind == "ia3"
+        listed = family.ia3_targets if ia3 else family.lora_targets
+        targets = [target for target in listed if target in there]
+        inputs = [target for target in family.ia3_inputs if target in there] if ia3 else []
+        if not targets:
+            raise UserError(
+                f"it is not known where an adapter belongs in the architecture {encoder.config.model_type!r}",
+                where=name,
+                fix=f"Name linear layers in adapter.targets; it has {', '.join(there) or 'none'}.",
+            )
+        return targets, inputs, path
+    chosen: list[str] = []
+    for target in adapter.targets:
+        matches = [target] if target in there else [n for n in there if n.endswith(f".{target}")]
+        if not matches:
+            raise UserError(
+                f"adapter.targets: no linear layer is named {target!r}",
+                where=name,
+                fix=f"Its layers have {', '.join(there) or 'none'}.",
+            )
+        chosen += matches
+    chosen = list(dict.fromkeys(chosen))
+    if adapter.kind != "ia3":
+        return chosen, [], path
+    return [t for t in chosen if t not in family.ia3_inputs], [t for t in chosen if t in family.ia3_inputs], path

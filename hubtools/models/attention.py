@@ -1,0 +1,207 @@
+"""Attention within each of several sequences that lie one after another in one row.
+
+Padding is not computed, and no sequence sees another. There are several ways to compute the same; which one is the
+fastest depends on device, precision and head size, and is measured (:mod:`hubtools.training.engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+# What a configuration calls it while a model is packed; no mask is made for a name that has no mask function.
+NAME = "bench-packed"
+# Scores of as many heads at once as fit a core's own cache beside their gradients.
+BLOCK_BYTES = 2 * 1024**2
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Where sequences of a packed row begin and end.
+
+    Attributes:
+        lengths: of each sequence, in tokens.
+        offsets: (sequences + 1,) int32 on the device of the tokens: where each begins, and the end of the last.
+    """
+
+    lengths: tuple[int, ...]
+    offsets: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a layer asks of its attention.
+
+    Attributes:
+        scale: of the scores before the softmax.
+        dropout: of the probabilities.
+        reach: farthest token that is looked at, to either side; None for all.
+    """
+
+    scale: float
+    dropout: float = 0.0
+    reach: int | None = None
+
+
+# Of (heads, tokens, head size) each and the boundaries, (heads, tokens, head size).
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Boundaries, Options], torch.Tensor]
+
+
+def each_alone(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options, attend: Any) -> torch.Tensor:
+    """Split, attend within each sequence, put together again.
+
+    Equal lengths in a row go together: (sequences, heads, tokens, head size).
+    """
+    runs = runs_of(boundaries.lengths)
+    heads, _, size = query.shape
+    sizes = [n * length for length, n in runs]
+    # A split has one gradient for all its parts; slices would have one as large as the whole for each.
+    parts = zip(query.split(sizes, 1), key.split(sizes, 1), value.split(sizes, 1), runs, strict=True)
+    out = []
+    for q, k, v, (length, n) in parts:
+        shaped = (x.reshape(heads, n, length, size).transpose(0, 1) for x in (q, k, v))
+        mask = band(length, options.reach, query.device)
+        out.append(attend(*shaped, mask, options).transpose(0, 1).reshape(heads, n * length, size))
+    return out[0] if len(out) == 1 else torch.cat(out, 1)
+
+
+def runs_of(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbours of equal length: (length, how many)."""
+    runs: list[tuple[int, int]] = []
+    for length in lengths:
+        if runs and runs[-1][0] == length:
+            runs[-1] = (length, runs[-1][1] + 1)
+        else:
+            runs.append((length, 1))
+    return runs
+
+
+def band(length: int, reach: int | None, device: torch.device) -> torch.Tensor | None:
+    """True where a token may be looked at: (tokens, tokens); None where all may."""
+    if reach is None or length <= reach + 1:
+        return None
+    place = torch.arange(length, device=device)
+    return (place[:, None] - place[None, :]).abs() <= reach
+
+
+def _fused(q: Any, k: Any, v: Any, mask: Any, options: Options) -> torch.Tensor:
+    return functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, dropout_p=options.dropout, scale=options.scale
+    )
+
+
+def _product(q: Any, k: Any, v: Any, mask: Any, options: Options) -> torch.Tensor:
+    n, length = len(q), q.shape[2]
+    step = max(1, int(BLOCK_BYTES / (n * length * length * q.element_size())))
+    if options.scale != 1.0:
+        q = q * options.scale
+    out = []
+    for a, b, c in zip(q.split(step, 1), k.split(step, 1), v.split(step, 1), strict=True):
+        scores = a @ b.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        weights = scores.softmax(-1)
+        if options.dropout:
+            weights = functional.dropout(weights, options.dropout)
+        out.append(weights @ c)
+    return out[0] if len(out) == 1 else torch.cat(out, 1)
+
+
+def sdpa(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
+    """The fused attention of torch, sequence by sequence, in the precision of its inputs."""
+    return each_alone(query, key, value, boundaries, options, _fused)
+
+
+def sdpa_float32(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
+    """The same in float32: on many CPUs the fused kernel is no faster in bfloat16."""
+    with torch.autocast(query.device.type, enabled=False):
+        out = each_alone(query.float(), key.float(), value.float(), boundaries, options, _fused)
+    return out.to(query.dtype)
+
+
+def product(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
+    """Product, softmax, product, a few heads at a time, so that the scores stay in the processor's cache.
+
+    Its gradient needs no second computation of the scores, which it keeps: heads × length² for each sequence.
+    """
+    return each_alone(query, key, value, boundaries, options, _product)
+
+
+def varlen(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
+    """The variable-length kernel of torch (FlashAttention; Dao et al., 2022): a GPU and half precision only."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    if options.dropout:
+        return sdpa(query, key, value, boundaries, options)
+    q, k, v = (x.transpose(0, 1).contiguous() for x in (query, key, value))
+    longest = max(boundaries.lengths)
+    reach = -1 if options.reach is None else options.reach
+    out: Any = varlen_attn(
+        q,
+        k,
+        v,
+        boundaries.offsets,
+        boundaries.offsets,
+        longest,
+        longest,
+        scale=options.scale,
+        window_size=(reach, reach),
+    )
+    return out.transpose(0, 1)
+
+
+KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "sdpa-float32": sdpa_float32, "product": product, "varlen": varlen}
+
+
+def kernels_for(device: torch.device, dtype: torch.dtype) -> list[str]:
+    """Kernels that may be the fastest there, the safe choice first."""
+    if device.type == "cuda":
+        return ["sdpa", "varlen"] if dtype in {torch.bfloat16, torch.float16} else ["sdpa"]
+    # In float32 the fused kernel was the fastest at every length from 300 on, so there is nothing to choose.
+    return ["sdpa"] if dtype == torch.float32 else ["sdpa-float32", "sdpa", "product"]
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    boundaries: Boundaries | None = None,
+    kernel: str = "sdpa",
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """The function that transformers calls: (1, heads, tokens, head size) -> (1, tokens, heads, head size).
+
+    Raises:
+        RuntimeError: the row is not packed; without its boundaries sequences would see each other.
+    """
+    if boundaries is None or attention_mask is not None:
+        raise RuntimeError("packed attention without boundaries")
+    if key.shape[1] != query.shape[1]:
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    options = Options(
+        scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        dropout=dropout,
+        # transformers counts the token itself.
+        reach=None if sliding_window is None else sliding_window - 1,
+    )
+    out = KERNELS[kernel](query[0], key[0], value[0], boundaries, options)
+    return out.transpose(0, 1).unsqueeze(0), None
+
+
+def register() -> None:
+    """Make :func:`attend` known to transformers; again is harmless."""
+    from transformers import AttentionInterface
+
+    # A graph of its own for every tuple of lengths would be compiled; so it is left out of graphs.
+    AttentionInterface.register(NAME, torch.compiler.disable(attend))

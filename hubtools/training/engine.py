@@ -1,0 +1,302 @@
+"""The engine: makes the very model that a run uses faster, and proves first that it computes the same.
+
+Three things are tried: faster equivalents of hand-written operators, packing (no padding is computed), and, where asked
+for, compilation. Each is admitted by a test on this model, this device and this precision; what fails the test is not
+used and the reason is kept. A number never depends on a promise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hubtools.models.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
+from hubtools.models.operators import Operators
+from hubtools.models.packing import Packing, note_lengths
+from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
+from hubtools.training.device import Execution
+from hubtools.training.measured import measured
+from hubtools.training.predict import autocast
+
+log = logging.getLogger(__name__)
+# Of the largest value: what float32 rounding may do between two orders of the same sums.
+SAME = 5e-5
+# In half precision: no farther from float32 than this many times what padded batches are.
+AS_CLOSE = 2.0
+# Residues of the sequences that the test reads; all lengths differ.
+TEST_LENGTHS = (5, 33, 12, 20)
+
+
+@dataclass
+class Engine:
+    """What was made of a model.
+
+    Attributes:
+        attention: how attention is computed.
+        layout: ``packed`` or ``padded``.
+        operators: whether faster operators are in place.
+        compiled: whether the encoder's layers are compiled.
+        reasons: why something was not used, one line each.
+    """
+
+    attention: str | None
+    layout: str = "padded"
+    operators: bool = False
+    compiled: bool = False
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def packed(self) -> bool:
+        """Whether batches may count real tokens only."""
+        return self.layout == "packed"
+
+
+@contextlib.contextmanager
+def engine(
+    model: Any, tokeniser: ResidueTokeniser, execution: Execution, *, bf16: bool, trains: bool
+) -> Iterator[Engine]:
+    """Make a model's encoder faster inside the block; afterwards it is as it was.
+
+    Args:
+        model: encoder with head, on its device.
+        tokeniser: of the same checkpoint: makes the sequences of the test.
+        execution: device; whether packing and compilation are wanted.
+        bf16: whether the model will run under autocast.
+        trains: whether the encoder's gradients are needed.
+    """
+    encoder = model.encoder
+    trains = trains and any(p.requires_grad for p in encoder.parameters())
+    made = Engine(getattr(encoder.config, "_attn_implementation", None))
+    with contextlib.ExitStack() as stack:
+        proof = Proof(encoder, tokeniser, execution.device, bf16, trains)
+        operators = Operators(encoder)
+        if operators.replacements:
+            made.operators = _admitted(stack, proof, operators, "faster operators", made)
+        if execution.packing:
+            if (why := Packing.why_not(encoder)) is None:
+                kernel = choose_kernel(encoder.config, execution, bf16, trains)
+                if _admitted(stack, proof, Packing(encoder, kernel), "packing", made):
+                    made.layout, made.attention = "packed", kernel
+            else:
+                made.reasons.append(f"not packed: {why}")
+        if execution.compile:
+            made.compiled = _admitted(stack, proof, Compiled(encoder), "compilation", made)
+        for reason in made.reasons:
+            log.info(reason)
+        yield made
+
+
+def _admitted(stack: contextlib.ExitStack, proof: Proof, part: Any, name: str, made: Engine) -> bool:
+    """Attach a part for good where the model still computes the same with it."""
+    try:
+        part.attach()
+        why = proof.why_not()
+    except torch.OutOfMemoryError:
+        part.detach()
+        raise
+    # Whatever an unknown architecture does with what it is given is an answer, not an accident.
+    except Exception as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    if why is None:
+        stack.callback(part.detach)
+        return True
+    part.detach()
+    made.reasons.append(f"no {name}: {why}")
+    return False
+
+
+class Proof:
+    """What a model's encoder computes before anything is changed, and whether it still does.
+
+    Reads a few short random sequences of different lengths. Outputs are compared with each sequence read alone, which
+    no padding or packing can be wrong about, and gradients with those of the padded batch. In bfloat16 the same is
+    asked again: outputs and gradients must be as close to float32 as those of padded batches are.
+    """
+
+    def __init__(
+        self, encoder: Any, tokeniser: ResidueTokeniser, device: torch.device, bf16: bool, trains: bool
+    ) -> None:
+        self.encoder = encoder
+        self.device, self.bf16, self.trains = device, bf16, trains
+        rng = np.random.default_rng(0)
+        lengths = list(TEST_LENGTHS)
+        if (reach := getattr(encoder.config, "sliding_window", None)) is not None:
+            # Local attention shows only in what is longer than its reach.
+            lengths.append(2 * int(reach) + 9)
+        self.rows = [
+            tokeniser.with_special(tokeniser.encode("".join(rng.choice(list(STANDARD), length)))) for length in lengths
+        ]
+        width = max(map(len, self.rows))
+        ids = torch.full((len(self.rows), width), tokeniser.pad_id)
+        mask = torch.zeros(len(self.rows), width, dtype=torch.long)
+        for index, row in enumerate(self.rows):
+            ids[index, : len(row)], mask[index, : len(row)] = torch.from_numpy(row), 1
+        self.ids = ids.to(device)
+        self.mask = note_lengths(mask.to(device), [len(row) for row in self.rows])
+        self.real = mask.bool().to(device)
+        trained = [p for p in encoder.parameters() if p.requires_grad]
+        # Some of all depths: what is wrong anywhere is wrong below it.
+        self.parameters = trained[:: max(1, len(trained) // 16)] if trains else []
+        generator = torch.Generator().manual_seed(0)
+        shape = (int(mask.sum()), encoder.config.hidden_size)
+        self.weight = torch.randn(shape, generator=generator).to(device)
+        with self._still():
+            self.alone = self._alone()
+            self.padded, self.gradients = self._run(False)
+            self.rounded = self._run(True) if bf16 else None
+
+    def why_not(self) -> str | None:
+        """What differs now; None where nothing does."""
+        with self._still():
+            out, gradients = self._run(False)
+            if (error := distance([out], [self.alone])) > max(SAME, 3 * distance([self.padded], [self.alone])):
+                return f"hidden states differ by {error:.1e} of the largest"
+            if (error := distance(gradients, self.gradients)) > 10 * SAME:
+                return f"gradients differ by {error:.1e} of the largest"
+            if self.rounded is None:
+                return None
+            out, gradients = self._run(True)
+        for what, got, before, exact in (
+            ("hidden states", [out], [self.rounded[0]], [self.alone]),
+            ("gradients", gradients, self.rounded[1], self.gradients),
+        ):
+            error, usual = spread(got, exact), spread(before, exact)
+            if not error <= AS_CLOSE * usual + SAME:
+                return f"in bfloat16 {what} are off by {error:.1e}, padded by {usual:.1e}"
+        return None
+
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[None]:
+        """Without dropout, and with the random numbers and modes of the model as they were."""
+        modes = [(module, module.training) for module in self.encoder.modules()]
+        self.encoder.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def _run(self, bf16: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        with torch.set_grad_enabled(bool(self.parameters)):
+            with autocast(self.device, bf16):
+                out = self.encoder(input_ids=self.ids, attention_mask=self.mask).last_hidden_state[self.real].float()
+            if not self.parameters:
+                return out, []
+            found = torch.autograd.grad((out * self.weight).sum(), self.parameters, allow_unused=True)
+        return out.detach(), [torch.zeros(1, device=self.device) if g is None else g for g in found]
+
+    @torch.no_grad()
+    def _alone(self) -> torch.Tensor:
+        parts = []
+        for row in self.rows:
+            ids = torch.from_numpy(row)[None].to(self.device)
+            mask = note_lengths(torch.ones_like(ids), [len(row)])
+            parts.append(self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state[0])
+        return torch.cat(parts).float()
+
+
+def distance(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """Largest difference as a share of the largest value; infinite where something is not a number."""
+    if not got:
+        return 0.0
+    largest = max(float(b.abs().max()) for b in expected)
+    error = max(float((a - b).abs().max()) for a, b in zip(got, expected, strict=True))
+    return error / max(largest, 1e-30) if np.isfinite(error) else float("inf")
+
+
+def spread(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """Root mean square of the difference as a share of that of the values."""
+    if not got:
+        return 0.0
+    error = sum(float((a - b).double().square().sum()) for a, b in zip(got, expected, strict=True))
+    size = sum(float(b.double().square().sum()) for b in expected)
+    return (error / max(size, 1e-60)) ** 0.5
+
+
+class Compiled:
+    """The layers of an encoder, compiled one by one, from :meth:`attach` to :meth:`detach`."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        lists: list[list[Any]] = [list(m) for m in encoder.modules() if isinstance(m, nn.ModuleList)]
+        self.layers = max(lists, key=len, default=[])
+
+    def attach(self) -> None:
+        """From here on layers run compiled, for any number of tokens.
+
+        Raises:
+            ValueError: the architecture has no list of layers.
+        """
+        if not self.layers:
+            raise ValueError("no list of layers")
+        for layer in self.layers:
+            layer.compile(dynamic=True)
+
+    def detach(self) -> None:
+        """The layers as they were."""
+        for layer in self.layers:
+            layer._compiled_call_impl = None
+
+
+def choose_kernel(config: Any, execution: Execution, bf16: bool, trains: bool) -> str:
+    """The fastest attention for this device, precision and shape of heads, measured once."""
+    heads = config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    device = execution.device
+    names = kernels_for(device, dtype)
+    if len(names) == 1:
+        return names[0]
+    question = (
+        f"attention {'with' if trains else 'without'} gradient in {str(dtype).removeprefix('torch.')}, "
+        f"{heads} heads of {size}, {torch.get_num_threads()} threads"
+    )
+    return measured(
+        execution.device_name, question, lambda: _kernel_candidates(names, heads, size, dtype, device, trains)
+    )
+
+
+def _kernel_candidates(
+    names: list[str], heads: int, size: int, dtype: torch.dtype, device: torch.device, trains: bool
+) -> dict[str, Callable[[], Any]]:
+    """Kernels on random queries, keys and values of usual lengths; one that is wrong is no candidate."""
+    lengths = (150, 400)
+    offsets = torch.tensor([0, 150, 550], dtype=torch.int32, device=device)
+    boundaries, options = Boundaries(lengths, offsets), Options(size**-0.5)
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(sum(lengths), heads, size, generator=generator)
+        .to(device, dtype)
+        .transpose(0, 1)
+        .requires_grad_(trains)
+        for _ in range(3)
+    )
+    with torch.no_grad():
+        exact = sdpa(query.float(), key.float(), value.float(), boundaries, options)
+
+    def run(name: str) -> Callable[[], Any]:
+        def once() -> torch.Tensor:
+            with torch.set_grad_enabled(trains):
+                out = KERNELS[name](query, key, value, boundaries, options)
+            if trains:
+                torch.autograd.grad(out, (query, key, value), out)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            return out.detach()
+
+        return once
+
+    tolerance = 0.05 if dtype != torch.float32 else 1e-4
+    candidates = {}
+    for name in names:
+        # A kernel that this machine lacks says so in many ways.
+        with contextlib.suppress(RuntimeError, NotImplementedError, ValueError, ImportError):
+            if distance([run(name)().float()], [exact]) <= tolerance:
+                candidates[name] = run(name)
+    return candidates or {names[0]: run(names[0])}

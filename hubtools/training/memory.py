@@ -1,0 +1,56 @@
+"""Memory that is not there: told from other errors, and asked for again in smaller pieces."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+# Below this many tokens every row is a batch of its own.
+LEAST = 2
+# What the allocators of the CPU, of Apple's GPUs and of the matrix library say where they raise a plain RuntimeError.
+_SAID = ("can't allocate memory", "not enough memory", "out of memory", "cublas_status_alloc_failed")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory, the device's or this machine's, did not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def release(device: torch.device) -> None:
+    """Give back what the failed attempt still holds."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def warn(what: str, budget: int, smaller: int) -> None:
+    """One line for the user: nothing is lost, but it could have been faster with less at once."""
+    print(f"out of memory in {what} at {budget:,} tokens a batch; going on with {smaller:,}", file=sys.stderr)
+
+
+def within_memory(work: Callable[[int], T], budget: int, device: torch.device, what: str) -> T:
+    """What ``work`` returns for a token budget, which is halved for as long as memory does not suffice.
+
+    The work starts anew each time. Where batches are sorted with the longest first, as they are for prediction, what
+    does not fit is met at once and little is done twice.
+
+    Raises:
+        Exception: what ``work`` raised last, where even single rows do not fit.
+    """
+    while True:
+        try:
+            return work(budget)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or budget // 2 < LEAST:
+                raise
+        # Outside of the handler, where the traceback no longer keeps the tensors alive.
+        release(device)
+        warn(what, budget, budget // 2)
+        budget //= 2
