@@ -41,7 +41,7 @@ docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py
 
 # Every script but the rivals', which installs other people's packages: make speed SPEED=rivals.
-SPEED ?= $(filter-out measuring rivals,$(basename $(notdir $(wildcard benchmarks/speed/*.py))))
+SPEED ?= $(filter-out measuring workload rivals,$(basename $(notdir $(wildcard benchmarks/speed/*.py))))
 
 speed: $(BIN)/.ready
 	@mkdir -p benchmarks/speed/results
