@@ -39,6 +39,24 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple
     return list(dict.fromkeys(seeds))
 
 
+def parse_fractions(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[float]:
+    """Shares of the training data, given as ``--fraction 0.1 --fraction 1`` or ``--fractions 0.01,0.1,1``."""
+    fractions = []
+    for part in filter(None, (part.strip() for part in ",".join(value).split(","))):
+        try:
+            fraction = float(part)
+        except ValueError:
+            fraction = 0.0
+        if not 0 < fraction <= 1:
+            raise UserError(
+                f"{part!r} is not a share of the training data",
+                where="--fraction",
+                fix="Give numbers above 0 and at most 1: --fraction 0.1 or --fractions 0.01,0.1,1.",
+            )
+        fractions.append(fraction)
+    return list(dict.fromkeys(fractions))
+
+
 def parse_settings(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
     """``--set key=value``, the value read as YAML would (numbers, true, null)."""
     import yaml
@@ -93,6 +111,15 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     help="At most N proteins (or pairs) of each split (kept apart on boards).",
 )
 @click.option(
+    "--fraction",
+    "--fractions",
+    "fractions",
+    multiple=True,
+    callback=parse_fractions,
+    metavar="SHARE",
+    help="Learn from this share of the training data, 0.1 or 0.01,0.1,1 (kept apart on boards).",
+)
+@click.option(
     "--runs",
     "root",
     type=click.Path(path_type=Path),
@@ -119,6 +146,7 @@ def run(
     settings: dict[str, Any],
     baselines: bool | None,
     subset: int | None,
+    fractions: list[float],
     root: Path,
     mirrors: tuple[Path, ...],
     device: str,
@@ -137,7 +165,7 @@ def run(
     bench run --checkpoint Rostlab/prot_bert --task localisation
     bench run --checkpoint ./my-esm --task secondary-structure --recipe probe --seed 1
     """
-    planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset)
+    planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset, fractions)
     click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
     for item in planned:
         click.echo(f"  {item.title}", err=True)
@@ -200,6 +228,7 @@ def plan_runs(
     settings: dict[str, Any],
     baselines: bool | None,
     subset: int | None,
+    fractions: list[float] | None = None,
 ) -> list[PlannedRun]:
     """The runs that the options of the command ask for, in order.
 
@@ -238,6 +267,8 @@ def plan_runs(
         overrides=settings,
         recipe_file=recipe_name if recipe_name != recipe.name else None,
         zero_shot=zero_shot,
+        fractions=fractions or (suite.fractions if suite else [1.0]),
+        twins=suite is not None and suite.twins,
     )
 
 

@@ -66,7 +66,7 @@ class Steps:
         """Data, model, training, choices on validation, and then, once, the test splits."""
         if self.execution.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.execution.device)
-        data = self.session.data(self.task, self.run.subset)
+        data = self.session.data(self.task, self.run.subset, self.run.fraction, self.run.seed)
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
         if self.task.problem.zero_shot:

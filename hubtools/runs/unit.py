@@ -120,6 +120,7 @@ def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
         recipe=run.recipe.model_dump(mode="json"),
         overrides=run.overrides,
         suite=run.suite,
+        sweep=run.sweep,
         command=run.command(identity.checkpoint),
         started=datetime.now(UTC),
         environment=describe(session.execution, precision=precision, attention=None),
