@@ -172,7 +172,7 @@ def run(
     if dry_run:
         click.echo("nothing was run (--dry-run)", err=True)
         return
-    _check_writable(root)
+    check_writable(root)
 
     from hubtools.data import DataCache
     from hubtools.runs.session import Session
@@ -180,8 +180,8 @@ def run(
 
     execution = Execution.choose(device, token_budget, gradient_checkpointing)
     session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
-    _hush_transformers()
-    with _stoppable():
+    hush_transformers()
+    with stoppable():
         _run_all(planned, session, force)
 
 
@@ -190,7 +190,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """End with one line and the shell's exit code for the signal; records are written on the way out."""
 
     def terminate(number: int, frame: Any) -> None:
@@ -208,7 +208,7 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _hush_transformers() -> None:
+def hush_transformers() -> None:
     """No bars for loading and writing weights, which take a moment; those of downloads stay, on a terminal."""
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils.logging import disable_progress_bar
@@ -272,7 +272,7 @@ def plan_runs(
     )
 
 
-def _check_writable(root: Path) -> None:
+def check_writable(root: Path) -> None:
     """Say it now, not after an hour of training."""
     if root.is_file():
         raise UserError("it is a file, not a folder", where=str(root), fix="Choose another --runs.")

@@ -61,6 +61,14 @@ class TaskData:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
         return sequences_read(self.splits[split], self.task.problem)
 
+    def without_test(self) -> TaskData:
+        """Train and validation alone: what may be looked at while something is chosen."""
+        import datasets
+
+        kept = {name: self.splits[name] for name in ("train", "validation")}
+        facts = self.facts.model_copy(update={"splits": {name: self.facts.splits[name] for name in kept}, "audit": []})
+        return TaskData(self.task, datasets.DatasetDict(kept), facts)
+
 
 def load_task_data(
     task: Task, cache: DataCache, *, subset: int | None = None, fraction: float | None = None, seed: int = 0

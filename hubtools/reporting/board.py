@@ -228,7 +228,7 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
         found = [(folder, record) for folder, record in found if record.identity.task.name == task]
         if not found:
             raise UserError(f"no run is of the task {task!r}", fix=f"There are runs of: {', '.join(names) or 'none'}.")
-    kept, notes = _without_copies(found)
+    kept, notes = without_copies(found)
     complete = [(folder, record) for folder, record in kept if record.status == "complete"]
     scored = [(folder, record) for folder, record in complete if split in record.results]
     if complete and not scored:
@@ -266,7 +266,7 @@ def _order(question: Question) -> tuple[Any, ...]:
     return q.task, -q.version, *parts, q.task_hash, q.data, q.rows, q.protocol
 
 
-def _without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+def without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
     """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
     by_id: dict[str, list[Found]] = defaultdict(list)
     for folder, record in found:

@@ -47,11 +47,14 @@ class PlannedRun:
     @property
     def title(self) -> str:
         """For progress and tables."""
-        recipe = (
-            f"{self.recipe.name} with random weights" if self.overrides.get("weights") == "random" else self.recipe.name
-        )
+        return f"{self.task.name} · {self.checkpoint or 'baseline'} · {self.procedure} · seed {self.seed}"
+
+    @property
+    def procedure(self) -> str:
+        """The recipe's name, and what sets runs of a learning curve apart."""
+        random = " with random weights" if self.overrides.get("weights") == "random" else ""
         share = "" if self.fraction is None else f" · {100 * self.fraction:g} % of train"
-        return f"{self.task.name} · {self.checkpoint or 'baseline'} · {recipe}{share} · seed {self.seed}"
+        return f"{self.recipe.name}{random}{share}"
 
     def command(self, checkpoint: CheckpointIdentity | None) -> str:
         """The command line that makes this run again, its checkpoint pinned where it is on the Hub."""

@@ -55,18 +55,27 @@ Predictor = Callable[[str], Predictions]
 
 
 class Steps:
-    """The steps of one run."""
+    """The steps of one run.
 
-    def __init__(self, run: PlannedRun, session: Session, folder: Path, record: RunRecord) -> None:
+    Args:
+        run, session, folder, record: what to do, with what, where, and what is told about it.
+        test: whether to go on to the test splits when everything is chosen. Without, they are taken away before the
+            first step, and the record ends with validation: a trial of a sweep.
+    """
+
+    def __init__(
+        self, run: PlannedRun, session: Session, folder: Path, record: RunRecord, *, test: bool = True
+    ) -> None:
         self.run, self.session, self.folder, self.record = run, session, folder, record
         self.task, self.recipe, self.execution = run.task, run.recipe, session.execution
-        self.work, self.log = folder / WORK, folder / TRAINING_LOG
+        self.work, self.log, self.test = folder / WORK, folder / TRAINING_LOG, test
 
     def do(self) -> None:
         """Data, model, training, choices on validation, and then, once, the test splits."""
         if self.execution.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.execution.device)
         data = self.session.data(self.task, self.run.subset, self.run.fraction, self.run.seed)
+        data = data if self.test else data.without_test()
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
         if self.task.problem.zero_shot:
@@ -78,6 +87,10 @@ class Steps:
             assert self.record.training is not None
             if thresholds is not None:
                 self.record.training.choices["thresholds"] = thresholds
+        if not self.test:
+            validation = score_split(self.task, predictions["validation"], thresholds, replicates=0)
+            self.record.results["validation"] = validation
+            return
         # Nothing is chosen from here on: this is the one time that the test splits are predicted.
         predictions |= {name: predictor(name) for name in self.task.data.test_splits}
         for name, split in predictions.items():
@@ -112,7 +125,8 @@ class Steps:
         if loss.kind == "regression":
             scale_output(model, loss.mean, loss.std)
             loss = loss.folded
-        save_model(model, tokeniser, self.task, self.folder / MODEL)
+        if self.test:
+            save_model(model, tokeniser, self.task, self.folder / MODEL)
         bf16 = self.execution.bf16(self.recipe.precision)
 
         def predictor(name: str) -> Predictions:

@@ -63,12 +63,18 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
     folder = run_folder(session.root, identity)
     with claimed(folder):
         previous = _previous(folder)
+        # What a sweep chose stays known as such, whoever runs it, before or after.
+        sweep = run.sweep or (previous.sweep if previous else None)
         if previous is not None and previous.status == "complete" and not force:
+            if sweep != previous.sweep:
+                previous.sweep = sweep
+                write_record(folder, previous)
             return Outcome(run, folder, previous, was_done=True)
         if force:
             shutil.rmtree(folder / WORK, ignore_errors=True)
         (folder / FAILURE).unlink(missing_ok=True)
-        record, mistake = _opened(run, identity, session), None
+        record, mistake = opened(run, identity, session), None
+        record.sweep = sweep
         write_record(folder, record)
         started = time.perf_counter()
         try:
@@ -79,7 +85,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
             raise
         except Exception as error:
             record.status, record.results, record.outputs = "failed", {}, []
-            record.failure = _failure(error, session.execution)
+            record.failure = failure_of(error, session.execution)
             if isinstance(error, UserError):
                 mistake = error
             else:
@@ -98,7 +104,7 @@ def _previous(folder: Path) -> RunRecord | None:
         return None
 
 
-def _failure(error: Exception, execution: Execution) -> Failure:
+def failure_of(error: Exception, execution: Execution) -> Failure:
     """One line for the record and the screen."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:500]
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
@@ -109,7 +115,8 @@ def _failure(error: Exception, execution: Execution) -> Failure:
     return Failure(kind=kind, message=text)
 
 
-def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
+def opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
+    """The record of a run that begins."""
     trains = run.recipe.adaptation in {"full", "probe"}
     precision = "bf16" if trains and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(
@@ -120,7 +127,6 @@ def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
         recipe=run.recipe.model_dump(mode="json"),
         overrides=run.overrides,
         suite=run.suite,
-        sweep=run.sweep,
         command=run.command(identity.checkpoint),
         started=datetime.now(UTC),
         environment=describe(session.execution, precision=precision, attention=None),
