@@ -249,7 +249,7 @@ def _print_best(planned: Sweep, trials: list[Trial]) -> None:
     from hubtools.runs.sweep import importance
 
     complete = sorted((t for t in trials if t.score is not None), key=lambda t: -planned.direction * (t.score or 0))
-    table = new_table("trial", *(d.field for d in planned.space), "validation", "epochs", "seconds", numbers_from=1)
+    table = new_table("trial", *(d.field for d in planned.space), "validation", "epochs run", "seconds", numbers_from=1)
     for trial in complete[:SHOWN]:
         cells = ["null" if (v := trial.values[d.field]) is None else str(v) for d in planned.space]
         table.add_row(str(trial.number), *cells, f"{trial.score:.4f}", str(trial.epochs), f"{trial.seconds:.0f}")
