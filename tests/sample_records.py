@@ -35,6 +35,7 @@ from hubtools.specs.record import (
     SourceFile,
     SplitFacts,
     SplitResult,
+    SweepFacts,
     TaskIdentity,
     TrainingFacts,
     WindowFacts,
@@ -155,6 +156,8 @@ def make_record(
     seed: int = 1,
     half_width: float = 0.015,
     subset: int | None = None,
+    fraction: float | None = None,
+    sweep: SweepFacts | None = None,
     status: str = "complete",
     overrides: dict[str, Any] | None = None,
     results: dict[str, SplitResult] | None = None,
@@ -167,6 +170,7 @@ def make_record(
         task=TaskIdentity(name=task.name, version=task.version, hash=task.hash),
         data=digest(["data", task.name]),
         subset=subset,
+        fraction=fraction,
         recipe=RecipeIdentity(name=recipe.name, hash=recipe.hash),
         seed=seed,
     )
@@ -176,7 +180,7 @@ def make_record(
         results = {split: _result(task, split, score, half_width) for split in splits}
     what = f"--checkpoint {checkpoint} " if checkpoint else ""
     more = "".join(f" --set {key}={value}" for key, value in (overrides or {}).items())
-    limit = f" --subset {subset}" if subset else ""
+    limit = (f" --subset {subset}" if subset else "") + (f" --fraction {fraction}" if fraction else "")
     return RunRecord(
         run_id=identity.run_id,
         status=status,  # type: ignore[arg-type]
@@ -188,7 +192,8 @@ def make_record(
         started=started,
         finished=started + timedelta(minutes=minutes) if status != "running" else None,
         checkpoint=_checkpoint_facts(checkpoint, recipe) if identity.checkpoint else None,
-        data=_data_facts(task, subset),
+        data=_data_facts(task, subset, fraction),
+        sweep=sweep,
         alignment=AlignmentFacts(
             proteins=10_848,
             residues=2_768_911,
@@ -273,8 +278,9 @@ def _checkpoint_facts(name: str | None, recipe: Recipe) -> CheckpointFacts:
     )
 
 
-def _data_facts(task: Task, subset: int | None) -> DataFacts:
+def _data_facts(task: Task, subset: int | None, fraction: float | None) -> DataFacts:
     sizes = {"train": 7_900, "validation": 880, "test": 2_068, "hpa": 1_717}
+    sizes["train"] = round(sizes["train"] * (fraction or 1))
     names = ["train", "validation", *task.data.test_splits]
     label_counts = {label: 700 - 60 * i for i, label in enumerate(task.label_names)}
     return DataFacts(
@@ -286,7 +292,7 @@ def _data_facts(task: Task, subset: int | None) -> DataFacts:
                 residues=255 * min(sizes[name], subset or 10**9),
                 labelled=min(sizes[name], subset or 10**9) * (255 if task.problem.per_residue else 1),
                 clusters=min(sizes[name], subset or 10**9) // 3,
-                rows_sha256=digest([task.name, task.version, name, subset]),
+                rows_sha256=digest([task.name, task.version, name, subset, *([fraction] if name == "train" else [])]),
                 label_counts=label_counts,
                 longest=3_912,
             )

@@ -102,6 +102,8 @@ def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
         ["--help"],
         ["run", "--help"],
         ["board", "--help"],
+        ["curve", "--help"],
+        ["sweep", "--help"],
         ["publish", "--help"],
         ["data", "--help"],
         ["data", "ls"],

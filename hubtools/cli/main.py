@@ -16,6 +16,8 @@ from hubtools.specs.errors import UserError
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
+    "sweep": ("hubtools.cli.sweep:sweep", "Choose recipe fields on validation, run the best."),
+    "curve": ("hubtools.cli.curve:curve", "Draw learning curves: score against training data."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
     "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),

@@ -39,6 +39,24 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple
     return list(dict.fromkeys(seeds))
 
 
+def parse_fractions(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[float]:
+    """Shares of the training data, given as ``--fraction 0.1 --fraction 1`` or ``--fractions 0.01,0.1,1``."""
+    fractions = []
+    for part in filter(None, (part.strip() for part in ",".join(value).split(","))):
+        try:
+            fraction = float(part)
+        except ValueError:
+            fraction = 0.0
+        if not 0 < fraction <= 1:
+            raise UserError(
+                f"{part!r} is not a share of the training data",
+                where="--fraction",
+                fix="Give numbers above 0 and at most 1: --fraction 0.1 or --fractions 0.01,0.1,1.",
+            )
+        fractions.append(fraction)
+    return list(dict.fromkeys(fractions))
+
+
 def parse_settings(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
     """``--set key=value``, the value read as YAML would (numbers, true, null)."""
     import yaml
@@ -93,6 +111,15 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     help="At most N proteins (or pairs) of each split (kept apart on boards).",
 )
 @click.option(
+    "--fraction",
+    "--fractions",
+    "fractions",
+    multiple=True,
+    callback=parse_fractions,
+    metavar="SHARE",
+    help="Learn from this share of the training data, 0.1 or 0.01,0.1,1 (kept apart on boards).",
+)
+@click.option(
     "--runs",
     "root",
     type=click.Path(path_type=Path),
@@ -132,6 +159,7 @@ def run(
     settings: dict[str, Any],
     baselines: bool | None,
     subset: int | None,
+    fractions: list[float],
     root: Path,
     mirrors: tuple[Path, ...],
     device: str,
@@ -155,7 +183,7 @@ def run(
     bench run --checkpoint ./my-esm --task secondary-structure --recipe probe --seed 1
     torchrun --nproc-per-node 4 "$(which bench)" run --checkpoint ./my-esm --task localisation
     """
-    planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset)
+    planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset, fractions)
     # Of several processes, started by torchrun, one speaks.
     main = os.environ.get("RANK", "0") == "0"
     if main:
@@ -166,7 +194,7 @@ def run(
         if main:
             click.echo("nothing was run (--dry-run)", err=True)
         return
-    _check_writable(root)
+    check_writable(root)
 
     from hubtools.data import DataCache
     from hubtools.runs.session import Session
@@ -177,8 +205,8 @@ def run(
     session = Session(
         root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache, tuple(planned)
     )
-    _hush_transformers()
-    with _stoppable(), distributed.joined(execution.device):
+    hush_transformers()
+    with stoppable(), distributed.joined(execution.device):
         if distributed.is_main():
             _run_all(planned, session, force)
         else:
@@ -190,7 +218,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """End with one line and the shell's exit code for the signal; records are written on the way out."""
     from hubtools.training import distributed
 
@@ -218,7 +246,7 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _hush_transformers() -> None:
+def hush_transformers() -> None:
     """No bars for loading and writing weights, which take a moment; those of downloads stay, on a terminal."""
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils.logging import disable_progress_bar
@@ -238,6 +266,7 @@ def plan_runs(
     settings: dict[str, Any],
     baselines: bool | None,
     subset: int | None,
+    fractions: list[float] | None = None,
 ) -> list[PlannedRun]:
     """The runs that the options of the command ask for, in order.
 
@@ -276,10 +305,12 @@ def plan_runs(
         overrides=settings,
         recipe_file=recipe_name if recipe_name != recipe.name else None,
         zero_shot=zero_shot,
+        fractions=fractions or (suite.fractions if suite else [1.0]),
+        twins=suite is not None and suite.twins,
     )
 
 
-def _check_writable(root: Path) -> None:
+def check_writable(root: Path) -> None:
     """Say it now, not after an hour of training."""
     if root.is_file():
         raise UserError("it is a file, not a folder", where=str(root), fix="Choose another --runs.")

@@ -42,11 +42,11 @@ def _seconds(outcome: Outcome) -> str:
     return f"{outcome.record.cost.wall_seconds:.0f}" if outcome.record.cost else "?"
 
 
-def write_card(outcome: Outcome, problems: list[str]) -> None:
-    """The card of a run; what goes wrong here must not end a night of runs."""
+def write_card(outcome: Outcome, problems: list[str], *, again: bool = False) -> None:
+    """The card of a run, unless it is there (or ``again``); what goes wrong here must not end a night of runs."""
     from hubtools.reporting.card import build_card
 
-    if outcome.was_done and (outcome.folder / CARD / "README.md").is_file():
+    if not again and outcome.was_done and (outcome.folder / CARD / "README.md").is_file():
         return
     try:
         build_card(outcome.folder)
@@ -62,9 +62,11 @@ def summary(outcomes: list[Outcome], planned: int, problems: list[str], root: Pa
     done = sum(outcome.was_done for outcome in outcomes)
     counts = f"{len(complete)} of {planned} runs" if len(complete) < planned else f"{planned} run{'s'[: planned > 1]}"
     click.echo(f"\n{counts} in {seconds:.0f} s" + (f", {done} done before" if done else "") + f": {root}/", err=True)
+    runs = "" if root == DEFAULT_ROOT else f" --runs {shlex.quote(str(root))}"
+    if any(outcome.run.fraction is not None for outcome in complete):
+        click.echo(f"curve  bench curve{runs}", err=True)
     if models := [outcome for outcome in complete if outcome.run.recipe.needs_checkpoint]:
         last = models[-1]
-        runs = "" if root == DEFAULT_ROOT else f" --runs {shlex.quote(str(root))}"
         folder = shlex.quote(str(last.folder))
         click.echo(f"card   {last.folder / 'card' / 'README.md'}", err=True)
         click.echo(f"board  bench board{runs}", err=True)
@@ -95,7 +97,7 @@ def _print_table(complete: list[Outcome]) -> None:
         table.add_row(
             record.identity.task.name,
             record.identity.checkpoint.name if record.identity.checkpoint else "baseline",
-            record.identity.recipe.name,
+            outcome.run.procedure,
             str(record.identity.seed),
             record.primary_metric,
             "undefined" if score is None or score.value is None else f"{score.value:.3f}",

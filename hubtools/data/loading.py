@@ -11,6 +11,7 @@ from hubtools.data.arrow import dataset_dict
 from hubtools.data.cache import DataCache
 from hubtools.data.canonical import canonical_rows
 from hubtools.data.facts import absent_labels, split_facts
+from hubtools.data.fractions import fraction_of
 from hubtools.data.homology import cluster_words, with_clusters
 from hubtools.data.labels import scored_labels
 from hubtools.data.leakage import cleaned, shared_clusters
@@ -60,19 +61,32 @@ class TaskData:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
         return sequences_read(self.splits[split], self.task.problem)
 
+    def without_test(self) -> TaskData:
+        """Train and validation alone: what may be looked at while something is chosen."""
+        import datasets
 
-def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -> TaskData:
+        kept = {name: self.splits[name] for name in ("train", "validation")}
+        facts = self.facts.model_copy(update={"splits": {name: self.facts.splits[name] for name in kept}, "audit": []})
+        return TaskData(self.task, datasets.DatasetDict(kept), facts)
+
+
+def load_task_data(
+    task: Task, cache: DataCache, *, subset: int | None = None, fraction: float | None = None, seed: int = 0
+) -> TaskData:
     """Load, clean and split the data of a task.
 
     The order of things: rows are read and joined; declared splits are assigned and rows of no split dropped; sequences
     and labels are put into canonical form; equal sequences are dealt with (see ``hubtools.data.leakage``); similarity
     clusters are found; seeded splits are drawn, or validation is carved off train where none is declared (whole
-    clusters and equal sequences on one side); at most ``subset`` proteins of each split are taken by a fixed sample.
+    clusters and equal sequences on one side); at most ``subset`` proteins of each split are taken by a fixed sample;
+    of the training proteins only the share ``fraction`` is kept (see ``hubtools.data.fractions``).
 
     Args:
         task: the task.
         cache: where source files come from.
         subset: at most this many proteins (pairs or variants, where these have the labels) of each split.
+        fraction: share of the training proteins (or pairs) to learn from; None for all.
+        seed: by which that share is drawn.
 
     Raises:
         UserError: the data cannot be had, or are not what the task says; nothing is dropped or repaired in silence.
@@ -101,10 +115,14 @@ def load_task_data(task: Task, cache: DataCache, *, subset: int | None = None) -
         removed[ACROSS] = across
         rows = rows[rows["split"].notna()]
     drawn = proven_draw(rows, task)
-    findings += shared_clusters(rows, task)
     if subset is not None:
         rows, line = subset_of(rows, subset, task)
         findings.append(line)
+    if fraction is not None:
+        rows, line = fraction_of(rows, fraction, seed, task)
+        findings.append(line)
+    # From here on about what is learnt from.
+    findings += shared_clusters(rows, task)
     if task.problem.is_pair:
         findings += seen_proteins(rows, task)
     learnt = [] if task.problem.zero_shot else ["train", "validation"]

@@ -229,7 +229,8 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     cache = DataCache.default()
     if source_digest(task, cache) != record.identity.data:
         raise UserError("the source files of the task changed since the run", fix="Run it again.")
-    data = load_task_data(task, cache, subset=record.identity.subset)
+    asked = record.identity
+    data = load_task_data(task, cache, subset=asked.subset, fraction=asked.fraction, seed=asked.seed)
     model, tokeniser = load_model(folder, task)
     device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"
     execution = Execution.choose(device, made_on.token_budget)

@@ -1,8 +1,8 @@
 """What the runs say: comparable runs side by side, built from their records alone.
 
 A table holds only runs that answer the same question: the same task file at the same version, the same data, the
-same rows of the test split, the same subset, the same protocol. A row is one checkpoint at one commit (or one
-baseline) under one recipe; its seeds are averaged.
+same rows of the test split, the same subset, the same share of the training data, the same protocol. A row is one
+checkpoint at one commit (or one baseline) under one recipe; its seeds are averaged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from hubtools.reporting.estimate import Estimate, combine
-from hubtools.reporting.wording import metric_title, trust
+from hubtools.reporting.wording import metric_title, plural, share, trust
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -33,6 +33,7 @@ class Question:
     data: str
     rows: str
     subset: int | None
+    fraction: float | None
     protocol: int
 
     @classmethod
@@ -47,6 +48,7 @@ class Question:
             data=identity.data,
             rows=facts.rows_sha256 if facts else "",
             subset=identity.subset,
+            fraction=identity.fraction,
             protocol=identity.protocol,
         )
 
@@ -97,11 +99,18 @@ class Row:
 
     @property
     def recipe(self) -> str:
-        """Recipe for tables: whether it is a baseline, and the fields that were set on the command line."""
-        fields = [f"{key}={value}" for key, value in sorted(self.record.overrides.items())]
+        """Recipe for tables: whether it is a baseline, which fields were set, and whether a sweep chose them."""
+        # Random weights are said in words.
+        fields = [f"{k}={v}" for k, v in sorted(self.record.overrides.items()) if (k, v) != ("weights", "random")]
         random = ["random weights"] if self.kind == "random" else []
         name = "baseline" if self.kind == "baseline" else self.record.identity.recipe.name
-        return ", ".join([name, *random, *fields])
+        swept = [f"best of {plural(self.trials, 'trial')}"] if self.trials else []
+        return ", ".join([name, *random, *fields, *swept])
+
+    @property
+    def trials(self) -> int:
+        """How many trials of a sweep the recipe was chosen from; 0 where it was not."""
+        return max((record.sweep.trials for _, record in self.runs if record.sweep), default=0)
 
     @property
     def adaptation(self) -> str:
@@ -233,7 +242,7 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
         found = [(folder, record) for folder, record in found if record.identity.task.name == task]
         if not found:
             raise UserError(f"no run is of the task {task!r}", fix=f"There are runs of: {', '.join(names) or 'none'}.")
-    kept, notes = _without_copies(found)
+    kept, notes = without_copies(found)
     complete = [(folder, record) for folder, record in kept if record.status == "complete"]
     scored = [(folder, record) for folder, record in complete if split in record.results]
     if complete and not scored:
@@ -246,7 +255,7 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
     groups: dict[Question, list[Found]] = defaultdict(list)
     for folder, record in scored:
         groups[Question.of(record, split)].append((folder, record))
-    ordered = sorted(groups, key=lambda q: (q.task, -q.version, q.subset is not None, -(q.subset or 0), *_rest(q)))
+    ordered = sorted(groups, key=_order)
     tables = tuple(
         _table(question, groups[question], split, _remarks(question, ordered, _is_pair(groups[question])))
         for question in ordered
@@ -264,11 +273,14 @@ def table_of(found: Sequence[Found], record: RunRecord, split: str = "test") -> 
     return board.tables[0]
 
 
-def _rest(question: Question) -> tuple[str, str, str, int]:
-    return question.task_hash, question.data, question.rows, question.protocol
+def _order(question: Question) -> tuple[Any, ...]:
+    """By task, the latest version first, all data before parts of them, the larger part before the smaller."""
+    q = question
+    parts = (q.subset is not None, -(q.subset or 0), -(q.fraction or 1))
+    return q.task, -q.version, *parts, q.task_hash, q.data, q.rows, q.protocol
 
 
-def _without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+def without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
     """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
     by_id: dict[str, list[Found]] = defaultdict(list)
     for folder, record in found:
@@ -291,11 +303,17 @@ def _remarks(question: Question, all_questions: Sequence[Question], is_pair: boo
     if question.subset is not None:
         noun = "pairs" if is_pair else "proteins"
         remarks.append(f"subset of at most {question.subset:,} {noun} a split")
+    if question.fraction is not None:
+        remarks.append(f"{share(question.fraction)} of the training data")
     same_task = [other for other in all_questions if other.task == question.task]
     latest = max(other.version for other in same_task)
     if question.version < latest:
         remarks.append(f"older than version {latest}")
-    twins = [q for q in same_task if (q.version, q.subset) == (question.version, question.subset)]
+
+    def scope(q: Question) -> tuple[Any, ...]:
+        return q.version, q.subset, q.fraction
+
+    twins = [q for q in same_task if scope(q) == scope(question)]
     for attribute, noun in (
         ("task_hash", "task file"),
         ("data", "data"),

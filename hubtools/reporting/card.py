@@ -154,8 +154,10 @@ def _text(
         metrics=metric_names(record),
         score=_score,
         trust=wording.trust(task),
-        # That it is a subset is said above them.
-        findings=[f for f in (record.data.findings if record.data else []) if not f.startswith("subset:")],
+        # That it is a part of the data is said above them.
+        findings=[
+            f for f in (record.data.findings if record.data else []) if not f.startswith(("subset:", "fraction:"))
+        ],
         largest_classes=_largest_classes,
         headline=record.results[splits[0]].scores[record.primary_metric],
         row=row,

@@ -150,7 +150,8 @@ def _index_results(record: RunRecord) -> list[dict[str, Any]]:
                         "type": (record.data.dataset if record.data else None) or record.identity.task.name,
                         "name": title,
                         "config": f"{record.identity.task.name}-v{record.identity.task.version}"
-                        + (f"-subset-{record.identity.subset}" if record.identity.subset else ""),
+                        + (f"-subset-{record.identity.subset}" if record.identity.subset else "")
+                        + (f"-fraction-{record.identity.fraction:g}" if record.identity.fraction else ""),
                         "split": split,
                         "revision": revision,
                     },

@@ -85,7 +85,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], 
     said = "; ".join(f"{label}: {shares[i, i]:.0%} right" for i, label in enumerate(labels[:MAX_PANELS]))
     return CardFigure(
         "confusion-matrix.png",
-        _png(figure),
+        png(figure),
         f"Confusion matrix on {split}. {said}.",
         f"Confusion matrix on {split}: rows are the truth, columns the prediction, colours the share of the true class.",
     )
@@ -113,7 +113,7 @@ def precision_recall_figure(
     across = min(4, max(1, len(shown)))
     down = -(-len(shown) // across)
     single = len(shown) <= 1
-    figure, grid = _panels(down, across, (4.6, 3.6) if single else (WIDTH, 1.95 * down + 0.3))
+    figure, grid = panels(down, across, (4.6, 3.6) if single else (WIDTH, 1.95 * down + 0.3))
     said = []
     for axes, output in zip(grid, shown, strict=False):
         has, scores = positives[output], predictions.scores[:, output]
@@ -139,7 +139,7 @@ def precision_recall_figure(
     more = f" The {left_out} labels with fewest positives are not drawn." if left_out > 0 else ""
     return CardFigure(
         "precision-recall.png",
-        _png(figure),
+        png(figure),
         f"Precision against recall on {split}. Average precision: {'; '.join(said)}.",
         f"Precision against recall on {split}. The dotted line is the share of positives: what guessing would reach.{more}",
     )
@@ -165,7 +165,7 @@ def regression_figure(predictions: Predictions, unit: str | None, split: str) ->
     axes.set_xticks(axes.get_yticks()[1:-1])
     return CardFigure(
         "predicted-against-true.png",
-        _png(figure),
+        png(figure),
         f"Predicted against true values of {len(truth):,} test cases on {split}, from {number(low)} to {number(high)}.",
         f"Predicted against true values on {split}. On the dotted line they are equal.",
     )
@@ -190,7 +190,7 @@ def variants_figure(predictions: Predictions, unit: str | None, split: str) -> C
     how = "ranks within each assay" if several else "the values have different units, so there is no line of equality"
     return CardFigure(
         "score-against-measured.png",
-        _png(figure),
+        png(figure),
         f"Score against measured effect of {len(truth):,} variants on {split}.",
         f"Score against measured effect of every variant on {split} ({how}).",
     )
@@ -227,7 +227,7 @@ def training_figure(epochs: Sequence[dict[str, Any]], metric: str, best_epoch: i
     ]
     if not curves:
         return None
-    figure, grid = _panels(1, len(curves), (WIDTH if len(curves) > 1 else 4.6, 2.6))
+    figure, grid = panels(1, len(curves), (WIDTH if len(curves) > 1 else 4.6, 2.6))
     for axes, (points, title, colour) in zip(grid, curves, strict=True):
         axes.plot(
             *zip(*points, strict=True),
@@ -257,7 +257,7 @@ def training_figure(epochs: Sequence[dict[str, Any]], metric: str, best_epoch: i
     best = f" Epoch {best_epoch} was chosen." if best_epoch is not None else ""
     return CardFigure(
         "training.png",
-        _png(figure),
+        png(figure),
         f"Curves of {' and '.join(title for _, title, _ in curves)} over {len(epochs)} epochs.{best}",
         f"Training by epoch.{best}",
     )
@@ -296,7 +296,7 @@ def comparison_figure(table: Table, run_id: str) -> CardFigure:
     said = "; ".join(f"{row.name} {row.recipe} {number(row.scores[table.primary].value)}" for row in rows)
     return CardFigure(
         "comparison.png",
-        _png(figure),
+        png(figure),
         f"{metric_title(table.metrics[0])} on {table.split} of this model and others. {said}.",
         f"{metric_title(table.metrics[0])} on {table.split} with 95 % intervals: this model (diamond), other models (circles), baselines (squares).",
     )
@@ -307,11 +307,11 @@ def _series(points: Iterable[tuple[int, float | None]]) -> list[tuple[int, float
 
 
 def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
-    figure, grid = _panels(1, 1, (width, height))
+    figure, grid = panels(1, 1, (width, height))
     return figure, grid[0]
 
 
-def _panels(down: int, across: int, size: tuple[float, float]) -> tuple[Canvas, list[Axes]]:
+def panels(down: int, across: int, size: tuple[float, float]) -> tuple[Canvas, list[Axes]]:
     """Empty axes in the style of all figures. No pyplot: nothing global is touched, and no display is needed."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -334,7 +334,8 @@ def _panels(down: int, across: int, size: tuple[float, float]) -> tuple[Canvas, 
     return figure, list(grid.ravel())
 
 
-def _png(figure: Canvas) -> bytes:
+def png(figure: Canvas) -> bytes:
+    """The figure as a file."""
     stream = io.BytesIO()
     # Without the version of matplotlib in it, the same run gives the same file.
     figure.savefig(stream, format="png", metadata={"Software": None})

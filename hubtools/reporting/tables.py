@@ -213,8 +213,9 @@ def _markdown_table(table: Table) -> list[str]:
 
 
 CSV_FIELDS = (
-    "task", "task_version", "task_hash", "data", "subset", "split", "metric", "primary", "rank", "standing", "subject",
-    "revision", "kind", "recipe", "recipe_hash", "value", "low", "high", "higher_is_better", "seeds", "parameters",
+    "task", "task_version", "task_hash", "data", "subset", "fraction", "split", "metric", "primary", "rank", "standing",
+    "subject", "revision", "kind", "recipe", "recipe_hash", "sweep_trials",
+    "value", "low", "high", "higher_is_better", "seeds", "parameters",
     "wall_seconds", "status", "failure", "run_ids",
 )  # fmt: skip
 
@@ -266,10 +267,12 @@ def _identity_fields(record: Any) -> dict[str, Any]:
         "task_hash": identity.task.hash,
         "data": identity.data,
         "subset": identity.subset,
+        "fraction": identity.fraction,
         "subject": record.subject,
         "revision": (checkpoint.commit or checkpoint.sha256) if checkpoint else "",
         "recipe": identity.recipe.name,
         "recipe_hash": identity.recipe.hash,
+        "sweep_trials": record.sweep.trials if record.sweep else "",
     }
 
 
@@ -284,6 +287,7 @@ def as_json(board: Board) -> str:
             "data": table.question.data,
             "rows_sha256": table.question.rows,
             "subset": table.question.subset,
+            "fraction": table.question.fraction,
             "not_for_ranking": table.not_for_ranking,
             "split": table.split,
             "metrics": list(table.metrics),
@@ -321,6 +325,7 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "recipe": row.record.identity.recipe.name,
         "overrides": row.record.overrides,
         "recipe_hash": row.record.identity.recipe.hash,
+        "sweep_trials": row.trials,
         "seeds": row.seeds,
         "parameters": row.parameters,
         "wall_seconds": row.wall_seconds,

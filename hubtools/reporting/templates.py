@@ -35,6 +35,7 @@ def render(name: str, **context: Any) -> str:
         duration=wording.duration,
         size=wording.size,
         plural=wording.plural,
+        share=wording.share,
         metric_title=wording.metric_title,
         cell=cell,
     )

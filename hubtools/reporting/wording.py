@@ -89,6 +89,11 @@ def size(n_bytes: float | None) -> str:
     raise AssertionError("unreachable")
 
 
+def share(fraction: float) -> str:
+    """A part of a whole: 0.3 %, 10 %, 100 %."""
+    return f"{100 * fraction:.4g} %"
+
+
 def plural(n: int, noun: str, many: str | None = None) -> str:
     """A counted noun: 1 run, 2 runs, 1,200 proteins."""
     return f"{n:,} {noun if n == 1 else many or noun + 's'}"

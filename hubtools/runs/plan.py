@@ -1,4 +1,4 @@
-"""What is to be run: tasks × (baselines + checkpoints × recipe) × seeds, as a list."""
+"""What is to be run: tasks × (baselines + checkpoints × recipe × shares of the training data) × seeds, as a list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_recipe
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.record import CheckpointIdentity
+from hubtools.specs.record import CheckpointIdentity, SweepFacts
 from hubtools.specs.task import Task
 
 
@@ -25,9 +25,11 @@ class PlannedRun:
         checkpoint: name as given, or None for a baseline without one.
         seed: of everything random.
         subset: at most this many proteins of each split, or None.
+        fraction: share of the training proteins (or pairs) to learn from, or None for all.
         suite: by whose wish.
         overrides: recipe fields set by the user.
         task_file, recipe_file: where the user gave a file instead of a name.
+        sweep: how the overrides were chosen, where a sweep chose them; no part of the run's identity.
     """
 
     task: Task
@@ -39,11 +41,20 @@ class PlannedRun:
     overrides: dict[str, Any] = field(default_factory=dict)
     task_file: str | None = None
     recipe_file: str | None = None
+    fraction: float | None = None
+    sweep: SweepFacts | None = None
 
     @property
     def title(self) -> str:
         """For progress and tables."""
-        return f"{self.task.name} · {self.checkpoint or 'baseline'} · {self.recipe.name} · seed {self.seed}"
+        return f"{self.task.name} · {self.checkpoint or 'baseline'} · {self.procedure} · seed {self.seed}"
+
+    @property
+    def procedure(self) -> str:
+        """The recipe's name, and what sets runs of a learning curve apart."""
+        random = " with random weights" if self.overrides.get("weights") == "random" else ""
+        share = "" if self.fraction is None else f" · {100 * self.fraction:g} % of train"
+        return f"{self.recipe.name}{random}{share}"
 
     def command(self, checkpoint: CheckpointIdentity | None) -> str:
         """The command line that makes this run again, its checkpoint pinned where it is on the Hub."""
@@ -60,6 +71,8 @@ class PlannedRun:
             parts += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
         if self.subset is not None:
             parts += ["--subset", str(self.subset)]
+        if self.fraction is not None:
+            parts += ["--fraction", repr(self.fraction)]
         return shlex.join(parts)
 
 
@@ -75,10 +88,13 @@ def expand(
     overrides: dict[str, Any] | None = None,
     recipe_file: str | None = None,
     zero_shot: Recipe | None = None,
+    fractions: Sequence[float] = (1.0,),
+    twins: bool = False,
 ) -> list[PlannedRun]:
     """All runs, task by task, what is cheap first.
 
-    A baseline that needs no checkpoint has nothing random worth repeating and runs with the first seed only.
+    A baseline that needs no checkpoint has nothing random worth repeating and runs with the first seed only, and
+    baselines learn from all data: they are what the others are held against.
 
     Args:
         tasks: by the name or file that the user gave.
@@ -87,9 +103,11 @@ def expand(
         subset, suite, recipe_file: as in :class:`PlannedRun`.
         overrides: as there; they are already applied to ``recipe``.
         zero_shot: takes the recipe's place in tasks in which nothing is trained; without it they need such a recipe.
+        fractions: shares of the training data to learn from, one run each.
+        twins: beside each run also one of the same recipe with random weights.
 
     Raises:
-        UserError: the recipe does not exist for a task's problem.
+        UserError: the recipe does not exist for a task's problem, or a task has nothing to learn from.
     """
     planned = []
     baseline_recipes = [load_recipe(name) for name in baselines]
@@ -114,14 +132,45 @@ def expand(
                 where=f"task {task.name}",
                 fix="Choose another --recipe: bench recipes list.",
             )
-        if chosen.weights == "pretrained" and (task.problem.zero_shot or chosen.head.solver == "ridge"):
+        if task.problem.zero_shot and set(fractions) != {1.0}:
+            raise UserError(
+                "nothing is trained in it, so there is no share of training data",
+                where=f"task {task.name}",
+                fix="Leave it out, or leave --fraction out.",
+            )
+        # A share of the training data is drawn by the seed.
+        whole = set(fractions) == {1.0}
+        if chosen.weights == "pretrained" and whole and (task.problem.zero_shot or chosen.head.solver == "ridge"):
             task_seeds = task_seeds[:1]  # Nothing is random, so nothing is worth repeating.
         if not chosen.needs_checkpoint:
-            planned += [PlannedRun(task, chosen, None, seed, **asked) for seed in task_seeds]
+            planned += [
+                PlannedRun(task, chosen, None, seed, fraction=_share(fraction), **asked)
+                for fraction in fractions
+                for seed in task_seeds
+            ]
             continue
         for checkpoint in checkpoints:
             for baseline in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **shared) for seed in seeds]
-            planned += [PlannedRun(task, chosen, checkpoint, seed, **asked) for seed in task_seeds]
+            # Runs on the same rows follow each other, so that data are read once.
+            planned += [
+                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **asked | own)
+                for fraction in fractions
+                for seed in task_seeds
+                for variant, own in _variants(chosen, asked.get("overrides", {}), twins)
+            ]
     return planned
+
+
+def _share(fraction: float) -> float | None:
+    """All data are None, so that a run has one identity however it was asked for."""
+    return None if fraction == 1 else fraction
+
+
+def _variants(recipe: Recipe, overrides: dict[str, Any], twins: bool) -> list[tuple[Recipe, dict[str, Any]]]:
+    """The recipe, before it the same with random weights where that is asked for, and what sets each apart."""
+    if not twins or recipe.weights == "random":
+        return [(recipe, {})]
+    random = recipe.model_copy(update={"weights": "random"})
+    return [(random, {"overrides": {**overrides, "weights": "random"}}), (recipe, {})]

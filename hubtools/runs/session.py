@@ -36,7 +36,7 @@ class Session:
     embedding_cache: bool = True
     planned: Sequence[PlannedRun] = ()
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
-    _data: dict[tuple[str, int | None], TaskData] = field(default_factory=dict)
+    _data: dict[tuple[Any, ...], TaskData] = field(default_factory=dict)
     _companions: tuple[Any, Companions] | None = None
 
     def checkpoint(self, name: str) -> Checkpoint:
@@ -54,12 +54,12 @@ class Session:
         """
         return EmbeddingStore.beside(self.cache.root) if self.embedding_cache else None
 
-    def data(self, task: Task, subset: int | None) -> TaskData:
-        """The task's data; the last ones are kept."""
+    def data(self, task: Task, subset: int | None, fraction: float | None = None, seed: int = 0) -> TaskData:
+        """The task's data, of the training split only a share drawn by the seed; the last ones are kept."""
         # With its paths: two folders may hold the same task file and different data.
-        key = (task.model_dump_json(), subset)
+        key = (task.model_dump_json(), subset, fraction, None if fraction is None else seed)
         if key not in self._data:
-            self._data = {key: load_task_data(task, self.cache, subset=subset)}
+            self._data = {key: load_task_data(task, self.cache, subset=subset, fraction=fraction, seed=seed)}
         return self._data[key]
 
     def companions(self, run: PlannedRun, data: TaskData) -> Companions:
@@ -73,7 +73,7 @@ class Session:
         if self._companions is None or self._companions[0] != key:
             self._companions = (key, Companions())
         found = self._companions[1]
-        together = run.recipe.weights == "pretrained" and getattr(run, "fraction", None) is None
+        together = run.recipe.weights == "pretrained" and run.fraction is None
         position = self.planned.index(run) if together and run in self.planned else len(self.planned)
         found.seeds = [other.seed for other in self.planned[position + 1 :] if replace(other, seed=0) == alike]
         return found
@@ -90,6 +90,7 @@ class Session:
             task=TaskIdentity(name=run.task.name, version=run.task.version, hash=run.task.hash),
             data=source_digest(run.task, self.cache),
             subset=run.subset,
+            fraction=run.fraction,
             recipe=RecipeIdentity(name=run.recipe.name, hash=run.recipe.hash),
             seed=run.seed,
         )

@@ -64,19 +64,30 @@ Predictor = Callable[[str], Predictions]
 
 
 class Steps:
-    """The steps of one run."""
+    """The steps of one run.
 
-    def __init__(self, run: PlannedRun, session: Session, folder: Path, record: RunRecord) -> None:
+    Args:
+        run, session, folder, record: what to do, with what, where, and what is told about it.
+        test: whether to go on to the test splits when everything is chosen. Without, they are taken away before the
+            first step, and the record ends with validation: a trial of a sweep.
+    """
+
+    def __init__(
+        self, run: PlannedRun, session: Session, folder: Path, record: RunRecord, *, test: bool = True
+    ) -> None:
         self.run, self.session, self.folder, self.record = run, session, folder, record
         self.task, self.recipe, self.execution = run.task, run.recipe, session.execution
-        self.work, self.log = folder / WORK, folder / TRAINING_LOG
+        self.work, self.log, self.test = folder / WORK, folder / TRAINING_LOG, test
         self.embeddings: KeptEmbeddings | None = None
 
     def do(self) -> None:
         """Data, model, training, choices on validation, and then, once, the test splits."""
         if self.execution.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.execution.device)
-        data = distributed.main_first(lambda: self.session.data(self.task, self.run.subset))
+        data = distributed.main_first(
+            lambda: self.session.data(self.task, self.run.subset, self.run.fraction, self.run.seed)
+        )
+        data = data if self.test else data.without_test()
         self.record.data = data.facts
         self.work.mkdir(exist_ok=True)
         with contextlib.ExitStack() as self.attached:
@@ -94,6 +105,10 @@ class Steps:
             assert self.record.training is not None
             if thresholds is not None:
                 self.record.training.choices["thresholds"] = thresholds
+        if not self.test:
+            validation = score_split(self.task, predictions["validation"], thresholds, replicates=0)
+            self.record.results["validation"] = validation
+            return
         # Nothing is chosen from here on: this is the one time that the test splits are predicted.
         predictions |= {name: predictor(name) for name in self.task.data.test_splits}
         if self.embeddings is not None and self.record.training is not None:
@@ -156,10 +171,10 @@ class Steps:
             loss = loss.folded
         if self.recipe.adapter is not None:
             # What follows, the saved model and every prediction of the record, is of the merged weights.
-            if self.recipe.weights == "pretrained" and distributed.is_main():
+            if self.recipe.weights == "pretrained" and self.test and distributed.is_main():
                 save_adapter(model, self.folder / ADAPTER, checkpoint.identity)
             merge_adapter(model)
-        if distributed.is_main():
+        if self.test and distributed.is_main():
             save_model(model, tokeniser, self.task, self.folder / MODEL)
 
         def predictor(name: str) -> Predictions:

@@ -71,11 +71,17 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
     shared, main = run.recipe.adaptation in {"full", "adapter"}, distributed.is_main()
     with contextlib.ExitStack() as held:
         previous = distributed.by_main(lambda: _claim(held, folder))
+        # What a sweep chose stays known as such, whoever runs it, before or after.
+        sweep = run.sweep or (previous.sweep if previous else None)
         if previous is not None and previous.status == "complete" and not force:
+            if sweep != previous.sweep and main:
+                previous.sweep = sweep
+                write_record(folder, previous)
             return Outcome(run, folder, previous, was_done=True)
         end = distributed.Run()
         with contextlib.nullcontext() if shared else distributed.alone():
-            record, mistake = _opened(run, identity, session), None
+            record, mistake = opened(run, identity, session), None
+            record.sweep = sweep
             if main:
                 if force:
                     shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -94,7 +100,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
                 raise
             except Exception as error:
                 record.status, record.results, record.outputs = "failed", {}, []
-                record.failure = end.failure_of_another() or _failure(error, session.execution)
+                record.failure = end.failure_of_another() or failure_of(error, session.execution)
                 if isinstance(error, UserError):
                     mistake = error
                 elif main:
@@ -121,7 +127,7 @@ def _previous(folder: Path) -> RunRecord | None:
         return None
 
 
-def _failure(error: Exception, execution: Execution) -> Failure:
+def failure_of(error: Exception, execution: Execution) -> Failure:
     """One line for the record and the screen."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:500]
     if out_of_memory(error):
@@ -132,7 +138,8 @@ def _failure(error: Exception, execution: Execution) -> Failure:
     return Failure(kind=kind, message=text)
 
 
-def _opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
+def opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
+    """The record of a run that begins."""
     trains = run.recipe.adaptation in {"full", "adapter", "probe"}
     precision = "bf16" if trains and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(

@@ -23,6 +23,9 @@ class Suite(Spec):
     fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default=[1.0], min_length=1, description="Shares of the training data to learn from, one run each."
     )
+    twins: bool = Field(
+        default=False, description="Beside each run of a checkpoint also one of the same recipe with random weights."
+    )
     seeds: list[int] = Field(default=[1, 2, 3], min_length=1)
     baselines: list[str] = Field(
         default=[], description="Recipes that every result is shown beside; those that do not fit a task are left out."

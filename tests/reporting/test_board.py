@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
 
 import pytest
@@ -19,9 +22,10 @@ from sample_records import (
     sample_runs,
 )
 
+from hubtools.reporting import tables
 from hubtools.reporting.board import build_board, table_of
 from hubtools.specs.errors import UserError
-from hubtools.specs.record import RunRecord
+from hubtools.specs.record import RunRecord, SweepFacts
 
 ESM8, ESM650 = "facebook/esm2_t6_8M_UR50D", "facebook/esm2_t33_650M_UR50D"
 
@@ -44,6 +48,7 @@ def test_versions_data_subsets_and_protocols_are_never_mixed() -> None:
     others = {
         "older than version 2": make_record(OLD_STRUCTURE, FULL, 0.9, checkpoint=ESM8),
         "subset of at most 500 proteins a split": make_record(STRUCTURE, FULL, 0.7, checkpoint=ESM8, subset=500),
+        "10 % of the training data": make_record(STRUCTURE, FULL, 0.75, checkpoint=ESM8, fraction=0.1),
     }
     for attribute, value in {"data": "f" * 64, "protocol": 99}.items():
         identity = base.identity.model_copy(update={attribute: value})
@@ -205,3 +210,24 @@ def test_a_run_finds_its_table() -> None:
     table = table_of(runs, record)
     assert table.question.subset == record.identity.subset
     assert len(table.rows) == 2
+
+
+def test_shares_of_the_training_data_follow_all_of_it_the_larger_first() -> None:
+    shares = [0.01, None, 0.3]
+    records = [make_record(LOCALISATION, FULL, 0.5, checkpoint=ESM8, fraction=share) for share in shares]
+    assert [table.question.fraction for table in build_board(found(*records)).tables] == [None, 0.3, 0.01]
+
+
+def test_a_row_tells_that_a_sweep_chose_its_recipe() -> None:
+    sweep = SweepFacts(
+        trials=20, fields={"learning_rate": "1e-05..0.001 log"}, chosen={"learning_rate": 3e-5}, validation=0.52,
+        seed=1, sampler="TPE",
+    )  # fmt: skip
+    rate = FULL.model_copy(update={"learning_rate": 3e-5})
+    swept = make_record(LOCALISATION, rate, 0.53, checkpoint=ESM8, overrides=sweep.chosen, sweep=sweep)
+    plain = make_record(LOCALISATION, FULL, 0.5, checkpoint=ESM8)
+    board = build_board(found(swept, plain))
+    assert [row.recipe for row in board.tables[0].rows] == ["full, learning_rate=3e-05, best of 20 trials", "full"]
+    assert [row["sweep_trials"] for row in json.loads(tables.as_json(board))["tables"][0]["rows"]] == [20, 0]
+    lines = list(csv.DictReader(io.StringIO(tables.as_csv(board))))
+    assert {line["sweep_trials"] for line in lines if line["recipe_hash"] == rate.hash} == {"20"}

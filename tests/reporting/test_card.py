@@ -26,6 +26,8 @@ from sample_records import (
 from hubtools.reporting.card import _largest_classes, build_card, lint_card
 from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
+from hubtools.specs.recipe import Head
+from hubtools.specs.record import SweepFacts
 
 FIGURES = {
     "localisation": {"precision-recall.png", "training.png"},
@@ -242,3 +244,31 @@ def test_long_tables_show_the_classes_with_most_support() -> None:
     assert len(shown["rows"]) == 30 and min(row["support"] for row in shown["rows"]) == 35
     assert (shown["left_out"], shown["absent"]) == (70, 2)
     assert _largest_classes(classes[:30]) == {"rows": classes[:30], "left_out": 0, "absent": 0}
+
+
+def test_a_share_of_the_training_data_is_told_first_and_in_the_metadata(tmp_path: Path) -> None:
+    text = text_of(write_full_run(tmp_path, LOCALISATION, fraction=0.03))
+    assert "> **A share of the training data.** It learnt from 3 % of it (237 proteins), drawn by seed 1" in text
+    assert text.index("share of the training data.") < text.index("## Results")
+    (config,) = {result.dataset_config for result in ModelCard(text).data.eval_results}
+    assert config == "localisation-v1-fraction-0.03"
+
+
+def test_a_sweep_is_told_in_one_sentence_and_field_by_field(tmp_path: Path) -> None:
+    sweep = SweepFacts(
+        trials=20,
+        fields={"learning_rate": "1e-05..0.001 log", "head.hidden": "null, 64", "epochs": "5..20"},
+        chosen={"learning_rate": 3e-5, "head.hidden": 64, "epochs": 9},
+        validation=0.6119,
+        seed=4,
+        sampler="TPE",
+    )
+    chosen = {"learning_rate": 3e-5, "epochs": 9, "head": Head(hidden=64)}
+    recipe = FULL.model_copy(update=chosen)
+    text = text_of(write_full_run(tmp_path, LOCALISATION, recipe, sweep=sweep, overrides=sweep.chosen))
+    assert (
+        "The recipe's learning_rate, head.hidden and epochs were chosen in a sweep of 20 trials (TPE, seed 4) by Macro F1 "
+        "on validation, 0.612 in the best; no trial read a test split."
+    ) in text
+    assert "| head.hidden | 64 (chosen in a sweep of null, 64) |" in text
+    assert "set on the command line" not in text

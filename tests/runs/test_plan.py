@@ -13,6 +13,7 @@ from tiny_tasks import tiny_task
 from hubtools.cli.run import plan_runs
 from hubtools.cli.run import run as run_command
 from hubtools.runs.plan import PlannedRun, expand
+from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_recipe, load_suite, load_task
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import BASELINES
@@ -64,6 +65,51 @@ def test_a_baseline_by_name_runs_with_every_seed_asked_for_and_without_the_check
     task = tiny_task("sequence-classification")
     planned = expand({task.name: task}, ["a"], load_recipe("composition"), [3, 4])
     assert [(item.checkpoint, item.seed) for item in planned] == [(None, 3), (None, 4)]
+
+
+def test_a_learning_curve_is_shares_by_seeds_with_a_random_twin_before_each() -> None:
+    protein, residue = tiny_task("sequence-regression"), tiny_task("residue-classification")
+    planned = expand(
+        {protein.name: protein}, ["a"], load_recipe("full"), [1, 2], ["majority"],
+        overrides={"epochs": 3}, fractions=[0.1, 1.0], twins=True,
+    )  # fmt: skip
+    assert titles(planned) == [
+        "sequence-regression · baseline · majority · seed 1",
+        *(
+            f"sequence-regression · a · full{weights}{share} · seed {seed}"
+            for share in (" · 10 % of train", "")
+            for seed in (1, 2)
+            for weights in (" with random weights", "")
+        ),
+    ]
+    assert [item.fraction for item in planned] == [None, *[0.1] * 4, *[None] * 4], "all of it is no share"
+    twin, run = planned[1], planned[2]
+    assert (twin.overrides, run.overrides) == ({"epochs": 3, "weights": "random"}, {"epochs": 3})
+    assert twin.recipe == load_recipe("full", {"weights": "random"}).model_copy(update={"epochs": run.recipe.epochs})
+    # What is random already has no twin, nor has what needs no checkpoint.
+    for name in ("random-probe", "onehot-window"):
+        planned = expand({residue.name: residue}, ["a"], load_recipe(name), [1], fractions=[0.5], twins=True)
+        assert [(item.recipe.name, item.overrides) for item in planned] == [(name, {})]
+
+
+def test_the_shipped_learning_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = load_suite("learning-curve")
+    assert suite.fractions == [0.01, 0.03, 0.1, 0.3, 1] and suite.twins
+    write_project(tmp_path, "residue-regression")
+    monkeypatch.chdir(tmp_path)
+    planned = plan_runs(("a",), ("tiny-residue-regression",), "learning-curve", "full", [], {}, None, None)
+    trained = [item for item in planned if item.checkpoint]
+    assert {item.recipe.name for item in trained} == {"full"} and len(trained) == 5 * 3 * 2
+    assert {item.title for item in planned} - {item.title for item in trained} == {
+        "tiny-residue-regression · baseline · majority · seed 1",
+        "tiny-residue-regression · baseline · onehot-window · seed 1",
+    }
+
+
+def test_where_nothing_is_trained_there_is_no_share_of_training_data() -> None:
+    task = tiny_task("variant-effect")
+    with pytest.raises(UserError, match="nothing is trained in it, so there is no share of training data"):
+        expand({task.name: task}, ["a"], load_recipe("masked-marginals"), [1], fractions=[0.1, 1.0])
 
 
 BASELINES_OF = {
@@ -130,6 +176,8 @@ def test_a_command_can_be_pasted_into_a_shell() -> None:
         ["--set", "patience=null", "--set", "head.hidden=4", "--set", "schedule=cosine", "--set", "head_learning_rate=1e-05"],
         ["--set", "window={residues: 40, overlap: 8}"],
         ["--recipe", "probe"],
+        ["--recipe", "probe", "--set", "weights=random", "--fraction", "0.03"],
+        ["--fraction", "1"],
         ["--recipe", "majority"],
         ["--recipe", "mine/own.yaml"],
         ["--task", "tasks/tiny-residue-classification.yaml"],
@@ -146,7 +194,7 @@ def test_the_recorded_command_plans_the_same_run(
 
     def planned(arguments: list[str]) -> PlannedRun:
         options = run_command.make_context("run", arguments).params
-        names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset")
+        names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset", "fractions")
         (item,) = plan_runs(*(options[name] for name in names))
         return item
 

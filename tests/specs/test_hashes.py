@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hubtools.specs.loading import load_recipe
+from hubtools.specs.record import CheckpointIdentity, Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.task import Task
 
 MINIMAL: dict[str, Any] = {
@@ -59,3 +60,19 @@ def test_tasks(content: dict[str, Any], expected: str) -> None:
     assert task.hash == expected
     assert task.model_copy(update={"title": "another", "notes": ["prose"]}).hash == expected
     assert task.model_copy(update={"version": 2}).hash != expected
+
+
+def test_runs() -> None:
+    """The ids are those that bench gave before runs could learn from a share of the training data."""
+    identity = Identity(
+        protocol=2,
+        checkpoint=CheckpointIdentity(name="facebook/esm2_t6_8M_UR50D", source="hub", commit="c" * 40),
+        task=TaskIdentity(name="t", version=1, hash="0" * 64),
+        data="1" * 64,
+        recipe=RecipeIdentity(name="full", hash="2" * 64),
+        seed=1,
+    )
+    assert identity.run_id == "bf9c56c8c737"
+    assert identity.model_copy(update={"subset": 50}).run_id == "13f7b0819cda"
+    shares = {identity.model_copy(update={"fraction": share}).run_id for share in (None, 0.1, 0.3)}
+    assert len(shares) == 3

@@ -1,0 +1,99 @@
+"""``bench curve``: learning curves, as a figure, a table and numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hubtools.runs.store import DEFAULT_ROOT, find_records
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.reporting.curve import Curve, Series
+
+
+@click.command(short_help="Draw learning curves: score against training data.")
+@click.argument("folders", metavar="[RUNS_DIR]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--runs", default=DEFAULT_ROOT, show_default=True, type=click.Path(path_type=Path), help="Folder of runs."
+)
+@click.option("--task", metavar="NAME", help="Only this task.")
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split.")
+@click.option(
+    "--out",
+    default=Path("learning-curve.png"),
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The figure; the numbers go beside it as .json and .tsv.",
+)
+def curve(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, out: Path) -> None:
+    """Draw learning curves: score against training data, pretrained beside random weights.
+
+    Reads the runs of `bench run --suite learning-curve` (or any with --fraction). A point is the mean over its seeds,
+    each of which draws its own share of the training proteins (and its own random weights); validation and test are
+    whole at every point. The 95 % interval is the board's. Baselines learnt from all training data.
+
+    "As good as random with" is how many times the training data random weights need for the same score, read off their
+    own curve, straight between its points over the logarithm of the number: > where all data do not suffice, < where
+    the least do. It comes from means and has no interval.
+    """
+    from hubtools.reporting.curve import as_json, as_tsv, build_curves
+    from hubtools.reporting.curve_figure import curve_figure
+    from hubtools.specs.files import write_atomic
+
+    if out.suffix != ".png":
+        raise UserError(
+            f"{out.name} does not end with .png", where="--out", fix=f"Use --out {out.with_suffix('.png')}."
+        )
+    roots = list(folders) or [runs]
+    found, problems = find_records(roots)
+    for problem in problems:
+        click.echo(f"left out: {problem}", err=True)
+    curves, notes = build_curves(found, task=task, split=split)
+    for one in curves:
+        for series in one.series:
+            _print(one, series)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    files: dict[Path, str | bytes] = {out: curve_figure(curves), out.with_suffix(".json"): as_json(curves, notes)}
+    files[out.with_suffix(".tsv")] = as_tsv(curves)
+    for path, content in files.items():
+        write_atomic(path, content)
+        click.echo(f"wrote {path}", err=True)
+
+
+def _print(curve: Curve, series: Series) -> None:
+    """One series as a table."""
+    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.reporting.curve import gain, score_text
+    from hubtools.reporting.wording import metric_title, number, share
+
+    console = new_console()
+    console.print(f"\n[bold]{curve.title}[/bold]: {metric_title(curve.metric, arrow=True)} on {curve.split}")
+    console.print(series.name)
+    table = new_table(
+        "share", curve.noun, "pretrained", "random weights", "gain", "as good as random with", "seeds", numbers_from=1
+    )
+    for pretrained, random in series.pairs():
+        point = pretrained or random
+        assert point is not None
+        gained = gain(pretrained, random)
+        cell = ""
+        if gained is not None:
+            spread = "" if gained[1] is None or gained[2] is None else f" ({number(gained[1])} to {number(gained[2])})"
+            cell = f"{number(gained[0])}{spread}"
+        factor = series.factor(pretrained) if pretrained else None
+        table.add_row(
+            share(point.fraction),
+            f"{point.n:,.0f}",
+            score_text(pretrained),
+            score_text(random),
+            cell,
+            f"{factor} the data" if factor else "",
+            ", ".join(map(str, point.seeds)),
+        )
+    console.print(table)
+    for name, estimate in curve.baselines:
+        console.print(f"{name}, all data: {number(estimate.value)}")

@@ -1,0 +1,274 @@
+"""``bench sweep``: choose recipe fields on validation, then run the best as any other run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubtools.cli.run import check_writable, hush_transformers, parse_seeds, parse_settings, stoppable
+from hubtools.cli.terminal import MIRRORS
+from hubtools.runs.store import DEFAULT_ROOT
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.runs.session import Session
+    from hubtools.runs.sweep import Sweep, Trial
+
+SHOWN = 5
+_UNITS = {"h": 3600, "m": 60, "min": 60, "s": 1}
+
+
+def parse_budget(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """A time such as ``2h``, ``30m`` or ``1h30m``, in seconds."""
+    if value is None:
+        return None
+    text = value.replace(" ", "").lower()
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(h|min|m|s)", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        raise UserError(f"{value!r} is not a time", where="--budget", fix="For example --budget 2h, 30m or 1h30m.")
+    return seconds
+
+
+@click.command()
+@click.option("--checkpoint", metavar="NAME", help="Hub id (also id@revision) or folder.")
+@click.option("--task", required=True, metavar="NAME", help="Task name, file, folder or hub://user/repo[/name].")
+@click.option(
+    "--recipe", default="probe", show_default=True, metavar="NAME", help="The recipe whose fields are varied."
+)
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="FIELD=VALUES",
+    help="learning_rate=1e-4..1e-2, epochs=5..20 or head.hidden=null,64,256; repeatable.",
+)
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many trials.")
+@click.option("--budget", callback=parse_budget, metavar="TIME", help="Time that all trials may take: 2h, 30m.")
+@click.option(
+    "--seed",
+    "--seeds",
+    "seeds",
+    multiple=True,
+    callback=parse_seeds,
+    metavar="N",
+    help="Trials and search use the first; the best is run with each. Default: 1.",
+)
+@click.option(
+    "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="Replace a recipe field."
+)
+@click.option("--subset", type=click.IntRange(min=10), metavar="N", help="At most N proteins (or pairs) of each split.")
+@click.option(
+    "--runs",
+    "root",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    default=DEFAULT_ROOT,
+    show_default=True,
+    help="Folder of runs.",
+)
+@MIRRORS
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
+@click.option("--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one batch; memory.")
+@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
+@click.option("--dry-run", is_flag=True, help="Check and show what is searched, and stop.")
+def sweep(
+    checkpoint: str | None,
+    task: str,
+    recipe: str,
+    over: tuple[str, ...],
+    trials: int,
+    budget: float | None,
+    seeds: list[int],
+    settings: dict[str, Any],
+    subset: int | None,
+    root: Path,
+    mirrors: tuple[Path, ...],
+    device: str,
+    token_budget: int | None,
+    gradient_checkpointing: bool,
+    trust_remote_code: bool,
+    dry_run: bool,
+) -> None:
+    """Search recipe fields for the best validation score, then run the best once, as any other run.
+
+    No trial reads a test split, and none can stand on a board; the best does, and says of how many trials it was
+    chosen. The same command twice does nothing new; an interrupted one, or one with more trials, goes on.
+
+    \b
+    bench sweep --checkpoint facebook/esm2_t6_8M_UR50D --task localisation \\
+        --over learning_rate=1e-4..1e-2 --over head.hidden=null,64,256 --over epochs=20..100
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError("bench sweep needs Optuna", fix="pip install 'plm-hubtools[sweep]'")
+    planned = plan_sweep(checkpoint, task, recipe, over, trials, budget, seeds or [1], settings, subset)
+    until = f"{trials} trials" + ("" if budget is None else f" or {budget:.0f} s")
+    click.echo(f"up to {until} of {planned.base.title}:", err=True)
+    for dimension in planned.space:
+        click.echo(f"  {dimension.field} in {dimension}", err=True)
+    if dry_run:
+        click.echo("nothing was run (--dry-run)", err=True)
+        return
+    check_writable(root)
+
+    from hubtools.data import DataCache
+    from hubtools.runs.session import Session
+    from hubtools.training.device import Execution
+
+    execution = Execution.choose(device, token_budget, gradient_checkpointing)
+    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
+    hush_transformers()
+    with stoppable():
+        _go(planned, session, seeds or [1])
+
+
+def plan_sweep(
+    checkpoint: str | None,
+    task_name: str,
+    recipe_name: str,
+    over: tuple[str, ...],
+    trials: int,
+    budget: float | None,
+    seeds: list[int],
+    settings: dict[str, Any],
+    subset: int | None,
+) -> Sweep:
+    """What the options ask for, checked as far as it can be before anything runs.
+
+    Raises:
+        UserError: no such task, recipe, field or value, or nothing that is trained.
+    """
+    from hubtools.data.task_repositories import open_task
+    from hubtools.runs.plan import PlannedRun
+    from hubtools.runs.search_space import read_space
+    from hubtools.runs.sweep import Sweep
+    from hubtools.specs.loading import load_recipe
+
+    given, task = open_task(task_name)
+    recipe = load_recipe(recipe_name, settings)
+    if task.problem.zero_shot or recipe.adaptation == "zero-shot":
+        raise UserError(
+            "nothing is trained in it, so there is no validation split to choose on", where=f"task {task.name}"
+        )
+    if (reason := recipe.why_not(task.problem)) is not None:
+        raise UserError(
+            f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",
+            where=f"task {task.name}",
+            fix="Choose another --recipe: bench recipes list.",
+        )
+    if recipe.needs_checkpoint and not checkpoint:
+        raise UserError(
+            f"the recipe {recipe.name} needs a checkpoint",
+            fix="Name one: --checkpoint facebook/esm2_t6_8M_UR50D, a folder, or embedded.",
+        )
+    base = PlannedRun(
+        task,
+        recipe,
+        checkpoint if recipe.needs_checkpoint else None,
+        seeds[0],
+        subset=subset,
+        overrides=settings,
+        task_file=given if given != task.name else None,
+        recipe_file=recipe_name if recipe_name != recipe.name else None,
+    )
+    return Sweep(base, recipe_name, read_space(over, recipe_name, settings, task.problem), trials, budget)
+
+
+def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
+    from tqdm import tqdm
+
+    from hubtools.cli import run_report
+    from hubtools.runs.sweep import kept_trials, search
+    from hubtools.runs.unit import execute
+    from hubtools.training.progress import bar
+
+    folder = planned.folder(session)
+    known = kept_trials(folder)
+    if known:
+        click.echo(f"{len(known)} trials were done before: {folder}", err=True)
+    progress = bar("trials", planned.trials, unit="trial")
+    progress.update(min(len(known), planned.trials))
+
+    def tell(trial: Trial) -> None:
+        known.append(trial)
+        best = planned.best(known)
+        mark = "  best so far" if best is not None and best.number == trial.number else ""
+        tqdm.write(f"[{trial.number}/{planned.trials}] {_words(trial)}{mark}", file=sys.stderr)
+        progress.update()
+
+    try:
+        trials, ended = search(planned, session, tell)
+    finally:
+        progress.close()
+    _print_best(planned, trials)
+    click.echo(f"ended: {ended}", err=True)
+    winners = [planned.winner(trials, seed) for seed in seeds]
+    click.echo("\nthe best, now as a run of its own; its test split is scored once:", err=True)
+    outcomes, problems = [], []
+    for winner in winners:
+        outcome = execute(winner, session)
+        if outcome.mistake is not None:
+            raise outcome.mistake
+        outcomes.append(outcome)
+        click.echo(f"    {run_report.line(outcome)}", err=True)
+        if outcome.record.status == "failed":
+            problems.append(f"{winner.title}: {run_report.reason(outcome)}")
+            continue
+        if winner.recipe.needs_checkpoint:
+            # Written anew where the run was there before the sweep: the card tells of it now.
+            run_report.write_card(outcome, problems, again=True)
+        click.echo(f"run    {outcome.folder}", err=True)
+        click.echo(f"again  {outcome.record.command}", err=True)
+    for path in _write_figure(planned, trials, folder):
+        click.echo(f"wrote  {path}", err=True)
+    runs = "" if session.root == DEFAULT_ROOT else f" --runs {shlex.quote(str(session.root))}"
+    click.echo(f"board  bench board{runs}", err=True)
+    for problem in problems:
+        click.echo(f"failed: {problem}", err=True)
+    if problems:
+        sys.exit(1)
+
+
+def _words(trial: Trial) -> str:
+    import json
+
+    values = " ".join(f"{key}={json.dumps(value)}" for key, value in trial.values.items())
+    outcome = f"failed: {trial.reason}" if trial.score is None else f"validation {trial.score:.4f}"
+    return f"{values}  {outcome}  {trial.seconds:.0f} s"
+
+
+def _print_best(planned: Sweep, trials: list[Trial]) -> None:
+    """The best trials, and which field mattered."""
+    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.runs.sweep import importance
+
+    complete = sorted((t for t in trials if t.score is not None), key=lambda t: -planned.direction * (t.score or 0))
+    table = new_table("trial", *(d.field for d in planned.space), "validation", "epochs run", "seconds", numbers_from=1)
+    for trial in complete[:SHOWN]:
+        cells = ["null" if (v := trial.values[d.field]) is None else str(v) for d in planned.space]
+        table.add_row(str(trial.number), *cells, f"{trial.score:.4f}", str(trial.epochs), f"{trial.seconds:.0f}")
+    console = new_console()
+    console.print(table)
+    failed = len(trials) - len(complete)
+    click.echo(f"{len(trials)} trials, {failed} failed; ranked by {planned.base.task.metrics.primary} on validation")
+    if shares := importance(planned, trials):
+        said = ", ".join(f"{field} {share:.0%}" for field, share in shares.items())
+        click.echo(f"of the scores' variance each field explains (fANOVA): {said}")
+
+
+def _write_figure(planned: Sweep, trials: list[Trial], folder: Path) -> list[Path]:
+    from hubtools.reporting.sweep_figure import sweep_figure
+    from hubtools.runs.sweep import TRIALS
+    from hubtools.specs.files import write_atomic
+
+    best = planned.best(trials)
+    assert best is not None
+    path = folder / "sweep.png"
+    write_atomic(path, sweep_figure(trials, planned.space, best, planned.base.task.metrics.primary))
+    return [folder / TRIALS, path]
