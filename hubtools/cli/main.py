@@ -15,6 +15,7 @@ from hubtools.specs.errors import UserError
 
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
+    "estimate": ("hubtools.cli.estimate:estimate_command", "Time, memory and cost of runs before they are started."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),

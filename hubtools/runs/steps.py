@@ -33,6 +33,7 @@ from hubtools.specs.record import (
     TrainingFacts,
 )
 from hubtools.training.baselines import fit_baseline, read_plain
+from hubtools.training.calibration import settle_budget
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
@@ -101,6 +102,9 @@ class Steps:
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
         self.record.environment.attention = getattr(model.encoder.config, "_attn_implementation", None)
         model.to(self.execution.device)
+        if self.execution.auto_budget:
+            self.execution = settle_budget(model, self.recipe, self.execution, self.session.cache.root)
+            self.record.environment.token_budget = self.execution.token_budget
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
         fitter: Any = fit_probe if self.recipe.adaptation == "probe" else fit
         fitted = fitter(model, splits["train"], splits["validation"], self._job(loss))

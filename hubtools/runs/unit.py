@@ -79,7 +79,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
             raise
         except Exception as error:
             record.status, record.results, record.outputs = "failed", {}, []
-            record.failure = _failure(error, session.execution)
+            record.failure = _failure(error, record.environment.token_budget)
             if isinstance(error, UserError):
                 mistake = error
             else:
@@ -98,12 +98,11 @@ def _previous(folder: Path) -> RunRecord | None:
         return None
 
 
-def _failure(error: Exception, execution: Execution) -> Failure:
+def _failure(error: Exception, budget: int | None) -> Failure:
     """One line for the record and the screen."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:500]
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        budget = execution.token_budget
-        text = f"out of memory. Use a smaller --token-budget (it was {budget:,}), or --gradient-checkpointing"
+        text = f"out of memory. Use a smaller --token-budget (it was {budget or 0:,}), or --gradient-checkpointing"
     elif not isinstance(error, UserError):
         text = f"{kind}: {text}" if text else kind
     return Failure(kind=kind, message=text)

@@ -22,15 +22,17 @@ class Execution:
         device: where the model is.
         token_budget: tokens of one padded batch.
         gradient_checkpointing: recompute activations instead of keeping them.
+        auto_budget: find the token budget that suits device and model before each run.
     """
 
     device: torch.device
     token_budget: int
     gradient_checkpointing: bool = False
+    auto_budget: bool = False
 
     @classmethod
     def choose(
-        cls, device: str = "auto", token_budget: int | None = None, gradient_checkpointing: bool = False
+        cls, device: str = "auto", token_budget: int | str | None = None, gradient_checkpointing: bool = False
     ) -> Execution:
         """The device asked for, or the best there is, with a budget that suits it.
 
@@ -52,7 +54,9 @@ class Execution:
                 fix=f"CUDA_VISIBLE_DEVICES={chosen.index} bench run … --device cuda",
             )
         # Small batches stay in a CPU's cache; a GPU wants many tokens at once.
-        return cls(chosen, token_budget or (2048 if chosen.type == "cpu" else 16384), gradient_checkpointing)
+        usual = 2048 if chosen.type == "cpu" else 16384
+        budget = token_budget if isinstance(token_budget, int) else usual
+        return cls(chosen, budget, gradient_checkpointing, auto_budget=token_budget == "auto")
 
     def bf16(self, precision: str) -> bool:
         """Whether a recipe's precision means bfloat16 autocast here.

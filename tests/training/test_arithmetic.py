@@ -59,7 +59,7 @@ def test_operations_agree_with_torchs_counter(encoder: Any) -> None:
 
 
 def test_what_is_frozen_costs_no_gradient(encoder: Any) -> None:
-    first, second = blocks(encoder)
+    _, second = blocks(encoder)
     for parameter in encoder.parameters():
         parameter.requires_grad_(False)
     for parameter in second.parameters():
