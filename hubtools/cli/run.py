@@ -80,6 +80,19 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     return settings
 
 
+def parse_budget(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    """A number of tokens, or ``auto``."""
+    if value is None or value == "auto":
+        return value
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < 64:
+        raise UserError(
+            f"{value!r} is neither auto nor a number of tokens from 64",
+            where="--token-budget",
+            fix="--token-budget 2048",
+        )
+    return int(value)
+
+
 @click.command()
 @click.option(
     "--checkpoint",
@@ -131,7 +144,10 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
 @MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option(
-    "--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one padded batch; memory, not results."
+    "--token-budget",
+    callback=parse_budget,
+    metavar="N",
+    help="Tokens of one padded batch: memory and speed, not results. auto: measured on this device.",
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
 @click.option(
@@ -163,7 +179,7 @@ def run(
     root: Path,
     mirrors: tuple[Path, ...],
     device: str,
-    token_budget: int | None,
+    token_budget: int | str | None,
     gradient_checkpointing: bool,
     no_embedding_cache: bool,
     packing: bool,

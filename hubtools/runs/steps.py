@@ -40,6 +40,7 @@ from hubtools.specs.record import (
 )
 from hubtools.training import distributed
 from hubtools.training.baselines import fit_baseline, read_plain
+from hubtools.training.calibration import settle_budget
 from hubtools.training.embedding_store import KeptEmbeddings, Source
 from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
 from hubtools.training.engine import engine
@@ -145,6 +146,9 @@ class Steps:
         if made.packed:
             environment.layout = "packed"
             splits = {name: replace(split, packed=True) for name, split in splits.items()}
+        if self.execution.auto_budget:
+            self.execution = settle_budget(model, self.recipe, self.execution, self.session.cache.root)
+            self.record.environment.token_budget = self.execution.token_budget
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
         learnt = (splits["train"], splits["validation"])
         trained: torch.nn.Module = model

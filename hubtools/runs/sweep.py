@@ -285,7 +285,7 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
             score, status = found.value, "complete"
         shutil.rmtree(place, ignore_errors=True)
     except Exception as error:
-        reason = failure_of(error, session.execution).message
+        reason = failure_of(error, session.execution.token_budget).message
         if not isinstance(error, UserError):
             write_atomic(folder / f"trial-{number:03d}-{FAILURE}", "".join(traceback.format_exception(error)))
         if run_id is not None:

@@ -100,7 +100,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
                 raise
             except Exception as error:
                 record.status, record.results, record.outputs = "failed", {}, []
-                record.failure = end.failure_of_another() or failure_of(error, session.execution)
+                record.failure = end.failure_of_another() or failure_of(error, record.environment.token_budget)
                 if isinstance(error, UserError):
                     mistake = error
                 elif main:
@@ -127,12 +127,11 @@ def _previous(folder: Path) -> RunRecord | None:
         return None
 
 
-def failure_of(error: Exception, execution: Execution) -> Failure:
+def failure_of(error: Exception, budget: int | None) -> Failure:
     """One line for the record and the screen."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:500]
     if out_of_memory(error):
-        budget = execution.token_budget
-        text = f"out of memory. Use a smaller --token-budget (it was {budget:,}), or --gradient-checkpointing"
+        text = f"out of memory. Use a smaller --token-budget (it was {budget or 0:,}), or --gradient-checkpointing"
     elif not isinstance(error, UserError):
         text = f"{kind}: {text}" if text else kind
     return Failure(kind=kind, message=text)

@@ -28,6 +28,7 @@ class Execution:
         packing: compute no padding, where the model passes the test of :mod:`hubtools.training.engine`.
         compile: compile the encoder's layers (torch.compile).
         shard: divide weights, gradients and optimiser state among the processes of a run.
+        auto_budget: find the token budget that suits device and model before each run.
     """
 
     device: torch.device
@@ -36,12 +37,13 @@ class Execution:
     packing: bool = True
     compile: bool = False
     shard: bool = False
+    auto_budget: bool = False
 
     @classmethod
     def choose(
         cls,
         device: str = "auto",
-        token_budget: int | None = None,
+        token_budget: int | str | None = None,
         gradient_checkpointing: bool = False,
         packing: bool = True,
         compile: bool = False,
@@ -74,9 +76,17 @@ class Execution:
                 fix='torchrun --nproc-per-node 2 "$(which bench)" run …',
             )
         # Small batches stay in a CPU's cache; a GPU wants many tokens at once.
-        budget = token_budget or (2048 if chosen.type == "cpu" else 16384)
-        # Divided weights are gathered by all processes at once, whatever their pieces look like: padded ones do.
-        return cls(chosen, budget, gradient_checkpointing, packing and not shard, compile, shard)
+        usual = 2048 if chosen.type == "cpu" else 16384
+        return cls(
+            chosen,
+            token_budget if isinstance(token_budget, int) else usual,
+            gradient_checkpointing,
+            # Divided weights are gathered by all processes at once, whatever their pieces look like: padded ones do.
+            packing and not shard,
+            compile,
+            shard,
+            auto_budget=token_budget == "auto",
+        )
 
     def bf16(self, precision: str) -> bool:
         """Whether a recipe's precision means bfloat16 autocast here.
