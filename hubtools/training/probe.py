@@ -136,7 +136,11 @@ def predict_probe(model: ProteinTaskModel, split: Encoded, loss: Loss, job: Job,
         name: of the split, for the progress bar.
     """
     layer = model.encoder.config.num_hidden_layers if model.config.layer is None else model.config.layer
-    embedded = _embedded(model, split, job, name, [layer])
+    # Another seed may choose another layer: where embeddings are kept, one pass keeps what any of them will read.
+    keeps = job.embeddings is not None and job.embeddings.store is not None
+    last = model.encoder.config.num_hidden_layers
+    wanted = chosen_layers(job.recipe.probe.layers, last) if keeps else [layer]
+    embedded = _embedded(model, split, job, name, wanted)
     device, pooled = job.execution.device, model.reads_residues
     examples = Examples(embedded.tables, embedded.labels, embedded.owners, device, pooled=pooled)
     check = Check(examples, _predictions_of(split, embedded, pooled), loss)
