@@ -15,6 +15,8 @@ from hubtools.runs.sweep import Trial
 
 def sweep_figure(trials: Sequence[Trial], space: Sequence[Dimension], best: Trial, metric: str) -> bytes:
     """A PNG with one panel a field, one point a complete trial; the best is ringed."""
+    from matplotlib.ticker import NullFormatter
+
     complete = [trial for trial in trials if trial.score is not None]
     across = min(3, len(space))
     down = -(-len(space) // across)
@@ -29,8 +31,14 @@ def sweep_figure(trials: Sequence[Trial], space: Sequence[Dimension], best: Tria
             axes.set_xlim(-0.5, len(dimension.choices) - 0.5)
         else:
             places = [float(value) for value in values]
+            # The whole range, so that one sees where nothing was tried.
+            low, high = dimension.low, dimension.high
             if dimension.log:
                 axes.set_xscale("log")
+                axes.xaxis.set_minor_formatter(NullFormatter())
+                axes.set_xlim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
+            else:
+                axes.set_xlim(low - (high - low) * 0.04, high + (high - low) * 0.04)
         scores = np.array([trial.score for trial in complete], dtype=float)
         axes.scatter(places, scores, s=24, color=BLUE, alpha=0.6, linewidths=0)
         chosen = next(i for i, trial in enumerate(complete) if trial.number == best.number)
