@@ -41,6 +41,7 @@ from hubtools.training.device import Execution
 from hubtools.training.embedding import Features, chosen_layers, embed
 from hubtools.training.embedding_store import EmbeddingStore, KeptEmbeddings, Source
 from hubtools.training.encoding import Encoded
+from hubtools.training.engine import engine
 from hubtools.training.examples import Examples, Scale
 from hubtools.training.heads import Check, Group, train_heads
 from hubtools.training.job import Job
@@ -77,8 +78,10 @@ class Setting:
         if store is not None and empty:
             shutil.rmtree(self.folder / store, ignore_errors=True)
         kept = KeptEmbeddings(EmbeddingStore(self.folder / store), self.source) if store else None
-        bf16 = self.execution.bf16(self.recipe.precision)
-        return embed(self.model, self.split, self.execution, bf16, self.folder / "t.npy", "all", layers, kept=kept)
+        bf16, tokeniser = self.execution.bf16(self.recipe.precision), self.split.tokeniser
+        with engine(self.model, tokeniser, self.execution, bf16=bf16, trains=False) as made:
+            split, file = replace(self.split, packed=made.packed), self.folder / "t.npy"
+            return embed(self.model, split, self.execution, bf16, file, "all", layers, kept=kept)
 
     def fit_heads(self, features: Features, layers: list[int], seeds: int) -> None:
         """A linear head for each seed and layer, all at once."""
