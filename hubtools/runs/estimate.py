@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from hubtools.training.loss import loss_for
 
 # Shares of a device's peak that training reaches, from unfused code to well fused kernels.
 ASSUMED_UTILISATION = (0.2, 0.5)
-# Seconds of one step of a head on a table of embeddings, and of one look at validation.
+# The least and the most of something.
 Span = tuple[float, float]
 
 
@@ -181,7 +183,6 @@ class Estimator:
     def _measured(self, run: PlannedRun) -> RunEstimate:
         started = time.perf_counter()
         recipe, task, execution = run.recipe, run.task, self.session.execution
-        resident = resident_memory() if execution.device.type == "cpu" and self.device is None else 0
         data = self.session.data(task, run.subset)
         assert run.checkpoint is not None
         checkpoint = self.session.checkpoint(run.checkpoint)
@@ -194,7 +195,12 @@ class Estimator:
         model: Any = build_model(checkpoint, task, recipe, tokeniser, run.seed, pool)
         mark_trained(model, recipe)
         flops, trains, bf16 = count_flops(model), recipe.adaptation == "full", execution.bf16(recipe.precision)
+        resident = 0
         if self.device is None:
+            if execution.device.type == "cpu":
+                import hubtools.training.fit  # noqa: F401  Its libraries take memory too.
+
+                resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
             model.to(execution.device)
             if execution.auto_budget:
                 execution = settle_budget(model, recipe, execution, self.session.cache.root)
@@ -233,12 +239,8 @@ def _advice(recipe: Recipe, checkpointing: bool) -> str:
 
 def resident_memory() -> int:
     """Bytes of this process now; 0 where the system does not say."""
-    from pathlib import Path
-
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return 0
-    import os
-
     return pages * os.sysconf("SC_PAGE_SIZE")
