@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hubtools.models.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
+from hubtools.models.layers import encoder_layers
 from hubtools.models.operators import Operators
 from hubtools.models.packing import Packing, note_lengths
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
@@ -228,9 +228,9 @@ def spread(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
 class Compiled:
     """The layers of an encoder, compiled one by one, from :meth:`attach` to :meth:`detach`."""
 
-    def __init__(self, encoder: nn.Module) -> None:
-        lists: list[list[Any]] = [list(m) for m in encoder.modules() if isinstance(m, nn.ModuleList)]
-        self.layers = max(lists, key=len, default=[])
+    def __init__(self, encoder: Any) -> None:
+        found = encoder_layers(encoder)
+        self.layers: list[Any] = [] if found is None else list(found[1])
 
     def attach(self) -> None:
         """From here on layers run compiled, for any number of tokens.
