@@ -192,7 +192,7 @@ class Steps:
         trained: torch.nn.Module = ready.model
         if self.probes:
             assert isinstance(ready.model, ProteinTaskModel)
-            precision, device = "bf16" if ready.bf16 else "float32", self.execution.device.type
+            precision, device = self._rounding(ready.bf16), self.execution.device.type
             source = Source.of(ready.checkpoint, self.recipe.weights, self.run.seed, precision, device)
             self.embeddings = KeptEmbeddings(self.session.embeddings, source)
             companions = self.session.companions(self.run, data)
@@ -210,6 +210,12 @@ class Steps:
         n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         self._note(fitted, loss.weights, n_trained)
         return fitted
+
+    def _rounding(self, bf16: bool) -> str:
+        """What embeddings are rounded by: in bfloat16 by the way that attention is computed, too, and to be seen."""
+        made = self.record.environment
+        compiled = " compiled" if made.compiled else ""
+        return f"bf16, {made.layout} {made.attention}{compiled}" if bf16 else "float32"
 
     def _save(self, ready: Prepared) -> None:
         """Merge an adapter, and write what is published: of it every prediction of the record is."""

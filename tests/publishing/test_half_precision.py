@@ -32,13 +32,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def go(project: Path, root: Path, recipe: str, problem: str, **settings: Any) -> Outcome:
+def go(project: Path, root: Path, recipe: str, problem: str, packing: bool = True, **settings: Any) -> Outcome:
     task = load_task(str(project / "tasks" / f"{task_name(problem)}.yaml"))
     settings = {**QUICK, "precision": "bf16", **settings}
     asked = PlannedRun(task, load_recipe(recipe, settings), str(project / "esm"), 1, overrides=settings)
-    outcome = execute(asked, Session(root, DataCache(project / "cache"), Execution(torch.device("cpu"), 512)))
+    execution = Execution(torch.device("cpu"), 512, packing=packing)
+    # How a run is computed is not its identity: the second would find the first done.
+    outcome = execute(asked, Session(root, DataCache(root / "cache"), execution), force=True)
     assert outcome.record.status == "complete", outcome.record.failure
-    assert outcome.record.environment.precision == "bf16" and outcome.record.environment.layout == "packed"
+    environment = outcome.record.environment
+    assert (environment.precision, environment.layout) == ("bf16", "packed" if packing else "padded")
     return outcome
 
 
@@ -57,3 +60,16 @@ def test_values_far_from_zero_keep_their_digits(project: Path, tmp_path: Path, h
     outcome = go(project, tmp_path, "full", "sequence-regression", **{"head.kind": head})
     scores = read_predictions(outcome.folder / PREDICTIONS)["test"].scores
     assert (abs(scores - scores.round()) > 1e-3).mean() > 0.9
+
+
+def test_embeddings_are_not_shared_by_what_rounds_differently(project: Path, tmp_path: Path) -> None:
+    """Else a run's record would say that nothing was packed, and its saved model could not do what was measured."""
+    facts, settings = [], {"window.residues": 24, "window.overlap": 8}
+    for packing in (True, False, False):
+        outcome = go(project, tmp_path, "probe", PROBLEMS[0], packing, **settings)
+        training = outcome.record.training
+        assert training is not None and training.embeddings is not None
+        facts.append((training.embeddings.computed, training.embeddings.cached))
+        with lay_out(collect_files(outcome.folder)) as stage:
+            assert reproduce(Path(stage)).difference < 1e-6
+    assert facts == [(120, 0), (120, 0), (0, 120)]
