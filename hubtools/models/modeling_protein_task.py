@@ -246,20 +246,34 @@ class ProteinTaskModel(PreTrainedModel):
     def from_residues(self, residues: torch.Tensor, owners: torch.Tensor, n_proteins: int) -> torch.Tensor:
         """Logits from all residues of each protein, in order: (residues, width), (residues,) -> (proteins, labels)."""
         order = torch.argsort(owners, stable=True)
-        return pooled_logits(self.head, residues[order], owners[order], n_proteins)
+        with torch.autocast(residues.device.type, enabled=False):
+            return pooled_logits(self.head, self._whole(residues)[order], owners[order], n_proteins)
 
     def from_sums(self, sums: torch.Tensor, counts: torch.Tensor, pairs: torch.Tensor | None = None) -> torch.Tensor:
         """Logits from summed rows: (proteins, width), (proteins,) -> (proteins, labels), or (pairs, labels)."""
         means = sums / counts.clamp_min(1).unsqueeze(-1)
         if not self.config.per_pair:
-            return self.head(means)
+            return self.head_logits(means)
         if pairs is None:
             pairs = torch.arange(len(means), device=means.device).reshape(-1, 2)
         return self.from_means(means, pairs)
 
     def from_means(self, means: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         """Logits of pairs of proteins: (proteins, width), (pairs, 2) indices of proteins -> (pairs, labels)."""
-        return self.head(combine(means[pairs[:, 0]], means[pairs[:, 1]]))
+        return self.head_logits(combine(means[pairs[:, 0]], means[pairs[:, 1]]))
+
+    def head_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (…, labels) from what the head reads (…, width), never in less than the precision of its weights.
+
+        What a head reads, and the values that it predicts, vary a little around means that are large: bfloat16 has
+        three digits, and the mean takes them all. (A value of 200 would be told from 201, and not from 200.4.)
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(self._whole(x))
+
+    def _whole(self, x: torch.Tensor) -> torch.Tensor:
+        """In the precision of the head's weights."""
+        return x.to(next(self.head.parameters()).dtype)
 
     def forward(
         self,
@@ -288,7 +302,8 @@ class ProteinTaskModel(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if self.config.per_residue:
-            return TokenClassifierOutput(logits=self.head(self.residue_representations(input_ids, attention_mask)))
+            hidden = self.residue_representations(input_ids, attention_mask)
+            return TokenClassifierOutput(logits=self.head_logits(hidden))
         if residue_mask is None:
             residue_mask = self.residue_mask(input_ids, attention_mask)
         if self.reads_residues:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
@@ -38,6 +39,9 @@ class NativeTaskModel(nn.Module):
         super().__init__()
         self.model: Any = model
         self.per_residue = per_residue
+        # As our head, also where a model of ours was saved as the architecture's own class.
+        last: Any = final_linear(model, self.config.num_labels)
+        last.forward = MethodType(_without_autocast, last)
 
     @property
     def config(self) -> Any:
@@ -73,6 +77,12 @@ class NativeTaskModel(nn.Module):
         if protein is not None:
             sums, counts = per_protein(sums, counts, protein, int(n_proteins or protein.max() + 1))
         return SimpleNamespace(logits=self.from_sums(sums, counts))
+
+
+def _without_autocast(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    """A linear layer in the precision of its weights, for the reason of :meth:`ProteinTaskModel.head_logits`."""
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
 
 def label_settings(task: Task) -> dict[str, Any]:

@@ -8,12 +8,13 @@ FOLDER is a repository as published (or downloaded): model, ``run.json`` and ``p
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +214,9 @@ def _read_task(path: Path) -> Task:
 def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[str, Predictions]:
     """Scores of the model in the folder on splits of the record's task, computed as the run computed them.
 
-    The recorded device and precision are used where this machine has them, else float32 on what it has.
+    The recorded device and precision are used where this machine has them, else float32 on what it has. In float32 a
+    model computes as it does for a stranger. In bfloat16 it computes as in the run, packed or not: there each way to
+    compute attention rounds so differently that a wrong model would hardly stand out.
     """
     import torch
 
@@ -222,6 +225,7 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     from hubtools.specs.recipe import Recipe
     from hubtools.training.device import Execution
     from hubtools.training.encoding import encode
+    from hubtools.training.engine import engine
     from hubtools.training.loss import Loss
     from hubtools.training.predict import predict
 
@@ -233,7 +237,8 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     data = load_task_data(task, cache, subset=asked.subset, fraction=asked.fraction, seed=asked.seed)
     model, tokeniser = load_model(folder, task)
     device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"
-    execution = Execution.choose(device, made_on.token_budget)
+    packing = made_on.layout == "packed"
+    execution = Execution.choose(device, made_on.token_budget, packing=packing, compile=made_on.compiled)
     model.to(execution.device)
     # Every CPU computes bfloat16, if slowly; what a GPU made is not asked of one.
     bf16 = made_on.precision == "bf16" and (execution.bf16("auto") or made_on.device == device == "cpu")
@@ -241,17 +246,22 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     if record.windows is not None:
         cut = {"residues": record.windows.residues_per_window, "overlap": record.windows.overlap}
         window = window.model_copy(update=cut)
-    return {
-        name: predict(
-            model,
-            encode(data.splits[name], task, tokeniser, window, getattr(model.config, "pool_positions", None)),
-            Loss(task.problem.kind),
-            token_budget=execution.token_budget,
-            device=execution.device,
-            bf16=bf16,
-        )
-        for name in splits
-    }
+    pool = getattr(model.config, "pool_positions", None)
+    with contextlib.ExitStack() as attached:
+        if bf16:
+            trained = recipe.adaptation != "probe"
+            packing = attached.enter_context(engine(model, tokeniser, execution, bf16=True, trains=trained)).packed
+        return {
+            name: predict(
+                model,
+                replace(encode(data.splits[name], task, tokeniser, window, pool), packed=bf16 and packing),
+                Loss(task.problem.kind),
+                token_budget=execution.token_budget,
+                device=execution.device,
+                bf16=bf16,
+            )
+            for name in splits
+        }
 
 
 if __name__ == "__main__":

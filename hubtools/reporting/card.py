@@ -168,6 +168,7 @@ def _text(
         figures=figures,
         snippet=usage_snippet(record, model, repo_id or model.as_posix()) if loadable else None,
         custom_code=needs_custom_code(model),
+        adapted=_adapter(record.recipe),
         settings=_settings(record.recipe),
         choices=_choices(record, labels),
         licence=values["license"] if values["license"] != "other" else values["license_name"],
@@ -220,6 +221,17 @@ def _comparison(table: Table, record: RunRecord) -> list[dict[str, Any]]:
         ]
         rows.append({"cells": cells, "own": own})
     return rows
+
+
+def _adapter(recipe: dict[str, Any]) -> str | None:
+    """The adapter of a recipe in words, None where it has none."""
+    adapter = recipe.get("adapter")
+    if adapter is None:
+        return None
+    name = {"lora": "LoRA", "dora": "DoRA", "rslora": "rank-stabilised LoRA", "ia3": "IA3", "qlora": "QLoRA"}
+    rank = "" if adapter["kind"] == "ia3" else f" of rank {adapter['rank']}"
+    bits = " (on weights of four bits)" if adapter["kind"] == "qlora" else ""
+    return f"{name[adapter['kind']]}{rank}{bits}"
 
 
 def _settings(recipe: dict[str, Any]) -> dict[str, Any]:

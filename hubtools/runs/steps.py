@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,7 @@ from hubtools.runs.store import (
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import (
+    CheckpointIdentity,
     Cost,
     EmbeddingFacts,
     OutputFile,
@@ -42,7 +43,7 @@ from hubtools.training import distributed
 from hubtools.training.baselines import fit_baseline, read_plain
 from hubtools.training.calibration import settle_budget
 from hubtools.training.embedding_store import KeptEmbeddings, Source
-from hubtools.training.encoding import effective_window, encode, varying_positions, window_facts
+from hubtools.training.encoding import Encoded, effective_window, encode, varying_positions, window_facts
 from hubtools.training.engine import engine
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
@@ -64,6 +65,25 @@ WORK = ".work"
 Predictor = Callable[[str], Predictions]
 
 
+@dataclass
+class Prepared:
+    """A model before training, and what it will read.
+
+    Attributes:
+        checkpoint: whose encoder it has.
+        model: encoder with head, on the device.
+        tokeniser: the checkpoint's.
+        splits: encoded, by name.
+        bf16: whether the model runs under autocast.
+    """
+
+    checkpoint: CheckpointIdentity
+    model: Any
+    tokeniser: ResidueTokeniser
+    splits: dict[str, Encoded]
+    bf16: bool
+
+
 class Steps:
     """The steps of one run.
 
@@ -79,6 +99,7 @@ class Steps:
         self.run, self.session, self.folder, self.record = run, session, folder, record
         self.task, self.recipe, self.execution = run.task, run.recipe, session.execution
         self.work, self.log, self.test = folder / WORK, folder / TRAINING_LOG, test
+        self.probes = run.recipe.adaptation == "probe"
         self.embeddings: KeptEmbeddings | None = None
 
     def do(self) -> None:
@@ -93,8 +114,9 @@ class Steps:
         self.work.mkdir(exist_ok=True)
         with contextlib.ExitStack() as self.attached:
             self._predict_once(data)
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.record.outputs = _outputs(self.folder)
+        if distributed.is_main():
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.record.outputs = _outputs(self.folder)
 
     def _predict_once(self, data: TaskData) -> None:
         if self.task.problem.zero_shot:
@@ -122,94 +144,111 @@ class Steps:
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
 
     def _with_checkpoint(self, data: TaskData) -> Predictor:
+        ready = self._prepare(data)
+        self._make_faster(ready)
+        loss = loss_for(ready.splits["train"], self.task.n_outputs, self.recipe.class_weights)
+        fitted = self._fit(ready, loss, data)
+        if loss.kind == "regression":
+            scale_output(ready.model, loss.mean, loss.std)
+            loss = loss.folded
+        self._save(ready)
+        return self._predictor(ready, loss, fitted)
+
+    def _prepare(self, data: TaskData) -> Prepared:
+        """Tokens proven and cut into windows, and the model before training, on the device."""
         assert self.run.checkpoint is not None
         checkpoint = self.session.checkpoint(self.run.checkpoint)
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
         if tokeniser.aligned or self.task.problem.per_residue:
             self.record.alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
-        pool = self._pool(data, tokeniser)
+        pool = residues_to_pool(self.run, data, tokeniser)
         splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
-        scored = [split for name, split in splits.items() if name != "train"]
-        self.record.windows = window_facts(scored, window)
+        self.record.windows = window_facts([split for name, split in splits.items() if name != "train"], window)
         if self.recipe.adapter is not None and self.recipe.adapter.kind == "qlora":
             require_four_bits(self.execution.device)
         model: Any = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
         self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
         model.to(self.execution.device)
-        bf16 = self.execution.bf16(self.recipe.precision)
-        probe = self.recipe.adaptation == "probe"
-        # Until the test splits are predicted.
-        made = self.attached.enter_context(engine(model, tokeniser, self.execution, bf16=bf16, trains=not probe))
+        return Prepared(checkpoint.identity, model, tokeniser, splits, self.execution.bf16(self.recipe.precision))
+
+    def _make_faster(self, ready: Prepared) -> None:
+        """Attach the engine until the test splits are predicted; find the token budget where that is asked for."""
+        made = self.attached.enter_context(
+            engine(ready.model, ready.tokeniser, self.execution, bf16=ready.bf16, trains=not self.probes)
+        )
         environment = self.record.environment
         environment.attention, environment.compiled = made.attention, made.compiled
         if made.packed:
             environment.layout = "packed"
-            splits = {name: replace(split, packed=True) for name, split in splits.items()}
+            ready.splits = {name: replace(split, packed=True) for name, split in ready.splits.items()}
         if self.execution.auto_budget:
-            self.execution = settle_budget(model, self.recipe, self.execution, self.session.cache.root)
-            self.record.environment.token_budget = self.execution.token_budget
-        loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
-        learnt = (splits["train"], splits["validation"])
-        trained: torch.nn.Module = model
-        if probe:
-            assert isinstance(model, ProteinTaskModel)
-            precision, device = "bf16" if bf16 else "float32", self.execution.device.type
-            source = Source.of(checkpoint.identity, self.recipe.weights, self.run.seed, precision, device)
+            self.execution = settle_budget(ready.model, self.recipe, self.execution, self.session.cache.root)
+            environment.token_budget = self.execution.token_budget
+
+    def _fit(self, ready: Prepared, loss: Loss, data: TaskData) -> Fitted:
+        """Train on train, choose on validation, and note what was done."""
+        train, validation = ready.splits["train"], ready.splits["validation"]
+        trained: torch.nn.Module = ready.model
+        if self.probes:
+            assert isinstance(ready.model, ProteinTaskModel)
+            precision, device = self._rounding(ready.bf16), self.execution.device.type
+            source = Source.of(ready.checkpoint, self.recipe.weights, self.run.seed, precision, device)
             self.embeddings = KeptEmbeddings(self.session.embeddings, source)
-            fitted = fit_probe(model, *learnt, self._job(loss), self.session.companions(self.run, data))
-            trained = model.head
+            companions = self.session.companions(self.run, data)
+            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions)
+            trained = ready.model.head
         else:
-            fitted = fit(model, *learnt, self._job(loss))
+            fitted = fit(ready.model, train, validation, self._job(loss))
         if fitted.token_budget is not None:
             # What did not fit in training shall not be tried again.
             self.execution = replace(self.execution, token_budget=fitted.token_budget)
             self.record.environment.token_budget = fitted.token_budget
-        n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
-        if pool is not None:
+        if train.pool is not None:
             # Measured on the training sequences; residues as people count them.
-            fitted.choices["pool_positions"] = [position + 1 for position in pool]
+            fitted.choices["pool_positions"] = [int(position) + 1 for position in train.pool]
+        n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         self._note(fitted, loss.weights, n_trained)
-        if loss.kind == "regression":
-            scale_output(model, loss.mean, loss.std)
-            loss = loss.folded
+        return fitted
+
+    def _rounding(self, bf16: bool) -> str:
+        """What embeddings are rounded by: in bfloat16 by the way that attention is computed, too, and to be seen."""
+        made = self.record.environment
+        compiled = " compiled" if made.compiled else ""
+        return f"bf16, {made.layout} {made.attention}{compiled}" if bf16 else "float32"
+
+    def _save(self, ready: Prepared) -> None:
+        """Merge an adapter, and write what is published: of it every prediction of the record is."""
+        keeps = self.test and distributed.is_main()
         if self.recipe.adapter is not None:
-            # What follows, the saved model and every prediction of the record, is of the merged weights.
-            if self.recipe.weights == "pretrained" and self.test and distributed.is_main():
-                save_adapter(model, self.folder / ADAPTER, checkpoint.identity)
-            merge_adapter(model)
-        if self.test and distributed.is_main():
-            save_model(model, tokeniser, self.task, self.folder / MODEL)
+            if keeps and self.recipe.weights == "pretrained":
+                save_adapter(ready.model, self.folder / ADAPTER, ready.checkpoint)
+            merge_adapter(ready.model)
+        if keeps:
+            save_model(ready.model, ready.tokeniser, self.task, self.folder / MODEL)
+
+    def _predictor(self, ready: Prepared, loss: Loss, fitted: Fitted) -> Predictor:
+        """What predicts a split by its name, with the model as it is saved."""
 
         def predictor(name: str) -> Predictions:
+            split = ready.splits[name]
             if name == "validation" and fitted.validation is not None:
                 return fitted.validation
-            if isinstance(model, ProteinTaskModel) and probe:
-                return predict_probe(model, splits[name], loss, self._job(loss), name)
-            progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
+            if self.probes:
+                return predict_probe(ready.model, split, loss, self._job(loss), name)
+            progress = bar(f"predicting {name}", int(split.lengths.sum()), unit=" tokens", scale=True)
             with contextlib.closing(progress):
                 return predict(
-                    model,
-                    splits[name],
+                    ready.model,
+                    split,
                     loss,
                     token_budget=self.execution.token_budget,
                     device=self.execution.device,
-                    bf16=bf16,
+                    bf16=ready.bf16,
                     progress=progress.update,
                 )
 
         return predictor
-
-    def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
-        """The residues that the recipe pools over; None for all."""
-        if self.recipe.head.pooling != "mutations":
-            return None
-        if not tokeniser.aligned:
-            raise UserError(
-                f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
-                fix="Use head.pooling=mean, or another checkpoint.",
-            )
-        return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, self.task.name)
 
     def _zero_shot(self, data: TaskData) -> Predictor:
         """Variant effects: no training, no validation, nothing to choose and nothing to save."""
@@ -275,6 +314,22 @@ class Steps:
             class_weights=None if weights is None else [round(w, 6) for w in weights],
         )
         self.record.cost = Cost(wall_seconds=0, train_seconds=round(fitted.seconds, 3))
+
+
+def residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
+    """The residues that the recipe pools over; None for all.
+
+    Raises:
+        UserError: the checkpoint, or the task, has none that could be told apart.
+    """
+    if run.recipe.head.pooling != "mutations":
+        return None
+    if not tokeniser.aligned:
+        raise UserError(
+            f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
+            fix="Use head.pooling=mean, or another checkpoint.",
+        )
+    return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, run.task.name)
 
 
 def _outputs(folder: Path) -> list[OutputFile]:

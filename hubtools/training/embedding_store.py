@@ -53,7 +53,7 @@ class Space:
         weights: ``pretrained``, or ``random`` with the seed.
         kind: one row a protein (the mean over its residues), or one a residue.
         layer: of the encoder, 0 being the embedding.
-        precision: ``float32`` or ``bf16`` autocast; rows are float32 in any case.
+        precision: ``float32``, or ``bf16`` autocast and how attention is computed; rows are float32 in any case.
         device: ``cpu``, ``cuda``, ``mps``: their sums differ in the last digits.
         code: versions of what computes.
     """

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hubtools.models.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
+from hubtools.models.layers import encoder_layers
 from hubtools.models.operators import Operators
 from hubtools.models.packing import Packing, note_lengths
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 SAME = 5e-5
 # In half precision: no farther from float32 than this many times what padded batches are.
 AS_CLOSE = 2.0
+# Parameters whose gradients the test compares.
+LOOKED_AT = 16
 # Residues of the sequences that the test reads; all lengths differ.
 TEST_LENGTHS = (5, 33, 12, 20)
 
@@ -143,8 +145,10 @@ class Proof:
         self.mask = note_lengths(mask.to(device), [len(row) for row in self.rows])
         self.real = mask.bool().to(device)
         trained = [p for p in encoder.parameters() if p.requires_grad]
-        # Some of all depths: what is wrong anywhere is wrong below it.
-        self.parameters = trained[:: max(1, len(trained) // 16)] if trains else []
+        # Some of all depths: what is wrong anywhere is wrong below it. Drawn, since of fresh adapters every other
+        # parameter has no gradient yet.
+        stretches = np.array_split(np.arange(len(trained)), max(1, min(len(trained), LOOKED_AT)))
+        self.parameters = [trained[rng.choice(stretch)] for stretch in stretches] if trains else []
         generator = torch.Generator().manual_seed(0)
         shape = (int(mask.sum()), encoder.config.hidden_size)
         self.weight = torch.randn(shape, generator=generator).to(device)
@@ -224,9 +228,9 @@ def spread(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
 class Compiled:
     """The layers of an encoder, compiled one by one, from :meth:`attach` to :meth:`detach`."""
 
-    def __init__(self, encoder: nn.Module) -> None:
-        lists: list[list[Any]] = [list(m) for m in encoder.modules() if isinstance(m, nn.ModuleList)]
-        self.layers = max(lists, key=len, default=[])
+    def __init__(self, encoder: Any) -> None:
+        found = encoder_layers(encoder)
+        self.layers: list[Any] = [] if found is None else list(found[1])
 
     def attach(self) -> None:
         """From here on layers run compiled, for any number of tokens.

@@ -28,6 +28,7 @@ def test_a_budget_is_a_time(text: str, seconds: float) -> None:
             parse_budget(None, None, wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_sweep_from_trials_to_a_run_on_the_board(project: Path, bench: Bench) -> None:  # noqa: F811
     said = bench(*SWEEP, "--over", "head.hidden=null,4", "--trials", 3, "--seeds", "1,2")
     assert said.code == 0, said.err
@@ -100,6 +101,7 @@ def test_a_share_is_above_0_and_at_most_1(project: Path, bench: Bench, wrong: st
     assert said.code == 2 and f"--fraction: {wrong!r} is not a share of the training data" in said.err
 
 
+@pytest.mark.slow
 def test_a_learning_curve_from_runs_to_a_figure(project: Path, bench: Bench) -> None:  # noqa: F811
     options = ("--fractions", "0.2,1", "--seeds", "1,2", "--recipe", "probe", "--set", "epochs=2")
     said = bench("run", "--suite", "learning-curve", "--checkpoint", "esm", "--task", TASK, *options)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from optional_packages import four_bits, needs_bitsandbytes
 from test_task_model import SEQUENCES, padded
 from tiny_checkpoints import FAMILIES, break_config, write_checkpoint
 from tiny_tasks import tiny_task
@@ -29,7 +30,7 @@ from hubtools.training import resume
 from hubtools.training.parameters import parameter_groups
 from hubtools.training.resume import Progress, checkpoint_folder, load_weights
 
-KINDS = ("lora", "dora", "rslora", "ia3", "qlora")
+KINDS = ("lora", "dora", "rslora", "ia3", four_bits("qlora"))
 # Written out by hand from the architectures: the linear layers in one layer of each family's encoder.
 BERT_LINEAR = {
     "attention.self.query",
@@ -172,6 +173,7 @@ def test_peft_opens_what_was_saved(checkpoints: dict[str, Checkpoint], family: s
     torch.testing.assert_close(logits(opened, tokeniser), logits(model, tokeniser), atol=1e-6, rtol=1e-5)
 
 
+@needs_bitsandbytes
 def test_a_merged_qlora_is_the_dequantised_weights_plus_the_update(checkpoints: dict[str, Checkpoint]) -> None:
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
@@ -193,6 +195,7 @@ def test_a_merged_qlora_is_the_dequantised_weights_plus_the_update(checkpoints: 
         assert torch.equal(merged.bias, linear.bias)
 
 
+@needs_bitsandbytes
 @pytest.mark.parametrize("columns", [16, 48, 64, 100, 480])
 def test_four_bits_round_to_the_nearest_of_sixteen_values(columns: int) -> None:
     torch.manual_seed(0)
@@ -206,6 +209,7 @@ def test_four_bits_round_to_the_nearest_of_sixteen_values(columns: int) -> None:
     assert 0.05 < (whole - linear.weight).norm() / linear.weight.norm() < 0.12
 
 
+@needs_bitsandbytes
 def test_four_bits_compute_what_their_whole_weights_do() -> None:
     torch.manual_seed(0)
     packed = FourBitLinear(nn.Linear(96, 40))
@@ -246,11 +250,11 @@ def test_fresh_weights_depend_on_the_seed_alone(checkpoints: dict[str, Checkpoin
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_record_counts_the_checkpoints_own_weights(checkpoints: dict[str, Checkpoint]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_record_counts_the_checkpoints_own_weights(checkpoints: dict[str, Checkpoint], kind: str) -> None:
     plain = checkpoint_facts(checkpoints["esm"], load_encoder(checkpoints["esm"]), "pretrained")
-    for kind in KINDS:
-        model, _, _ = adapted(checkpoints["esm"], kind)
-        assert checkpoint_facts(checkpoints["esm"], model.encoder, "pretrained") == plain
+    model, _, _ = adapted(checkpoints["esm"], kind)
+    assert checkpoint_facts(checkpoints["esm"], model.encoder, "pretrained") == plain
 
 
 def test_activations_may_be_recomputed(checkpoints: dict[str, Checkpoint]) -> None:
@@ -325,6 +329,7 @@ def test_without_bitsandbytes_the_fix_is_named(
         adapted(checkpoints["esm"], "qlora")
 
 
+@needs_bitsandbytes
 def test_a_device_without_four_bits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError("no such kernel")
@@ -334,6 +339,7 @@ def test_a_device_without_four_bits_is_refused(monkeypatch: pytest.MonkeyPatch) 
         adapters.require_four_bits(torch.device("cpu"))
 
 
+@needs_bitsandbytes
 @pytest.mark.slow
 def test_no_code_comes_from_the_network(tmp_path: Path) -> None:
     # bitsandbytes asks the package kernels for code from the Hub while it is imported: stand in for that package.

@@ -26,8 +26,8 @@ from sample_records import (
 from hubtools.reporting.card import _largest_classes, build_card, lint_card
 from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
-from hubtools.specs.recipe import Head
-from hubtools.specs.record import SweepFacts
+from hubtools.specs.recipe import Head, Recipe
+from hubtools.specs.record import EmbeddingFacts, SweepFacts
 
 FIGURES = {
     "localisation": {"precision-recall.png", "training.png"},
@@ -272,3 +272,63 @@ def test_a_sweep_is_told_in_one_sentence_and_field_by_field(tmp_path: Path) -> N
     ) in text
     assert "| head.hidden | 64 (chosen in a sweep of null, 64) |" in text
     assert "set on the command line" not in text
+
+
+def told(folder: Path, **training: object) -> str:
+    """The card of a run, with more facts about its training."""
+    record = read_record(folder)
+    assert record.training is not None
+    record.training = record.training.model_copy(update=training)
+    write_record(folder, record)
+    return text_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "words"),
+    [
+        ({"kind": "lora", "rank": 4}, "LoRA of rank 4"),
+        ({"kind": "ia3"}, "IA3"),
+        ({"kind": "qlora", "rank": 8}, "QLoRA of rank 8 (on weights of four bits)"),
+    ],
+)
+def test_an_adapter_is_named_and_its_parameters_are_not_the_encoders(
+    adapter: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    recipe = Recipe.model_validate({"name": "adapted", "adaptation": "adapter", "adapter": adapter})
+    text = told(write_full_run(tmp_path, LOCALISATION, recipe), parameters_trained=101_000)
+    assert f", adapted with {words}, which is merged into its weights." in text
+    assert "101 k parameters were trained, all in the adapter and the head, on an encoder whose 7.5 M" in text
+    assert "of them in the encoder" not in text and "fine-tuned" not in text
+
+
+def test_frozen_layers_are_not_counted_as_trained(tmp_path: Path) -> None:
+    recipe = Recipe(name="full-top", adaptation="full", freeze_layers=4)
+    text = text_of(write_full_run(tmp_path, LOCALISATION, recipe))
+    assert "in the head and in the encoder above its lowest 4 layers, which with the embeddings stayed" in text
+    assert "of them in the encoder" not in text
+
+
+def test_a_probe_tells_its_layer_its_seeds_and_what_the_cache_spared(tmp_path: Path) -> None:
+    choices = {"layer": 4, "learning_rate": 3e-4, "candidates": [{"layer": 4}, {"layer": 6}]}
+    facts = {"embeddings": EmbeddingFacts(computed=1, cached=9_000), "seeds_together": 5, "choices": choices}
+    text = told(write_full_run(tmp_path, LOCALISATION, PROBE), **facts)
+    assert "- layer: 4\n- learning_rate: 0.0003\n- candidates compared: 2, their scores in run.json" in text
+    assert "The encoder read 1 protein once; the embeddings of 9,000 lay in the cache of earlier runs." in text
+    assert "The heads of 5 seeds were trained in one computation, each as it would be alone." in text
+
+
+def test_a_solution_in_closed_form_has_no_epochs(tmp_path: Path) -> None:
+    recipe = PROBE.model_copy(update={"name": "probe-ridge", "head": Head(solver="ridge")})
+    text = told(write_full_run(tmp_path, LOCALISATION, recipe), epochs_run=0, best_epoch=None, steps=0)
+    assert "stayed as they were, by the solution in closed form" in text and "0 epochs" not in text
+
+
+def test_how_it_was_computed_is_told(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, LOCALISATION)
+    record = read_record(folder)
+    more = {"layout": "packed", "compiled": True, "processes": 2, "sharded": True, "gradient_checkpointing": True}
+    record.environment = record.environment.model_copy(update=more)
+    write_record(folder, record)
+    text = text_of(folder)
+    assert "| Attention | sdpa, batches packed, layers compiled, activations computed again |" in text
+    assert "| Processes | 2, weights divided among them |" in text

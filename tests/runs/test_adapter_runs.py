@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from optional_packages import four_bits
 from safetensors.torch import load_file
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_project
@@ -55,7 +56,7 @@ def go(project: Path, root: Path, recipe: str, problem: str = "sequence-classifi
     return outcome
 
 
-@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize("kind", [four_bits(kind) if kind == "qlora" else kind for kind in TRAINED])
 def test_the_record_is_of_the_merged_model(project: Path, tmp_path: Path, kind: str) -> None:
     outcome = go(project, tmp_path, kind)
     record = outcome.record
@@ -80,7 +81,7 @@ def lay_out(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("problem", ["sequence-regression", "residue-classification"])
-@pytest.mark.parametrize("kind", ["dora", "qlora"])
+@pytest.mark.parametrize("kind", ["dora", four_bits("qlora")])
 def test_the_adapter_on_its_base_is_the_model_too(project: Path, tmp_path: Path, kind: str, problem: str) -> None:
     from peft import PeftModel
 

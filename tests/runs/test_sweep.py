@@ -270,6 +270,7 @@ def test_a_trials_score_is_the_runs_own_on_validation(make: MakeSweep, swept: tu
     assert again.record.sweep == facts, "running it by hand does not wash it off"
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(
     make: MakeSweep, swept: tuple[Path, list[Trial]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

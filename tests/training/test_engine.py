@@ -14,6 +14,7 @@ from hubtools.models.attention import Boundaries, Options, product, sdpa, sdpa_f
 from hubtools.models.packing import Packing, note_lengths
 from hubtools.specs.loading import load_recipe
 from hubtools.specs.recipe import Window
+from hubtools.training import engine as engine_module
 from hubtools.training import measured as measured_module
 from hubtools.training.batches import micro_batches
 from hubtools.training.device import Execution
@@ -211,6 +212,27 @@ def test_adapters_are_packed_too(checkpoints):
     with made(model, tokeniser) as result:
         assert result.layout == "packed" and result.operators
         torch.testing.assert_close(model(ids, mask).logits[mask.bool()], expected[mask.bool()], atol=2e-5, rtol=1e-4)
+
+
+def test_the_proof_refuses_wrong_gradients_of_fresh_adapters(checkpoints, monkeypatch):
+    """Of a fresh LoRA every other parameter has no gradient; a comparison of those alone would find nothing."""
+
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 2 * gradient
+
+    monkeypatch.setattr(engine_module, "LOOKED_AT", 12)
+    monkeypatch.setitem(attention_module.KERNELS, "sdpa", lambda *given: Twice.apply(sdpa(*given)))
+    tokeniser = ResidueTokeniser.from_checkpoint(checkpoints["esm"])
+    model = build_model(checkpoints["esm"], tiny_task(), load_recipe("lora"), tokeniser, 0).eval()
+    assert sum(p.requires_grad for p in model.encoder.parameters()) == 24
+    with made(model, tokeniser) as result:
+        assert any("no packing: gradients differ" in reason for reason in result.reasons)
 
 
 def test_the_proof_disturbs_neither_random_numbers_nor_modes(checkpoints):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from optional_packages import four_bits
 from tiny_checkpoints import write_checkpoint
 from tiny_tasks import PROBLEMS, tiny_data, tiny_task
 
@@ -117,7 +118,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["full", "dora", "qlora"])
+@pytest.mark.parametrize("recipe", ["full", "dora", four_bits("qlora")])
 def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(checkpoint, tmp_path, monkeypatch, recipe):
     unbroken = Setting(checkpoint, "sequence-classification", tmp_path / "unbroken", recipe=recipe, epochs=4)
     expected = unbroken.fit()
