@@ -93,8 +93,9 @@ class Steps:
         self.work.mkdir(exist_ok=True)
         with contextlib.ExitStack() as self.attached:
             self._predict_once(data)
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.record.outputs = _outputs(self.folder)
+        if distributed.is_main():
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.record.outputs = _outputs(self.folder)
 
     def _predict_once(self, data: TaskData) -> None:
         if self.task.problem.zero_shot:
@@ -186,17 +187,15 @@ class Steps:
                 return fitted.validation
             if isinstance(model, ProteinTaskModel) and probe:
                 return predict_probe(model, splits[name], loss, self._job(loss), name)
-            progress = bar(f"predicting {name}", int(splits[name].lengths.sum()), unit=" tokens", scale=True)
-            with contextlib.closing(progress):
-                return predict(
-                    model,
-                    splits[name],
-                    loss,
-                    token_budget=self.execution.token_budget,
-                    device=self.execution.device,
-                    bf16=bf16,
-                    progress=progress.update,
-                )
+            return predict(
+                model,
+                splits[name],
+                loss,
+                token_budget=self.execution.token_budget,
+                device=self.execution.device,
+                bf16=bf16,
+                shown=name,
+            )
 
         return predictor
 

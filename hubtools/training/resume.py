@@ -29,7 +29,7 @@ class Progress:
         epoch, step, tokens, seconds: done so far.
         best_score, best_step: of the epoch that is best on validation so far.
         waited: epochs since.
-        token_budget: what fits in memory, as far as is known.
+        token_budget: what fitted in memory where the one asked for did not.
     """
 
     epoch: int = 0
@@ -39,7 +39,7 @@ class Progress:
     best_score: float | None = None
     best_step: int | None = None
     waited: int = 0
-    token_budget: int = 0
+    token_budget: int | None = None
 
 
 def checkpoint_folder(work: Path, step: int) -> Path:
