@@ -40,6 +40,7 @@ def test_weights_come_back(family: str, recipe: str, tmp_path: Path) -> None:
     for name, value in other.state_dict().items():
         assert torch.equal(value, expected[name]), name
     assert set(learnt(other)) >= {name for name, value in other.named_parameters() if value.requires_grad}
+    assert not any(name.endswith(".packed") for name in learnt(other)), "weights of four bits are frozen"
 
 
 def test_only_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
