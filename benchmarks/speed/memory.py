@@ -6,7 +6,7 @@ usage: python benchmarks/speed/memory.py [--shape 8M] [--out FILE]
 Effective batches of 32 proteins of realistic lengths, the one with the longest protein among them; random weights of
 ESM-2's shapes. Each variant runs in a process of its own, and what is counted is that process's peak above what it
 held before the first step (weights included in both). The notebook recipe is transformers' Trainer with batches of
-eight, padded to the longest, accumulated four times; bench is its own training step, cut to a token budget.
+eight, padded to the longest, accumulated four times; bench is its own training step, packed, cut to a token budget.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def bench(folder: Path, sequences: list[str], labels: list[int], budget: int, ch
     from hubtools.specs.task import Task
     from hubtools.training.device import Execution
     from hubtools.training.encoding import encode
+    from hubtools.training.engine import engine
     from hubtools.training.fit import fit
     from hubtools.training.job import Job
     from hubtools.training.loss import loss_for
@@ -99,7 +101,12 @@ def bench(folder: Path, sequences: list[str], labels: list[int], budget: int, ch
     model = build_model(checkpoint, task, recipe, tokeniser, 1)
     execution = Execution(torch.device("cpu"), budget, checkpointing)
     job = Job(task, recipe, loss_for(train, 2, "none"), 1, execution, folder / "work", folder / "training.jsonl")
-    return lambda: fit(model, train, validation, job)
+
+    def run() -> None:
+        with engine(model, tokeniser, execution, bf16=False, trains=True) as made:
+            fit(model, replace(train, packed=made.packed), validation, job)
+
+    return run
 
 
 def measure(name: str, shape: str, proteins: int, threads: int) -> None:
