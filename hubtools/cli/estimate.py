@@ -47,7 +47,9 @@ def estimate(
     from hubtools.runs.estimate import Device, Estimator
     from hubtools.runs.session import Session
     from hubtools.training.device import Execution
+    from hubtools.training.distributed import refuse_company
 
+    refuse_company("bench estimate")
     execution = Execution.choose(options["device"], options["token_budget"], options["gradient_checkpointing"])
     session = Session(options["root"], DataCache.default(options["mirrors"]), execution, options["trust_remote_code"])
     other = None

@@ -120,7 +120,9 @@ def sweep(
     from hubtools.data import DataCache
     from hubtools.runs.session import Session
     from hubtools.training.device import Execution
+    from hubtools.training.distributed import refuse_company
 
+    refuse_company("bench sweep")
     execution = Execution.choose(device, token_budget, gradient_checkpointing)
     session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
     hush_transformers()

@@ -50,13 +50,11 @@ from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe, predict_probe
-from hubtools.training.progress import bar
 from hubtools.training.variants import (
     blosum62,
     log_probabilities,
     marginals,
     mutated_positions,
-    tokens_to_read,
     window_facts_of,
 )
 
@@ -236,17 +234,15 @@ class Steps:
                 return fitted.validation
             if self.probes:
                 return predict_probe(ready.model, split, loss, self._job(loss), name)
-            progress = bar(f"predicting {name}", int(split.lengths.sum()), unit=" tokens", scale=True)
-            with contextlib.closing(progress):
-                return predict(
-                    ready.model,
-                    split,
-                    loss,
-                    token_budget=self.execution.token_budget,
-                    device=self.execution.device,
-                    bf16=ready.bf16,
-                    progress=progress.update,
-                )
+            return predict(
+                ready.model,
+                split,
+                loss,
+                token_budget=self.execution.token_budget,
+                device=self.execution.device,
+                bf16=ready.bf16,
+                shown=name,
+            )
 
         return predictor
 
@@ -276,19 +272,16 @@ class Steps:
         padded, body = replace(self.execution, packing=False), SimpleNamespace(encoder=model.base_model)
         made = self.attached.enter_context(engine(body, tokeniser, padded, bf16=False, trains=False))
         self.record.environment.attention, self.record.environment.compiled = made.attention, made.compiled
-        tokens = tokens_to_read(positions, window, tokeniser.n_special, mask is not None)
-        progress = bar("scoring", tokens, unit=" tokens", scale=True)
-        with contextlib.closing(progress):
-            tables = log_probabilities(
-                model,
-                tokeniser,
-                positions,
-                window,
-                mask=mask,
-                token_budget=self.execution.token_budget,
-                device=self.execution.device,
-                progress=progress.update,
-            )
+        tables = log_probabilities(
+            model,
+            tokeniser,
+            positions,
+            window,
+            mask=mask,
+            token_budget=self.execution.token_budget,
+            device=self.execution.device,
+            shown=True,
+        )
         return lambda name: marginals(data.splits[name], tables)
 
     def _baseline(self, data: TaskData) -> Predictor:

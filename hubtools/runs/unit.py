@@ -96,21 +96,30 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:
-                record.status, record.results, record.outputs = "interrupted", {}, []
+                # torchrun stops those whose neighbour has left: then it is that one's failure, which it wrote down.
+                record.failure = end.failure_of_another()
+                record.status = "failed" if record.failure else "interrupted"
+                record.results, record.outputs = {}, []
+                if record.failure:
+                    raise distributed.Parted(record.failure.message) from None
                 raise
             except Exception as error:
                 record.status, record.results, record.outputs = "failed", {}, []
-                record.failure = end.failure_of_another() or failure_of(error, record.environment.token_budget)
+                another = end.failure_of_another()
+                record.failure = another or failure_of(error, record.environment.token_budget)
                 if isinstance(error, UserError):
                     mistake = error
-                elif main:
+                elif another is None and not isinstance(error, (distributed.Elsewhere, distributed.Parted)):
                     write_atomic(folder / FAILURE, "".join(traceback.format_exception(error)))
             finally:
                 if main:
                     record.finished = datetime.now(UTC)
                     _add_cost(record, time.perf_counter() - started, session.execution)
                     write_record(folder, record)
-        end.agree(record.failure.message if record.failure else None)
+        if shared:
+            end.agree(record.failure.message if record.failure else None)
+        else:
+            distributed.barrier()
     return Outcome(run, folder, record, was_done=False, mistake=mistake)
 
 

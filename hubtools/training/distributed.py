@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from hubtools.specs.errors import UserError
 from hubtools.specs.record import Failure
 
 if TYPE_CHECKING:
@@ -68,6 +69,16 @@ def local_rank() -> int:
 def is_main() -> bool:
     """Whether this process writes, prints and decides."""
     return rank() == 0
+
+
+def refuse_company(command: str) -> None:
+    """Refuse to be one of several processes.
+
+    Raises:
+        UserError: torchrun started this process beside others.
+    """
+    if started():
+        raise UserError(f"{command} works in one process", fix=f"Start it without torchrun: {command} …")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from hubtools.training.batches import Batch, micro_batches, rows_between
 from hubtools.training.device import Execution
 from hubtools.training.embedding_store import KeptEmbeddings
 from hubtools.training.encoding import Encoded, counted
+from hubtools.training.memory import within_memory
 from hubtools.training.predict import autocast
-from hubtools.training.progress import bar
+from hubtools.training.progress import bar, unless_it_fails
 
 # Tables of one split, of all its layers, that take more bytes live in files that are mapped, not in memory.
 IN_MEMORY = 2 * 1024**3
@@ -51,6 +53,7 @@ class Features:
         labels: label of each row; of each protein where it is proteins that are labelled and rows are their residues.
         owners, positions: protein or pair of each row, and its 0-based residue where per residue.
         tokens: that the encoder read for it, special ones included; what was kept from before is not counted.
+        token_budget: what fitted in memory; it may be lower than asked for.
     """
 
     tables: dict[int, np.ndarray | PairTable]
@@ -58,6 +61,7 @@ class Features:
     owners: np.ndarray
     positions: np.ndarray | None
     tokens: int
+    token_budget: int
 
 
 def chosen_layers(wanted: str | Sequence[int], n_layers: int) -> list[int]:
@@ -140,12 +144,12 @@ def embed(
         for key, rows in entries.items():
             fill(layer, key, rows)
     missing = [key for key in owners if any(key not in entries for entries in held.values())]
-    tokens = 0
+    tokens, budget = 0, execution.token_budget
     try:
         for chunk in _computed(
             model, proteins, {key: owners[key][0] for key in missing}, execution, bf16, name, wanted, by_residue
         ):
-            tokens += chunk.tokens
+            tokens, budget = tokens + chunk.tokens, chunk.token_budget
             for layer, entries in chunk.entries.items():
                 new = {key: rows for key, rows in entries.items() if key not in held[layer]}
                 for key, rows in new.items():
@@ -161,7 +165,7 @@ def embed(
     if kept:
         kept.computed += len(missing)
         kept.read += len(owners) - len(missing)
-    return _features(split, tables, sizes, masks, by_residue, tokens)
+    return _features(split, tables, sizes, masks, by_residue, tokens, budget)
 
 
 def entry_keys(proteins: Encoded, by_residue: bool) -> list[bytes]:
@@ -180,10 +184,11 @@ def entry_keys(proteins: Encoded, by_residue: bool) -> list[bytes]:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some proteins as the encoder has just read them: layer -> key -> (rows, width); and the tokens it took."""
+    """Some proteins as the encoder has just read them: layer -> key -> (rows, width); the tokens it took, and at once."""
 
     entries: dict[int, dict[bytes, np.ndarray]]
     tokens: int
+    token_budget: int
 
 
 @torch.no_grad()
@@ -214,31 +219,56 @@ def _computed(
     lengths = bare.lengths
     width = model.encoder.config.hidden_size
     progress = bar(f"embedding {name}", int(lengths.sum()) if chosen else 0, unit=" residues", scale=True)
-    for part in _parts(lengths, execution.token_budget, width * len(wanted) if by_residue else 0):
+    budget = execution.token_budget
+    for part in _parts(lengths, budget, width * len(wanted) if by_residue else 0):
         sizes = lengths[part] if by_residue else np.ones(len(part), dtype=np.int64)
         bounds = np.r_[0, np.cumsum(sizes)]
         start = np.zeros(len(bare), dtype=np.int64)
         start[part] = bounds[:-1]
         rows = {layer: np.empty((int(bounds[-1]), width), dtype=np.float32) for layer in wanted}
-        tokens = 0
-        # One context for the batches of a part, so that weights are brought to half precision once; none while the
-        # part is out of this function's hands.
-        with autocast(execution.device, bf16):
-            for batch in micro_batches(bare, part.tolist(), execution.token_budget):
-                found = (_residues if by_residue else _means)(model, batch, execution, wanted)
-                place = start[batch.proteins] + (0 if batch.positions is None else batch.positions)
-                for layer in wanted:
-                    rows[layer][place] = found[layer].float().cpu().numpy()
-                tokens += batch.tokens
-                progress.update(int(batch.inputs["residue_mask"].sum()))
+        read = partial(_read, model, bare, part.tolist(), execution, bf16, rows, start, progress)
+        # What did not fit is not tried again for the next part.
+        tokens, budget = within_memory(read, budget, execution.device, "embedding")
         yield _Chunk(
             {
                 layer: {keys[p]: table[a:b] for p, a, b in zip(part, bounds, bounds[1:], strict=False)}
                 for layer, table in rows.items()
             },
             tokens,
+            budget,
         )
     progress.close()
+
+
+def _read(
+    model: ProteinTaskModel,
+    split: Encoded,
+    part: list[int],
+    execution: Execution,
+    bf16: bool,
+    rows: dict[int, np.ndarray],
+    start: np.ndarray,
+    progress: Any,
+    budget: int,
+) -> tuple[int, int]:
+    """Fill a part's rows, those of a protein from ``start`` on.
+
+    Returns:
+        The tokens that were read, and the budget by which.
+    """
+    execution, tokens = replace(execution, token_budget=budget), 0
+    found_by = _residues if split.problem.per_residue else _means
+    # One context for the batches of a part, so that weights are brought to half precision once; none while the
+    # part is out of this module's hands.
+    with unless_it_fails(progress), autocast(execution.device, bf16):
+        for batch in micro_batches(split, part, budget):
+            found = found_by(model, batch, execution, list(rows))
+            place = start[batch.proteins] + (0 if batch.positions is None else batch.positions)
+            for layer, table in rows.items():
+                table[place] = found[layer].float().cpu().numpy()
+            tokens += batch.tokens
+            progress.update(int(batch.inputs["residue_mask"].sum()))
+    return tokens, budget
 
 
 def _parts(lengths: np.ndarray, token_budget: int, row_values: int) -> Iterator[np.ndarray]:
@@ -272,11 +302,12 @@ def _features(
     masks: list[np.ndarray] | None,
     by_residue: bool,
     tokens: int,
+    budget: int,
 ) -> Features:
     """Tables with what their rows are."""
     if split.pairs is not None:
         paired: dict[int, Any] = {layer: PairTable(table, split.pairs) for layer, table in tables.items()}
-        return Features(paired, np.stack(split.labels), np.arange(len(split)), None, tokens)
+        return Features(paired, np.stack(split.labels), np.arange(len(split)), None, tokens, budget)
     owners = np.repeat(np.arange(len(split)), sizes)
     if masks is not None:
         labels = np.concatenate([label[mask] for label, mask in zip(split.labels, masks, strict=True)])
@@ -284,7 +315,7 @@ def _features(
     else:
         labels = np.stack(split.labels)
         positions = np.concatenate([np.arange(size) for size in sizes]) if by_residue else None
-    return Features(dict(tables), labels, owners, positions, tokens)
+    return Features(dict(tables), labels, owners, positions, tokens, budget)
 
 
 def _counting(label: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         steps=done.step,
         tokens=done.tokens,
         seconds=done.seconds,
-        token_budget=min(distributed.gather(done.token_budget)),
+        token_budget=min(distributed.gather(trainer.budget)),
     )
 
 
@@ -111,7 +111,7 @@ class FairTrainer:
         self.task, self.recipe, self.loss, self.device = job.task, job.recipe, job.loss, job.execution.device
         self.bf16 = job.execution.bf16(job.recipe.precision)
         self.sampler = BucketedBatches(train.row_lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
-        self.progress = Progress(token_budget=job.execution.token_budget)
+        self.progress = Progress()
         self.total = self.recipe.epochs * len(self.sampler)
         self.warmup = math.ceil(self.recipe.warmup * self.total)
         resume = last_whole_checkpoint(job.work)
@@ -120,7 +120,7 @@ class FairTrainer:
         if resume is not None:
             load_weights(model, resume)
             self.progress = read_progress(resume)
-            self.progress.token_budget = min(self.progress.token_budget, job.execution.token_budget)
+        self.budget = min(job.execution.token_budget, self.progress.token_budget or job.execution.token_budget)
         distributed.equalise(model.parameters())
         self.whole = Whole(model, self.device, job.execution.shard)
         self.working = self.whole.working
@@ -193,7 +193,7 @@ class FairTrainer:
 
     def _cut(self, rows: list[int], budget: int | None = None) -> Effective:
         """This process's part of an effective batch, in pieces that fit the token budget."""
-        budget = budget or self.progress.token_budget
+        budget = budget or self.budget
         rng = np.random.default_rng([self.job.seed, self.sampler.epoch, *rows[:4]])
         batches = list(
             micro_batches(
@@ -221,7 +221,7 @@ class FairTrainer:
         Returns:
             this process's part of the loss, on the device.
         """
-        if step.budget > self.progress.token_budget:
+        if step.budget > self.budget:
             step = self._cut(step.rows)
         while True:
             before = {"torch": torch.get_rng_state(), **device_randomness(self.device)}
@@ -241,7 +241,7 @@ class FairTrainer:
             torch.set_rng_state(before["torch"])
             restore_device_randomness(before, self.device)
             warn("training", step.budget, smaller.budget)
-            step, self.progress.token_budget = smaller, smaller.budget
+            step, self.budget, self.progress.token_budget = smaller, smaller.budget, smaller.budget
         self._tokens += sum(batch.tokens for batch in step.batches)
         return total
 
@@ -310,10 +310,11 @@ class FairTrainer:
             self.model,
             self.validation,
             self.loss,
-            token_budget=self.progress.token_budget,
+            token_budget=self.budget,
             device=self.device,
             bf16=self.bf16,
         )
+        self.whole.aside()
         score = distributed.broadcast(primary_score(self.task, predictions))
         # An undefined score (constant predictions, say) must lose against any defined one.
         worst = -math.inf if METRICS[self.task.metrics.primary].higher_is_better else math.inf
@@ -354,8 +355,8 @@ class FairTrainer:
         }
         if loss is None:
             line["diverged"] = True
-        if done.token_budget < self.job.execution.token_budget:
-            line["token_budget"] = done.token_budget
+        if self.budget < self.job.execution.token_budget:
+            line["token_budget"] = self.budget
         with self.job.log.open("a") as handle:
             handle.write(json.dumps(line) + "\n")
 

@@ -16,6 +16,7 @@ from hubtools.training.distributed import divided, gathered
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.loss import Loss
 from hubtools.training.memory import within_memory
+from hubtools.training.progress import bar, unless_it_fails
 
 
 def autocast(device: torch.device, bf16: bool) -> Any:
@@ -32,7 +33,7 @@ def predict(
     token_budget: int,
     device: torch.device,
     bf16: bool = False,
-    progress: Any = None,
+    shown: str | None = None,
 ) -> Predictions:
     """Predictions for one split. Of pairs, each distinct protein is read once.
 
@@ -45,11 +46,11 @@ def predict(
         token_budget: tokens of a batch.
         device: where the model is.
         bf16: autocast.
-        progress: called with the number of finished proteins or residues' owners, if given.
+        shown: name of the split in a progress bar; None for no bar.
     """
     model.eval()
     if split.pairs is not None:
-        means = protein_means(model, split, token_budget, device, bf16, progress)
+        means = protein_means(model, split, token_budget, device, bf16, shown)
         return assemble(
             split, loss.to_scores(_pair_logits(model, means, split.pairs, device, bf16)), np.arange(len(split)), None
         )
@@ -58,15 +59,16 @@ def predict(
     def read(budget: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
         parts = []
         # One context for all batches: weights are brought to half precision once.
-        with autocast(device, bf16):
+        with unless_it_fails(progress), autocast(device, bf16):
             for batch in micro_batches(split, rows, budget):
                 out = batch_logits(model, batch, budget, device)
                 parts.append((out.float().cpu().numpy(), batch.proteins, batch.positions))
-                if progress is not None:
-                    progress(batch.tokens)
+                progress.update(batch.tokens)
         return parts
 
-    logits, owners, positions = zip(*gathered(within_memory(read, token_budget, device, "prediction")), strict=True)
+    with contextlib.closing(_bar(split, rows, shown)) as progress:
+        found = within_memory(read, token_budget, device, "prediction")
+    logits, owners, positions = zip(*gathered(found), strict=True)
     scores = loss.to_scores(np.concatenate(logits))
     at = None if positions[0] is None else np.concatenate([place for place in positions if place is not None])
     return assemble(split, scores, np.concatenate(owners), at)
@@ -115,7 +117,7 @@ def _within(inputs: dict[str, Any], tokens: int, token_budget: int) -> Iterator[
 
 @torch.no_grad()
 def protein_means(
-    model: Any, split: Encoded, token_budget: int, device: torch.device, bf16: bool, progress: Any = None
+    model: Any, split: Encoded, token_budget: int, device: torch.device, bf16: bool, shown: str | None = None
 ) -> np.ndarray:
     """The mean over residues of each distinct protein of a pair task's split: (proteins, width) float32."""
     alone = split.alone
@@ -123,17 +125,26 @@ def protein_means(
 
     def read(budget: int) -> list[tuple[np.ndarray, np.ndarray]]:
         parts = []
-        for batch in micro_batches(alone, proteins, budget):
-            with autocast(device, bf16):
-                sums, counts = protein_sums(model, batch, budget, device)
-            parts.append((batch.proteins, (sums / counts.unsqueeze(-1)).float().cpu().numpy()))
-            if progress is not None:
-                progress(batch.tokens)
+        with unless_it_fails(progress):
+            for batch in micro_batches(alone, proteins, budget):
+                with autocast(device, bf16):
+                    sums, counts = protein_sums(model, batch, budget, device)
+                parts.append((batch.proteins, (sums / counts.unsqueeze(-1)).float().cpu().numpy()))
+                progress.update(batch.tokens)
         return parts
 
-    read_by, found = zip(*gathered(within_memory(read, token_budget, device, "prediction")), strict=True)
-    means = np.concatenate(found)
+    with contextlib.closing(_bar(alone, proteins, shown)) as progress:
+        found = within_memory(read, token_budget, device, "prediction")
+    read_by, parts = zip(*gathered(found), strict=True)
+    means = np.concatenate(parts)
     return means[np.argsort(np.concatenate(read_by))]
+
+
+def _bar(split: Encoded, proteins: list[int], shown: str | None) -> Any:
+    """A progress bar over all tokens of some proteins, windows that overlap and special tokens included."""
+    special = split.tokeniser.n_special
+    total = sum(piece.stop - piece.start + special for protein in proteins for piece in split.windows[protein])
+    return bar(f"predicting {shown}", total, unit=" tokens", scale=True, hidden=shown is None)
 
 
 def _pair_logits(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
 
 
-def bar(description: str, total: int | None, unit: str = "it", scale: bool = False) -> Any:
-    """A progress bar that disappears when done; silent when stderr is not a terminal."""
+def bar(description: str, total: int | None, unit: str = "it", scale: bool = False, hidden: bool = False) -> Any:
+    """A progress bar that disappears when done; silent when stderr is not a terminal, or ``hidden``."""
     return tqdm(
         total=total,
         desc=description,
@@ -18,5 +20,16 @@ def bar(description: str, total: int | None, unit: str = "it", scale: bool = Fal
         leave=False,
         dynamic_ncols=True,
         file=sys.stderr,
-        disable=not sys.stderr.isatty(),
+        disable=hidden or not sys.stderr.isatty(),
     )
+
+
+@contextlib.contextmanager
+def unless_it_fails(shown: Any) -> Iterator[None]:
+    """What a bar counts inside is taken back where it fails, because then it is done again."""
+    before = shown.n
+    try:
+        yield
+    except BaseException:
+        shown.update(before - shown.n)
+        raise

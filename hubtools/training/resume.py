@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from hubtools.models.four_bits import FourBitLinear
+
 WEIGHTS = "weights.safetensors"
 OPTIMISER = "optimiser.pt"
 RANDOM = "random.pt"
@@ -29,7 +31,7 @@ class Progress:
         epoch, step, tokens, seconds: done so far.
         best_score, best_step: of the epoch that is best on validation so far.
         waited: epochs since.
-        token_budget: what fits in memory, as far as is known.
+        token_budget: what fitted in memory where the one asked for did not.
     """
 
     epoch: int = 0
@@ -39,7 +41,7 @@ class Progress:
     best_score: float | None = None
     best_step: int | None = None
     waited: int = 0
-    token_budget: int = 0
+    token_budget: int | None = None
 
 
 def checkpoint_folder(work: Path, step: int) -> Path:
@@ -87,7 +89,10 @@ def write_checkpoint(work: Path, progress: Progress, model: nn.Module, optimiser
 def learnt(model: nn.Module) -> dict[str, torch.Tensor]:
     """What training changes: the weights that are trained, each once, and what the model counts itself."""
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    return {**trained, **dict(model.named_buffers())}
+    # Frozen, though not parameters: most of a large model, and the same in each checkpoint.
+    frozen = {path for path, module in model.named_modules() if isinstance(module, FourBitLinear)}
+    counted = {name: value for name, value in model.named_buffers() if name.rpartition(".")[0] not in frozen}
+    return {**trained, **counted}
 
 
 @torch.no_grad()

@@ -22,17 +22,18 @@ class Whole:
 
     Divided (``fully_shard``; Zhao et al., PyTorch FSDP, 2023), each process keeps its part of weights, gradients and
     optimiser state, and gathers a layer's weights when it computes with it. The model as it came waits in main memory,
-    and gets the weights back to predict and to be saved.
+    and gets the weights back, for as long as it takes, to predict and to be saved.
     """
 
     def __init__(self, model: nn.Module, device: torch.device, shard: bool) -> None:
         self.model, self.device = model, device
         self.sharded = shard and distributed.size() > 1
         self.working: Any = divided(copy.deepcopy(model), device) if self.sharded else model
-        self._aside()
+        self.aside()
 
-    def _aside(self) -> None:
-        if self.sharded and self.device.type != "cpu":
+    def aside(self) -> None:
+        """Let the model wait in main memory while its divided copy is trained."""
+        if self.sharded:
             self.model.to("cpu")
 
     def exchange(self, last: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
 from hubtools.training.blosum62 import BLOSUM62
+from hubtools.training.memory import within_memory
+from hubtools.training.progress import bar, unless_it_fails
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -88,7 +91,7 @@ def log_probabilities(
     mask: int | None,
     token_budget: int,
     device: torch.device,
-    progress: Callable[[int], object] | None = None,
+    shown: bool = False,
 ) -> dict[str, np.ndarray]:
     """What the language model expects at each position of each wild type.
 
@@ -103,42 +106,59 @@ def log_probabilities(
         mask: token put in a position's place, or None.
         token_budget: tokens of a batch, padding included.
         device: where the model is.
-        progress: called with the number of tokens read.
+        shown: with a progress bar.
 
     Returns:
         For each wild type (residues, 20) float64 log probabilities of the amino acids in the order of ``STANDARD``; NaN at
         positions that were not asked for.
     """
-    tables = {wild: np.full((len(wild), len(STANDARD)), np.nan) for wild in positions}
     assert tokeniser.table is not None
     amino = tokeniser.table[[ord(letter) for letter in STANDARD]]
     queries = _queries(positions, window, mask is not None)
-    for batch in _batches(queries, tokeniser.n_special, token_budget):
-        rows = [tokeniser.with_special(tokeniser.encode(wild[piece.start : piece.stop])) for wild, piece, _ in batch]
-        width = max(map(len, rows))
-        ids = np.full((len(rows), width), tokeniser.pad_id, dtype=np.int64)
-        attention = np.zeros((len(rows), width), dtype=np.int64)
-        owners, columns = [], []
-        for index, ((_, piece, asked), tokens) in enumerate(zip(batch, rows, strict=True)):
-            at = asked - piece.start + len(tokeniser.prefix)
-            ids[index, : len(tokens)], attention[index, : len(tokens)] = tokens, 1
-            if mask is not None:
-                ids[index, at] = mask
-            owners.append(np.full(len(at), index))
-            columns.append(at)
-        logits = model(
-            input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(attention).to(device)
-        ).logits
-        picked = logits[torch.from_numpy(np.concatenate(owners)), torch.from_numpy(np.concatenate(columns))]
-        # On the CPU, for not every device has float64.
-        found = picked.float().cpu().double().log_softmax(-1).numpy()[:, amino]
-        first = 0
-        for wild, _, asked in batch:
-            tables[wild][asked] = found[first : first + len(asked)]
-            first += len(asked)
-        if progress is not None:
-            progress(int(attention.sum()))
-    return tables
+    total = sum(piece.stop - piece.start + tokeniser.n_special for _, piece, _ in queries)
+
+    def read(budget: int) -> dict[str, np.ndarray]:
+        tables = {wild: np.full((len(wild), len(STANDARD)), np.nan) for wild in positions}
+        with unless_it_fails(progress):
+            for batch in _batches(queries, tokeniser.n_special, budget):
+                found, tokens = _read(model, tokeniser, batch, mask, device)
+                first = 0
+                for wild, _, asked in batch:
+                    tables[wild][asked] = found[first : first + len(asked), amino]
+                    first += len(asked)
+                progress.update(tokens)
+        return tables
+
+    with contextlib.closing(bar("scoring", total, unit=" tokens", scale=True, hidden=not shown)) as progress:
+        return within_memory(read, token_budget, device, "scoring")
+
+
+def _read(
+    model: Any, tokeniser: ResidueTokeniser, batch: list[Query], mask: int | None, device: torch.device
+) -> tuple[np.ndarray, int]:
+    """Log probabilities of all tokens at the residues asked of a batch's rows, and how many tokens were read.
+
+    Returns:
+        (residues, vocabulary) float64, row after row.
+    """
+    rows = [tokeniser.with_special(tokeniser.encode(wild[piece.start : piece.stop])) for wild, piece, _ in batch]
+    width = max(map(len, rows))
+    ids = np.full((len(rows), width), tokeniser.pad_id, dtype=np.int64)
+    attention = np.zeros((len(rows), width), dtype=np.int64)
+    owners, columns = [], []
+    for index, ((_, piece, asked), tokens) in enumerate(zip(batch, rows, strict=True)):
+        at = asked - piece.start + len(tokeniser.prefix)
+        ids[index, : len(tokens)], attention[index, : len(tokens)] = tokens, 1
+        if mask is not None:
+            ids[index, at] = mask
+        owners.append(np.full(len(at), index))
+        columns.append(at)
+    logits = model(
+        input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(attention).to(device)
+    ).logits
+    picked = logits[torch.from_numpy(np.concatenate(owners)), torch.from_numpy(np.concatenate(columns))]
+    # On the CPU, for not every device has float64.
+    return picked.float().cpu().double().log_softmax(-1).numpy(), int(attention.sum())
 
 
 def _queries(positions: dict[str, np.ndarray], window: Window, one_by_one: bool) -> list[Query]:
@@ -164,11 +184,6 @@ def _batches(queries: list[Query], n_special: int, token_budget: int) -> list[li
             longest = query[1].stop - query[1].start + n_special
         batches[-1].append(query)
     return batches
-
-
-def tokens_to_read(positions: dict[str, np.ndarray], window: Window, n_special: int, one_by_one: bool) -> int:
-    """Tokens that :func:`log_probabilities` reads, for a progress bar."""
-    return sum(piece.stop - piece.start + n_special for _, piece, _ in _queries(positions, window, one_by_one))
 
 
 def window_facts_of(wild_types: Sequence[str], window: Window) -> WindowFacts:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,23 @@ import pytest
 from tiny_checkpoints import write_checkpoint
 from tiny_project import task_name, write_project
 
+from hubtools.cli.main import cli
 from hubtools.runs.store import find_records
+from hubtools.specs.errors import UserError
 from hubtools.training.distributed import divided
 
-SETTINGS = ["epochs=2", "batch_size=7", "learning_rate=1e-4", "head_learning_rate=1e-3", "head.dropout=0"]
+SETTINGS = ["epochs=3", "batch_size=7", "learning_rate=1e-4", "head_learning_rate=1e-3", "head.dropout=0"]
+# Recipe -> its tasks and settings.
+CASES = {
+    "full": (["residue-classification", "pair-classification"], []),
+    "lora": (["residue-classification"], ["adapter.dropout=0"]),
+}
+MODULE = ("-m", "hubtools.cli.main")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_project(tmp_path_factory.mktemp("project"), "residue-classification")
+    folder = write_project(tmp_path_factory.mktemp("project"), "residue-classification", "pair-classification")
     write_checkpoint(folder / "esm", "esm")
     # Each process draws its own dropout; without it two are one computation.
     config = json.loads((folder / "esm" / "config.json").read_text())
@@ -32,48 +42,169 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def bench(project: Path, processes: int, runs: str, *options: str) -> subprocess.CompletedProcess[str]:
+def arguments(recipe: str, runs: str, *options: str) -> list[str]:
+    """Of ``bench``."""
+    problems, settings = CASES[recipe]
+    tasks = [text for problem in problems for text in ("--task", task_name(problem))]
+    chosen = [f"--set={setting}" for setting in SETTINGS + settings]
+    place = ["--device", "cpu", "--token-budget", "200", "--runs", runs]
+    return ["run", "--checkpoint", "esm", "--recipe", recipe, *tasks, *chosen, *place, *options]
+
+
+def start(
+    project: Path, processes: int, command: list[str], program: tuple[str, ...] = MODULE
+) -> subprocess.Popen[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    settings = [f"--set={setting}" for setting in SETTINGS]
-    task = ["--task", task_name("residue-classification"), "--checkpoint", "esm", "--token-budget", "200"]
-    start = [sys.executable, *(launcher if processes > 1 else []), "-m", "hubtools.cli.main", "run"]
-    return subprocess.run(
-        [*start, *task, *settings, "--device", "cpu", "--runs", runs, *options],
+    return subprocess.Popen(
+        [sys.executable, *(launcher if processes > 1 else []), *program, *command],
         cwd=project,
         env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_CACHE": str(project / "cache")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def outcome(project: Path, runs: str) -> tuple[Any, list[dict[str, Any]], pd.DataFrame]:
-    ((folder, record),), problems = find_records([project / runs])
+def bench(project: Path, processes: int, command: list[str], program: tuple[str, ...] = MODULE) -> tuple[int, str]:
+    """The exit code, and what was said on stderr. A hang is a failure."""
+    process = start(project, processes, command, program)
+    try:
+        said = process.communicate(timeout=240)[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        pytest.fail(f"it hangs: {process.communicate()[1]}")
+    return process.returncode, said
+
+
+def outcomes(root: Path) -> dict[str, tuple[Any, list[dict[str, Any]], pd.DataFrame]]:
+    """By task: record, lines of the log, predictions."""
+    found, problems = find_records([root])
     assert not problems
-    log = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-    return record, log, pd.read_parquet(folder / "predictions.parquet")
+    return {
+        record.identity.task.name: (
+            record,
+            [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()],
+            pd.read_parquet(folder / "predictions.parquet"),
+        )
+        for folder, record in found
+    }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("runs", "options"), [("two", []), ("divided", ["--shard"])])
-def test_two_processes_give_what_one_gives(project: Path, runs: str, options: list[str]) -> None:
-    if not (project / "one").is_dir():
-        assert bench(project, 1, "one").returncode == 0
-    done = bench(project, 2, runs, *options)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("[1/1]") == 1, "one process speaks"
-    (one, log, rows), (both, other_log, other_rows) = outcome(project, "one"), outcome(project, runs)
-    assert both.status == "complete" and both.identity == one.identity
-    assert (both.environment.processes, both.environment.sharded) == (2, bool(options))
-    assert both.training.best_epoch == one.training.best_epoch and both.training.tokens == one.training.tokens
-    for line, other in zip(log, other_log, strict=True):
-        assert other["train_loss"] == pytest.approx(line["train_loss"], rel=1e-4)
-    numbers = rows.select_dtypes("number").columns
-    np.testing.assert_allclose(other_rows[numbers], rows[numbers], atol=1e-3)
-    pd.testing.assert_frame_equal(other_rows.drop(columns=numbers), rows.drop(columns=numbers))
-    again = bench(project, 2, runs, *options)
-    assert again.returncode == 0 and outcome(project, runs)[0] == both, "the same command twice is nothing to do"
+@pytest.mark.parametrize("options", [[], ["--shard"]], ids=["whole", "divided"])
+@pytest.mark.parametrize("recipe", CASES)
+def test_two_processes_give_what_one_gives(project: Path, recipe: str, options: list[str]) -> None:
+    alone, together = f"{recipe}-1", f"{recipe}-2{''.join(options)}"
+    if not (project / alone).is_dir():
+        assert bench(project, 1, arguments(recipe, alone))[0] == 0
+    code, said = bench(project, 2, arguments(recipe, together, *options))
+    assert code == 0, said
+    n = len(CASES[recipe][0])
+    assert said.count(f"[{n}/{n}]") == 1, "one process speaks"
+    expected, found = outcomes(project / alone), outcomes(project / together)
+    assert len(found) == n and found.keys() == expected.keys()
+    for task, (one, log, rows) in expected.items():
+        both, other_log, other_rows = found[task]
+        assert both.status == one.status == "complete" and both.identity == one.identity
+        assert (both.environment.processes, both.environment.sharded) == (2, bool(options))
+        assert (one.environment.layout, both.environment.layout) == ("packed", "padded" if options else "packed")
+        assert both.training.parameters_trained == one.training.parameters_trained
+        assert both.training.best_epoch == one.training.best_epoch
+        # A protein of several pairs is read in each part that has one of them.
+        assert both.training.tokens >= one.training.tokens
+        assert both.training.tokens == one.training.tokens or "pair" in task
+        for line, other in zip(log, other_log, strict=True):
+            assert other["train_loss"] == pytest.approx(line["train_loss"], rel=1e-4)
+            assert other["validation"] == pytest.approx(line["validation"], abs=1e-3)
+        numbers = rows.select_dtypes("number").columns
+        np.testing.assert_allclose(other_rows[numbers], rows[numbers], atol=1e-3)
+        pd.testing.assert_frame_equal(other_rows.drop(columns=numbers), rows.drop(columns=numbers))
+        for split, result in one.results.items():
+            assert result.scores and result.n_labelled == both.results[split].n_labelled
+            for metric, score in result.scores.items():
+                assert both.results[split].scores[metric].value == pytest.approx(score.value, abs=1e-2)
+    if recipe == "full" and not options:
+        assert bench(project, 2, arguments(recipe, together))[0] == 0
+        again = outcomes(project / together)
+        assert all(again[task][0] == found[task][0] for task in found), "the same command twice is nothing to do"
+
+
+# Stands for what can go wrong in one process alone.
+BREAKS = """
+import os, sys
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+from hubtools.cli.main import main
+from hubtools.training.fit import FairTrainer
+
+original = FairTrainer.training_step
+
+def step(self, *arguments):
+    if os.environ["RANK"] == "1" and self.progress.step == 8:
+        raise RuntimeError("broken cable")
+    return original(self, *arguments)
+
+FairTrainer.training_step = step
+sys.argv[0] = "bench"
+main()
+"""
+
+
+@pytest.mark.slow
+def test_the_failure_of_one_ends_both_and_is_told(project: Path) -> None:
+    (project / "breaks.py").write_text(BREAKS)
+    code, said = bench(project, 2, arguments("lora", "broken"), ("breaks.py",))
+    assert code == 1
+    ((folder, record),), _ = find_records([project / "broken"])
+    assert record.status == "failed" and record.results == {}
+    assert record.failure.message == "process 1 of 2 failed: RuntimeError: broken cable"
+    assert f"error: {record.failure.message}" in said
+    assert (folder / "failure.txt").read_text().splitlines()[-1] == "RuntimeError: broken cable"
+    # The same command, repaired, goes on from the first epoch.
+    assert bench(project, 2, arguments("lora", "broken"))[0] == 0
+    ((folder, record),), _ = find_records([project / "broken"])
+    assert record.status == "complete" and not (folder / "failure.txt").exists()
+    lines = (folder / "training.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_control_c_stops_both_and_is_recorded(project: Path) -> None:
+    process = start(project, 2, arguments("lora", "stopped", "--set=epochs=10000"))
+    deadline = time.monotonic() + 120
+    while not any(log.stat().st_size for log in (project / "stopped").glob("*/training.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert "stopped; what is done is kept. The same command goes on." in said
+    ((folder, record),), _ = find_records([project / "stopped"])
+    assert (record.status, record.failure) == ("interrupted", None)
+    assert list((folder / ".work").glob("checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_what_one_process_does_alone_may_fail_alone(project: Path) -> None:
+    """A probe that diverges is its own failure; the baseline before it and what comes later are done."""
+    rate = ["--set=learning_rate=1e35", "--set=head_learning_rate=1e35"]
+    task = ["--task", task_name("residue-classification"), "--baselines"]
+    command = ["run", "--checkpoint", "esm", "--recipe", "probe", *task, *rate, "--seeds", "1,2", "--runs", "alone"]
+    code, said = bench(project, 2, [*command, "--device", "cpu"])
+    assert code == 1 and "Traceback" not in said.split("torch/distributed", 1)[0]
+    found, _ = find_records([project / "alone"])
+    status = sorted((record.identity.recipe.name, record.status) for _, record in found)
+    assert [entry for entry in status if entry[0] == "probe"] == [("probe", "failed")] * 2
+    others = [record for _, record in found if record.identity.recipe.name != "probe"]
+    assert others and {record.environment.processes for _, record in found} == {1}
+    assert {record.status for record in others if record.identity.checkpoint is None} == {"complete"}
+
+
+@pytest.mark.parametrize("command", [["estimate"], ["sweep", "--over", "learning_rate=1e-4..1e-2"]])
+def test_what_works_in_one_process_refuses_others(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(UserError, match=f"bench {command[0]} works in one process"):
+        cli.main([*command, "--checkpoint", "embedded", "--task", "localisation"], standalone_mode=False)
 
 
 def test_work_is_divided_once_and_evenly() -> None:

@@ -13,9 +13,12 @@ from tiny_checkpoints import write_checkpoint
 
 from hubtools.models import resolve_checkpoint
 from hubtools.specs.errors import UserError
+from hubtools.training import embedding as embedding_module
+from hubtools.training import predict as predict_module
 from hubtools.training.fit import FairTrainer
 from hubtools.training.memory import out_of_memory, within_memory
 from hubtools.training.predict import predict
+from hubtools.training.probe import fit_probe
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,79 @@ def test_a_prediction_that_does_not_fit_is_read_in_smaller_pieces(checkpoint, tm
     assert allocator.refused > 0
     assert cut.ids.tolist() == whole.ids.tolist() and cut.positions.tolist() == whole.positions.tolist()
     np.testing.assert_allclose(cut.scores, whole.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
+def test_a_probe_reads_in_smaller_pieces_what_does_not_fit(checkpoint, problem, tmp_path, capsys):
+    roomy, tight = (Setting(checkpoint, problem, tmp_path / name, recipe="probe", n=24, epochs=3) for name in "ab")
+    allocator = Full(tight.model, room=100)
+    expected, found = roomy.fit(fit_probe), tight.fit(fit_probe)
+    assert allocator.refused > 0 and 0 < allocator.largest <= 100
+    assert (expected.token_budget, found.token_budget) == (512, 64) and found.tokens == expected.tokens
+    assert "out of memory in embedding at 512 tokens a batch; going on with 256" in capsys.readouterr().err
+    assert expected.validation is not None and found.validation is not None
+    np.testing.assert_allclose(found.validation.scores, expected.validation.scores, rtol=1e-4, atol=1e-4)
+
+
+class Bar:
+    """Counts as a progress bar does."""
+
+    def __init__(self, total: int) -> None:
+        self.n, self.total, self.most = 0, total, 0
+
+    def update(self, n: int) -> None:
+        self.n += n
+        self.most = max(self.most, self.n)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
+def test_what_is_done_again_is_not_counted_twice(checkpoint, problem, tmp_path, monkeypatch):
+    bars = []
+
+    def bar(description: str, total: int, **options: Any) -> Bar:
+        bars.append(Bar(total))
+        return bars[-1]
+
+    for module in (predict_module, embedding_module):
+        monkeypatch.setattr(module, "bar", bar)
+    setting = Setting(checkpoint, problem, tmp_path, recipe="probe", n=16, token_budget=100)
+    refused = []
+
+    def look(*_: Any) -> None:
+        if bars[-1].n and bars[-1] not in refused:
+            refused.append(bars[-1])
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    setting.model.encoder.register_forward_pre_hook(look)
+    predict(setting.model, setting.splits["test"], setting.loss, token_budget=100, device=CPU, shown="test")
+    setting.fit(fit_probe)
+    assert len(bars) == 3 and refused == bars, "each had counted something when it failed"
+    for one in bars:
+        assert one.n == one.most == one.total > 0
+
+
+def test_a_fit_that_goes_on_keeps_the_budget_that_fitted_and_no_other(checkpoint, tmp_path):
+    def setting(budget: int) -> Setting:
+        made = without_dropout(
+            Setting(checkpoint, "residue-classification", tmp_path, token_budget=budget, n=24, epochs=2)
+        )
+        tmp_path.mkdir(exist_ok=True)
+        return made
+
+    def trainer(made: Setting) -> FairTrainer:
+        return FairTrainer(made.model, made.splits["train"], made.splits["validation"], made.job)
+
+    first = setting(100)
+    first.fit()
+    assert trainer(setting(400)).budget == 400, "only what did not fit is remembered"
+    for folder in (tmp_path / "work").iterdir():
+        progress = json.loads((folder / "state.json").read_text())
+        assert progress["token_budget"] is None
+        (folder / "state.json").write_text(json.dumps(progress | {"token_budget": 200}))
+    assert [trainer(setting(budget)).budget for budget in (400, 100)] == [200, 100]
 
 
 def test_a_fit_whose_loss_is_not_a_number_is_an_error(checkpoint, tmp_path):

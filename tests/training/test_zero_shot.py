@@ -99,14 +99,32 @@ def test_each_position_of_a_wild_type_is_read_once(tmp_path):
     assert mutated_positions([VARIANTS])[WILD].tolist() == [0, 1, 41]
     read = []
     checkpoint = resolve_checkpoint(str(write_checkpoint(tmp_path / "m", "esm")))
-    tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+    tokeniser, model = ResidueTokeniser.from_checkpoint(checkpoint), load_masked_lm(checkpoint)
+    model.register_forward_pre_hook(
+        lambda module, arguments, named: read.append(int(named["attention_mask"].sum())), with_kwargs=True
+    )
     tables = log_probabilities(
-        load_masked_lm(checkpoint), tokeniser, mutated_positions([VARIANTS, VARIANTS]), Window(),
-        mask=32, token_budget=1000, device=CPU, progress=read.append,
-    )  # fmt: skip
+        model, tokeniser, mutated_positions([VARIANTS, VARIANTS]), Window(), mask=32, token_budget=1000, device=CPU
+    )
     assert sum(read) == 3 * (len(WILD) + 2) + 4 * (len(SHORT) + 2)
     assert np.isfinite(tables[WILD][[0, 1, 41]]).all()
     assert np.isnan(tables[WILD][2:41]).all()
+
+
+def test_what_does_not_fit_in_memory_is_read_in_smaller_batches(tmp_path, capsys):
+    checkpoint = resolve_checkpoint(str(write_checkpoint(tmp_path / "m", "esm")))
+    tokeniser, model = ResidueTokeniser.from_checkpoint(checkpoint), load_masked_lm(checkpoint)
+
+    def look(module, arguments, named):
+        if named["input_ids"].numel() > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(look, with_kwargs=True)
+    tables = log_probabilities(
+        model, tokeniser, mutated_positions([VARIANTS]), Window(), mask=32, token_budget=400, device=CPU
+    )
+    np.testing.assert_allclose(marginals(VARIANTS, tables).scores, scores(tmp_path / "m", True), atol=1e-5)
+    assert "out of memory in scoring at 400 tokens a batch; going on with 200" in capsys.readouterr().err
 
 
 def test_a_long_protein_is_read_in_the_window_where_the_position_lies_most_centrally(tmp_path):
