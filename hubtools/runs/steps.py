@@ -128,7 +128,7 @@ class Steps:
         if tokeniser.aligned or self.task.problem.per_residue:
             self.record.alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
-        pool = self._pool(data, tokeniser)
+        pool = residues_to_pool(self.run, data, tokeniser)
         splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
         scored = [split for name, split in splits.items() if name != "train"]
         self.record.windows = window_facts(scored, window)
@@ -200,17 +200,6 @@ class Steps:
 
         return predictor
 
-    def _pool(self, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
-        """The residues that the recipe pools over; None for all."""
-        if self.recipe.head.pooling != "mutations":
-            return None
-        if not tokeniser.aligned:
-            raise UserError(
-                f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
-                fix="Use head.pooling=mean, or another checkpoint.",
-            )
-        return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, self.task.name)
-
     def _zero_shot(self, data: TaskData) -> Predictor:
         """Variant effects: no training, no validation, nothing to choose and nothing to save."""
         self.record.training = TrainingFacts(
@@ -275,6 +264,22 @@ class Steps:
             class_weights=None if weights is None else [round(w, 6) for w in weights],
         )
         self.record.cost = Cost(wall_seconds=0, train_seconds=round(fitted.seconds, 3))
+
+
+def residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
+    """The residues that the recipe pools over; None for all.
+
+    Raises:
+        UserError: the checkpoint, or the task, has none that could be told apart.
+    """
+    if run.recipe.head.pooling != "mutations":
+        return None
+    if not tokeniser.aligned:
+        raise UserError(
+            f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
+            fix="Use head.pooling=mean, or another checkpoint.",
+        )
+    return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, run.task.name)
 
 
 def _outputs(folder: Path) -> list[OutputFile]:

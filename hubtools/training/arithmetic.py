@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hubtools.models.four_bits import FourBitLinear
+
 FLOAT32 = 4
 # AdamW keeps two moments of each trained weight.
 ADAMW_MOMENTS = 2
@@ -157,6 +159,7 @@ class Memory:
         weights, gradients, optimiser: of the model.
         activations: of the largest batch.
         process: of Python and the libraries, where the device is the processor.
+        tables: of embeddings and of the heads that are trained on them, in a probe.
     """
 
     weights: int
@@ -164,11 +167,12 @@ class Memory:
     optimiser: int
     activations: int
     process: int = 0
+    tables: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.gradients + self.optimiser + self.activations + self.process
+        return self.weights + self.gradients + self.optimiser + self.activations + self.process + self.tables
 
     @classmethod
     def of(cls, model: nn.Module, activations: int, *, trains: bool, process: int = 0) -> Memory:
@@ -220,8 +224,11 @@ def activations_of(
     hidden, depth = encoder.config.hidden_size, len(blocks(encoder))
     widest = max([hidden, *(m.out_features for m in encoder.modules() if isinstance(m, nn.Linear))])
     working = float(WORKING_TENSORS * widest * FLOAT32)
+    # Weights of four bits are made whole for each product, and then rounded to what it is computed in.
+    packed = [m.in_features * m.out_features for m in encoder.modules() if isinstance(m, FourBitLinear)]
+    whole = float(2 * FLOAT32 * max(packed, default=0))
     if not trains:
-        return Activations(0.0, 0.0, float((depth + 1) * hidden * FLOAT32), 0.0, working)
+        return Activations(whole, 0.0, float((depth + 1) * hidden * FLOAT32), 0.0, working)
 
     def measured(rows: int, tokens: int) -> int:
         ids = torch.full((rows, tokens), 5, dtype=torch.long, device=device)
@@ -243,7 +250,7 @@ def activations_of(
     per_token = row / length - per_square * length
     shared, long_shared = short[0] - row, long[0] - long_row
     per_length = max((long_shared - shared) / length, 0.0)
-    constant = max(shared - per_length * length, 0.0)
+    constant = max(shared - per_length * length, 0.0) + whole
     if checkpointing and depth:
         kept = float(depth * hidden * FLOAT32)
         per_token, per_square = kept + per_token / depth, per_square / depth

@@ -166,9 +166,15 @@ def _batches(queries: list[Query], n_special: int, token_budget: int) -> list[li
     return batches
 
 
+def lengths_to_read(positions: dict[str, np.ndarray], window: Window, n_special: int, one_by_one: bool) -> np.ndarray:
+    """Tokens of each row that :func:`log_probabilities` reads: one a position, or one a window."""
+    queries = _queries(positions, window, one_by_one)
+    return np.array([piece.stop - piece.start + n_special for _, piece, _ in queries])
+
+
 def tokens_to_read(positions: dict[str, np.ndarray], window: Window, n_special: int, one_by_one: bool) -> int:
-    """Tokens that :func:`log_probabilities` reads, for a progress bar."""
-    return sum(piece.stop - piece.start + n_special for _, piece, _ in _queries(positions, window, one_by_one))
+    """All of them, for a progress bar."""
+    return int(lengths_to_read(positions, window, n_special, one_by_one).sum())
 
 
 def window_facts_of(wild_types: Sequence[str], window: Window) -> WindowFacts:
