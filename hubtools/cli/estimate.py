@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,26 +78,29 @@ def estimate(
 def _show_table(found: list[RunEstimate]) -> None:
     from hubtools.cli.terminal import new_console, new_table
 
-    table = new_table("run", "proteins", "tokens", "epochs", "time", "memory", "disk", numbers_from=1)
+    reads = any(item.cached for item in found)
+    columns = ["run", "proteins", "tokens", *(["cached"] if reads else []), "epochs", "time", "memory", "disk"]
+    table = new_table(*columns, numbers_from=1)
     table.add_column("fits")
-    table.add_column("")
     for item in found:
         work, memory = item.workload, item.memory
         if work is None or memory is None:
-            table.add_row(item.title, *[""] * 7, item.note)
             continue
         table.add_row(
             item.title,
             f"{work.proteins:,}",
             f"{work.tokens_per_epoch:,}",
+            *([share(item.cached)] if reads else []),
             span(work.epochs) if work.epochs[1] else "",
             span(item.seconds, time=True),
             size(memory.total),
             size(item.disk[1]),
             {True: "yes", False: "no", None: "?"}[item.fits],
-            item.note,
         )
-    new_console().print(table)
+    if table.row_count:
+        new_console().print(table)
+    for note, number in Counter(item.note for item in found if item.workload is None).items():
+        click.echo(f"{'and ' if table.row_count else ''}{number} run{'s' if number > 1 else ''}: {note}")
 
 
 def _show_sum(
@@ -110,9 +114,9 @@ def _show_sum(
 
     estimated = [item for item in found if item.memory is not None]
     if not estimated:
-        click.echo("\nnothing here takes long: bench run with the same options")
+        click.echo("\nnothing here takes long. Next: bench run with the same options")
         return
-    click.echo(f"\ntime     {span(total, time=True)}; reading data and scoring baselines and intervals come on top")
+    click.echo(f"\ntime     {span(total, time=True)}; scores and their intervals come on top")
     most, free = max(item.memory.total for item in estimated if item.memory), estimated[0].free
     click.echo(f"memory   {size(most)} at most" + ("" if free is None else f", {size(free)} {_free(other)}"))
     stays, at_once = sum(item.disk[0] for item in estimated), max(item.disk[1] - item.disk[0] for item in estimated)
@@ -125,6 +129,8 @@ def _show_sum(
     if other is not None:
         shares = f"{ASSUMED_UTILISATION[0]:.0%} to {ASSUMED_UTILISATION[1]:.0%}"
         click.echo(f"arithmetic, not a measurement: {other.flops:.3g} FLOP/s of which {shares} are reached")
+        if any(item.cached for item in estimated):
+            click.echo("training the heads of probes is not in it")
     failing = [item for item in estimated if item.fits is False]
     for item in failing:
         click.echo(f"does not fit: {item.title}. Try {item.advice}")
@@ -143,6 +149,11 @@ def size(count: float) -> str:
     from hubtools.training.embedding_store import human
 
     return human(count)
+
+
+def share(part: tuple[int, int] | None) -> str:
+    """Embeddings that need not be computed, of all."""
+    return "" if part is None else f"{part[0]:,} of {part[1]:,}"
 
 
 def span(ends: Any, form: str = "", *, time: bool = False) -> str:

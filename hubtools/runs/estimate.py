@@ -71,6 +71,7 @@ class RunEstimate:
         disk: bytes that stay, and bytes while it runs; kept embeddings included.
         free_disk: bytes that are there.
         budget: tokens of a batch.
+        cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
         advice: what would make it fit.
     """
 
@@ -84,6 +85,7 @@ class RunEstimate:
     disk: tuple[int, int] = (0, 0)
     free_disk: int = 0
     budget: int = 0
+    cached: tuple[int, int] | None = None
     advice: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -152,9 +154,9 @@ class Estimator:
             UserError: checkpoint or data are not to be had.
         """
         if not self.force and self._is_done(run):
-            return RunEstimate(run.title, "done already: nothing to do")
+            return RunEstimate(run.title, "done already")
         if run.checkpoint is None:
-            return RunEstimate(run.title, "a baseline without a checkpoint: small, not estimated")
+            return RunEstimate(run.title, "baseline without a checkpoint: small, not estimated")
         key = f"{run.task.hash} {run.checkpoint} {run.recipe.hash} {run.subset}"
         if run.task.problem.zero_shot:
             if key not in self._estimated:
@@ -319,7 +321,7 @@ class Estimator:
             disk,
             free_disk,
             known.execution.token_budget,
-            ", ".join(advice),
+            advice=", ".join(advice),
         )
 
     # Probes
@@ -355,13 +357,8 @@ class Estimator:
         tables = [FLOAT32 * values * _rows(split, known.by_residue) for split in splits.values()]
         mapped = sum(table for table in tables if table > IN_MEMORY)
         found = self._finished(run, known, work, seconds, kept, (known.saved, max(known.saved, mapped)))
-        total = there + sum(map(len, unread.values()))
-        notes = [f"{there:,} of {total:,} proteins from the cache"] if there else []
-        if shared:
-            notes.append("trained with the first seed")
-        elif self.device is not None:
-            notes.append("without training the heads")
-        return replace(found, note="; ".join(notes))
+        note = "trained with the first seed" if shared else "without training the heads" if self.device else ""
+        return replace(found, note=note, cached=(there, there + sum(map(len, unread.values()))))
 
     def _unread(
         self, run: PlannedRun, known: Calibrated, splits: Mapping[str, Encoded]

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from hubtools.models.four_bits import FourBitLinear
+from hubtools.models.layers import depth_of_parameters, encoder_layers
 
 FLOAT32 = 4
 # AdamW keeps two moments of each trained weight.
@@ -54,9 +55,8 @@ class Flops:
 
 def blocks(encoder: nn.Module) -> list[nn.Module]:
     """The layers of an encoder, lowest first."""
-    number = _config(encoder, "num_hidden_layers", "num_layers")
-    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == number]
-    return list(lists[0]) if lists else []
+    found = encoder_layers(encoder)
+    return [] if found is None else list(found[1])
 
 
 def count_flops(model: Any) -> Flops:
@@ -71,10 +71,9 @@ def count_flops(model: Any) -> Flops:
     """
     encoder = model.encoder
     stack = blocks(encoder)
-    inside = {id(module) for block in stack for module in block.modules()}
-    outside = [p for name, module in encoder.named_modules() if id(module) not in inside for p in _own(module)]
-    # Norms after the last layer are outside too, and reach nothing below; embeddings have a large table.
-    reached = any(p.requires_grad and p.ndim > 1 for p in outside)
+    depths, _ = depth_of_parameters(encoder) or ({}, 0)
+    # Whether something below is trained; to begin with, the embeddings.
+    reached = any(p.requires_grad and not depths.get(name, 0) for name, p in encoder.named_parameters())
     width = _attention_width(encoder)
     linear = attention = linear_training = attention_training = 0.0
     for block in stack:
@@ -115,10 +114,6 @@ def _per_token(module: nn.Module) -> float:
 
 def _own(module: nn.Module) -> list[nn.Parameter]:
     return list(module.parameters(recurse=False))
-
-
-def _config(encoder: Any, *names: str) -> Any:
-    return next((value for name in names if (value := getattr(encoder.config, name, None)) is not None), None)
 
 
 def _attention_width(encoder: Any) -> int:

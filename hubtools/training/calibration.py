@@ -149,7 +149,7 @@ def rates(
     usual = [int(np.argsort(lengths, kind="stable")[len(lengths) // 2])]
     run(usual)  # The first call allocates and chooses kernels.
     _, alone = timed(usual)
-    rows_at_once = max(1, min(batch_size, int(seconds / 4 / alone)))
+    rows_at_once = max(1, min(batch_size, int(seconds / 2 / alone)))
     order = BucketedBatches(lengths, rows_at_once, max(1, 8 * batch_size // rows_at_once), seed=1)
     endless = itertools.chain.from_iterable(itertools.repeat(order))
     started = clock()
