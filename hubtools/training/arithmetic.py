@@ -70,7 +70,8 @@ def count_flops(model: Any) -> Flops:
         model: encoder with head; ``model.encoder`` is the encoder.
     """
     encoder = model.encoder
-    stack = blocks(encoder)
+    # Where layers cannot be found, all of it is taken for one.
+    stack = blocks(encoder) or [encoder]
     depths, _ = depth_of_parameters(encoder) or ({}, 0)
     # Whether something below is trained; to begin with, the embeddings.
     reached = any(p.requires_grad and not depths.get(name, 0) for name, p in encoder.named_parameters())
