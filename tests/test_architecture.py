@@ -103,6 +103,7 @@ def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
         ["run", "--help"],
         ["board", "--help"],
         ["curve", "--help"],
+        ["estimate", "--help"],
         ["sweep", "--help"],
         ["publish", "--help"],
         ["data", "--help"],

@@ -80,7 +80,7 @@ def variants(shape: str, given: argparse.Namespace, folder: Path) -> dict[str, A
     split = made_up(task, tokeniser, given.steps * given.batch)
     job = Job(task, recipe, Loss(task.problem.kind), 1, Execution.choose("cpu"), folder / "none", folder / "log.jsonl")
     ours = FairTrainer(model, split, split, job)
-    steps = [ours._cut(rows) for rows in ours.sampler]
+    steps = [ours.cut(rows) for rows in ours.sampler]
 
     def bench() -> None:
         with closing(bar("training", given.steps)) as shown:

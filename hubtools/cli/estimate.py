@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.run import plan_runs, run
+from hubtools.cli.run import hush_transformers, planned_by, run, session_by
 
 if TYPE_CHECKING:
-    from hubtools.runs.estimate import Device, RunEstimate
+    from hubtools.runs.estimate import RunEstimate
+    from hubtools.runs.workload import Device
 
 # What has no meaning before anything runs.
-NOT_SHARED = {"force", "dry_run"}
+NOT_SHARED = {"dry_run"}
 HOUR, GB = 3600, 1e9
 
 
@@ -24,6 +27,7 @@ def estimate(
     price_per_hour: float | None,
     watts: float | None,
     as_json: bool,
+    force: bool,
     **options: Any,
 ) -> None:
     """Time, memory, disk and cost of runs, before hours are spent.
@@ -40,22 +44,25 @@ def estimate(
 
     if (device_flops is None) != (device_memory is None):
         raise UserError("--device-flops and --device-memory belong together", fix="Give both, or neither to measure.")
-    names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset")
-    planned = plan_runs(*(options[name] for name in names))
+    if options["shard"] or "RANK" in os.environ:
+        raise UserError(
+            "an estimate is of one process",
+            fix="Leave --shard and torchrun out; several processes divide the time, and --shard the weights.",
+        )
+    planned = planned_by(options)
 
-    from hubtools.data import DataCache
-    from hubtools.runs.estimate import Device, Estimator
-    from hubtools.runs.session import Session
-    from hubtools.training.device import Execution
-    from hubtools.training.distributed import refuse_company
+    from hubtools.runs.estimate import Estimator
+    from hubtools.runs.workload import Device
+    from hubtools.training.device import USUAL_ON_GPU
 
-    refuse_company("bench estimate")
-    execution = Execution.choose(options["device"], options["token_budget"], options["gradient_checkpointing"])
-    session = Session(options["root"], DataCache.default(options["mirrors"]), execution, options["trust_remote_code"])
     other = None
     if device_flops is not None and device_memory is not None:
         other = Device(device_flops, round(device_memory * GB))
-    estimator = Estimator(session, other, lambda line: click.echo(line, err=True))
+        if not isinstance(options["token_budget"], int):
+            options["token_budget"] = USUAL_ON_GPU
+    session = session_by(options, planned)
+    hush_transformers()
+    estimator = Estimator(session, other, lambda line: click.echo(line, err=True), force=force)
     found = [estimator.estimate(item) for item in planned]
     total = [sum(item.seconds[i] for item in found) for i in (0, 1)]
     cost = None if price_per_hour is None else [seconds / HOUR * price_per_hour for seconds in total]
@@ -64,41 +71,57 @@ def estimate(
         values = {"runs": [item.plain() for item in found], "seconds": total, "cost": cost, "kilowatt_hours": energy}
         click.echo(json.dumps(values, indent=2))
         return
-    _show(found, total, cost, energy, other)
+    _show_table(found)
+    _show_sum(found, total, cost, energy, other)
 
 
-def _show(
+def _show_table(found: list[RunEstimate]) -> None:
+    from hubtools.cli.terminal import new_console, new_table
+
+    reads = any(item.cached for item in found)
+    columns = ["run", "proteins", "tokens", *(["cached"] if reads else []), "epochs", "time", "memory", "disk"]
+    table = new_table(*columns, numbers_from=1)
+    table.add_column("fits")
+    for item in found:
+        work, memory = item.workload, item.memory
+        if work is None or memory is None:
+            continue
+        table.add_row(
+            item.title,
+            f"{work.proteins:,}",
+            f"{work.tokens_per_epoch:,}",
+            *([share(item.cached)] if reads else []),
+            span(work.epochs) if work.epochs[1] else "",
+            span(item.seconds, time=True),
+            size(memory.total),
+            size(item.disk[1]),
+            {True: "yes", False: "no", None: "?"}[item.fits],
+        )
+    if table.row_count:
+        new_console().print(table)
+    for note, number in Counter(item.note for item in found if item.workload is None).items():
+        click.echo(f"{'and ' if table.row_count else ''}{number} run{'s' if number > 1 else ''}: {note}")
+
+
+def _show_sum(
     found: list[RunEstimate],
     total: list[float],
     cost: list[float] | None,
     energy: list[float] | None,
     other: Device | None,
 ) -> None:
-    from hubtools.cli.terminal import new_console, new_table
-    from hubtools.runs.estimate import ASSUMED_UTILISATION
+    from hubtools.runs.workload import ASSUMED_UTILISATION
 
-    table = new_table("run", "proteins", "tokens/epoch", "steps", "TFLOP", "time", "memory", "disk", numbers_from=1)
-    table.add_column("fits")
-    for item in found:
-        work, memory = item.workload, item.memory
-        if work is None or memory is None:
-            table.add_row(item.title, *[""] * 7, item.note)
-            continue
-        flops = [work.training_flops[i] + work.reading_flops[i] for i in (0, 1)]
-        fits = {True: "yes", False: f"no: {item.advice}", None: "?"}[item.fits]
-        table.add_row(
-            item.title,
-            f"{work.proteins:,}",
-            f"{work.tokens_per_epoch:,}",
-            span(work.steps, ",.0f"),
-            span([value / 1e12 for value in flops], ",.3g"),
-            span(item.seconds, time=True),
-            f"{memory.total / GB:.2f} GB",
-            f"{item.disk[1] / GB:.2f} GB",
-            f"{fits} ({item.budget:,} tokens)",
-        )
-    new_console().print(table)
-    click.echo(f"\ntogether {span(total, time=True)}" + (" (baselines and scoring not in it)" if found else ""))
+    estimated = [item for item in found if item.memory is not None]
+    if not estimated:
+        click.echo("\nnothing here takes long. Next: bench run with the same options")
+        return
+    click.echo(f"\ntime     {span(total, time=True)}; scores and their intervals come on top")
+    most, free = max(item.memory.total for item in estimated if item.memory), estimated[0].free
+    click.echo(f"memory   {size(most)} at most" + ("" if free is None else f", {size(free)} {_free(other)}"))
+    stays, at_once = sum(item.disk[0] for item in estimated), max(item.disk[1] - item.disk[0] for item in estimated)
+    free_disk = estimated[0].free_disk
+    click.echo(f"disk     {size(stays)} stay, {size(stays + at_once)} at most, {size(free_disk)} are free")
     if cost is not None:
         click.echo(f"cost     {span(cost, ',.2f')}")
     if energy is not None:
@@ -106,6 +129,31 @@ def _show(
     if other is not None:
         shares = f"{ASSUMED_UTILISATION[0]:.0%} to {ASSUMED_UTILISATION[1]:.0%}"
         click.echo(f"arithmetic, not a measurement: {other.flops:.3g} FLOP/s of which {shares} are reached")
+        if any(item.cached for item in estimated):
+            click.echo("training the heads of probes is not in it")
+    failing = [item for item in estimated if item.fits is False]
+    for item in failing:
+        click.echo(f"does not fit: {item.title}. Try {item.advice}")
+    if not failing and stays + at_once > free_disk:
+        click.echo("does not fit: the disk holds less than all runs together leave. Try another --runs")
+    elif not failing:
+        click.echo("next: bench run with the same options")
+
+
+def _free(other: Device | None) -> str:
+    return "are free" if other is None else "are stated"
+
+
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    from hubtools.training.embedding_store import human
+
+    return human(count)
+
+
+def share(part: tuple[int, int] | None) -> str:
+    """Embeddings that need not be computed, of all."""
+    return "" if part is None else f"{part[0]:,} of {part[1]:,}"
 
 
 def span(ends: Any, form: str = "", *, time: bool = False) -> str:

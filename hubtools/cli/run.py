@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,29 +166,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
 @click.option("--force", is_flag=True, help="Run again what is already done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
-def run(
-    checkpoints: tuple[str, ...],
-    tasks: tuple[str, ...],
-    suite: str | None,
-    recipe: str | None,
-    seeds: list[int],
-    settings: dict[str, Any],
-    baselines: bool | None,
-    subset: int | None,
-    fractions: list[float],
-    root: Path,
-    mirrors: tuple[Path, ...],
-    device: str,
-    token_budget: int | str | None,
-    gradient_checkpointing: bool,
-    no_embedding_cache: bool,
-    packing: bool,
-    compiled: bool,
-    shard: bool,
-    trust_remote_code: bool,
-    force: bool,
-    dry_run: bool,
-) -> None:
+def run(*, root: Path, force: bool, dry_run: bool, **options: Any) -> None:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
     The same command twice does nothing new; an interrupted one goes on where it stopped.
@@ -199,7 +177,7 @@ def run(
     bench run --checkpoint ./my-esm --task secondary-structure --recipe probe --seed 1
     torchrun --nproc-per-node 4 "$(which bench)" run --checkpoint ./my-esm --task localisation
     """
-    planned = plan_runs(checkpoints, tasks, suite, recipe, seeds, settings, baselines, subset, fractions)
+    planned = planned_by(options)
     # Of several processes, started by torchrun, one speaks.
     main = os.environ.get("RANK", "0") == "0"
     if main:
@@ -212,21 +190,49 @@ def run(
         return
     check_writable(root)
 
-    from hubtools.data import DataCache
-    from hubtools.runs.session import Session
     from hubtools.training import distributed
-    from hubtools.training.device import Execution
 
-    execution = Execution.choose(device, token_budget, gradient_checkpointing, packing, compiled, shard)
-    session = Session(
-        root, DataCache.default(mirrors), execution, trust_remote_code, not no_embedding_cache, tuple(planned)
-    )
+    session = session_by({"root": root, **options}, planned)
     hush_transformers()
-    with stoppable(), distributed.joined(execution.device):
+    with stoppable(), distributed.joined(session.execution.device):
         if distributed.is_main():
             _run_all(planned, session, force)
         else:
             _help_all(planned, session, force)
+
+
+def planned_by(options: Mapping[str, Any]) -> list[PlannedRun]:
+    """The runs that the options of ``bench run`` ask for, by their names there."""
+    names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset", "fractions")
+    return plan_runs(*(options[name] for name in names))
+
+
+def session_by(options: Mapping[str, Any], planned: Sequence[PlannedRun]) -> Session:
+    """Where, how and with which caches the runs of ``bench run`` are done; ``bench estimate`` asks for the same.
+
+    Raises:
+        UserError: the device cannot be used.
+    """
+    from hubtools.data import DataCache
+    from hubtools.runs.session import Session
+    from hubtools.training.device import Execution
+
+    execution = Execution.choose(
+        options["device"],
+        options["token_budget"],
+        options["gradient_checkpointing"],
+        options["packing"],
+        options["compiled"],
+        options["shard"],
+    )
+    return Session(
+        options["root"],
+        DataCache.default(options["mirrors"]),
+        execution,
+        options["trust_remote_code"],
+        not options["no_embedding_cache"],
+        tuple(planned),
+    )
 
 
 class Terminated(KeyboardInterrupt):

@@ -2,75 +2,76 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from hubtools.models import ResidueTokeniser, build_model
+from hubtools.models.adapters import base_parameters, require_four_bits
+from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.packing import Packing
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.specs.recipe import Recipe
-from hubtools.training.arithmetic import Flops, Memory, activations_of, blocks, count_flops, squares
-from hubtools.training.calibration import USABLE, Speed, free_memory, measure, settle_budget, window_lengths
-from hubtools.training.encoding import Encoded, effective_window, encode, varying_positions
+from hubtools.runs.steps import residues_to_pool
+from hubtools.runs.store import read_record, run_folder
+from hubtools.runs.workload import Device, Workload, fine_tuning, probing, scoring
+from hubtools.specs.errors import UserError
+from hubtools.training.arithmetic import FLOAT32, Activations, Flops, Memory, activations_of, count_flops
+from hubtools.training.calibration import (
+    USABLE,
+    Span,
+    Speed,
+    free_memory,
+    heads_seconds,
+    rates,
+    reading_speed,
+    settle_budget,
+    training_speed,
+)
+from hubtools.training.device import Execution
+from hubtools.training.embedding import IN_MEMORY, chosen_layers, embed, entry_keys
+from hubtools.training.embedding_store import KeptEmbeddings, Source, Space
+from hubtools.training.encoding import Encoded, effective_window, encode
+from hubtools.training.engine import engine
+from hubtools.training.fit import checkpoint_activations
+from hubtools.training.heads import PARAMETERS
+from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
+from hubtools.training.parameters import freeze_layers
+from hubtools.training.predict import predict
+from hubtools.training.resume import learnt
+from hubtools.training.variants import lengths_to_read, log_probabilities, mutated_positions
 
-# Shares of a device's peak that training reaches, from unfused code to well fused kernels.
-ASSUMED_UTILISATION = (0.2, 0.5)
-# The least and the most of something.
-Span = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device that is not here: what its maker states.
-
-    Attributes:
-        flops: operations per second.
-        memory: bytes.
-    """
-
-    flops: float
-    memory: int
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What a run computes, as (least, most): early stopping may end it after ``patience + 1`` epochs.
-
-    Attributes:
-        proteins: rows of the training split.
-        tokens_per_epoch: that training reads, special ones included.
-        epochs, steps: of training.
-        training_flops, reading_flops: operations of training steps and of prediction.
-        largest_batch: (tokens, length) of the largest padded batch.
-    """
-
-    proteins: int
-    tokens_per_epoch: int
-    epochs: tuple[int, int]
-    steps: tuple[int, int]
-    training_flops: Span
-    reading_flops: Span
-    largest_batch: tuple[int, int]
+# Checkpoints of a fit that are there at once: the best, the last, and the one that is being written.
+CHECKPOINTS = 3
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The estimate of one run; ``memory`` and what follows is None for a baseline, which is small.
+    """The estimate of one run; where ``workload`` is None there is nothing to do, or little, as ``note`` says.
 
     Attributes:
         title: of the run.
-        note: what is not estimated, or why there is less to do.
+        note: what is special about it.
+        workload: what is computed.
         seconds: (low, high).
-        fits: whether the memory is there; None where the system does not say.
-        disk: bytes that stay, and bytes while it runs.
-        budget: tokens of a padded batch.
+        memory: on the device.
+        free: bytes of memory that are there; None where the system does not say.
+        fits: whether memory and disk suffice; None where that is not known.
+        disk: bytes that stay, and bytes while it runs; kept embeddings included.
+        free_disk: bytes that are there.
+        budget: tokens of a batch.
+        cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
         advice: what would make it fit.
     """
 
@@ -82,7 +83,9 @@ class RunEstimate:
     free: int | None = None
     fits: bool | None = None
     disk: tuple[int, int] = (0, 0)
+    free_disk: int = 0
     budget: int = 0
+    cached: tuple[int, int] | None = None
     advice: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -91,78 +94,58 @@ class RunEstimate:
         return {**asdict(self), "memory_total": total}
 
 
-def workload(splits: dict[str, Encoded], recipe: Recipe, flops: Flops, token_budget: int) -> Workload:
-    """What a recipe computes on encoded splits. Pairs of a batch may share proteins: their training is an upper bound."""
-    train = splits["train"]
-    lengths = window_lengths(train, recipe if recipe.adaptation != "probe" else None)
-    rows = range(len(train)) if train.pairs is None else train.pairs.ravel().tolist()
-    probe = recipe.adaptation == "probe"
-    read = [lengths[i] for i in (range(len(train.tokens)) if probe else rows)]
-    tokens, squared = _sums(read)
-    last = recipe.epochs
-    epochs = (last if recipe.patience is None else min(recipe.patience + 1, last), last)
-    per_epoch = -(-len(train) // recipe.batch_size)
-    others = {name: _sums(window_lengths(split)) for name, split in splits.items() if name != "train"}
-    once = sum(flops.reading(*sums) for sums in others.values())
-    if probe:
-        # Training and validation are read once, and the tests; validation's heads need no encoder.
-        reading = (once + flops.reading(tokens, squared),) * 2
-        training = (0.0, 0.0)
-    else:
-        validation = flops.reading(*others["validation"])
-        reading = (once + epochs[0] * validation, once + epochs[1] * validation)
-        step = flops.training(tokens, squared)
-        training = (epochs[0] * step, epochs[1] * step)
-    longest = int(max(row.max() for row in read))
-    unit = max(len(row) * int(row.max()) for row in lengths) if not train.problem.per_residue else longest
-    if train.pairs is not None:
-        unit *= 2
-    whole = sum(sorted((int(row.sum()) for row in read), reverse=True)[: recipe.batch_size])
-    largest = max(unit, min(token_budget, max(whole, longest)))
-    return Workload(
-        len(train), int(tokens), epochs, (epochs[0] * per_epoch, epochs[1] * per_epoch), training, reading,
-        (largest, longest),
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Calibrated:
+    """What is known of a checkpoint under a recipe, and serves all its runs on a task.
 
+    Attributes:
+        execution: with the token budget that the run will have.
+        packed: whether it will be packed.
+        flops, activations, speed: of the model.
+        heads: seconds of an epoch of a probe's heads, for each row of the training split.
+        memory: without a batch.
+        free: bytes on the device before anything was measured.
+        layers, width, by_residue: of the embeddings that a probe reads.
+        saved: bytes of the model that is saved.
+        state: bytes of what an interrupted fit goes on from.
+        setup: seconds until training begins.
+    """
 
-def _sums(rows: list[np.ndarray]) -> tuple[float, float]:
-    flat = np.concatenate(rows)
-    return float(flat.sum()), squares(flat)
-
-
-def times(work: Workload, speed: Speed) -> Span:
-    """Seconds on the encoder: least work at the best speed to most work at the worst."""
-    low, high = (work.reading_flops[i] / speed.reading[1 - i] for i in (0, 1))
-    if speed.training is not None:
-        low += work.training_flops[0] / speed.training[1]
-        high += work.training_flops[1] / speed.training[0]
-    return low, high
-
-
-def assumed(device: Device) -> Speed:
-    """The speed of a device that is not here, by an assumed utilisation."""
-    low, high = (share * device.flops for share in ASSUMED_UTILISATION)
-    return Speed((low, high), (low, high))
-
-
-def mark_trained(model: Any, recipe: Recipe) -> None:
-    """Say of each weight whether the recipe trains it."""
-    if recipe.adaptation == "probe":
-        model.encoder.requires_grad_(False)
-    elif recipe.freeze_layers:
-        stack = blocks(model.encoder)
-        above = {id(p) for block in stack[recipe.freeze_layers :] for p in block.parameters()}
-        for parameter in model.encoder.parameters():
-            # A norm after the last layer has one dimension.
-            parameter.requires_grad_(id(parameter) in above)
+    execution: Execution
+    packed: bool
+    flops: Flops
+    activations: Activations
+    speed: Speed
+    heads: Span
+    memory: Memory
+    free: int | None
+    layers: list[int]
+    width: int
+    by_residue: bool
+    saved: int
+    state: int
+    setup: float
 
 
 class Estimator:
-    """Estimates runs one after another; what was measured on a checkpoint, task and recipe serves all its seeds."""
+    """Estimates the runs of a session one after another, in the order in which they would be run.
 
-    def __init__(self, session: Session, device: Device | None, say: Callable[[str], None]) -> None:
-        self.session, self.device, self.say = session, device, say
-        self._known: dict[str, RunEstimate] = {}
+    Args:
+        session: as for the runs themselves.
+        device: one that is not here; None to measure on this one.
+        say: called with what is being measured.
+        force: estimate also what is done already.
+    """
+
+    def __init__(
+        self, session: Session, device: Device | None, say: Callable[[str], None], *, force: bool = False
+    ) -> None:
+        self.session, self.device, self.say, self.force = session, device, say, force
+        self._calibrated: dict[str, Calibrated] = {}
+        self._estimated: dict[str, RunEstimate] = {}
+        # Embeddings that earlier runs of the session will have kept, and probes whose heads they will have trained.
+        self._coming: dict[Space, set[bytes]] = {}
+        self._trained: list[PlannedRun] = []
 
     def estimate(self, run: PlannedRun) -> RunEstimate:
         """The estimate of a run.
@@ -170,71 +153,322 @@ class Estimator:
         Raises:
             UserError: checkpoint or data are not to be had.
         """
+        if not self.force and self._is_done(run):
+            return RunEstimate(run.title, "done already")
         if run.checkpoint is None:
-            return RunEstimate(run.title, "a baseline without a checkpoint: small, not estimated")
-        if run.recipe.adaptation not in {"full", "probe"}:
-            return RunEstimate(run.title, f"{run.recipe.adaptation} is not estimated")
+            return RunEstimate(run.title, "baseline without a checkpoint: small, not estimated")
         key = f"{run.task.hash} {run.checkpoint} {run.recipe.hash} {run.subset}"
-        if key not in self._known:
-            self.say(f"calibrating {run.task.name} · {run.checkpoint} · {run.recipe.name}")
-            self._known[key] = self._measured(run)
-        return RunEstimate(**{**vars(self._known[key]), "title": run.title})
+        if run.task.problem.zero_shot:
+            if key not in self._estimated:
+                self._tell(run)
+                self._estimated[key] = self._zero_shot(run)
+            return replace(self._estimated[key], title=run.title)
+        share = "" if run.fraction is None else f" {run.fraction} {run.seed}"
+        if run.recipe.adaptation == "probe":
+            return self._probe(run, key)
+        if key + share not in self._estimated:
+            splits, known = self._prepared(run, key)
+            work = fine_tuning(splits, run.recipe, known.flops, known.execution.token_budget)
+            # The model is saved while the checkpoints are still there, but no longer a third one.
+            running = max(CHECKPOINTS * known.state, (CHECKPOINTS - 1) * known.state + known.saved)
+            self._estimated[key + share] = self._finished(
+                run, known, work, work.seconds(known.speed), 0, (known.saved, running)
+            )
+        return replace(self._estimated[key + share], title=run.title)
 
-    def _measured(self, run: PlannedRun) -> RunEstimate:
+    def _tell(self, run: PlannedRun) -> None:
+        self.say(f"{'reading' if self.device else 'calibrating'} {run.title}")
+
+    def _is_done(self, run: PlannedRun) -> bool:
+        with contextlib.suppress(UserError):
+            return read_record(run_folder(self.session.root, self.session.identify(run))).status == "complete"
+        return False
+
+    # Fine-tuning and probes
+
+    def _prepared(self, run: PlannedRun, key: str) -> tuple[dict[str, Encoded], Calibrated]:
+        """The run's splits, and what is measured once for all runs that differ in seed or share of the data alone."""
         started = time.perf_counter()
-        recipe, task, execution = run.recipe, run.task, self.session.execution
-        data = self.session.data(task, run.subset)
+        assert run.checkpoint is not None
+        if key not in self._calibrated:
+            self._tell(run)
+        data = self.session.data(run.task, run.subset, run.fraction, run.seed)
+        checkpoint = self.session.checkpoint(run.checkpoint)
+        tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+        if run.task.problem.per_residue and not tokeniser.aligned:
+            tokeniser.prove([])  # Says why not.
+        window = effective_window(run.recipe.window, checkpoint.config, tokeniser.n_special)
+        pool = residues_to_pool(run, data, tokeniser)
+        splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}
+        if key not in self._calibrated:
+            adapter = run.recipe.adapter
+            if adapter is not None and adapter.kind == "qlora" and self.device is None:
+                require_four_bits(self.session.execution.device)
+            model = build_model(checkpoint, run.task, run.recipe, tokeniser, run.seed, pool)
+            self._calibrated[key] = self._measured(run, model, tokeniser, splits, started)
+        known = self._calibrated[key]
+        return {name: replace(split, packed=known.packed) for name, split in splits.items()}, known
+
+    def _measured(
+        self, run: PlannedRun, model: Any, tokeniser: ResidueTokeniser, splits: dict[str, Encoded], started: float
+    ) -> Calibrated:
+        recipe, execution, here = run.recipe, self.session.execution, self.device is None
+        probe, bf16 = recipe.adaptation == "probe", execution.bf16(recipe.precision)
+        resident = 0
+        if here and execution.device.type == "cpu":
+            # Of Python and its libraries.
+            resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
+        with contextlib.ExitStack() as attached:
+            packed = execution.packing and Packing.why_not(model.encoder) is None
+            if here:
+                model.to(execution.device)
+                made = attached.enter_context(engine(model, tokeniser, execution, bf16=bf16, trains=not probe))
+                packed = made.packed
+                if execution.auto_budget:
+                    execution = settle_budget(model, recipe, execution, self.session.cache.root)
+            splits = {name: replace(split, packed=packed) for name, split in splits.items()}
+            if probe:
+                model.encoder.requires_grad_(False)
+            freeze_layers(model, recipe.freeze_layers)
+            flops = count_flops(model)
+            model.train(not probe)
+            activations = activations_of(
+                model, trains=not probe, bf16=bf16, checkpointing=execution.gradient_checkpointing
+            )
+            memory = Memory.of(model, 0, trains=not probe, process=resident)
+            free = free_memory(execution.device) if self.device is None else self.device.memory
+            layers, by_residue = [], False
+            if probe:
+                layers = chosen_layers(recipe.probe.layers, model.encoder.config.num_hidden_layers)
+                by_residue = model.reads_residues or run.task.problem.per_residue
+                memory = replace(memory, tables=_tables(model, splits, run, layers, by_residue, len(self._seeds(run))))
+            setup = time.perf_counter() - started
+            speed, heads = self.device.speed if self.device else Speed((1.0, 1.0), (1.0, 1.0)), (0.0, 0.0)
+            if here:
+                speed, heads = self._speeds(run, model, splits, execution, flops, layers)
+        head = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())
+        state = sum(tensor.nbytes for tensor in learnt(model).values())
+        return Calibrated(
+            execution,
+            packed,
+            flops,
+            activations,
+            speed,
+            heads,
+            memory,
+            free,
+            layers,
+            model.encoder.config.hidden_size,
+            by_residue,
+            # What is saved is float32, whatever the weights were kept in, with the adapter merged into it.
+            FLOAT32 * (base_parameters(model.encoder) + head),
+            0 if probe else state + memory.optimiser,
+            setup,
+        )
+
+    def _speeds(
+        self,
+        run: PlannedRun,
+        model: Any,
+        splits: dict[str, Encoded],
+        execution: Execution,
+        flops: Flops,
+        layers: list[int],
+    ) -> tuple[Speed, Span]:
+        recipe, train, bf16 = run.recipe, splits["train"], execution.bf16(run.recipe.precision)
+        loss = loss_for(train, run.task.n_outputs, recipe.class_weights)
+        with tempfile.TemporaryDirectory(prefix="bench-estimate-") as folder:
+            work = Path(folder)
+            job = Job(run.task, recipe, loss, run.seed, execution, work, work / "training.jsonl")
+
+            def read(part: Encoded) -> object:
+                if recipe.adaptation == "probe":
+                    pooled = model.reads_residues
+                    return embed(model, part, execution, bf16, work / "x.npy", "", layers, per_residue=pooled)
+                budget = execution.token_budget
+                return predict(model, part, loss, token_budget=budget, device=execution.device, bf16=bf16)
+
+            if recipe.adaptation == "probe":
+                reading = reading_speed(read, train, recipe, execution, flops)
+                seeds = self._seeds(run)
+                low, high = heads_seconds(model, train, splits["validation"], job, layers, seeds)
+                return Speed(None, reading), (low / len(train), high / len(train))
+            if execution.gradient_checkpointing:
+                checkpoint_activations(model)
+            training = training_speed(model, train, job, flops)
+            return Speed(training, reading_speed(read, train, recipe, execution, flops)), (0.0, 0.0)
+
+    def _finished(
+        self, run: PlannedRun, known: Calibrated, work: Workload, seconds: Span, kept: int, disk: tuple[int, int]
+    ) -> RunEstimate:
+        memory = replace(known.memory, activations=known.activations.bytes(*work.largest_batch))
+        enough = None if known.free is None else memory.total - memory.process <= USABLE * known.free
+        disk = (disk[0] + kept, disk[1] + kept)
+        free_disk = _free_disk(self.session.root)
+        advice = []
+        if enough is False:
+            advice += _advice(run, known.execution)
+        if disk[1] > free_disk:
+            advice.append("more room on the disk, or another --runs")
+        return RunEstimate(
+            run.title,
+            "",
+            work,
+            (seconds[0] + known.setup, seconds[1] + known.setup),
+            memory,
+            known.free,
+            False if advice else enough,
+            disk,
+            free_disk,
+            known.execution.token_budget,
+            advice=", ".join(advice),
+        )
+
+    # Probes
+
+    def _seeds(self, run: PlannedRun) -> list[int]:
+        """The seeds whose heads are trained together with this run's."""
+        alike = replace(run, seed=0)
+        if run.recipe.weights == "random" or run.fraction is not None:
+            return [run.seed]
+        planned = list(self.session.planned)
+        position = planned.index(run) if run in planned else len(planned)
+        return [run.seed, *(other.seed for other in planned[position + 1 :] if replace(other, seed=0) == alike)]
+
+    def _probe(self, run: PlannedRun, key: str) -> RunEstimate:
+        splits, known = self._prepared(run, key)
+        assert run.checkpoint is not None
+        alike = replace(run, seed=0)
+        shared = alike in self._trained
+        if run.recipe.weights == "pretrained" and run.fraction is None:
+            self._trained.append(alike)
+        # Where another seed has trained the heads, nothing but the test splits is read.
+        wanted = {name: split for name, split in splits.items() if not shared or name not in {"train", "validation"}}
+        unread, there = self._unread(run, known, wanted)
+        unread = {name: unread.get(name, []) for name in splits}
+        work = probing(splits, unread, run.recipe, known.flops, known.execution.token_budget)
+        low, high = work.seconds(known.speed)
+        rows = 0 if shared else work.proteins
+        epochs = work.epochs if run.recipe.head.solver == "gradient" else (1, 1)
+        seconds = (low + known.heads[0] * rows * epochs[0], high + known.heads[1] * rows * epochs[1])
+        values = known.width * len(known.layers)
+        new = {name: _rows(splits[name], known.by_residue, proteins) for name, proteins in unread.items()}
+        kept = 0 if self.session.embeddings is None else FLOAT32 * values * sum(new.values())
+        tables = [FLOAT32 * values * _rows(split, known.by_residue) for split in splits.values()]
+        mapped = sum(table for table in tables if table > IN_MEMORY)
+        found = self._finished(run, known, work, seconds, kept, (known.saved, max(known.saved, mapped)))
+        note = "trained with the first seed" if shared else "without training the heads" if self.device else ""
+        return replace(found, note=note, cached=(there, there + sum(map(len, unread.values()))))
+
+    def _unread(
+        self, run: PlannedRun, known: Calibrated, splits: Mapping[str, Encoded]
+    ) -> tuple[dict[str, list[int]], int]:
+        """The proteins of each split that the encoder will have to read, and how many others there are."""
+        assert run.checkpoint is not None
+        precision = "bf16" if known.execution.bf16(run.recipe.precision) else "float32"
+        identity, device = self.session.checkpoint(run.checkpoint).identity, known.execution.device.type
+        store = self.session.embeddings if self.device is None else None
+        kept = KeptEmbeddings(store, Source.of(identity, run.recipe.weights, run.seed, precision, device))
+        spaces = [kept.source.space("residues" if known.by_residue else "mean", layer) for layer in known.layers]
+        unread, there = {}, 0
+        for name, split in splits.items():
+            first: dict[bytes, int] = {}
+            for protein, key in enumerate(entry_keys(split if split.pairs is None else split.alone, known.by_residue)):
+                first.setdefault(key, protein)
+            held = set(first)
+            for space in spaces:
+                held &= self._coming.get(space, set()) | set(kept.find(space.kind, space.layer, list(first)))
+            unread[name] = [protein for key, protein in first.items() if key not in held]
+            there += len(held)
+            if self.session.embeddings is not None:
+                for space in spaces:
+                    self._coming.setdefault(space, set()).update(first)
+        return unread, there
+
+    # Variants, which nothing is trained for
+
+    def _zero_shot(self, run: PlannedRun) -> RunEstimate:
+        started = time.perf_counter()
+        recipe, execution = run.recipe, replace(self.session.execution, packing=False)
         assert run.checkpoint is not None
         checkpoint = self.session.checkpoint(run.checkpoint)
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+        positions = mutated_positions(list(self.session.data(run.task, run.subset).splits.values()))
+        tokeniser.prove(list(positions))
+        mask = mask_token(tokeniser, checkpoint.name) if recipe.scoring == "masked-marginals" else None
         window = effective_window(recipe.window, checkpoint.config, tokeniser.n_special)
-        pool = None
-        if recipe.head.pooling == "mutations":
-            pool = varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, task.name)
-        splits = {name: encode(split, task, tokeniser, window, pool) for name, split in data.splits.items()}
-        model: Any = build_model(checkpoint, task, recipe, tokeniser, run.seed, pool)
-        mark_trained(model, recipe)
-        flops, trains, bf16 = count_flops(model), recipe.adaptation == "full", execution.bf16(recipe.precision)
+        model: Any = load_masked_lm(checkpoint, weights=recipe.weights, seed=run.seed)
+        body: Any = nn.Module()
+        body.encoder, body.config = model.base_model, SimpleNamespace(per_residue=False)
+        flops, activations = count_flops(body), activations_of(body, trains=False)
         resident = 0
-        if self.device is None:
-            if execution.device.type == "cpu":
-                import hubtools.training.fit  # noqa: F401  Its libraries take memory too.
+        if self.device is None and execution.device.type == "cpu":
+            resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
+        memory = Memory.of(model, 0, trains=False, process=resident)
+        special, one_by_one, budget = tokeniser.n_special, mask is not None, execution.token_budget
+        work = scoring(lengths_to_read(positions, window, special, one_by_one), len(positions), flops, budget)
+        asked = [(wild, place) for wild, places in positions.items() for place in places.tolist()]
 
-                resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
+        def score(rows: list[int]) -> float:
+            some: dict[str, list[int]] = {}
+            for wild, place in (asked[row] for row in sorted(rows)):
+                some.setdefault(wild, []).append(place)
+            chosen = {wild: np.array(places) for wild, places in some.items()}
+            options: dict[str, Any] = {"mask": mask, "token_budget": budget, "device": execution.device}
+            log_probabilities(model, tokeniser, chosen, window, **options)
+            return scoring(
+                lengths_to_read(chosen, window, special, one_by_one), len(chosen), flops, budget
+            ).reading_flops[0]
+
+        setup, speed = time.perf_counter() - started, self.device.speed if self.device else None
+        free = free_memory(execution.device) if self.device is None else self.device.memory
+        if speed is None:
             model.to(execution.device)
-            if execution.auto_budget:
-                execution = settle_budget(model, recipe, execution, self.session.cache.root)
-        checkpointing = execution.gradient_checkpointing
-        model.train(trains)
-        kept = activations_of(model, trains=trains, bf16=bf16, checkpointing=checkpointing)
-        work = workload(splits, recipe, flops, execution.token_budget)
-        memory = Memory.of(model, kept.bytes(*work.largest_batch), trains=trains, process=resident)
-        # Before calibration takes its own.
-        free = self.device.memory if self.device else free_memory(execution.device)
-        setup = time.perf_counter() - started
-        if self.device is None:
-            loss = loss_for(splits["train"], task.n_outputs, recipe.class_weights)
-            if trains and checkpointing:
-                network = getattr(model, "model", model)
-                network.gradient_checkpointing_enable()
-            speed = measure(model, splits["train"], loss, recipe, execution, flops, trains=trains)
-        else:
-            speed = assumed(self.device)
-        low, high = times(work, speed)
-        fits = None if free is None else memory.total - resident <= USABLE * free
-        weights = sum(p.numel() * p.element_size() for p in model.parameters())
-        # A checkpoint for going on holds weights and the optimiser's moments; the best and the last are kept.
-        running = weights + (2 * (weights + memory.optimiser) if trains else 0)
-        return RunEstimate(
-            run.title, "" if trains else "the heads' training is not in it", work, (low + setup, high + setup), memory,
-            free, fits, (weights, running), execution.token_budget, "" if fits is not False else _advice(recipe, checkpointing),
+            with engine(SimpleNamespace(encoder=model.base_model), tokeniser, execution, bf16=False, trains=False):
+                lengths = np.array([len(wild) for wild, _ in asked])
+                speed = Speed(None, rates(score, lengths, 128, execution.device, 4.0))
+        known = Calibrated(
+            execution, False, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, False, 0, 0, setup
         )  # fmt: skip
+        found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
+        return replace(found, note="nothing is trained")
 
 
-def _advice(recipe: Recipe, checkpointing: bool) -> str:
-    ways = [] if checkpointing or recipe.adaptation == "probe" else ["--gradient-checkpointing"]
-    ways.append("a smaller --token-budget")
-    return ", ".join(ways) + ("" if recipe.adaptation == "probe" else ", --recipe probe")
+def _advice(run: PlannedRun, execution: Execution) -> list[str]:
+    """What takes less memory, the least change first."""
+    adaptation = run.recipe.adaptation
+    ways = []
+    if adaptation in {"full", "adapter"} and not execution.gradient_checkpointing:
+        ways.append("--gradient-checkpointing")
+    ways.append(f"a --token-budget below {execution.token_budget:,}")
+    if adaptation == "full" and run.recipe.head.kind == "bench":
+        ways.append("--recipe lora")
+    if adaptation in {"full", "adapter"}:
+        ways.append("--recipe probe")
+    return ways
+
+
+def _rows(split: Encoded, by_residue: bool, proteins: list[int] | None = None) -> int:
+    """Rows of the embeddings of a split, or of some of its proteins."""
+    lengths = split.lengths if proteins is None else split.lengths[proteins]
+    return int(lengths.sum()) if by_residue else len(lengths)
+
+
+def _tables(
+    model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: list[int], by_residue: bool, seeds: int
+) -> int:
+    """Bytes of the embeddings that heads learn from and are checked on, and of the heads in training."""
+    width = model.encoder.config.hidden_size
+    each = [FLOAT32 * _rows(splits[name], by_residue) * width * len(layers) for name in ("train", "validation")]
+    heads = seeds * len(layers) * max(1, len(run.recipe.probe.learning_rates))
+    parameters = sum(p.numel() for p in model.head.parameters())
+    return sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6)
+
+
+def _free_disk(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    there = next((path for path in (folder, *folder.resolve().parents) if path.is_dir()), Path())
+    return shutil.disk_usage(there).free
 
 
 def resident_memory() -> int:

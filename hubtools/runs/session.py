@@ -68,13 +68,14 @@ class Session:
         Only what depends on the seed in the head alone is trained together: random encoder weights do not, nor does
         a share of the training data that the seed draws.
         """
+        if run.recipe.weights == "random" or run.fraction is not None:
+            return Companions()
         alike = replace(run, seed=0)
         key = (alike, data.facts.splits["train"].rows_sha256)
         if self._companions is None or self._companions[0] != key:
             self._companions = (key, Companions())
         found = self._companions[1]
-        together = run.recipe.weights == "pretrained" and run.fraction is None
-        position = self.planned.index(run) if together and run in self.planned else len(self.planned)
+        position = self.planned.index(run) if run in self.planned else len(self.planned)
         found.seeds = [other.seed for other in self.planned[position + 1 :] if replace(other, seed=0) == alike]
         return found
 

@@ -17,6 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from hubtools.models.four_bits import FourBitLinear
+from hubtools.models.layers import depth_of_parameters, encoder_layers
+
 FLOAT32 = 4
 # AdamW keeps two moments of each trained weight.
 ADAMW_MOMENTS = 2
@@ -52,9 +55,8 @@ class Flops:
 
 def blocks(encoder: nn.Module) -> list[nn.Module]:
     """The layers of an encoder, lowest first."""
-    number = _config(encoder, "num_hidden_layers", "num_layers")
-    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == number]
-    return list(lists[0]) if lists else []
+    found = encoder_layers(encoder)
+    return [] if found is None else list(found[1])
 
 
 def count_flops(model: Any) -> Flops:
@@ -68,11 +70,11 @@ def count_flops(model: Any) -> Flops:
         model: encoder with head; ``model.encoder`` is the encoder.
     """
     encoder = model.encoder
-    stack = blocks(encoder)
-    inside = {id(module) for block in stack for module in block.modules()}
-    outside = [p for name, module in encoder.named_modules() if id(module) not in inside for p in _own(module)]
-    # Norms after the last layer are outside too, and reach nothing below; embeddings have a large table.
-    reached = any(p.requires_grad and p.ndim > 1 for p in outside)
+    # Where layers cannot be found, all of it is taken for one.
+    stack = blocks(encoder) or [encoder]
+    depths, _ = depth_of_parameters(encoder) or ({}, 0)
+    # Whether something below is trained; to begin with, the embeddings.
+    reached = any(p.requires_grad and not depths.get(name, 0) for name, p in encoder.named_parameters())
     width = _attention_width(encoder)
     linear = attention = linear_training = attention_training = 0.0
     for block in stack:
@@ -115,10 +117,6 @@ def _own(module: nn.Module) -> list[nn.Parameter]:
     return list(module.parameters(recurse=False))
 
 
-def _config(encoder: Any, *names: str) -> Any:
-    return next((value for name in names if (value := getattr(encoder.config, name, None)) is not None), None)
-
-
 def _attention_width(encoder: Any) -> int:
     """Width of all heads together; T5 states that of a head."""
     if (head := getattr(encoder.config, "d_kv", None)) is not None:
@@ -157,6 +155,7 @@ class Memory:
         weights, gradients, optimiser: of the model.
         activations: of the largest batch.
         process: of Python and the libraries, where the device is the processor.
+        tables: of embeddings and of the heads that are trained on them, in a probe.
     """
 
     weights: int
@@ -164,11 +163,12 @@ class Memory:
     optimiser: int
     activations: int
     process: int = 0
+    tables: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.gradients + self.optimiser + self.activations + self.process
+        return self.weights + self.gradients + self.optimiser + self.activations + self.process + self.tables
 
     @classmethod
     def of(cls, model: nn.Module, activations: int, *, trains: bool, process: int = 0) -> Memory:
@@ -220,8 +220,11 @@ def activations_of(
     hidden, depth = encoder.config.hidden_size, len(blocks(encoder))
     widest = max([hidden, *(m.out_features for m in encoder.modules() if isinstance(m, nn.Linear))])
     working = float(WORKING_TENSORS * widest * FLOAT32)
+    # Weights of four bits are made whole for each product, and then rounded to what it is computed in.
+    packed = [m.in_features * m.out_features for m in encoder.modules() if isinstance(m, FourBitLinear)]
+    whole = float(2 * FLOAT32 * max(packed, default=0))
     if not trains:
-        return Activations(0.0, 0.0, float((depth + 1) * hidden * FLOAT32), 0.0, working)
+        return Activations(whole, 0.0, float((depth + 1) * hidden * FLOAT32), 0.0, working)
 
     def measured(rows: int, tokens: int) -> int:
         ids = torch.full((rows, tokens), 5, dtype=torch.long, device=device)
@@ -243,7 +246,7 @@ def activations_of(
     per_token = row / length - per_square * length
     shared, long_shared = short[0] - row, long[0] - long_row
     per_length = max((long_shared - shared) / length, 0.0)
-    constant = max(shared - per_length * length, 0.0)
+    constant = max(shared - per_length * length, 0.0) + whole
     if checkpointing and depth:
         kept = float(depth * hidden * FLOAT32)
         per_token, per_square = kept + per_token / depth, per_square / depth

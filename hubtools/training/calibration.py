@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.specs.files import write_atomic
 from hubtools.specs.hashing import digest
 from hubtools.specs.recipe import Recipe
 from hubtools.training.arithmetic import Flops, activations_of, squares
-from hubtools.training.batches import BucketedBatches, micro_batches
+from hubtools.training.batches import BucketedBatches
 from hubtools.training.device import Execution
+from hubtools.training.embedding import Features, embed, entry_keys
+from hubtools.training.embedding_store import KeptEmbeddings, Source
 from hubtools.training.encoding import Encoded
-from hubtools.training.loss import Loss
-from hubtools.training.predict import autocast, predict
+from hubtools.training.fit import FairTrainer
+from hubtools.training.job import Job
+from hubtools.training.predict import autocast
+from hubtools.training.probe import fit_heads
 
 Clock = Callable[[], float]
+# The least and the most of something.
+Span = tuple[float, float]
 # Shares of free memory that may be asked for, and of speed that a doubled budget must add.
 USABLE, WORTH = 0.85, 0.03
 SMALLEST, LARGEST = 512, 131_072
 # Larger batches leave a processor's cache and were slower wherever they were tried.
 LARGEST_ON_CPU = 4096
 REALISTIC_LENGTH = 350
+# Of made-up embeddings, to time heads on.
+SAMPLE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,8 @@ class Speed:
         reading: (low, high) in prediction.
     """
 
-    training: tuple[float, float] | None
-    reading: tuple[float, float]
+    training: Span | None
+    reading: Span
 
 
 def window_lengths(split: Encoded, recipe: Recipe | None = None) -> list[np.ndarray]:
@@ -55,138 +64,201 @@ def window_lengths(split: Encoded, recipe: Recipe | None = None) -> list[np.ndar
     return [lengths[: recipe.window.train_windows] for lengths in found]
 
 
-def of_proteins(split: Encoded, rows: list[int]) -> list[int]:
-    """The proteins that rows of a split read, each once."""
-    return rows if split.pairs is None else list(dict.fromkeys(split.pairs[rows].ravel().tolist()))
-
-
-def measure(
-    model: Any,
-    split: Encoded,
-    loss: Loss,
-    recipe: Recipe,
-    execution: Execution,
-    flops: Flops,
-    *,
-    trains: bool,
-    seed: int = 1,
-    seconds: float = 4.0,
-    clock: Clock = time.perf_counter,
-) -> Speed:
-    """Speed in real optimiser steps and in prediction, on effective batches of the task's own proteins.
+def training_speed(
+    model: Any, split: Encoded, job: Job, flops: Flops, *, seconds: float = 4.0, clock: Clock = time.perf_counter
+) -> Span:
+    """Operations per second of the very steps of training, on effective batches of the task's own proteins.
 
     The model is changed: take one that is thrown away.
 
     Args:
-        model, loss, recipe, execution: as in training.
-        split: training split.
+        model, split, job: as in :func:`hubtools.training.fit.fit`; what the recipe freezes is frozen already.
         flops: of the model.
-        trains: whether training steps are wanted.
-        seed: of the order of batches.
-        seconds: for each of the two; at least three batches are measured.
+        seconds, clock: as in :func:`rates`.
+    """
+    trainer = FairTrainer(model, split, split, job)
+    trainer.working.train()
+
+    def step(rows: list[int]) -> float:
+        effective = trainer.cut(rows)
+        trainer.training_step(effective)
+        trainer.update()
+        lengths = np.concatenate([batch.lengths for batch in effective.batches])
+        return flops.training(float(lengths.sum()), squares(lengths))
+
+    return rates(step, split.row_lengths, job.recipe.batch_size, job.execution.device, seconds, clock)
+
+
+def reading_speed(
+    read: Callable[[Encoded], object],
+    split: Encoded,
+    recipe: Recipe,
+    execution: Execution,
+    flops: Flops,
+    *,
+    seconds: float = 2.0,
+    clock: Clock = time.perf_counter,
+) -> Span:
+    """Operations per second of reading a split, on samples of it.
+
+    Args:
+        read: reads a part of the split.
+        split: which.
+        recipe, execution, flops: how, where, and what it costs.
+        seconds, clock: as in :func:`rates`.
+    """
+
+    def once(rows: list[int]) -> float:
+        part = sample(split, rows)
+        read(part)
+        lengths = np.concatenate(window_lengths(part))
+        return flops.reading(float(lengths.sum()), squares(lengths))
+
+    # What is read is sorted by length, so that several batches at once are nearer to it.
+    return rates(once, split.row_lengths, 4 * recipe.batch_size, execution.device, seconds, clock)
+
+
+def rates(
+    run: Callable[[list[int]], float],
+    lengths: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+    seconds: float,
+    clock: Clock = time.perf_counter,
+) -> Span:
+    """Operations per second: of the slower and of the faster half of the batches that were tried.
+
+    Where a single row takes long, batches are made smaller, so that a model of any size is measured in a minute or two.
+
+    Args:
+        run: computes rows, and returns the operations that this took.
+        lengths: of all rows.
+        batch_size: rows at once.
+        device: waited for.
+        seconds: at least four batches are tried, and more until these have passed.
         clock: time in seconds.
     """
-    bf16 = execution.bf16(recipe.precision)
-    order = BucketedBatches(split.row_lengths, recipe.batch_size, recipe.bucket, seed)
-    tokens = window_lengths(split, recipe)
 
-    def work(rows: list[int], count: Callable[[float, float], float]) -> float:
-        lengths = np.concatenate([tokens[protein] for protein in of_proteins(split, rows)])
-        return count(float(lengths.sum()), squares(lengths))
+    def timed(rows: list[int]) -> tuple[float, float]:
+        started = clock()
+        work = run(rows)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return work, max(clock() - started, 1e-9)
 
-    training = None
-    if trains:
-        step = _stepper(model, split, loss, recipe, execution, bf16)
-        training = _rates(order, step, lambda rows: work(rows, flops.training), execution, seconds, clock)
-
-    def read(rows: list[int]) -> None:
-        part = _subset(split, rows)
-        predict(model, part, loss, token_budget=execution.token_budget, device=execution.device, bf16=bf16)
-
-    # Prediction is sorted by length, so a sample of several batches at once is nearer to it.
-    batches = list(order)
-    many = [list(itertools.chain.from_iterable(batches[i : i + 4])) for i in range(0, len(batches), 4)]
-    reading = _rates(many, read, lambda rows: work(rows, flops.reading), execution, seconds / 2, clock)
-    return Speed(training, reading)
-
-
-def _rates(
-    batches: Any,
-    run: Callable[[list[int]], None],
-    work: Callable[[list[int]], float],
-    execution: Execution,
-    seconds: float,
-    clock: Clock,
-) -> tuple[float, float]:
-    """Operations per second: of the slower and of the faster half of what was measured."""
-    endless: Iterator[list[int]] = itertools.chain.from_iterable(itertools.repeat(batches))
-    run(next(endless))  # The first call allocates and chooses kernels.
-    done: list[tuple[float, float]] = []
+    usual = [int(np.argsort(lengths, kind="stable")[len(lengths) // 2])]
+    run(usual)  # The first call allocates and chooses kernels.
+    _, alone = timed(usual)
+    rows_at_once = max(1, min(batch_size, int(seconds / 2 / alone)))
+    order = BucketedBatches(lengths, rows_at_once, max(1, 8 * batch_size // rows_at_once), seed=1)
+    endless = itertools.chain.from_iterable(itertools.repeat(order))
     started = clock()
+    done: list[tuple[float, float]] = []
     while len(done) < 4 or (clock() - started < seconds and len(done) < 64):
-        rows = next(endless)
-        before = clock()
-        run(rows)
-        if execution.device.type == "cuda":
-            torch.cuda.synchronize()
-        done.append((work(rows), clock() - before))
-    halves = [done[0::2], done[1::2]]
-    rates = [sum(w for w, _ in half) / max(sum(s for _, s in half), 1e-9) for half in halves]
-    return min(rates), max(rates)
+        done.append(timed(next(endless)))
+    done.sort(key=lambda one: one[0] / one[1])
+    halves = [done[: len(done) // 2], done[len(done) // 2 :]]
+    slow, fast = (sum(work for work, _ in half) / sum(took for _, took in half) for half in halves)
+    return slow, fast
 
 
-def _stepper(
-    model: Any, split: Encoded, loss: Loss, recipe: Recipe, execution: Execution, bf16: bool
-) -> Callable[[list[int]], None]:
-    """One optimiser step on an effective batch, as in full fine-tuning."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=1e-6, fused=execution.device.type in {"cpu", "cuda"})
-    rng = np.random.default_rng(0)
-
-    def step(rows: list[int]) -> None:
-        model.train()
-        windows = recipe.window.train_windows
-        for batch in micro_batches(split, rows, execution.token_budget, train_windows=windows, rng=rng):
-            moved = batch.to(execution.device)
-            with autocast(execution.device, bf16):
-                logits = model(**moved.inputs).logits
-            if "protein" not in moved.inputs:
-                logits = logits[moved.inputs["residue_mask"]]
-            (loss.total(logits.float(), moved.labels) / max(loss.denominator(moved.labels), 1e-12)).backward()
-        torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
-        optimiser.step()
-        optimiser.zero_grad()
-
-    return step
-
-
-def _subset(split: Encoded, rows: list[int]) -> Encoded:
-    """Some rows of a split; of pairs their proteins alone."""
+def sample(split: Encoded, rows: Sequence[int]) -> Encoded:
+    """Some rows of a split, and the proteins that they are about."""
+    proteins, pairs = list(rows), None
     if split.pairs is not None:
-        split, rows = split.alone, of_proteins(split, rows)
-
-    def take(values: list[Any]) -> list[Any]:
-        return [values[i] for i in rows]
-
+        proteins = list(dict.fromkeys(split.pairs[list(rows)].ravel().tolist()))
+        place = {protein: index for index, protein in enumerate(proteins)}
+        pairs = np.array([[place[a], place[b]] for a, b in split.pairs[list(rows)].tolist()])
     return replace(
         split,
-        ids=take(split.ids),
-        clusters=None if split.clusters is None else take(split.clusters),
-        tokens=take(split.tokens),
-        labels=take(split.labels),
-        windows=take(split.windows),
+        ids=[split.ids[row] for row in rows],
+        labels=[split.labels[row] for row in rows],
+        tokens=[split.tokens[protein] for protein in proteins],
+        windows=[split.windows[protein] for protein in proteins],
+        clusters=None if split.clusters is None else [split.clusters[protein] for protein in proteins],
+        names=None if split.names is None else [split.names[protein] for protein in proteins],
+        pairs=pairs,
     )
+
+
+class Invented(KeptEmbeddings):
+    """Random numbers in place of embeddings, so that heads can be timed without waiting for an encoder.
+
+    Args:
+        rows: of each entry, by its key.
+        width: of the encoder.
+    """
+
+    def __init__(self, rows: Mapping[bytes, int], width: int) -> None:
+        super().__init__(None, Source("", "", "", "", "", ""))
+        self.sizes, self.width, self.rng = rows, width, np.random.default_rng(0)
+
+    def find(self, kind: str, layer: int, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """An entry for every key."""
+        shapes = {key: (self.sizes[key], self.width) for key in keys}
+        return {key: self.rng.standard_normal(shape, dtype=np.float32) for key, shape in shapes.items()}
+
+
+def heads_seconds(
+    model: ProteinTaskModel,
+    train: Encoded,
+    validation: Encoded,
+    job: Job,
+    layers: Sequence[int],
+    seeds: Sequence[int],
+    clock: Clock = time.perf_counter,
+) -> Span:
+    """Seconds that one epoch of a probe's heads takes, validation included; of ridge heads, all that they take.
+
+    Measured on a sample of both splits in the proportion that they have, with made-up embeddings.
+
+    Args:
+        model, train, validation, job: as in :func:`hubtools.training.probe.fit_probe`.
+        layers: that heads read.
+        seeds: of the heads that are trained together.
+        clock: time in seconds.
+    """
+    width = model.encoder.config.hidden_size
+    by_residue = model.reads_residues or train.problem.per_residue
+    each = (float(train.lengths.mean()) if by_residue else 1.0) * width * 4 * len(layers)
+    most = max(job.recipe.batch_size, min(8 * job.recipe.batch_size, int(SAMPLE_BYTES / each)))
+    share = min(1.0, most / len(train))
+    job = replace(job, recipe=job.recipe.model_copy(update={"epochs": 1}))
+
+    def features(split: Encoded, name: str) -> tuple[Encoded, Features]:
+        part = sample(split, range(max(2, round(share * len(split)))))
+        proteins = part if part.pairs is None else part.alone
+        sizes = proteins.lengths.tolist() if by_residue else [1] * len(proteins)
+        made = Invented(dict(zip(entry_keys(proteins, by_residue), sizes, strict=True)), width)
+        file = job.work / f"{name}.npy"
+        per_residue = model.reads_residues
+        found = embed(model, part, job.execution, False, file, name, layers, per_residue=per_residue, kept=made)
+        return part, found
+
+    (_, fitting), (unseen, checking) = features(train, "train"), features(validation, "validation")
+    times = []
+    for _ in range(3):
+        started = clock()
+        fit_heads(model, unseen, fitting, checking, job, seeds)
+        times.append((clock() - started) / share)
+    # The first one allocates.
+    return min(times[1:]), max(times[1:])
 
 
 def free_memory(device: torch.device) -> int | None:
     """Bytes that are free on a device; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    known = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
+                known.append(int(line.split()[1]) * 1024)
+    # A container may have less than its machine; where it has no limit of its own the file says "max".
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        known.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return min(known) if known else None
 
 
 def best_budget(

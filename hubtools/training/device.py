@@ -16,6 +16,9 @@ from hubtools.specs.errors import UserError
 from hubtools.training import distributed
 from hubtools.training.measured import measured
 
+# Tokens of a batch. Small batches stay in a CPU's cache; a GPU wants many tokens at once.
+USUAL_ON_CPU, USUAL_ON_GPU = 2048, 16384
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -75,8 +78,7 @@ class Execution:
                 "--shard divides a model among several processes, and there is one",
                 fix='torchrun --nproc-per-node 2 "$(which bench)" run …',
             )
-        # Small batches stay in a CPU's cache; a GPU wants many tokens at once.
-        usual = 2048 if chosen.type == "cpu" else 16384
+        usual = USUAL_ON_CPU if chosen.type == "cpu" else USUAL_ON_GPU
         return cls(
             chosen,
             token_budget if isinstance(token_budget, int) else usual,

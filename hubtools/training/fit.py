@@ -61,10 +61,7 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
     """
     freeze_layers(model, job.recipe.freeze_layers)
     if job.execution.gradient_checkpointing:
-        network = getattr(model, "model", model)
-        # Renamed in transformers 5.2x; the old name goes in version 6.
-        enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
-        enable()
+        checkpoint_activations(model)
     trainer = FairTrainer(model, train, validation, job)
     trainer.train()
     done = trainer.progress
@@ -77,6 +74,14 @@ def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
         seconds=done.seconds,
         token_budget=min(distributed.gather(trainer.budget)),
     )
+
+
+def checkpoint_activations(model: Any) -> None:
+    """From here on activations are recomputed instead of kept."""
+    network = getattr(model, "model", model)
+    # Renamed in transformers 5.2x; the old name goes in version 6.
+    enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+    enable()
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class FairTrainer:
         self.working.train()
         losses: list[torch.Tensor] = []
         weights: list[float] = []
-        with contextlib.closing(ahead(self._cut, self.sampler)) as steps:
+        with contextlib.closing(ahead(self.cut, self.sampler)) as steps:
             for step in steps:
                 losses.append(self.training_step(step))
                 weights.append(step.denominator)
@@ -191,7 +196,7 @@ class FairTrainer:
 
     _tokens = 0
 
-    def _cut(self, rows: list[int], budget: int | None = None) -> Effective:
+    def cut(self, rows: list[int], budget: int | None = None) -> Effective:
         """This process's part of an effective batch, in pieces that fit the token budget."""
         budget = budget or self.budget
         rng = np.random.default_rng([self.job.seed, self.sampler.epoch, *rows[:4]])
@@ -222,7 +227,7 @@ class FairTrainer:
             this process's part of the loss, on the device.
         """
         if step.budget > self.budget:
-            step = self._cut(step.rows)
+            step = self.cut(step.rows)
         while True:
             before = {"torch": torch.get_rng_state(), **device_randomness(self.device)}
             try:
@@ -249,7 +254,7 @@ class FairTrainer:
         """The same in more pieces; None where each is as small as can be."""
         budget = step.budget
         while (budget := budget // 2) >= LEAST:
-            smaller = self._cut(step.rows, budget)
+            smaller = self.cut(step.rows, budget)
             if len(smaller.batches) > len(step.batches):
                 return smaller
         return None

@@ -87,6 +87,33 @@ def _fit(
     fitting, checking = (
         _embedded(model, split, job, name, wanted) for name, split in (("train", train), ("validation", validation))
     )
+    made = fit_heads(model, validation, fitting, checking, job, seeds)
+    for one in made.values():
+        if isinstance(one, ProbeHead):
+            one.fitted.seconds = (time.perf_counter() - started) / len(seeds)
+    for file in job.work.glob("*.npy"):
+        file.unlink()
+    return made
+
+
+def fit_heads(
+    model: ProteinTaskModel,
+    validation: Encoded,
+    fitting: Features,
+    checking: Features,
+    job: Job,
+    seeds: Sequence[int],
+) -> dict[int, ProbeHead | UserError]:
+    """Train heads on embeddings, and choose the best one of each seed on validation.
+
+    Args:
+        model: the template of the heads; its own has the job's seed.
+        validation: the split whose embeddings are ``checking``.
+        fitting, checking: embeddings of training and validation, of the layers to choose between.
+        job: what to do.
+        seeds: of the heads.
+    """
+    wanted = list(fitting.tables)
     scales = {layer: Scale(fitting.tables[layer]) for layer in wanted}
     device, pooled = job.execution.device, model.reads_residues
     examples, unseen = (
@@ -118,11 +145,6 @@ def _fit(
         fitted.token_budget = min(fitting.token_budget, checking.token_budget)
         scales[chosen.layer].fold_into(head)
         made[seed] = ProbeHead(head.to(device), chosen.layer, fitted, chosen.lines)
-    for one in made.values():
-        if isinstance(one, ProbeHead):
-            one.fitted.seconds = (time.perf_counter() - started) / len(seeds)
-    for file in job.work.glob("*.npy"):
-        file.unlink()
     return made
 
 

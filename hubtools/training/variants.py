@@ -186,6 +186,12 @@ def _batches(queries: list[Query], n_special: int, token_budget: int) -> list[li
     return batches
 
 
+def lengths_to_read(positions: dict[str, np.ndarray], window: Window, n_special: int, one_by_one: bool) -> np.ndarray:
+    """Tokens of each row that :func:`log_probabilities` reads: one a position, or one a window."""
+    queries = _queries(positions, window, one_by_one)
+    return np.array([piece.stop - piece.start + n_special for _, piece, _ in queries])
+
+
 def window_facts_of(wild_types: Sequence[str], window: Window) -> WindowFacts:
     """What windows did to the wild types."""
     cut = [pieces(len(wild), window.residues, window.overlap) for wild in wild_types]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,18 @@ OPTIONS: dict[str, Any] = {"epochs": 3, "probe.layers": "all", "probe.learning_r
 
 def probes(plan: Plan, seeds: tuple[int, ...] = (1, 2, 3), **options: Any) -> list[PlannedRun]:
     return [plan("residue-classification", "probe", seed, **(OPTIONS | options)) for seed in seeds]
+
+
+def test_a_random_twin_in_between_does_not_part_the_seeds(plan: Plan, tmp_path: Path) -> None:
+    seeds = probes(plan)
+    twins = [replace(run, recipe=run.recipe.model_copy(update={"weights": "random"})) for run in seeds]
+    shared = session(tmp_path)
+    shared.planned = [run for both in zip(twins, seeds, strict=True) for run in both]
+    data: Any = SimpleNamespace(facts=SimpleNamespace(splits={"train": SimpleNamespace(rows_sha256="0")}))
+    first = shared.companions(seeds[0], data)
+    assert first.seeds == [2, 3]
+    assert shared.companions(twins[1], data).seeds == []
+    assert shared.companions(seeds[1], data) is first, "the heads that are trained already"
 
 
 @pytest.mark.slow

@@ -13,7 +13,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hubtools.models import resolve_checkpoint
+from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder
+from hubtools.specs.recipe import Adapter
 from hubtools.training.arithmetic import Activations, Flops, Memory, activations_of, blocks, count_flops, saved_bytes
 
 WIDTH, LENGTH, ROWS = 64, 48, 3
@@ -68,6 +70,26 @@ def test_what_is_frozen_costs_no_gradient(encoder: Any) -> None:
     # Of the second layer the query, key and value need no gradient of their input: the formula counts some of these.
     assert counted(encoder, backward=True) == pytest.approx(training, rel=0.08)
     assert training < 2.1 * reading
+
+
+def test_an_adapter_costs_its_products_and_the_way_to_them(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "checkpoint", "esm", width=WIDTH)
+    found: Any = load_encoder(resolve_checkpoint(str(tmp_path / "checkpoint")))
+    found.set_attn_implementation("eager")
+    model = with_head(found.train())
+    plain = expected(count_flops(model))
+    attach_adapter(model, Adapter(kind="lora", rank=8), "tiny", seed=1)
+    reading, training = expected(count_flops(model))
+    assert counted(found, backward=False) == pytest.approx(reading, rel=0.01)
+    # In the first layer query, key and value need no gradient of their input: the formula counts some of these.
+    assert counted(found, backward=True) == pytest.approx(training, rel=0.08)
+    assert plain[0] < reading and training < plain[1], "no gradients of the frozen weights"
+
+
+def test_where_no_layers_are_found_all_of_it_is_one() -> None:
+    encoder: Any = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 8))
+    encoder.config = SimpleNamespace(num_hidden_layers=7, hidden_size=8)
+    assert count_flops(with_head(encoder)).linear == 2 * 2 * 8 * 16
 
 
 def test_bytes_of_activations_are_what_autograd_keeps(encoder: Any) -> None:

@@ -80,7 +80,7 @@ def test_gradients_of_a_step_that_was_started_anew_are_those_of_one_attempt(chec
         trainer = FairTrainer(setting.model, setting.splits["train"], setting.splits["validation"], setting.job)
         setting.model.train()
         allocator = Full(setting.model, room)
-        step = trainer._cut(list(range(8)))
+        step = trainer.cut(list(range(8)))
         trainer.training_step(step)
         assert (allocator.refused > 0) == (room == 90)
         gradients.append(torch.cat([p.grad.flatten() for p in setting.model.parameters() if p.grad is not None]))

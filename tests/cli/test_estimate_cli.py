@@ -1,0 +1,140 @@
+"""bench estimate: it takes what bench run takes, and its text tells what to do next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tiny_checkpoints import write_checkpoint
+from tiny_project import write_project
+
+from hubtools.cli.estimate import NOT_SHARED, OWN, duration, estimate_command, span
+from hubtools.cli.run import planned_by, run, session_by
+from hubtools.specs.errors import UserError
+
+TASK = "tiny-sequence-classification"
+# A device that is not here, so that nothing is measured.
+STATED = ("--device-flops", "1e12", "--device-memory", "1")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_project(tmp_path, "sequence-classification")
+    write_checkpoint(tmp_path / "model", "esm")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def said(*options: str) -> str:
+    base = ["--checkpoint", "model", "--task", TASK, "--device", "cpu"]
+    done = CliRunner().invoke(estimate_command, [*base, *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+# The options
+
+
+class Read(dict[str, Any]):
+    """Options that remember which of them were asked for."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def test_no_option_of_bench_run_is_forgotten(project: Path) -> None:
+    options = Read(run.make_context("run", ["--checkpoint", "model", "--task", TASK]).params)
+    session_by(options, planned_by(options))
+    # What is left is about running: both commands read the first, and only bench run the second.
+    assert set(options) - options.names == {"force", "dry_run"}
+    own = {option.name for option in OWN}
+    assert {option.name for option in estimate_command.params} - own == set(options) - NOT_SHARED
+    assert {"dry_run"} == NOT_SHARED
+
+
+def test_the_session_is_what_the_options_say(project: Path) -> None:
+    given = ["--checkpoint", "model", "--task", TASK, "--device", "cpu", "--no-packing", "--compile", "--runs", "there"]
+    given += ["--no-embedding-cache", "--token-budget", "777", "--gradient-checkpointing", "--fractions", "0.5,1"]
+    options = run.make_context("run", given).params
+    planned = planned_by(options)
+    assert [item.fraction for item in planned] == [0.5, None]
+    session = session_by(options, planned)
+    execution = session.execution
+    assert (execution.token_budget, execution.packing, execution.compile) == (777, False, True)
+    assert execution.gradient_checkpointing and not execution.shard and not execution.auto_budget
+    assert session.root == Path("there") and session.embeddings is None and list(session.planned) == planned
+
+
+def test_half_a_device_is_refused(project: Path) -> None:
+    with pytest.raises(UserError, match="belong together"):
+        said("--device-flops", "1e12")
+
+
+def test_an_estimate_is_of_one_process(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="of one process"):
+        said("--shard", *STATED)
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UserError, match="of one process"):
+        said(*STATED)
+
+
+@pytest.mark.parametrize("value", ["63", "many", "-1", "1e4"])
+def test_a_budget_is_a_number_or_auto(project: Path, value: str) -> None:
+    with pytest.raises(UserError, match="neither auto nor a number"):
+        said("--token-budget", value)
+
+
+def test_a_checkpoint_that_is_not_there_is_one_line(project: Path) -> None:
+    with pytest.raises(UserError):
+        said("--checkpoint", "./nowhere")
+
+
+# The text
+
+
+def test_a_table_a_sum_and_what_to_do_next(project: Path) -> None:
+    table, total = said("--baselines", "--seeds", "1,2", "--recipe", "quick", *STATED).split("\n\n")
+    head, *rows = table.splitlines()
+    assert head.split() == ["run", "proteins", "tokens", "cached", "epochs", "time", "memory", "disk", "fits"]
+    procedures = ("random-probe · seed 1", "random-probe · seed 2", "quick · seed 1", "quick · seed 2")
+    assert [row.split("  ")[0] for row in rows[:-1]] == [f"{TASK} · model · {end}" for end in procedures]
+    assert all(row.split()[-1] == "yes" for row in rows[:-1])
+    assert rows[-1] == "and 3 runs: baseline without a checkpoint: small, not estimated"
+    names = [line.split()[0] for line in total.splitlines()]
+    assert names == ["time", "memory", "disk", "arithmetic,", "training", "next:"]
+    assert total.endswith("next: bench run with the same options\n")
+
+
+def test_what_does_not_fit_says_what_would(project: Path) -> None:
+    shown = said("--device-flops", "1e12", "--device-memory", "0.0001")
+    assert f"does not fit: {TASK} · model · full · seed 1. Try --gradient-checkpointing, a --token-budget" in shown
+    assert "--recipe lora, --recipe probe" in shown and "next:" not in shown
+
+
+def test_money_and_energy_are_hours_times_a_number(project: Path) -> None:
+    found = json.loads(said(*STATED, "--price-per-hour", "36", "--watts", "100", "--json"))
+    low, high = found["seconds"]
+    assert found["cost"] == pytest.approx([low * 0.01, high * 0.01])
+    assert found["kilowatt_hours"] == pytest.approx([low / 36000, high / 36000])
+    shown = said(*STATED, "--price-per-hour", "36", "--watts", "100").splitlines()
+    assert any(line.startswith("cost ") for line in shown)
+    assert any(line.startswith("energy ") and line.endswith("an estimate: watts × hours") for line in shown)
+
+
+def test_baselines_alone_take_no_table(project: Path) -> None:
+    shown = said("--recipe", "majority")
+    assert shown.startswith("1 run: baseline without a checkpoint") and shown.endswith("the same options\n")
+
+
+def test_durations_are_read_at_a_glance() -> None:
+    assert [duration(s) for s in (5, 119, 600, 9000)] == ["5 s", "119 s", "10 min", "2.5 h"]
+    assert (span((5.1, 5.2), time=True), span((2, 7))) == ("5 s", "2 – 7")
