@@ -11,7 +11,7 @@ from hubtools.specs.hashing import digest
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 class _Part(BaseModel):
