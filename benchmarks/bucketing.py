@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import matplotlib as mpl
 
 mpl.use("Agg")
+# As the command line does: what transformers says of unused weights is not about the figures.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from matplotlib import pyplot
 
 from hubtools.data import DataCache
