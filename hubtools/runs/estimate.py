@@ -101,6 +101,7 @@ class Calibrated:
     Attributes:
         execution: with the token budget that the run will have.
         packed: whether it will be packed.
+        rounding: what its embeddings will be rounded by.
         flops, activations, speed: of the model.
         heads: seconds of an epoch of a probe's heads, for each row of the training split.
         memory: without a batch.
@@ -113,6 +114,7 @@ class Calibrated:
 
     execution: Execution
     packed: bool
+    rounding: str
     flops: Flops
     activations: Activations
     speed: Speed
@@ -219,11 +221,11 @@ class Estimator:
             # Of Python and its libraries.
             resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
         with contextlib.ExitStack() as attached:
-            packed = execution.packing and Packing.why_not(model.encoder) is None
+            packed, rounding = execution.packing and Packing.why_not(model.encoder) is None, ""
             if here:
                 model.to(execution.device)
                 made = attached.enter_context(engine(model, tokeniser, execution, bf16=bf16, trains=not probe))
-                packed = made.packed
+                packed, rounding = made.packed, made.rounding(bf16)
                 if execution.auto_budget:
                     execution = settle_budget(model, recipe, execution, self.session.cache.root)
             splits = {name: replace(split, packed=packed) for name, split in splits.items()}
@@ -251,6 +253,7 @@ class Estimator:
         return Calibrated(
             execution,
             packed,
+            rounding,
             flops,
             activations,
             speed,
@@ -365,10 +368,9 @@ class Estimator:
     ) -> tuple[dict[str, list[int]], int]:
         """The proteins of each split that the encoder will have to read, and how many others there are."""
         assert run.checkpoint is not None
-        precision = "bf16" if known.execution.bf16(run.recipe.precision) else "float32"
         identity, device = self.session.checkpoint(run.checkpoint).identity, known.execution.device.type
         store = self.session.embeddings if self.device is None else None
-        kept = KeptEmbeddings(store, Source.of(identity, run.recipe.weights, run.seed, precision, device))
+        kept = KeptEmbeddings(store, Source.of(identity, run.recipe.weights, run.seed, known.rounding, device))
         spaces = [kept.source.space("residues" if known.by_residue else "mean", layer) for layer in known.layers]
         unread, there = {}, 0
         for name, split in splits.items():
@@ -428,7 +430,7 @@ class Estimator:
                 lengths = np.array([len(wild) for wild, _ in asked])
                 speed = Speed(None, rates(score, lengths, 128, execution.device, 4.0))
         known = Calibrated(
-            execution, False, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, False, 0, 0, setup
+            execution, False, "", flops, activations, speed, (0.0, 0.0), memory, free, [], 0, False, 0, 0, setup
         )  # fmt: skip
         found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
         return replace(found, note="nothing is trained")

@@ -73,6 +73,7 @@ class Prepared:
         tokeniser: the checkpoint's.
         splits: encoded, by name.
         bf16: whether the model runs under autocast.
+        rounding: what its embeddings are rounded by.
     """
 
     checkpoint: CheckpointIdentity
@@ -80,6 +81,7 @@ class Prepared:
     tokeniser: ResidueTokeniser
     splits: dict[str, Encoded]
     bf16: bool
+    rounding: str = "float32"
 
 
 class Steps:
@@ -175,7 +177,7 @@ class Steps:
         made = self.attached.enter_context(
             engine(ready.model, ready.tokeniser, self.execution, bf16=ready.bf16, trains=not self.probes)
         )
-        environment = self.record.environment
+        environment, ready.rounding = self.record.environment, made.rounding(ready.bf16)
         environment.attention, environment.compiled = made.attention, made.compiled
         if made.packed:
             environment.layout = "packed"
@@ -190,7 +192,7 @@ class Steps:
         trained: torch.nn.Module = ready.model
         if self.probes:
             assert isinstance(ready.model, ProteinTaskModel)
-            precision, device = self._rounding(ready.bf16), self.execution.device.type
+            precision, device = ready.rounding, self.execution.device.type
             source = Source.of(ready.checkpoint, self.recipe.weights, self.run.seed, precision, device)
             self.embeddings = KeptEmbeddings(self.session.embeddings, source)
             companions = self.session.companions(self.run, data)
@@ -208,12 +210,6 @@ class Steps:
         n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         self._note(fitted, loss.weights, n_trained)
         return fitted
-
-    def _rounding(self, bf16: bool) -> str:
-        """What embeddings are rounded by: in bfloat16 by the way that attention is computed, too, and to be seen."""
-        made = self.record.environment
-        compiled = " compiled" if made.compiled else ""
-        return f"bf16, {made.layout} {made.attention}{compiled}" if bf16 else "float32"
 
     def _save(self, ready: Prepared) -> None:
         """Merge an adapter, and write what is published: of it every prediction of the record is."""

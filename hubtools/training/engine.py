@@ -59,6 +59,11 @@ class Engine:
         """Whether batches may count real tokens only."""
         return self.layout == "packed"
 
+    def rounding(self, bf16: bool) -> str:
+        """What numbers are rounded by: in bfloat16 by the way that attention is computed, too, and to be seen."""
+        compiled = " compiled" if self.compiled else ""
+        return f"bf16, {self.layout} {self.attention}{compiled}" if bf16 else "float32"
+
 
 @contextlib.contextmanager
 def engine(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hubtools.models.layers import encoder_layers
 from hubtools.training import distributed
 from hubtools.training.resume import learnt
 
@@ -67,14 +68,14 @@ class Whole:
             self.model.to(self.device)
 
 
-def divided(model: nn.Module, device: torch.device) -> nn.Module:
+def divided(model: Any, device: torch.device) -> nn.Module:
     """Divide the weights of a model, layer by layer, so that one layer at a time is gathered."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     mesh = init_device_mesh(device.type, (distributed.size(),))
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    for layer in max(stacks, key=len, default=[]):
+    found = encoder_layers(model.encoder)
+    for layer in found[1] if found else []:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     for module in model.modules():
