@@ -4,7 +4,7 @@
 usage: python benchmarks/bucketing.py [--task NAME] [--checkpoint NAME] [--seeds 1,2] [--png FILE]
 
 Every run is an ordinary bench run in the folder of runs (what is there already is not run again); only the recipe's field
-bucket differs: 1 draws batches at random, 8 is the default.
+bucket differs: 1, the default, draws batches at random; 8 forms them by length in stretches of eight batches.
 """
 
 from __future__ import annotations

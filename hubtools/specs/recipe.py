@@ -138,7 +138,11 @@ class Recipe(Spec):
         default=32, ge=1, description="Proteins per optimiser step, whatever fits in memory at once."
     )
     bucket: int = Field(
-        default=8, ge=1, description="Batches are formed by length inside a shuffled stretch of this many batches."
+        default=1,
+        ge=1,
+        description="1: batches are drawn at random. More: they are formed by length inside a shuffled stretch of this "
+        "many batches, which saves padding where a model cannot be packed, and learns a little worse where length tells "
+        "of the label.",
     )
     learning_rate: float = Field(default=1e-4, gt=0)
     head_learning_rate: float | None = Field(default=None, gt=0, description="By default the learning rate.")
