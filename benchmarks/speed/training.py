@@ -26,6 +26,7 @@ import torch
 from measuring import interleaved, lengths, options, report
 from workload import COLUMNS, Ceiling, Collator, Work, shape_options, table
 
+from hubtools.specs.recipe import Recipe
 from hubtools.training.batches import BucketedBatches, micro_batches
 from hubtools.training.device import Execution
 from hubtools.training.encoding import Encoded
@@ -104,9 +105,9 @@ def bucket_padding(batch_size: int, budget: int = 2048, n: int = 10_000) -> floa
     return 1 - found.sum() / computed
 
 
-def step_padding(split: Encoded, batch_size: int, budget: int = 2048) -> float:
+def step_padding(split: Encoded, recipe: Recipe, budget: int = 2048) -> float:
     """Share of padding in the padded batches of this very epoch."""
-    steps = BucketedBatches(split.row_lengths, batch_size, 8, 0)
+    steps = BucketedBatches(split.row_lengths, recipe.batch_size, recipe.bucket, 0)
     batches = [batch for rows in steps for batch in micro_batches(split, rows, budget)]
     return 1 - sum(b.tokens for b in batches) / sum(b.inputs["input_ids"].numel() for b in batches)
 
@@ -116,6 +117,7 @@ def main() -> None:
     options(parser)
     parser.set_defaults(rounds=3)
     shape_options(parser, 24)
+    parser.add_argument("--only", metavar="TEXT", help="variants whose name holds this, beside recipe and ceilings")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     work = Work.of(given.shape, given.proteins)
@@ -126,24 +128,23 @@ def main() -> None:
         "Trainer, padded to 1,024": Collator(work, MAXIMUM),
         "Trainer, length grouping": Collator(work),
     }
-    timings = interleaved(
-        {
-            "notebook recipe": notebook(work, collators["notebook recipe"]),
-            "bench, float32, padded": bench(work, "float32", False),
-            "bench, float32, packed": bench(work, "float32", True),
-            "bench, fastest (bf16), packed": bench(work, "fastest", True),
-            "Trainer, length grouping": notebook(work, collators["Trainer, length grouping"], **sampling),
-            "Trainer, padded to 1,024": notebook(work, collators["Trainer, padded to 1,024"]),
-            "ceiling float32": ceilings["float32"],
-            "ceiling bf16": ceilings["bf16"],
-        },
-        given.rounds,
-        "notebook recipe",
-    )
+    variants = {
+        "notebook recipe": notebook(work, collators["notebook recipe"]),
+        "bench, float32, padded": bench(work, "float32", False),
+        "bench, float32, packed": bench(work, "float32", True),
+        "bench, fastest (bf16), packed": bench(work, "fastest", True),
+        "Trainer, length grouping": notebook(work, collators["Trainer, length grouping"], **sampling),
+        "Trainer, padded to 1,024": notebook(work, collators["Trainer, padded to 1,024"]),
+        "ceiling float32": ceilings["float32"],
+        "ceiling bf16": ceilings["bf16"],
+    }
+    always = ("notebook recipe", "ceiling")
+    chosen = {n: run for n, run in variants.items() if not given.only or given.only in n or n.startswith(always)}
+    timings = interleaved(chosen, given.rounds, "notebook recipe")
     split = work.split()
-    padding = {name: collator.padding for name, collator in collators.items()}
+    padding = {name: collator.padding for name, collator in collators.items() if name in chosen}
     padding |= {"bench, float32, packed": 0.0, "bench, fastest (bf16), packed": 0.0}
-    padding["bench, float32, padded"] = step_padding(split, work.recipe().batch_size)
+    padding["bench, float32, padded"] = step_padding(split, work.recipe())
     best = ", ".join(f"{name} {ceiling.best / 1e9:.0f} GFLOP/s" for name, ceiling in ceilings.items())
     rows = table(work, timings, ceilings, 3, padding)
     buckets = {size: bucket_padding(size) for size in (8, 16, 32, 64)}
