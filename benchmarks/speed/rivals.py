@@ -327,7 +327,8 @@ def main() -> None:
         probes = [rival for rival in rivals if rival != "notebook"]
         if probes:
             turns = {r: contest.turn(r, contest.biotrainer if r == "biotrainer" else contest.scripted) for r in probes}
-            contests.append((probes[0], {**turns, "bench, probe": contest.turn("bench, probe", contest.bench)}))
+            turns |= {name: contest.turn(name, contest.bench) for name in ("bench, probe", "bench, probe, fastest")}
+            contests.append((probes[0], turns))
         if "notebook" in rivals:
             turns = {"notebook": contest.turn("notebook", contest.scripted)}
             turns |= {name: contest.turn(name, contest.bench) for name in ("bench, full", "bench, full, fastest")}
