@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +43,13 @@ def estimate(
 
     if (device_flops is None) != (device_memory is None):
         raise UserError("--device-flops and --device-memory belong together", fix="Give both, or neither to measure.")
-    if options["shard"] or "RANK" in os.environ:
-        raise UserError(
-            "an estimate is of one process",
-            fix="Leave --shard and torchrun out; several processes divide the time, and --shard the weights.",
-        )
+    if options["shard"]:
+        raise UserError("an estimate is of one process", fix="Leave --shard out; it divides the weights.")
     planned = planned_by(options)
+
+    from hubtools.training.distributed import refuse_company
+
+    refuse_company("bench estimate")
 
     from hubtools.runs.estimate import Estimator
     from hubtools.runs.workload import Device

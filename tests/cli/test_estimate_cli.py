@@ -82,8 +82,9 @@ def test_half_a_device_is_refused(project: Path) -> None:
 def test_an_estimate_is_of_one_process(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="of one process"):
         said("--shard", *STATED)
-    monkeypatch.setenv("RANK", "0")
-    with pytest.raises(UserError, match="of one process"):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(UserError, match="works in one process"):
         said(*STATED)
 
 

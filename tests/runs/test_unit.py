@@ -341,7 +341,8 @@ def test_a_mistake_in_the_data_is_recorded_and_handed_back(plan: Plan, tmp_path:
 @pytest.mark.slow
 def test_training_that_diverges_says_so(plan: Plan, tmp_path: Path) -> None:
     outcome = execute(plan(learning_rate=1e30), session(tmp_path))
-    assert "Training diverged: try a lower learning_rate" in str(outcome.mistake)
+    assert "training diverged: the loss of the first epoch is not a number" in str(outcome.mistake)
+    assert "A smaller rate: --set learning_rate=1e+29" in str(outcome.mistake)
     assert read_record(outcome.folder).status == "failed"
 
 
