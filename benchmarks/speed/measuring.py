@@ -124,6 +124,42 @@ def process(command: Sequence[str], variables: Mapping[str, str], folder: Path |
     return Process(seconds, cpu_seconds, most / (1e6 if sys.platform == "darwin" else 1e3), output)
 
 
+def esm2(shape: str) -> Any:
+    """The configuration of ESM-2 in a shape of :data:`SHAPES`."""
+    from transformers import EsmConfig
+
+    layers, width, inner, heads = SHAPES[shape]
+    return EsmConfig(
+        vocab_size=33,
+        mask_token_id=32,
+        pad_token_id=1,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        max_position_embeddings=1026,
+        position_embedding_type="rotary",
+        token_dropout=True,
+        emb_layer_norm_before=False,
+        # As published; the class's own default of 0.1 would keep the fast attention kernel out of training.
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+
+
+def write_esm2(folder: Path, shape: str) -> None:
+    """An ESM-2 of random weights with its tokenizer, as the Hub would serve it."""
+    import torch
+    from transformers import EsmForMaskedLM, EsmTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    torch.manual_seed(0)
+    EsmForMaskedLM(esm2(shape)).save_pretrained(folder)
+    EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """The options that every script has."""
     parser.add_argument("--rounds", type=int, default=5, help="turns of each variant (default 5)")

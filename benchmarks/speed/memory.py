@@ -33,23 +33,6 @@ VARIANTS = {
 }
 
 
-def write_checkpoint(shape: str, folder: Path) -> None:
-    """Random weights of an ESM-2 shape."""
-    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
-
-    layers, width, inner, heads = measuring.SHAPES[shape]
-    letters = "LAGVSERTIDPKQNFYMHWCXBUZO.-"
-    vocabulary = ["<cls>", "<pad>", "<eos>", "<unk>", *letters, "<null_1>", "<mask>"]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    config = EsmConfig(
-        vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=width, num_hidden_layers=layers,
-        num_attention_heads=heads, intermediate_size=inner, max_position_embeddings=1026,
-        position_embedding_type="rotary", token_dropout=True, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
-    EsmForMaskedLM(config).save_pretrained(folder)
-    EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-
-
 def notebook(folder: Path, sequences: list[str], labels: list[int]) -> Any:
     """Trainer as in the field's notebooks; returns what runs the steps."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
@@ -119,7 +102,7 @@ def measure(name: str, shape: str, proteins: int, threads: int) -> None:
     labels = [i % 2 for i in range(proteins)]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_checkpoint(shape, folder)
+        measuring.write_esm2(folder, shape)
         variant = VARIANTS[name]
         run = notebook(folder, sequences, labels) if variant is None else bench(folder, sequences, labels, *variant)
         floor = resident()

@@ -34,7 +34,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from measuring import LETTERS, SHAPES, interleaved, lengths, options, process, report
+from measuring import LETTERS, SHAPES, interleaved, lengths, options, process, report, write_esm2
 
 ROOT = Path(__file__).resolve().parents[2]
 # By this name biotrainer takes its own code for ESM-2, which is faster than its code for any checkpoint, and DGEB its
@@ -120,37 +120,6 @@ def write_data(folder: Path, n: int, per_residue: bool) -> int:
     }
     (folder / "task.yaml").write_text(json.dumps(task, indent=2))  # JSON is YAML.
     return sum(len(row["sequence"]) for row in rows)
-
-
-def write_checkpoint(folder: Path, shape: str) -> None:
-    """An ESM-2 of random weights with its tokenizer, as the Hub would serve it."""
-    import torch
-    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
-
-    folder.mkdir(parents=True)
-    layers, width, inner, heads = SHAPES[shape]
-    special = ["<cls>", "<pad>", "<eos>", "<unk>"]
-    vocabulary = [*special, *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    torch.manual_seed(0)
-    config = EsmConfig(
-        vocab_size=33,
-        mask_token_id=32,
-        pad_token_id=1,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-        max_position_embeddings=1026,
-        position_embedding_type="rotary",
-        token_dropout=True,
-        emb_layer_norm_before=False,
-        # As published; the class's own default of 0.1 would keep the fast attention kernel out of training.
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    EsmForMaskedLM(config).save_pretrained(folder)
-    EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
 
 
 def environment(folder: Path, rivals: list[str], torch_name: str) -> Path:
@@ -321,7 +290,7 @@ def main() -> None:
             (folder / NAME).parent.mkdir()
             (folder / NAME).symlink_to(given.checkpoint.resolve(), target_is_directory=True)
         else:
-            write_checkpoint(folder / NAME, given.shape)
+            write_esm2(folder / NAME, given.shape)
         contest = Contest(folder, python, given)
         contests: list[tuple[str, dict[str, Callable[[], None]]]] = []
         probes = [rival for rival in rivals if rival != "notebook"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from measuring import SHAPES, Timing, proteins
+from measuring import SHAPES, Timing, esm2, proteins
 
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.modeling_protein_task import ProteinTaskModel
@@ -72,32 +72,12 @@ class Work:
         """Full fine-tuning as shipped, one epoch."""
         return load_recipe("full", {"epochs": 1, **changes})
 
-    def config(self) -> Any:
-        """ESM-2's configuration of this shape."""
-        from transformers import EsmConfig
-
-        layers, width, inner, heads = SHAPES[self.shape]
-        return EsmConfig(
-            vocab_size=33,
-            mask_token_id=32,
-            pad_token_id=1,
-            hidden_size=width,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            intermediate_size=inner,
-            max_position_embeddings=1026,
-            position_embedding_type="rotary",
-            token_dropout=True,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-
     def model(self) -> ProteinTaskModel:
         """Bench's model: the encoder and our head."""
         from transformers import EsmModel
 
         torch.manual_seed(0)
-        encoder = EsmModel(self.config(), add_pooling_layer=False)
+        encoder = EsmModel(esm2(self.shape), add_pooling_layer=False)
         return bench_model(encoder, self.task, self.recipe(), self.tokeniser, seed=0)
 
     def stock_model(self) -> Any:
@@ -105,7 +85,7 @@ class Work:
         from transformers import EsmForSequenceClassification
 
         torch.manual_seed(0)
-        return EsmForSequenceClassification(self.config())
+        return EsmForSequenceClassification(esm2(self.shape))
 
     def split(self, n: int | None = None) -> Encoded:
         """The proteins as bench reads them; the first ``n`` where given."""

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli import run_report
-from hubtools.cli.terminal import MIRRORS
-from hubtools.runs.store import DEFAULT_ROOT
+from hubtools.cli.terminal import MIRRORS, RUNS
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -132,15 +131,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
     metavar="SHARE",
     help="Learn from this share of the training data, 0.1 or 0.01,0.1,1 (kept apart on boards).",
 )
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    metavar="DIRECTORY",
-    default=DEFAULT_ROOT,
-    show_default=True,
-    help="Folder of runs.",
-)
+@RUNS
 @MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.run import check_writable, hush_transformers, parse_seeds, parse_settings, stoppable
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.terminal import MIRRORS, RUNS
 from hubtools.runs.store import DEFAULT_ROOT
 from hubtools.specs.errors import UserError
 
@@ -63,15 +63,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
     "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="Replace a recipe field."
 )
 @click.option("--subset", type=click.IntRange(min=10), metavar="N", help="At most N proteins (or pairs) of each split.")
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    metavar="DIRECTORY",
-    default=DEFAULT_ROOT,
-    show_default=True,
-    help="Folder of runs.",
-)
+@RUNS
 @MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option("--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one batch; memory.")

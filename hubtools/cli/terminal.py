@@ -1,4 +1,4 @@
-"""What commands share: one console, one look of tables, the option that names mirrors."""
+"""What commands share: one console, one look of tables, the options that several commands have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +26,16 @@ MIRRORS = click.option(
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Folder of files named by their sha256; may be repeated.",
+)
+
+RUNS = click.option(
+    "--runs",
+    "root",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    default=DEFAULT_ROOT,
+    show_default=True,
+    help="Folder of runs.",
 )
 
 

@@ -7,8 +7,6 @@ no wrapper, and after :func:`merge_adapter` no trace. What is trained besides is
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from hubtools.models.families import family_of
 from hubtools.models.four_bits import FourBitLinear, load_bitsandbytes
 from hubtools.models.layers import encoder_layers
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import replacing_folder
 
 if TYPE_CHECKING:
     from hubtools.models.modeling_protein_task import ProteinTaskModel
@@ -136,10 +135,7 @@ def save_adapter(model: ProteinTaskModel, folder: Path, base: CheckpointIdentity
     if getattr(config, "feedforward_modules", None):
         values["feedforward_modules"] = rf"encoder\.(?:{config.feedforward_modules})"
     values |= {"base_model_name_or_path": base.name, "revision": base.commit, "inference_mode": True}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        staging.chmod(0o755)
+    with replacing_folder(folder) as staging:
         save_file(
             {f"base_model.model.{name}": value.detach().cpu().contiguous() for name, value in weights.items()},
             staging / "adapter_model.safetensors",
@@ -147,12 +143,6 @@ def save_adapter(model: ProteinTaskModel, folder: Path, base: CheckpointIdentity
         )
         type(config)(**config.to_dict() | values).save_pretrained(str(staging))
         model.config.save_pretrained(staging)
-        if folder.exists():
-            shutil.rmtree(folder)
-        staging.replace(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def is_adapter(name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import NativeTaskModel, label_settings
 from hubtools.models.tokenisation import ResidueTokeniser
 from hubtools.specs.errors import UserError
+from hubtools.specs.files import replacing_folder
 from hubtools.specs.task import Task
 
 MODELING_FILE = Path(modeling_protein_task.__file__)
@@ -32,10 +32,7 @@ def save_model(
     A per-residue model is written as the architecture's own ``…ForTokenClassification`` where that computes the
     same; everything else ships ``modeling_protein_task.py``.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        staging.chmod(0o755)
+    with replacing_folder(folder) as staging:
         native: Any = model.model if isinstance(model, NativeTaskModel) else native_twin(model, tokeniser, task)
         if native is not None:
             native.save_pretrained(staging)
@@ -50,12 +47,6 @@ def save_model(
             shutil.copyfile(MODELING_FILE, staging / MODELING_FILE.name)
         tokeniser.tokenizer.save_pretrained(staging)
         _forget_paths(staging)
-        if folder.exists():
-            shutil.rmtree(folder)
-        staging.replace(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def _forget_paths(folder: Path) -> None:
