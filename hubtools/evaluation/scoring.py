@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from hubtools.evaluation import counting
-from hubtools.evaluation.assays import assay_statistic, assay_table, assay_units
-from hubtools.evaluation.metrics import RANKING, statistic, value
+from hubtools.evaluation.assays import assay_table
+from hubtools.evaluation.metrics import RANKING, value
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.ranking import Statistic
-from hubtools.evaluation.resampling import bootstrap_units, bootstrap_weights, encode
+from hubtools.evaluation.resampled import KEPT_REPLICATES, Units, draw, prepare
+from hubtools.evaluation.resampling import encode
 from hubtools.evaluation.thresholds import decide, quick_thresholds
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Score, SplitResult
@@ -48,9 +47,21 @@ def score_split(
     predictions: Predictions,
     thresholds: list[float] | None,
     *,
-    replicates: int = 1000,
+    replicates: int = KEPT_REPLICATES,
     seed: int = 0,
 ) -> SplitResult:
+    """The result of :func:`score_and_resample` alone."""
+    return score_and_resample(task, predictions, thresholds, replicates=replicates, seed=seed)[0]
+
+
+def score_and_resample(
+    task: Task,
+    predictions: Predictions,
+    thresholds: list[float] | None,
+    *,
+    replicates: int = KEPT_REPLICATES,
+    seed: int = 0,
+) -> tuple[SplitResult, dict[str, np.ndarray], Units]:
     """All metrics of the task on one split, with 95 % percentile intervals from a bootstrap over whole units.
 
     A replicate in which a metric is undefined is left out of that metric's interval and counted; where fewer than
@@ -62,57 +73,37 @@ def score_split(
         thresholds: chosen on validation (:func:`hubtools.evaluation.choose_thresholds`); None where none is needed.
         replicates: bootstrap replicates; 0 for none.
         seed: of the bootstrap.
+
+    Returns:
+        The result; metric -> (replicates,) values; and what was drawn.
     """
-    if task.problem.zero_shot:
-        return _score_variants(task, predictions, replicates, seed)
-    decision, positive = decide(task, predictions, thresholds), task.positive_index
     names = task.metrics.names
-    units, n_units, described = bootstrap_units(predictions)
-    replicates = replicates if n_units > 1 else 0
-    prepared = [statistic(name, predictions, decision, units, n_units, positive) for name in names]
-    drawn = _drawn(prepared, bootstrap_weights(n_units, replicates, seed), replicates)
-    values = [value(name, predictions, decision, positive=positive) for name in names]
-    return SplitResult(
-        n_proteins=encode(predictions.ids if predictions.proteins is None else predictions.proteins)[1],
-        n_labelled=len(predictions),
-        scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
-        per_class=_per_class(task, predictions, decision, thresholds),
-        confusion=_confusion(predictions, decision),
-        interval=_interval(replicates, described),
-        undefined_replicates=_undefined(names, drawn),
-    )
-
-
-def _score_variants(task: Task, predictions: Predictions, replicates: int, seed: int) -> SplitResult:
-    """The same for variant effects: by assay, averaged; a row per assay where there are several."""
-    assert predictions.assays is not None
-    names, units = task.metrics.names, assay_units(predictions)
+    prepared, units = prepare(task, predictions, thresholds, names)
     replicates = replicates if units.n_units > 1 else 0
-    prepared = [assay_statistic(name, task, predictions, units) for name in names]
-    weights = bootstrap_weights(units.n_units, replicates, seed, units.strata)
-    drawn = _drawn(prepared, weights, replicates)
+    drawn = draw(prepared, units, replicates, seed)
     points = [float(of(np.ones((1, units.n_units)))[0]) for of in prepared]
     values = [None if math.isnan(point) else point for point in points]
-    table = assay_table(task, predictions)
-    return SplitResult(
-        n_proteins=encode(predictions.assays.protein)[1],
+    result = SplitResult(
+        n_proteins=_n_proteins(predictions),
         n_labelled=len(predictions),
         scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
-        per_class=table if len(table) > 1 else [],
         interval=_interval(replicates, units.described),
         undefined_replicates=_undefined(names, drawn),
     )
+    if task.problem.zero_shot:
+        table = assay_table(task, predictions)
+        result.per_class = table if len(table) > 1 else []
+    else:
+        decision = decide(task, predictions, thresholds)
+        result.per_class = _per_class(task, predictions, decision, thresholds)
+        result.confusion = _confusion(predictions, decision)
+    return result, dict(zip(names, drawn, strict=True)), units
 
 
-def _drawn(prepared: list[Statistic], blocks: Iterator[np.ndarray], replicates: int) -> np.ndarray:
-    """Every metric in every replicate: (metrics, replicates)."""
-    drawn = np.full((len(prepared), replicates), np.nan)
-    done = 0
-    for weights in blocks:
-        for row, of in zip(drawn, prepared, strict=True):
-            row[done : done + len(weights)] = of(weights)
-        done += len(weights)
-    return drawn
+def _n_proteins(predictions: Predictions) -> int:
+    if predictions.assays is not None:
+        return encode(predictions.assays.protein)[1]
+    return encode(predictions.ids if predictions.proteins is None else predictions.proteins)[1]
 
 
 def _interval(replicates: int, described: str) -> str:
@@ -156,8 +147,8 @@ def _per_class(
             row["threshold"] = float(thresholds[index])
         row |= {column: float(values[index]) for column, values in columns.items()}
         has = predictions.truth[:, index] == 1 if multilabel else predictions.truth == index
-        for metric, prepare in RANKING.items():
-            score = float(prepare(has, predictions.scores[:, index], one_unit)(once)[0])
+        for metric, ranking in RANKING.items():
+            score = float(ranking(has, predictions.scores[:, index], one_unit)(once)[0])
             row[metric] = None if math.isnan(score) else score
         rows.append(row)
     return rows

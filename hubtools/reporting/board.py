@@ -10,47 +10,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
 from hubtools.reporting.estimate import Estimate, combine
 from hubtools.reporting.wording import metric_title, plural, share, trust
+from hubtools.runs.arms import Found, Question, arm_key, without_copies
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
-
-Found = tuple[Path, RunRecord]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What two runs must share to stand in one table. The title of the task file is not part of it."""
-
-    task: str
-    version: int
-    task_hash: str
-    data: str
-    rows: str
-    subset: int | None
-    fraction: float | None
-    protocol: int
-
-    @classmethod
-    def of(cls, record: RunRecord, split: str) -> Question:
-        """The question a run answered on a split."""
-        identity = record.identity
-        facts = record.data.splits.get(split) if record.data else None
-        return cls(
-            task=identity.task.name,
-            version=identity.task.version,
-            task_hash=identity.task.hash,
-            data=identity.data,
-            rows=facts.rows_sha256 if facts else "",
-            subset=identity.subset,
-            fraction=identity.fraction,
-            protocol=identity.protocol,
-        )
 
 
 @dataclass(frozen=True)
@@ -280,20 +248,6 @@ def _order(question: Question) -> tuple[Any, ...]:
     return q.task, -q.version, *parts, q.task_hash, q.data, q.rows, q.protocol
 
 
-def without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
-    """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
-    by_id: dict[str, list[Found]] = defaultdict(list)
-    for folder, record in found:
-        by_id[record.run_id].append((folder, record))
-    kept, notes = [], []
-    for run_id, copies in by_id.items():
-        copies.sort(key=lambda pair: (pair[1].status == "complete", pair[1].finished or pair[1].started))
-        kept.append(copies[-1])
-        if len(copies) > 1:
-            notes.append(f"run {run_id} is there {len(copies)} times; shown is {copies[-1][0]}.")
-    return kept, notes
-
-
 def _is_pair(found: Sequence[Found]) -> bool:
     return Problem(found[0][1].task["problem"]).is_pair
 
@@ -330,7 +284,7 @@ def _table(question: Question, found: list[Found], split: str, remarks: tuple[st
     others = _in_order(s for _, record in found for s in record.results if s not in {"train", "validation", split})
     by_row: dict[Any, list[Found]] = defaultdict(list)
     for folder, record in found:
-        by_row[_row_key(record)].append((folder, record))
+        by_row[arm_key(record)].append((folder, record))
     rows = [_row(runs, split, metrics, others) for runs in by_row.values()]
     rows.sort(key=lambda row: (*row.scores[split, metrics[0]].sort_key, row.name, row.recipe))
     best = rows[0].scores[split, metrics[0]].value
@@ -342,15 +296,6 @@ def _table(question: Question, found: list[Found], split: str, remarks: tuple[st
             standing = "best" if rank == 1 else "within" if within else ""
         ranked.append(Row(row.runs, row.scores, rank, standing))
     return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
-
-
-def _row_key(record: RunRecord) -> tuple[Any, ...]:
-    checkpoint = record.identity.checkpoint
-    if checkpoint is None:
-        return None, record.identity.recipe.hash
-    # A folder is what is in it; a Hub checkpoint is its name at a commit.
-    which = checkpoint.sha256 if checkpoint.source == "local" else (checkpoint.name, checkpoint.commit)
-    return which, checkpoint.trust_remote_code, record.identity.recipe.hash
 
 
 def _row(runs: list[Found], split: str, metrics: list[str], others: list[str]) -> Row:

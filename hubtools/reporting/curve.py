@@ -18,9 +18,9 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from hubtools.reporting.board import Found, Question, without_copies
 from hubtools.reporting.estimate import Estimate, combine
 from hubtools.reporting.wording import number, plural, share
+from hubtools.runs.arms import Found, Question, without_copies
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
 from hubtools.specs.problem import Problem

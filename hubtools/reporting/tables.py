@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubtools.reporting import wording
-from hubtools.reporting.board import Board, Found, Row, Table
+from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING, Estimate
 from hubtools.reporting.templates import cell
+from hubtools.runs.arms import Found
 from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from hubtools.data import TaskData
-from hubtools.evaluation import choose_thresholds, score_split, write_predictions
+from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
 from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.resampled import write_replicates
 from hubtools.models import ResidueTokeniser, build_model, save_model
 from hubtools.models.adapters import merge_adapter, require_four_bits, save_adapter
 from hubtools.models.encoder import checkpoint_facts
@@ -27,6 +28,7 @@ from hubtools.runs.store import (
     ADAPTER,
     MODEL,
     PREDICTIONS,
+    REPLICATES,
     TRAINING_LOG,
 )
 from hubtools.specs.errors import UserError
@@ -139,8 +141,10 @@ class Steps:
             self.record.training.embeddings = EmbeddingFacts(computed=seen.computed, cached=seen.read)
         if not distributed.is_main():
             return
+        drawn, units = {}, {}
         for name, split in predictions.items():
-            self.record.results[name] = score_split(self.task, split, thresholds)
+            self.record.results[name], drawn[name], units[name] = score_and_resample(self.task, split, thresholds)
+        write_replicates(self.folder / REPLICATES, drawn, units)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
 
     def _with_checkpoint(self, data: TaskData) -> Predictor:

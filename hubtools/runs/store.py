@@ -18,6 +18,7 @@ from hubtools.specs.record import Identity, RunRecord
 
 RECORD = "run.json"
 PREDICTIONS = "predictions.parquet"
+REPLICATES = "replicates.safetensors"
 TRAINING_LOG = "training.jsonl"
 FAILURE = "failure.txt"
 MODEL = "model"

@@ -1,0 +1,201 @@
+"""One metric of several runs under the same resamplings of the test split: what every comparison is made of.
+
+The bootstrap's draws depend on the units and the seed of the draws alone. Runs scored on the same rows are therefore
+resampled alike, replicate by replicate, and the difference of two runs in a replicate is a paired one. A run keeps its
+first thousand replicates beside its predictions (``replicates.safetensors``), so that a board of thousands of runs
+compares them without reading a single prediction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hubtools.evaluation.assays import assay_statistic, assay_units
+from hubtools.evaluation.metrics import statistic
+from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.ranking import Statistic
+from hubtools.evaluation.resampling import bootstrap_units, bootstrap_weights, encode
+from hubtools.evaluation.thresholds import decide
+from hubtools.specs.errors import UserError
+from hubtools.specs.files import replacing
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.task import Task
+
+# What a run keeps, and what a comparison draws.
+KEPT_REPLICATES = 1_000
+REPLICATES = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What the bootstrap draws on a split.
+
+    Attributes:
+        n_units: number of units.
+        strata: (n_units,) group within which each is drawn, or None.
+        described: in words, such as ``364 homology clusters``.
+        digest: sha256 of which row belongs to which unit: equal digests are resampled alike.
+    """
+
+    n_units: int
+    strata: np.ndarray | None
+    described: str
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """One metric of the runs of one arm (they differ in their seed alone), and the same under R resamplings.
+
+    Attributes:
+        metric: its name.
+        seeds: of the k runs.
+        values: (k,) float64, the metric on the whole split.
+        drawn: (k, R) float64, in replicate r the same units for every run and every arm; NaN where undefined.
+        units: what was drawn.
+    """
+
+    metric: str
+    seeds: tuple[int, ...]
+    values: np.ndarray
+    drawn: np.ndarray
+    units: Units
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction of the metric."""
+        return METRICS[self.metric].higher_is_better
+
+
+def prepare(
+    task: Task, predictions: Predictions, thresholds: list[float] | None, metrics: Sequence[str]
+) -> tuple[list[Statistic], Units]:
+    """Metrics as functions of the multiplicities of the units, (R, n_units) -> (R,), and what the units are.
+
+    Args:
+        task: the task.
+        predictions: of one split.
+        thresholds: chosen on validation; None where none is needed.
+        metrics: names of METRICS that fit the task.
+    """
+    if task.problem.zero_shot:
+        assay = assay_units(predictions)
+        assert predictions.assays is not None
+        codes = [encode(names)[0] for names in (predictions.assays.group, predictions.assays.protein)]
+        found = Units(assay.n_units, assay.strata, assay.described, _digest(*codes))
+        return [assay_statistic(name, task, predictions, assay) for name in metrics], found
+    decision = decide(task, predictions, thresholds)
+    rows, n_units, described = bootstrap_units(predictions)
+    prepared = [statistic(name, predictions, decision, rows, n_units, task.positive_index) for name in metrics]
+    return prepared, Units(n_units, None, described, _digest(rows))
+
+
+def draw(prepared: Sequence[Statistic], units: Units, replicates: int, seed: int = 0) -> np.ndarray:
+    """Every metric in every replicate: (metrics, replicates) float64, NaN where undefined."""
+    drawn = np.full((len(prepared), replicates), np.nan)
+    done = 0
+    for weights in bootstrap_weights(units.n_units, replicates, seed, units.strata):
+        for row, of in zip(drawn, prepared, strict=True):
+            row[done : done + len(weights)] = of(weights)
+        done += len(weights)
+    return drawn
+
+
+def resample(
+    task: Task,
+    runs: Sequence[Predictions],
+    thresholds: Sequence[list[float] | None],
+    seeds: Sequence[int],
+    *,
+    metric: str | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Resampled:
+    """A metric of some runs under the same resamplings.
+
+    Args:
+        task: the task.
+        runs: predictions of each run on one split.
+        thresholds: of each run, as it chose them on validation.
+        seeds: of each run.
+        metric: by default the task's primary one.
+        replicates: how many resamplings.
+        seed: of the draws; the same for all that are to be compared.
+
+    Raises:
+        ValueError: the runs do not have the same rows in the same order.
+    """
+    name = metric or task.metrics.primary
+    prepared, found = zip(*(prepare(task, p, t, [name]) for p, t in zip(runs, thresholds, strict=True)), strict=True)
+    if len({units.digest for units in found}) > 1:
+        raise ValueError("the runs were scored on different rows")
+    units = found[0]
+    statistics = [of for (of,) in prepared]
+    values = np.array([float(of(np.ones((1, units.n_units)))[0]) for of in statistics])
+    return Resampled(
+        name, tuple(seeds), values, draw(statistics, units, replicates if units.n_units > 1 else 0, seed), units
+    )
+
+
+def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], units: Mapping[str, Units]) -> None:
+    """Keep the replicates of a run.
+
+    Args:
+        path: where to.
+        drawn: split -> metric -> (R,) values, kept as float32.
+        units: of each split.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    tensors = {
+        f"{split}/{metric}": np.ascontiguousarray(values, dtype=np.float32)
+        for split, metrics in drawn.items()
+        for metric, values in metrics.items()
+    }
+    about: dict[str, str] = {}
+    for split, found in units.items():
+        about |= {
+            f"{split}/units": found.digest,
+            f"{split}/n_units": str(found.n_units),
+            f"{split}/drawn": found.described,
+        }
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=about))
+
+
+def read_replicates(path: Path, split: str, metric: str) -> tuple[np.ndarray, Units] | None:
+    """(R,) float64 replicates that a run kept, and their units; None where it kept none of this split and metric.
+
+    Raises:
+        UserError: the file is not one of bench's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as kept:
+            about, name = kept.metadata() or {}, f"{split}/{metric}"
+            if name not in kept.keys():  # noqa: SIM118 - not a mapping
+                return None
+            values = kept.get_tensor(name).astype(np.float64)
+        units = Units(int(about[f"{split}/n_units"]), None, about[f"{split}/drawn"], about[f"{split}/units"])
+    except (SafetensorError, KeyError, ValueError, OSError):
+        raise UserError("not a file of replicates", where=str(path), fix="Remove it; it is made again.") from None
+    return values, units
+
+
+def _digest(*codes: np.ndarray) -> str:
+    hashed = hashlib.sha256()
+    for array in codes:
+        hashed.update(str(array.shape).encode())
+        hashed.update(np.ascontiguousarray(array, dtype=np.int64).tobytes())
+    return hashed.hexdigest()

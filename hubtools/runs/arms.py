@@ -1,0 +1,197 @@
+"""Runs put together: what two runs must share to be compared, and arms, whose runs differ in their seed alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hubtools.evaluation.predictions import Predictions, read_predictions
+from hubtools.evaluation.resampled import REPLICATES as DRAWN
+from hubtools.evaluation.resampled import Resampled, read_replicates, resample
+from hubtools.runs.store import PREDICTIONS, REPLICATES
+from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
+
+Found = tuple[Path, RunRecord]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What two runs must share to stand in one table. The title of the task file is not part of it."""
+
+    task: str
+    version: int
+    task_hash: str
+    data: str
+    rows: str
+    subset: int | None
+    fraction: float | None
+    protocol: int
+
+    @classmethod
+    def of(cls, record: RunRecord, split: str) -> Question:
+        """The question a run answered on a split."""
+        identity = record.identity
+        facts = record.data.splits.get(split) if record.data else None
+        return cls(
+            task=identity.task.name,
+            version=identity.task.version,
+            task_hash=identity.task.hash,
+            data=identity.data,
+            rows=facts.rows_sha256 if facts else "",
+            subset=identity.subset,
+            fraction=identity.fraction,
+            protocol=identity.protocol,
+        )
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Complete runs of one checkpoint, or baseline, under one recipe on one task, that differ in their seed alone.
+
+    Attributes:
+        runs: folders and records, by seed.
+    """
+
+    runs: tuple[Found, ...]
+
+    @property
+    def record(self) -> RunRecord:
+        """The record of the first seed: what the seeds share is read from it."""
+        return self.runs[0][1]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds, ascending."""
+        return [record.identity.seed for _, record in self.runs]
+
+    @property
+    def name(self) -> str:
+        """Checkpoint and recipe, for tables; settings of the recipe that were changed."""
+        fields = [f"{key}={value}" for key, value in sorted(self.record.overrides.items())]
+        recipe = ", ".join([self.record.identity.recipe.name, *fields])
+        return f"{self.record.subject} · {recipe}" if self.record.identity.checkpoint else recipe
+
+    @cached_property
+    def task(self) -> Task:
+        """The task file as used."""
+        return Task.model_validate(self.record.task)
+
+    @property
+    def splits(self) -> list[str]:
+        """Test splits."""
+        return [name for name in self.record.results if name not in {"train", "validation"}]
+
+    def question(self, split: str = "test") -> Question:
+        """What the runs answered."""
+        return Question.of(self.record, split)
+
+    def predictions(self, split: str = "test") -> list[Predictions]:
+        """Of each run, by seed.
+
+        Raises:
+            UserError: a run has no predictions of the split, or they cannot be read.
+        """
+        from hubtools.specs.errors import UserError
+
+        found = []
+        for folder, _ in self.runs:
+            splits = read_predictions(folder / PREDICTIONS)
+            if split not in splits:
+                raise UserError(f"there are no predictions of {split}", where=str(folder / PREDICTIONS))
+            found.append(splits[split])
+        return found
+
+    def thresholds(self) -> list[list[float] | None]:
+        """Of each run, as it chose them on validation."""
+        return [record.training.choices.get("thresholds") if record.training else None for _, record in self.runs]
+
+    def resampled(self, split: str = "test", metric: str | None = None, replicates: int = DRAWN) -> Resampled:
+        """A metric of the runs under the same resamplings, from their predictions.
+
+        Raises:
+            UserError: predictions cannot be read.
+        """
+        runs, thresholds = self.predictions(split), self.thresholds()
+        return resample(self.task, runs, thresholds, self.seeds, metric=metric, replicates=replicates)
+
+    def kept(self, split: str = "test", metric: str | None = None) -> Resampled | None:
+        """The same from what the runs kept (1,000 replicates), without reading predictions; None where one kept none."""
+        name = metric or self.record.primary_metric
+        found = [read_replicates(folder / REPLICATES, split, name) for folder, _ in self.runs]
+        scores = [record.score(split, name) for _, record in self.runs]
+        points = [score.value if score else None for score in scores]
+        kept = [one for one in found if one is not None]
+        values = [point for point in points if point is not None]
+        if len(kept) < len(self.runs) or len(values) < len(self.runs):
+            return None
+        if len({(units.digest, len(drawn)) for drawn, units in kept}) > 1:
+            return None
+        drawn = np.stack([drawn for drawn, _ in kept])
+        return Resampled(name, tuple(self.seeds), np.array(values, dtype=np.float64), drawn, kept[0][1])
+
+
+def arm_key(record: RunRecord) -> tuple[Any, ...]:
+    """What runs of one row share beside the question: the weights, and the recipe."""
+    checkpoint = record.identity.checkpoint
+    if checkpoint is None:
+        return None, record.identity.recipe.hash
+    # A folder is what is in it; a Hub checkpoint is its name at a commit.
+    which = checkpoint.sha256 if checkpoint.source == "local" else (checkpoint.name, checkpoint.commit)
+    return which, checkpoint.trust_remote_code, record.identity.recipe.hash
+
+
+def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
+    """Complete runs that were scored on a split, put into arms, in the order of task, subject and recipe."""
+    groups: dict[Any, list[Found]] = defaultdict(list)
+    for folder, record in without_copies(found)[0]:
+        if record.status == "complete" and split in record.results:
+            groups[Question.of(record, split), arm_key(record)].append((folder, record))
+    arms = [Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed))) for runs in groups.values()]
+    return sorted(arms, key=lambda arm: (arm.record.identity.task.name, arm.name, arm.record.run_id))
+
+
+def without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+    """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
+    by_id: dict[str, list[Found]] = defaultdict(list)
+    for folder, record in found:
+        by_id[record.run_id].append((folder, record))
+    kept, notes = [], []
+    for run_id, copies in by_id.items():
+        copies.sort(key=lambda pair: (pair[1].status == "complete", pair[1].finished or pair[1].started))
+        kept.append(copies[-1])
+        if len(copies) > 1:
+            notes.append(f"run {run_id} is there {len(copies)} times; shown is {copies[-1][0]}.")
+    return kept, notes
+
+
+def mismatches(first: Arm, second: Arm, split: str = "test") -> list[str]:
+    """Why two arms cannot be compared on a split: one line for each thing that must be equal and is not.
+
+    The procedure may differ, for that is what is compared: checkpoint, recipe, share of the training data, code.
+    """
+    one, other = first.question(split), second.question(split)
+    shown = {
+        "task": "task",
+        "version": "task version",
+        "task_hash": "task file",
+        "data": "data",
+        "subset": "subset",
+        "rows": f"rows of {split}",
+    }
+    return [
+        f"{noun}: {_short(getattr(one, name))} and {_short(getattr(other, name))}"
+        for name, noun in shown.items()
+        if getattr(one, name) != getattr(other, name)
+    ]
+
+
+def _short(value: object) -> str:
+    text = "all" if value is None else str(value)
+    return text[:12] if len(text) == 64 else text
