@@ -1,21 +1,32 @@
 """Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ, NDCG.
 
 Each function sorts the rows once and returns a function from weights, (R, n_units) multiplicities of the units that
-rows belong to, to (R,) values. A weighting is then a gather and a cumulative sum along the sorted rows, so a
-bootstrap replicate never sorts again. A row of weight 2 counts exactly as if it were in the data twice; rows of
-equal score are tied, whatever their order. NaN where a statistic is not defined.
+rows belong to, to (R,) values; a bootstrap replicate never sorts again. A row of weight 2 counts exactly as if it were in
+the data twice; rows of equal score are tied, whatever their order. NaN where a statistic is not defined.
+
+A weighting is a walk along the sorted rows with running sums. Some tens of weightings are walked together, in pieces of
+rows that stay in a core's cache: weights are turned to (n_units, weightings), so that what one row adds is one stretch of
+memory, and what many rows add between two thresholds is a product with a sparse matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 
-# Elements of one working array (1 MiB): a few of them stay in a core's cache.
-_BLOCK = 2**17
+# Weightings that are walked together, and rows of a piece: 256 KiB an array of float32.
+_TOGETHER = 64
+_PIECE = 1024
+# Up to this many rows sums are float64. Beyond, float32 still counts exactly (below 2^24), and its quotients are good to
+# 1e-7, while a bootstrap takes half the time.
+_DOUBLE = 2**16
+# Beyond _DOUBLE rows, AUROC and Spearman's ranks are of scores in this many levels of equal size, and average precision takes
+# the thresholds below the highest ones in as many. Each changes the value by less than 1e-5.
+_LEVELS = 2048
 
 
 def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -29,18 +40,36 @@ def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statis
     Returns:
         Weights to values; NaN without a positive or without a negative.
     """
-    high, high_units, low, low_units = _sorted_by_truth(positive, scores, units)
-    below, through = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+    tie = _levels(scores)
+    n_ties = int(tie.max(initial=-1)) + 1
+    has_high = np.bincount(tie[positive], minlength=n_ties) > 0
+    has_low = np.bincount(tie[~positive], minlength=n_ties) > 0
+    # One step holds negatives and then the positives above them; where both are tied it holds these alone.
+    mixed = has_high & has_low
+    apart = mixed[1:] | mixed[:-1] | (has_low[1:] & ~has_low[:-1])
+    step_of_tie = np.concatenate([np.zeros(min(1, n_ties), dtype=np.int64), np.cumsum(apart)])
+    step = step_of_tie[tie]
+    n_steps = int(step_of_tie[-1]) + 1 if n_ties else 0
+    half = np.zeros(n_steps)
+    half[step_of_tie[mixed]] = 0.5
+    dtype = _dtype(len(scores))
+    high = _Pieces(step[positive], units[positive], n_steps, dtype)
+    low = _Pieces(step[~positive], units[~positive], n_steps, dtype)
+    half = half.astype(dtype)[:, None]
 
     def of(weights: np.ndarray) -> np.ndarray:
-        negatives = _cumulated(weights, low_units)
-        positives = weights[:, high_units]
-        wins = np.take(negatives, below, axis=1)
-        wins += np.take(negatives, through, axis=1)
-        pairs = positives.sum(axis=1, dtype=np.float64) * negatives[:, -1]
-        return _ratio(np.einsum("rn,rn->r", positives, wins) / 2, pairs)
+        below, positives, wins = (np.zeros(weights.shape[1]) for _ in range(3))
+        for at, here, lower in zip(high.slices, high.times(weights), low.times(weights), strict=True):
+            running = np.cumsum(lower, axis=0)
+            total = running[-1].astype(np.float64)
+            running -= lower * half[at]
+            found = here.sum(axis=0, dtype=np.float64)
+            wins += below * found + np.einsum("tr,tr->r", here, running)
+            below += total
+            positives += found
+        return _ratio(wins, positives * below)
 
-    return _blocked(of, len(scores))
+    return _together(of, dtype)
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -51,23 +80,47 @@ def average_precision(positive: np.ndarray, scores: np.ndarray, units: np.ndarra
     Returns:
         Weights to values; NaN without a positive or without a negative.
     """
-    high, high_units, low, low_units = _sorted_by_truth(positive, -scores, units)
-    # At the threshold of each distinct positive score: how many rows of either truth are called positive.
-    last = np.flatnonzero(np.append(high[1:] != high[:-1], True)) if len(high) else np.zeros(0, dtype=np.int64)
-    called_low = np.searchsorted(low, high[last], "right")
+    order = np.argsort(-scores, kind="stable")
+    scores, units, positive = scores[order], units[order], positive[order]
+    high = scores[positive]
+    # A step is the threshold at one distinct positive score; below the lowest one, nothing adds to the area. Of very many
+    # the lower ones are put together, and the precision within such a step is the one in its middle.
+    thresholds = _codes(high)
+    if len(scores) > _DOUBLE:
+        thresholds = _merged(thresholds)
+    starts = np.flatnonzero(np.diff(thresholds, prepend=-1))
+    n_steps = len(starts)
+    lowest = high[np.append(starts[1:], len(high)) - 1] if n_steps else high
+    step_of_low = np.searchsorted(-lowest, -scores[~positive], "left")
+    dtype = _dtype(len(scores))
+    hits = _Pieces(thresholds, units[positive], n_steps, dtype)
+    misses = _Pieces(step_of_low, units[~positive], n_steps, dtype)
+    negatives = np.bincount(units[~positive], minlength=1)
+    # How much of its own step counts as called at a threshold.
+    part = np.where(high[starts] == lowest, 1.0, 0.5).astype(dtype)[:, None] if n_steps else np.ones((0, 1))
 
     def of(weights: np.ndarray) -> np.ndarray:
-        positives, negatives = _cumulated(weights, high_units), _cumulated(weights, low_units)
-        true = np.take(positives, last + 1, axis=1)
-        called = np.take(negatives, called_low, axis=1)
-        called += true
-        steps = np.diff(true, axis=1, prepend=0)
-        # Nothing called at a threshold means no step in recall there: the precision does not matter.
-        precision = true / np.maximum(called, 1e-300)
-        area = _ratio(np.einsum("rn,rn->r", steps, precision), positives[:, -1])
-        return np.where(negatives[:, -1] > 0, area, np.nan)
+        true, called, area = (np.zeros(weights.shape[1], dtype=dtype) for _ in range(3))
+        area = area.astype(np.float64)
+        for at, steps, wrong in zip(hits.slices, hits.times(weights), misses.times(weights), strict=True):
+            found, called_here = np.cumsum(steps, axis=0), np.cumsum(wrong, axis=0)
+            found += true
+            called_here += called
+            true, called = found[-1].copy(), called_here[-1].copy()
+            missing = 1 - part[at]
+            if missing.any():
+                found -= missing * steps
+                called_here -= missing * wrong
+            called_here += found
+            # Nothing called at a threshold means no step in recall there: the precision does not matter.
+            np.maximum(called_here, 0.5, out=called_here)
+            np.divide(found, called_here, out=found)
+            area += np.einsum("tr,tr->r", steps, found)
+        # Every replicate that has a negative row anywhere is defined.
+        has_low = negatives @ weights[: len(negatives)] > 0
+        return np.where(has_low, _ratio(area, true.astype(np.float64)), np.nan)
 
-    return _blocked(of, len(scores))
+    return _together(of, dtype)
 
 
 def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
@@ -81,27 +134,33 @@ def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
     Returns:
         Weights to values; NaN where x or y is constant.
     """
-    by_x = np.argsort(x, kind="stable")
-    x, y, units = x[by_x], y[by_x], units[by_x]
-    by_y = np.argsort(y, kind="stable")
-    x_below, x_through = np.searchsorted(x, x, "left"), np.searchsorted(x, x, "right")
-    y_below, y_through = np.searchsorted(y[by_y], y, "left"), np.searchsorted(y[by_y], y, "right")
-    units_by_y = units[by_y]
+    dtype = _dtype(len(x))
+    x_level, y_level = _levels(x), _levels(y)
+    n_x, n_y = (int(level.max(initial=-1)) + 1 for level in (x_level, y_level))
+    by_x, by_y = _Pieces(x_level, units, n_x, dtype), _Pieces(y_level, units, n_y, dtype)
+    pieces = [slice(start, start + _PIECE) for start in range(0, len(x), _PIECE)]
+
+    def ranks(steps: _Pieces, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean rank of each level less the mean of all, doubled; and its weight."""
+        rows = np.concatenate(list(steps.times(weights)))
+        through = np.cumsum(rows, axis=0, dtype=np.float64)
+        return (2 * through - rows - through[-1:]), rows
 
     def of(weights: np.ndarray) -> np.ndarray:
-        weight = weights[:, units]
-        # Rows below plus rows up to and with the tie: twice the mean rank, less one. Its mean is the total weight.
-        sum_x, sum_y = _cumulated(weights, units), _cumulated(weights, units_by_y)
-        total = sum_x[:, -1:]
-        rank_x = np.take(sum_x, x_below, axis=1) + np.take(sum_x, x_through, axis=1) - total
-        rank_y = np.take(sum_y, y_below, axis=1) + np.take(sum_y, y_through, axis=1) - total
-        weighted_x = weight * rank_x
-        products = np.einsum("rn,rn->r", weighted_x, rank_y)
-        squares_x = np.einsum("rn,rn->r", weighted_x, rank_x)
-        squares_y = np.einsum("rn,rn,rn->r", weight, rank_y, rank_y)
-        return _ratio(products, np.sqrt(squares_x * squares_y))
+        (rank_x, rows_x), (rank_y, rows_y) = ranks(by_x, weights), ranks(by_y, weights)
+        squares_x = np.einsum("lr,lr,lr->r", rows_x, rank_x, rank_x)
+        squares_y = np.einsum("lr,lr,lr->r", rows_y, rank_y, rank_y)
+        total = np.maximum(rows_x.sum(axis=0, dtype=np.float64), 1)
+        scaled_x, scaled_y = (rank_x / total).astype(dtype), (rank_y / total).astype(dtype)
+        products = np.zeros(weights.shape[1])
+        for piece in pieces:
+            weighted = np.take(weights, units[piece], axis=0)
+            weighted *= np.take(scaled_x, x_level[piece], axis=0)
+            products += np.einsum("nr,nr->r", weighted, np.take(scaled_y, y_level[piece], axis=0))
+        return _ratio(products * total**2, np.sqrt(squares_x) * np.sqrt(squares_y))
 
-    return _blocked(of, len(x))
+    # The ranks of all levels are at hand at once.
+    return _together(of, dtype, max(1, min(_TOGETHER, _LEVELS * _TOGETHER // max(n_x, n_y, 1))))
 
 
 def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -120,68 +179,131 @@ def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
     Returns:
         Weights, which must be whole numbers, to values; NaN where the truth is constant.
     """
-    by_score = np.argsort(-scores, kind="stable")
-    gains, units_by_score = truth[by_score], units[by_score]
-    ordered = scores[by_score]
-    # Where each run of tied scores starts, and the end of the last.
-    ties = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    ties = np.append(ties, len(ordered))
-    by_truth = np.argsort(-truth, kind="stable")
-    ideal, units_by_truth = truth[by_truth], units[by_truth]
+    dtype = np.float64
+    by_score, by_truth = _Ranked(-scores, truth, units, dtype), _Ranked(-truth, truth, units, dtype)
+    n_units = int(units.max(initial=-1)) + 1
+    sizes = np.bincount(units, minlength=n_units)
+    least_of, largest_of = np.full(n_units, np.inf), np.full(n_units, -np.inf)
+    np.minimum.at(least_of, units, truth)
+    np.maximum.at(largest_of, units, truth)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        counts = _cumulated(weights, units_by_score)
-        n = np.rint(counts[:, -1]).astype(np.int64)
+        weights = weights[:n_units]
+        n = np.rint(sizes @ weights).astype(np.int64)
         top = np.maximum(n // 10, 1)
-        discounts = np.zeros(int(n.max(initial=0)) + 1)
+        discounts = np.zeros(int(top.max(initial=0)) + 1)
         discounts[1:] = np.cumsum(1 / np.log2(np.arange(2, len(discounts) + 1)))
-
-        def discounted(counts: np.ndarray) -> np.ndarray:
-            """Discounts of all ranks up to each of these counts of rows: (R, m)."""
-            return discounts[np.minimum(np.rint(counts).astype(np.int64), top[:, None])]
-
-        weighted = np.zeros_like(counts)
-        np.cumsum(np.take(weights, units_by_score, axis=1) * gains, axis=1, out=weighted[:, 1:])
-        rows, sums = np.diff(counts[:, ties], axis=1), np.diff(weighted[:, ties], axis=1)
-        gained = np.einsum("rg,rg->r", np.diff(discounted(counts[:, ties]), axis=1), sums / np.maximum(rows, 1))
-        ideal_counts = _cumulated(weights, units_by_truth)
-        possible = np.diff(discounted(ideal_counts), axis=1) @ ideal
+        gained = by_score.discounted(weights, top, discounts)
+        possible = by_truth.discounted(weights, top, discounts)
+        present = weights > 0
+        least = np.where(present, least_of[:, None], np.inf).min(axis=0, initial=np.inf)
+        largest = np.where(present, largest_of[:, None], -np.inf).max(axis=0, initial=-np.inf)
+        varies = largest > least
         # Scaling gains to 0 and 1 takes the least value off both sums; the range cancels in their ratio.
-        present = np.take(weights, units_by_truth, axis=1) > 0
-        least = ideal[present.shape[1] - 1 - np.argmax(present[:, ::-1], axis=1)]
-        largest = ideal[np.argmax(present, axis=1)]
-        off = least * discounted(counts[:, -1:])[:, 0]
-        return np.where(largest > least, _ratio(gained - off, possible - off), np.nan)
+        off = np.where(varies, least, 0.0) * discounts[np.minimum(n, top)]
+        return np.where(varies, _ratio(gained - off, possible - off), np.nan)
 
-    return _blocked(of, len(scores))
+    return _together(of, dtype)
 
 
-def _sorted_by_truth(
-    positive: np.ndarray, scores: np.ndarray, units: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ascending scores of positive rows and their units, then of negative rows."""
-    order = np.argsort(scores, kind="stable")
-    scores, units, positive = scores[order], units[order], positive[order]
-    return scores[positive], units[positive], scores[~positive], units[~positive]
+class _Ranked:
+    """Rows in the order of a key, tied ones together: how much of their gains the discounts of the top ranks leave."""
+
+    def __init__(self, key: np.ndarray, gains: np.ndarray, units: np.ndarray, dtype: Any) -> None:
+        order = np.argsort(key, kind="stable")
+        tie = _codes(key[order])
+        n_ties = int(tie[-1]) + 1 if len(tie) else 0
+        self.rows = _Pieces(tie, units[order], n_ties, dtype)
+        self.sums = _Pieces(tie, units[order], n_ties, dtype, gains[order])
+
+    def discounted(self, weights: np.ndarray, top: np.ndarray, discounts: np.ndarray) -> np.ndarray:
+        """(R,) sums of mean gain × discounts of the ranks, walked until the top ranks are full everywhere."""
+        before, gained = np.zeros((1, weights.shape[1])), np.zeros(weights.shape[1])
+        for rows, sums in zip(self.rows.times(weights), self.sums.times(weights), strict=True):
+            counts = np.concatenate([before, before + np.cumsum(rows, axis=0)])
+            reached = discounts[np.minimum(np.rint(counts).astype(np.int64), top)]
+            gained += np.einsum("tr,tr->r", np.diff(reached, axis=0), sums / np.maximum(rows, 1))
+            before = counts[-1:]
+            if (before[0] >= top).all():
+                break
+        return gained
 
 
-def _cumulated(weights: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Weight before each row and, last, of all rows: (R, n + 1) float64."""
-    sums = np.zeros((len(weights), len(units) + 1))
-    np.cumsum(np.take(weights, units, axis=1), axis=1, out=sums[:, 1:])
-    return sums
+class _Pieces:
+    """Sums over the rows of each step, under many weightings at once, some steps at a time.
+
+    Args:
+        step: (n,) step of each row, from 0, in any order.
+        units: (n,) unit of each row.
+        n_steps: number of steps; rows of a later one are left out.
+        dtype: of the sums.
+        values: (n,) what each row adds; 1 by default.
+    """
+
+    def __init__(
+        self, step: np.ndarray, units: np.ndarray, n_steps: int, dtype: Any, values: np.ndarray | None = None
+    ) -> None:
+        from scipy.sparse import csr_array
+
+        inside = step < n_steps
+        added = np.ones(len(step), dtype=dtype) if values is None else values.astype(dtype)
+        self.n_units = int(units.max(initial=-1)) + 1
+        sums = csr_array((added[inside], (step[inside], units[inside])), shape=(n_steps, self.n_units))
+        sums.sum_duplicates()
+        self.slices = [slice(start, min(start + _PIECE, n_steps)) for start in range(0, n_steps, _PIECE)]
+        self.pieces = [sums[at] for at in self.slices]
+
+    def times(self, weights: np.ndarray) -> Iterator[np.ndarray]:
+        """(steps of a piece, R) sums for (n_units, R) weights, piece by piece."""
+        weights = weights[: self.n_units]
+        for piece in self.pieces:
+            yield piece @ weights
+
+
+def _merged(thresholds: np.ndarray) -> np.ndarray:
+    """Ordered thresholds of positive rows: the highest as they are, the others of levels that hold equally many rows."""
+    if not len(thresholds) or thresholds[-1] < 2 * _LEVELS:
+        return thresholds
+    first = np.searchsorted(thresholds, thresholds, "left")
+    top = min(_LEVELS, len(first) - 1)
+    levels = np.where(first <= top, first, top + 1 + (first - top) * _LEVELS // len(first))
+    return _codes(levels)
+
+
+def _codes(ordered: np.ndarray) -> np.ndarray:
+    """0, 1, … for the distinct values of an ordered array."""
+    if not len(ordered):
+        return np.zeros(0, dtype=np.int64)
+    return np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
+
+
+def _levels(values: np.ndarray) -> np.ndarray:
+    """Ordered codes of the values; of many distinct ones, of levels that hold equally many rows, ties kept together."""
+    order = np.argsort(values, kind="stable")
+    codes = _codes(values[order])
+    if len(values) > _DOUBLE and codes[-1] >= _LEVELS:
+        first = np.searchsorted(codes, codes, "left")
+        codes = _codes(first * _LEVELS // len(values))
+    found = np.empty(len(values), dtype=np.int64)
+    found[order] = codes
+    return found
+
+
+def _dtype(n_rows: int) -> Any:
+    return np.float64 if n_rows <= _DOUBLE else np.float32
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
 
 
-def _blocked(of: Statistic, n_rows: int) -> Statistic:
-    """Apply a statistic to few replicates at a time, so that memory does not grow with their number."""
-    block = max(1, _BLOCK // max(1, n_rows))
+def _together(of: Statistic, dtype: Any, most: int = _TOGETHER) -> Statistic:
+    """Walk some weightings at a time, turned to (n_units, weightings), so that memory does not grow with their number."""
 
-    def blocked(weights: np.ndarray) -> np.ndarray:
-        weights = np.asarray(weights, dtype=np.float64)
-        return np.concatenate([of(weights[start : start + block]) for start in range(0, len(weights), block)])
+    def walked(weights: np.ndarray) -> np.ndarray:
+        parts = max(1, -(-len(weights) // most))
+        return np.concatenate(
+            [of(np.ascontiguousarray(part.T, dtype=dtype)) for part in np.array_split(weights, parts)]
+        )
 
-    return blocked
+    return walked

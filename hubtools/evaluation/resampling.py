@@ -17,8 +17,8 @@ from hubtools.evaluation.predictions import Predictions
 # With fewer clusters, or proteins of assays, than this, percentile intervals over them are too coarse to mean 95 %.
 MIN_UNITS = 20
 
-# Elements of one block of weights: 4 MiB.
-_BLOCK = 2**19
+# Elements of one block of weights: 16 MiB.
+_BLOCK = 2**21
 
 
 def bootstrap_units(predictions: Predictions) -> tuple[np.ndarray, int, str]:
