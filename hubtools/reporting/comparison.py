@@ -206,6 +206,7 @@ def compare(
                 where="--metric",
                 fix=f"It has {', '.join(a.task.metrics.names)}.",
             )
+    pairs = sorted(pairs, key=lambda pair: (pair[0].record.identity.task.name, pair[0].record.identity.fraction or 1))
     labels = _labels(pairs)
     made = [
         _pair(label, a, b, question, metric, split, replicates) for label, (a, b) in zip(labels, pairs, strict=True)
@@ -335,14 +336,21 @@ def _notes(a: Arm, b: Arm, question: Question, asked: Question | None) -> list[s
 
 
 def _labels(pairs: Sequence[tuple[Arm, Arm]]) -> list[str]:
-    """A name of each pair: its task, and where a task has several pairs what they are."""
-    tasks = [a.record.identity.task.name for a, _ in pairs]
+    """A name of each pair: its task, and where a task has several pairs in what they differ."""
+    parts = [(a.record.identity.task.name, _both(a, b), _shares(a, b)) for a, b in pairs]
     labels = []
-    for task, (a, b) in zip(tasks, pairs, strict=True):
-        shares = {a.record.identity.fraction, b.record.identity.fraction}
-        of = f", {share(next(iter(shares)) or 1)} of train" if len(shares) == 1 and shares != {None} else ""
-        labels.append(task if tasks.count(task) == 1 else f"{task} ({_both(a, b)}{of})")
+    for task, both, shares in parts:
+        mine = [part for part in parts if part[0] == task]
+        apart = [both] if len({part[1] for part in mine}) > 1 else []
+        apart += [shares] if len({part[2] for part in mine}) > 1 else []
+        labels.append(", ".join([task, *apart]))
     return labels
+
+
+def _shares(a: Arm, b: Arm) -> str:
+    """The share of the training data that each learnt from."""
+    shown = dict.fromkeys(share(arm.record.identity.fraction or 1) for arm in (a, b))
+    return f"{' → '.join(shown)} of train"
 
 
 def _both(a: Arm, b: Arm) -> str:

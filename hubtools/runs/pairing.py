@@ -66,7 +66,7 @@ def pair_arms(a: Sequence[Arm], b: Sequence[Arm], named: tuple[str, str]) -> Pai
             f"{named[0]} and {named[1]} are the same runs, and there is nothing to compare",
             fix=f"Name two different ones{_example(a, b, named)}.",
         )
-    for where, mine, other in ((named[0], *by_task), (named[1], *reversed(by_task))):
+    for where, mine, other in ((named[0], by_task[0], by_task[1]), (named[1], by_task[1], by_task[0])):
         left_out += [f"{task}: in {where} only" for task in sorted(mine.keys() - other.keys())]
     return Pairing(tuple(pairs), tuple(left_out))
 

@@ -101,6 +101,9 @@ def said(record: RunRecord, key: str) -> list[str]:
     }
     if key in known:
         return [known[key]]
+    if checkpoint is None and key not in {"adaptation", "baseline"}:
+        # The recipe of a baseline has the fields of all recipes, and they mean nothing.
+        return []
     value: Any = record.recipe
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
