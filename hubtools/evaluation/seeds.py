@@ -162,8 +162,22 @@ def variance_parts(covariance: np.ndarray, values: np.ndarray) -> Parts:
     different = covariance[~np.eye(len(covariance), dtype=bool)]
     common = float(different.mean())
     own = float(np.diag(covariance).mean()) - common
-    # Few runs may agree by chance; they cannot truly vary less than each does by itself.
-    return Parts(common, own, max(float(values.var(ddof=1)), own), len(values) - 1)
+    return Parts(common, own, *at_least(float(values.var(ddof=1)), own, len(values)))
+
+
+def at_least(between: float, own: float, runs: int) -> tuple[float, float]:
+    """Variance between runs and its degrees of freedom, given that it cannot be less than what is each run's own.
+
+    Few runs may agree by chance. Where they agree better than they can, the bound takes the place of their variance. It is
+    known better than the variance of so few, but the truth may still lie above it: it counts for 3 (k - 1) degrees. With
+    as many as the bound itself has, the interval would be too narrow by a little; with k - 1 it would be wide for nothing.
+
+    Args:
+        between: variance of the k scores.
+        own: the bound.
+        runs: k.
+    """
+    return (between, runs - 1) if between >= own else (own, 3 * (runs - 1))
 
 
 def satterthwaite(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
