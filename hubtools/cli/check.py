@@ -175,7 +175,9 @@ def _text(done: Check, sides: Sides, kind: str) -> str | bytes:
     from hubtools.reporting import check_report
     from hubtools.reporting.junit import junit
 
-    return {"markdown": check_report.markdown, "json": check_report.as_json, "junit": junit}[kind](done, sides)
+    if kind == "junit":
+        return junit(done, sides)
+    return check_report.as_json(done, sides) if kind == "json" else check_report.markdown(done, sides)
 
 
 def _write(path: Path, done: Check, sides: Sides, kind: str) -> None:
@@ -202,7 +204,7 @@ def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) ->
         named = {name: file for name, file in files.items() if file is not None}
         ci_outputs.append_outputs(Path(path), values | named)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for annotation in ci_outputs.annotations(done, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
+        for annotation in ci_outputs.annotate(done, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
             click.echo(str(annotation), err=True)
 
 

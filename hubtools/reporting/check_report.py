@@ -119,7 +119,7 @@ def print_check(check: Check, console: Console) -> None:
     if check.items:
         console.print()
         console.print(_table(check, wide=console.width >= WIDE))
-    for title, lines in (("Problems", check.problems), ("Why", reasons(check)), ("Cost", cost_lines(check))):
+    for title, lines in (("Why", reasons(check)), ("Cost", cost_lines(check))):
         if lines:
             console.print(f"\n[bold]{title}[/bold]")
             console.print("\n".join(map(escape, lines)))
@@ -151,14 +151,15 @@ def _table(check: Check, *, wide: bool) -> Table:
             table.add_column(heading, justify="right", no_wrap=True)
     for item in check.items:
         verdict = item.judgement.verdict
+        costly = "\n[red]over budget[/]" if item.cost.over else ""
         cells = [
-            f"[{_COLOURS[verdict]}]{verdict}[/]",
+            f"[{_COLOURS[verdict]}]{verdict}[/]{costly}",
             escape(f"{item.task}\n{item.name}\n{metric_title(item.metric, arrow=True)}"),
             f"{number(item.before)} → {number(item.after)}",
             difference_text(item),
         ]
         found = item.difference
-        table.add_row(*cells, *([f"{item.margin:g}", number(found and found.detectable)] if wide else []))
+        table.add_row(*cells, *([f"{item.margin:g}", number(found.detectable if found else None)] if wide else []))
     return table
 
 
@@ -168,7 +169,8 @@ def markdown(check: Check, sides: Sides) -> str:
 
     rows = [
         {
-            "verdict": f"**{item.judgement.verdict}**" if item.judgement.verdict != "pass" else "pass",
+            "verdict": (f"**{item.judgement.verdict}**" if item.judgement.verdict != "pass" else "pass")
+            + (", **over budget**" if item.cost.over else ""),
             "task": _plain(item.task),
             "name": _plain(item.name),
             "metric": metric_title(item.metric, arrow=True),

@@ -25,6 +25,9 @@ MOST_ANNOTATIONS = 10
 _CUT = "\n\n*Cut: the rest is in the report that --summary or --json wrote.*\n"
 
 
+Level = Literal["error", "warning", "notice"]
+
+
 @dataclass(frozen=True)
 class Annotation:
     """One line beside the code.
@@ -35,7 +38,7 @@ class Annotation:
         file, line: where in the checkout, if anywhere.
     """
 
-    level: Literal["error", "warning", "notice"]
+    level: Level
     title: str
     message: str
     file: str | None = None
@@ -47,7 +50,7 @@ class Annotation:
         return f"::{self.level} {shown}::{_data(self.message)}"
 
 
-def annotations(check: Check, workspace: Path) -> list[Annotation]:
+def annotate(check: Check, workspace: Path) -> list[Annotation]:
     """At most ten, worst first, each at the line of its task's file where that lies in the checkout.
 
     Args:
@@ -55,17 +58,16 @@ def annotations(check: Check, workspace: Path) -> list[Annotation]:
         workspace: the checkout.
     """
     found = [Annotation("error", "bench check", problem) for problem in check.problems]
-    unclear: Literal["error", "warning"] = "error" if check.terms.inconclusive == "fail" else "warning"
-    for verdict, level in (("regression", "error"), ("inconclusive", unclear)):
+    levels = {"regression": _level("fail"), "inconclusive": _level(check.terms.inconclusive)}
+    for verdict, level in levels.items():
         for item in check.of(verdict):
             file, line = _anchor(item.task, workspace)
             text = f"{item.name}, {item.metric}: difference {difference_text(item)}: {item.judgement.reason}"
-            found.append(Annotation(level, f"{verdict}: {item.task}", text, file, line))  # type: ignore[arg-type]
+            found.append(Annotation(level, f"{verdict}: {item.task}", text, file, line))
     for item in check.over_budget:
         file, line = _anchor(item.task, workspace)
         text = f"{item.name}: {'; '.join(map(str, item.cost.over))}"
-        costly: Literal["error", "warning"] = "error" if check.terms.cost == "fail" else "warning"
-        found.append(Annotation(costly, f"cost: {item.task}", text, file, line))
+        found.append(Annotation(_level(check.terms.cost), f"cost: {item.task}", text, file, line))
     found.sort(key=lambda annotation: annotation.level != "error")
     if not found:
         return [Annotation("notice", "bench check", headline(check))]
@@ -74,6 +76,10 @@ def annotations(check: Check, workspace: Path) -> list[Annotation]:
         last = Annotation(found[0].level, "bench check", f"and {more} more: see the summary of this step")
         found = [*found[: MOST_ANNOTATIONS - 1], last]
     return found
+
+
+def _level(severity: str) -> Level:
+    return "error" if severity == "fail" else "warning"
 
 
 def _anchor(task: str, workspace: Path) -> tuple[str | None, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 from hubtools import __version__
@@ -41,7 +42,7 @@ def junit(check: Check, sides: Sides) -> bytes:
     suite.set("tests", str(len(suite.findall("testcase"))))
     for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(attribute, str(counts[kind]))
-    root = ET.Element("testsuites", name=_text(headline(check)), **{k: suite.get(k, "") for k in _COUNTS})
+    root = ET.Element("testsuites", {"name": _text(headline(check)), **{key: suite.get(key, "") for key in _COUNTS}})
     root.append(suite)
     ET.indent(root)
     return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
@@ -52,7 +53,7 @@ _COUNTS = ("tests", "failures", "errors", "skipped")
 
 def _quality(suite: ET.Element, item: Item, check: Check) -> None:
     case, judgement, found = _case(suite, item.task, f"{item.name} · {item.metric}"), item.judgement, item.difference
-    values = {"baseline": item.before, "candidate": item.after, "margin": item.margin}
+    values: dict[str, float] = {"baseline": item.before, "candidate": item.after, "margin": item.margin}
     if found is not None:
         values |= {"difference": found.value}
         optional = {"low": found.low, "high": found.high, "detectable": found.detectable, "p": judgement.adjusted_p}
@@ -88,7 +89,7 @@ def _child(case: ET.Element, tag: str, kind: str, text: str) -> None:
         child.text = _text(text)
 
 
-def _properties(parent: ET.Element, values: dict) -> None:
+def _properties(parent: ET.Element, values: Mapping[str, object]) -> None:
     properties = ET.SubElement(parent, "properties")
     for name, value in values.items():
         ET.SubElement(properties, "property", name=name, value=_text(value))

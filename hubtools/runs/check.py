@@ -250,7 +250,7 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
         margin=terms.margins.get(task.name, task.margin),
         before=float(resampled[0].values.mean()),
         after=float(resampled[1].values.mean()),
-        difference=None if same else difference(*resampled, question),
+        difference=None if same else difference(resampled[0], resampled[1], question),
         apart=apart,
         judgement=Judgement("pass", f"the same predictions within {terms.same:g}", None),
         cost=_cost(before, after, terms),
@@ -289,8 +289,8 @@ def _nothing_random(record: RunRecord) -> bool:
 def _cost(before: Arm, after: Arm, terms: Terms) -> CostComparison:
     if terms.cost == "ignore":
         return CostComparison(not_compared="not asked for")
-    records = [[record for _, record in arm.runs] for arm in (before, after)]
-    return compare_cost(*records, terms.budgets.get(before.runs[0][0].name), terms.tolerances)
+    first, second = ([record for _, record in arm.runs] for arm in (before, after))
+    return compare_cost(first, second, terms.budgets.get(before.runs[0][0].name), terms.tolerances)
 
 
 def _judged(items: Sequence[Item], terms: Terms) -> list[Item]:
