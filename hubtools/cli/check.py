@@ -162,9 +162,8 @@ def _tell(done: Check, sides: Sides, form: str) -> None:
         check_report.print_check(done, new_console())
     else:
         click.echo(_text(done, sides, form), nl=False)
-    if form != "table":
-        for problem in done.problems:
-            click.echo(f"error: {problem}", err=True)
+    for problem in done.problems:
+        click.echo(f"error: {problem}", err=True)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     if done.outcome == "inconclusive" and done.exit_code == 0:
@@ -194,15 +193,16 @@ def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) ->
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         ci_outputs.append_summary(Path(path), check_report.markdown(done, sides))
     if path := os.environ.get("GITHUB_OUTPUT"):
-        counts = {f"n-{verdict}": len(done.of(verdict)) for verdict in ("regression", "inconclusive", "pass")}
-        values = {
-            "verdict": done.outcome,
-            "exit-code": done.exit_code,
-            **counts,
-            "n-over-budget": len(done.over_budget),
-        }
-        named = {name: file for name, file in files.items() if file is not None}
-        ci_outputs.append_outputs(Path(path), values | named)
+        values: dict[str, object] = {"verdict": done.outcome, "exit-code": done.exit_code}
+        for name, verdict in (
+            ("n-regressions", "regression"),
+            ("n-inconclusive", "inconclusive"),
+            ("n-passed", "pass"),
+        ):
+            values[name] = len(done.of(verdict))
+        values["n-over-budget"] = len(done.over_budget)
+        values |= {name: file for name, file in files.items() if file is not None}
+        ci_outputs.append_outputs(Path(path), values)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in ci_outputs.annotate(done, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
             click.echo(str(annotation), err=True)

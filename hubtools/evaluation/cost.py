@@ -138,8 +138,8 @@ def _hardware(record: RunRecord) -> str:
     """All that seconds and bytes depend on beside the code, in words."""
     made = record.environment
     parts = [made.device_name, made.device]
-    parts += [f"{made.cpu_count} cores"] if made.cpu_count else []
-    parts += [f"{made.threads} threads"] if made.threads else []
+    parts += [f"{made.cpu_count} core{'s'[: made.cpu_count > 1]}"] if made.cpu_count else []
+    parts += [f"{made.threads} thread{'s'[: made.threads > 1]}"] if made.threads else []
     parts += [f"{made.processes} processes"] if made.processes > 1 else []
     return " · ".join(parts)
 

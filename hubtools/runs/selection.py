@@ -26,7 +26,9 @@ def arms_at(where: str, split: str = "test") -> tuple[list[Arm], list[str]]:
     arms = arms_of(found, split)
     if not arms:
         raise UserError(f"there is no complete run with results on {split}", where=where, fix="Name a folder of runs.")
-    return arms, problems
+    # A seed that failed must not be missed without a word.
+    unfinished = [f"{folder.name} is {record.status}" for folder, record in found if record.status != "complete"]
+    return arms, problems + unfinished
 
 
 @dataclass(frozen=True)
