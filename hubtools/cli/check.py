@@ -117,7 +117,7 @@ def _checked(sides: Sides, suite: str | None, split: str, margins: Sequence[str]
     given = _margins(margins)
     (before, problems), (after, more) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
     for problem in dict.fromkeys([*problems, *more]):
-        click.echo(f"left out: {problem}", err=True)
+        click.echo(f"note: {problem}", err=True)
     terms = _terms(before, given, options)
     if unknown := set(given) - {arm.record.identity.task.name for arm in before}:
         raise UserError(f"the baseline has no task {min(unknown)}", where="--margin", fix="Correct the name.")
@@ -141,13 +141,10 @@ def _terms(arms: Sequence[Arm], margins: Mapping[str, float], options: Mapping[s
     """What the baseline's file says, and over it what the command line says."""
     from dataclasses import replace
 
-    import yaml
-
     from hubtools.evaluation.comparison import Question
     from hubtools.runs.check import terms_of
 
-    path = arms[0].runs[0][0].parent / "baseline.yaml"
-    terms = terms_of(yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {})
+    terms = terms_of(arms)
     set_here = {name: value for name, value in options.items() if value is not None}
     if "question" in set_here:
         set_here["question"] = Question(set_here["question"])

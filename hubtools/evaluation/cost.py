@@ -8,7 +8,7 @@ whose wall time holds the work for all of them; it is compared with another firs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from statistics import median
 
@@ -127,11 +127,6 @@ def typical(records: Sequence[RunRecord]) -> Costs:
         measured = [value for value in values if value is not None]
         found[field.name] = median(measured) if measured else None
     return Costs(**found)
-
-
-def costs_of(values: Mapping[str, float | None], default: Costs = Costs()) -> Costs:
-    """Costs from a mapping, the rest as in ``default``."""
-    return Costs(**{name: values.get(name, getattr(default, name)) for name in QUANTITIES})
 
 
 def _hardware(record: RunRecord) -> str:

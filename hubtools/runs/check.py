@@ -15,13 +15,14 @@ from typing import Any, Literal
 import numpy as np
 
 from hubtools.evaluation.comparison import MIN_SEEDS, Difference, Question, difference
-from hubtools.evaluation.cost import TOLERANCES, CostComparison, Costs, compare_cost, costs_of
+from hubtools.evaluation.cost import TOLERANCES, CostComparison, Costs, compare_cost
 from hubtools.evaluation.gate import Judgement, judge
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.resampled import REPLICATES, Resampled, resample
 from hubtools.evaluation.sameness import largest_difference, other_rows
 from hubtools.runs.arms import Arm, mismatches
 from hubtools.runs.changes import Change, changes
+from hubtools.runs.frozen import is_baseline, open_baseline
 from hubtools.runs.selection import Pairing, pairs
 from hubtools.specs.record import RunRecord
 from hubtools.specs.suite import Suite
@@ -335,24 +336,23 @@ def _explained(item: Item, judgement: Judgement, terms: Terms) -> Judgement:
     return replace(judgement, reason=f"{judgement.reason}; {more}")
 
 
-def terms_of(values: Mapping[str, Any]) -> Terms:
-    """What the file of a frozen baseline says a check is held to; defaults where it says nothing.
+def terms_of(arms: Sequence[Arm]) -> Terms:
+    """What the frozen baseline that holds these arms says a check is held to; defaults where they lie in none.
 
-    Args:
-        values: the content of ``baseline.yaml``.
+    Raises:
+        UserError: its file is wrong.
     """
-    agreed = values.get("prediction_tolerance")
-    budgets = {
-        run["folder"]: costs_of(arm["budgets"])
-        for arm in values.get("arms", [])
-        if arm.get("budgets")
-        for run in arm["runs"]
-    }
+    folder = arms[0].runs[0][0].parent
+    if not is_baseline(folder):
+        return Terms()
+    file = open_baseline(folder).file
+    budgets = {run.folder: Costs(**arm.budgets.model_dump()) for arm in file.arms for run in arm.runs}
+    agreed = file.prediction_tolerance
     return Terms(
-        question=Question(values.get("question", Question.RECIPE)),
-        margins=values.get("margins") or {},
-        same=SAME if agreed is None else float(agreed),
+        question=Question(file.question),
+        margins=file.margins,
+        same=SAME if agreed is None else agreed,
         must_agree=agreed is not None,
-        tolerances=costs_of(values.get("tolerances") or {}, TOLERANCES),
-        budgets=budgets,
+        tolerances=Costs(**file.tolerances.model_dump()),
+        budgets={name: budget for name, budget in budgets.items() if budget != Costs()},
     )

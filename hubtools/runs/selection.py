@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from hubtools.runs.arms import Arm, arm_key, arms_of
-from hubtools.runs.store import RECORD, find_records
+from hubtools.runs.fetched import runs_folder
+from hubtools.runs.store import find_records
 from hubtools.specs.errors import UserError
 
 
 def arms_at(where: str, split: str = "test") -> tuple[list[Arm], list[str]]:
-    """The arms that a user names, and a line for each record that could not be read.
+    """The arms that a user names, and a line for each record that could not be read and each address that was resolved.
 
     Args:
-        where: a folder of runs, a run's folder or its ``run.json``, or a baseline's folder.
+        where: a folder of runs, a run's folder or its ``run.json``, a baseline's folder, or
+            ``hub://user/repo[@revision][/folder]``.
         split: the test split that they must have been scored on.
 
     Raises:
-        UserError: nothing is there, or no complete run that was scored on the split.
+        UserError: nothing is there, or no complete run that was scored on the split; a baseline was altered; the Hub
+            does not give it.
     """
-    path = Path(where)
-    found, problems = find_records([path.parent if path.name == RECORD else path])
+    folder, notes = runs_folder(where)
+    found, problems = find_records([folder])
     arms = arms_of(found, split)
     if not arms:
         raise UserError(f"there is no complete run with results on {split}", where=where, fix="Name a folder of runs.")
     # A seed that failed must not be missed without a word.
     unfinished = [f"{folder.name} is {record.status}" for folder, record in found if record.status != "complete"]
-    return arms, problems + unfinished
+    return arms, notes + problems + unfinished
 
 
 @dataclass(frozen=True)
