@@ -13,12 +13,12 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
 from hubtools.data.hub import scrub
+from hubtools.evaluation.cost import typical
 from hubtools.evaluation.predictions import Predictions, read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.resampled import KEPT_REPLICATES
 from hubtools.runs.arms import Arm, Found, arms_of
@@ -225,19 +225,18 @@ def checkpoint_of(record: RunRecord) -> str | None:
 
 
 def measured(arm: Arm) -> Budgets:
-    """What the runs of an arm took: medians over the seeds, to three digits."""
-    costs = [record.cost for _, record in arm.runs if record.cost]
-    memory = _median([cost.peak_memory_bytes for cost in costs])
+    """What the runs of an arm took, to three digits: medians over those that computed what they read."""
+    took = typical([record for _, record in arm.runs])
+    memory = _rounded_off(took.peak_memory_bytes)
     return Budgets(
-        wall_seconds=_median([cost.wall_seconds for cost in costs]),
-        tokens_per_second=_median([cost.tokens_per_second for cost in costs]),
+        wall_seconds=_rounded_off(took.wall_seconds),
+        tokens_per_second=_rounded_off(took.tokens_per_second),
         peak_memory_bytes=None if memory is None else int(memory),
     )
 
 
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(f"{median(known):.3g}") if known else None
+def _rounded_off(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def _summary(arm: Arm, split: str) -> FrozenScore:
