@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "tasks"
-SPLITS = {"train": 24, "validation": 8, "test": 16}
+SPLITS = {"train": 24, "validation": 8, "test": 12}
 STATES = {"H": "AELMQKR", "E": "VIYFWTC"}
 # Helical, stranded, acidic or of everything: what a protein is made of tells of its labels.
 KINDS = ["AELMQKR", "VIYFWTC", "DEGSNPA", "ACDEFGHIKLMNPQRSTVWY"]
 
 
 def protein(rng: random.Random) -> str:
-    """Between 20 and 70 residues, two thirds of them of one kind. Some are longer than the window of the recipes."""
+    """Between 20 and 50 residues, two thirds of them of one kind. Some are longer than the window of the recipes."""
     kind = rng.choice(KINDS)
-    return "".join(rng.choice(kind if rng.random() < 0.67 else KINDS[-1]) for _ in range(rng.randint(20, 70)))
+    return "".join(rng.choice(kind if rng.random() < 0.67 else KINDS[-1]) for _ in range(rng.randint(20, 50)))
 
 
 def share(sequence: str, letters: str) -> float:
