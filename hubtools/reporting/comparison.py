@@ -233,9 +233,12 @@ def _pair(label: str, a: Arm, b: Arm, asked: Question | None, metric: str | None
     differences = [difference(one, other, question) for one, other in zip(drawn, other_drawn, strict=True)]
     found = differences[0]
     p_value, p_method = found.p_value, "t-test over seeds and clusters"
-    if question is Question.WEIGHTS:
+    if found.identical:
+        # Nothing was tested, and nothing is to be corrected for.
+        p_value, p_method = None, "none: the same scores in every replicate"
+    elif question is Question.WEIGHTS:
         p_method = "bootstrap"
-        if p_value is not None and not found.identical:
+        if p_value is not None:
             swapped = randomisation_p(task, before, cuts, after, other_cuts, metric=chosen, replicates=replicates)
             if swapped is not None:
                 p_value, p_method = swapped, "approximate randomisation"

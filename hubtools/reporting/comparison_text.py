@@ -133,7 +133,7 @@ def facts(pair: Pair, *, several: bool) -> list[tuple[str, str]]:
     if pair.p_value is not None:
         adjusted = f"; {p_text(pair.adjusted_p)} after Holm's correction" if several else ""
         lines.append(("p", f"{p_text(pair.p_value)}{adjusted} ({pair.p_method})"))
-    if found.superiority is not None:
+    if found.superiority is not None and not found.identical:
         lines.append(("B is the better", f"with probability {_probability(found.superiority)}"))
     if found.detectable is not None and not found.identical:
         margin = "" if pair.margin is None else f"; the task's margin is {pair.margin:g}"

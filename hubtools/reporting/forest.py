@@ -40,6 +40,7 @@ class Row:
 
     Attributes:
         label, below: what is compared, and in smaller letters its scores.
+        metric: the name of what differs.
         value, low, high: of the difference; None where there is none.
         margin: the difference that counts; None where there is none.
         verdict: of B.
@@ -48,6 +49,7 @@ class Row:
 
     label: str
     below: str
+    metric: str
     value: float | None
     low: float | None
     high: float | None
@@ -125,8 +127,11 @@ def _scale(pair: Pair) -> str:
 def _row(pair: Pair) -> Row:
     found = pair.found
     scores = f"{metric_title(found.metric, arrow=True)}  {number(found.baseline)} → {number(found.candidate)}"
-    seeds = "" if found.seeds == (1, 1) else f"  ({found.seeds[0]} and {found.seeds[1]} seeds)"
-    return Row(pair.label, scores + seeds, _finite(found.value), found.low, found.high, pair.margin, pair.verdict)
+    one, other = found.seeds
+    seeds = "" if one == other == 1 else f"  ({one} seeds each)" if one == other else f"  ({one} and {other} seeds)"
+    return Row(
+        pair.label, scores + seeds, found.metric, _finite(found.value), found.low, found.high, pair.margin, pair.verdict
+    )
 
 
 def _class_rows(pair: Pair) -> list[Row]:
@@ -141,7 +146,8 @@ def _class_rows(pair: Pair) -> list[Row]:
         verdict = (Verdict.BETTER if (one.value or 0) > 0 else Verdict.WORSE) if told else Verdict.NO_DIFFERENCE
         below = f"{metric_title(one.metric)}  {number(one.baseline)} → {number(one.candidate)}  ({one.support:,} rows)"
         verdict = Verdict.CANNOT_TELL if one.low is None else verdict
-        rows.append(Row(one.name, below, one.value, one.low, one.high, None, verdict, of_class=True))
+        verdict = Verdict.EQUIVALENT if one.low == one.high == 0 else verdict
+        rows.append(Row(one.name, below, one.metric, one.value, one.low, one.high, None, verdict, of_class=True))
     return rows
 
 
@@ -168,8 +174,10 @@ def _panel(axes: Axes, rows: Sequence[Row], scale: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], symmetric=True))
     axes.grid(axis="x", color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
-    metric, _, unit = scale.partition(" ")
-    what = "score" if scale == _BOUNDED else f"{metric_title(metric)}{f', {unit}' if unit else ''}"
+    metrics = {row.metric for row in rows}
+    what = metric_title(metrics.pop()) if len(metrics) == 1 else "score"
+    _, _, unit = scale.partition(" ")
+    what += f", {unit}" if unit else ""
     below = -0.36 / (len(rows) * _ROW)
     for x, align, text in (
         (0, "left", "← A better"),
@@ -177,7 +185,7 @@ def _panel(axes: Axes, rows: Sequence[Row], scale: str) -> None:
         (1, "right", "B better →"),
     ):
         axes.text(x, below, text, transform=axes.transAxes, fontsize=9, ha=align, va="top", color=INK)
-    for x, text in ((_LEFT + _PLOT, "difference, 95 % interval"), (_LEFT + _PLOT + _NUMBERS, "B is")):
+    for x, text in ((_LEFT + _PLOT, "difference, 95 % interval"), (_LEFT + _PLOT + _NUMBERS, "verdict on B")):
         _beside(axes, x + _EDGE, -0.5 - 0.16 / _ROW, text, 8.5, GREY)
 
 
