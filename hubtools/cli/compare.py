@@ -125,8 +125,7 @@ def _next_step(comparison: Comparison) -> str:
     for pair in comparison.pairs:
         wanted = pair.seeds_needed or (MIN_SEEDS if pair.found.question is Question.WEIGHTS else 0)
         open_ = pair.verdict in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL}
-        trained = [side for side in (pair.a, pair.b) if side.arm.record.identity.checkpoint is not None]
-        lacking = [side.arm for side in trained if len(side.values) < wanted]
+        lacking = [s.arm for s in (pair.a, pair.b) if len(s.values) < wanted and not s.arm.nothing_random]
         if open_ and lacking:
             return f"more seeds, {more_seeds(lacking[0].record.command, lacking[0].seeds, wanted)}"
     a, b = shlex.quote(comparison.a), shlex.quote(comparison.b)

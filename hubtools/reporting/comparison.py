@@ -148,10 +148,8 @@ class Comparison:
         """The verdicts in one sentence."""
         if len(self.pairs) == 1:
             return f"B is {_SAID[self.pairs[0].verdict]}: {self.pairs[0].reason}"
-        counted = [f"{verdict} on {len(found)}" for verdict in Verdict if (found := self.of(verdict))]
-        return f"of {plural(len(self.pairs), 'comparison')}, B is {', '.join(counted)}".replace(
-            "no difference shown on", "without a difference shown on"
-        ).replace("cannot tell on", "not to be told from A on")
+        counted = [f"{verdict} {len(found)}" for verdict in Verdict if (found := self.of(verdict))]
+        return f"{plural(len(self.pairs), 'comparison')} of B with A: {', '.join(counted)}"
 
 
 _SAID = {
@@ -224,7 +222,7 @@ def _pair(label: str, a: Arm, b: Arm, asked: Question | None, metric: str | None
     cuts, other_cuts = a.thresholds(), b.thresholds()
     chosen = metric or task.metrics.primary
     names = [chosen, *(name for name in task.metrics.names if name != chosen)]
-    question = asked or (Question.RECIPE if min(len(before), len(after)) >= MIN_SEEDS else Question.WEIGHTS)
+    question = _question(a, b, asked)
     drawn = resample_metrics(task, before, cuts, a.seeds, names, replicates=replicates)
     other_drawn = resample_metrics(task, after, other_cuts, b.seeds, names, replicates=replicates)
     if drawn[0].units.digest != other_drawn[0].units.digest:
@@ -263,6 +261,13 @@ def _pair(label: str, a: Arm, b: Arm, asked: Question | None, metric: str | None
         changed=tuple(changes(a, b)),
         notes=tuple(_notes(a, b, question, asked)),
     )
+
+
+def _question(a: Arm, b: Arm, asked: Question | None) -> Question:
+    """What the user asks, or else what the seeds can answer. Where nothing is random both questions are one."""
+    if a.nothing_random and b.nothing_random:
+        return Question.WEIGHTS
+    return asked or (Question.RECIPE if min(len(a.runs), len(b.runs)) >= MIN_SEEDS else Question.WEIGHTS)
 
 
 def _judged(pair: Pair, adjusted: float | None, tests: int) -> Pair:
@@ -320,7 +325,9 @@ def _same_rows(label: str, a: Arm, b: Arm, before: Sequence[Predictions], after:
 def _notes(a: Arm, b: Arm, question: Question, asked: Question | None) -> list[str]:
     """What may differ and does, and what the reader should know of the seeds."""
     notes = []
-    if asked is None and question is Question.WEIGHTS:
+    if a.nothing_random and b.nothing_random:
+        notes.append("nothing in these runs is random: made again they are the same, with any seed")
+    elif asked is None and question is Question.WEIGHTS:
         notes.append(
             f"with fewer than {MIN_SEEDS} seeds an arm this is about these very weights; training again may turn out otherwise"
         )

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hubtools.evaluation.comparison import MIN_SEEDS, Difference, Question
 from hubtools.reporting.comparison import Comparison, Pair, Side, Verdict
 from hubtools.reporting.wording import MISSING, interval, metric_title, number, p_text, plural, signed
+from hubtools.runs.changes import Change
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 QUESTIONS = {
     Question.WEIGHTS: "are these very weights different? Chance: which proteins were tested.",
     Question.RECIPE: "would training again give another result? Chance: which proteins were tested, and the seeds.",
 }
 _COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red", Verdict.EQUIVALENT: "cyan"}
-# Beside the recipe's fields, what makes one's own machine; all of it is in Markdown and JSON.
+# More than this that is not the same is counted; all of it is in JSON.
 _SHOWN_CHANGES = 6
 NARROW = 100
 
@@ -52,22 +55,15 @@ def print_comparison(comparison: Comparison, console: Console, *, per_class: boo
 def _print_overview(comparison: Comparison, console: Console) -> None:
     from rich.text import Text
 
-    wide = console.width >= NARROW
-    columns = ["task", "A", "B", "difference", "95 % interval", "p (Holm)", "verdict"]
-    table = _table([name for name in columns if wide or name not in {"A", "B"}])
+    columns = ["task", "metric", "A", "B", "difference", "95 % interval", "p (Holm)", "verdict"]
+    rows: list[list[str | Text]] = []
     for pair in comparison.pairs:
         found = pair.found
-        scores = [number(found.baseline), number(found.candidate)] if wide else []
-        shown = interval(found.low, found.high) or MISSING
         word = Text(pair.verdict, style=_COLOURS.get(pair.verdict, ""))
-        table.add_row(
-            f"{pair.label} {metric_title(found.metric, arrow=True)}",
-            *scores,
-            signed(found.value),
-            shown,
-            p_text(pair.adjusted_p),
-            word,
-        )
+        cells = [number(found.baseline), number(found.candidate), signed(found.value)]
+        spread = interval(found.low, found.high) or MISSING
+        rows.append([pair.label, metric_title(found.metric, arrow=True), *cells, spread, p_text(pair.adjusted_p), word])
+    table = _table(columns, rows, leave_out={"metric", "A", "B", "p (Holm)"} if console.width < NARROW else set())
     console.print()
     console.print(table)
 
@@ -90,24 +86,25 @@ def _print_pair(pair: Pair, console: Console, *, several: bool, per_class: bool)
         grid.add_row(Text(name, style="dim"), Text(text))
     console.print(Padding(grid, (0, 0, 0, 2)))
     if pair.secondary:
-        table = _table(["also", "A", "B", "difference", "95 % interval"])
-        for cells in _secondary(pair):
-            table.add_row(*cells)
-        console.print(Padding(table, (1, 0, 0, 2)))
+        columns = ["also", "A", "B", "difference", "95 % interval"]
+        console.print(Padding(_table(columns, _secondary(pair)), (1, 0, 0, 2)))
     if per_class and pair.classes:
-        table = _table([_class_noun(pair), "rows", "A", "B", "difference", "95 % interval", "p (Holm)"])
-        for cells in _class_rows(pair):
-            table.add_row(*cells)
-        console.print(Padding(table, (1, 0, 0, 2)))
+        columns = [_class_noun(pair), "rows", "A", "B", "difference", "95 % interval", "p (Holm)"]
+        narrow = {"A", "B"} if console.width < NARROW else set()
+        console.print(Padding(_table(columns, _class_rows(pair), leave_out=narrow), (1, 0, 0, 2)))
 
 
-def _table(columns: Sequence[str]) -> Any:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], leave_out: Container[str] = ()) -> Table:
+    """A table without lines, without some of its columns where there is no room for all."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, column in enumerate(columns):
-        words = column == "verdict"
-        table.add_column(column, justify="left" if place == 0 or words else "right", no_wrap=place > 0 and not words)
+    shown = [place for place, column in enumerate(columns) if column not in leave_out]
+    for place in shown:
+        number = columns[place] not in {columns[0], "metric", "verdict"}
+        table.add_column(columns[place], justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
     return table
 
 
@@ -146,12 +143,20 @@ def facts(pair: Pair, *, several: bool) -> list[tuple[str, str]]:
         better, worse, neither = pair.wins()
         what = _class_noun(pair, many=True)
         lines.append((what, f"B better in {better}, worse in {worse}, no difference shown in {neither} (Holm)"))
-    if pair.changed:
-        shown = [f"{one.what} {one.before} → {one.after}" for one in pair.changed[:_SHOWN_CHANGES]]
-        more = f"; {len(pair.changed) - len(shown)} more" if len(pair.changed) > len(shown) else ""
-        lines.append(("not the same", "; ".join(shown) + more))
+    asked = [one for one in pair.changed if one.what.startswith("recipe") or one.what in {"checkpoint", "seeds"}]
+    lines += _changed("compared", asked)
+    lines += _changed("also differs", [one for one in pair.changed if one not in asked])
     lines += [("note", note) for note in pair.notes]
     return lines
+
+
+def _changed(name: str, changed: Sequence[Change]) -> list[tuple[str, str]]:
+    """What is not the same on both sides, as far as it can be read in a line."""
+    if not changed:
+        return []
+    shown = [f"{one.what} {one.before} → {one.after}" for one in changed[:_SHOWN_CHANGES]]
+    more = f"; {len(changed) - len(shown)} more" if len(changed) > len(shown) else ""
+    return [(name, "; ".join(shown) + more)]
 
 
 def _arm(side: Side) -> str:

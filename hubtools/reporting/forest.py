@@ -25,7 +25,7 @@ _MARKS = {
     Verdict.CANNOT_TELL: (GREY, "X", False),
 }
 # In inches. Beside the plot stand what is compared, and at the right numbers and verdict.
-_LEFT, _PLOT, _NUMBERS, _VERDICTS = 3.05, 3.9, 1.95, 1.45
+_LEFT, _PLOT, _NUMBERS, _VERDICTS = 3.05, 3.9, 1.95, 1.6
 _WIDTH = _LEFT + _PLOT + _NUMBERS + _VERDICTS
 _ROW, _HEAD, _FOOT, _TITLE, _BOTTOM = 0.42, 0.32, 0.62, 0.62, 0.3
 _EDGE = 0.14

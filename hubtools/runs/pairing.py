@@ -94,7 +94,8 @@ def _of_task(
         choices = models if models[0] and models[1] else [left, right]
         one, other = choices[0][0], choices[1][0]
         raise UserError(
-            f"several arms could be meant: {named[0]} has {listed(choices[0])}; {named[1]} has {listed(choices[1])}",
+            f"several arms of {one.record.identity.task.name} could be meant: "
+            f"A has {listed(choices[0])}; B has {listed(choices[1])}",
             fix=f"Say which, for example: bench compare '{suggested(named[0], one, a)}' '{suggested(named[1], other, b)}'.",
         )
     return matched, [*((arm, named[0]) for arm in left), *((arm, named[1]) for arm in right)]

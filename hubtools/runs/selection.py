@@ -12,7 +12,7 @@ from hubtools.runs.store import find_records
 from hubtools.specs.errors import UserError
 
 # More arms than this are counted, not listed.
-_LISTED = 12
+_LISTED = 8
 
 
 def arms_at(where: str, split: str = "test") -> tuple[list[Arm], list[str]]:
@@ -44,8 +44,13 @@ def arms_at(where: str, split: str = "test") -> tuple[list[Arm], list[str]]:
 
 
 def listed(arms: Sequence[Arm]) -> str:
-    """What is there, for people: task and name of each arm."""
-    names = [f"{arm.record.identity.task.name}: {arm.name}" for arm in arms]
+    """What is there, for people: the name of each arm, after its task where there are several."""
+    tasks = {arm.record.identity.task.name for arm in arms}
+    names = []
+    for arm in arms:
+        identity = arm.record.identity
+        name = f"{identity.task.name}: {arm.name}" if len(tasks) > 1 else arm.name
+        names.append(name if identity.fraction is None else f"{name}, {100 * identity.fraction:g} % of train")
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return "; ".join(names[:_LISTED]) + more
 

@@ -122,7 +122,8 @@ def suggested(place: str, arm: Arm, among: Sequence[Arm]) -> str:
     """
     base, already = parse(place)
     record = arm.record
-    keys = ["recipe", "checkpoint", "task", "fraction", "subset", *sorted(record.overrides), "protocol"]
+    changed = {key for one in among for key in one.record.overrides}
+    keys = ["recipe", "checkpoint", "task", "fraction", "subset", *sorted(changed), "protocol"]
     patterns: dict[str, str] = dict(already.patterns)
     others = [other.record for other in among if other is not arm]
     for key in keys:
