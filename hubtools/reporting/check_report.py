@@ -88,11 +88,11 @@ def changes_by_items(check: Check) -> list[tuple[Change, str]]:
 
 
 def bar(item: Item) -> str:
-    """The interval drawn in letters, from four margins below to four above: ``|`` is no difference, ``:`` the margin."""
+    """The interval drawn in letters, from four margins below to four above: ``│`` is no difference, ``:`` the margin."""
     found = item.difference
     cells = list("·" * (2 * _HALF + 1))
     cells[_cell(-item.margin, item.margin)] = ":"
-    cells[_HALF] = "|"
+    cells[_HALF] = "│"
     if found is not None:
         if found.low is not None and found.high is not None:
             for place in range(_cell(found.low, item.margin), _cell(found.high, item.margin) + 1):
