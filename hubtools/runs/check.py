@@ -253,7 +253,7 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
         after=float(resampled[1].values.mean()),
         difference=None if same else difference(resampled[0], resampled[1], question),
         apart=apart,
-        judgement=Judgement("pass", f"the same predictions within {terms.same:g}", None),
+        judgement=Judgement("pass", _same_as(before, after, terms), None),
         cost=_cost(before, after, terms),
         changed=changes(before, after),
     )
@@ -277,6 +277,12 @@ def _apart(before: Arm, first: Sequence[Predictions], after: Arm, second: Sequen
         if cut is not None and its_cut is not None:
             largest = max(largest, float(np.abs(np.subtract(cut, its_cut)).max()))
     return largest
+
+
+def _same_as(before: Arm, after: Arm, terms: Terms) -> str:
+    missing = [str(seed) for seed in before.seeds if seed not in after.seeds]
+    fewer = f", of seeds that both have (without {', '.join(missing)})" if missing else ""
+    return f"the same predictions within {terms.same:g}{fewer}"
 
 
 def _nothing_random(record: RunRecord) -> bool:

@@ -18,7 +18,7 @@ from rich.console import Console
 from hubtools.evaluation.comparison import Difference, Question
 from hubtools.evaluation.cost import CostComparison, Ratio
 from hubtools.evaluation.gate import Judgement
-from hubtools.reporting.check_report import Sides, as_json, bar, headline, markdown, print_check
+from hubtools.reporting.check_report import Sides, as_json, bar, cost_lines, headline, markdown, print_check
 from hubtools.reporting.ci_outputs import (
     LARGEST_SUMMARY,
     MOST_ANNOTATIONS,
@@ -276,6 +276,17 @@ def test_the_table_fits_the_terminal(arm: Arm, width: int) -> None:
     shown = [line for line in lines if "−0.030 (−0.040 to −0.020)" in line]
     assert len(shown) == 2 and shown[0].startswith("inconclusive")
     assert ("would detect" in stream.getvalue()) == (width == 160)
+
+
+def test_what_was_not_compared_is_said_once_a_reason(arm: Arm) -> None:
+    skipped = CostComparison(not_compared="other hardware (A, B)")
+    done = check(*(item(arm, cost=skipped) for _ in range(3)), item(arm, cost=OVER), cost="warn")
+    name = f"{item(arm).task}, {item(arm).name}"
+    assert cost_lines(done) == [
+        f"{name}: slower: 2.5 x (tolerance 1.5 x)",
+        "3 of 4 comparisons: not compared: other hardware (A, B)",
+    ]
+    assert cost_lines(check(item(arm, cost=skipped), cost="ignore")) == []
 
 
 def workflows() -> list[dict[str, Any]]:
