@@ -90,6 +90,18 @@ def test_other_thresholds_are_not_the_same_predictions(tmp_path: Path) -> None:
     assert _apart(before, before.predictions(), after, after.predictions()) == 0.25
 
 
+def test_what_cannot_be_told_comes_with_what_would_tell(base: Path, tmp_path: Path) -> None:
+    one_seed, margin = arm(tmp_path / "one", rng=1, skill=0.98, seeds=1), "gb1-fitness=0.005"
+    reason = verdict(base, one_seed)[1]["comparisons"][0]["reason"]
+    assert reason == "at least 3 seeds an arm are needed to tell, there are 3 and 1 (baseline, candidate)"
+    three = arm(tmp_path / "three", rng=1, skill=0.98)
+    reason = verdict(base, three, "--margin", margin)[1]["comparisons"][0]["reason"]
+    assert reason.startswith("neither a loss nor its absence is shown; ")
+    assert reason.endswith(" shows a loss of 0.005 on this test set") or reason.endswith(" would show a loss of 0.005")
+    reason = verdict(base, three, "--margin", margin, "--question", "weights")[1]["comparisons"][0]["reason"]
+    assert " cannot be told on this test set" in reason
+
+
 def test_a_regression_wins_over_what_cannot_be_told(base: Path, tmp_path: Path) -> None:
     both = tmp_path / "both"
     for root, skill in ((both, 1.0), (tmp_path / "mine", 0.4)):
@@ -242,6 +254,8 @@ def test_a_frozen_baseline_says_what_a_check_is_held_to(base: Path, tmp_path: Pa
     assert verdict(golden, arm(tmp_path / "same"))[0] == 0
     code, content = verdict(golden, arm(tmp_path / "better", rng=1, skill=2.0))
     assert code == 1 and content["comparisons"][0]["reason"].startswith("predictions differ by up to")
+    result = call(golden, arm(tmp_path / "more", seeds=4))
+    assert result.exit_code == 2 and "seeds: 1, 2, 3 and 1, 2, 3, 4; where predictions must agree" in result.stderr
     # Budgets and tolerances are the owner's.
     tight = frozen("d", tolerances={"wall_seconds": 1.05})
     longer = arm(tmp_path / "longer", edit=lambda record: setattr(record.cost, "wall_seconds", 240 * 1.1))
