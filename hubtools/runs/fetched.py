@@ -15,7 +15,7 @@ from hubtools.data.hub import hub_api, hub_errors
 from hubtools.runs.frozen import is_baseline, open_baseline
 from hubtools.runs.public import HUB
 from hubtools.runs.store import PREDICTIONS, RECORD
-from hubtools.specs.baseline import BASELINE_FILE
+from hubtools.specs.baseline import BASELINE_FILE, read_baseline_file
 from hubtools.specs.errors import UserError
 
 _REFERENCE = re.compile(
@@ -88,7 +88,7 @@ def fetch_runs(reference: str) -> Fetched:
     folder = _download(repo, kind, commit, [f"{prefix}{BASELINE_FILE}"], shown) / (inside or "")
     files = [
         f"{prefix}{run.folder}/{name}"
-        for arm in open_baseline(folder).file.arms
+        for arm in read_baseline_file(folder, f"{shown}, {prefix}{BASELINE_FILE}").arms
         for run in arm.runs
         for name in (RECORD, PREDICTIONS)
     ]

@@ -19,7 +19,7 @@ import numpy as np
 
 from hubtools.data.hub import scrub
 from hubtools.evaluation.cost import typical
-from hubtools.evaluation.predictions import Predictions, read_label_names, read_predictions, write_predictions
+from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.resampled import KEPT_REPLICATES
 from hubtools.runs.arms import Arm, Found, arms_of
 from hubtools.runs.public import public_record
@@ -320,7 +320,7 @@ def _freeze_run(source: Found, target: Path) -> dict[str, str]:
         public = public_record(record)
         # The folder holds nothing else of what the run wrote.
         public.outputs = [OutputFile(path=PREDICTIONS, bytes=path.stat().st_size, sha256=file_sha256(path))]
-        write_record(target, public)
+        write_record(target, public, indent=1)
     return {name: file_sha256(target / name) for name in (PREDICTIONS, RECORD)}
 
 
@@ -333,27 +333,3 @@ def _no_secrets(folder: Path) -> None:
                 where=path.relative_to(folder).as_posix(),
                 fix="Remove it, and revoke it.",
             )
-
-
-def largest_change(before: Predictions, after: Predictions) -> float:
-    """How far apart two runs' predictions of the same rows are, at most.
-
-    Of probabilities the difference; of values the difference in standard deviations of the truth.
-
-    Args:
-        before, after: of one split.
-
-    Raises:
-        ValueError: the rows differ.
-    """
-    columns = [(getattr(before, name), getattr(after, name)) for name in ("ids", "positions", "proteins", "truth")]
-    same = all(one is other is None or np.array_equal(one, other) for one, other in columns)
-    if not same or before.scores.shape != after.scores.shape:
-        raise ValueError("the predictions are of different rows")
-    if not len(before):
-        return 0.0
-    change = float(np.abs(before.scores.astype(np.float64) - after.scores.astype(np.float64)).max())
-    if before.problem.kind != "regression":
-        return change
-    spread = float(before.truth.std())
-    return change / spread if spread > 0 else change

@@ -9,8 +9,9 @@ from typing import Any
 from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.gate import Judgement, judge
 from hubtools.evaluation.predictions import read_predictions
+from hubtools.evaluation.sameness import largest_difference, other_rows
 from hubtools.runs.arms import Arm, Found, mismatches
-from hubtools.runs.frozen import Baseline, describe, largest_change, measured, rounded, slot_of, sources, test_splits
+from hubtools.runs.frozen import Baseline, describe, measured, rounded, slot_of, sources, test_splits
 from hubtools.runs.store import PREDICTIONS
 from hubtools.specs.baseline import FrozenArm
 from hubtools.specs.errors import UserError
@@ -100,10 +101,12 @@ def _agree(old: Found, new: Found, tolerance: float) -> bool:
         if (rounded(was.value) if was else None) != (rounded(now.value) if now else None):
             return False
     before, after = read_predictions(old[0] / PREDICTIONS), read_predictions(new[0] / PREDICTIONS)
-    try:
-        return all(split in after and largest_change(before[split], after[split]) <= tolerance for split in before)
-    except ValueError:
-        return False
+    return all(
+        split in after
+        and other_rows(before[split], after[split]) is None
+        and largest_difference(before[split], after[split]) <= tolerance
+        for split in before
+    )
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class BaselineFile(Spec):
     tolerances: Tolerances = Tolerances()
     prediction_tolerance: Annotated[float, Field(ge=0)] | None = Field(
         default=None,
-        description="Predictions must agree within this (probabilities; values in standard deviations of the truth). "
+        description="Predictions must agree within this (probabilities; values in their standard deviations). "
         "Without it scores are compared, not predictions.",
     )
     arms: list[FrozenArm] = Field(min_length=1)
@@ -132,10 +132,10 @@ class BaselineFile(Spec):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
-def read_baseline_file(folder: Path) -> BaselineFile:
-    """Read the file of a baseline's folder.
+def read_baseline_file(folder: Path, where: str | None = None) -> BaselineFile:
+    """Read the file of a baseline's folder, called ``where`` in messages (by default its path).
 
     Raises:
         UserError: there is none, or it is wrong.
     """
-    return read_spec(folder / BASELINE_FILE, BaselineFile)
+    return read_spec(folder / BASELINE_FILE, BaselineFile, where)
