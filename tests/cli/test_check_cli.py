@@ -12,6 +12,7 @@ import pytest
 import yaml
 from check_cases import ESM, read_github_output, write_arm
 from click.testing import CliRunner, Result
+from hub_server import Hub
 from sample_records import BASELINES, FITNESS, FULL, PROBE
 
 from hubtools.cli.main import cli
@@ -29,7 +30,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def call(baseline: Path, candidate: Path, *arguments: str) -> Result:
+def call(baseline: Path | str, candidate: Path, *arguments: str) -> Result:
     command = ["check", "--baseline", str(baseline), "--candidate", str(candidate), "--replicates", "400", *arguments]
     return CliRunner().invoke(cli, command, catch_exceptions=False)
 
@@ -181,7 +182,7 @@ def test_a_suite_says_what_must_be_there(base: Path, tmp_path: Path, monkeypatch
         (("--margin", "gb1-fitness=-1"), "is not TASK=VALUE"),
         (("--margin", "gb1=0.1"), "the baseline has no task gb1"),
         (("--suite", "nothing"), "no suite is called 'nothing'"),
-        (("--split", "hpa"), "no complete run with results on hpa"),
+        (("--split", "hpa"), "no run has results on a split hpa"),
     ],
 )
 def test_a_mistake_is_one_line(base: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -260,6 +261,21 @@ def test_a_frozen_baseline_says_what_a_check_is_held_to(base: Path, tmp_path: Pa
     tight = frozen("d", tolerances={"wall_seconds": 1.05})
     longer = arm(tmp_path / "longer", edit=lambda record: setattr(record.cost, "wall_seconds", 240 * 1.1))
     assert verdict(tight, longer)[0] == 1 and verdict(base, longer)[0] == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_baseline_on_the_hub_is_named_with_its_commit(base: Path, tmp_path: Path, hub: Hub) -> None:
+    command = ["baseline", "create", "main", "--runs", str(base), "--to", str(tmp_path)]
+    assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    files = {
+        path.relative_to(tmp_path / "main").as_posix(): path.read_bytes()
+        for path in (tmp_path / "main").rglob("*")
+        if path.is_file()
+    }
+    commit = hub.add_model("me/baseline", files)
+    mine = arm(tmp_path / "mine", rng=1, skill=0.4)
+    assert call(f"hub://me/baseline@{commit}", mine).exit_code == 1
+    assert call(f"hub://me/baseline@{commit}", base).exit_code == 0
 
 
 def test_files_and_github_are_written_only_where_asked_for(
