@@ -19,6 +19,7 @@ from hubtools.cli.main import cli
 from hubtools.evaluation.predictions import read_predictions, write_predictions
 from hubtools.runs.store import PREDICTIONS
 from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_suite, load_task
 
 SCRATCH = FULL.model_copy(update={"name": "scratch", "weights": "random"})
 
@@ -159,6 +160,19 @@ def test_other_rows_of_the_same_number_are_refused(base: Path, tmp_path: Path) -
         write_predictions(folder / PREDICTIONS, {name: split.rows(shuffled) for name, split in splits.items()})
     result = call(base, tmp_path)
     assert result.exit_code == 2 and "prediction ids: row 1 is P0000 and" in result.stderr
+
+
+def test_a_suite_may_name_files_and_the_embedded_checkpoint(tmp_path: Path) -> None:
+    suite = load_suite("golden")
+    assert "embedded" in suite.checkpoints and any("/" in task for task in suite.tasks)
+    files = [(name, load_task(name).name) for name in suite.tasks]
+    for name, checkpoint in (("a", "bench/esm-mini"), ("b", "a/b")):
+        for _, task in files:
+            write_arm(tmp_path / name, FITNESS.model_copy(update={"name": task}), checkpoint=checkpoint)
+    assert call(tmp_path / "a", tmp_path / "a", "--suite", "golden").exit_code == 0
+    result = call(tmp_path / "a", tmp_path / "b", "--suite", "golden")
+    assert result.exit_code == 2
+    assert f"error: {files[0][1]}: the candidate has no run of embedded, which suite golden names" in result.stderr
 
 
 def test_a_suite_says_what_must_be_there(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
