@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA_VERSION = 1
-# Columns from which on a terminal has room for margin and power.
-WIDE = 110
+# Letters a line from which on a terminal has room for everything beside each other.
+WIDE = 140
 # How far the bar of an interval reaches to each side, in margins, and how many characters that is.
 _REACH, _HALF = 4.0, 12
 _COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow", "error": "red"}
@@ -55,14 +55,17 @@ def difference_text(item: Item) -> str:
 
 
 def cost_lines(check: Check) -> list[str]:
-    """What is over its budget, and what could not be compared, a line each."""
-    lines = []
+    """What is over its budget, a line each, and what could not be compared, a line for each reason."""
+    if check.terms.cost == "ignore":
+        return []
+    lines = [f"{item.task}, {item.name}: {ratio}" for item in check.items for ratio in item.cost.over]
+    skipped: dict[str, list[str]] = {}
     for item in check.items:
-        lines += [f"{item.task}, {item.name}: {ratio}" for ratio in item.cost.over]
-    if check.terms.cost != "ignore":
-        for item in check.items:
-            if item.cost.not_compared:
-                lines.append(f"{item.task}, {item.name}: not compared: {item.cost.not_compared}")
+        if item.cost.not_compared:
+            skipped.setdefault(item.cost.not_compared, []).append(f"{item.task}, {item.name}")
+    for why, names in skipped.items():
+        which = names[0] if len(names) == 1 else f"{len(names)} of {plural(len(check.items), 'comparison')}"
+        lines.append(f"{which}: not compared: {why}")
     return lines
 
 
@@ -88,11 +91,11 @@ def changes_by_items(check: Check) -> list[tuple[Change, str]]:
 
 
 def bar(item: Item) -> str:
-    """The interval drawn in letters, from four margins below to four above: ``|`` is no difference, ``:`` the margin."""
+    """The interval drawn in letters, from four margins below to four above: ``│`` is no difference, ``:`` the margin."""
     found = item.difference
     cells = list("·" * (2 * _HALF + 1))
     cells[_cell(-item.margin, item.margin)] = ":"
-    cells[_HALF] = "|"
+    cells[_HALF] = "│"
     if found is not None:
         if found.low is not None and found.high is not None:
             for place in range(_cell(found.low, item.margin), _cell(found.high, item.margin) + 1):
@@ -141,25 +144,27 @@ def _plain_table(*columns: str) -> Table:
 
 
 def _table(check: Check, *, wide: bool) -> Table:
-    """One row a comparison; a narrow terminal folds names, never numbers."""
+    """One row a comparison; names are folded where there is no room, numbers never."""
     from rich.markup import escape
 
-    table = _plain_table("verdict", "task", "scores", "difference (95 %)")
-    table.columns[0].no_wrap = table.columns[2].no_wrap = True
-    if wide:
-        for heading in ("margin", "would detect"):
-            table.add_column(heading, justify="right", no_wrap=True)
+    names = ("task", "checkpoint and recipe", "metric") if wide else ("task",)
+    table = _plain_table(
+        "verdict", *names, "scores", "difference (95 %)", *(("margin", "would detect") if wide else ())
+    )
+    for column in table.columns:
+        column.no_wrap = column.header not in {"task", "checkpoint and recipe"}
+        column.justify = "right" if column.header in {"margin", "would detect"} else "left"
     for item in check.items:
-        verdict = item.judgement.verdict
+        verdict, found = item.judgement.verdict, item.difference
         costly = "\n[red]over budget[/]" if item.cost.over else ""
-        cells = [
+        named = [item.task, item.name, metric_title(item.metric, arrow=True)]
+        table.add_row(
             f"[{_COLOURS[verdict]}]{verdict}[/]{costly}",
-            escape(f"{item.task}\n{item.name}\n{metric_title(item.metric, arrow=True)}"),
+            *map(escape, named if wide else ["\n".join(named)]),
             f"{number(item.before)} → {number(item.after)}",
             difference_text(item),
-        ]
-        found = item.difference
-        table.add_row(*cells, *([f"{item.margin:g}", number(found.detectable if found else None)] if wide else []))
+            *([f"{item.margin:g}", number(found.detectable if found else None)] if wide else []),
+        )
     return table
 
 
