@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
     "estimate": ("hubtools.cli.estimate:estimate_command", "Time, memory and cost of runs before they are started."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
+    "compare": ("hubtools.cli.compare:compare", "Better, worse or cannot tell: two sides of runs, task by task."),
     "check": ("hubtools.cli.check:check", "Check a candidate against a baseline: pass, regression, inconclusive."),
     "baseline": ("hubtools.cli.baseline:baseline", "Freeze runs to be compared with."),
     "sweep": ("hubtools.cli.sweep:sweep", "Choose recipe fields on validation, run the best."),

@@ -153,4 +153,4 @@ def _timing_skipped(before: Sequence[RunRecord], after: Sequence[RunRecord], bud
         counts = " and ".join("/".join(map(str, sorted(counts))) for counts in together)
         return f"time: seeds were trained together ({counts} of them)"
     longest = max(value.wall_seconds or 0, budget.wall_seconds or 0)
-    return f"time: below {SHORTEST_SECONDS:g} s it is mostly start-up" if longest < SHORTEST_SECONDS else None
+    return f"time: below {SHORTEST_SECONDS:g} s it is mostly start-up" if 0 < longest < SHORTEST_SECONDS else None

@@ -131,15 +131,36 @@ def resample(
         ValueError: the runs do not have the same rows in the same order.
     """
     name = metric or task.metrics.primary
-    prepared, found = zip(*(prepare(task, p, t, [name]) for p, t in zip(runs, thresholds, strict=True)), strict=True)
+    return resample_metrics(task, runs, thresholds, seeds, [name], replicates=replicates, seed=seed)[0]
+
+
+def resample_metrics(
+    task: Task,
+    runs: Sequence[Predictions],
+    thresholds: Sequence[list[float] | None],
+    seeds: Sequence[int],
+    metrics: Sequence[str],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> list[Resampled]:
+    """Several metrics of some runs under the same resamplings, one :class:`Resampled` a metric.
+
+    Arguments and what is raised as in :func:`resample`; ``metrics`` are names of METRICS that fit the task.
+    """
+    prepared, found = zip(*(prepare(task, p, t, metrics) for p, t in zip(runs, thresholds, strict=True)), strict=True)
     if len({units.digest for units in found}) > 1:
         raise ValueError("the runs were scored on different rows")
     units = found[0]
-    statistics = [of for (of,) in prepared]
+    # By metric, and by run within each.
+    statistics = [of for single in zip(*prepared, strict=True) for of in single]
     values = np.array([float(of(np.ones((1, units.n_units)))[0]) for of in statistics])
-    return Resampled(
-        name, tuple(seeds), values, draw(statistics, units, replicates if units.n_units > 1 else 0, seed), units
-    )
+    drawn = draw(statistics, units, replicates if units.n_units > 1 else 0, seed)
+    k = len(runs)
+    return [
+        Resampled(name, tuple(seeds), values[i * k : (i + 1) * k], drawn[i * k : (i + 1) * k], units)
+        for i, name in enumerate(metrics)
+    ]
 
 
 def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], units: Mapping[str, Units]) -> None:

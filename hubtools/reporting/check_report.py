@@ -55,14 +55,17 @@ def difference_text(item: Item) -> str:
 
 
 def cost_lines(check: Check) -> list[str]:
-    """What is over its budget, and what could not be compared, a line each."""
-    lines = []
+    """What is over its budget, a line each, and what could not be compared, a line for each reason."""
+    if check.terms.cost == "ignore":
+        return []
+    lines = [f"{item.task}, {item.name}: {ratio}" for item in check.items for ratio in item.cost.over]
+    skipped: dict[str, list[str]] = {}
     for item in check.items:
-        lines += [f"{item.task}, {item.name}: {ratio}" for ratio in item.cost.over]
-    if check.terms.cost != "ignore":
-        for item in check.items:
-            if item.cost.not_compared:
-                lines.append(f"{item.task}, {item.name}: not compared: {item.cost.not_compared}")
+        if item.cost.not_compared:
+            skipped.setdefault(item.cost.not_compared, []).append(f"{item.task}, {item.name}")
+    for why, names in skipped.items():
+        which = names[0] if len(names) == 1 else f"{len(names)} of {plural(len(check.items), 'comparison')}"
+        lines.append(f"{which}: not compared: {why}")
     return lines
 
 
@@ -88,11 +91,11 @@ def changes_by_items(check: Check) -> list[tuple[Change, str]]:
 
 
 def bar(item: Item) -> str:
-    """The interval drawn in letters, from four margins below to four above: ``|`` is no difference, ``:`` the margin."""
+    """The interval drawn in letters, from four margins below to four above: ``│`` is no difference, ``:`` the margin."""
     found = item.difference
     cells = list("·" * (2 * _HALF + 1))
     cells[_cell(-item.margin, item.margin)] = ":"
-    cells[_HALF] = "|"
+    cells[_HALF] = "│"
     if found is not None:
         if found.low is not None and found.high is not None:
             for place in range(_cell(found.low, item.margin), _cell(found.high, item.margin) + 1):

@@ -232,6 +232,9 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
         if (line := other_rows(first, other)) is not None:
             return line
     apart = _apart(before, sides[0], after, sides[1])
+    if terms.must_agree and apart is None:
+        seeds = " and ".join(", ".join(map(str, arm.seeds)) for arm in (before, after))
+        return f"seeds: {seeds}; where predictions must agree, the candidate's are among the baseline's"
     same = apart is not None and apart <= terms.same
     resampled = [
         _resampled(arm, predictions, 0 if same else terms.replicates)
@@ -253,7 +256,7 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
         after=float(resampled[1].values.mean()),
         difference=None if same else difference(resampled[0], resampled[1], question),
         apart=apart,
-        judgement=Judgement("pass", f"the same predictions within {terms.same:g}", None),
+        judgement=Judgement("pass", _same_as(before, after, terms), None),
         cost=_cost(before, after, terms),
         changed=changes(before, after),
     )
@@ -279,6 +282,12 @@ def _apart(before: Arm, first: Sequence[Predictions], after: Arm, second: Sequen
     return largest
 
 
+def _same_as(before: Arm, after: Arm, terms: Terms) -> str:
+    missing = [str(seed) for seed in before.seeds if seed not in after.seeds]
+    fewer = f", of seeds that both have (without {', '.join(missing)})" if missing else ""
+    return f"the same predictions within {terms.same:g}{fewer}"
+
+
 def _nothing_random(record: RunRecord) -> bool:
     """Whether another seed gives the same run: then one is all there is."""
     recipe: dict[str, Any] = record.recipe
@@ -296,44 +305,44 @@ def _cost(before: Arm, after: Arm, terms: Terms) -> CostComparison:
 
 def _judged(items: Sequence[Item], terms: Terms) -> list[Item]:
     """The items with their verdicts; those of the tests are corrected for their number."""
-    tested = [item for item in items if item.difference is not None]
-    judgements = judge(
-        [item.difference for item in tested if item.difference is not None], [item.margin for item in tested]
-    )
-    verdicts = {
-        id(item): _explained(item, judgement, terms) for item, judgement in zip(tested, judgements, strict=True)
-    }
-    return [replace(item, judgement=verdicts.get(id(item), item.judgement)) for item in items]
+    differences = [item.difference for item in items if item.difference is not None]
+    margins = [item.margin for item in items if item.difference is not None]
+    verdicts = iter(judge(differences, margins))
+    return [
+        item if item.difference is None else replace(item, judgement=_explained(item, next(verdicts), terms))
+        for item in items
+    ]
 
 
 def _explained(item: Item, judgement: Judgement, terms: Terms) -> Judgement:
     """The judgement with what a reader can do about it."""
+    if terms.must_agree:
+        reason = f"predictions differ by up to {item.apart:.2g} (allowed: {terms.same:g})"
+        return replace(judgement, verdict="regression", reason=reason)
+    return replace(judgement, reason=_remedy(item, judgement)) if judgement.verdict == "inconclusive" else judgement
+
+
+def _remedy(item: Item, judgement: Judgement) -> str:
+    """Why the data do not tell, and how many seeds would."""
     found = item.difference
     assert found is not None
-    if terms.must_agree:
-        how_far = "have other seeds" if item.apart is None else f"differ by up to {item.apart:.2g}"
-        return replace(judgement, verdict="regression", reason=f"predictions {how_far} (allowed: {terms.same:g})")
-    if judgement.verdict != "inconclusive":
-        return judgement
-    if found.low is None and item.question is Question.RECIPE and min(found.seeds) < MIN_SEEDS:
-        there = " and ".join(map(str, found.seeds))
-        reason = f"{MIN_SEEDS} seeds an arm are needed to tell, there are {there} (baseline, candidate)"
-        return replace(judgement, reason=reason)
-    if found.low is None:
-        return judgement
     if item.question is Question.WEIGHTS:
-        more = (
-            "" if found.detectable is None else f"; a loss below {found.detectable:.3g} cannot be told on this test set"
+        least = (
+            "" if found.detectable is None else f"; a loss below {found.detectable:.2g} cannot be told on this test set"
         )
-        return replace(judgement, reason=judgement.reason + more)
+        return judgement.reason + least
     needed = found.seeds_needed(item.margin)
+    if min(found.seeds) < MIN_SEEDS:
+        there = " and ".join(map(str, found.seeds))
+        return (
+            f"at least {needed or MIN_SEEDS} seeds an arm are needed to tell, there are {there} (baseline, candidate)"
+        )
+    if found.low is None:
+        return judgement.reason
     if needed is None:
-        more = f"this test set cannot show a loss of {item.margin:g} with any number of seeds"
-    elif needed > min(found.seeds):
-        more = f"{needed} seeds an arm would show a loss of {item.margin:g}"
-    else:
-        more = "more seeds would tell"
-    return replace(judgement, reason=f"{judgement.reason}; {more}")
+        return f"{judgement.reason}; no number of seeds shows a loss of {item.margin:g} on this test set"
+    more = "more seeds" if needed <= min(found.seeds) else f"{needed} seeds an arm"
+    return f"{judgement.reason}; {more} would show a loss of {item.margin:g}"
 
 
 def terms_of(arms: Sequence[Arm]) -> Terms:

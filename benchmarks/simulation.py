@@ -1,0 +1,654 @@
+#!/usr/bin/env python3
+"""Do the intervals cover what they claim, and how often does each gate cry wolf? Comparisons of models with known truth.
+
+usage: python benchmarks/simulation.py [--trials N] [--quick] [--out FILE]
+       python benchmarks/simulation.py --runs FOLDER [--trials N]
+
+Made-up models are tested on made-up proteins of homology families, many times, and every method is asked each time. The
+truth is a formula, so that whether an interval covers it, and whether a gate was right to fire, is known. Four tables:
+intervals of one model and of a difference; gates by false alarms and power; the verdicts of bench check; and the same
+through the real path, from predictions of macro F1 and Spearman's rho to p-values. With --runs, the runs of a folder that
+differ in their seed alone take the place of the made-up models: groups of them are compared on proteins drawn anew.
+
+The model of a run on a protein: it is right where the sum is positive of a constant, the family and the protein (the same
+for every model), the arm's own view of them, the seed's effect on everything, and the seed's effect on the family and on
+the protein. All but the constant are normal with the variances of the regime; they add up to one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import t as student
+
+from hubtools.evaluation import Predictions, resample
+from hubtools.evaluation.comparison import Difference, Question, difference
+from hubtools.evaluation.gate import holm, judge
+from hubtools.evaluation.randomisation import randomisation_p
+from hubtools.evaluation.resampled import Resampled, Units
+from hubtools.evaluation.resampling import bootstrap_weights
+from hubtools.evaluation.seeds import arm_interval, hierarchical_interval, satterthwaite, variance_parts
+from hubtools.reporting.estimate import combine
+from hubtools.specs.problem import Problem
+from hubtools.specs.record import Score
+from hubtools.specs.task import Task
+
+SEEDS = (1, 3, 5, 10)
+ACCURACY = 0.80
+EFFECTS = (0.0, -0.01, -0.02, -0.03)
+MARGIN = 0.01
+REPLICATES = 1_000
+TAIL = 0.025
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Where the variance of "is it right?" comes from; what is left of 1 is the protein, alike for every model.
+
+    Attributes:
+        name: for the tables.
+        proteins, families: of the test set.
+        unequal: whether families differ in size (log-normal), else all have the same.
+        family: of the homology family, for every model alike.
+        arm_family, arm_protein: of an arm's own view of a family and a protein, for all of its seeds alike.
+        seed: of a seed's effect on everything.
+        seed_family, seed_protein: of a seed's effect on a family and a protein.
+        quiet: what the baseline's seed effects are multiplied by.
+    """
+
+    name: str
+    proteins: int = 2_000
+    families: int = 400
+    unequal: bool = False
+    family: float = 0.25
+    arm_family: float = 0.0
+    arm_protein: float = 0.0
+    seed: float = 0.0
+    seed_family: float = 0.0
+    seed_protein: float = 0.0
+    quiet: float = 1.0
+
+    def seed_effects(self, arm: int) -> tuple[float, float, float]:
+        """Variances on everything, families and proteins; arm 0 is the baseline."""
+        factor = self.quiet**2 if arm == 0 else 1.0
+        return self.seed * factor, self.seed_family * factor, self.seed_protein * factor
+
+
+REGIMES = (
+    Regime("seeds differ overall", seed=0.0018, seed_family=0.02, seed_protein=0.05),
+    Regime("seeds differ protein by protein", seed_family=0.20, seed_protein=0.25),
+    Regime(
+        "few, strong, unequal families",
+        proteins=1_000,
+        families=60,
+        unequal=True,
+        family=0.5,
+        seed=0.001,
+        seed_family=0.05,
+        seed_protein=0.05,
+    ),
+    Regime("seeds of the candidate only", seed=0.0018, seed_family=0.02, seed_protein=0.05, quiet=0.1),
+    Regime(
+        "another model, as good",
+        arm_family=0.06,
+        arm_protein=0.10,
+        seed=0.0006,
+        seed_family=0.02,
+        seed_protein=0.05,
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """One test set and the latent values of the runs of both arms on it.
+
+    Attributes:
+        sizes: (F,) proteins of each family; proteins lie family by family.
+        latent: for each arm (k, n), without the constant.
+        overall: for each arm (k,) the part of it that is a seed's effect on everything.
+    """
+
+    sizes: np.ndarray
+    latent: tuple[np.ndarray, np.ndarray]
+    overall: tuple[np.ndarray, np.ndarray]
+
+
+def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
+    """A test set and runs of both arms."""
+    if regime.unequal:
+        weights = rng.lognormal(sigma=1.0, size=regime.families)
+        extra = rng.multinomial(regime.proteins - regime.families, weights / weights.sum())
+        sizes = 1 + extra
+    else:
+        sizes = np.full(regime.families, regime.proteins // regime.families)
+    n, family = int(sizes.sum()), np.repeat(np.arange(len(sizes)), sizes)
+
+    def effects(variance: float, *shape: int) -> Any:
+        return np.sqrt(variance) * rng.standard_normal(shape, dtype=np.float32) if variance else np.float32(0)
+
+    shared = effects(regime.family, len(sizes))[family]
+    latent, overall = [], []
+    for arm in (0, 1):
+        everywhere, by_family, by_protein = regime.seed_effects(arm)
+        own = regime.arm_family + regime.arm_protein + everywhere + by_family + by_protein
+        value = np.zeros((runs, n), dtype=np.float32) + shared
+        value += effects(regime.arm_family, len(sizes))[family] if regime.arm_family else 0
+        value += effects(regime.arm_protein, n)
+        seeds = effects(everywhere, runs, 1) + np.zeros((runs, 1), dtype=np.float32)
+        value += seeds
+        value += effects(by_family, runs, len(sizes))[:, family] if by_family else 0
+        value += effects(by_protein, runs, n)
+        latent.append((value, 1 - regime.family - own))
+        overall.append(seeds[:, 0])
+    # What is left of the variance is the protein's, the same for both arms up to where their seeds differ.
+    protein = rng.standard_normal(n, dtype=np.float32)
+    return World(sizes, tuple(value + np.sqrt(left) * protein for value, left in latent), tuple(overall))  # type: ignore[arg-type]
+
+
+def constant(accuracy: float) -> float:
+    """What must be added to a latent value of variance one so that it is positive in this share of cases."""
+    return float(ndtri(accuracy))
+
+
+def of_weights(regime: Regime, arm: int, overall: np.ndarray, accuracy: float) -> float:
+    """The true accuracy of these very runs, on all proteins."""
+    rest = 1 - regime.seed_effects(arm)[0]
+    return float(ndtr((constant(accuracy) + overall) / np.sqrt(rest)).mean())
+
+
+# ---------------------------------------------------------------------------------------------------------- methods
+
+
+def percentiles(drawn: np.ndarray) -> tuple[float, float]:
+    """The customary interval."""
+    low, high = np.quantile(drawn, [TAIL, 1 - TAIL])
+    return float(low), float(high)
+
+
+def over_proteins(right: np.ndarray, other: np.ndarray | None, rng: np.random.Generator) -> tuple[float, float]:
+    """Percentiles of a bootstrap over single proteins of the mean of (k, n), or of a difference of two."""
+    score = (
+        right.sum(axis=0, dtype=np.int64) if other is None else other.sum(axis=0) - right.sum(axis=0, dtype=np.int64)
+    )
+    runs, n = right.shape
+    # As many values as there are: drawing proteins is drawing how often each value occurs.
+    values, counts = np.unique(score, return_counts=True)
+    return percentiles(rng.multinomial(n, counts / n, size=REPLICATES) @ values / (runs * n))
+
+
+def mcnemar(right: np.ndarray, other: np.ndarray) -> bool:
+    """Whether McNemar's test says that the second is worse."""
+    lost, won = int((right & ~other).sum()), int((~right & other).sum())
+    return bool(lost + won) and (won - lost) / np.sqrt(lost + won) < ndtri(TAIL)
+
+
+def over_seeds_alone(baseline: Resampled, candidate: Resampled) -> tuple[float, float]:
+    """Welch's t-interval of the scores, as if the test set were all there is."""
+    k, m = len(baseline.values), len(candidate.values)
+    parts = [(arm.values.var(ddof=1) / runs, runs - 1) for arm, runs in ((baseline, k), (candidate, m))]
+    return _t(candidate.values.mean() - baseline.values.mean(), parts)
+
+
+def components(baseline: Resampled, candidate: Resampled, pooled: bool) -> tuple[float, float]:
+    """Ours without the lower bound, with Welch's degrees of freedom or those of equal variances."""
+    k = len(baseline.values)
+    covariance = np.cov(np.concatenate([baseline.drawn, candidate.drawn]))
+    one, other = (variance_parts(block, arm.values) for block, arm in _blocks(covariance, baseline, candidate))
+    shared = max(0.0, one.common + other.common - 2 * float(covariance[:k, k:].mean()))
+    between = [float(arm.values.var(ddof=1)) / k for arm in (baseline, candidate)]
+    parts = [(sum(between), 2 * (k - 1))] if pooled else [(variance, k - 1) for variance in between]
+    return _t(candidate.values.mean() - baseline.values.mean(), [(shared, baseline.units.n_units - 1), *parts])
+
+
+def _blocks(
+    covariance: np.ndarray, baseline: Resampled, candidate: Resampled
+) -> Iterator[tuple[np.ndarray, Resampled]]:
+    k = len(baseline.values)
+    yield covariance[:k, :k], baseline
+    yield covariance[k:, k:], candidate
+
+
+def _t(value: float, parts: list[tuple[float, float]]) -> tuple[float, float]:
+    error, degrees = satterthwaite(parts)
+    half = student.ppf(1 - TAIL, degrees) * error
+    return float(value - half), float(value + half)
+
+
+def root_of_squares(arm: Resampled) -> tuple[float, float]:
+    """What the board shows: half-widths of seeds and of the bootstrap, joined by the root of the sum of squares."""
+    scores = []
+    for seed, (value, drawn) in enumerate(zip(arm.values, arm.drawn, strict=True)):
+        low, high = percentiles(drawn)
+        scores.append((seed, Score(value=float(value), low=low, high=high)))
+    estimate = combine(scores, arm.metric)
+    assert estimate.low is not None and estimate.high is not None
+    return estimate.low, estimate.high
+
+
+def bounds(interval: Any) -> tuple[float, float]:
+    """Of anything with low and high."""
+    return (interval.low, interval.high)
+
+
+# -------------------------------------------------------------------------------------------------- the large tables
+
+VERDICTS = ("pass", "regression", "inconclusive")
+ONE_ARM = ("bootstrap, proteins", "bootstrap, families", "root of squares", "hierarchical", "bench")
+DIFFERENCES = (
+    "weights: percentiles",
+    "weights: bench",
+    "recipe: Welch t of seeds",
+    "recipe: hierarchical",
+    "recipe: equal variances",
+    "recipe: no lower bound",
+    "recipe: bench",
+)
+# Gates that fire where the interval of a method lies below 0.
+OF_INTERVALS = {
+    "bootstrap over families, runs fixed": "weights: bench",
+    "Welch t of seeds": "recipe: Welch t of seeds",
+    "hierarchical bootstrap": "recipe: hierarchical",
+    "components, equal variances": "recipe: equal variances",
+    "components, no lower bound": "recipe: no lower bound",
+    "bench (recipe)": "recipe: bench",
+}
+GATES = ("threshold 0.5 points", "threshold 1 point", "McNemar", "bootstrap over proteins", *OF_INTERVALS)
+
+
+class Tally:
+    """How often what happened, by any key; and numbers by key."""
+
+    def __init__(self) -> None:
+        self.happened: dict[tuple[Any, ...], int] = defaultdict(int)
+        self.of: dict[tuple[Any, ...], int] = defaultdict(int)
+        self.numbers: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+
+    def add(self, *key: Any, happened: bool) -> None:
+        """Count one case."""
+        self.happened[key] += bool(happened)
+        self.of[key] += 1
+
+    def share(self, *key: Any) -> float | None:
+        """Share of cases in which it happened; None without cases."""
+        return self.happened[key] / self.of[key] if self.of.get(key) else None
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Every count."""
+        return [{"key": list(key), "happened": self.happened[key], "of": of} for key, of in self.of.items()]
+
+
+def simulate(regime: Regime, trials: int, tally: Tally, rng: np.random.Generator) -> None:
+    """All methods on many test sets of a regime."""
+    weights = np.concatenate(list(bootstrap_weights(regime.families, REPLICATES, 0))).astype(np.float32)
+    units = Units(regime.families, None, f"{regime.families} families", "made up")
+    losses: list[float] = []
+    for _ in range(trials):
+        world = draw_world(regime, max(SEEDS), rng)
+        right = world.latent[0] > -constant(ACCURACY)
+        baseline = resampled(right, world, weights, units)
+        for k in SEEDS:
+            one_arm(regime, right[:k], _first(baseline, k, 0), tally, rng)
+        for effect in EFFECTS:
+            other = world.latent[1] > -constant(ACCURACY + effect)
+            candidate = resampled(other, world, weights, units)
+            for k in SEEDS:
+                one, two = _first(baseline, k, 0), _first(candidate, k, 1)
+                intervals, found = differences(one, two)
+                for name, (low, high) in intervals.items():
+                    truth = _truth(regime, world, k, effect) if name.startswith("weights") else effect
+                    tally.add("difference", regime.name, name, k, effect, happened=low <= truth <= high)
+                for name, fired in gates(right[:k], other[:k], one, two, intervals, rng).items():
+                    tally.add("gate", regime.name, name, k, effect, happened=fired)
+                if found is None:
+                    continue
+                verdict = judge([found], [MARGIN])[0].verdict
+                for which in VERDICTS:
+                    tally.add("verdict", regime.name, k, effect, which, happened=verdict == which)
+                if effect == 0 and k == 5 and found.superiority is not None:
+                    losses.append(found.superiority)
+                if effect == 0 and found.detectable is not None:
+                    tally.numbers["detectable", regime.name, k].append(found.detectable)
+    # Ten tasks to a check: is one of them called a loss?
+    for start in range(0, len(losses) - 9, 10):
+        ten = losses[start : start + 10]
+        tally.add("ten", regime.name, "without", happened=min(ten) <= TAIL)
+        tally.add("ten", regime.name, "Holm", happened=any(p is not None and p <= TAIL for p in holm(ten)))
+
+
+def resampled(right: np.ndarray, world: World, weights: np.ndarray, units: Units) -> Resampled:
+    """Accuracy of (k, n) runs under the shipped bootstrap's draws of families."""
+    starts = np.append(0, np.cumsum(world.sizes)[:-1])
+    by_family = np.add.reduceat(right, starts, axis=1, dtype=np.float32)
+    drawn = weights @ by_family.T / (weights @ world.sizes.astype(np.float32))[:, None]
+    seeds = tuple(range(len(right)))
+    return Resampled("accuracy", seeds, right.mean(axis=1), drawn.T.astype(np.float64), units)
+
+
+def one_arm(regime: Regime, right: np.ndarray, arm: Resampled, tally: Tally, rng: np.random.Generator) -> None:
+    """Which intervals of one arm's accuracy cover the truth."""
+    intervals = {
+        "bootstrap, proteins": over_proteins(right, None, rng),
+        "bootstrap, families": percentiles(arm.drawn.mean(axis=0)),
+        "root of squares": root_of_squares(arm),
+        "hierarchical": bounds(hierarchical_interval(arm)),
+        "bench": bounds(arm_interval(arm)),
+    }
+    for name, (low, high) in intervals.items():
+        tally.add("arm", regime.name, name, len(right), happened=low <= ACCURACY <= high)
+
+
+def differences(one: Resampled, two: Resampled) -> tuple[dict[str, tuple[float, float]], Difference | None]:
+    """Intervals of a difference by every method, and what bench says of the recipe, given seeds."""
+    intervals = {
+        "weights: percentiles": percentiles(two.drawn.mean(axis=0) - one.drawn.mean(axis=0)),
+        "weights: bench": bounds(difference(one, two, Question.WEIGHTS)),
+    }
+    if len(one.values) == 1:
+        return intervals, None
+    found = difference(one, two, Question.RECIPE)
+    intervals |= {
+        "recipe: Welch t of seeds": over_seeds_alone(one, two),
+        "recipe: hierarchical": bounds(hierarchical_interval(one, two)),
+        "recipe: equal variances": components(one, two, pooled=True),
+        "recipe: no lower bound": components(one, two, pooled=False),
+        "recipe: bench": bounds(found),
+    }
+    return intervals, found
+
+
+def gates(
+    right: np.ndarray,
+    other: np.ndarray,
+    one: Resampled,
+    two: Resampled,
+    intervals: dict[str, tuple[float, float]],
+    rng: np.random.Generator,
+) -> dict[str, bool]:
+    """Which gates say that the second arm is worse."""
+    gain = float(two.values.mean() - one.values.mean())
+    fires = {"threshold 0.5 points": gain < -0.005, "threshold 1 point": gain < -0.01}
+    if len(right) == 1:
+        fires["McNemar"] = mcnemar(right[0], other[0])
+    fires["bootstrap over proteins"] = over_proteins(right, other, rng)[1] < 0
+    return fires | {gate: intervals[name][1] < 0 for gate, name in OF_INTERVALS.items() if name in intervals}
+
+
+def _truth(regime: Regime, world: World, k: int, effect: float) -> float:
+    before, after = (
+        of_weights(regime, arm, world.overall[arm][:k], accuracy)
+        for arm, accuracy in ((0, ACCURACY), (1, ACCURACY + effect))
+    )
+    return after - before
+
+
+def _first(arm: Resampled, k: int, which: int) -> Resampled:
+    """The first runs of an arm; the other arm's seeds have other numbers."""
+    seeds = tuple(100 * which + seed for seed in arm.seeds[:k])
+    return Resampled(arm.metric, seeds, arm.values[:k], arm.drawn[:k], arm.units)
+
+
+# --------------------------------------------------------------------------------------------------- the real path
+
+
+@dataclass(frozen=True)
+class Case:
+    """A metric that is no mean over proteins, through predictions, units and thresholds as a run has them."""
+
+    name: str
+    problem: Problem
+    metric: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        return Task.model_validate(
+            {
+                "name": "made-up",
+                "version": 1,
+                "title": "Made up",
+                "problem": self.problem,
+                "summary": "Made up.",
+                "data": {"source": "file", "files": [{"path": "x.csv"}], "splits": {"train": {}, "test": {}}},
+                "labels": list(self.labels),
+                "metrics": {"primary": self.metric},
+                "licence": "CC0-1.0",
+                "citation": "none",
+            }
+        )
+
+
+CASES = (
+    Case("macro F1, five classes", Problem.SEQUENCE_CLASSIFICATION, "macro_f1", ("a", "b", "c", "d", "e")),
+    Case("Spearman's rho", Problem.SEQUENCE_REGRESSION, "spearman"),
+)
+REAL = Regime("", proteins=600, families=150, arm_family=0.05, arm_protein=0.10, seed_family=0.03, seed_protein=0.07)
+
+
+def runs_of(case: Case, world: World, rng: np.random.Generator) -> tuple[list[Predictions], list[Predictions]]:
+    """Predictions of both arms: a wrong protein is called another class; or its value is off by the latent value."""
+    n = int(world.sizes.sum())
+    ids = np.array([f"P{i}" for i in range(n)])
+    families = np.array([f"F{i}" for i in np.repeat(np.arange(len(world.sizes)), world.sizes)])
+    # Rare and common classes, or measured values.
+    classes = rng.choice(5, size=n, p=[0.4, 0.3, 0.15, 0.1, 0.05]) if case.labels else np.zeros(n, dtype=np.int64)
+    values = rng.normal(size=n)
+    astray = (classes + rng.integers(1, 5, size=n)) % 5
+
+    def predictions(latent: np.ndarray) -> Predictions:
+        if case.labels:
+            called = np.where(latent > -constant(ACCURACY), classes, astray)
+            return Predictions(case.problem, ids, None, families, classes, np.eye(5)[called])
+        return Predictions(case.problem, ids, None, families, values, values + latent)
+
+    before, after = ([predictions(latent) for latent in arm] for arm in world.latent)
+    return before, after
+
+
+def through_predictions(case: Case, trials: int, tally: Tally, rng: np.random.Generator) -> None:
+    """False alarms of the shipped path where both arms are equally good, and coverage of one arm's interval."""
+    task, runs = case.task, 5
+    truth = _expected(case, rng)
+    for _ in range(trials):
+        before, after = runs_of(case, draw_world(REAL, runs, rng), rng)
+        none: list[list[float] | None] = [None] * runs
+        one = resample(task, before, none, range(runs), replicates=400)
+        two = resample(task, after, none, range(100, 100 + runs), replicates=400)
+        for k in (3, 5):
+            few, others = _first(one, k, 0), _first(two, k, 1)
+            low, high = bounds(arm_interval(few))
+            tally.add("real", case.name, "one arm: covered", k, happened=low <= truth <= high)
+            for question in Question:
+                found = difference(few, others, question)
+                assert found.p_value is not None
+                tally.add("real", case.name, f"{question}: p < 0.05", k, happened=found.p_value < 2 * TAIL)
+        for k in (1, 3):
+            p = randomisation_p(task, before[:k], none[:k], after[:k], none[:k], replicates=400)
+            tally.add("real", case.name, "randomisation: p < 0.05", k, happened=p is not None and p < 2 * TAIL)
+
+
+def _expected(case: Case, rng: np.random.Generator) -> float:
+    """The metric of the mean run on very many proteins."""
+    from dataclasses import replace
+
+    large = replace(REAL, proteins=8_000, families=2_000)
+    none: list[list[float] | None] = [None]
+    scores = []
+    for _ in range(100):
+        before, _ = runs_of(case, draw_world(large, 1, rng), rng)
+        scores.append(resample(case.task, before, none, [0], replicates=0).values[0])
+    return float(np.mean(scores))
+
+
+# -------------------------------------------------------------------------------------------------------- real runs
+
+
+def among_runs(folder: Path, trials: int, tally: Tally, rng: np.random.Generator) -> str:
+    """Groups of runs of one arm, which are equally good by construction, on clusters drawn anew from the test split."""
+    from hubtools.evaluation.resampling import bootstrap_units
+    from hubtools.runs.arms import arms_of
+    from hubtools.runs.store import find_records
+
+    arms = arms_of(find_records([folder])[0])
+    if not arms:
+        raise SystemExit(f"{folder}: no complete runs with a test split")
+    arm = max(arms, key=lambda arm: len(arm.runs))
+    if len(arm.runs) < 12:
+        raise SystemExit(f"{folder}: {arm.name} has {len(arm.runs)} seeds; at least 12 are needed, 30 are better")
+    runs, thresholds, task = arm.predictions(), arm.thresholds(), arm.task
+    truth = float(arm.resampled(replicates=0).values.mean())
+    codes, n_units, described = bootstrap_units(runs[0])
+    if codes.ndim == 2:
+        raise SystemExit(f"{task.name}: pairs cannot be drawn cluster by cluster")
+    rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    for _ in range(trials):
+        # With replacement: the split is the population, and a unit drawn twice is two units.
+        units = rng.integers(0, n_units, size=n_units)
+        rows = np.concatenate([rows_of[unit] for unit in units])
+        names = np.repeat([f"U{i}" for i in range(n_units)], [len(rows_of[unit]) for unit in units])
+        for k in (3, 5):
+            chosen = rng.permutation(len(runs))[: 2 * k]
+            drawn = [_renamed(runs[run].rows(rows), names) for run in chosen]
+            found = resample(task, drawn, [thresholds[run] for run in chosen], range(2 * k), replicates=400)
+            one = Resampled(found.metric, tuple(range(k)), found.values[:k], found.drawn[:k], found.units)
+            two = Resampled(found.metric, tuple(range(k, 2 * k)), found.values[k:], found.drawn[k:], found.units)
+            low, high = bounds(arm_interval(one))
+            tally.add("runs", "one arm: covered", k, happened=low <= truth <= high)
+            intervals, _ = differences(one, two)
+            for name, (low, high) in intervals.items():
+                tally.add("runs", f"{name}: says different", k, happened=low > 0 or high < 0)
+    return f"{arm.name} on {task.name}: {len(runs)} seeds, {task.metrics.primary} {truth:.4f}, {described}"
+
+
+def _renamed(predictions: Predictions, names: np.ndarray) -> Predictions:
+    """The same rows of units of other names."""
+    return Predictions(
+        predictions.problem,
+        names,
+        predictions.positions,
+        names,
+        predictions.truth,
+        predictions.scores,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- tables
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _over_seeds(tally: Tally, *key: Any, seeds: tuple[int, ...] = SEEDS, last: tuple[Any, ...] = ()) -> str:
+    shares = [_percent(tally.share(*key, k, *last)) for k in seeds]
+    return " / ".join(share or "·" for share in shares)
+
+
+def tables(tally: Tally, trials: int, real_trials: int) -> str:
+    """What is printed."""
+    regimes = [regime.name for regime in REGIMES]
+    seeds = " / ".join(map(str, SEEDS))
+    error = 100 * np.sqrt(TAIL * (1 - TAIL) / trials)
+    parts = [
+        f"{trials:,} test sets a regime. Of a share of 2.5 % the simulation's own standard error is {error:.1f} points, "
+        f"of one of 95 % {100 * np.sqrt(0.95 * 0.05 / trials):.1f}.",
+        f"**Coverage of 95 % intervals of one model's accuracy**, in per cent, with {seeds} seeds",
+        markdown(
+            ["interval", *regimes],
+            [[name, *(_over_seeds(tally, "arm", regime, name) for regime in regimes)] for name in ONE_ARM],
+        ),
+        f"**Coverage of 95 % intervals of a difference** (true loss: 2 points), in per cent, with {seeds} seeds",
+        markdown(
+            ["interval", *regimes],
+            [
+                [name, *(_over_seeds(tally, "difference", regime, name, last=(-0.02,)) for regime in regimes)]
+                for name in DIFFERENCES
+            ],
+        ),
+    ]
+    for title, effect in (
+        ("False alarms: how often each gate says *worse* where nothing is (nominal: 2.5 %)", 0.0),
+        ("Power: how often where 2 points are lost", -0.02),
+        ("Power: how often where 3 points are lost", -0.03),
+    ):
+        rows = [
+            [gate, *(_over_seeds(tally, "gate", regime, gate, last=(effect,)) for regime in regimes)] for gate in GATES
+        ]
+        parts += [f"**{title}**, in per cent, with {seeds} seeds", markdown(["gate", *regimes], rows)]
+    rows = [
+        [f"{-100 * effect:g}", str(k)]
+        + [
+            " / ".join(_percent(tally.share("verdict", regime, k, effect, which)) for which in VERDICTS)
+            for regime in regimes
+        ]
+        for effect in EFFECTS
+        for k in SEEDS[1:]
+    ]
+    title = f"**Verdicts of bench check**, margin {100 * MARGIN:g} point: {' / '.join(VERDICTS)}, in per cent"
+    parts += [title, markdown(["true loss", "seeds", *regimes], rows)]
+    rows = [
+        [name, *(_percent(tally.share("ten", regime, key)) for regime in regimes)]
+        for name, key in (("no correction", "without"), ("Holm", "Holm"))
+    ]
+    parts += ["**Ten tasks, five seeds, nothing lost**: checks with at least one false alarm, in per cent"]
+    parts += [markdown(["", *regimes], rows)]
+    rows = [
+        [str(k), *(f"{100 * float(np.median(tally.numbers['detectable', regime, k])):.1f}" for regime in regimes)]
+        for k in SEEDS[1:]
+    ]
+    parts += ["**Detectable difference** that the comparison itself states, median, in points"]
+    parts += [markdown(["seeds", *regimes], rows)]
+    lines = ["one arm: covered", "weights: p < 0.05", "recipe: p < 0.05", "randomisation: p < 0.05"]
+    rows = [[line, *(_over_seeds(tally, "real", case.name, line, seeds=(1, 3, 5)) for case in CASES)] for line in lines]
+    parts += [
+        f"**From predictions to p-values**, both arms equally good, {real_trials:,} test sets, in per cent, "
+        "with 1 / 3 / 5 seeds",
+        markdown(["", *(case.name for case in CASES)], rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1_000, help="test sets a regime")
+    parser.add_argument("--quick", action="store_true", help="few test sets: to see that it runs")
+    parser.add_argument("--runs", type=Path, help="a folder of runs that differ in their seed alone")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="write every share there as JSON")
+    options = parser.parse_args()
+    trials = 30 if options.quick else options.trials
+    tally, rng, started = Tally(), np.random.default_rng(options.seed), time.perf_counter()
+    if options.runs is not None:
+        about = among_runs(options.runs, trials, tally, rng)
+        names = sorted({key[1] for key in tally.of})
+        rows = [[name, *(_percent(tally.share("runs", name, k)) for k in (3, 5))] for name in names]
+        print(f"{about}\n{trials:,} test sets, in per cent\n\n{markdown(['', '3 seeds', '5 seeds'], rows)}")
+    else:
+        for regime in REGIMES:
+            simulate(regime, trials, tally, rng)
+        real_trials = max(10, trials // 3)
+        for case in CASES:
+            through_predictions(case, real_trials, tally, rng)
+        print(tables(tally, trials, real_trials))
+    print(f"\n{time.perf_counter() - started:.0f} s")
+    if options.out:
+        options.out.write_text(json.dumps(tally.as_json(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
