@@ -106,15 +106,20 @@ def _resolve(repo: str, revision: str | None, shown: str) -> tuple[str, str]:
     """Kind of the repository and commit: a model, else a data set of that name."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionResolutionError
 
+    kinds = ("model", "dataset")
+    if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
+        for kind in kinds:
+            if _files(repo, kind, revision) is not None:
+                return kind, revision
     unknown: Exception | None = None
     with hub_errors(shown):
-        for kind in ("model", "dataset"):
+        for kind in kinds:
             try:
-                if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
-                    if _files(repo, kind, revision) is None:
-                        hub_api().repo_info(repo, repo_type=kind, revision=revision)
-                    return kind, revision
-                return kind, hub_api().resolve_revision(repo, repo_type=kind, revision=revision).resolved
+                commit = hub_api().resolve_revision(repo, repo_type=kind, revision=revision).resolved
+                if commit == revision:
+                    # The Hub was not asked.
+                    hub_api().repo_info(repo, repo_type=kind, revision=revision)
+                return kind, commit
             except GatedRepoError:
                 raise
             except (RepositoryNotFoundError, RevisionResolutionError) as error:

@@ -9,6 +9,7 @@ So a baseline is at the same time a folder of runs, and every command that reads
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,7 +176,15 @@ def test_splits(record: RunRecord) -> list[str]:
 
 
 def new_baseline(name: str, question: str, arms: Sequence[Arm], prediction_tolerance: float | None) -> BaselineFile:
-    """The file of a baseline that is about to be frozen; checksums come with :func:`freeze`."""
+    """The file of a baseline that is about to be frozen; checksums come with :func:`freeze`.
+
+    Raises:
+        UserError: the name is not one.
+    """
+    if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
+        raise UserError(
+            f"{name!r} is not a name for a baseline", fix="Use small letters, digits and hyphens, as in esm2-main."
+        )
     values = {"name": name, "question": question, "prediction_tolerance": prediction_tolerance}
     described = sorted((describe(arm) for arm in arms), key=lambda arm: (arm.task, arm.version, arm.title))
     return BaselineFile.model_validate(values | {"arms": described})
