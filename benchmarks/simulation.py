@@ -22,7 +22,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from hubtools.evaluation.gate import holm, judge
 from hubtools.evaluation.randomisation import randomisation_p
 from hubtools.evaluation.resampled import Resampled, Units
 from hubtools.evaluation.resampling import bootstrap_weights
-from hubtools.evaluation.seeds import arm_interval, hierarchical_interval, satterthwaite, variance_parts
+from hubtools.evaluation.seeds import arm_interval, covariances, hierarchical_interval, satterthwaite, variance_parts
 from hubtools.reporting.estimate import combine
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import Score
@@ -46,6 +46,8 @@ SEEDS = (1, 3, 5, 10)
 ACCURACY = 0.80
 EFFECTS = (0.0, -0.01, -0.02, -0.03)
 MARGIN = 0.01
+# A loss to be found, and the largest number of seeds with which it is tried.
+LOSS, MANY = 0.02, 40
 REPLICATES = 1_000
 TAIL = 0.025
 
@@ -202,12 +204,12 @@ def over_seeds_alone(baseline: Resampled, candidate: Resampled) -> tuple[float, 
 def components(baseline: Resampled, candidate: Resampled, pooled: bool) -> tuple[float, float]:
     """Ours without the lower bound, with Welch's degrees of freedom or those of equal variances."""
     k = len(baseline.values)
-    covariance = np.cov(np.concatenate([baseline.drawn, candidate.drawn]))
+    covariance = covariances(np.concatenate([baseline.drawn, candidate.drawn]), baseline.units)
     one, other = (variance_parts(block, arm.values) for block, arm in _blocks(covariance, baseline, candidate))
     shared = max(0.0, one.common + other.common - 2 * float(covariance[:k, k:].mean()))
     between = [float(arm.values.var(ddof=1)) / k for arm in (baseline, candidate)]
     parts = [(sum(between), 2 * (k - 1))] if pooled else [(variance, k - 1) for variance in between]
-    return _t(candidate.values.mean() - baseline.values.mean(), [(shared, baseline.units.n_units - 1), *parts])
+    return _t(candidate.values.mean() - baseline.values.mean(), [(shared, baseline.units.degrees), *parts])
 
 
 def _blocks(
@@ -318,18 +320,46 @@ def simulate(regime: Regime, trials: int, tally: Tally, rng: np.random.Generator
                     losses.append(found.superiority)
                 if effect == 0 and found.detectable is not None:
                     tally.numbers["detectable", regime.name, k].append(found.detectable)
+                    needed = found.seeds_needed(LOSS)
+                    tally.numbers["needed", regime.name, k].append(np.inf if needed is None else needed)
     # Ten tasks to a check: is one of them called a loss?
     for start in range(0, len(losses) - 9, 10):
         ten = losses[start : start + 10]
         tally.add("ten", regime.name, "without", happened=min(ten) <= TAIL)
         tally.add("ten", regime.name, "Holm", happened=any(p is not None and p <= TAIL for p in holm(ten)))
+    # What the comparisons say could be found, and how many seeds would find a loss: is it so?
+    for k in SEEDS[1:]:
+        loss = float(np.median(tally.numbers["detectable", regime.name, k]))
+        for fires in finds(regime, k, loss, max(10, trials // 4), weights, units, rng):
+            tally.add("detectable", regime.name, k, happened=fires)
+    needed = float(np.quantile(tally.numbers["needed", regime.name, 5], 0.5, method="higher"))
+    if needed <= MANY:
+        for fires in finds(regime, int(needed), LOSS, max(10, trials // 4), weights, units, rng):
+            tally.add("needed", regime.name, happened=fires)
+
+
+def finds(
+    regime: Regime, k: int, loss: float, trials: int, weights: np.ndarray, units: Units, rng: np.random.Generator
+) -> Iterator[bool]:
+    """Whether the comparison of a recipe finds a true loss, test set by test set."""
+    for _ in range(trials):
+        world = draw_world(regime, k, rng)
+        arms = (
+            resampled(latent > -constant(ACCURACY - less), world, weights, units)
+            for latent, less in zip(world.latent, (0.0, loss), strict=True)
+        )
+        one, two = (_first(arm, k, which) for which, arm in enumerate(arms))
+        found = difference(one, two, Question.RECIPE)
+        yield found.high is not None and found.high < 0
 
 
 def resampled(right: np.ndarray, world: World, weights: np.ndarray, units: Units) -> Resampled:
     """Accuracy of (k, n) runs under the shipped bootstrap's draws of families."""
     starts = np.append(0, np.cumsum(world.sizes)[:-1])
     by_family = np.add.reduceat(right, starts, axis=1, dtype=np.float32)
-    drawn = weights @ by_family.T / (weights @ world.sizes.astype(np.float32))[:, None]
+    sizes = world.sizes.astype(np.float32)
+    drawn = weights @ by_family.T / (weights @ sizes)[:, None]
+    units = replace(units, effective=float(sizes.sum() ** 2 / (sizes**2).sum()))
     seeds = tuple(range(len(right)))
     return Resampled("accuracy", seeds, right.mean(axis=1), drawn.T.astype(np.float64), units)
 
@@ -478,8 +508,6 @@ def through_predictions(case: Case, trials: int, tally: Tally, rng: np.random.Ge
 
 def _expected(case: Case, rng: np.random.Generator) -> float:
     """The metric of the mean run on very many proteins."""
-    from dataclasses import replace
-
     large = replace(REAL, proteins=8_000, families=2_000)
     none: list[list[float] | None] = [None]
     scores = []
@@ -559,6 +587,13 @@ def _over_seeds(tally: Tally, *key: Any, seeds: tuple[int, ...] = SEEDS, last: t
     return " / ".join(share or "·" for share in shares)
 
 
+def _needed(tally: Tally, regime: str) -> str:
+    low, middle, high = np.quantile(tally.numbers["needed", regime, 5], [0.1, 0.5, 0.9], method="higher")
+    shown = [f"{value:.0f}" if np.isfinite(value) else "none" for value in (middle, low, high)]
+    found = tally.share("needed", regime)
+    return f"{shown[0]} ({shown[1]} to {shown[2]})" + ("" if found is None else f": {_percent(found)}")
+
+
 def tables(tally: Tally, trials: int, real_trials: int) -> str:
     """What is printed."""
     regimes = [regime.name for regime in REGIMES]
@@ -591,7 +626,7 @@ def tables(tally: Tally, trials: int, real_trials: int) -> str:
         ]
         parts += [f"**{title}**, in per cent, with {seeds} seeds", markdown(["gate", *regimes], rows)]
     rows = [
-        [f"{-100 * effect:g}", str(k)]
+        [f"{100 * abs(effect):g}", str(k)]
         + [
             " / ".join(_percent(tally.share("verdict", regime, k, effect, which)) for which in VERDICTS)
             for regime in regimes
@@ -608,11 +643,24 @@ def tables(tally: Tally, trials: int, real_trials: int) -> str:
     parts += ["**Ten tasks, five seeds, nothing lost**: checks with at least one false alarm, in per cent"]
     parts += [markdown(["", *regimes], rows)]
     rows = [
-        [str(k), *(f"{100 * float(np.median(tally.numbers['detectable', regime, k])):.1f}" for regime in regimes)]
+        [
+            str(k),
+            *(
+                f"{100 * float(np.median(tally.numbers['detectable', regime, k])):.1f}: "
+                f"{_percent(tally.share('detectable', regime, k))}"
+                for regime in regimes
+            ),
+        ]
         for k in SEEDS[1:]
     ]
-    parts += ["**Detectable difference** that the comparison itself states, median, in points"]
-    parts += [markdown(["seeds", *regimes], rows)]
+    parts += [
+        "**Detectable difference**: median of what the comparisons state, in points: how often a true loss of that size "
+        "is found (aim: 80 %), in per cent",
+        markdown(["seeds", *regimes], rows),
+        f"**Seeds needed to find a loss of {100 * LOSS:g} points**, as comparisons of 5 seeds state: median (first to last "
+        "decile), and how often the median finds it, in per cent",
+        markdown(regimes, [[_needed(tally, regime) for regime in regimes]]),
+    ]
     lines = ["one arm: covered", "weights: p < 0.05", "recipe: p < 0.05", "randomisation: p < 0.05"]
     rows = [[line, *(_over_seeds(tally, "real", case.name, line, seeds=(1, 3, 5)) for case in CASES)] for line in lines]
     parts += [
