@@ -197,7 +197,7 @@ def _expected(case: Case, rng: np.random.Generator) -> float:
     large = replace(REAL, proteins=8_000, families=2_000)
     none: list[list[float] | None] = [None]
     scores = []
-    for _ in range(100):
+    for _ in range(30):
         before, _ = runs_of(case, draw_world(large, 1, rng), rng)
         scores.append(resample(case.task, before, none, [0], replicates=0).values[0])
     return float(np.mean(scores))
