@@ -192,6 +192,13 @@ def test_the_seeds_needed_are_the_fewest_with_which_the_margin_is_detectable():
     assert detectable(error, 2 * k - 2) == pytest.approx(0.02, rel=0.1)
 
 
+def test_the_rules_of_thumb_of_the_documentation():
+    """docs/statistics.md: in units of the standard deviation between seeds, on a large test set."""
+    in_s = {k: detectable(math.sqrt(2 / k), 2 * k - 2) for k in (3, 5, 10, 16, 17)}
+    assert [round(in_s[k], 1) for k in (3, 5, 10)] == [3.0, 2.0, 1.3]
+    assert in_s[17] <= 1 < in_s[16]
+
+
 def test_no_number_of_seeds_makes_up_for_a_small_test_set():
     shared = 0.05 * np.random.default_rng(1).normal(size=4_000)
     found = difference(arm(BEFORE), arm(AFTER, shared=shared), Question.RECIPE)
