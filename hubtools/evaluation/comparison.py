@@ -28,7 +28,7 @@ import numpy as np
 
 from hubtools.evaluation.resampled import Resampled
 from hubtools.evaluation.seeds import CONFIDENCE as CONFIDENCE
-from hubtools.evaluation.seeds import at_least, complete, satterthwaite, variance_parts
+from hubtools.evaluation.seeds import at_least, complete, covariances, satterthwaite, variance_parts
 
 # Fewer runs an arm do not tell how much training again changes a score.
 MIN_SEEDS = 3
@@ -57,7 +57,7 @@ class Difference:
         low, high: 95 % interval of ``value``; None where there is none (``recipe`` with fewer than three seeds an arm,
             a split with one unit).
         standard_error: of ``value``; None as above.
-        degrees: of freedom of the interval; infinite for ``weights``.
+        degrees: of freedom of the interval; infinite where there is none, and of arms that are identical.
         p_value: two-sided, of no difference; None as above.
         superiority: probability that the candidate is the better one, as far as these data tell; one less it is the
             one-sided p-value of a gain, and itself the one-sided p-value of a loss. None as above.
@@ -67,7 +67,7 @@ class Difference:
         seeds: runs of baseline and candidate.
         identical: whether both gave the same scores in every replicate.
         units: what was resampled, in words.
-        n_units: how many there are.
+        unit_degrees: of freedom of ``shared``.
     """
 
     metric: str
@@ -87,7 +87,7 @@ class Difference:
     seeds: tuple[int, int]
     identical: bool
     units: str
-    n_units: int = 0
+    unit_degrees: float = math.inf
 
     def seeds_needed(self, margin: float, most: int = 100) -> int | None:
         """Runs an arm with which a loss of ``margin`` would be found, or excluded where there is none, in 80 % of cases.
@@ -107,7 +107,7 @@ class Difference:
         if self.shared is None or self.of_seeds is None:
             return MIN_SEEDS if min(self.seeds) < 2 else None
         for k in range(MIN_SEEDS, most + 1):
-            terms = [(self.shared, max(1, self.n_units - 1)), (self.of_seeds / k, 2 * (k - 1))]
+            terms = [(self.shared, self.unit_degrees), (self.of_seeds / k, 2 * (k - 1))]
             if detectable(*satterthwaite(terms)) <= margin:
                 return k
         return None
@@ -140,7 +140,7 @@ def difference(baseline: Resampled, candidate: Resampled, question: Question) ->
     elif drawn is not None and not math.isnan(gain):
         if question is Question.WEIGHTS:
             gains = drawn[runs:].mean(axis=0) - drawn[:runs].mean(axis=0)
-            spread = _of_clusters(gain, gains, baseline.units.n_units)
+            spread = _of_clusters(gain, gains, baseline.units.degrees)
         elif min(len(before), len(after)) >= 2:
             spread = _of_seeds_and_clusters(baseline, candidate, before, after, drawn)
     # Two runs an arm tell a little of their variance, but a verdict from them would be mostly luck.
@@ -163,7 +163,7 @@ def difference(baseline: Resampled, candidate: Resampled, question: Question) ->
         seeds=(len(before), len(after)),
         identical=identical,
         units=baseline.units.described,
-        n_units=baseline.units.n_units,
+        unit_degrees=baseline.units.degrees,
     )
 
 
@@ -182,26 +182,27 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
     return first.shape == second.shape and bool(np.array_equal(first, second))
 
 
-def _of_clusters(gain: float, gains: np.ndarray, n_units: int) -> _Spread:
+def _of_clusters(gain: float, gains: np.ndarray, degrees: float) -> _Spread:
     """The expanded percentile interval of (R,) differences of fixed weights, and the p-value that belongs to it.
 
     Percentiles of the bootstrap are too narrow for few units: of a mean by the square root of (n - 1) / n, and by the
     tails of a normal distribution in place of t's. Taking percentiles further out mends both (Hesterberg, "What teachers
-    should know about the bootstrap", American Statistician 69, 2015).
+    should know about the bootstrap", American Statistician 69, 2015). Of families of unequal size n is the number of
+    equal ones that they are worth.
     """
     from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
     error = float(gains.std(ddof=1))
     if error <= _ROUNDING:
         return _Spread(0.0, math.inf, 0.0, 0.0, gain, gain, 0.5 if abs(gain) <= _ROUNDING else float(gain > 0))
-    degrees = max(1, n_units - 1)
-    stretch = math.sqrt(n_units / degrees)
+    stretch = math.sqrt((degrees + 1) / degrees)
     tail = float(ndtr(-stretch * stdtrit(degrees, (1 + CONFIDENCE) / 2)))
     low, high = np.quantile(gains, [tail, 1 - tail])
     # The level at which the interval would begin at 0. The observed difference is one more replicate, half on each side.
     above = (float((gains > 0).sum() + 0.5 * (gains == 0).sum()) + 0.5) / (len(gains) + 1)
     superiority = float(stdtr(degrees, ndtri(above) / stretch))
-    return _Spread(error, math.inf, error**2, 0.0, float(low), float(high), superiority)
+    error *= stretch
+    return _Spread(error, degrees, error**2, 0.0, float(low), float(high), superiority)
 
 
 def _of_seeds_and_clusters(
@@ -211,7 +212,7 @@ def _of_seeds_and_clusters(
     from scipy.special import stdtr, stdtrit
 
     k, m = len(before), len(after)
-    covariance = np.cov(drawn)
+    covariance = covariances(drawn, baseline.units)
     one, other = variance_parts(covariance[:k, :k], before), variance_parts(covariance[k:, k:], after)
     cross = covariance[:k, k:]
     same_seeds = baseline.seeds == candidate.seeds
@@ -225,7 +226,7 @@ def _of_seeds_and_clusters(
     else:
         of_seeds = one.between + other.between
         terms = [(one.between / k, one.degrees), (other.between / m, other.degrees)]
-    error, degrees = satterthwaite([(shared, max(1, baseline.units.n_units - 1)), *terms])
+    error, degrees = satterthwaite([(shared, baseline.units.degrees), *terms])
     gain = float(after.mean() - before.mean())
     if error <= _ROUNDING:
         return _Spread(0.0, math.inf, shared, of_seeds, gain, gain, 0.5 if abs(gain) <= _ROUNDING else float(gain > 0))

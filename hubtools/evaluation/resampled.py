@@ -40,12 +40,20 @@ class Units:
         strata: (n_units,) group within which each is drawn, or None.
         described: in words, such as ``364 homology clusters``.
         digest: sha256 of which row belongs to which unit: equal digests are resampled alike.
+        effective: how many units of equal size they are worth, (Σ rows)² / Σ rows² (Kish, "Survey Sampling", 1965); 0
+            where it is not known.
     """
 
     n_units: int
     strata: np.ndarray | None
     described: str
     digest: str
+    effective: float = 0.0
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of a variance over the units: a few large families know less than many of equal size."""
+        return max(1.0, (self.effective or self.n_units) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +100,9 @@ def prepare(
     decision = decide(task, predictions, thresholds)
     rows, n_units, described = bootstrap_units(predictions)
     prepared = [statistic(name, predictions, decision, rows, n_units, task.positive_index) for name in metrics]
-    return prepared, Units(n_units, None, described, _digest(rows))
+    sizes = np.bincount(rows.ravel(), minlength=n_units).astype(np.float64)
+    effective = float(sizes.sum() ** 2 / max(1.0, (sizes**2).sum()))
+    return prepared, Units(n_units, None, described, _digest(rows), effective)
 
 
 def draw(prepared: Sequence[Statistic], units: Units, replicates: int, seed: int = 0) -> np.ndarray:
@@ -187,6 +197,7 @@ def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], 
             f"{split}/units": found.digest,
             f"{split}/n_units": str(found.n_units),
             f"{split}/drawn": found.described,
+            f"{split}/effective": repr(found.effective),
         }
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=about))
@@ -208,7 +219,8 @@ def read_replicates(path: Path, split: str, metric: str) -> tuple[np.ndarray, Un
             if name not in kept.keys():  # noqa: SIM118 - not a mapping
                 return None
             values = kept.get_tensor(name).astype(np.float64)
-        units = Units(int(about[f"{split}/n_units"]), None, about[f"{split}/drawn"], about[f"{split}/units"])
+        n_units, effective = int(about[f"{split}/n_units"]), float(about.get(f"{split}/effective", 0))
+        units = Units(n_units, None, about[f"{split}/drawn"], about[f"{split}/units"], effective)
     except (SafetensorError, KeyError, ValueError, OSError):
         raise UserError("not a file of replicates", where=str(path), fix="Remove it; it is made again.") from None
     return values, units

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hubtools.evaluation.resampled import Resampled
+from hubtools.evaluation.resampled import Resampled, Units
 from hubtools.specs.metric_names import METRICS
 
 CONFIDENCE = 0.95
@@ -104,8 +104,8 @@ def arm_interval(resampled: Resampled) -> Interval:
     if len(drawn) == 1:
         low, high = np.quantile(drawn[0], _TAILS)
         return Interval(value, float(low), float(high), float(drawn[0].std(ddof=1)), math.inf)
-    parts = variance_parts(np.cov(drawn), resampled.values)
-    terms = [(max(0.0, parts.common), max(1, resampled.units.n_units - 1)), (parts.between / len(drawn), parts.degrees)]
+    parts = variance_parts(covariances(drawn, resampled.units), resampled.values)
+    terms = [(max(0.0, parts.common), resampled.units.degrees), (parts.between / len(drawn), parts.degrees)]
     error, degrees = satterthwaite(terms)
     half = float(stdtrit(degrees, _TAILS[1])) * error if error else 0.0
     info = METRICS[resampled.metric]
@@ -150,6 +150,11 @@ def complete(drawn: np.ndarray) -> np.ndarray | None:
     """The replicates in which every row of (k, R) is defined; None where fewer than half are, as for a single run."""
     defined = ~np.isnan(drawn).any(axis=0)
     return drawn[:, defined] if defined.sum() >= 2 and 2 * defined.sum() >= len(defined) else None
+
+
+def covariances(drawn: np.ndarray, units: Units) -> np.ndarray:
+    """(k, k) of the runs over (k, R) replicates: a bootstrap of n units is (n - 1) / n too certain, which is put right."""
+    return np.cov(drawn) * (units.degrees + 1) / units.degrees
 
 
 def variance_parts(covariance: np.ndarray, values: np.ndarray) -> Parts:

@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from evaluation_cases import a_task
 from scipy import stats
 
+from hubtools.evaluation import Predictions, resample
 from hubtools.evaluation.comparison import Difference, Question, detectable, difference
 from hubtools.evaluation.resampled import Resampled, Units
+from hubtools.specs.problem import Problem
 
 UNITS = 400
 
@@ -52,10 +55,12 @@ def test_what_clusters_move_in_both_arms_alike_does_not_count():
 
 def test_what_clusters_move_in_one_arm_alone_does():
     shared = 0.02 * np.random.default_rng(1).normal(size=4_000)
+    # A mean of n varies by s² / n; its bootstrap by (n - 1) / n of that.
+    unbiased = shared.var(ddof=1) * UNITS / (UNITS - 1)
     alone = difference(arm(BEFORE), arm(AFTER), Question.RECIPE)
     found = difference(arm(BEFORE), arm(AFTER, shared=shared), Question.RECIPE)
-    assert found.standard_error**2 == pytest.approx(alone.standard_error**2 + shared.var(ddof=1), rel=1e-6)
-    assert found.shared == pytest.approx(shared.var(ddof=1), rel=1e-6)
+    assert found.standard_error**2 == pytest.approx(alone.standard_error**2 + unbiased, rel=1e-6)
+    assert found.shared == pytest.approx(unbiased, rel=1e-6)
 
 
 def test_seeds_that_agree_by_chance_vary_at_least_as_their_replicates_do():
@@ -111,7 +116,8 @@ def test_of_fixed_weights_the_interval_of_a_mean_is_students(n):
         (interval.low, interval.high), abs=0.03 * (interval.high - interval.low)
     )
     assert found.p_value == pytest.approx(expected.pvalue, rel=0.15)
-    assert found.of_seeds == 0
+    assert found.standard_error == pytest.approx(stats.sem(gains), rel=0.03)
+    assert (found.degrees, found.of_seeds) == (n - 1, 0)
 
 
 def test_the_p_value_and_the_interval_say_the_same():
@@ -186,6 +192,13 @@ def test_the_seeds_needed_are_the_fewest_with_which_the_margin_is_detectable():
     assert detectable(error, 2 * k - 2) == pytest.approx(0.02, rel=0.1)
 
 
+def test_the_rules_of_thumb_of_the_documentation():
+    """docs/statistics.md: in units of the standard deviation between seeds, on a large test set."""
+    in_s = {k: detectable(math.sqrt(2 / k), 2 * k - 2) for k in (3, 5, 10, 16, 17)}
+    assert [round(in_s[k], 1) for k in (3, 5, 10)] == [3.0, 2.0, 1.3]
+    assert in_s[17] <= 1 < in_s[16]
+
+
 def test_no_number_of_seeds_makes_up_for_a_small_test_set():
     shared = 0.05 * np.random.default_rng(1).normal(size=4_000)
     found = difference(arm(BEFORE), arm(AFTER, shared=shared), Question.RECIPE)
@@ -196,4 +209,18 @@ def test_no_number_of_seeds_makes_up_for_a_small_test_set():
 def test_a_difference_can_be_made_by_hand() -> None:
     """Other modules' tests make them so: what has a default may be left out."""
     made = Difference("mcc", Question.RECIPE, 0.5, 0.4, -0.1, *[None] * 3, math.inf, *[None] * 5, (3, 3), False, "x")
-    assert made.n_units == 0
+    assert made.unit_degrees == math.inf
+
+
+def test_families_of_unequal_size_are_worth_fewer_equal_ones():
+    """One family of half the proteins: the test set knows less of other families than their number says."""
+    task = a_task(Problem.SEQUENCE_CLASSIFICATION, 2, primary="accuracy")
+    sizes = np.array([60, *[1] * 60])
+    families = np.repeat([f"F{i}" for i in range(61)], sizes)
+    truth = np.arange(120) % 2
+    ids = np.array([f"P{i}" for i in range(120)])
+    run = Predictions(Problem.SEQUENCE_CLASSIFICATION, ids, None, families, truth, np.eye(2)[truth])
+    units = resample(task, [run], [None], [1], replicates=10).units
+    assert units.n_units == 61 and units.effective == pytest.approx(120**2 / (60**2 + 60))
+    assert units.degrees == pytest.approx(units.effective - 1)
+    assert Units(61, None, "families", "x").degrees == 60  # Kept by a run before this was known.
