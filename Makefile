@@ -6,11 +6,12 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN = $(VENV)/bin
 
-.PHONY: help quickstart test test-fast lint docs speed clean
+.PHONY: help quickstart test test-fast golden golden-update lint docs speed clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
 	@echo "make test         set up, then every test (make test-fast: only those of seconds)"
+	@echo "make golden       the code against itself: the golden suite must predict what it did (golden-update: freeze it anew)"
 	@echo "make lint         ruff check and format"
 	@echo "make docs         regenerate the reference and the table of tasks"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
@@ -27,11 +28,25 @@ quickstart: $(BIN)/.ready
 	@echo
 	@echo "The board as a page: board/index.html. The card: runs/antimicrobial-peptide--bench-esm-mini--quick--*/card/README.md"
 
-test: $(BIN)/.ready lint
+test: $(BIN)/.ready lint golden
 	@$(BIN)/python -m pytest
 
 test-fast: $(BIN)/.ready
 	@$(BIN)/python -m pytest -m "not slow"
+
+# A change of code that changes a prediction by more than the baseline's tolerance ends with exit code 1. Embeddings of an
+# earlier run would hide what changed in reading.
+GOLDEN = benchmarks/baselines/golden
+GOLDEN_RUN = $(BIN)/bench run --suite golden --device cpu --no-embedding-cache --runs
+
+golden: $(BIN)/.ready
+	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
+		{ $(GOLDEN_RUN) $$runs > $$runs/log 2>&1 || { cat $$runs/log; exit 2; }; } && \
+		$(BIN)/bench check --baseline $(GOLDEN) --candidate $$runs --cost ignore
+
+golden-update: $(BIN)/.ready
+	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && $(GOLDEN_RUN) $$runs && \
+		$(BIN)/bench baseline update golden --runs $$runs --add
 
 lint: $(BIN)/.ready
 	@$(BIN)/ruff check .

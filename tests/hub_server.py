@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import yaml
 
 TOKEN = "hf_fakeTokenOfTheTests0123456789"
+# What a CI job shows of itself; see Hub.trusting.
+ID_TOKEN = "token.of.a-job"
 DATE = "2026-01-01T00:00:00.000Z"
 LFS_SUFFIXES = {".safetensors", ".parquet", ".bin", ".png"}
 
@@ -93,6 +95,8 @@ class Hub:
         self.log: list[tuple[str, str]] = []
         self.failures: list[Failure] = []
         self.owners = {"me", "my-org"}
+        # Repositories that trust the CI job whose token is ID_TOKEN.
+        self.trusting: set[str] = set()
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
@@ -309,6 +313,12 @@ class _Handler(BaseHTTPRequestHandler):
         orgs = [{"name": name} for name in sorted(self.hub.owners - {"me"})]
         self._json({"type": "user", "name": "me", "fullname": "Me", "orgs": orgs, "auth": access})
 
+    def exchange(self, body: bytes, **_: Any) -> None:
+        asked = json.loads(body)
+        if asked["subject_token"] != ID_TOKEN or asked["resource"] not in self.hub.trusting:
+            raise _Answer(403, "No trusted publisher matches this token")
+        self._json({"access_token": TOKEN, "token_type": "bearer", "expires_in": 3600})
+
     def create_repo(self, body: bytes, **_: Any) -> None:
         if not self._signed_in:
             raise _Answer(401, "Invalid credentials in Authorization header")
@@ -474,6 +484,7 @@ _ID = r"([^/]+/[^/]+?)"
 _API = rf"/api/(models|datasets)/{_ID}"
 _ROUTES = [
     ({"GET"}, r"/api/whoami-v2", _Handler.whoami),
+    ({"POST"}, r"/oauth/token", _Handler.exchange),
     ({"POST"}, r"/api/repos/create", _Handler.create_repo),
     ({"POST"}, r"/api/validate-yaml", _Handler.validate_yaml),
     ({"POST"}, rf"{_API}/preupload/(.+)", _Handler.preupload),

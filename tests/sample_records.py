@@ -221,7 +221,7 @@ def make_record(
             steps=2_720,
             tokens=22_100_000,
             selected_by=f"{task.metrics.primary} on validation",
-            choices={"threshold": 0.42} if task.metrics.positive else {},
+            choices={"thresholds": [0.5] * n} if (n := _n_thresholds(task)) else {},
         )
         if identity.checkpoint and complete
         else None,
@@ -254,6 +254,12 @@ def make_record(
         if status == "failed"
         else None,
     )
+
+
+def _n_thresholds(task: Task) -> int:
+    if task.problem.kind == "multilabel":
+        return task.n_outputs
+    return int(task.metrics.positive is not None)
 
 
 def _checkpoint_identity(name: str | None, local: bool) -> CheckpointIdentity:

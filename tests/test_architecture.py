@@ -105,6 +105,7 @@ def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
         ["curve", "--help"],
         ["estimate", "--help"],
         ["sweep", "--help"],
+        ["check", "--help"],
         ["publish", "--help"],
         ["data", "--help"],
         ["data", "ls"],
@@ -122,6 +123,14 @@ def test_the_board_loads_no_torch(tmp_path: Path) -> None:
 
     write_runs(tmp_path / "runs", sample_runs())
     assert not loaded_by(["board"], tmp_path) & {"torch", "transformers", "datasets"}
+
+
+def test_a_check_loads_no_torch(tmp_path: Path) -> None:
+    from check_cases import write_arm
+
+    write_arm(tmp_path / "runs")
+    command = ["check", "--baseline", "runs", "--candidate", "runs", "--junit", "j.xml", "--summary", "s.md"]
+    assert not loaded_by(command, tmp_path) & {"torch", "transformers", "datasets"}
 
 
 def test_the_list_of_embeddings_loads_no_torch(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -13,13 +15,15 @@ def test_the_reference_is_generated_from_this_code():
     assert done.returncode == 0, done.stderr
 
 
-def test_every_option_of_bench_in_the_readme_exists():
+@pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
+def test_every_option_of_bench_in_a_page_exists(page):
     import click
 
     from hubtools.cli.main import cli
 
-    used = re.findall(r"^\s*bench (\w+)(.*)$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    assert len(used) > 10
+    # A command line stands alone, or is a step of a workflow.
+    used = re.findall(r"^\s*(?:- )?(?:run: )?bench (\w+)(.*)$", (ROOT / page).read_text(), flags=re.MULTILINE)
+    assert len(used) > 8
     for name, rest in used:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None, name
@@ -33,7 +37,7 @@ def test_every_option_of_bench_in_the_readme_exists():
 
 
 def test_files_that_the_readme_links_to_exist():
-    for page in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "docs/architecture.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "docs/architecture.md", "docs/ci.md"):
         folder = (ROOT / page).parent
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
             assert (folder / target).exists(), f"{page}: {target}"

@@ -59,6 +59,7 @@ def hub_errors(subject: str) -> Iterator[None]:
         HfHubHTTPError,
         HFValidationError,
         LocalTokenNotFoundError,
+        OIDCError,
         RevisionResolutionError,
     )
 
@@ -69,6 +70,7 @@ def hub_errors(subject: str) -> Iterator[None]:
         EntryNotFoundError,
         HFValidationError,
         LocalTokenNotFoundError,
+        OIDCError,
         RevisionResolutionError,
         transport_error,
         ConnectionError,
@@ -105,6 +107,11 @@ def _explain(error: BaseException) -> Explanation:
         return _explain_status(error)
     for kind, what, fix in (
         (errors.LocalTokenNotFoundError, "this needs a token and there is none", _LOG_IN),
+        (
+            errors.OIDCError,
+            f"no token from this job's identity ({_first_line(error)})",
+            "Give the job permissions: id-token: write, or unset HF_OIDC_RESOURCE.",
+        ),
         (errors.HFValidationError, f"not a Hub id ({_first_line(error)})", "Write it as owner/name."),
         (
             errors.GatedRepoError,

@@ -3,7 +3,8 @@
 Two questions, which have different answers:
 
 ``weights``  Are these two models different? The weights are what they are (for several seeds: the mean over these very
-             runs); the only chance is which proteins were tested. The bootstrap over homology clusters answers it.
+             runs); the only chance is which proteins were tested. The bootstrap over homology clusters answers it: the
+             percentiles of the replicates, further out where units are few (:func:`_of_clusters`).
 ``recipe``   Would training again give another result? Chance is also in the seeds, and three of each arm are the least.
 
 Variance of the difference under ``recipe``, with k runs an arm: which clusters were tested moves both arms alike, and
@@ -12,9 +13,9 @@ leaves V_shared; between runs of one arm, scores on this test set vary by s². T
     Var = V_shared + s²_baseline / k_baseline + s²_candidate / k_candidate
 
 V_shared is read off the replicates as the covariances between different runs, so that what a run does differently on each
-cluster, which s² holds already, is not counted twice (resampling seeds and clusters both does count it twice; Owen,
-"The pigeonhole bootstrap", Ann. Appl. Stat. 1, 2007). s² of few seeds can be small by chance; what the replicates show
-of a run's own variation is its lower bound. Degrees of freedom: Satterthwaite, Biometrics Bulletin 2, 1946.
+cluster, which s² holds already, is not counted twice (:mod:`hubtools.evaluation.seeds`). s² of few seeds can be small by
+chance; what the replicates show of a run's own variation is its lower bound. Degrees of freedom: Satterthwaite,
+Biometrics Bulletin 2, 1946. ``docs/statistics.md`` compares this with what else is in use.
 """
 
 from __future__ import annotations
@@ -26,10 +27,15 @@ from enum import StrEnum
 import numpy as np
 
 from hubtools.evaluation.resampled import Resampled
+from hubtools.evaluation.seeds import CONFIDENCE as CONFIDENCE
+from hubtools.evaluation.seeds import at_least, complete, covariances, satterthwaite, variance_parts
 
 # Fewer runs an arm do not tell how much training again changes a score.
 MIN_SEEDS = 3
-CONFIDENCE, POWER = 0.95, 0.80
+POWER = 0.80
+
+# A difference that is nothing but the order in which numbers were added.
+_ROUNDING = 1e-12
 
 
 class Question(StrEnum):
@@ -51,14 +57,17 @@ class Difference:
         low, high: 95 % interval of ``value``; None where there is none (``recipe`` with fewer than three seeds an arm,
             a split with one unit).
         standard_error: of ``value``; None as above.
-        degrees: of freedom of the interval; infinite for ``weights``.
+        degrees: of freedom of the interval; infinite where there is none, and of arms that are identical.
         p_value: two-sided, of no difference; None as above.
-        superiority: probability that the candidate is the better one; None as above.
+        superiority: probability that the candidate is the better one, as far as these data tell; one less it is the
+            one-sided p-value of a gain, and itself the one-sided p-value of a loss. None as above.
         detectable: the smallest true difference that would be told from none with 80 % probability; None as above.
-        shared, of_seeds: parts of the variance: clusters, and seeds as one run an arm; None as above.
+        shared, of_seeds: parts of the variance: clusters, and seeds as one run an arm. None where they cannot be told:
+            one run an arm under ``recipe``, no replicates. Two runs an arm tell them, but give no interval.
         seeds: runs of baseline and candidate.
         identical: whether both gave the same scores in every replicate.
         units: what was resampled, in words.
+        unit_degrees: of freedom of ``shared``.
     """
 
     metric: str
@@ -78,19 +87,28 @@ class Difference:
     seeds: tuple[int, int]
     identical: bool
     units: str
+    unit_degrees: float = math.inf
 
     def seeds_needed(self, margin: float, most: int = 100) -> int | None:
-        """Runs an arm with which a true difference of ``margin`` would be detected; None where the test set is too small.
+        """Runs an arm with which a loss of ``margin`` would be found, or excluded where there is none, in 80 % of cases.
+
+        The variance between runs is as uncertain as few runs leave it, and so is this number. From a single run an arm
+        nothing can be told of it: then it is the least number of runs that can answer at all.
 
         Args:
             margin: in units of the metric.
             most: where to stop looking.
+
+        Returns:
+            At least three; None where no number of runs helps, because the test set is too small, and under ``weights``.
         """
-        if self.shared is None or self.of_seeds is None:
+        if self.question is Question.WEIGHTS:
             return None
+        if self.shared is None or self.of_seeds is None:
+            return MIN_SEEDS if min(self.seeds) < 2 else None
         for k in range(MIN_SEEDS, most + 1):
-            spread = math.sqrt(self.shared + self.of_seeds / k)
-            if detectable(spread, 2 * k - 2) <= margin:
+            terms = [(self.shared, self.unit_degrees), (self.of_seeds / k, 2 * (k - 1))]
+            if detectable(*satterthwaite(terms)) <= margin:
                 return k
         return None
 
@@ -111,125 +129,117 @@ def difference(baseline: Resampled, candidate: Resampled, question: Question) ->
         raise ValueError("the arms were resampled a different number of times")
     sign = 1.0 if baseline.higher_is_better else -1.0
     before, after = sign * baseline.values, sign * candidate.values
-    defined = ~(np.isnan(baseline.drawn).any(axis=0) | np.isnan(candidate.drawn).any(axis=0))
-    drawn_before, drawn_after = sign * baseline.drawn[:, defined], sign * candidate.drawn[:, defined]
-    gain = float(after.mean() - before.mean())
-    identical = _same(before, after) and _same(drawn_before, drawn_after)
-    spread = None
+    runs = len(before)
     # As with one arm's interval: where the metric is undefined in half of the replicates there is none.
-    if defined.sum() >= 2 and 2 * defined.sum() >= len(defined):
-        if identical:
-            spread = _Spread(gain, gain, 0.0, math.inf, 0.0, 0.0)
-        elif question is Question.WEIGHTS:
-            spread = _of_clusters(drawn_after.mean(axis=0) - drawn_before.mean(axis=0))
-        elif min(len(before), len(after)) >= MIN_SEEDS:
-            spread = _of_seeds_and_clusters(baseline, candidate, before, after, drawn_before, drawn_after)
-    p_value, superiority = _chances(gain, spread)
+    drawn = complete(sign * np.concatenate([baseline.drawn, candidate.drawn]))
+    gain = float(after.mean() - before.mean())
+    identical = drawn is not None and _same(before, after) and _same(drawn[:runs], drawn[runs:])
+    spread = None
+    if identical:
+        spread = _Spread(0.0, math.inf, 0.0, 0.0, gain, gain)
+    elif drawn is not None and not math.isnan(gain):
+        if question is Question.WEIGHTS:
+            gains = drawn[runs:].mean(axis=0) - drawn[:runs].mean(axis=0)
+            spread = _of_clusters(gain, gains, baseline.units.degrees)
+        elif min(len(before), len(after)) >= 2:
+            spread = _of_seeds_and_clusters(baseline, candidate, before, after, drawn)
+    # Two runs an arm tell a little of their variance, but a verdict from them would be mostly luck.
+    answers = spread if identical or question is Question.WEIGHTS or min(len(before), len(after)) >= MIN_SEEDS else None
     return Difference(
         metric=baseline.metric,
         question=question,
         baseline=float(baseline.values.mean()),
         candidate=float(candidate.values.mean()),
         value=gain,
-        low=spread.low if spread else None,
-        high=spread.high if spread else None,
-        standard_error=spread.standard_error if spread else None,
-        degrees=spread.degrees if spread else math.inf,
-        p_value=p_value,
-        superiority=superiority,
-        detectable=detectable(spread.standard_error, spread.degrees) if spread else None,
+        low=answers.low if answers else None,
+        high=answers.high if answers else None,
+        standard_error=answers.standard_error if answers else None,
+        degrees=answers.degrees if answers else math.inf,
+        p_value=2 * min(answers.superiority, 1 - answers.superiority) if answers else None,
+        superiority=answers.superiority if answers else None,
+        detectable=detectable(answers.standard_error, answers.degrees) if answers else None,
         shared=spread.shared if spread else None,
         of_seeds=spread.of_seeds if spread else None,
         seeds=(len(before), len(after)),
         identical=identical,
         units=baseline.units.described,
+        unit_degrees=baseline.units.degrees,
     )
 
 
 @dataclass(frozen=True)
 class _Spread:
-    low: float
-    high: float
     standard_error: float
     degrees: float
     shared: float
     of_seeds: float
+    low: float
+    high: float
+    superiority: float = 0.5
 
 
 def _same(first: np.ndarray, second: np.ndarray) -> bool:
     return first.shape == second.shape and bool(np.array_equal(first, second))
 
 
-def _of_clusters(gains: np.ndarray) -> _Spread:
-    """The percentile interval of (R,) differences of fixed weights."""
-    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    variance = float(gains.var(ddof=1))
-    return _Spread(float(low), float(high), math.sqrt(variance), math.inf, variance, 0.0)
+def _of_clusters(gain: float, gains: np.ndarray, degrees: float) -> _Spread:
+    """The expanded percentile interval of (R,) differences of fixed weights, and the p-value that belongs to it.
+
+    Percentiles of the bootstrap are too narrow for few units: of a mean by the square root of (n - 1) / n, and by the
+    tails of a normal distribution in place of t's. Taking percentiles further out mends both (Hesterberg, "What teachers
+    should know about the bootstrap", American Statistician 69, 2015). Of families of unequal size n is the number of
+    equal ones that they are worth.
+    """
+    from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+    error = float(gains.std(ddof=1))
+    if error <= _ROUNDING:
+        return _Spread(0.0, math.inf, 0.0, 0.0, gain, gain, 0.5 if abs(gain) <= _ROUNDING else float(gain > 0))
+    stretch = math.sqrt((degrees + 1) / degrees)
+    tail = float(ndtr(-stretch * stdtrit(degrees, (1 + CONFIDENCE) / 2)))
+    low, high = np.quantile(gains, [tail, 1 - tail])
+    # The level at which the interval would begin at 0. The observed difference is one more replicate, half on each side.
+    above = (float((gains > 0).sum() + 0.5 * (gains == 0).sum()) + 0.5) / (len(gains) + 1)
+    superiority = float(stdtr(degrees, ndtri(above) / stretch))
+    error *= stretch
+    return _Spread(error, degrees, error**2, 0.0, float(low), float(high), superiority)
 
 
 def _of_seeds_and_clusters(
-    baseline: Resampled,
-    candidate: Resampled,
-    before: np.ndarray,
-    after: np.ndarray,
-    drawn_before: np.ndarray,
-    drawn_after: np.ndarray,
+    baseline: Resampled, candidate: Resampled, before: np.ndarray, after: np.ndarray, drawn: np.ndarray
 ) -> _Spread:
     """The t-interval of the variance that the module's docstring gives."""
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
     k, m = len(before), len(after)
-    covariance = np.cov(np.concatenate([drawn_before, drawn_after]))
-    common_before, own_before = _split(covariance[:k, :k])
-    common_after, own_after = _split(covariance[k:, k:])
+    covariance = covariances(drawn, baseline.units)
+    one, other = variance_parts(covariance[:k, :k], before), variance_parts(covariance[k:, k:], after)
     cross = covariance[:k, k:]
     same_seeds = baseline.seeds == candidate.seeds
     common = float(cross[~np.eye(k, dtype=bool)].mean() if same_seeds else cross.mean())
-    shared = max(0.0, common_before + common_after - 2 * common)
-    clusters = max(1, baseline.units.n_units - 1)
+    shared = max(0.0, one.common + other.common - 2 * common)
     alike = (float(np.diag(cross).mean()) - common) if same_seeds else 0.0
-    if same_seeds and alike > 0.5 * math.sqrt(max(own_before * own_after, 0.0)):
+    if same_seeds and alike > 0.5 * math.sqrt(max(one.own * other.own, 0.0)):
         # Runs of one seed are nearly the same run (a change of code or hardware that leaves training alone): take pairs.
-        parts = [_at_least(float((after - before).var(ddof=1)), own_before + own_after - 2 * alike, k, clusters)]
+        variance, degrees = at_least(float((after - before).var(ddof=1)), one.own + other.own - 2 * alike, k)
+        of_seeds, terms = variance, [(variance / k, degrees)]
     else:
-        parts = [
-            _at_least(float(before.var(ddof=1)), own_before, k, clusters),
-            _at_least(float(after.var(ddof=1)), own_after, m, clusters),
-        ]
-    terms = [(shared, clusters), *((variance / runs, degrees) for variance, degrees, runs in parts)]
-    variance = sum(term for term, _ in terms)
-    weight = sum(term**2 / degrees for term, degrees in terms)
-    degrees = variance**2 / weight if weight > 0 else math.inf
-    error, gain = math.sqrt(variance), float(after.mean() - before.mean())
-    half = float(t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
-    return _Spread(gain - half, gain + half, error, degrees, shared, sum(variance for variance, _, _ in parts))
-
-
-def _split(covariance: np.ndarray) -> tuple[float, float]:
-    """What the runs of an arm have in common over the clusters, and what is each run's own."""
-    between = covariance[~np.eye(len(covariance), dtype=bool)]
-    return float(between.mean()), float(np.diag(covariance).mean() - between.mean())
-
-
-def _at_least(variance: float, own: float, runs: int, clusters: int) -> tuple[float, float, int]:
-    """Variance between runs, its degrees of freedom, and the number of runs."""
-    return (variance, runs - 1, runs) if variance >= own else (own, clusters, runs)
-
-
-def _chances(gain: float, spread: _Spread | None) -> tuple[float | None, float | None]:
-    """Two-sided p-value, and the probability that the candidate is better."""
-    from scipy.stats import t
-
-    if spread is None:
-        return None, None
-    if spread.standard_error == 0:
-        return (1.0, 0.5) if gain == 0 else (0.0, float(gain > 0))
-    superiority = float(t.cdf(gain / spread.standard_error, spread.degrees))
-    return 2 * min(superiority, 1 - superiority), superiority
+        of_seeds = one.between + other.between
+        terms = [(one.between / k, one.degrees), (other.between / m, other.degrees)]
+    error, degrees = satterthwaite([(shared, baseline.units.degrees), *terms])
+    gain = float(after.mean() - before.mean())
+    if error <= _ROUNDING:
+        return _Spread(0.0, math.inf, shared, of_seeds, gain, gain, 0.5 if abs(gain) <= _ROUNDING else float(gain > 0))
+    half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
+    superiority = float(stdtr(degrees, gain / error))
+    return _Spread(error, degrees, shared, of_seeds, gain - half, gain + half, superiority)
 
 
 def detectable(standard_error: float, degrees: float) -> float:
-    """The smallest true difference that a two-sided test at 5 % finds with a probability of 80 %."""
-    from scipy.stats import t
+    """The smallest true difference that a two-sided test at 5 % finds with a probability of 80 %.
 
-    return float((t.ppf((1 + CONFIDENCE) / 2, degrees) + t.ppf(POWER, degrees)) * standard_error)
+    From quantiles of the central t-distribution: at two degrees of freedom 5 % too small, from four on 1 %.
+    """
+    from scipy.special import stdtrit
+
+    return float((stdtrit(degrees, (1 + CONFIDENCE) / 2) + stdtrit(degrees, POWER)) * standard_error)

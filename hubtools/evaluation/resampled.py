@@ -40,12 +40,20 @@ class Units:
         strata: (n_units,) group within which each is drawn, or None.
         described: in words, such as ``364 homology clusters``.
         digest: sha256 of which row belongs to which unit: equal digests are resampled alike.
+        effective: how many units of equal size they are worth, (Σ rows)² / Σ rows² (Kish, "Survey Sampling", 1965); 0
+            where it is not known.
     """
 
     n_units: int
     strata: np.ndarray | None
     described: str
     digest: str
+    effective: float = 0.0
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of a variance over the units: a few large families know less than many of equal size."""
+        return max(1.0, (self.effective or self.n_units) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +100,9 @@ def prepare(
     decision = decide(task, predictions, thresholds)
     rows, n_units, described = bootstrap_units(predictions)
     prepared = [statistic(name, predictions, decision, rows, n_units, task.positive_index) for name in metrics]
-    return prepared, Units(n_units, None, described, _digest(rows))
+    sizes = np.bincount(rows.ravel(), minlength=n_units).astype(np.float64)
+    effective = float(sizes.sum() ** 2 / max(1.0, (sizes**2).sum()))
+    return prepared, Units(n_units, None, described, _digest(rows), effective)
 
 
 def draw(prepared: Sequence[Statistic], units: Units, replicates: int, seed: int = 0) -> np.ndarray:
@@ -131,15 +141,36 @@ def resample(
         ValueError: the runs do not have the same rows in the same order.
     """
     name = metric or task.metrics.primary
-    prepared, found = zip(*(prepare(task, p, t, [name]) for p, t in zip(runs, thresholds, strict=True)), strict=True)
+    return resample_metrics(task, runs, thresholds, seeds, [name], replicates=replicates, seed=seed)[0]
+
+
+def resample_metrics(
+    task: Task,
+    runs: Sequence[Predictions],
+    thresholds: Sequence[list[float] | None],
+    seeds: Sequence[int],
+    metrics: Sequence[str],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> list[Resampled]:
+    """Several metrics of some runs under the same resamplings, one :class:`Resampled` a metric.
+
+    Arguments and what is raised as in :func:`resample`; ``metrics`` are names of METRICS that fit the task.
+    """
+    prepared, found = zip(*(prepare(task, p, t, metrics) for p, t in zip(runs, thresholds, strict=True)), strict=True)
     if len({units.digest for units in found}) > 1:
         raise ValueError("the runs were scored on different rows")
     units = found[0]
-    statistics = [of for (of,) in prepared]
+    # By metric, and by run within each.
+    statistics = [of for single in zip(*prepared, strict=True) for of in single]
     values = np.array([float(of(np.ones((1, units.n_units)))[0]) for of in statistics])
-    return Resampled(
-        name, tuple(seeds), values, draw(statistics, units, replicates if units.n_units > 1 else 0, seed), units
-    )
+    drawn = draw(statistics, units, replicates if units.n_units > 1 else 0, seed)
+    k = len(runs)
+    return [
+        Resampled(name, tuple(seeds), values[i * k : (i + 1) * k], drawn[i * k : (i + 1) * k], units)
+        for i, name in enumerate(metrics)
+    ]
 
 
 def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], units: Mapping[str, Units]) -> None:
@@ -166,6 +197,7 @@ def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], 
             f"{split}/units": found.digest,
             f"{split}/n_units": str(found.n_units),
             f"{split}/drawn": found.described,
+            f"{split}/effective": repr(found.effective),
         }
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=about))
@@ -187,7 +219,8 @@ def read_replicates(path: Path, split: str, metric: str) -> tuple[np.ndarray, Un
             if name not in kept.keys():  # noqa: SIM118 - not a mapping
                 return None
             values = kept.get_tensor(name).astype(np.float64)
-        units = Units(int(about[f"{split}/n_units"]), None, about[f"{split}/drawn"], about[f"{split}/units"])
+        n_units, effective = int(about[f"{split}/n_units"]), float(about.get(f"{split}/effective", 0))
+        units = Units(n_units, None, about[f"{split}/drawn"], about[f"{split}/units"], effective)
     except (SafetensorError, KeyError, ValueError, OSError):
         raise UserError("not a file of replicates", where=str(path), fix="Remove it; it is made again.") from None
     return values, units

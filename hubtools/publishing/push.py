@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,8 @@ def look(
     api = hub_api()
     with hub_errors(f"repository {repo}"):
         owner = repo.split("/")[0]
-        who = api.whoami() if signed_in else None
+        # The token of a trusted publisher belongs to a repository, not to a person.
+        who = api.whoami() if signed_in and not os.environ.get("HF_OIDC_RESOURCE") else None
         if who and _role(who) == "read":
             raise UserError("your token may only read", fix="Make one that may write: hf auth login, or set HF_TOKEN.")
         try:

@@ -46,6 +46,19 @@ def number(value: float | None) -> str:
     return "0.000" if text == "-0.000" else text.replace("-", "−")
 
 
+def signed(value: float | None) -> str:
+    """A difference of scores, with its sign."""
+    text = number(value)
+    return f"+{text}" if value is not None and value > 0 and text.strip("0.") and text != MISSING else text
+
+
+def p_text(value: float | None) -> str:
+    """A p-value: two digits, and no more said of small ones than that they are."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """A 95 % interval, or nothing where there is none."""
     return "" if low is None or high is None else f"{number(low)} to {number(high)}"

@@ -78,6 +78,14 @@ class Arm:
         recipe = ", ".join([self.record.identity.recipe.name, *fields])
         return f"{self.record.subject} · {recipe}" if self.record.identity.checkpoint else recipe
 
+    @property
+    def nothing_random(self) -> bool:
+        """Whether another seed gives the same run: then one is all there is."""
+        recipe = self.record.recipe
+        if self.record.identity.fraction is not None or recipe["weights"] == "random":
+            return False
+        return recipe["adaptation"] in {"zero-shot", "baseline"} or recipe["head"]["solver"] == "ridge"
+
     @cached_property
     def task(self) -> Task:
         """The task file as used."""

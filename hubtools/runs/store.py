@@ -34,9 +34,9 @@ def run_folder(root: Path, identity: Identity) -> Path:
     return root / f"{identity.task.name}--{slug}--{identity.recipe.name}--s{identity.seed}--{identity.run_id}"
 
 
-def write_record(folder: Path, record: RunRecord) -> None:
-    """Write ``run.json``."""
-    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
+    """Write ``run.json``, one fact a line."""
+    text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
     write_atomic(folder / RECORD, text + "\n")
 
 

@@ -55,11 +55,11 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
 
 
 def load_suite(name: str) -> Suite:
-    """The suite of that name, or of that YAML file."""
+    """The suite of that name, or of that YAML file. Relative paths in it are resolved against the file."""
     path = find("suite", name)
     suite = read_spec(path, Suite)
     _same_name(suite.name, path)
-    return suite
+    return suite.located_at(path.parent)
 
 
 def _same_name(name: str, path: Path) -> None:

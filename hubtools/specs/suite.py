@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -32,9 +33,25 @@ class Suite(Spec):
     )
     checkpoints: list[str] = Field(default=[], description="Checkpoints of the suite, where it names some.")
 
+    def located_at(self, folder: Path) -> Suite:
+        """A copy whose relative paths start at that folder, where there is such a file or folder; names stay names."""
+        named = {"tasks": self.tasks, "baselines": self.baselines, "checkpoints": self.checkpoints}
+        changed: dict[str, Any] = {key: [_below(folder, name) for name in names] for key, names in named.items()}
+        changed |= {"recipe": _below(folder, self.recipe), "zero_shot": _below(folder, self.zero_shot)}
+        return self.model_copy(update=changed)
+
     @field_validator("tasks", "fractions", "seeds", "baselines", "checkpoints")
     @classmethod
     def _distinct(cls, values: list) -> list:
         if len(set(values)) != len(values):
             raise ValueError("the same value is listed twice")
         return values
+
+
+def _below(folder: Path, name: str) -> str:
+    """A path that a suite gives, for the working directory; a name as it is."""
+    path = folder / name
+    if "/" not in name or not path.exists():
+        return name
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub
+from hub_server import ID_TOKEN, TOKEN, Hub
 from small_run import CARD, make_run, write_small_card
 
 from hubtools.publishing.contents import Publication, plan_publication
@@ -261,3 +261,22 @@ def test_looking_changes_nothing(hub: Hub) -> None:
     target = look(REPO)
     assert target.exists and target.head == hub.model(REPO).branches["main"] and target.files == ("README.md",)
     assert not look("my-org/new").exists and not hub.writes
+
+
+def test_a_trusted_publisher_needs_no_stored_token(
+    hub: Hub, publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setenv("HF_OIDC_RESOURCE", REPO)
+    monkeypatch.setattr("huggingface_hub.utils._auth._OIDC_TOKEN_CACHE", None)
+    hub.add_model(REPO, {"README.md": "# old"})
+    with pytest.raises(UserError, match=r"no token from this job's identity .*id-token: write"):
+        look(REPO)
+    monkeypatch.setenv("HF_OIDC_ID_TOKEN", ID_TOKEN)
+    with pytest.raises(UserError, match="403"):
+        look(REPO)
+    hub.trusting.add(REPO)
+    push(publication, look(REPO))
+    assert titles(hub)[0] == "peptides: lab/esm, full, seed 1"
+    # Its token is a repository's: nobody is asked who it is.
+    assert not [path for _, path in hub.log if "whoami" in path]

@@ -1,0 +1,319 @@
+"""``bench baseline``: freeze runs to be compared with, renew them, look at what is frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubtools.cli.terminal import RUNS, new_console, new_table
+from hubtools.specs.baseline import BASELINES
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from hubtools.runs.arms import Arm
+    from hubtools.runs.frozen import Baseline, Wanted
+    from hubtools.runs.renewal import Compared, Renewal
+    from hubtools.specs.baseline import FrozenArm
+
+TO = click.option(
+    "--to",
+    "home",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    default=BASELINES,
+    show_default=True,
+    help="Folder of baselines.",
+)
+TASK = click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task; repeatable.")
+SUITE = click.option("--suite", metavar="NAME", help="Only tasks and recipes of this suite.")
+CHECKPOINT = click.option(
+    "--checkpoint", "checkpoints", multiple=True, metavar="NAME", help="Only this checkpoint, also name@commit."
+)
+RECIPE = click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only this recipe; repeatable.")
+ANY_SIZE = click.option("--any-size", is_flag=True, help="Also more than 50 MB.")
+
+
+@click.group(help="Freeze runs to be compared with, renew them, show what is frozen.")
+def baseline() -> None:
+    """The group of commands."""
+
+
+@baseline.command("create")
+@click.argument("name")
+@RUNS
+@TASK
+@SUITE
+@CHECKPOINT
+@RECIPE
+@click.option(
+    "--question",
+    type=click.Choice(["weights", "recipe"]),
+    help="What checks ask: are the models different, or would training again give another result. "
+    "Default: recipe where every arm has three seeds, else weights.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Checks compare the predictions themselves: none may change by more than this.",
+)
+@TO
+@ANY_SIZE
+def create(name: str, root: Path, question: str | None, tolerance: float | None, home: Path, **options: Any) -> None:
+    """Freeze complete runs as the baseline NAME.
+
+    Records and predictions of the test splits are kept, small enough for a repository; models are not.
+
+    \b
+    bench baseline create main --suite core --checkpoint facebook/esm2_t6_8M_UR50D
+    bench baseline create golden --runs golden-runs --tolerance 1e-3
+    """
+    from hubtools.runs.frozen import arms_to_freeze, freeze, new_baseline, sources
+
+    any_size = options.pop("any_size")
+    target = home / name
+    if target.exists():
+        raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
+    arms = arms_to_freeze(root, _wanted(**options))
+    few = [arm for arm in arms if _trained(arm) and len(arm.seeds) < 3]
+    question = question or ("weights" if few else "recipe")
+    file = new_baseline(name, question, arms, tolerance)
+    click.echo(f"freezing {_counted(len(arms), sum(len(arm.seeds) for arm in arms))} …", err=True)
+    frozen = freeze(target, file, sources(arms), any_size=any_size)
+    _print_arms(frozen, new_console())
+    _closing(frozen)
+    if few and question == "recipe":
+        click.echo(
+            f"warning: {few[0].record.identity.task.name}, {few[0].name} has fewer than three seeds: "
+            "checks with the question recipe will be inconclusive, only weights can be answered",
+            err=True,
+        )
+    click.echo(f"next: read {target / 'baseline.yaml'}, commit {target}, bench check --baseline {target}", err=True)
+
+
+@baseline.command("update")
+@click.argument("name")
+@RUNS
+@TASK
+@SUITE
+@CHECKPOINT
+@RECIPE
+@click.option("--add", is_flag=True, help="Also freeze what the baseline lacks.")
+@click.option("--only-cost", is_flag=True, help="Renew the budgets of what did not change, and nothing else.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and stop.")
+@TO
+@ANY_SIZE
+def update(name: str, root: Path, add: bool, only_cost: bool, dry_run: bool, home: Path, **options: Any) -> None:
+    """Put newer runs in the place of the frozen ones of the baseline NAME.
+
+    Shows old and new side by side first. Margins and tolerances stay as they were edited; runs whose predictions did
+    not change stay as they are, with their budgets.
+    """
+    from hubtools.runs.frozen import arms_to_freeze, freeze
+    from hubtools.runs.renewal import compared, renewals
+
+    any_size = options.pop("any_size")
+    old = _opened(name, home)
+    old.verify()
+    slots = None if add else {arm.slot for arm in old.file.arms}
+    found = renewals(old, arms_to_freeze(root, _wanted(**options), slots), add=add, only_cost=only_cost)
+    console = new_console()
+    _print_scores(compared(old, found), console)
+    if any(one.after.budgets != (one.before.budgets if one.before else None) for one in found):
+        _print_costs(found, console)
+    changed = sum(one.changed for one in found)
+    if not changed:
+        click.echo("\nnothing to do: everything agrees with what is frozen", err=True)
+        return
+    if dry_run:
+        click.echo(f"\nnothing was written (--dry-run); {changed} of {len(found)} arms would change", err=True)
+        return
+    file = old.file.model_copy(update={"arms": [one.after for one in found]})
+    kept = {folder: source for one in found for folder, source in one.runs.items()}
+    console.print()
+    _closing(freeze(old.folder, file, kept, any_size=any_size))
+    click.echo(f"next: git diff {old.folder}", err=True)
+
+
+@baseline.command("show")
+@click.argument("name")
+@TO
+def show(name: str, home: Path) -> None:
+    """What the baseline NAME holds, and whether it is still what was frozen.
+
+    NAME is a baseline of the folder, or a path, or hub://user/repo[@revision][/folder].
+    """
+    frozen = _opened(name, home)
+    console, file = new_console(), frozen.file
+    console.print(f"[bold]{file.name}[/] · question {file.question}{_kept_by_hand(frozen)}\n", highlight=False)
+    _print_arms(frozen, console)
+    _closing(frozen)
+    if problems := frozen.altered():
+        for problem in problems:
+            click.echo(f"altered: {problem}", err=True)
+        raise UserError(
+            f"{len(problems)} files are not what was frozen",
+            where=str(frozen.folder),
+            fix="Put them back (git checkout), or freeze them again.",
+        )
+    click.echo("all checksums hold", err=True)
+
+
+def _opened(name: str, home: Path) -> Baseline:
+    """The baseline of that name, or at that path or address."""
+    from hubtools.runs.fetched import fetch_runs
+    from hubtools.runs.frozen import open_baseline
+    from hubtools.runs.public import HUB
+
+    if name.startswith(HUB):
+        fetched = fetch_runs(name)
+        click.echo(f"{name} is {fetched.reference}", err=True)
+        return open_baseline(fetched.folder)
+    if "/" not in name and not (home / name).is_dir() and not Path(name).is_dir():
+        known = sorted(path.parent.name for path in home.glob("*/baseline.yaml"))
+        raise UserError(
+            f"there is no baseline {name}",
+            where=str(home),
+            fix=f"There are: {', '.join(known)}." if known else f"Make it: bench baseline create {name}.",
+        )
+    return open_baseline(home / name if (home / name).is_dir() else Path(name))
+
+
+def _wanted(
+    tasks: tuple[str, ...], suite: str | None, checkpoints: tuple[str, ...], recipes: tuple[str, ...]
+) -> Wanted:
+    from hubtools.runs.frozen import Wanted
+
+    if suite is not None:
+        from hubtools.data.task_repositories import open_task
+        from hubtools.specs.loading import load_recipe, load_suite
+
+        spec = load_suite(suite)
+        tasks = tasks or tuple(open_task(name)[1].name for name in spec.tasks)
+        recipes = recipes or tuple(load_recipe(n).name for n in (spec.recipe, spec.zero_shot, *spec.baselines))
+    return Wanted(frozenset(tasks), frozenset(checkpoints), frozenset(recipes))
+
+
+def _trained(arm: Arm) -> bool:
+    """Whether training it again, with another seed, could give something else."""
+    recipe = arm.record.recipe
+    return recipe.get("adaptation") in {"full", "adapter", "probe"} and recipe["head"]["solver"] != "ridge"
+
+
+def _counted(arms: int, runs: int) -> str:
+    from hubtools.reporting.wording import plural
+
+    return plural(runs, "run") + ("" if runs == arms else f" of {plural(arms, 'arm')}")
+
+
+def _kept_by_hand(frozen: Baseline) -> str:
+    file = frozen.file
+    parts = [f"margin of {task} {margin:g}" for task, margin in file.margins.items()]
+    if file.prediction_tolerance is not None:
+        parts.append(f"predictions within {file.prediction_tolerance:g}")
+    costs = file.tolerances
+    parts.append(
+        f"cost at most × {costs.wall_seconds:g} time, ÷ {costs.tokens_per_second:g} tokens/s, "
+        f"× {costs.peak_memory_bytes:g} memory"
+    )
+    return "".join(f" · {part}" for part in parts)
+
+
+def _title(arm: FrozenArm, split: str) -> str:
+    """Two lines: the task, and under it checkpoint and recipe."""
+    from rich.markup import escape
+
+    return f"{arm.task}{'' if split == 'test' else f' ({split})'}\n[dim]  {escape(arm.title)}[/]"
+
+
+def _print_arms(frozen: Baseline, console: Console) -> None:
+    from hubtools.reporting.wording import count, duration, interval, number, size
+
+    table = new_table("task, arm", "seeds", "score", "95 % interval", "time", "tokens/s", "memory", numbers_from=1)
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    for arm in frozen.file.arms:
+        for index, (split, score) in enumerate(arm.scores.items()):
+            budgets = arm.budgets
+            costs = [duration(budgets.wall_seconds), count(budgets.tokens_per_second), size(budgets.peak_memory_bytes)]
+            table.add_row(
+                _title(arm, split),
+                str(len(arm.runs)),
+                number(score.mean),
+                interval(score.low, score.high),
+                *(costs if index == 0 else []),
+            )
+    console.print(table)
+
+
+def _closing(frozen: Baseline) -> None:
+    """How large it is; a warning where it is large."""
+    from hubtools.evaluation.predictions import read_predictions
+    from hubtools.reporting.wording import size
+    from hubtools.runs.frozen import LARGE
+    from hubtools.runs.store import PREDICTIONS
+
+    runs = [run for arm in frozen.file.arms for run in arm.runs]
+    paths = [frozen.folder / run.folder / PREDICTIONS for run in runs]
+    rows, stored = 0, 0
+    for path in filter(Path.is_file, paths):
+        try:
+            rows += sum(len(split) for split in read_predictions(path).values())
+            stored += path.stat().st_size
+        except UserError:
+            continue  # Its checksum tells.
+    each = f"; {rows:,} predictions, {stored / rows:.1f} bytes each" if rows else ""
+    click.echo(f"{_counted(len(frozen.file.arms), len(runs))}, {size(frozen.bytes)}{each}: {frozen.folder}", err=True)
+    if frozen.bytes > LARGE:
+        click.echo(
+            "warning: large for a repository of code, where every version stays for ever. Keep it on the Hub: "
+            f"hf upload USER/REPO {frozen.folder} {frozen.file.name}, then hub://USER/REPO/{frozen.file.name}",
+            err=True,
+        )
+
+
+def _print_scores(rows: Sequence[Compared], console: Console) -> None:
+    from hubtools.reporting.wording import number
+
+    table = new_table("task, arm", "seeds", "old → new", "difference (95 %)", "verdict")
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    for column in table.columns[1:4]:
+        column.no_wrap = True
+    for row in rows:
+        before, after = row.renewal.before, row.renewal.after
+        old = before.scores.get(row.split) if before else None
+        change = row.difference
+        gain = "" if change is None else f"{change.value:+.3f}"
+        if change is not None and change.low is not None and change.high is not None:
+            gain += f" ({change.low:+.3f} to {change.high:+.3f})"
+        seeds = [str(len(before.runs))] if before else []
+        seeds += [] if seeds == [str(len(after.runs))] else [str(len(after.runs))]
+        table.add_row(
+            _title(after, row.split),
+            " → ".join(seeds),
+            f"{number(old.mean if old else None)} → {number(after.scores[row.split].mean)}",
+            gain,
+            row.judgement.verdict if row.judgement else row.why_not,
+        )
+    console.print(table)
+
+
+def _print_costs(found: Sequence[Renewal], console: Console) -> None:
+    from hubtools.reporting.wording import count, duration, size
+
+    table = new_table("budgets", "time", "tokens/s", "memory", numbers_from=1)
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    for one in found:
+        old, new = one.before.budgets if one.before else None, one.after.budgets
+        if old == new:
+            continue
+        shown = (("wall_seconds", duration), ("tokens_per_second", count), ("peak_memory_bytes", size))
+        cells = [f"{show(getattr(old, field, None))} → {show(getattr(new, field))}" for field, show in shown]
+        table.add_row(_title(one.after, "test"), *cells)
+    console.print()
+    console.print(table)

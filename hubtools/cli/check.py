@@ -1,0 +1,215 @@
+"""``bench check``: the gate of a CI job: better, worse, or cannot tell."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hubtools.reporting.check_report import Sides
+    from hubtools.runs.arms import Arm
+    from hubtools.runs.check import Check, Terms
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(short_help="Check a candidate against a baseline: pass, regression, inconclusive.")
+@click.option("--baseline", required=True, metavar="PATH|hub://REPO@REVISION", help="What it must not be worse than.")
+@click.option("--candidate", required=True, metavar="PATH|hub://REPO@REVISION", help="Runs to check.")
+@click.option("--suite", metavar="NAME", help="Tasks that must be there, on both sides; others are left aside.")
+@click.option(
+    "--question",
+    type=click.Choice(["weights", "recipe"]),
+    help="weights: are these models different? recipe: does training again give another result? By default what a "
+    "frozen baseline says, else recipe.",
+)
+@click.option(
+    "--margin",
+    "margins",
+    multiple=True,
+    metavar="TASK=VALUE",
+    help="Loss that counts as worse; else the baseline's, else the task's. May be repeated.",
+)
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split that is compared.")
+@click.option(
+    "--inconclusive", type=click.Choice(["fail", "warn"]), default="fail", show_default=True, help="fail: exit code 3."
+)
+@click.option(
+    "--cost",
+    type=click.Choice(["fail", "warn", "ignore"]),
+    default="fail",
+    show_default=True,
+    help="What a cost over its budget does.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    metavar="NUMBER",
+    help="Predictions that differ by no more are the same and pass: of probabilities, or of values in SD. "
+    "[default: what a frozen baseline says, else 0.0001]",
+)
+@click.option("--replicates", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
+@click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
+@click.option("--summary", metavar="FILE", type=FILE, help="Also write the report as Markdown.")
+@click.option("--json", "json_file", metavar="FILE", type=FILE, help="Also write it as JSON.")
+@click.option("--junit", "junit_file", metavar="FILE", type=FILE, help="Also write it as JUnit XML.")
+def check(
+    baseline: str,
+    candidate: str,
+    suite: str | None,
+    question: str | None,
+    margins: tuple[str, ...],
+    split: str,
+    inconclusive: str,
+    cost: str,
+    tolerance: float | None,
+    replicates: int,
+    form: str,
+    summary: Path | None,
+    json_file: Path | None,
+    junit_file: Path | None,
+) -> None:
+    """Check a candidate against a baseline: pass, regression, or inconclusive, task by task.
+
+    Exit codes: 0 pass, 1 regression (of a score, or of cost), 2 not comparable or a mistake, 3 inconclusive.
+
+    Both sides are runs on the same rows, paired by task, checkpoint and recipe; a task that has one arm on each side
+    pairs these although checkpoint or recipe differ. Chance is told from change by a bootstrap over homology clusters
+    and, for the question recipe, by at least three seeds an arm; several tasks are corrected by Holm's method.
+
+    In GitHub Actions it also writes the summary and the outputs of the step, and annotations.
+
+    \b
+    bench check --baseline benchmarks/baselines/main --candidate runs
+    bench check --baseline hub://me/my-model@1f0c9d2 --candidate runs --question weights
+    """
+    from hubtools.reporting import check_report
+
+    sides = check_report.Sides(baseline, candidate)
+    files = {summary: "markdown", json_file: "json", junit_file: "junit"}
+    try:
+        options = {"question": question, "inconclusive": inconclusive, "cost": cost, "same": tolerance}
+        done = _checked(sides, suite, split, margins, options | {"replicates": replicates})
+        _tell(done, sides, form)
+        for path, kind in files.items():
+            if path is not None:
+                _write(path, done, sides, kind)
+        _tell_github(done, sides, {"report": summary, "json": json_file, "junit": junit_file})
+    except UserError as error:
+        _tell_github_of(error)
+        raise
+    raise SystemExit(done.exit_code)
+
+
+def _checked(sides: Sides, suite: str | None, split: str, margins: Sequence[str], options: Mapping[str, Any]) -> Check:
+    from hubtools.runs.check import check as checked
+    from hubtools.runs.selection import arms_at
+    from hubtools.specs.loading import load_suite
+
+    wanted = load_suite(suite) if suite else None
+    given = _margins(margins)
+    (before, problems), (after, more) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
+    for problem in dict.fromkeys([*problems, *more]):
+        click.echo(f"note: {problem}", err=True)
+    terms = _terms(before, given, options)
+    if unknown := set(given) - {arm.record.identity.task.name for arm in before}:
+        raise UserError(f"the baseline has no task {min(unknown)}", where="--margin", fix="Correct the name.")
+    return checked(before, after, terms, split, wanted)
+
+
+def _margins(given: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for entry in given:
+        task, _, value = entry.rpartition("=")
+        try:
+            found[task] = float(value)
+        except ValueError:
+            found[task] = -1
+        if not task or not 0 < found[task] < float("inf"):
+            raise UserError(f"{entry!r} is not TASK=VALUE", where="--margin", fix="Write --margin my-task=0.02.")
+    return found
+
+
+def _terms(arms: Sequence[Arm], margins: Mapping[str, float], options: Mapping[str, Any]) -> Terms:
+    """What the baseline's file says, and over it what the command line says."""
+    from dataclasses import replace
+
+    from hubtools.evaluation.comparison import Question
+    from hubtools.runs.check import terms_of
+
+    terms = terms_of(arms)
+    set_here = {name: value for name, value in options.items() if value is not None}
+    if "question" in set_here:
+        set_here["question"] = Question(set_here["question"])
+    return replace(terms, margins={**terms.margins, **margins}, **set_here)
+
+
+def _tell(done: Check, sides: Sides, form: str) -> None:
+    from hubtools.cli.terminal import new_console
+    from hubtools.reporting import check_report
+
+    if form == "table":
+        check_report.print_check(done, new_console())
+    else:
+        click.echo(_text(done, sides, form), nl=False)
+    for problem in done.problems:
+        click.echo(f"error: {problem}", err=True)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    if done.outcome == "inconclusive" and done.exit_code == 0:
+        click.echo("warning: inconclusive; --inconclusive warn lets it pass", err=True)
+
+
+def _text(done: Check, sides: Sides, kind: str) -> str | bytes:
+    from hubtools.reporting import check_report
+    from hubtools.reporting.junit import junit
+
+    if kind == "junit":
+        return junit(done, sides)
+    return check_report.as_json(done, sides) if kind == "json" else check_report.markdown(done, sides)
+
+
+def _write(path: Path, done: Check, sides: Sides, kind: str) -> None:
+    from hubtools.specs.files import write_atomic
+
+    write_atomic(path, _text(done, sides, kind))
+    click.echo(f"wrote {path}", err=True)
+
+
+def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) -> None:
+    """The step's summary, outputs and annotations, each where the runner asks for it."""
+    from hubtools.reporting import check_report, ci_outputs
+
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        ci_outputs.append_summary(Path(path), check_report.markdown(done, sides))
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        values: dict[str, object] = {"verdict": done.outcome, "exit-code": done.exit_code}
+        for name, verdict in (
+            ("n-regressions", "regression"),
+            ("n-inconclusive", "inconclusive"),
+            ("n-passed", "pass"),
+        ):
+            values[name] = len(done.of(verdict))
+        values["n-over-budget"] = len(done.over_budget)
+        values |= {name: file for name, file in files.items() if file is not None}
+        ci_outputs.append_outputs(Path(path), values)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for annotation in ci_outputs.annotate(done, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
+            click.echo(str(annotation), err=True)
+
+
+def _tell_github_of(error: UserError) -> None:
+    """A mistake is said where a reader of the job looks, too."""
+    from hubtools.reporting import ci_outputs
+
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        ci_outputs.append_outputs(Path(path), {"verdict": "error", "exit-code": 2})
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        click.echo(str(ci_outputs.Annotation("error", "bench check", str(error))), err=True)

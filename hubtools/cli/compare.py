@@ -1,0 +1,150 @@
+"""``bench compare``: two sides of runs against each other."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.reporting.comparison import Comparison
+
+
+@click.command(short_help="Better, worse or cannot tell: two sides of runs, task by task.")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option(
+    "--question",
+    type=click.Choice(["weights", "recipe"]),
+    help="weights: are these very weights different? recipe: would training again differ? Needs three seeds an arm. "
+    "By default recipe where both have them.",
+)
+@click.option("--metric", metavar="NAME", help="A metric of the tasks; by default the primary one of each.")
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split.")
+@click.option("--per-class", is_flag=True, help="Also each class, label or assay, in tables and figure.")
+@click.option(
+    "--replicates",
+    type=click.IntRange(min=200),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Of the bootstrap and of the randomisation.",
+)
+@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "json"]))
+@click.option(
+    "--out",
+    metavar="FILE.png",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw a forest plot.",
+)
+def compare(
+    a: str,
+    b: str,
+    question: str | None,
+    metric: str | None,
+    split: str,
+    per_class: bool,
+    replicates: int,
+    form: str,
+    out: Path | None,
+) -> None:
+    """Better, worse or cannot tell: two sides of runs, task by task.
+
+    A and B are folders of runs, single runs, frozen baselines or hub://user/repo[@revision], each with an optional
+    selector, so that two arms of one folder can be compared. Its keys are task, checkpoint, recipe, seed, fraction,
+    subset, run and fields of the recipe; its values are patterns.
+
+    \b
+    bench compare runs-before runs-after
+    bench compare runs:recipe=probe runs:recipe=lora
+    bench compare 'runs:checkpoint=*8M*,recipe=full' 'runs:checkpoint=*35M*,recipe=full' --out forest.png
+
+    Within a task, arms are paired that share checkpoint and recipe, else checkpoint, else recipe. Other data, other rows
+    or another version of the task are refused. Intervals and p-values: bootstrap and randomisation over homology
+    clusters; over several tasks p is corrected by Holm's method. The exit code is 0 whatever the verdict; bench check
+    is the gate.
+    """
+    from hubtools.evaluation.comparison import Question
+    from hubtools.reporting.comparison import compare as compared
+    from hubtools.runs.pairing import pair_arms
+    from hubtools.runs.selection import arms_at
+
+    if out is not None and out.suffix != ".png":
+        raise UserError(
+            f"{out.name} does not end with .png", where="--out", fix=f"Use --out {out.with_suffix('.png')}."
+        )
+    if split in {"train", "validation"}:
+        raise UserError(f"nothing is compared on {split}: choices were made on it", fix="Name a test split.")
+    of_a, notes = arms_at(a, split)
+    of_b, more = arms_at(b, split)
+    for note in dict.fromkeys([*notes, *more]):
+        click.echo(f"note: {note}", err=True)
+    paired = pair_arms(of_a, of_b, (a, b))
+    comparison = compared(
+        paired.pairs,
+        (a, b),
+        question=Question(question) if question else None,
+        metric=metric,
+        split=split,
+        replicates=replicates,
+        left_out=paired.left_out,
+    )
+    _show(comparison, form, per_class, out)
+    click.echo(f"next: {_next_step(comparison)}", err=True)
+
+
+def _show(comparison: Comparison, form: str, per_class: bool, out: Path | None) -> None:
+    """Print, and draw where asked for."""
+    from hubtools.cli.terminal import new_console
+    from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
+    from hubtools.reporting.forest import forest_figure
+    from hubtools.specs.files import write_atomic
+
+    figure = forest_figure(comparison, per_class=per_class) if out is not None else None
+    if form == "table":
+        print_comparison(comparison, new_console(), per_class=per_class)
+    elif form == "json":
+        click.echo(as_json(comparison), nl=False)
+    else:
+        shown = None if figure is None or out is None else (out.name, figure.alt)
+        click.echo(markdown(comparison, per_class=per_class, figure=shown), nl=False)
+    if out is not None and figure is not None:
+        write_atomic(out, figure.png)
+        click.echo(f"wrote {out}", err=True)
+
+
+def _next_step(comparison: Comparison) -> str:
+    """The one command that most likely helps now."""
+    from hubtools.evaluation.comparison import MIN_SEEDS, Question
+    from hubtools.reporting.comparison import Verdict
+
+    for pair in comparison.pairs:
+        wanted = pair.seeds_needed or (MIN_SEEDS if pair.found.question is Question.WEIGHTS else 0)
+        open_ = pair.verdict in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL}
+        lacking = [s.arm for s in (pair.a, pair.b) if len(s.values) < wanted and not s.arm.nothing_random]
+        if open_ and lacking:
+            return f"more seeds, {more_seeds(lacking[0].record.command, lacking[0].seeds, wanted)}"
+    a, b = shlex.quote(comparison.a), shlex.quote(comparison.b)
+    return f"hold further runs to this, bench check --baseline {a} --candidate {b}"
+
+
+def more_seeds(command: str, seeds: list[int], wanted: int) -> str:
+    """The command of a run with the seeds that an arm still lacks.
+
+    Args:
+        command: that made one of its runs.
+        seeds: that are there.
+        wanted: how many there should be.
+    """
+    free = (seed for seed in range(1, len(seeds) + wanted + 1) if seed not in seeds)
+    more = [str(next(free)) for _ in range(wanted - len(seeds))]
+    words = shlex.split(command)
+    for name in ("--seed", "--seeds"):
+        if name in words:
+            place = words.index(name)
+            del words[place : place + 2]
+    return shlex.join([*words, "--seeds", ",".join(more)])

@@ -1,0 +1,163 @@
+"""Which arm of one side is compared with which of the other: within a task, by what they share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from hubtools.runs.arms import Arm, arm_key
+from hubtools.runs.selection import listed
+from hubtools.runs.selectors import suggested
+from hubtools.specs.errors import UserError
+
+Key = Callable[[Arm], Hashable]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Arms put side by side.
+
+    Attributes:
+        pairs: of A and B, by task.
+        left_out: one line for each arm or task that nothing on the other side answers to.
+    """
+
+    pairs: tuple[tuple[Arm, Arm], ...]
+    left_out: tuple[str, ...]
+
+
+def pair_arms(a: Sequence[Arm], b: Sequence[Arm], named: tuple[str, str]) -> Pairing:
+    """Pair the arms of two sides.
+
+    Within a task, arms that share weights and recipe belong together; of those that are left, arms that are alone in
+    sharing the names of checkpoint and recipe, then the checkpoint, then the recipe; all this first among arms of the
+    same subset and share of the training data. One arm on each side is a pair whatever it is: that is what the user
+    asks about.
+
+    Args:
+        a, b: arms of each side.
+        named: what the user wrote for them.
+
+    Raises:
+        UserError: both sides are the same runs; no task is on both; several arms could be meant.
+    """
+    by_task: list[dict[str, list[Arm]]] = []
+    for arms in (a, b):
+        tasks: dict[str, list[Arm]] = defaultdict(list)
+        for arm in arms:
+            tasks[arm.record.identity.task.name].append(arm)
+        by_task.append(tasks)
+    common = sorted(by_task[0].keys() & by_task[1].keys())
+    if not common:
+        sides = "; ".join(f"{where} has {', '.join(sorted(t))}" for where, t in zip(named, by_task, strict=True))
+        raise UserError(f"no task is on both sides: {sides}", fix="Compare runs of the same tasks.")
+    pairs, left_out, same = [], [], 0
+    for task in common:
+        matched, lone = _of_task(by_task[0][task], by_task[1][task], named, a, b)
+        copies = [pair for pair in matched if _same_runs(*pair)]
+        same += len(copies)
+        left_out += [f"{task}: {one.name} is the same runs on both sides" for one, _ in copies]
+        pairs += [pair for pair in matched if not _same_runs(*pair)]
+        left_out += [f"{task}: {arm.name} is in {side} only" for arm, side in lone]
+    if not pairs:
+        raise UserError(
+            f"{named[0]} and {named[1]} are the same runs, and there is nothing to compare",
+            fix=f"Name two different ones{_example(a, b, named)}.",
+        )
+    for where, mine, other in ((named[0], by_task[0], by_task[1]), (named[1], by_task[1], by_task[0])):
+        left_out += [f"{task}: in {where} only" for task in sorted(mine.keys() - other.keys())]
+    return Pairing(tuple(pairs), tuple(left_out))
+
+
+def _of_task(
+    before: list[Arm], after: list[Arm], named: tuple[str, str], a: Sequence[Arm], b: Sequence[Arm]
+) -> tuple[list[tuple[Arm, Arm]], list[tuple[Arm, str]]]:
+    """Pairs of one task, and arms that have no counterpart, with the side that they are on."""
+    if len(before) == len(after) == 1:
+        return [(before[0], after[0])], []
+    matched: list[tuple[Arm, Arm]] = []
+    left, right = list(before), list(after)
+    for limits, key in product((_limits, _no_limits), (_identity, _names, _checkpoint, _recipe)):
+        unique = _alone(left, right, key, limits)
+        matched += unique
+        left = [arm for arm in left if all(arm is not one for one, _ in unique)]
+        right = [arm for arm in right if all(arm is not other for _, other in unique)]
+    models = [[arm for arm in arms if arm.record.identity.checkpoint is not None] for arms in (left, right)]
+    nothing_yet = all(one.record.identity.checkpoint is None for one, _ in matched)
+    if nothing_yet and len(models[0]) == len(models[1]) == 1:
+        matched.append((models[0][0], models[1][0]))
+        left.remove(models[0][0])
+        right.remove(models[1][0])
+    elif (nothing_yet and models[0] and models[1]) or _confused(left, right):
+        choices = models if models[0] and models[1] else [left, right]
+        one, other = choices[0][0], choices[1][0]
+        raise UserError(
+            f"several arms of {one.record.identity.task.name} could be meant: "
+            f"A has {listed(choices[0])}; B has {listed(choices[1])}",
+            fix=f"Say which, for example: bench compare '{suggested(named[0], one, a)}' '{suggested(named[1], other, b)}'.",
+        )
+    return matched, [*((arm, named[0]) for arm in left), *((arm, named[1]) for arm in right)]
+
+
+def _alone(before: Sequence[Arm], after: Sequence[Arm], key: Key, limits: Key) -> list[tuple[Arm, Arm]]:
+    """Pairs whose key and limits one arm of each side has, and no other."""
+    keys = [[(key(arm), limits(arm)) for arm in arms] for arms in (before, after)]
+    return [
+        (arm, after[keys[1].index(own)])
+        for arm, own in zip(before, keys[0], strict=True)
+        if own[0] is not None and keys[0].count(own) == keys[1].count(own) == 1
+    ]
+
+
+def _confused(left: Sequence[Arm], right: Sequence[Arm]) -> bool:
+    """Whether arms that are left share a checkpoint, or a recipe, with several of the other side."""
+    return any(
+        key(one) is not None and key(one) == key(other)
+        for key in (_checkpoint, _recipe)
+        for one in left
+        for other in right
+    )
+
+
+def _identity(arm: Arm) -> Hashable:
+    return arm_key(arm.record)
+
+
+def _names(arm: Arm) -> Hashable:
+    return arm.name
+
+
+def _checkpoint(arm: Arm) -> Hashable:
+    checkpoint = arm.record.identity.checkpoint
+    return checkpoint and checkpoint.name
+
+
+def _recipe(arm: Arm) -> Hashable:
+    return arm.record.identity.recipe.name
+
+
+def _limits(arm: Arm) -> Hashable:
+    return arm.record.identity.subset, arm.record.identity.fraction
+
+
+def _no_limits(arm: Arm) -> Hashable:
+    return None
+
+
+def _same_runs(one: Arm, other: Arm) -> bool:
+    """Whether two arms are the very same folders."""
+    return {folder.resolve() for folder, _ in one.runs} == {folder.resolve() for folder, _ in other.runs}
+
+
+def _example(a: Sequence[Arm], b: Sequence[Arm], named: tuple[str, str]) -> str:
+    """Two arms of what the user named, as they would be written."""
+    arms = max((a, b), key=len)
+    where = named[0] if arms is a else named[1]
+    models = [arm for arm in arms if arm.record.identity.checkpoint is not None] or list(arms)
+    of_one_task = [arm for arm in models if arm.record.identity.task.name == models[0].record.identity.task.name]
+    if len(of_one_task) < 2:
+        return ""
+    shown = [f"'{suggested(where, arm, arms)}'" for arm in of_one_task[:2]]
+    return f", for example: bench compare {shown[0]} {shown[1]}"

@@ -1,0 +1,114 @@
+"""The simulation behind docs/statistics.md: its truth is true, its tables are whole, and bench does better than a threshold.
+
+Few test sets, so the bounds are generous; the tables of the documentation come from many.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def scripts_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield
+    for name in ("simulation", "simulated"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_formula_of_the_true_accuracy_is_what_very_many_proteins_give(number: int) -> None:
+    from simulated import ACCURACY, REGIMES, constant, draw_world, of_weights
+
+    regime = REGIMES[number]
+    rng = np.random.default_rng(number)
+    gaps, of_these = [], []
+    for _ in range(60):
+        world = draw_world(regime, 4, rng)
+        for arm in (0, 1):
+            right = (world.latent[arm] > -constant(ACCURACY)).mean()
+            gaps.append(right - ACCURACY)
+            of_these.append(right - of_weights(regime, arm, world.overall[arm], ACCURACY))
+    for errors in (gaps, of_these):
+        assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(60)
+    # What the seeds do to everything is known to the second truth.
+    assert np.std(of_these) <= np.std(gaps) * 1.02
+
+
+@pytest.mark.slow
+def test_where_seeds_differ_overall_thresholds_and_fixed_runs_cry_wolf_and_bench_does_not() -> None:
+    from simulation import REGIMES, Tally, simulate
+
+    tally, regime = Tally(), REGIMES[0]
+    simulate(regime, 60, tally, np.random.default_rng(0))
+
+    def alarms(gate: str, k: int) -> float:
+        share = tally.share("gate", regime.name, gate, k, 0.0)
+        assert share is not None
+        return share
+
+    assert alarms("threshold 0.5 points", 1) > 0.2
+    assert alarms("bootstrap over families, runs fixed", 3) > 0.08
+    for k in (3, 5, 10):
+        assert alarms("bench (recipe)", k) < 0.1
+        assert (tally.share("arm", regime.name, "bench", k) or 0) > 0.85
+        assert (tally.share("difference", regime.name, "recipe: bench", k, -0.02) or 0) > 0.85
+        assert (tally.share("difference", regime.name, "weights: bench", k, -0.02) or 0) > 0.85
+    assert (tally.share("gate", regime.name, "bench (recipe)", 10, -0.03) or 0) > 0.9
+    regressions, passes = (
+        [tally.share("verdict", regime.name, 10, effect, which) or 0 for effect in (0.0, -0.03)]
+        for which in ("regression", "pass")
+    )
+    assert regressions[0] < 0.1 < 0.8 < regressions[1] and passes[1] < 0.1 < 0.2 < passes[0]
+
+
+def test_the_proteins_of_few_strong_families_are_not_so_many_draws() -> None:
+    from simulation import REGIMES, Tally, simulate
+
+    tally, regime = Tally(), REGIMES[2]
+    simulate(regime, 40, tally, np.random.default_rng(0))
+    proteins, families = (
+        tally.share("arm", regime.name, f"bootstrap, {what}", 1) or 0 for what in ("proteins", "families")
+    )
+    assert proteins < 0.65 < 0.8 < families
+
+
+@pytest.mark.slow
+def test_from_predictions_to_p_values_nothing_is_found_where_nothing_is() -> None:
+    from simulation import CASES, Tally, through_predictions
+
+    tally = Tally()
+    for case in CASES:
+        through_predictions(case, 30, tally, np.random.default_rng(1))
+        for line in ("weights: p < 0.05", "recipe: p < 0.05", "randomisation: p < 0.05"):
+            assert (tally.share("real", case.name, line, 3) or 0) < 0.25
+        assert (tally.share("real", case.name, "one arm: covered", 3) or 0) > 0.75
+
+
+@pytest.mark.slow
+def test_the_tables_are_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    import simulation
+
+    monkeypatch.setattr(simulation, "REGIMES", simulation.REGIMES[:1])
+    monkeypatch.setattr(sys, "argv", ["simulation.py", "--trials", "4", "--out", str(tmp_path / "out.json")])
+    simulation.main()
+    printed = capsys.readouterr().out
+    for title in (
+        "Coverage",
+        "False alarms",
+        "Power",
+        "Verdicts",
+        "Ten tasks",
+        "Detectable",
+        "Seeds needed",
+        "p-values",
+    ):
+        assert title in printed
+    assert "bench (recipe)" in printed and (tmp_path / "out.json").stat().st_size > 1_000
