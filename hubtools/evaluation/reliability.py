@@ -49,6 +49,8 @@ BINS = 15
 # A bin's interval says something where it can vary: where rows of at least so many units fall into it.
 MIN_UNITS_IN_BIN = 10
 
+# Up to this many numbers, sums by unit are kept dense.
+_DENSE = 2**22
 _TAILS = (0.025, 0.975)
 _EPSILON = float(np.finfo(np.float32).eps)
 
@@ -257,7 +259,7 @@ def _cells(codes: np.ndarray, bins: int) -> np.ndarray:
 
 def _sums(owners: np.ndarray, cells: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Any:
     """Sums by unit and cell, (units, cells) float64; sparse where few of many cells are filled."""
-    if shape[0] * shape[1] <= 2**22 or shape[1] <= BINS:
+    if shape[0] * shape[1] <= _DENSE or shape[1] <= BINS:
         flat = np.bincount(owners * shape[1] + cells.ravel(), weights=values.ravel(), minlength=shape[0] * shape[1])
         return flat.reshape(shape)
     from scipy.sparse import csr_array
