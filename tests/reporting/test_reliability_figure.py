@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from sample_records import LOCALISATION, PEPTIDES, STRUCTURE, write_full_run
 
 from hubtools.evaluation import read_predictions
 from hubtools.evaluation.reliability import calibration
+from hubtools.reporting.board import build_board
 from hubtools.reporting.card import build_card, lint_card
 from hubtools.reporting.reliability_figure import reliability_figure, verdict
+from hubtools.reporting.tables import as_json
 from hubtools.runs.store import read_record, write_record
 from hubtools.specs.record import Calibration
 from hubtools.specs.task import Task
@@ -87,3 +90,14 @@ def test_the_card_tells_of_a_temperature(tmp_path: Path) -> None:
     record.training.choices["temperature_bound"] = "1: why"
     write_record(folder, record)
     assert "- temperature, why there: at 1: why" in build_card(folder).read_text(encoding="utf-8")
+
+
+def test_the_board_as_json_has_it_by_run_without_the_bins(tmp_path: Path) -> None:
+    folder = measured(tmp_path, LOCALISATION)
+    record = read_record(folder)
+    board = json.loads(as_json(build_board([(folder, record)])))
+    (run,) = board["tables"][0]["rows"][0]["runs"]
+    assert set(run["calibration"]) == {"validation", "test", "hpa"}
+    found = record.results["hpa"].calibration
+    assert found is not None and run["calibration"]["hpa"]["ece"] == found.ece
+    assert "counts" not in run["calibration"]["hpa"]
