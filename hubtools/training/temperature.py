@@ -1,8 +1,8 @@
 """Temperature scaling: one number that makes probabilities mean what they say (Guo et al., ICML 2017).
 
-Logits are divided by T, fitted on validation when all else is chosen. Nothing that ranks or decides by the likeliest class
-changes; what a probability of 0.9 means does. The number goes into the weights of the last layer, so that the model
-that is saved says the scaled probabilities by itself.
+Logits are divided by T, fitted on validation when all is trained. The likeliest class stays the same, and with two classes,
+or labels, how rows rank by their probabilities; what a probability of 0.9 means changes. The number goes into the weights
+of the last layer, so that the model that is saved says the scaled probabilities by itself.
 """
 
 from __future__ import annotations
