@@ -11,6 +11,7 @@ from hubtools.evaluation import counting
 from hubtools.evaluation.assays import assay_table
 from hubtools.evaluation.metrics import RANKING, value
 from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.reliability import calibration
 from hubtools.evaluation.resampled import KEPT_REPLICATES, Units, draw, prepare
 from hubtools.evaluation.resampling import encode
 from hubtools.evaluation.thresholds import decide, quick_thresholds
@@ -97,6 +98,7 @@ def score_and_resample(
         decision = decide(task, predictions, thresholds)
         result.per_class = _per_class(task, predictions, decision, thresholds)
         result.confusion = _confusion(predictions, decision)
+        result.calibration = calibration(task, predictions, replicates=replicates, seed=seed)
     return result, dict(zip(names, drawn, strict=True)), units
 
 

@@ -178,10 +178,13 @@ def final_linear(model: nn.Module, n_outputs: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def scale_output(model: nn.Module, mean: float, std: float) -> None:
-    """Fold the units of a regression target into the last layer, which was trained on standardised values."""
-    layer = final_linear(model, 1)
+def scale_output(model: Any, mean: float, std: float) -> None:
+    """Make outputs x into mean + std · x, in the weights of the last layer.
+
+    So the units of a regression target go into a model trained on standardised values, and a temperature into logits.
+    """
+    layer = final_linear(model, int(model.config.num_labels))
     layer.weight.mul_(std)
     if layer.bias is None:
-        layer.bias = nn.Parameter(torch.zeros(1))
+        layer.bias = nn.Parameter(layer.weight.new_zeros(layer.out_features))
     layer.bias.mul_(std).add_(mean)

@@ -18,6 +18,7 @@ from hubtools.reporting.metadata import (
     metric_names,
     test_splits,
 )
+from hubtools.reporting.reliability_figure import reliability_figure, verdict
 from hubtools.reporting.snippet import has_model, needs_custom_code, usage_snippet
 from hubtools.reporting.templates import render
 from hubtools.runs.public import public_record
@@ -106,6 +107,8 @@ def _figures(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFig
         else:
             outputs = [labels.index(positive)] if positive else list(range(len(labels)))
             figures["curve"] = plots.precision_recall_figure(predictions, labels, outputs, split)
+    if (calibration := record.results[split].calibration) is not None:
+        figures["reliability"] = reliability_figure(calibration, split)
     if len(table.rows) > 1:
         figures["comparison"] = plots.comparison_figure(table, record.run_id)
     best_epoch = record.training.best_epoch if record.training else None
@@ -142,6 +145,8 @@ def _text(
     values = metadata(record, name, licence, loadable)
     task, splits = record.task, test_splits(record)
     labels = list(dict.fromkeys(task["labels"].values()))
+    measured = {split: record.results[split].calibration for split in splits}
+    calibrations = {split: found for split, found in measured.items() if found is not None}
     body = render(
         "model_card.md.j2",
         record=record,
@@ -153,6 +158,8 @@ def _text(
         primary=record.primary_metric,
         metrics=metric_names(record),
         score=_score,
+        calibrations=calibrations,
+        calibration_verdict="".join(verdict(found, split) for split, found in list(calibrations.items())[:1]),
         trust=wording.trust(task),
         # That it is a part of the data is said above them.
         findings=[
@@ -265,6 +272,12 @@ def _choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
             chosen["decision thresholds"] = ", ".join([*(f"{n} {threshold:.3g}" for n, threshold in shown), *more])
         elif key == "pool_positions" and isinstance(value, list):
             chosen["residues pooled, those that vary in train"] = _listed(value)
+        elif key == "temperature_log_loss" and isinstance(value, dict):
+            chosen["log loss on validation"] = (
+                f"{value['before']:.4f} before, {value['after']:.4f} with the temperature"
+            )
+        elif key == "temperature_bound":
+            chosen["temperature, why there"] = f"at {value}"
         elif key == "candidates" and isinstance(value, list):
             chosen["candidates compared"] = f"{len(value):,}, their scores in run.json"
         else:

@@ -15,6 +15,7 @@ from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING
 from hubtools.reporting.templates import cell
 from hubtools.runs.arms import Found
 from hubtools.specs.problem import Problem
+from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -331,7 +332,17 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "parameters": row.parameters,
         "wall_seconds": row.wall_seconds,
         "scores": scores,
-        "runs": [provenance(found) for found in row.runs],
+        "runs": [provenance(found) | {"calibration": _calibration(found[1])} for found in row.runs],
+    }
+
+
+def _calibration(record: RunRecord) -> dict[str, dict[str, Any]]:
+    """Calibration of a run by split, without the bins."""
+    shown = {"of", "ece", "low", "high", "noise", "adaptive", "brier", "log_loss"}
+    return {
+        split: result.calibration.model_dump(include=shown)
+        for split, result in record.results.items()
+        if result.calibration is not None
     }
 
 

@@ -52,6 +52,7 @@ from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe, predict_probe
+from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
 from hubtools.training.variants import (
     blosum62,
     log_probabilities,
@@ -155,6 +156,8 @@ class Steps:
         if loss.kind == "regression":
             scale_output(ready.model, loss.mean, loss.std)
             loss = loss.folded
+        if self.recipe.calibration == "temperature":
+            self._set_temperature(ready, loss, fitted)
         self._save(ready)
         return self._predictor(ready, loss, fitted)
 
@@ -214,6 +217,20 @@ class Steps:
         n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
         self._note(fitted, loss.weights, n_trained)
         return fitted
+
+    def _set_temperature(self, ready: Prepared, loss: Loss, fitted: Fitted) -> None:
+        """Fit a temperature on validation and put it into the last layer; validation then is as the saved model has it."""
+        if fitted.validation is not None and fitted.logits is not None:
+            raw = replace(fitted.validation, scores=fitted.logits)
+        else:
+            raw = self._predictor(ready, loss.of_logits, fitted)("validation")
+        found = distributed.broadcast(fit_temperature(raw.scores, raw.truth))
+        scale_output(ready.model, 0.0, 1 / found.value)
+        assert self.record.training is not None
+        self.record.training.choices |= found.choices
+        # Merging an adapter rounds: of the merged model validation is read again.
+        merges = self.recipe.adapter is not None
+        fitted.validation = None if merges else replace(raw, scores=loss.to_scores(raw.scores / found.value))
 
     def _save(self, ready: Prepared) -> None:
         """Merge an adapter, and write what is published: of it every prediction of the record is."""
@@ -289,7 +306,19 @@ class Steps:
         loss = loss_for(splits["train"], self.task.n_outputs, self.recipe.class_weights)
         fitted, predictor = fit_baseline(splits["train"], splits["validation"], self._job(loss))
         self._note(fitted, None, 0)
-        return lambda name: predictor(splits[name])
+        if self.recipe.calibration == "none":
+            return lambda name: predictor(splits[name])
+        to_logits = label_logits_of if loss.kind == "multilabel" else logits_of
+        raw = predictor(splits["validation"])
+        found = fit_temperature(to_logits(raw.scores), raw.truth)
+        assert self.record.training is not None
+        self.record.training.choices |= found.choices
+
+        def scaled(name: str) -> Predictions:
+            said = raw if name == "validation" else predictor(splits[name])
+            return replace(said, scores=loss.to_scores(to_logits(said.scores) / found.value))
+
+        return scaled
 
     def _job(self, loss: Loss) -> Job:
         return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log, self.embeddings)

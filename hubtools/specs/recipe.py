@@ -157,6 +157,12 @@ class Recipe(Spec):
         default="none",
         description="balanced: each class (or label) weighs in the loss by the inverse of its frequency.",
     )
+    calibration: Literal["none", "temperature"] = Field(
+        default="none",
+        description="temperature: when all is trained, logits are divided by one number, chosen on validation for the "
+        "smallest log loss (Guo et al., 2017), so that probabilities mean what they say. It is in the weights that are "
+        "saved. The likeliest class stays the same, and with two classes, or labels, every ranking.",
+    )
     precision: Literal["auto", "float32", "bf16", "fastest"] = Field(
         default="auto",
         description="Autocast; weights are float32. auto: bf16 on a GPU that has it, else float32. fastest: bf16 where "
@@ -193,6 +199,8 @@ class Recipe(Spec):
 
     def why_not(self, problem: Problem) -> str | None:
         """Why the recipe does not exist for a problem; None where it does."""
+        if self.calibration != "none" and problem.kind == "regression":
+            return f"calibration: {self.calibration} needs probabilities, and a regression has none"
         if self.baseline is not None:
             defined = baselines_for(problem)
             return None if self.baseline in defined else f"of baselines it has {', '.join(defined)}"

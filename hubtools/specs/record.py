@@ -226,6 +226,28 @@ class Score(_Part):
     higher_is_better: bool = True
 
 
+class Calibration(_Part):
+    """Whether probabilities mean what they say (:mod:`hubtools.evaluation.reliability`). Lists have one entry a bin."""
+
+    of: str = Field(description="Whose probability: the likeliest class, each label, or the class to be detected.")
+    ece: float = Field(description="Expected calibration error, 15 bins of equal width.")
+    low: float | None = Field(default=None, description="Of the ECE, 95 % interval.")
+    high: float | None = None
+    noise: float | None = Field(
+        default=None, description="A perfectly calibrated model would show at most this much here, 95 times of 100."
+    )
+    adaptive: float = Field(description="ECE in bins of equal numbers of rows.")
+    brier: float
+    log_loss: float
+    counts: list[int] = Field(description="Probabilities in each bin; multi-label: those of all labels.")
+    confidence: list[float | None] = Field(description="Their mean.")
+    observed: list[float | None] = Field(description="How often it was so.")
+    observed_low: list[float | None] = Field(
+        description="95 % interval of that; None where a bin is too small for one."
+    )
+    observed_high: list[float | None]
+
+
 class SplitResult(_Part):
     """The results on one split."""
 
@@ -239,6 +261,9 @@ class SplitResult(_Part):
     confusion: list[list[int]] | None = Field(default=None, description="Rows true, columns predicted.")
     interval: str = Field(default="", description="What was resampled, how often.")
     undefined_replicates: dict[str, int] = {}
+    calibration: Calibration | None = Field(
+        default=None, description="Of classification and multi-label; records from before it was measured lack it."
+    )
 
 
 class Environment(_Part):

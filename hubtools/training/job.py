@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
@@ -44,6 +46,7 @@ class Fitted:
         epochs_run, best_epoch, steps, tokens, seconds: of training; tokens include special ones, not padding.
         choices: values chosen on validation besides the epoch.
         validation: predictions of the fitted model on validation, where fitting has them already.
+        logits: (n, outputs) of the same rows, unscaled; of a probe.
         together: number of seeds that were trained in one computation; ``seconds`` is then this one's share.
         token_budget: what fitted in memory, where batches were cut by one; it may be lower than asked for.
     """
@@ -55,5 +58,6 @@ class Fitted:
     seconds: float
     choices: dict[str, Any] = field(default_factory=dict)
     validation: Predictions | None = None
+    logits: np.ndarray | None = None
     together: int = 1
     token_budget: int | None = None

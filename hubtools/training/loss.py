@@ -82,9 +82,19 @@ class Loss:
         return (logits.squeeze(-1) * self.std + self.mean).numpy()
 
     @property
+    def of_logits(self) -> Loss:
+        """The same, whose scores are the logits as they come."""
+        return _OfLogits(self.kind, self.weights, self.mean, self.std)
+
+    @property
     def folded(self) -> Loss:
         """The same after the target's unit went into the model's last layer."""
         return Loss(self.kind, self.weights)
+
+
+class _OfLogits(Loss):
+    def to_scores(self, logits: Any) -> np.ndarray:
+        return torch.as_tensor(logits, dtype=torch.float32).numpy()
 
 
 @cache

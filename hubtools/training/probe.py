@@ -142,6 +142,7 @@ def fit_heads(
         logits = check.logits(stack, stack.table([head]).to(device), chosen.layer)[0]
         fitted = Fitted(len(chosen.lines), chosen.best_epoch, chosen.steps, fitting.tokens, 0, chosen.choices)
         fitted.validation, fitted.together = check.predictions(logits), len(seeds)
+        fitted.logits = logits.numpy()
         fitted.token_budget = min(fitting.token_budget, checking.token_budget)
         scales[chosen.layer].fold_into(head)
         made[seed] = ProbeHead(head.to(device), chosen.layer, fitted, chosen.lines)

@@ -26,7 +26,7 @@ SETTINGS = ["epochs=3", "batch_size=7", "learning_rate=1e-4", "head_learning_rat
 # Recipe -> its tasks and settings.
 CASES = {
     "full": (["residue-classification", "pair-classification"], []),
-    "lora": (["residue-classification"], ["adapter.dropout=0"]),
+    "lora": (["residue-classification"], ["adapter.dropout=0", "calibration=temperature"]),
 }
 MODULE = ("-m", "hubtools.cli.main")
 
@@ -111,6 +111,8 @@ def test_two_processes_give_what_one_gives(project: Path, recipe: str, options: 
         assert (one.environment.layout, both.environment.layout) == ("packed", "padded" if options else "packed")
         assert both.training.parameters_trained == one.training.parameters_trained
         assert both.training.best_epoch == one.training.best_epoch
+        cooled = [record.training.choices.get("temperature") for record in (one, both)]
+        assert (cooled[0] is None) == (recipe != "lora") and cooled[1] == pytest.approx(cooled[0], rel=1e-3)
         # A protein of several pairs is read in each part that has one of them.
         assert both.training.tokens >= one.training.tokens
         assert both.training.tokens == one.training.tokens or "pair" in task
