@@ -161,7 +161,8 @@ class Recipe(Spec):
         default="none",
         description="temperature: when all is trained, logits are divided by one number, chosen on validation for the "
         "smallest log loss (Guo et al., 2017), so that probabilities mean what they say. It is in the weights that are "
-        "saved. The likeliest class stays the same, and with two classes, or labels, every ranking.",
+        "saved. The likeliest class stays the same, and with two classes, or labels, every ranking. One number says how "
+        "sure to be, not how frequent a label is: what class_weights: balanced adds to rare labels stays.",
     )
     precision: Literal["auto", "float32", "bf16", "fastest"] = Field(
         default="auto",
