@@ -22,7 +22,7 @@ from hubtools.evaluation.sameness import largest_difference, other_rows
 from hubtools.runs.arms import Arm, mismatches
 from hubtools.runs.changes import Change, changes
 from hubtools.runs.frozen import is_baseline, open_baseline
-from hubtools.runs.selection import Pairing, pairs
+from hubtools.runs.pairing import answers
 from hubtools.specs.loading import load_task
 from hubtools.specs.record import RunRecord
 from hubtools.specs.suite import Suite
@@ -168,7 +168,7 @@ def check(
         baseline, candidate = ([arm for arm in arms if _task(arm) in tasks] for arms in (baseline, candidate))
         if problems:
             return Check([], problems, [], terms, split)
-    paired: Pairing = pairs(baseline, candidate, split)
+    paired = answers(baseline, candidate, split)
     problems = list(paired.problems)
     for before, after in paired.pairs:
         problems += [f"{_task(before)}, {before.name}: {line}" for line in _incomparable(before, after, split)]

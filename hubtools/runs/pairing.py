@@ -71,6 +71,68 @@ def pair_arms(a: Sequence[Arm], b: Sequence[Arm], named: tuple[str, str]) -> Pai
     return Pairing(tuple(pairs), tuple(left_out))
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Which arm of a candidate answers to which of a baseline.
+
+    Attributes:
+        pairs: baseline and candidate.
+        problems: one line for each arm of the baseline that nothing answers to, or too much does.
+        notes: one line for what was left out without harm.
+    """
+
+    pairs: list[tuple[Arm, Arm]]
+    problems: list[str]
+    notes: list[str]
+
+
+def answers(baseline: Sequence[Arm], candidate: Sequence[Arm], split: str = "test") -> Answers:
+    """What of a candidate answers to each arm of a baseline, task by task: for a gate, where nothing may be missing.
+
+    First those that answer the same question with the same weights by the same recipe; then those of the same weights and
+    recipe; then those whose checkpoint and recipe have the same names. A task with one arm on each side pairs these
+    although checkpoint and recipe differ: they are the change under test. A trivial baseline that the candidate does not
+    have is left out.
+
+    Args:
+        baseline, candidate: arms of each side.
+        split: the split they are compared on.
+    """
+    found: list[tuple[Arm, Arm]] = []
+    problems, notes = [], []
+    for task in sorted({arm.record.identity.task.name for arm in [*baseline, *candidate]}):
+        before = [arm for arm in baseline if arm.record.identity.task.name == task]
+        after = [arm for arm in candidate if arm.record.identity.task.name == task]
+        if not before:
+            notes.append(f"{task}: not in the baseline, not compared")
+            continue
+        if not after:
+            problems.append(f"{task}: the candidate has no run of this task")
+            continue
+        single = len(before) == len(after) == 1
+        for key, limits in (
+            (_identity, lambda arm: arm.question(split)),
+            (_identity, _no_limits),
+            (_plain_names, _limits),
+        ):
+            matched = _alone(before, after, key, limits)
+            found += matched
+            before = [arm for arm in before if all(arm is not pair[0] for pair in matched)]
+            after = [arm for arm in after if all(arm is not pair[1] for pair in matched)]
+        if single and before:
+            found.append((before[0], after[0]))
+            continue
+        left = [arm for arm in before if arm.record.identity.checkpoint is None]
+        notes += [f"{task}: {arm.name} is in the baseline only, left out" for arm in left]
+        before = [arm for arm in before if arm.record.identity.checkpoint is not None]
+        others = [arm.name for arm in after if arm.record.identity.checkpoint is not None]
+        narrow = f"; it has {', '.join(others)}: narrow both sides to one, as in FOLDER:recipe=NAME" if others else ""
+        problems += [f"{task}: no run of the candidate answers to {arm.name}{narrow}" for arm in before]
+        if not before:
+            notes += [f"{task}: {arm.name} is not in the baseline, not compared" for arm in after]
+    return Answers(found, problems, notes)
+
+
 def _of_task(
     before: list[Arm], after: list[Arm], named: tuple[str, str], a: Sequence[Arm], b: Sequence[Arm]
 ) -> tuple[list[tuple[Arm, Arm]], list[tuple[Arm, str]]]:
@@ -127,6 +189,10 @@ def _identity(arm: Arm) -> Hashable:
 
 def _names(arm: Arm) -> Hashable:
     return arm.name
+
+
+def _plain_names(arm: Arm) -> Hashable:
+    return arm.record.subject, arm.record.identity.recipe.name
 
 
 def _checkpoint(arm: Arm) -> Hashable:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from hubtools.runs.arms import Arm, Found, arm_key, arms_of
+from hubtools.runs.arms import Arm, Found, arms_of
 from hubtools.runs.fetched import runs_folder
 from hubtools.runs.selectors import parse
 from hubtools.runs.store import find_records
@@ -70,78 +69,3 @@ def _nothing(found: Sequence[Found], where: str, split: str, selected: bool) -> 
         )
     unfinished = f" ({len(found):,} did not finish)" if found else ""
     return UserError(f"there is no complete run{unfinished}", where=where, fix="Name a folder of runs, such as runs.")
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Which arm of a candidate answers to which of a baseline.
-
-    Attributes:
-        pairs: baseline and candidate.
-        problems: one line for each arm of the baseline that nothing answers to, or too much does.
-        notes: one line for what was left out without harm.
-    """
-
-    pairs: list[tuple[Arm, Arm]]
-    problems: list[str]
-    notes: list[str]
-
-
-def pairs(baseline: Sequence[Arm], candidate: Sequence[Arm], split: str = "test") -> Pairing:
-    """Pair the arms of two sides, task by task.
-
-    First those that answer the same question with the same weights by the same recipe; then those of the same weights and
-    recipe; then those whose checkpoint and recipe have the same names. A task with one arm on each side pairs these
-    although checkpoint and recipe differ: they are the change under test. A trivial baseline that the candidate does not
-    have is left out.
-
-    Args:
-        baseline, candidate: arms of each side.
-        split: the split they are compared on.
-    """
-    found: list[tuple[Arm, Arm]] = []
-    problems, notes = [], []
-    for task in sorted({arm.record.identity.task.name for arm in [*baseline, *candidate]}):
-        before = [arm for arm in baseline if arm.record.identity.task.name == task]
-        after = [arm for arm in candidate if arm.record.identity.task.name == task]
-        if not before:
-            notes.append(f"{task}: not in the baseline, not compared")
-            continue
-        if not after:
-            problems.append(f"{task}: the candidate has no run of this task")
-            continue
-        single = len(before) == len(after) == 1
-        for key in (lambda arm: (arm.question(split), arm_key(arm.record)), lambda arm: arm_key(arm.record), _names):
-            matched = _unique_matches(before, after, key)
-            found += matched
-            before = [arm for arm in before if all(arm is not pair[0] for pair in matched)]
-            after = [arm for arm in after if all(arm is not pair[1] for pair in matched)]
-        if single and before:
-            found.append((before[0], after[0]))
-            continue
-        left = [arm for arm in before if arm.record.identity.checkpoint is None]
-        notes += [f"{task}: {arm.name} is in the baseline only, left out" for arm in left]
-        before = [arm for arm in before if arm.record.identity.checkpoint is not None]
-        others = [arm.name for arm in after if arm.record.identity.checkpoint is not None]
-        narrow = f"; it has {', '.join(others)}: narrow both sides to one, as in FOLDER:recipe=NAME" if others else ""
-        problems += [f"{task}: no run of the candidate answers to {arm.name}{narrow}" for arm in before]
-        if not before:
-            notes += [f"{task}: {arm.name} is not in the baseline, not compared" for arm in after]
-    return Pairing(found, problems, notes)
-
-
-def _names(arm: Arm) -> tuple[str, str, int | None, float | None]:
-    identity = arm.record.identity
-    return arm.record.subject, identity.recipe.name, identity.subset, identity.fraction
-
-
-def _unique_matches(
-    before: Sequence[Arm], after: Sequence[Arm], key: Callable[[Arm], Hashable]
-) -> list[tuple[Arm, Arm]]:
-    """Pairs whose key one arm of each side has, and no other."""
-    matched = []
-    for arm in before:
-        same = [other for other in after if key(other) == key(arm)]
-        if len(same) == 1 and sum(key(other) == key(arm) for other in before) == 1:
-            matched.append((arm, same[0]))
-    return matched

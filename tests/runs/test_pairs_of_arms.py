@@ -7,7 +7,7 @@ from pathlib import Path
 from sample_records import BASELINES, FITNESS, FULL, PEPTIDES, PROBE, make_record
 
 from hubtools.runs.arms import Arm, arms_of
-from hubtools.runs.selection import pairs
+from hubtools.runs.pairing import answers
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
 
@@ -25,7 +25,7 @@ def arms(*wanted: tuple[Task, Recipe, str | None], **more) -> list[Arm]:
 
 
 def names(baseline: list[Arm], candidate: list[Arm]) -> list[tuple[str, str]]:
-    found = pairs(baseline, candidate)
+    found = answers(baseline, candidate)
     assert found.problems == []
     return [(before.name, after.name) for before, after in found.pairs]
 
@@ -48,25 +48,25 @@ def test_a_changed_recipe_is_known_by_its_name() -> None:
 
 def test_shares_of_the_training_data_are_kept_apart() -> None:
     side = arms((FITNESS, FULL, A)) + arms((FITNESS, FULL, A), fraction=0.1)
-    found = pairs(side, side).pairs
+    found = answers(side, side).pairs
     shares = [(one.record.identity.fraction, other.record.identity.fraction) for one, other in found]
     assert sorted(shares, key=str) == [(0.1, 0.1), (None, None)]
 
 
 def test_what_nothing_answers_to_is_a_problem_with_a_remedy() -> None:
     before = arms((FITNESS, FULL, A), (FITNESS, FULL, B))
-    found = pairs(before, arms((FITNESS, FULL, A), (FITNESS, FULL, C)))
+    found = answers(before, arms((FITNESS, FULL, A), (FITNESS, FULL, C)))
     assert [(one.name, other.name) for one, other in found.pairs] == [(f"{A} · full",) * 2]
     (line,) = found.problems
     assert line.startswith(f"gb1-fitness: no run of the candidate answers to {B} · full; it has {C} · full")
     assert "FOLDER:recipe=NAME" in line
-    assert pairs(before, arms((PEPTIDES, FULL, A))).problems == ["gb1-fitness: the candidate has no run of this task"]
+    assert answers(before, arms((PEPTIDES, FULL, A))).problems == ["gb1-fitness: the candidate has no run of this task"]
 
 
 def test_trivial_baselines_and_new_arms_are_left_out_aloud() -> None:
     before = arms((FITNESS, FULL, A), (FITNESS, BASELINES["composition"], None))
     after = arms((FITNESS, FULL, A), (FITNESS, PROBE, A), (PEPTIDES, FULL, A))
-    found = pairs(before, after)
+    found = answers(before, after)
     assert found.problems == [] and len(found.pairs) == 1
     assert found.notes == [
         "antimicrobial-peptide: not in the baseline, not compared",
