@@ -83,7 +83,7 @@ class Predictions:
             if given is None:
                 continue
             array = np.asarray(given)
-            if array.dtype == object and np.equal(array, None).any():
+            if array.dtype == object and None in array:
                 raise ValueError(f"{name} has rows without a value")
             object.__setattr__(self, name, array.astype(dtype, copy=False))
         n, width = len(self.ids), self.scores.shape[1:]
