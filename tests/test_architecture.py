@@ -107,6 +107,8 @@ def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
         ["sweep", "--help"],
         ["check", "--help"],
         ["publish", "--help"],
+        ["baseline", "--help"],
+        ["baseline", "create", "--help"],
         ["data", "--help"],
         ["data", "ls"],
         ["cache", "--help"],
@@ -131,6 +133,11 @@ def test_a_check_loads_no_torch(tmp_path: Path) -> None:
     write_arm(tmp_path / "runs")
     command = ["check", "--baseline", "runs", "--candidate", "runs", "--junit", "j.xml", "--summary", "s.md"]
     assert not loaded_by(command, tmp_path) & {"torch", "transformers", "datasets"}
+
+
+def test_what_is_frozen_is_shown_without_torch(tmp_path: Path) -> None:
+    golden = ROOT.parent / "benchmarks" / "baselines" / "golden"
+    assert not loaded_by(["baseline", "show", str(golden)], tmp_path) & {"torch", "transformers", "datasets"}
 
 
 def test_the_list_of_embeddings_loads_no_torch(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Replicates that a run keeps: the same as drawn anew, under units that say what was drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_cases import a_task, classification, multilabel
+
+from hubtools.evaluation import resample
+from hubtools.evaluation.resampled import read_replicates, write_replicates
+from hubtools.evaluation.scoring import score_and_resample
+from hubtools.specs.errors import UserError
+from hubtools.specs.problem import Problem
+
+TASK = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1", also=["accuracy"])
+
+
+def test_what_a_run_keeps_is_what_a_comparison_draws(tmp_path: Path) -> None:
+    predictions = classification()
+    result, drawn, units = score_and_resample(TASK, predictions, None, replicates=200)
+    write_replicates(tmp_path / "kept", {"test": drawn}, {"test": units})
+    anew = resample(TASK, [predictions], [None], [1], metric="accuracy", replicates=200)
+    kept = read_replicates(tmp_path / "kept", "test", "accuracy")
+    assert kept is not None
+    np.testing.assert_allclose(kept[0], anew.drawn[0], atol=1e-7)  # Kept as float32.
+    for same in (units, anew.units):
+        for field in ("n_units", "described", "digest", "effective", "degrees"):
+            assert getattr(kept[1], field) == getattr(same, field)
+    assert anew.values[0] == pytest.approx(result.scores["accuracy"].value)
+    assert read_replicates(tmp_path / "kept", "hard", "accuracy") is None
+    assert read_replicates(tmp_path / "nothing", "test", "accuracy") is None
+
+
+def test_runs_are_resampled_alike_and_other_rows_are_refused() -> None:
+    one = classification()
+    found = resample(TASK, [one, one], [None, None], [1, 2], replicates=50)
+    np.testing.assert_array_equal(found.drawn[0], found.drawn[1])
+    assert found.seeds == (1, 2) and found.metric == "macro_f1"
+    with pytest.raises(ValueError, match="different rows"):
+        resample(TASK, [one, classification(seed=5)], [None, None], [1, 2], replicates=50)
+
+
+def test_the_first_replicates_are_the_same_however_many_are_drawn() -> None:
+    task = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")
+    few, many = (
+        resample(task, [multilabel()], [[0.5] * 4], [1], replicates=replicates).drawn[0] for replicates in (100, 1_000)
+    )
+    np.testing.assert_array_equal(few, many[:100])
+
+
+def test_another_file_is_not_taken_for_replicates(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"nothing of the kind")
+    with pytest.raises(UserError, match="not a file of replicates"):
+        read_replicates(tmp_path / "kept", "test", "accuracy")
