@@ -139,7 +139,7 @@ def facts(pair: Pair, *, several: bool) -> list[tuple[str, str]]:
         lines.append(("seeds needed", needed))
     lines.append(("resampled", found.units))
     lines += _agreement(pair)
-    if pair.classes:
+    if len(pair.classes) > 1:
         better, worse, neither = pair.wins()
         what = _class_noun(pair, many=True)
         these = "" if found.question is Question.WEIGHTS else ", of these very weights"
