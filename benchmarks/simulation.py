@@ -359,7 +359,7 @@ def tables(tally: Tally, trials: int, real_trials: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1_000, help="test sets a regime")
+    parser.add_argument("--trials", type=int, default=600, help="test sets a regime")
     parser.add_argument("--quick", action="store_true", help="few test sets: to see that it runs")
     parser.add_argument("--runs", type=Path, help="a folder of runs that differ in their seed alone")
     parser.add_argument("--seed", type=int, default=0)

@@ -42,6 +42,14 @@ def test_the_formula_of_the_true_accuracy_is_what_very_many_proteins_give(number
     assert np.std(of_these) <= np.std(gaps) * 1.02
 
 
+def test_seeds_differ_by_as_much_as_the_documentation_says() -> None:
+    from simulated import ACCURACY, REGIMES, of_weights
+
+    effects = np.random.default_rng(0).normal(scale=np.sqrt(REGIMES[0].seed), size=4_000)
+    scores = [of_weights(REGIMES[0], 1, np.array([effect]), ACCURACY) for effect in effects]
+    assert np.std(scores) == pytest.approx(0.012, abs=0.0005)
+
+
 @pytest.mark.slow
 def test_where_seeds_differ_overall_thresholds_and_fixed_runs_cry_wolf_and_bench_does_not() -> None:
     from simulation import REGIMES, Tally, simulate

@@ -65,8 +65,8 @@ def compare(
 
     Within a task, arms are paired that share checkpoint and recipe, else checkpoint, else recipe. Other data, other rows
     or another version of the task are refused. Intervals and p-values: bootstrap and randomisation over homology
-    clusters; over several tasks p is corrected by Holm's method. The exit code is 0 whatever the verdict; bench check
-    is the gate.
+    clusters; over several tasks p is corrected by Holm's method. Classes are compared by weights, whatever the question.
+    The exit code is 0 whatever the verdict; bench check is the gate.
     """
     from hubtools.evaluation.comparison import Question
     from hubtools.reporting.comparison import compare as compared

@@ -83,7 +83,7 @@ class Predictions:
             if given is None:
                 continue
             array = np.asarray(given)
-            if array.dtype == object and any(entry is None for entry in array.flat):
+            if array.dtype == object and None in array:
                 raise ValueError(f"{name} has rows without a value")
             object.__setattr__(self, name, array.astype(dtype, copy=False))
         n, width = len(self.ids), self.scores.shape[1:]
@@ -208,8 +208,12 @@ def _compact(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def read_predictions(path: Path) -> dict[str, Predictions]:
+def read_predictions(path: Path, only: str | None = None) -> dict[str, Predictions]:
     """Read what :func:`write_predictions` wrote, bit for bit.
+
+    Args:
+        path: of the file.
+        only: a split; the rows of others are not decoded, and not returned. By default all.
 
     Raises:
         UserError: there is no such file, or it is not one of bench's.
@@ -219,11 +223,12 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
 
     with _reading(path):
         about = _metadata(path)
-        table = pq.read_table(path)
+        table = pq.read_table(path, filters=None if only is None else [("split", "==", only)])
     problem, splits = Problem(about["problem"]), table["split"]
     return {
         name: _from_table(table.filter(pc.equal(splits, name)), problem, facts)
         for name, facts in about["splits"].items()
+        if only in {None, name}
     }
 
 

@@ -139,10 +139,12 @@ def facts(pair: Pair, *, several: bool) -> list[tuple[str, str]]:
         lines.append(("seeds needed", needed))
     lines.append(("resampled", found.units))
     lines += _agreement(pair)
-    if pair.classes:
+    if len(pair.classes) > 1:
         better, worse, neither = pair.wins()
         what = _class_noun(pair, many=True)
-        lines.append((what, f"B better in {better}, worse in {worse}, no difference shown in {neither} (Holm)"))
+        these = "" if found.question is Question.WEIGHTS else ", of these very weights"
+        told = f"B better in {better}, worse in {worse}, no difference shown in {neither} (Holm{these})"
+        lines.append((what, told))
     asked = [one for one in pair.changed if one.what.startswith("recipe") or one.what in {"checkpoint", "seeds"}]
     lines += _changed("compared", asked)
     lines += _changed("also differs", [one for one in pair.changed if one not in asked])

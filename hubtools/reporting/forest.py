@@ -29,7 +29,7 @@ _LEFT, _PLOT, _NUMBERS, _VERDICTS = 3.05, 3.9, 1.95, 1.6
 _WIDTH = _LEFT + _PLOT + _NUMBERS + _VERDICTS
 _ROW, _HEAD, _FOOT, _TITLE, _BOTTOM = 0.42, 0.32, 0.62, 0.62, 0.3
 _EDGE = 0.14
-_LABEL, _BELOW, _NAME = 36, 58, 110
+_LARGE, _LABEL, _BELOW, _NAME = 36, 48, 58, 110
 _MOST_CLASSES = 40
 _BOUNDED = "bounded"
 
@@ -215,7 +215,8 @@ def _mark(axes: Axes, place: int, row: Row) -> None:
 def _words(axes: Axes, place: int, row: Row) -> None:
     """What is compared at the left; numbers and verdict at the right."""
     left = _EDGE + (0.16 if row.of_class else 0)
-    _beside(axes, left, place - 0.17, _short(row.label, _LABEL), 9 if row.of_class else 10, INK)
+    size = 9 if row.of_class else 10 if len(row.label) <= _LARGE else 8
+    _beside(axes, left, place - 0.17, _short(row.label, _LABEL), size, INK)
     _beside(axes, left, place + 0.21, _short(row.below, _BELOW), 7.5, GREY)
     right = _LEFT + _PLOT + _EDGE
     _beside(axes, right, place, signed(row.value), 9, INK)

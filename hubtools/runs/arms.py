@@ -110,7 +110,7 @@ class Arm:
 
         found = []
         for folder, _ in self.runs:
-            splits = read_predictions(folder / PREDICTIONS)
+            splits = read_predictions(folder / PREDICTIONS, split)
             if split not in splits:
                 raise UserError(f"there are no predictions of {split}", where=str(folder / PREDICTIONS))
             found.append(splits[split])

@@ -110,14 +110,17 @@ def expand(
         UserError: the recipe does not exist for a task's problem, or a task has nothing to learn from.
     """
     planned = []
-    baseline_recipes = [load_recipe(name) for name in baselines]
+    baseline_recipes = []
+    for name in baselines:
+        baseline = load_recipe(name)
+        baseline_recipes.append((baseline, name if name != baseline.name else None))
     for given, task in tasks.items():
         shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
         asked: dict[str, Any] = {"overrides": overrides or {}, "recipe_file": recipe_file, **shared}
-        for baseline in baseline_recipes:
+        for baseline, file in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
             if baseline.baseline and baseline.why_not(task.problem) is None:
-                planned.append(PlannedRun(task, baseline, None, seeds[0], **shared))
+                planned.append(PlannedRun(task, baseline, None, seeds[0], recipe_file=file, **shared))
         chosen, task_seeds = recipe, list(seeds)
         if (
             task.problem.zero_shot
@@ -150,9 +153,11 @@ def expand(
             ]
             continue
         for checkpoint in checkpoints:
-            for baseline in baseline_recipes:
+            for baseline, file in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
-                    planned += [PlannedRun(task, baseline, checkpoint, seed, **shared) for seed in seeds]
+                    planned += [
+                        PlannedRun(task, baseline, checkpoint, seed, recipe_file=file, **shared) for seed in seeds
+                    ]
             # Runs on the same rows follow each other, so that data are read once.
             planned += [
                 PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **asked | own)

@@ -40,6 +40,10 @@ def test_residues_round_trip(tmp_path, make):
     assert list(read) == ["validation", "test", "hard"]
     for split, predictions in read.items():
         assert_equal(predictions, written[split])
+    (alone,) = read_predictions(tmp_path / "p.parquet", "test").items()
+    assert alone[0] == "test"
+    assert_equal(alone[1], written["test"])
+    assert read_predictions(tmp_path / "p.parquet", "train") == {}
     assert read_label_names(tmp_path / "p.parquet") == ["a", "b"]
     assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
 

@@ -34,3 +34,16 @@ def test_what_is_not_there_is_left_to_the_working_directory(tmp_path: Path, monk
     (tmp_path / "benchmarks" / "mine.yaml").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
     assert load_suite("mine").tasks == ["own/a.yaml", "localisation"]
+
+
+def test_the_command_of_a_record_names_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hubtools.cli.run import plan_runs
+
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.chdir(root)
+    planned = plan_runs((), (), "golden", None, [], {}, None, None)
+    assert len(planned) == 15
+    for run in planned:
+        words = run.command(None).split()
+        for option in ("--task", "--recipe"):
+            assert (root / words[words.index(option) + 1]).is_file()
