@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from hubtools.runs.arms import Arm
     from hubtools.runs.frozen import Baseline, Wanted
     from hubtools.runs.renewal import Compared, Renewal
     from hubtools.specs.baseline import FrozenArm
@@ -74,6 +73,7 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
     bench baseline create main --suite core --checkpoint facebook/esm2_t6_8M_UR50D
     bench baseline create golden --runs golden-runs --tolerance 1e-3
     """
+    from hubtools.evaluation.comparison import MIN_SEEDS
     from hubtools.runs.frozen import arms_to_freeze, freeze, new_baseline, sources
 
     any_size = options.pop("any_size")
@@ -81,7 +81,7 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
     if target.exists():
         raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
     arms = arms_to_freeze(root, _wanted(**options))
-    few = [arm for arm in arms if _trained(arm) and len(arm.seeds) < 3]
+    few = [arm for arm in arms if not arm.nothing_random and len(arm.seeds) < MIN_SEEDS]
     question = question or ("weights" if few else "recipe")
     file = new_baseline(name, question, arms, tolerance)
     click.echo(f"freezing {_counted(len(arms), sum(len(arm.seeds) for arm in arms))} …", err=True)
@@ -198,12 +198,6 @@ def _wanted(
         tasks = tasks or tuple(open_task(name)[1].name for name in spec.tasks)
         recipes = recipes or tuple(load_recipe(n).name for n in (spec.recipe, spec.zero_shot, *spec.baselines))
     return Wanted(frozenset(tasks), frozenset(checkpoints), frozenset(recipes))
-
-
-def _trained(arm: Arm) -> bool:
-    """Whether training it again, with another seed, could give something else."""
-    recipe = arm.record.recipe
-    return recipe.get("adaptation") in {"full", "adapter", "probe"} and recipe["head"]["solver"] != "ridge"
 
 
 def _counted(arms: int, runs: int) -> str:
