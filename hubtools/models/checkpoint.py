@@ -19,6 +19,8 @@ from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.record import CheckpointIdentity
 
 EMBEDDED = "embedded"
+# As records call it.
+EMBEDDED_NAME = "bench/esm-mini"
 CONFIG, README = "config.json", "README.md"
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -85,6 +87,14 @@ class Checkpoint:
             )
 
 
+def recorded_name(name: str) -> str:
+    """What records call the checkpoint that a user names so, without looking for it."""
+    if name == EMBEDDED:
+        return EMBEDDED_NAME
+    folder = Path(name).expanduser()
+    return folder.resolve().name if folder.is_dir() else name.partition("@")[0]
+
+
 def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
     """Find a checkpoint and pin it, without loading its weights.
 
@@ -99,7 +109,7 @@ def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_c
     """
     if name == EMBEDDED:
         folder = shipped_root() / "benchmarks" / "checkpoints" / "esm-mini"
-        return _from_folder(folder, "bench/esm-mini", trust_remote_code)
+        return _from_folder(folder, EMBEDDED_NAME, trust_remote_code)
     folder = Path(name).expanduser()
     if folder.is_dir():
         if revision is not None:

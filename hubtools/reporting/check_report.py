@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA_VERSION = 1
-# Columns from which on a terminal has room for margin and power.
-WIDE = 110
+# Letters a line from which on a terminal has room for everything beside each other.
+WIDE = 140
 # How far the bar of an interval reaches to each side, in margins, and how many characters that is.
 _REACH, _HALF = 4.0, 12
 _COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow", "error": "red"}
@@ -144,25 +144,27 @@ def _plain_table(*columns: str) -> Table:
 
 
 def _table(check: Check, *, wide: bool) -> Table:
-    """One row a comparison; a narrow terminal folds names, never numbers."""
+    """One row a comparison; names are folded where there is no room, numbers never."""
     from rich.markup import escape
 
-    table = _plain_table("verdict", "task", "scores", "difference (95 %)")
-    table.columns[0].no_wrap = table.columns[2].no_wrap = True
-    if wide:
-        for heading in ("margin", "would detect"):
-            table.add_column(heading, justify="right", no_wrap=True)
+    names = ("task", "checkpoint and recipe", "metric") if wide else ("task",)
+    table = _plain_table(
+        "verdict", *names, "scores", "difference (95 %)", *(("margin", "would detect") if wide else ())
+    )
+    for column in table.columns:
+        column.no_wrap = column.header not in {"task", "checkpoint and recipe"}
+        column.justify = "right" if column.header in {"margin", "would detect"} else "left"
     for item in check.items:
-        verdict = item.judgement.verdict
+        verdict, found = item.judgement.verdict, item.difference
         costly = "\n[red]over budget[/]" if item.cost.over else ""
-        cells = [
+        named = [item.task, item.name, metric_title(item.metric, arrow=True)]
+        table.add_row(
             f"[{_COLOURS[verdict]}]{verdict}[/]{costly}",
-            escape(f"{item.task}\n{item.name}\n{metric_title(item.metric, arrow=True)}"),
+            *map(escape, named if wide else ["\n".join(named)]),
             f"{number(item.before)} → {number(item.after)}",
             difference_text(item),
-        ]
-        found = item.difference
-        table.add_row(*cells, *([f"{item.margin:g}", number(found.detectable if found else None)] if wide else []))
+            *([f"{item.margin:g}", number(found.detectable if found else None)] if wide else []),
+        )
     return table
 
 

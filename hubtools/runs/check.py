@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from hubtools.runs.arms import Arm, mismatches
 from hubtools.runs.changes import Change, changes
 from hubtools.runs.frozen import is_baseline, open_baseline
 from hubtools.runs.selection import Pairing, pairs
+from hubtools.specs.loading import load_task
 from hubtools.specs.record import RunRecord
 from hubtools.specs.suite import Suite
 
@@ -162,8 +162,10 @@ def check(
     """
     problems: list[str] = []
     if suite is not None:
-        problems = [*_lacking(suite, baseline, "baseline"), *_lacking(suite, candidate, "candidate")]
-        baseline, candidate = ([a for a in arms if _task(a) in suite.tasks] for arms in (baseline, candidate))
+        # A suite may name the file of a task.
+        tasks = [load_task(name).name if "/" in name else name for name in suite.tasks]
+        problems = _lacking(suite, tasks, baseline, "baseline") + _lacking(suite, tasks, candidate, "candidate")
+        baseline, candidate = ([arm for arm in arms if _task(arm) in tasks] for arms in (baseline, candidate))
         if problems:
             return Check([], problems, [], terms, split)
     paired: Pairing = pairs(baseline, candidate, split)
@@ -193,14 +195,14 @@ def _task(arm: Arm) -> str:
     return arm.record.identity.task.name
 
 
-def _lacking(suite: Suite, arms: Sequence[Arm], side: str) -> list[str]:
+def _lacking(suite: Suite, tasks: Sequence[str], arms: Sequence[Arm], side: str) -> list[str]:
     """What a suite names and a side does not have."""
+    from hubtools.models.checkpoint import recorded_name
+
     lines = []
-    for task in suite.tasks:
-        subjects = [arm.record.subject for arm in arms if _task(arm) == task]
-        wanted = [name.partition("@")[0] for name in suite.checkpoints]
-        # A folder is known by its name.
-        absent = [name for name in wanted if name not in subjects and Path(name).name not in subjects]
+    for task in tasks:
+        subjects = {arm.record.subject for arm in arms if _task(arm) == task}
+        absent = [name for name in suite.checkpoints if recorded_name(name) not in subjects]
         if not subjects:
             lines.append(f"{task}: the {side} has no run of this task of suite {suite.name}")
         elif absent:

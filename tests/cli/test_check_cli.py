@@ -12,12 +12,14 @@ import pytest
 import yaml
 from check_cases import ESM, read_github_output, write_arm
 from click.testing import CliRunner, Result
+from hub_server import Hub
 from sample_records import BASELINES, FITNESS, FULL, PROBE
 
 from hubtools.cli.main import cli
 from hubtools.evaluation.predictions import read_predictions, write_predictions
 from hubtools.runs.store import PREDICTIONS
 from hubtools.specs.errors import UserError
+from hubtools.specs.loading import load_suite, load_task
 
 SCRATCH = FULL.model_copy(update={"name": "scratch", "weights": "random"})
 
@@ -29,7 +31,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def call(baseline: Path, candidate: Path, *arguments: str) -> Result:
+def call(baseline: Path | str, candidate: Path, *arguments: str) -> Result:
     command = ["check", "--baseline", str(baseline), "--candidate", str(candidate), "--replicates", "400", *arguments]
     return CliRunner().invoke(cli, command, catch_exceptions=False)
 
@@ -160,6 +162,19 @@ def test_other_rows_of_the_same_number_are_refused(base: Path, tmp_path: Path) -
     assert result.exit_code == 2 and "prediction ids: row 1 is P0000 and" in result.stderr
 
 
+def test_a_suite_may_name_files_and_the_embedded_checkpoint(tmp_path: Path) -> None:
+    suite = load_suite("golden")
+    assert "embedded" in suite.checkpoints and any("/" in task for task in suite.tasks)
+    files = [(name, load_task(name).name) for name in suite.tasks]
+    for name, checkpoint in (("a", "bench/esm-mini"), ("b", "a/b")):
+        for _, task in files:
+            write_arm(tmp_path / name, FITNESS.model_copy(update={"name": task}), checkpoint=checkpoint)
+    assert call(tmp_path / "a", tmp_path / "a", "--suite", "golden").exit_code == 0
+    result = call(tmp_path / "a", tmp_path / "b", "--suite", "golden")
+    assert result.exit_code == 2
+    assert f"error: {files[0][1]}: the candidate has no run of embedded, which suite golden names" in result.stderr
+
+
 def test_a_suite_says_what_must_be_there(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     suite = {"name": "mine", "title": "Mine", "tasks": ["gb1-fitness", "stability"], "recipe": "full"}
@@ -181,7 +196,7 @@ def test_a_suite_says_what_must_be_there(base: Path, tmp_path: Path, monkeypatch
         (("--margin", "gb1-fitness=-1"), "is not TASK=VALUE"),
         (("--margin", "gb1=0.1"), "the baseline has no task gb1"),
         (("--suite", "nothing"), "no suite is called 'nothing'"),
-        (("--split", "hpa"), "no complete run with results on hpa"),
+        (("--split", "hpa"), "no run has results on a split hpa"),
     ],
 )
 def test_a_mistake_is_one_line(base: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -260,6 +275,21 @@ def test_a_frozen_baseline_says_what_a_check_is_held_to(base: Path, tmp_path: Pa
     tight = frozen("d", tolerances={"wall_seconds": 1.05})
     longer = arm(tmp_path / "longer", edit=lambda record: setattr(record.cost, "wall_seconds", 240 * 1.1))
     assert verdict(tight, longer)[0] == 1 and verdict(base, longer)[0] == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_baseline_on_the_hub_is_named_with_its_commit(base: Path, tmp_path: Path, hub: Hub) -> None:
+    command = ["baseline", "create", "main", "--runs", str(base), "--to", str(tmp_path)]
+    assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    files = {
+        path.relative_to(tmp_path / "main").as_posix(): path.read_bytes()
+        for path in (tmp_path / "main").rglob("*")
+        if path.is_file()
+    }
+    commit = hub.add_model("me/baseline", files)
+    mine = arm(tmp_path / "mine", rng=1, skill=0.4)
+    assert call(f"hub://me/baseline@{commit}", mine).exit_code == 1
+    assert call(f"hub://me/baseline@{commit}", base).exit_code == 0
 
 
 def test_files_and_github_are_written_only_where_asked_for(
