@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sample_records import FULL, PEPTIDES, PROBE, STRUCTURE, TASKS, make_record
+from sample_records import BASELINES, FULL, PEPTIDES, PROBE, STRUCTURE, TASKS, make_record
 
 from hubtools.evaluation.predictions import Predictions, write_predictions
 from hubtools.evaluation.resampled import write_replicates
@@ -16,7 +16,7 @@ from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
 
 ESM = "facebook/esm2_t6_8M_UR50D"
-__all__ = ["ESM", "FULL", "PEPTIDES", "PROBE", "STRUCTURE", "TASKS", "write_seed", "write_seeds"]
+__all__ = ["BASELINES", "ESM", "FULL", "PEPTIDES", "PROBE", "STRUCTURE", "TASKS", "write_seed", "write_seeds"]
 
 
 def invented(task: Task, seed: int, skill: float, n: int = 90) -> Predictions:

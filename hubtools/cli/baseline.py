@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import RUNS, new_console, new_table
+from hubtools.cli.terminal import RUNS, new_console
 from hubtools.specs.baseline import BASELINES
 from hubtools.specs.errors import UserError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from hubtools.runs.arms import Arm
     from hubtools.runs.frozen import Baseline, Wanted
     from hubtools.runs.renewal import Compared, Renewal
     from hubtools.specs.baseline import FrozenArm
@@ -74,6 +73,7 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
     bench baseline create main --suite core --checkpoint facebook/esm2_t6_8M_UR50D
     bench baseline create golden --runs golden-runs --tolerance 1e-3
     """
+    from hubtools.evaluation.comparison import MIN_SEEDS
     from hubtools.runs.frozen import arms_to_freeze, freeze, new_baseline, sources
 
     any_size = options.pop("any_size")
@@ -81,7 +81,7 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
     if target.exists():
         raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
     arms = arms_to_freeze(root, _wanted(**options))
-    few = [arm for arm in arms if _trained(arm) and len(arm.seeds) < 3]
+    few = [arm for arm in arms if not arm.nothing_random and len(arm.seeds) < MIN_SEEDS]
     question = question or ("weights" if few else "recipe")
     file = new_baseline(name, question, arms, tolerance)
     click.echo(f"freezing {_counted(len(arms), sum(len(arm.seeds) for arm in arms))} …", err=True)
@@ -200,12 +200,6 @@ def _wanted(
     return Wanted(frozenset(tasks), frozenset(checkpoints), frozenset(recipes))
 
 
-def _trained(arm: Arm) -> bool:
-    """Whether training it again, with another seed, could give something else."""
-    recipe = arm.record.recipe
-    return recipe.get("adaptation") in {"full", "adapter", "probe"} and recipe["head"]["solver"] != "ridge"
-
-
 def _counted(arms: int, runs: int) -> str:
     from hubtools.reporting.wording import plural
 
@@ -225,30 +219,38 @@ def _kept_by_hand(frozen: Baseline) -> str:
     return "".join(f" · {part}" for part in parts)
 
 
-def _title(arm: FrozenArm, split: str) -> str:
-    """Two lines: the task, and under it checkpoint and recipe."""
-    from rich.markup import escape
+def _title(arm: FrozenArm, split: str = "test") -> str:
+    """What an arm is called in tables."""
+    return f"{arm.task}{'' if split == 'test' else f' ({split})'} · {arm.title}"
 
-    return f"{arm.task}{'' if split == 'test' else f' ({split})'}\n[dim]  {escape(arm.title)}[/]"
+
+def _print_rows(console: Console, headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Numbers in columns, each row under its title: names are long, and a terminal may be narrow."""
+    from rich.text import Text
+
+    widths = [max(map(len, column)) for column in zip(headings, *(cells for _, cells in rows), strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.rjust(width) for cell, width in zip(cells[:-1], widths[:-1], strict=True)]
+        return "  " + "  ".join([*padded, cells[-1]])
+
+    console.print(Text(line(headings), style="bold"))
+    for title, cells in rows:
+        console.print(Text(title))
+        console.print(Text(line(cells)))
 
 
 def _print_arms(frozen: Baseline, console: Console) -> None:
     from hubtools.reporting.wording import count, duration, interval, number, size
 
-    table = new_table("task, arm", "seeds", "score", "95 % interval", "time", "tokens/s", "memory", numbers_from=1)
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    rows = []
     for arm in frozen.file.arms:
-        for index, (split, score) in enumerate(arm.scores.items()):
-            budgets = arm.budgets
-            costs = [duration(budgets.wall_seconds), count(budgets.tokens_per_second), size(budgets.peak_memory_bytes)]
-            table.add_row(
-                _title(arm, split),
-                str(len(arm.runs)),
-                number(score.mean),
-                interval(score.low, score.high),
-                *(costs if index == 0 else []),
-            )
-    console.print(table)
+        budgets = arm.budgets
+        costs = [duration(budgets.wall_seconds), count(budgets.tokens_per_second), size(budgets.peak_memory_bytes)]
+        for split, score in arm.scores.items():
+            scores = [str(len(arm.runs)), number(score.mean), interval(score.low, score.high)]
+            rows.append((_title(arm, split), [*scores, *costs]))
+    _print_rows(console, ("seeds", "score", "95 % interval", "time", "tokens/s", "memory"), rows)
 
 
 def _closing(frozen: Baseline) -> None:
@@ -280,10 +282,7 @@ def _closing(frozen: Baseline) -> None:
 def _print_scores(rows: Sequence[Compared], console: Console) -> None:
     from hubtools.reporting.wording import number
 
-    table = new_table("task, arm", "seeds", "old → new", "difference (95 %)", "verdict")
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
-    for column in table.columns[1:4]:
-        column.no_wrap = True
+    lines = []
     for row in rows:
         before, after = row.renewal.before, row.renewal.after
         old = before.scores.get(row.split) if before else None
@@ -293,27 +292,22 @@ def _print_scores(rows: Sequence[Compared], console: Console) -> None:
             gain += f" ({change.low:+.3f} to {change.high:+.3f})"
         seeds = [str(len(before.runs))] if before else []
         seeds += [] if seeds == [str(len(after.runs))] else [str(len(after.runs))]
-        table.add_row(
-            _title(after, row.split),
-            " → ".join(seeds),
-            f"{number(old.mean if old else None)} → {number(after.scores[row.split].mean)}",
-            gain,
-            row.judgement.verdict if row.judgement else row.why_not,
-        )
-    console.print(table)
+        change_of_score = f"{number(old.mean if old else None)} → {number(after.scores[row.split].mean)}"
+        verdict = row.judgement.verdict if row.judgement else row.why_not
+        lines.append((_title(after, row.split), [" → ".join(seeds), change_of_score, gain, verdict]))
+    _print_rows(console, ("seeds", "old → new", "difference (95 %)", "verdict"), lines)
 
 
 def _print_costs(found: Sequence[Renewal], console: Console) -> None:
     from hubtools.reporting.wording import count, duration, size
 
-    table = new_table("budgets", "time", "tokens/s", "memory", numbers_from=1)
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    rows = []
     for one in found:
         old, new = one.before.budgets if one.before else None, one.after.budgets
         if old == new:
             continue
         shown = (("wall_seconds", duration), ("tokens_per_second", count), ("peak_memory_bytes", size))
         cells = [f"{show(getattr(old, field, None))} → {show(getattr(new, field))}" for field, show in shown]
-        table.add_row(_title(one.after, "test"), *cells)
+        rows.append((_title(one.after), cells))
     console.print()
-    console.print(table)
+    _print_rows(console, ("time", "tokens/s", "memory"), rows)

@@ -148,7 +148,9 @@ def compared(baseline: Baseline, found: Sequence[Renewal]) -> list[Compared]:
                 if reasons:
                     row = Compared(renewal, split, why_not=f"not comparable, {reasons[0]}")
                 else:
-                    made = difference(before.resampled(split), after.resampled(split), Question(baseline.file.question))
+                    fixed = before.nothing_random and after.nothing_random
+                    question = Question.WEIGHTS if fixed else Question(baseline.file.question)
+                    made = difference(before.resampled(split), after.resampled(split), question)
                     row = Compared(renewal, split, made)
                     tests.append((len(rows), made, baseline.file.margin(after.task)))
             rows.append(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import yaml
-from frozen_runs import PEPTIDES, PROBE, STRUCTURE, write_seed, write_seeds
+from frozen_runs import BASELINES, PEPTIDES, PROBE, STRUCTURE, write_seed, write_seeds
 
 from hubtools.evaluation.comparison import Question, difference
 from hubtools.evaluation.predictions import read_predictions
@@ -196,6 +196,16 @@ def test_a_worse_model_is_called_that(tmp_path):
     assert row.judgement.verdict == "regression" and row.difference.value < -0.1
     (before,), (after,) = arms_at(str(made.folder))[0], arms_at(str(tmp_path / "worse"))[0]
     assert row.difference == difference(before.resampled(), after.resampled(), Question.RECIPE)
+
+
+def test_what_has_nothing_random_needs_no_seeds(tmp_path):
+    majority = BASELINES["majority"]
+    write_seed(tmp_path / "runs", task=STRUCTURE, recipe=majority, checkpoint=None)
+    made = frozen(tmp_path / "runs", tmp_path / "main", question="recipe")
+    assert made.file.arms[0].checkpoint is None and made.file.arms[0].title == "majority"
+    write_seed(tmp_path / "worse", task=STRUCTURE, recipe=majority, checkpoint=None, skill=0.3)
+    (row,) = compared(made, renewals(made, arms_to_freeze(tmp_path / "worse", Wanted())))
+    assert (row.difference.question, row.judgement.verdict) == (Question.WEIGHTS, "regression")
 
 
 def test_arms_without_newer_runs_stay_and_new_ones_are_added_where_asked_for(tmp_path):
