@@ -3,6 +3,7 @@
 
 usage: python benchmarks/simulation.py [--trials N] [--quick] [--out FILE]
        python benchmarks/simulation.py --runs FOLDER [--trials N]
+       python benchmarks/simulation.py --bound
 
 Made-up models are tested on made-up proteins of homology families, many times, and every method is asked each time. The
 truth is a formula, so that whether an interval covers it, and whether a gate was right to fire, is known. Four tables:
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 from simulated import (
     ACCURACY,
     CASES,
@@ -255,6 +257,37 @@ def _renamed(predictions: Predictions, names: np.ndarray) -> Predictions:
     )
 
 
+# -------------------------------------------------------------------------------------------------- the lower bound
+
+
+def of_the_bound(trials: int, rng: np.random.Generator) -> str:
+    """False alarms by the degrees of freedom that the lower bound of a variance between seeds counts for.
+
+    Scores alone: the bound is a run's own variance, known exactly and set to 1; the rest, which no replicate shows, is a
+    multiple of it. Large test set, so that nothing is shared.
+    """
+    rest = (0.0, 0.5, 1.0, 2.0, 5.0, 20.0, 1e6)
+    rows = []
+    for baseline, arms in ((1.0, "both arms alike"), (1e-9, "one arm has no seeds")):
+        for k in (3, 5, 10):
+            for name, bounded in (("no bound", 0), ("k - 1", 1), ("3 (k - 1)", 3), ("as many as clusters", 10_000)):
+                shares = []
+                for multiple in rest:
+                    truth = np.array([baseline, 1.0])[:, None] * (1 + multiple)
+                    found = truth * rng.chisquare(k - 1, size=(2, trials)) / (k - 1)
+                    own = truth / (1 + multiple) * (bounded > 0)
+                    degrees = np.where(found >= own, k - 1, bounded * (k - 1))
+                    terms = np.maximum(found, own) / k
+                    variance = terms.sum(axis=0)
+                    of_sum = variance**2 / (terms**2 / degrees).sum(axis=0)
+                    gain = rng.normal(size=trials) * np.sqrt(truth.sum() / k)
+                    shares.append(np.mean(gain < student.ppf(TAIL, of_sum) * np.sqrt(variance)))
+                rows.append([arms, str(k), name, " / ".join(_percent(share) for share in shares)])
+    seen = " / ".join("all" if multiple == rest[-1] else f"{multiple:g}" for multiple in rest)
+    title = f"False alarms, nominal 2.5 %, {trials:,} comparisons each, where what no replicate shows is {seen} times the bound"
+    return f"{title}\n\n{markdown(['', 'seeds', 'degrees of the bound', 'per cent'], rows)}"
+
+
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
@@ -362,12 +395,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=600, help="test sets a regime")
     parser.add_argument("--quick", action="store_true", help="few test sets: to see that it runs")
     parser.add_argument("--runs", type=Path, help="a folder of runs that differ in their seed alone")
+    parser.add_argument("--bound", action="store_true", help="what the lower bound of the variance between seeds does")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write every share there as JSON")
     options = parser.parse_args()
     trials = 30 if options.quick else options.trials
     tally, rng, started = Tally(), np.random.default_rng(options.seed), time.perf_counter()
-    if options.runs is not None:
+    if options.bound:
+        print(of_the_bound(100 * trials, rng))
+    elif options.runs is not None:
         about = among_runs(options.runs, trials, tally, rng)
         names = sorted({key[1] for key in tally.of})
         rows = [[name, *(_percent(tally.share("runs", name, k)) for k in (3, 5))] for name in names]

@@ -42,6 +42,16 @@ def test_the_formula_of_the_true_accuracy_is_what_very_many_proteins_give(number
     assert np.std(of_these) <= np.std(gaps) * 1.02
 
 
+def test_the_degrees_of_the_lower_bound_are_chosen_by_false_alarms() -> None:
+    from simulation import of_the_bound
+
+    lines = [line.split(" | ") for line in of_the_bound(20_000, np.random.default_rng(0)).splitlines()[4:]]
+    largest = {(line[2]): max(map(float, line[3].strip(" |").split(" / "))) for line in lines if line[1] == "3"}
+    # Of three seeds, where the other arm has no seed noise (the last of both): nominal is 2.5 %.
+    assert largest["3 (k - 1)"] < 3.2 < largest["as many as clusters"]
+    assert largest["no bound"] == pytest.approx(2.5, abs=0.5)
+
+
 def test_seeds_differ_by_as_much_as_the_documentation_says() -> None:
     from simulated import ACCURACY, REGIMES, of_weights
 
