@@ -92,15 +92,6 @@ class Arm:
         return Task.model_validate(self.record.task)
 
     @property
-    def nothing_random(self) -> bool:
-        """Whether another seed gives the same run: then one is all there is."""
-        record = self.record
-        recipe = record.recipe
-        if record.identity.fraction is not None or recipe["weights"] == "random":
-            return False
-        return recipe["adaptation"] in {"zero-shot", "baseline"} or recipe["head"]["solver"] == "ridge"
-
-    @property
     def splits(self) -> list[str]:
         """Test splits."""
         return [name for name in self.record.results if name not in {"train", "validation"}]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from hubtools.runs.changes import Change, changes
 from hubtools.runs.frozen import is_baseline, open_baseline
 from hubtools.runs.pairing import answers
 from hubtools.specs.loading import load_task
-from hubtools.specs.record import RunRecord
 from hubtools.specs.suite import Suite
 
 # Largest difference of two predictions that are called the same: rounding of other cores, not another model.
@@ -245,7 +244,7 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
     if resampled[0].units.digest != resampled[1].units.digest:
         return f"what the bootstrap draws: {resampled[0].units.described} and {resampled[1].units.described}"
     question = terms.question
-    if _nothing_random(before.record) and _nothing_random(after.record):
+    if before.nothing_random and after.nothing_random:
         # Run again it gives the same: which proteins were tested is the only chance.
         question = Question.WEIGHTS
     return Item(
@@ -288,14 +287,6 @@ def _same_as(before: Arm, after: Arm, terms: Terms) -> str:
     missing = [str(seed) for seed in before.seeds if seed not in after.seeds]
     fewer = f", of seeds that both have (without {', '.join(missing)})" if missing else ""
     return f"the same predictions within {terms.same:g}{fewer}"
-
-
-def _nothing_random(record: RunRecord) -> bool:
-    """Whether another seed gives the same run: then one is all there is."""
-    recipe: dict[str, Any] = record.recipe
-    if record.identity.fraction is not None or recipe["weights"] == "random":
-        return False
-    return recipe["adaptation"] in {"zero-shot", "baseline"} or recipe["head"]["solver"] == "ridge"
 
 
 def _cost(before: Arm, after: Arm, terms: Terms) -> CostComparison:
