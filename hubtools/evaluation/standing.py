@@ -158,8 +158,8 @@ def standing(tasks: Sequence[TaskScores], replicates: int = 1_000, seed: int = 0
     """
     rng = np.random.default_rng(seed)
     present = np.array([[of is not None for of in task.values] for task in tasks]).T
-    complete: np.ndarray = present.all(axis=1)
-    panel: np.ndarray = complete if complete.sum() >= 2 else np.ones_like(complete)
+    complete = np.asarray(present.all(axis=1))
+    panel = complete if complete.sum() >= 2 else np.ones_like(complete)
     points = [
         _measures(task, np.array([[np.nan if of is None else of.mean() for of in task.values]]), panel)
         for task in tasks
