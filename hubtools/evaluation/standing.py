@@ -73,6 +73,7 @@ def tie_groups(arms: Sequence[Resampled]) -> list[tuple[int, int]]:
     drawn = sign * np.stack([arm.drawn.mean(axis=0) for arm in arms])
     seeds = np.array([len(arm.seeds) for arm in arms])
     reach = _FAR * np.array([_spread(arm) for arm in arms])
+    of_seeds = np.array([_of_seeds(arm) for arm in arms])
 
     def separable(leader: int, others: np.ndarray) -> np.ndarray:
         told = values[leader] - values[others] > reach[leader] + reach[others]
@@ -80,9 +81,15 @@ def tie_groups(arms: Sequence[Resampled]) -> list[tuple[int, int]]:
         unclear = np.ones(len(asked), dtype=bool)
         if drawn.shape[1]:
             behind = (drawn[others[asked]] >= drawn[leader]).mean(axis=1)
-            by_weights = np.minimum(seeds[leader], seeds[others[asked]]) < MIN_SEEDS
+            fewest = np.minimum(seeds[leader], seeds[others[asked]])
+            by_weights = fewest < MIN_SEEDS
             whole = ~(np.isnan(drawn[leader]).any() | np.isnan(drawn[others[asked]]).any(axis=1))
             clear = by_weights & whole & (behind < _CLEAR)
+            if (by_recipe := whole & ~by_weights).any():
+                error = np.hypot(
+                    (drawn[others[asked]] - drawn[leader]).std(axis=1), of_seeds[leader] + of_seeds[others[asked]]
+                )
+                clear |= by_recipe & (values[leader] - values[others[asked]] > 1.1 * _t_quantiles(fewest - 1) * error)
             unclear = ~(clear | (by_weights & whole & (behind > _TIED) & (behind < 0.5)))
             told[asked[clear]] = True
         for place in asked[unclear]:
@@ -102,6 +109,23 @@ def _spread(arm: Resampled) -> float:
         return np.inf
     between = arm.values.std(ddof=1) if len(arm.values) > 1 else 0.0
     return float(kept.std(axis=1).max() + between)
+
+
+def _of_seeds(arm: Resampled) -> float:
+    """A generous standard error of an arm's mean from its seeds: as they scored, or as their replicates differ."""
+    k = len(arm.values)
+    if k < MIN_SEEDS or arm.drawn.shape[1] < 2:
+        return 0.0
+    own = max(0.0, float(arm.drawn.var(axis=1).mean() - arm.drawn.mean(axis=0).var())) * k / (k - 1)
+    return float(np.sqrt(max(arm.values.var(ddof=1), own) / k))
+
+
+def _t_quantiles(degrees: np.ndarray) -> np.ndarray:
+    """Of the two-sided interval; with the fewest degrees of freedom that a comparison can have it is the widest."""
+    from scipy.stats import t
+
+    different, place = np.unique(np.maximum(degrees, 1), return_inverse=True)
+    return t.ppf((1 + CONFIDENCE) / 2, different)[place]
 
 
 @dataclass(frozen=True, eq=False)

@@ -263,7 +263,8 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
     unfinished = sorted(
         ((folder, record) for folder, record in kept if record.status != "complete"), key=lambda pair: pair[1].started
     )
-    return Board(tables, tuple(unfinished), tuple(notes), overall_of(tables))
+    overall, why_not = overall_of(tables)
+    return Board(tables, tuple(unfinished), (*notes, *why_not), overall)
 
 
 def table_of(found: Sequence[Found], record: RunRecord, split: str = "test") -> Table:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # With fewer tasks a bootstrap over tasks has few different draws.
 ENOUGH_TASKS = 5
 # Beyond so many rows an overall table is not what is looked for, and its bootstrap would take long.
-MOST_ROWS = 3_000
+MOST_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Overall:
     notes: tuple[str, ...]
 
 
-def overall_of(tables: Sequence[Table]) -> Overall | None:
-    """Rows over the tasks of a board; None where there are fewer than two tasks or two rows.
+def overall_of(tables: Sequence[Table]) -> tuple[Overall | None, list[str]]:
+    """Rows over the tasks of a board; None where there are fewer than two tasks or two rows. And a note, if it is too large.
 
     Args:
         tables: of the board. Of each task the latest version on all data counts.
@@ -103,9 +103,11 @@ def overall_of(tables: Sequence[Table]) -> Overall | None:
         for row in table.rows:
             if row.scores[table.primary].value is not None:
                 keys.setdefault(arm_key(row.record), row)
-    if len(chosen) < 2 or not 2 <= len(keys) <= MOST_ROWS:
-        return None
-    return _ranked(chosen, keys, tuple(dict.fromkeys(left_out)))
+    if len(chosen) < 2 or len(keys) < 2:
+        return None, []
+    if len(keys) > MOST_ROWS:
+        return None, [f"{len(keys):,} rows are not ranked over tasks: that is done for at most {MOST_ROWS:,}."]
+    return _ranked(chosen, keys, tuple(dict.fromkeys(left_out))), []
 
 
 def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tuple[str, str], ...]) -> Overall:
