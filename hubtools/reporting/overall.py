@@ -152,6 +152,8 @@ def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tupl
         f"95 % intervals by bootstrap over {drawn}. A group holds the rows whose difference in mean rank to its first, "
         "under the same draws, has an interval that covers 0."
     )
+    if any(len(one.row.seeds) == 1 for one in rows):
+        notes.append("Of a row with one seed the interval does not hold what another seed would have given.")
     if len(chosen) < ENOUGH_TASKS:
         notes.append(f"{len(chosen)} tasks are few: a bootstrap over them is coarse, and its intervals are rough.")
     notes += [f"Left out: {task}, {why}." for task, why in left_out]
