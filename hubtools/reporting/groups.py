@@ -54,7 +54,7 @@ def resampled_rows(rows: Sequence[tuple[Found, ...]], split: str, metric: str) -
 
             try:
                 one = arm.resampled(split, metric, KEPT_REPLICATES)
-            except UserError:
+            except (UserError, ValueError):  # an older record may lack what its predictions need, such as thresholds
                 return None
         found.append(one)
     alike = {(one.units.digest, one.drawn.shape[1]) for one in found}
