@@ -1,6 +1,6 @@
 """Invented run records that look like real ones: for tests of board and card, and for looking at them.
 
-    python tests/sample_records.py OUT [--rows 1000]
+    python tests/sample_records.py OUT [--rows 1000 | --groups]
 
 writes folders that ``bench board OUT/board`` and ``bench card OUT/cards/RUN`` read.
 """
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from hubtools.evaluation.predictions import Predictions, write_predictions
-from hubtools.runs.store import PREDICTIONS, TRAINING_LOG, run_folder, write_record
+from hubtools.evaluation.resampled import KEPT_REPLICATES, Units, write_replicates
+from hubtools.runs.store import PREDICTIONS, REPLICATES, TRAINING_LOG, run_folder, write_record
 from hubtools.specs.hashing import digest
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
@@ -414,10 +415,47 @@ def many_runs(rows: int) -> list[Found]:
     return [(run_folder(Path("runs"), record.identity), record) for record in records]
 
 
-def write_runs(root: Path, found: list[Found]) -> None:
-    """Write the records as folders of runs."""
-    for _, record in found:
-        write_record(run_folder(root, record.identity), record)
+def ranked_runs(noise: float = 0.006) -> list[Found]:
+    """Seven rows over five tasks, three seeds each, one of which lacks a task: for a look at groups and ranks."""
+    rng = np.random.default_rng(7)
+    esm8, esm650, bert, t5, ankh = CHECKPOINTS
+    strength = {(esm650, "full"): 0.72, (t5, "full"): 0.715, (ankh, "full"): 0.705, (bert, "full"): 0.66,
+                (esm650, "probe"): 0.67, (esm8, "full"): 0.61, (None, "composition"): 0.35}  # fmt: skip
+    records = [
+        make_record(
+            task,
+            {"full": FULL, "probe": PROBE}.get(recipe) or BASELINES[recipe],
+            float(level + 0.1 * np.cos(index) + rng.normal(scale=noise)),
+            checkpoint=checkpoint,
+            seed=seed,
+            half_width=0.02,
+            started=START + timedelta(hours=index),
+        )
+        for index, task in enumerate(TASKS.values())
+        for (checkpoint, recipe), level in strength.items()
+        if (task, checkpoint) != (PHOSPHO, bert)
+        for seed in ((1, 2, 3) if checkpoint else (1,))
+    ]
+    return [(run_folder(Path("runs"), record.identity), record) for record in records]
+
+
+def write_runs(root: Path, found: list[Found], replicates: bool = False) -> list[Found]:
+    """Write the records as folders of runs, with resamplings that share what the test set's clusters do to all runs."""
+    written = [(run_folder(root, record.identity), record) for _, record in found]
+    for folder, record in written:
+        write_record(folder, record)
+        if replicates and record.status == "complete":
+            name = record.identity.task.name
+            units = Units(400, None, "400 homology clusters", digest(["units", name, record.identity.subset]))
+            shared = np.random.default_rng([len(name), 1]).normal(size=KEPT_REPLICATES)
+            own = np.random.default_rng(int(record.run_id[-6:], 36)).normal(size=KEPT_REPLICATES)
+            drawn = {}
+            for metric, score in record.results["test"].scores.items():
+                if score.value is not None and score.low is not None and score.high is not None:
+                    spread = (score.high - score.low) / 2 / 1.96
+                    drawn[metric] = score.value + spread * (np.sqrt(0.9) * shared + np.sqrt(0.1) * own)
+            write_replicates(folder / REPLICATES, {"test": drawn}, {"test": units})
+    return written
 
 
 def write_full_run(
@@ -530,6 +568,8 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     if "--rows" in sys.argv:
         write_runs(out, many_runs(int(sys.argv[3])))
+    elif "--groups" in sys.argv:
+        write_runs(out, ranked_runs(), replicates=True)
     else:
         write_runs(out / "board", sample_runs())
         for sample_task in TASKS.values():

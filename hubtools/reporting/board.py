@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hubtools.reporting.estimate import Estimate, combine
+from hubtools.reporting.groups import BY_INTERVALS, memberships, resampled_rows
+from hubtools.reporting.overall import Overall, overall_of
 from hubtools.reporting.wording import metric_title, plural, share, trust
 from hubtools.runs.arms import Found, Question, arm_key, without_copies
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
+
+if TYPE_CHECKING:
+    from hubtools.evaluation.resampled import Resampled
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,24 @@ class Row:
         runs: folders and records, by seed.
         scores: estimates by (split, metric).
         rank: place by the primary metric, from 1.
-        standing: ``best``, ``within`` (its interval contains the best score) or nothing.
+        group: tie group by the primary metric, from 1; None where the score is not defined.
+        basis: what the difference to the group's leader was asked as: ``recipe``, ``weights`` or ``intervals``.
+        resampled: the primary metric under the resamplings that all rows of the table share; None where not all have it.
     """
 
     runs: tuple[Found, ...]
     scores: dict[tuple[str, str], Estimate]
     rank: int = 0
-    standing: Literal["best", "within", ""] = ""
+    group: int | None = None
+    basis: str = ""
+    resampled: Resampled | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def standing(self) -> Literal["best", "within", ""]:
+        """``best``, ``within`` (not separable from the best) or nothing."""
+        if self.group != 1:
+            return ""
+        return "best" if self.rank == 1 else "within"
 
     @property
     def record(self) -> RunRecord:
@@ -139,6 +155,21 @@ class Table:
         return stated["reason"] if stated and stated["colour"] == "red" else None
 
     @property
+    def basis(self) -> str:
+        """How the tie groups were made, in words."""
+        first: dict[int | None, Row] = {}
+        asked = {row.basis for row in self.rows if first.setdefault(row.group, row) is not row and row.basis}
+        if not asked:
+            asked = {row.basis for row in self.rows[1:] if row.basis}
+        if not asked:
+            return ""
+        if asked == {BY_INTERVALS}:
+            return "groups by intervals: not every run kept its resamplings"
+        if len(asked) > 1:
+            return "groups by paired differences: recipe where both rows have three seeds, else weights"
+        return f"groups by paired differences, question {asked.pop()}"
+
+    @property
     def primary(self) -> tuple[str, str]:
         """Split and metric that rows are ranked by."""
         return self.split, self.metrics[0]
@@ -178,11 +209,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """All tables, the runs that did not finish, and what was left out with the reason."""
+    """All tables, the rows over all tasks, the runs that did not finish, and what was left out with the reason."""
 
     tables: tuple[Table, ...]
     unfinished: tuple[Found, ...] = ()
     notes: tuple[str, ...] = ()
+    overall: Overall | None = None
 
     @property
     def n_runs(self) -> int:
@@ -231,7 +263,8 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
     unfinished = sorted(
         ((folder, record) for folder, record in kept if record.status != "complete"), key=lambda pair: pair[1].started
     )
-    return Board(tables, tuple(unfinished), tuple(notes))
+    overall, why_not = overall_of(tables)
+    return Board(tables, tuple(unfinished), (*notes, *why_not), overall)
 
 
 def table_of(found: Sequence[Found], record: RunRecord, split: str = "test") -> Table:
@@ -287,14 +320,14 @@ def _table(question: Question, found: list[Found], split: str, remarks: tuple[st
         by_row[arm_key(record)].append((folder, record))
     rows = [_row(runs, split, metrics, others) for runs in by_row.values()]
     rows.sort(key=lambda row: (*row.scores[split, metrics[0]].sort_key, row.name, row.recipe))
-    best = rows[0].scores[split, metrics[0]].value
-    ranked = []
-    for rank, row in enumerate(rows, start=1):
-        standing: Literal["best", "within", ""] = ""
-        if best is not None:
-            within = row.scores[split, metrics[0]].contains(best)
-            standing = "best" if rank == 1 else "within" if within else ""
-        ranked.append(Row(row.runs, row.scores, rank, standing))
+    estimates = [row.scores[split, metrics[0]] for row in rows]
+    scored = [row for row, estimate in zip(rows, estimates, strict=True) if estimate.value is not None]
+    resampled = resampled_rows([row.runs for row in scored], split, metrics[0]) if scored else None
+    drawn = [*(resampled or [])] + [None] * (len(rows) - len(resampled or []))
+    ranked = [
+        Row(row.runs, row.scores, rank, member.group, member.basis, one)
+        for rank, (row, member, one) in enumerate(zip(rows, memberships(estimates, resampled), drawn, strict=True), 1)
+    ]
     return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
 
 

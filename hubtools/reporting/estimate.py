@@ -21,8 +21,11 @@ SHORT_INTERVAL_MEANING = (
     "tested and which seeds were drawn."
 )
 WITHIN_MEANING = (
-    "≈ marks rows within the interval of the best: their own interval contains the best score, so this table alone "
-    "does not tell them apart. No mark is not a proof of a difference either: that takes a paired comparison."
+    "A tie group holds its first row, the best that is in no group above, and all rows that are not separable from it: the "
+    "95 % interval of the paired difference covers 0. Question recipe (would training again tell them apart?) where both "
+    "rows have at least three seeds, else weights (are these very models different?). Where runs kept no resamplings, "
+    "groups are by intervals: a row whose own interval contains the first one's score. The first is chosen by the data, "
+    "and a group is a statement about pairs with it, not that its rows are equal."
 )
 # Two-sided 95 % quantiles of Student's t for 1 to 9 degrees of freedom; beyond, the expansion below is exact to 1e-4.
 _T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)

@@ -8,7 +8,8 @@ from typing import Any
 from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.estimate import INTERVAL_MEANING, WITHIN_MEANING, Estimate
-from hubtools.reporting.tables import facts, labels, provenance
+from hubtools.reporting.overall import Ends, Overall
+from hubtools.reporting.tables import facts, labels, names, provenance
 from hubtools.reporting.templates import render
 from hubtools.specs.metric_names import METRICS
 
@@ -29,6 +30,7 @@ def board_page(board: Board) -> str:
         summary=" · ".join(summary),
         latest=latest.strftime("%Y-%m-%d %H:%M UTC") if latest else None,
         tasks=dict(sorted(tasks.items())),
+        overall=_overall(board.overall) if board.overall else None,
         tables=[_table(table) for table in board.tables],
         unfinished=[{"record": record, "folder": folder} for folder, record in board.unfinished],
         interval_meaning=INTERVAL_MEANING,
@@ -74,6 +76,51 @@ def _table(table: Table) -> dict[str, Any]:
         "best_at": place(best.scores[table.primary].value) if best else None,  # type: ignore[arg-type]
         "baseline_at": place(baseline.scores[table.primary].value) if baseline else None,  # type: ignore[arg-type]
         "rows": [_row(table, row, label, place) for row, label in zip(table.rows, labels(table), strict=True)],
+    }
+
+
+def _overall(overall: Overall) -> dict[str, Any]:
+    """The section over tasks: the best mean rank stands left."""
+    ends = [x for one in overall.rows for x in (one.mean_rank.value, one.mean_rank.low, one.mean_rank.high)]
+    defined = [x for x in ends if math.isfinite(x)]
+    low, high = min(defined) - 0.15, max(defined) + 0.15
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    def written(of: Ends, form: str) -> dict[str, Any]:
+        value, first, last = (form.format(x) for x in (of.value, of.low, of.high))
+        return {"value": of.value, "text": value, "interval": f"{first} to {last}"}
+
+    return {
+        "tasks": overall.tasks,
+        "notes": overall.notes,
+        "ticks": [{"at": place(tick), "text": f"{tick:g}"} for tick in ticks(low, high)],
+        "rows": [
+            {
+                "row": one.row,
+                "label": label,
+                "group": one.group,
+                "place": index,
+                "missing": one.missing,
+                "coverage": one.coverage,
+                "there": len(one.ranks) - len(one.missing),
+                "rank": written(one.mean_rank, "{:.2f}"),
+                "borda": written(one.borda, "{:.2f}"),
+                "improvability": written(one.improvability, "{:.1f}"),
+                "bar": {
+                    "at": place(one.mean_rank.value),
+                    "low": place(one.mean_rank.low),
+                    "high": place(one.mean_rank.high),
+                },
+                "tip": "\n".join(
+                    f"{task}: {'no result' if rank is None else f'rank {rank:g}'}" for task, rank in one.ranks.items()
+                ),
+            }
+            for index, (one, label) in enumerate(
+                zip(overall.rows, names([one.row for one in overall.rows]), strict=True), start=1
+            )
+        ],
     }
 
 

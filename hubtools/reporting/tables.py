@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING, Estimate
+from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.templates import cell
 from hubtools.runs.arms import Found
 from hubtools.specs.problem import Problem
@@ -44,9 +45,9 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
     """What a table shows, left to right."""
     rows, primary = table.rows, table.primary
     best = [row.scores[primary] for row in rows]
-    marks = {"best": "", "within": "≈", "": ""}
     shown = [
-        Column("", [f"{row.rank}{marks[row.standing]}" for row in rows]),
+        Column("", [str(row.rank) for row in rows]),
+        Column("Group", [wording.MISSING if row.group is None else f"={row.group}" for row in rows]),
         Column("Model", labels(table), right=False),
         Column("Recipe", [row.recipe for row in rows], right=False),
         Column(table.heading(primary), [wording.number(e.value) for e in best]),
@@ -66,12 +67,41 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
     return shown
 
 
+def overall_columns(overall: Overall) -> list[Column]:
+    """What the table over tasks shows, left to right; rows with missing results have neither place nor group."""
+    rows = overall.rows
+
+    def shown(of: Sequence[Ends], write: Any) -> tuple[list[str], list[str]]:
+        return [write(e.value) for e in of], [f"{write(e.low)} to {write(e.high)}" for e in of]
+
+    ranks, of_ranks = shown([row.mean_rank for row in rows], "{:.2f}".format)
+    bordas, of_bordas = shown([row.borda for row in rows], "{:.2f}".format)
+    better, of_better = shown([row.improvability for row in rows], "{:.1f}".format)
+    return [
+        Column("Group", [wording.MISSING if row.group is None else f"={row.group}" for row in rows]),
+        Column("Model", names([row.row for row in rows]), right=False),
+        Column("Recipe", [row.row.recipe for row in rows], right=False),
+        Column("Mean rank ↓", ranks),
+        Column("95 % interval", of_ranks, right=False),
+        Column("Tasks", [row.coverage for row in rows], right=False),
+        Column("Borda ↑", bordas, priority=2),
+        Column("Borda, 95 %", of_bordas, priority=3, right=False),
+        Column("Improvability % ↓", better, priority=4),
+        Column("Improvability, 95 %", of_better, priority=5, right=False),
+    ]
+
+
 def labels(table: Table) -> list[str]:
     """Name of each row, with its revision where a name occurs at several."""
+    return names(table.rows)
+
+
+def names(rows: Sequence[Row]) -> list[str]:
+    """Name of each row, with its revision where a name occurs at several."""
     revisions: dict[str, set[str]] = {}
-    for row in table.rows:
+    for row in rows:
         revisions.setdefault(row.name, set()).add(row.revision)
-    return [f"{r.name} @{r.revision[:7]}" if len(revisions[r.name]) > 1 else r.name for r in table.rows]
+    return [f"{r.name} @{r.revision[:7]}" if len(revisions[r.name]) > 1 else r.name for r in rows]
 
 
 def facts(table: Table) -> str:
@@ -86,6 +116,7 @@ def facts(table: Table) -> str:
         f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
         f"{wording.plural(result.n_proteins, 'protein')}{labelled}",
         result.interval,
+        table.basis,
     ]
     return "; ".join(part for part in parts if part)
 
@@ -103,18 +134,17 @@ def print_board(board: Board, console: Console) -> None:
     """Print the board to a terminal; columns that do not fit are left out and named."""
     from rich.text import Text
 
+    if board.overall:
+        _print_overall(board.overall, console)
     for table in board.tables:
         console.print(Text(table.title, style="bold"))
         console.print(Text(facts(table), style="dim"))
         if table.not_for_ranking:
             console.print(Text(f"Not for ranking: {table.not_for_ranking}", style="red"))
-        left_out = _print_table(table, console)
-        if left_out:
-            console.print(
-                Text(f"Not shown in this width: {', '.join(left_out)}. All of it: --format csv.", style="dim")
-            )
+        styles = ["bold" if row.standing == "best" else "dim" if row.is_baseline else "" for row in table.rows]
+        _print_columns(columns(table, bars=True), styles, console, "csv")
         console.print()
-    if any(row.standing == "within" for table in board.tables for row in table.rows):
+    if any(len(table.rows) > 1 for table in board.tables):
         console.print(Text(WITHIN_MEANING, style="dim"))
     if any(len(row.runs) > 1 for table in board.tables for row in table.rows):
         console.print(Text(SHORT_INTERVAL_MEANING, style="dim"))
@@ -125,7 +155,26 @@ def print_board(board: Board, console: Console) -> None:
             console.print(Text(f"  {unfinished_line(found)}"))
 
 
-def _print_table(table: Table, console: Console) -> list[str]:
+def _print_overall(overall: Overall, console: Console) -> None:
+    from rich.text import Text
+
+    console.print(Text(f"Over {wording.plural(len(overall.tasks), 'task')}: {', '.join(overall.tasks)}", style="bold"))
+    styles = ["bold" if row.group == 1 else "dim" if row.row.is_baseline else "" for row in overall.rows]
+    _print_columns(overall_columns(overall), styles, console, "json")
+    for note in overall.notes:
+        console.print(Text(note, style="dim"))
+    console.print()
+
+
+def _print_columns(kept: list[Column], styles: list[str], console: Console, complete: str) -> None:
+    """Print what fits, and name what does not.
+
+    Args:
+        kept: the columns.
+        styles: of each row.
+        console: where to.
+        complete: format that holds all of it.
+    """
     from rich import box
     from rich.cells import cell_len
     from rich.measure import Measurement
@@ -139,13 +188,12 @@ def _print_table(table: Table, console: Console) -> list[str]:
                 column.heading,
                 justify="right" if column.right else "left",
                 overflow="fold",
-                no_wrap=column.heading not in {"Model", "Recipe"},
+                no_wrap=column.heading not in {"Model", "Recipe", "Tasks"},
             )
         for cells, style in rows:
             printed.add_row(*map(Text, cells), style=style)
         return printed
 
-    kept = columns(table, bars=True)
     left_out: list[str] = []
     while True:
         # One row of the widest cells is as wide as the whole table, which may have thousands of rows.
@@ -157,10 +205,11 @@ def _print_table(table: Table, console: Console) -> list[str]:
         kept = [column for column in kept if column is not last]
         if last.heading:
             left_out.append(last.heading)
-    styles = ["bold" if row.standing == "best" else "dim" if row.is_baseline else "" for row in table.rows]
     cells = zip(*(column.cells for column in kept), strict=True)
     console.print(drawn(kept, [(list(row), style) for row, style in zip(cells, styles, strict=True)]))
-    return left_out
+    if left_out:
+        told = f"Not shown in this width: {', '.join(left_out)}. All of it: --format {complete}."
+        console.print(Text(told, style="dim"))
 
 
 def _bars(estimates: Sequence[Estimate]) -> list[str]:
@@ -188,6 +237,14 @@ def _bars(estimates: Sequence[Estimate]) -> list[str]:
 def markdown(board: Board) -> str:
     """The board as Markdown: one section a table."""
     parts = []
+    if overall := board.overall:
+        parts += [f"## Over {wording.plural(len(overall.tasks), 'task')}: {cell(', '.join(overall.tasks))}", ""]
+        best = [row.group == 1 for row in overall.rows]
+        parts += [
+            *_markdown_columns(overall_columns(overall), best),
+            "",
+            *(f"{cell(note)}\n" for note in overall.notes),
+        ]
     for table in board.tables:
         parts += [f"## {cell(table.title)}", "", cell(facts(table)), "", *_warning(table), *_markdown_table(table), ""]
     parts += [WITHIN_MEANING, "", INTERVAL_MEANING, ""]
@@ -201,14 +258,17 @@ def _warning(table: Table) -> list[str]:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    shown = columns(table)
+    return _markdown_columns(columns(table), [row.standing == "best" for row in table.rows])
+
+
+def _markdown_columns(shown: list[Column], bold: Sequence[bool]) -> list[str]:
     lines = [
         "| " + " | ".join(cell(column.heading) or "#" for column in shown) + " |",
         "| " + " | ".join("---:" if column.right else "---" for column in shown) + " |",
     ]
-    for index, row in enumerate(table.rows):
+    for index, stressed in enumerate(bold):
         cells = [cell(column.cells[index]) for column in shown]
-        if row.standing == "best":
+        if stressed:
             cells = [f"**{cell}**" if cell else cell for cell in cells]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -218,7 +278,7 @@ CSV_FIELDS = (
     "task", "task_version", "task_hash", "data", "subset", "fraction", "split", "metric", "primary", "rank", "standing",
     "subject", "revision", "kind", "recipe", "recipe_hash", "sweep_trials",
     "value", "low", "high", "higher_is_better", "seeds", "parameters",
-    "wall_seconds", "status", "failure", "run_ids",
+    "wall_seconds", "status", "failure", "run_ids", "group", "question",
 )  # fmt: skip
 
 
@@ -249,6 +309,8 @@ def as_csv(board: Board) -> str:
                         "wall_seconds": row.wall_seconds,
                         "status": "complete",
                         "run_ids": " ".join(record.run_id for _, record in row.runs),
+                        "group": row.group if primary else "",
+                        "question": row.basis if primary else "",
                     }
                 )
     for _, record in board.unfinished:
@@ -303,7 +365,13 @@ def as_json(board: Board) -> str:
         | {"recipe": found[1].identity.recipe.name, "failure": found[1].failure.model_dump() if found[1].failure else None}
         for found in board.unfinished
     ]  # fmt: skip
-    content = {"tables": tables, "unfinished": unfinished, "notes": list(board.notes), "interval": INTERVAL_MEANING}
+    content = {
+        "tables": tables,
+        "unfinished": unfinished,
+        "notes": list(board.notes),
+        "interval": INTERVAL_MEANING,
+        "overall": _overall_dict(board.overall) if board.overall else None,
+    }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -320,6 +388,8 @@ def _row_dict(row: Row) -> dict[str, Any]:
     return {
         "rank": row.rank,
         "standing": row.standing,
+        "group": row.group,
+        "question": row.basis,
         "subject": row.record.subject,
         "kind": row.kind,
         "revision": row.revision,
@@ -343,6 +413,33 @@ def _calibration(record: RunRecord) -> dict[str, dict[str, Any]]:
         split: result.calibration.model_dump(include=shown)
         for split, result in record.results.items()
         if result.calibration is not None
+    }
+
+
+def _overall_dict(overall: Overall) -> dict[str, Any]:
+    def ends(of: Ends) -> dict[str, float | None]:
+        return {key: value if value == value else None for key, value in asdict(of).items()}
+
+    return {
+        "tasks": list(overall.tasks),
+        "left_out": [{"task": task, "why": why} for task, why in overall.left_out],
+        "notes": list(overall.notes),
+        "rows": [
+            {
+                "subject": one.row.name,
+                "kind": one.row.kind,
+                "revision": one.row.revision,
+                "recipe": one.row.recipe,
+                "recipe_hash": one.row.record.identity.recipe.hash,
+                "group": one.group,
+                "mean_rank": ends(one.mean_rank),
+                "borda": ends(one.borda),
+                "improvability": ends(one.improvability),
+                "ranks": one.ranks,
+                "missing": one.missing,
+            }
+            for one in overall.rows
+        ],
     }
 
 
