@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hubtools.evaluation.running import RunningSums, in_blocks
+
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 # Elements of one working array (1 MiB): a few of them stay in a core's cache.
@@ -31,16 +33,21 @@ def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statis
     """
     high, high_units, low, low_units = _sorted_by_truth(positive, scores, units)
     below, through = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+    # Positive rows with the same negatives below them, and tied with them, are one threshold.
+    new = np.append(True, (np.diff(below) > 0) | (np.diff(through) > 0))[: len(high)]
+    threshold, n_thresholds = np.cumsum(new) - 1, int(new.sum())
+    # Each negative counts once from where it is below or tied, once from where it is below.
+    joins = [np.searchsorted(counted[new], np.arange(len(low)), "right") for counted in (below, through)]
+    twice_below = RunningSums(np.concatenate(joins), np.tile(low_units, 2), n_thresholds)
+    positives = RunningSums(threshold, high_units, n_thresholds)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        negatives = _cumulated(weights, low_units)
-        positives = weights[:, high_units]
-        wins = np.take(negatives, below, axis=1)
-        wins += np.take(negatives, through, axis=1)
-        pairs = positives.sum(axis=1, dtype=np.float64) * negatives[:, -1]
-        return _ratio(np.einsum("rn,rn->r", positives, wins) / 2, pairs)
+        wins = np.zeros(weights.shape[1])
+        for beaten, found in zip(twice_below.of(weights), positives.of(weights), strict=True):
+            wins += np.einsum("tr,tr->r", np.diff(found, axis=0).astype(np.float64), beaten[1:].astype(np.float64))
+        return _ratio(wins / 2, _weight(weights, high_units) * _weight(weights, low_units))
 
-    return _blocked(of, len(scores))
+    return in_blocks(of, units)
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -52,22 +59,24 @@ def average_precision(positive: np.ndarray, scores: np.ndarray, units: np.ndarra
         Weights to values; NaN without a positive or without a negative.
     """
     high, high_units, low, low_units = _sorted_by_truth(positive, -scores, units)
+    new = np.append(True, high[1:] != high[:-1])[: len(high)]
+    threshold, n_thresholds = np.cumsum(new) - 1, int(new.sum())
     # At the threshold of each distinct positive score: how many rows of either truth are called positive.
-    last = np.flatnonzero(np.append(high[1:] != high[:-1], True)) if len(high) else np.zeros(0, dtype=np.int64)
-    called_low = np.searchsorted(low, high[last], "right")
+    called_low = np.searchsorted(low, high[new], "right")
+    positives = RunningSums(threshold, high_units, n_thresholds)
+    negatives = RunningSums(np.searchsorted(called_low, np.arange(len(low)), "right"), low_units, n_thresholds)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        positives, negatives = _cumulated(weights, high_units), _cumulated(weights, low_units)
-        true = np.take(positives, last + 1, axis=1)
-        called = np.take(negatives, called_low, axis=1)
-        called += true
-        steps = np.diff(true, axis=1, prepend=0)
-        # Nothing called at a threshold means no step in recall there: the precision does not matter.
-        precision = true / np.maximum(called, 1e-300)
-        area = _ratio(np.einsum("rn,rn->r", steps, precision), positives[:, -1])
-        return np.where(negatives[:, -1] > 0, area, np.nan)
+        area = np.zeros(weights.shape[1])
+        for true, false in zip(positives.of(weights), negatives.of(weights), strict=True):
+            # Nothing called at a threshold means no step in recall there: the precision does not matter.
+            called = np.maximum(true[1:] + false[1:], 1e-30)
+            precision = np.divide(true[1:], called, dtype=np.float64)
+            area += np.einsum("tr,tr->r", np.diff(true, axis=0).astype(np.float64), precision)
+        area = _ratio(area, _weight(weights, high_units))
+        return np.where(_weight(weights, low_units) > 0, area, np.nan)
 
-    return _blocked(of, len(scores))
+    return in_blocks(of, units)
 
 
 def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
@@ -163,6 +172,11 @@ def _sorted_by_truth(
     order = np.argsort(scores, kind="stable")
     scores, units, positive = scores[order], units[order], positive[order]
     return scores[positive], units[positive], scores[~positive], units[~positive]
+
+
+def _weight(weights: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """(R,) weight of these rows, of transposed weights (n_units, R)."""
+    return np.asarray(np.bincount(units, minlength=len(weights)).astype(np.float64) @ weights)
 
 
 def _cumulated(weights: np.ndarray, units: np.ndarray) -> np.ndarray:
