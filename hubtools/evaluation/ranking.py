@@ -18,6 +18,9 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 # Elements of one working array (1 MiB): a few of them stay in a core's cache.
 _BLOCK = 2**17
+# Rows of transposed weights gathered at once; and fewer, where several arrays of them are in use.
+_ROWS = 2**10
+_FEW = 2**8
 
 
 def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -92,25 +95,34 @@ def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
     """
     by_x = np.argsort(x, kind="stable")
     x, y, units = x[by_x], y[by_x], units[by_x]
-    by_y = np.argsort(y, kind="stable")
-    x_below, x_through = np.searchsorted(x, x, "left"), np.searchsorted(x, x, "right")
-    y_below, y_through = np.searchsorted(y[by_y], y, "left"), np.searchsorted(y[by_y], y, "right")
-    units_by_y = units[by_y]
+    group_x, n_x = _ties(x)
+    group_y, n_y = _ties(y)
+    sums_x, sums_y = RunningSums(group_x, units, n_x), RunningSums(group_y, units, n_y)
+    squares_x, squares_y = _squares(group_x, n_x, units), _squares(group_y, n_y, units)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        weight = weights[:, units]
-        # Rows below plus rows up to and with the tie: twice the mean rank, less one. Its mean is the total weight.
-        sum_x, sum_y = _cumulated(weights, units), _cumulated(weights, units_by_y)
-        total = sum_x[:, -1:]
-        rank_x = np.take(sum_x, x_below, axis=1) + np.take(sum_x, x_through, axis=1) - total
-        rank_y = np.take(sum_y, y_below, axis=1) + np.take(sum_y, y_through, axis=1) - total
-        weighted_x = weight * rank_x
-        products = np.einsum("rn,rn->r", weighted_x, rank_y)
-        squares_x = np.einsum("rn,rn->r", weighted_x, rank_x)
-        squares_y = np.einsum("rn,rn,rn->r", weight, rank_y, rank_y)
-        return _ratio(products, np.sqrt(squares_x * squares_y))
+        total = _weight(weights, units)
+        # Weight below a value plus weight up to and with it: twice the mean rank, less one. Its mean is the total weight.
+        ranks_y, done = np.empty((n_y, len(total)), dtype=weights.dtype), 0
+        for sums in sums_y.of(weights):
+            centred = sums[1:] + sums[:-1] - total.astype(weights.dtype)
+            ranks_y[done : done + len(centred)] = centred
+            done += len(centred)
+        products, done = np.zeros(len(total)), 0
+        for sums in sums_x.of(weights):
+            ranks_x = (sums[1:] + sums[:-1]).astype(np.float64)
+            ranks_x -= total
+            first, last = np.searchsorted(group_x, (done, done + len(ranks_x)))
+            for start in range(first, last, _ROWS):
+                rows = slice(start, min(start + _ROWS, last))
+                weighted = np.take(weights, units[rows], axis=0).astype(np.float64)
+                weighted *= np.take(ranks_y, group_y[rows], axis=0)
+                of_x = ranks_x if last - first == len(ranks_x) <= _ROWS else ranks_x[group_x[rows] - done]
+                products += np.einsum("tr,tr->r", weighted, of_x)
+            done += len(ranks_x)
+        return _ratio(products, np.sqrt(squares_x(weights, total)) * np.sqrt(squares_y(weights, total)))
 
-    return _blocked(of, len(x))
+    return in_blocks(of, units, held=n_y)
 
 
 def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -172,6 +184,41 @@ def _sorted_by_truth(
     order = np.argsort(scores, kind="stable")
     scores, units, positive = scores[order], units[order], positive[order]
     return scores[positive], units[positive], scores[~positive], units[~positive]
+
+
+def _ties(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number of each value among the distinct ones, ascending, and how many these are."""
+    distinct, groups = np.unique(values, return_inverse=True)
+    return groups.reshape(-1), len(distinct)
+
+
+def _squares(groups: np.ndarray, n_groups: int, units: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Sum of squares of the centred doubled ranks: (N³ - Σ t³) / 3 for N rows in ties of t (Kendall 1945).
+
+    Written as Σ t (N - t) (N + t) / 3, which is exactly 0 where all rows are tied.
+
+    Returns:
+        A function from transposed weights (n_units, R) and their totals (R,) to (R,).
+    """
+    from scipy.sparse import csr_array
+
+    alone = np.bincount(groups, minlength=n_groups)[groups] == 1
+    single = np.bincount(units[alone], minlength=1).astype(np.float64)
+    tied, rows = np.unique(groups[~alone], return_inverse=True)
+    shape = (len(tied), int(units.max(initial=0)) + 1)
+    several = csr_array((np.ones(len(rows)), (rows.reshape(-1), units[~alone])), shape=shape)
+
+    def of(weights: np.ndarray, total: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(total))
+        for start in range(0, len(single), _FEW):
+            tie = weights[start : min(start + _FEW, len(single))].astype(np.float64)
+            found += single[start : start + _FEW] @ (tie * (total - tie) * (total + tie))
+        for start in range(0, len(tied), _FEW):
+            tie = several[start : start + _FEW] @ weights[: shape[1]]
+            found += (tie * (total - tie) * (total + tie)).sum(axis=0)
+        return found / 3
+
+    return of
 
 
 def _weight(weights: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ import numpy as np
 # Thresholds whose sums are held at once, and numbers in one block of transposed weights (2 MiB in single precision).
 _ROWS = 2**10
 _BLOCK = 2**19
+# Numbers that a statistic may hold for all replicates of a block (256 MiB in single precision).
+_HELD = 2**26
 # Whole numbers below this are exact in single precision, which is twice as fast.
 _EXACT = 2**24
 
@@ -75,12 +77,15 @@ class RunningSums:
             yield sums[: m + 1]
 
 
-def in_blocks(of: Callable[[np.ndarray], np.ndarray], units: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def in_blocks(
+    of: Callable[[np.ndarray], np.ndarray], units: np.ndarray, held: int = 0
+) -> Callable[[np.ndarray], np.ndarray]:
     """Apply a statistic of transposed weights (n_units, R) to blocks of replicates.
 
     Args:
         of: transposed weights to (R,) values; in single precision where twice the sum of all rows is exact in it.
         units: (n,) unit of each row.
+        held: how many numbers the statistic holds for each replicate.
 
     Returns:
         A function from (R, n_units) weights to (R,) values.
@@ -88,6 +93,7 @@ def in_blocks(of: Callable[[np.ndarray], np.ndarray], units: np.ndarray) -> Call
 
     def blocked(weights: np.ndarray) -> np.ndarray:
         block = int(np.clip(_BLOCK // max(1, weights.shape[1]), 16, 256))
+        block = max(1, min(block, _HELD // max(1, held)))
         rows = np.bincount(units, minlength=weights.shape[1])
         whole = np.issubdtype(weights.dtype, np.integer)
         values = []
