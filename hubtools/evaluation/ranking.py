@@ -1,8 +1,8 @@
 """Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ, NDCG.
 
 Each function sorts the rows once and returns a function from weights, (R, n_units) multiplicities of the units that
-rows belong to, to (R,) values. A weighting is then a gather and a cumulative sum along the sorted rows, so a
-bootstrap replicate never sorts again. A row of weight 2 counts exactly as if it were in the data twice; rows of
+rows belong to, to (R,) values. A weighting is then running sums along the sorted rows
+(:mod:`hubtools.evaluation.running`), so a bootstrap replicate never sorts again. A row of weight 2 counts exactly as if it were in the data twice; rows of
 equal score are tied, whatever their order. NaN where a statistic is not defined.
 """
 
