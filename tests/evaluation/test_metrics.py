@@ -10,7 +10,7 @@ from evaluation_cases import classification, multilabel, regression, tied
 from scipy import stats
 from sklearn import metrics as sk
 
-from hubtools.evaluation import Predictions, bootstrap_units, bootstrap_weights, replicates, value
+from hubtools.evaluation import Predictions, bootstrap_units, bootstrap_weights, ranking, replicates, value
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 
@@ -287,3 +287,48 @@ def test_order_of_rows_does_not_matter_to_ties():
         )
         values.add((value("auroc", shuffled, None, positive=1), value("auprc", shuffled, None, positive=1)))
     assert len(values) == 1
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_ranks_over_several_pieces_of_rows_are_those_of_scikit_learn_and_scipy(ties):
+    """More thresholds than are held at once, in single precision (whole multiplicities) and in double."""
+    rng = np.random.default_rng(0)
+    n, n_units = 6000, 40
+    values = rng.normal(size=n)
+    scores = values + rng.normal(size=n)
+    if ties:
+        values, scores = np.round(values, 2), np.round(scores, 2)
+    units, positive = rng.integers(0, n_units, n), values > 0.5
+    weights = next(bootstrap_weights(n_units, 5, seed=0))
+    for of, expected in (
+        (ranking.auroc(positive, scores, units), lambda rows: sk.roc_auc_score(positive[rows], scores[rows])),
+        (
+            ranking.average_precision(positive, scores, units),
+            lambda rows: sk.average_precision_score(positive[rows], scores[rows]),
+        ),
+        (ranking.spearman(values, scores, units), lambda rows: stats.spearmanr(values[rows], scores[rows]).statistic),
+    ):
+        theirs = [expected(np.repeat(np.arange(n), row[units])) for row in weights]
+        np.testing.assert_allclose(of(weights), theirs, rtol=1e-9)
+        np.testing.assert_allclose(of(weights.astype(float)), theirs, rtol=1e-9)
+
+
+def test_very_many_rows_are_ranked_in_levels_to_within_a_hundred_thousandth():
+    """Beyond 65,536 rows, also where scores are tied."""
+    rng = np.random.default_rng(0)
+    n, n_units = 100_000, 300
+    values = rng.normal(size=n)
+    scores = values + rng.normal(size=n)
+    units, positive = rng.integers(0, n_units, n), values > 0.5
+    weights = next(bootstrap_weights(n_units, 70, seed=0))[::35]
+    for seen in (scores, np.round(scores, 1)):
+        for of, expected in (
+            (ranking.auroc(positive, seen, units), lambda rows: sk.roc_auc_score(positive[rows], seen[rows])),  # noqa: B023
+            (
+                ranking.average_precision(positive, seen, units),
+                lambda rows: sk.average_precision_score(positive[rows], seen[rows]),  # noqa: B023
+            ),
+            (ranking.spearman(values, seen, units), lambda rows: stats.spearmanr(values[rows], seen[rows]).statistic),  # noqa: B023
+        ):
+            theirs = [expected(np.repeat(np.arange(n), row[units])) for row in weights]
+            np.testing.assert_allclose(of(weights), theirs, atol=1e-5, rtol=0)
