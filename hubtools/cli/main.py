@@ -22,6 +22,7 @@ COMMANDS = {
     "baseline": ("hubtools.cli.baseline:baseline", "Freeze runs to be compared with."),
     "sweep": ("hubtools.cli.sweep:sweep", "Choose recipe fields on validation, run the best."),
     "curve": ("hubtools.cli.curve:curve", "Draw learning curves: score against training data."),
+    "reproduce": ("hubtools.cli.reproduce:reproduce", "Run a record or a published result again."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
     "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),

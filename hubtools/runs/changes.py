@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubtools.runs.arms import Arm
+from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, RunRecord
 
 NOTHING = "–"
@@ -40,7 +41,9 @@ def _facts(arm: Arm) -> dict[str, str]:
     record = arm.record
     identity, made = record.identity, record.environment
     facts: dict[str, Any] = {"checkpoint": _checkpoint(identity.checkpoint)}
-    facts |= {f"recipe: {key}": value for key, value in _flat(record.recipe).items() if key not in _PROSE}
+    # A record from before a field was there had its default.
+    recipe = Recipe.model_validate(record.recipe).model_dump(mode="json")
+    facts |= {f"recipe: {key}": value for key, value in _flat(recipe).items() if key not in _PROSE}
     facts |= {
         "seeds": ", ".join(map(str, arm.seeds)),
         "protocol": identity.protocol,
