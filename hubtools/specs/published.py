@@ -1,4 +1,4 @@
-"""Results from the literature that ``bench reproduce`` can run again: ``benchmarks/published.yaml``."""
+"""Results from the literature that ``bench reproduce`` can run again: ``benchmarks/published/results.yaml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hubtools.specs.content import roots
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import read_spec
 
-FILE = "benchmarks/published.yaml"
+FILE = "benchmarks/published/results.yaml"
 
 
 class Paper(Spec):
