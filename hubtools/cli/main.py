@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": ("hubtools.cli.compare:compare", "Better, worse or cannot tell: two sides of runs, task by task."),
     "check": ("hubtools.cli.check:check", "Check a candidate against a baseline: pass, regression, inconclusive."),
     "baseline": ("hubtools.cli.baseline:baseline", "Freeze runs to be compared with."),
+    "reproduce": ("hubtools.cli.reproduce:reproduce", "Make a recorded or a published result again."),
     "sweep": ("hubtools.cli.sweep:sweep", "Choose recipe fields on validation, run the best."),
     "curve": ("hubtools.cli.curve:curve", "Draw learning curves: score against training data."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),

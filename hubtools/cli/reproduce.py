@@ -1,0 +1,208 @@
+"""``bench reproduce``: a record, or a published result, made again: agree, differ, or cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubtools.cli.run import parse_budget, parse_seeds
+from hubtools.cli.terminal import MIRRORS
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hubtools.runs.arms import Found
+    from hubtools.runs.plan import PlannedRun
+    from hubtools.runs.published import Replication
+    from hubtools.runs.reproduce import Reproduction
+    from hubtools.runs.session import Session
+    from hubtools.specs.published import Cell
+
+DEFAULT_ROOT = Path("reproduced")
+# What bench run has beside, and a rerun leaves at its default: none of it changes a result.
+_EXECUTION = {
+    "gradient_checkpointing": False,
+    "packing": True,
+    "compiled": False,
+    "shard": False,
+    "no_embedding_cache": False,
+}
+
+
+@click.command(short_help="Make a recorded or a published result again: agree, differ, or cannot tell.")
+@click.argument("what", metavar="RUN|hub://REPO|ID", required=False)
+@click.option("--list", "list_all", is_flag=True, help="The published results that can be made again.")
+@click.option("--checkpoint", metavar="NAME", help="Where the weights are now; of a published result also others.")
+@click.option("--task", metavar="FILE", help="Of a record: the task file, where its data are elsewhere now.")
+@click.option(
+    "--seed", "--seeds", "seeds", multiple=True, callback=parse_seeds, metavar="N", help="Of a published result."
+)
+@click.option("--split", metavar="NAME", help="Of a record: the test split that is compared. [default: test]")
+@click.option(
+    "--runs",
+    "root",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    default=DEFAULT_ROOT,
+    show_default=True,
+    help="Folder of the runs that are made.",
+)
+@MIRRORS
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
+@click.option("--token-budget", callback=parse_budget, metavar="N", help="As for bench run.")
+@click.option("--trust-remote-code", is_flag=True, help="Where the run that is made again ran a checkpoint's code.")
+@click.option("--dry-run", is_flag=True, help="Check that it would be the same run, and stop.")
+@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "json"]))
+def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, **options: Any) -> None:
+    """Make a recorded or a published result again, and say whether it agrees, differs, or cannot be told.
+
+    Exit codes: 0 agree, 1 differ, 2 a mistake or not the same task, data or weights, 3 cannot tell.
+
+    A record is made again from what it says itself, once task, data and weights are known to be the same. The same
+    predictions within 0.0001 agree; else the interval of the paired difference is held against the task's margin.
+    Of a published result all seeds are run, and the interval of the difference, in which the published spread is too,
+    is held against the tolerance that stands beside the number. What is stopped goes on with the same command.
+
+    \b
+    bench reproduce runs/RUN
+    bench reproduce hub://me/my-model
+    bench reproduce --list
+    bench reproduce schmirler-2024/gb1-frozen/esm2-8m
+    """
+    if list_all:
+        _print_list(form)
+        return
+    if what is None:
+        raise UserError(
+            "nothing is named", fix="Name a run's folder, hub://user/repo or an ID of bench reproduce --list."
+        )
+
+    from hubtools.training.distributed import refuse_company
+
+    refuse_company("bench reproduce")
+    done = _of_cell(what, options, dry_run) if _is_cell(what) else _of_record(what, options, dry_run)
+    if done is None:
+        click.echo("nothing was run (--dry-run)", err=True)
+        return
+    raise SystemExit(_tell(done, form))
+
+
+def _is_cell(what: str) -> bool:
+    from hubtools.runs.public import HUB
+
+    return not what.startswith(HUB) and not Path(what).exists()
+
+
+def _of_record(what: str, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
+    from hubtools.runs import reproduce as records
+
+    if options["seeds"]:
+        raise UserError("a record has its seed", where="--seed", fix="Leave it out.")
+    original, notes = records.recorded_run(what)
+    planned = records.planned_again(original[1], options["checkpoint"], options["task"])
+    session = _session(options, [planned])
+    notes += records.check_identity(original[1], planned, session)
+    records.refuse_itself(original, planned, session)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo("task, data and weights are those of the record", err=True)
+    if dry_run:
+        return None
+    (again,) = _run_all([planned], session)
+    return records.compared(original, again, options["split"] or "test", notes)
+
+
+def _of_cell(what: str, options: Mapping[str, Any], dry_run: bool) -> Replication | None:
+    from hubtools.runs.published import planned_runs, replicated
+    from hubtools.specs.published import find_cell
+
+    cell = find_cell(what)
+    for name in ("task", "split"):
+        if options[name] is not None:
+            raise UserError("a published result has its own", where=f"--{name}", fix="Leave it out.")
+    planned = planned_runs(cell, options["checkpoint"], options["seeds"])
+    click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
+    for item in planned:
+        click.echo(f"  {item.title}", err=True)
+    if dry_run:
+        return None
+    return replicated(cell, _run_all(planned, _session(options, planned)), options["checkpoint"])
+
+
+def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun]) -> Session:
+    from hubtools.cli.run import check_writable, session_by
+
+    check_writable(options["root"])
+    return session_by({**_EXECUTION, **options}, planned)
+
+
+def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
+    """Do the runs, or find them done.
+
+    Raises:
+        UserError: one of them failed.
+    """
+    from hubtools.cli import run_report
+    from hubtools.cli.run import hush_transformers, stoppable
+    from hubtools.runs.unit import execute
+
+    hush_transformers()
+    found = []
+    with stoppable():
+        for number, item in enumerate(planned, 1):
+            click.echo(f"[{number}/{len(planned)}] {item.title}", err=True)
+            outcome = execute(item, session)
+            if outcome.mistake is not None:
+                raise outcome.mistake
+            click.echo(f"    {run_report.line(outcome)}", err=True)
+            if outcome.record.status != "complete":
+                raise UserError(run_report.reason(outcome), where=item.title, fix="Run it again when that is mended.")
+            found.append((outcome.folder, outcome.record))
+    return found
+
+
+def _tell(done: Reproduction | Replication, form: str) -> int:
+    from hubtools.cli.terminal import new_console
+    from hubtools.reporting import reproduction
+    from hubtools.runs.published import Replication
+
+    if form == "json":
+        click.echo(reproduction.as_json(done), nl=False)
+    elif isinstance(done, Replication):
+        reproduction.print_replication(done, new_console())
+    else:
+        reproduction.print_reproduction(done, new_console())
+    return reproduction.EXIT_CODES[done.finding.verdict]
+
+
+def _print_list(form: str) -> None:
+    import json
+
+    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.reporting.wording import metric_title
+    from hubtools.specs.published import published_cells
+
+    cells = published_cells()
+    if form == "json":
+        click.echo(json.dumps([_plain(cell) for cell in cells.values()], indent=2, ensure_ascii=False))
+        return
+    table = new_table("id", "task", "recipe", "metric")
+    table.add_column("published", justify="right", no_wrap=True)
+    table.add_column("tolerance", justify="right", no_wrap=True)
+    for cell in cells.values():
+        experiment, result = cell.experiment, cell.result
+        task = experiment.task if experiment.split == "test" else f"{experiment.task} ({experiment.split})"
+        metric = metric_title(experiment.metric)
+        table.add_row(cell.id, task, experiment.recipe, metric, f"{result.value:g}", f"±{experiment.tolerance:g}")
+    new_console().print(table)
+    click.echo(f"\n{len(cells)} results; bench reproduce ID makes one again", err=True)
+
+
+def _plain(cell: Cell) -> dict[str, Any]:
+    experiment = cell.experiment.model_dump(mode="json", exclude={"results"}, exclude_none=True)
+    result = cell.result.model_dump(mode="json", exclude_none=True)
+    return {"id": cell.id, "citation": cell.source.citation, "numbers": cell.source.numbers, **result, **experiment}
