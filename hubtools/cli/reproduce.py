@@ -29,7 +29,6 @@ _EXECUTION = {
     "packing": True,
     "compiled": False,
     "shard": False,
-    "no_embedding_cache": False,
 }
 
 
@@ -54,6 +53,7 @@ _EXECUTION = {
 @MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option("--token-budget", callback=parse_budget, metavar="N", help="As for bench run.")
+@click.option("--no-embedding-cache", is_flag=True, help="Compute embeddings of frozen encoders anew.")
 @click.option("--trust-remote-code", is_flag=True, help="Where the run that is made again ran a checkpoint's code.")
 @click.option("--dry-run", is_flag=True, help="Check that it would be the same run, and stop.")
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "json"]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.evaluation.equivalence import Finding, Verdict
 from hubtools.reporting.wording import interval, metric_title, number, plural, signed
+from hubtools.runs.arms import Arm
 from hubtools.runs.published import Replication
 from hubtools.runs.reproduce import Reproduction
 from hubtools.specs.published import Cell
@@ -25,7 +26,8 @@ def print_reproduction(done: Reproduction, console: Console) -> None:
     """A run and the same made again: verdict first."""
     before, after = done.original[1], done.again[1]
     finding = done.finding
-    _print_verdict(f"{before.identity.task.name} · {before.subject} · {before.identity.recipe.name}", finding, console)
+    title = f"{before.identity.task.name} · {Arm((done.original,)).name} · seed {before.identity.seed}"
+    _print_verdict(title, finding, console)
     rows = [
         ("then", number(finding.before), f"{before.started:%Y-%m-%d}, run {before.run_id}"),
         ("now", number(finding.after), f"{after.started:%Y-%m-%d}, run {after.run_id}"),
@@ -105,7 +107,7 @@ def _print_lines(heading: str | None, lines: Iterable[str], console: Console) ->
     if heading is not None and shown:
         console.print(Text(heading))
     for line in shown:
-        console.print(Padding(Text(line), (0, 0, 0, 0 if heading is None else 2)))
+        console.print(Padding(Text(line), (0, 0, 0, 0 if heading is None else 2), expand=False))
 
 
 def as_json(done: Reproduction | Replication) -> str:

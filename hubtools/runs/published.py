@@ -82,7 +82,7 @@ def replicated(cell: Cell, runs: Sequence[Found], checkpoint: str | None = None)
         same_test=experiment.same_test,
         nothing_random=arm.nothing_random,
     )
-    notes = [f"data: {experiment.data}", *experiment.differences]
+    notes = [f"Data: {experiment.data}", *experiment.differences]
     if cell.result.note:
         notes.append(cell.result.note)
     if cell.standard_error is None:

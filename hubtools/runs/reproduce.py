@@ -191,7 +191,9 @@ def _other_code(record: RunRecord, was: Identity, now: Identity) -> list[str]:
     if record.environment.bench != __version__:
         notes.append(f"bench {record.environment.bench} then, {__version__} now")
     if was.recipe.hash != now.recipe.hash:
-        notes.append("the recipe's hash is another one although every field is read from the record: defaults changed")
+        notes.append(
+            "the recipe is hashed otherwise now, as its defaults are others; every field is taken from the record"
+        )
     return notes
 
 
@@ -227,7 +229,7 @@ def compared(original: Found, again: Found, split: str = "test", notes: Sequence
     known = {name for name in original[1].results if name not in {"train", "validation"}}
     if split not in known:
         raise UserError(f"the run has no results on {split}", fix=f"Name a test split: {', '.join(sorted(known))}.")
-    metric, said = original[1].primary_metric, list(notes)
+    metric, said = original[1].primary_metric, [*notes, *from_cache([again])]
     apart: float | None = None
     if (original[0] / PREDICTIONS).is_file():
         apart, finding = _by_predictions(before, after, split)
@@ -235,6 +237,16 @@ def compared(original: Found, again: Found, split: str = "test", notes: Sequence
         said.append("the original's predictions are not there: only its score and interval were compared")
         finding = _by_score(before, after, split)
     return Reproduction(original, again, split, metric, finding, apart, changes(before, after), said)
+
+
+def from_cache(runs: Sequence[Found]) -> list[str]:
+    """A line where runs read embeddings that earlier runs had left: then the encoder was not run again."""
+    facts = [record.training.embeddings for _, record in runs if record.training and record.training.embeddings]
+    cached = sum(one.cached for one in facts)
+    if not cached:
+        return []
+    total = cached + sum(one.computed for one in facts)
+    return [f"{cached:,} of {total:,} embeddings are those of earlier runs: --no-embedding-cache computes them anew"]
 
 
 def _by_predictions(before: Arm, after: Arm, split: str) -> tuple[float, Finding]:

@@ -95,10 +95,14 @@ def test_a_run_made_again_is_the_run(project: Path, bench: Bench) -> None:
     assert [Path(run).parent.name for run in done["runs"]] == ["runs", "reproduced"]
     again = read_record(Path(done["runs"][1]))
     assert again.run_id == read_record(the_run(project)).run_id and "[1/1]" in err
+    assert "embeddings are those of earlier runs: --no-embedding-cache" in done["notes"][-1]
+    anew = ("--no-embedding-cache", "--runs", "anew")
+    done = json.loads(bench("reproduce", str(the_run(project)), "--device", "cpu", "--format", "json", *anew)[1])
+    assert (done["verdict"], done["notes"]) == ("agree", [])
     # Nothing is done twice.
     code, out, err = bench("reproduce", str(the_run(project) / RECORD), "--device", "cpu")
     assert code == 0 and "already done" in err
-    assert out.startswith(f"{TASK} · esm · probe: agree, the same predictions within 0.0001.")
+    assert out.startswith(f"{TASK} · esm · probe, epochs=3 · seed 1: agree, the same predictions within 0.0001.")
 
 
 def test_a_record_that_does_not_say_what_comes_out_differs(project: Path, bench: Bench) -> None:
