@@ -1,260 +1,286 @@
-"""Does it come out again? A record, or a number from the literature, run anew and held against what it was.
-
-A record: the same predictions agree. Others are compared in pairs as fixed weights, against the task's margin m: *agree*
-where the 95 % interval of the difference lies within ±m (two one-sided tests at 2.5 %; Schuirmann, Journal of
-Pharmacokinetics and Biopharmaceutics 15, 1987), *differ* where it leaves out 0 and the difference exceeds m, else *cannot tell*.
-
-A published number has no predictions to pair with, but the same test set. So the chance of which proteins were tested is
-common to both and cancels as far as the models are alike; what is left is the seeds. With d = ours - published and h the
-root of the sum of squares of our t-interval's half-width over seeds and the published one's: *agree* where |d| + h is within
-the tolerance, *differ* where |d| - h is beyond it, else *cannot tell*.
-"""
+"""A run made again from its record alone, and what the two have in common."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-
-from hubtools.evaluation.comparison import Difference, Question, difference
+from hubtools.data.task_repositories import open_task
+from hubtools.evaluation.comparison import Question, difference
+from hubtools.evaluation.equivalence import Finding, Reported, Verdict, of_reported, of_rerun
+from hubtools.evaluation.resampled import resample
 from hubtools.evaluation.sameness import largest_difference, other_rows
-from hubtools.evaluation.seeds import over_seeds
+from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
 from hubtools.runs.arms import Arm, Found
+from hubtools.runs.changes import Change, changes
+from hubtools.runs.fetched import runs_folder
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.public import HUB
-from hubtools.runs.store import PREDICTIONS
+from hubtools.runs.public import task_reference
+from hubtools.runs.session import Session
+from hubtools.runs.store import PREDICTIONS, find_records, run_folder
+from hubtools.specs.content import available
 from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.specs.published import Cell
+from hubtools.specs.loading import load_task
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.record import Identity, RunRecord
+from hubtools.specs.record import CheckpointIdentity, Identity, RunRecord
 from hubtools.specs.sources import LocalData
 from hubtools.specs.task import Task
 
-Verdict = Literal["agree", "differ", "cannot tell"]
-EXIT_CODES: dict[Verdict, int] = {"agree": 0, "differ": 1, "cannot tell": 3}
-# Largest difference of two predictions that are called the same: rounding of other cores, not another model.
+# Largest difference of two predictions that are called the same, as for bench check.
 SAME = 1e-4
+# Scores that are nothing but the order in which numbers were added apart.
+_ROUNDING = 1e-6
+# 95 % of a normal distribution.
+_WIDTH = 2 * 1.959964
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of it.
+    """A run, and the same made again.
 
     Attributes:
-        verdict: agree, differ or cannot tell.
-        reason: one line on why.
-        metric, split: of the scores.
-        before, after: the recorded or published score, and ours.
-        low, high: 95 % interval of ``after - before``, signed so that positive is better; None where there is none.
-        apart: largest difference of two predictions; None where there is none to compare.
+        original, again: folder and record of each.
+        split, metric: what was compared.
+        finding: verdict, both scores and their difference.
+        apart: largest difference of two predictions; None where the original has none.
+        changed: what else is not the same.
+        notes: what the reader should know beside.
     """
 
-    verdict: Verdict
-    reason: str
-    metric: str
+    original: Found
+    again: Found
     split: str
-    before: float
-    after: float
-    low: float | None = None
-    high: float | None = None
-    apart: float | None = None
+    metric: str
+    finding: Finding
+    apart: float | None
+    changed: list[Change]
+    notes: list[str]
 
 
-def planned_from(record: RunRecord, checkpoint: str | None = None, task: str | None = None) -> PlannedRun:
-    """The run that a record describes: task and recipe from the record itself, not from files that may have changed.
+def recorded_run(where: str) -> tuple[Found, list[str]]:
+    """The one complete run that a user names, and a line for an address that was resolved.
 
     Args:
-        record: complete or not.
-        checkpoint: where the weights are now, if not where the record says.
-        task: where a task of local files is now, likewise.
+        where: a run's folder or its ``run.json``, or ``hub://user/repo[@revision]``.
 
     Raises:
-        UserError: local weights or files are no longer where the record says.
+        UserError: it is not there, is several runs, or did not finish.
     """
-    identity, words = record.identity, shlex.split(record.command)
-    named = {option: value for option, value in itertools.pairwise(words) if option.startswith("--")}
-    given = task or named.get("--task", identity.task.name)
-    known = identity.checkpoint
-    if known is not None and checkpoint is None:
-        checkpoint = f"{known.name}@{known.commit}" if known.source == "hub" else named.get("--checkpoint", known.name)
-        if known.source == "local" and checkpoint != "embedded" and not Path(checkpoint).is_dir():
-            raise UserError(
-                f"the weights are not at {checkpoint}",
-                where="the record",
-                fix="Say where they are: --checkpoint FOLDER.",
-            )
-    recipe_file = named.get("--recipe", identity.recipe.name)
+    folder, notes = runs_folder(where)
+    found, problems = find_records([folder])
+    if not found:
+        raise UserError(problems[0] if problems else "there is no run record", where=where, fix="Name a run's folder.")
+    if len(found) > 1:
+        names = ", ".join(run.name for run, _ in found[:3])
+        raise UserError(f"it holds {len(found)} runs: {names}, …", where=where, fix="Name one of them.")
+    run, record = found[0]
+    if record.status != "complete":
+        raise UserError(f"this run is {record.status}", where=str(run), fix=f"Finish it: {record.command}")
+    return (run, record), notes
+
+
+def planned_again(record: RunRecord, checkpoint: str | None = None, task: str | None = None) -> PlannedRun:
+    """The run that a record describes, to be made again.
+
+    Args:
+        record: of the run.
+        checkpoint: where its weights are now, if not where they were.
+        task: the task's file, if its data are not where they were.
+
+    Raises:
+        UserError: weights or data are not where the record says.
+    """
     return PlannedRun(
-        task=_task(record, given, moved=task is not None),
+        task=_task_of(record, task),
         recipe=Recipe.model_validate(record.recipe),
-        checkpoint=checkpoint if known else None,
-        seed=identity.seed,
-        subset=identity.subset,
+        checkpoint=_checkpoint_of(record, checkpoint),
+        seed=record.identity.seed,
+        subset=record.identity.subset,
+        fraction=record.identity.fraction,
         overrides=record.overrides,
-        task_file=given if given != identity.task.name else None,
-        recipe_file=recipe_file if recipe_file != identity.recipe.name else None,
-        fraction=identity.fraction,
-        sweep=record.sweep,
+        task_file=task or task_reference(record),
     )
 
 
-def _task(record: RunRecord, given: str, *, moved: bool) -> Task:
-    """The task as the record has it; from its file again where its data lie beside that."""
-    from hubtools.data.task_repositories import open_task
-
-    recorded = Task.model_validate(record.task)
-    if not isinstance(recorded.data, LocalData):
-        return recorded
-    if moved or given.startswith(HUB) or Path(given).exists():
+def _task_of(record: RunRecord, given: str | None) -> Task:
+    """The task with its data in reach: the file that the user names, else what the record says and where it was."""
+    if given is not None:
         return open_task(given)[1]
-    if all(Path(file.path).is_file() for file in recorded.data.files):
-        return recorded
+    task = Task.model_validate(record.task)
+    if not isinstance(task.data, LocalData) or all(Path(file.path).is_file() for file in task.data.files):
+        return task
+    if (reference := task_reference(record)) is not None:
+        return open_task(reference)[1]
+    if task.name in available("task") and (here := load_task(task.name)).hash == record.identity.task.hash:
+        return here
+    missing = next(file.path for file in task.data.files if not Path(file.path).is_file())
     raise UserError(
-        f"the files of the task {recorded.name} are not where they were",
-        where="the record",
-        fix="Say where: --task FILE.",
+        f"the data of the task {task.name} are not here ({missing})", fix="Say where its file is: --task FILE."
     )
 
 
-def what_differs(recorded: Identity, found: Identity) -> tuple[list[str], list[str]]:
-    """What would not be the same run: first what makes it another question, then what may change the answer."""
-    refused, noted = [], []
-    if recorded.task.hash != found.task.hash:
-        refused.append(f"the task file is another one ({recorded.task.hash[:12]} then, {found.task.hash[:12]} now)")
-    if recorded.data != found.data:
-        refused.append(f"the data are others ({recorded.data[:12]} then, {found.data[:12]} now)")
-    before, after = recorded.checkpoint, found.checkpoint
-    if before is not None and after is not None:
-        names = [which.commit or which.sha256 or "" for which in (before, after)]
-        if names[0] != names[1]:
-            refused.append(f"the weights are others ({names[0][:12]} then, {names[1][:12]} now)")
-    if recorded.protocol != found.protocol:
-        noted.append(f"the code is another one: protocol {recorded.protocol} then, {found.protocol} now")
-    if recorded.recipe.hash != found.recipe.hash:
-        noted.append("the recipe is hashed otherwise now; its fields are the recorded ones")
-    return refused, noted
+def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:
+    """What names the recorded weights here; None of a baseline without any."""
+    recorded = record.identity.checkpoint
+    if recorded is None:
+        if given is not None:
+            raise UserError("this run has no checkpoint", where="--checkpoint", fix="Leave it out.")
+        return None
+    if given is not None:
+        return given
+    if recorded.commit is not None:
+        return f"{recorded.name}@{recorded.commit}"
+    if recorded.name == EMBEDDED_NAME:
+        return EMBEDDED
+    words = shlex.split(record.command)
+    named = words[words.index("--checkpoint") + 1] if "--checkpoint" in words[:-1] else ""
+    if named and Path(named).expanduser().is_dir():
+        return named
+    raise UserError(
+        f"the checkpoint {recorded.name} was a folder, which is not here", fix="Say where it is: --checkpoint FOLDER."
+    )
 
 
-def same_record(original: Found, again: Found, split: str = "test", tolerance: float = SAME) -> Reproduction:
+def check_identity(record: RunRecord, run: PlannedRun, session: Session) -> list[str]:
+    """Make sure, before anything is trained, that it will be the same run; a line for what differs and may.
+
+    Raises:
+        UserError: task, data or weights are others; or the run would be written over the original.
+    """
+    was, now = record.identity, session.identify(run)
+    if was.task.name != now.task.name or was.task.version != now.task.version:
+        raise UserError(
+            f"the run is of {was.task.name}, version {was.task.version}, not {now.task.name}, version {now.task.version}",
+            fix="Name the file of that version: --task FILE.",
+        )
+    if was.task.hash != now.task.hash:
+        raise UserError(
+            f"the task {was.task.name} is another one (recorded {was.task.hash[:12]}, here {now.task.hash[:12]})",
+            fix="Name the task file of the run: --task FILE.",
+        )
+    if was.data != now.data:
+        raise UserError(
+            f"the data of {was.task.name} are others (recorded {was.data[:12]}, here {now.data[:12]})",
+            fix="Bring back the files of the run, or name the task file beside them: --task FILE.",
+        )
+    if was.checkpoint is not None and now.checkpoint is not None:
+        _same_weights(was.checkpoint, now.checkpoint)
+    return _other_code(record, was, now)
+
+
+def _same_weights(was: CheckpointIdentity, now: CheckpointIdentity) -> None:
+    named = [which.name if which.source == "hub" else None for which in (was, now)]
+    if named[0] != named[1] or (was.commit, was.sha256) != (now.commit, now.sha256):
+        shown = " and ".join(f"{which.name}@{(which.commit or which.sha256 or '')[:12]}" for which in (was, now))
+        what = "these are other weights" if was.source == now.source else "a folder cannot be told to be a Hub commit"
+        raise UserError(f"{what} (recorded and here: {shown})", fix="Name the weights of the run: --checkpoint.")
+    if was.trust_remote_code != now.trust_remote_code:
+        asked = "Give --trust-remote-code." if was.trust_remote_code else "Leave --trust-remote-code out."
+        does = "ran" if was.trust_remote_code else "did not run"
+        raise UserError(f"the run {does} the code of {was.name}", fix=asked)
+
+
+def _other_code(record: RunRecord, was: Identity, now: Identity) -> list[str]:
+    from hubtools import __version__
+
+    notes = []
+    if was.protocol != now.protocol:
+        notes.append(f"the code is another one: protocol {was.protocol} then, {now.protocol} now")
+    if record.environment.bench != __version__:
+        notes.append(f"bench {record.environment.bench} then, {__version__} now")
+    if was.recipe.hash != now.recipe.hash:
+        notes.append(
+            "the recipe is hashed otherwise now, as its defaults are others; every field is taken from the record"
+        )
+    return notes
+
+
+def refuse_itself(original: Found, run: PlannedRun, session: Session) -> None:
+    """A run is not compared with itself.
+
+    Raises:
+        UserError: it would be made, or lies, in the original's own folder, or is a copy of it.
+    """
+    folder = run_folder(session.root, session.identify(run))
+    if folder.resolve() == original[0].resolve():
+        raise UserError("that is where the run itself is", where=str(session.root), fix="Choose another --runs.")
+    done, _ = find_records([folder]) if folder.is_dir() else ([], [])
+    if any(record.started == original[1].started for _, record in done):
+        raise UserError("it is a copy of the run", where=str(folder), fix="Remove it, or choose another --runs.")
+
+
+def compared(original: Found, again: Found, split: str = "test", notes: Sequence[str] = ()) -> Reproduction:
     """Hold a run made again against the original.
+
+    Predictions that are the same within 0.0001 agree. Others are compared by their score: the paired bootstrap of the two
+    runs, and the task's margin. Without the original's predictions there is only its score.
 
     Args:
         original, again: folder and record of each.
-        split: the test split to compare on.
-        tolerance: largest difference of two predictions that are called the same.
+        split: a test split of both.
+        notes: to be kept with what comes out.
 
     Raises:
-        UserError: predictions cannot be read, or are of other rows.
+        UserError: the original has no results on the split; the two were not scored on the same rows.
     """
-    metric = original[1].primary_metric
-    before, after = (record.score(split, metric) for _, record in (original, again))
-    if before is None or after is None or before.value is None or after.value is None:
-        raise UserError(
-            f"one of the runs has no {metric} on {split}", where=str(original[0]), fix="Choose another --split."
-        )
-    scores = Reproduction("cannot tell", "", metric, split, before.value, after.value)
-    if not (original[0] / PREDICTIONS).is_file():
-        return _by_score(scores, before.low, before.high, upwards=before.higher_is_better)
-    one, other = Arm((original,)), Arm((again,))
-    rows = [arm.predictions(split)[0] for arm in (one, other)]
-    if (line := other_rows(*rows)) is not None:
-        raise UserError(
-            f"the runs are not of the same rows: {line}", where=str(original[0]), fix="Compare runs of one task."
-        )
-    apart = largest_difference(*rows)
-    scores = replace(scores, apart=apart)
-    if apart <= tolerance:
-        return replace(
-            scores, verdict="agree", reason=f"the same predictions: at most {apart:.1e} apart", low=0.0, high=0.0
-        )
-    found = difference(one.resampled(split), other.resampled(split), Question.WEIGHTS)
-    return _by_difference(scores, found, one.task.margin)
+    before, after = Arm((original,)), Arm((again,))
+    known = {name for name in original[1].results if name not in {"train", "validation"}}
+    if split not in known:
+        raise UserError(f"the run has no results on {split}", fix=f"Name a test split: {', '.join(sorted(known))}.")
+    metric, said = original[1].primary_metric, [*notes, *from_cache([again])]
+    apart: float | None = None
+    if (original[0] / PREDICTIONS).is_file():
+        apart, finding = _by_predictions(before, after, split)
+    else:
+        said.append("the original's predictions are not there: only its score and interval were compared")
+        finding = _by_score(before, after, split)
+    return Reproduction(original, again, split, metric, finding, apart, changes(before, after), said)
 
 
-def _by_score(scores: Reproduction, low: float | None, high: float | None, *, upwards: bool) -> Reproduction:
-    """Without predictions: against the recorded score and its interval."""
-    if math.isclose(scores.before, scores.after, abs_tol=5e-5):
-        return replace(scores, verdict="agree", reason="the same score; there are no predictions to compare")
-    if low is None or high is None or low <= scores.after <= high:
-        return replace(
-            scores, reason="there are no predictions to compare, and the score lies within the recorded interval"
-        )
-    return replace(scores, verdict="differ", reason="the score lies outside the recorded interval")
+def from_cache(runs: Sequence[Found]) -> list[str]:
+    """A line where runs read embeddings that earlier runs had left: then the encoder was not run again."""
+    facts = [record.training.embeddings for _, record in runs if record.training and record.training.embeddings]
+    cached = sum(one.cached for one in facts)
+    if not cached:
+        return []
+    total = cached + sum(one.computed for one in facts)
+    return [f"{cached:,} of {total:,} embeddings are those of earlier runs: --no-embedding-cache computes them anew"]
 
 
-def _by_difference(scores: Reproduction, found: Difference, margin: float) -> Reproduction:
-    scores = replace(scores, low=found.low, high=found.high)
-    if found.low is None or found.high is None:
-        return replace(scores, reason="other predictions, and there is no interval")
-    if -margin < found.low and found.high < margin:
-        return replace(scores, verdict="agree", reason=f"other predictions, and a difference of {margin:g} is excluded")
-    if not found.low <= 0 <= found.high and abs(found.value) > margin:
-        return replace(
-            scores, verdict="differ", reason=f"the difference is shown, and larger than the margin of {margin:g}"
-        )
-    return replace(scores, reason=f"a difference of {margin:g} is neither shown nor excluded")
+def _by_predictions(before: Arm, after: Arm, split: str) -> tuple[float, Finding]:
+    (first,), (second,) = before.predictions(split), after.predictions(split)
+    if (line := other_rows(first, second)) is not None:
+        raise UserError(f"the two runs were not scored on the same rows: {line}", fix="Bring back the data of the run.")
+    task, apart = after.task, largest_difference(first, second)
+    same = apart <= SAME and before.thresholds() == after.thresholds()
+    sides = [arm.resampled(split, replicates=0) if same else arm.resampled(split) for arm in (before, after)]
+    if same:
+        was, now = (float(side.values[0]) for side in sides)
+        return apart, Finding(Verdict.AGREE, f"the same predictions within {SAME:g}", was, now, None, None, task.margin)
+    found = difference(sides[0], sides[1], Question.WEIGHTS)
+    return apart, of_rerun(found, task.margin, sides[0].higher_is_better)
 
 
-def planned_for(cell: Cell, checkpoint: str | None = None, seeds: Sequence[int] = ()) -> list[PlannedRun]:
-    """The runs that stand for a published result.
-
-    Args:
-        cell: the result.
-        checkpoint: other weights, or where they lie; by default those of the paper.
-        seeds: by default the cell's.
-
-    Raises:
-        UserError: the task is there at another version only, or recipe or task are not there.
-    """
-    task = load_task(cell.task)
-    if task.version != cell.version:
-        raise UserError(
-            f"the number is about version {cell.version} of {cell.task}, and version {task.version} is here",
-            where=cell.id,
-            fix="Use a bench that has it.",
-        )
-    recipe = load_recipe(cell.recipe, cell.settings)
-    chosen = list(seeds or cell.seeds)
-    if task.problem.zero_shot or recipe.head.solver == "ridge":
-        chosen = chosen[:1]  # Nothing is random.
-    return [
-        PlannedRun(task, recipe, checkpoint or cell.checkpoint, seed, overrides=dict(cell.settings)) for seed in chosen
-    ]
+def _by_score(before: Arm, after: Arm, split: str) -> Finding:
+    """From a score with its interval: the same numbers, or two independent estimates, which claims too little."""
+    was, now = before.record.score(split), after.record.score(split)
+    if was is None or now is None or was.value is None or now.value is None:
+        raise UserError(f"the score on {split} is not defined in both runs", fix="Compare another --split.")
+    margin = after.task.margin
+    rows = [arm.question(split).rows for arm in (before, after)]
+    bounds = [[score.value, score.low, score.high] for score in (was, now)]
+    if rows[0] and rows[0] == rows[1] and all(_alike(*pair) for pair in zip(*bounds, strict=True)):
+        reason = f"the same score and interval within {_ROUNDING:g}, on the same rows"
+        return Finding(Verdict.AGREE, reason, was.value, now.value, None, None, margin)
+    error = None if was.low is None or was.high is None else (was.high - was.low) / _WIDTH
+    if error is None:
+        reason = "the record has no interval"
+        return Finding(Verdict.CANNOT_TELL, reason, was.value, now.value, None, None, margin)
+    made = resample(after.task, after.predictions(split), after.thresholds(), after.seeds)
+    return of_reported(made, Reported(was.value, error), margin, same_test=False, nothing_random=True)
 
 
-def same_cell(cell: Cell, records: Sequence[RunRecord]) -> Reproduction:
-    """Hold our runs against a published number.
-
-    Args:
-        cell: the result.
-        records: complete runs of :func:`planned_for`.
-
-    Raises:
-        UserError: a run has no such score.
-    """
-    scores = [record.score(cell.split, cell.metric) for record in records]
-    values = [score.value for score in scores if score is not None and score.value is not None]
-    if len(values) < len(records) or not values:
-        raise UserError(f"a run has no {cell.metric} on {cell.split}", where=cell.id, fix="Look at the run's record.")
-    ours = over_seeds(values)
-    mean = float(np.mean(values))
-    gain = (mean - cell.value) * (1 if scores[0] is None or scores[0].higher_is_better else -1)
-    found = Reproduction("cannot tell", "", cell.metric, cell.split, cell.value, mean)
-    random = len(values) > 1 or not Arm(((Path(), records[0]),)).nothing_random
-    if random and (ours[2].low is None or ours[2].high is None):
-        return replace(found, reason="one seed does not tell how much another would change; run three or more")
-    own = (ours[2].high - ours[2].low) / 2 if ours[2].low is not None and ours[2].high is not None else 0.0
-    half = math.hypot(own, cell.spread or 0.0)
-    found = replace(found, low=gain - half, high=gain + half)
-    if abs(gain) + half <= cell.tolerance:
-        return replace(found, verdict="agree", reason=f"within the tolerance of {cell.tolerance:g}")
-    if abs(gain) - half > cell.tolerance:
-        return replace(found, verdict="differ", reason=f"beyond the tolerance of {cell.tolerance:g}")
-    return replace(found, reason=f"a difference of {cell.tolerance:g} is neither shown nor excluded")
+def _alike(one: float | None, other: float | None) -> bool:
+    return one == other or (one is not None and other is not None and abs(one - other) <= _ROUNDING)

@@ -15,7 +15,12 @@ from pathlib import Path, PurePosixPath
 from hubtools.specs.errors import UserError
 from hubtools.specs.task_packages import package_folders
 
-KINDS = {"task": "tasks", "recipe": "benchmarks/recipes", "suite": "benchmarks"}
+KINDS = {
+    "task": "tasks",
+    "recipe": "benchmarks/recipes",
+    "suite": "benchmarks",
+    "published": "benchmarks/published",
+}
 TASKS_VARIABLE = "BENCH_TASKS"
 # The file of a folder, package or repository that is one task; elsewhere a file is called like its task.
 ONE_TASK = "task.yaml"
