@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.run import parse_budget, parse_seeds
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.terminal import MIRRORS, runs_option
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ _EXECUTION = {
     "--seed", "--seeds", "seeds", multiple=True, callback=parse_seeds, metavar="N", help="Of a published result."
 )
 @click.option("--split", metavar="NAME", help="Of a record: the test split that is compared. [default: test]")
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    metavar="DIRECTORY",
-    default=DEFAULT_ROOT,
-    show_default=True,
-    help="Folder of the runs that are made.",
-)
+@runs_option(DEFAULT_ROOT)
 @MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option("--token-budget", callback=parse_budget, metavar="N", help="As for bench run.")

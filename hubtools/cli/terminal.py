@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,15 +29,21 @@ MIRRORS = click.option(
     help="Folder of files named by their sha256; may be repeated.",
 )
 
-RUNS = click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    metavar="DIRECTORY",
-    default=DEFAULT_ROOT,
-    show_default=True,
-    help="Folder of runs.",
-)
+
+def runs_option(default: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option that names the folder of runs."""
+    return click.option(
+        "--runs",
+        "root",
+        type=click.Path(path_type=Path),
+        metavar="DIRECTORY",
+        default=default,
+        show_default=True,
+        help="Folder of runs.",
+    )
+
+
+RUNS = runs_option(DEFAULT_ROOT)
 
 
 def new_console() -> Console:

@@ -107,7 +107,8 @@ def append_summary(path: Path, text: str) -> None:
         UserError: it cannot be written.
     """
     there = path.stat().st_size if path.exists() else 0
-    _append(path, cut_to(text, LARGEST_SUMMARY - there - 1))
+    # What is appended next begins after a blank line, or GitHub takes its heading for a part of the last <details>.
+    _append(path, cut_to(text, LARGEST_SUMMARY - there - 2) + "\n\n")
 
 
 def cut_to(text: str, size: int) -> str:
