@@ -45,7 +45,12 @@ _EXECUTION = {
 @MIRRORS
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
 @click.option("--token-budget", callback=parse_budget, metavar="N", help="As for bench run.")
-@click.option("--no-embedding-cache", is_flag=True, help="Compute embeddings of frozen encoders anew.")
+@click.option(
+    "--embedding-cache/--no-embedding-cache",
+    "cached",
+    default=None,
+    help="Read embeddings that earlier runs left. Default: not for a record, whose own they may be.",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Where the run that is made again ran a checkpoint's code.")
 @click.option("--dry-run", is_flag=True, help="Check that it would be the same run, and stop.")
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "json"]))
@@ -96,7 +101,8 @@ def _of_record(what: str, options: Mapping[str, Any], dry_run: bool) -> Reproduc
         raise UserError("a record has its seed", where="--seed", fix="Leave it out.")
     original, notes = records.recorded_run(what)
     planned = records.planned_again(original[1], options["checkpoint"], options["task"])
-    session = _session(options, [planned])
+    # Embeddings that the run itself left would hide that the encoder gives others now.
+    session = _session(options, [planned], cached=bool(options["cached"]))
     notes += records.check_identity(original[1], planned, session)
     records.refuse_itself(original, planned, session)
     for note in notes:
@@ -122,14 +128,15 @@ def _of_cell(what: str, options: Mapping[str, Any], dry_run: bool) -> Replicatio
         click.echo(f"  {item.title}", err=True)
     if dry_run:
         return None
-    return replicated(cell, _run_all(planned, _session(options, planned)), options["checkpoint"])
+    session = _session(options, planned, cached=options["cached"] is not False)
+    return replicated(cell, _run_all(planned, session), options["checkpoint"])
 
 
-def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun]) -> Session:
+def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun], *, cached: bool) -> Session:
     from hubtools.cli.run import check_writable, session_by
 
     check_writable(options["root"])
-    return session_by({**_EXECUTION, **options}, planned)
+    return session_by({**_EXECUTION, **options, "no_embedding_cache": not cached}, planned)
 
 
 def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:

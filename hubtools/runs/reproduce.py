@@ -246,7 +246,9 @@ def from_cache(runs: Sequence[Found]) -> list[str]:
     if not cached:
         return []
     total = cached + sum(one.computed for one in facts)
-    return [f"{cached:,} of {total:,} embeddings are those of earlier runs: --no-embedding-cache computes them anew"]
+    return [
+        f"{cached:,} of {total:,} embeddings are those of earlier runs: without --embedding-cache they are computed anew"
+    ]
 
 
 def _by_predictions(before: Arm, after: Arm, split: str) -> tuple[float, Finding]:
