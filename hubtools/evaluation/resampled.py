@@ -9,6 +9,7 @@ compares them without reading a single prediction.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from hubtools.specs.task import Task
 # What a run keeps, and what a comparison draws.
 KEPT_REPLICATES = 1_000
 REPLICATES = 10_000
+_ABOUT = "bench.replicates"
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,16 +193,14 @@ def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], 
         for split, metrics in drawn.items()
         for metric, values in metrics.items()
     }
-    about: dict[str, str] = {}
-    for split, found in units.items():
-        about |= {
-            f"{split}/units": found.digest,
-            f"{split}/n_units": str(found.n_units),
-            f"{split}/drawn": found.described,
-            f"{split}/effective": repr(found.effective),
-        }
+    about = {
+        split: {"units": found.digest, "n_units": found.n_units, "drawn": found.described, "effective": found.effective}
+        for split, found in units.items()
+    }
+    # One entry, because the library writes several in an order of its own: equal runs give equal files.
+    metadata = {_ABOUT: json.dumps(about, sort_keys=True, ensure_ascii=False)}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata=about))
+        temporary.write_bytes(save(tensors, metadata=metadata))
 
 
 def read_replicates(path: Path, split: str, metric: str) -> tuple[np.ndarray, Units] | None:
@@ -215,12 +215,12 @@ def read_replicates(path: Path, split: str, metric: str) -> tuple[np.ndarray, Un
         return None
     try:
         with safe_open(path, framework="numpy") as kept:
-            about, name = kept.metadata() or {}, f"{split}/{metric}"
+            metadata, name = kept.metadata() or {}, f"{split}/{metric}"
             if name not in kept.keys():  # noqa: SIM118 - not a mapping
                 return None
             values = kept.get_tensor(name).astype(np.float64)
-        n_units, effective = int(about[f"{split}/n_units"]), float(about.get(f"{split}/effective", 0))
-        units = Units(n_units, None, about[f"{split}/drawn"], about[f"{split}/units"], effective)
+        about = json.loads(metadata[_ABOUT])[split]
+        units = Units(int(about["n_units"]), None, about["drawn"], about["units"], float(about["effective"]))
     except (SafetensorError, KeyError, ValueError, OSError):
         raise UserError("not a file of replicates", where=str(path), fix="Remove it; it is made again.") from None
     return values, units

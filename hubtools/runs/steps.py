@@ -356,7 +356,7 @@ def residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokenise
 
 def _outputs(folder: Path) -> list[OutputFile]:
     """Every file of the run but the record itself, with its checksum."""
-    paths = [folder / PREDICTIONS, folder / TRAINING_LOG]
+    paths = [folder / PREDICTIONS, folder / REPLICATES, folder / TRAINING_LOG]
     paths += [path for part in (MODEL, ADAPTER) for path in sorted((folder / part).rglob("*"))]
     return [
         OutputFile(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=file_sha256(path))

@@ -252,7 +252,7 @@ def test_the_test_split_is_predicted_once_and_last(
 
     monkeypatch.setattr(steps, "fit_baseline", baseline)
     logged(steps, "choose_thresholds", lambda *_, **__: "chosen")
-    logged(steps, "score_split", lambda *_, **__: "scored")
+    logged(steps, "score_and_resample", lambda *_, **__: "scored")
     outcome = execute(plan("sequence-classification", recipe), session(tmp_path))
     assert outcome.record.status == "complete", outcome.record.failure
     assert events.count("test") == 1
