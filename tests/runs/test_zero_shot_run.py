@@ -93,7 +93,7 @@ def test_the_record_says_that_nothing_was_trained(outcome: Outcome) -> None:
     assert record.environment.precision == "float32"
     assert str(record.alignment) == "60 of 60 residues aligned", "the two wild types are what is read"
     assert record.checkpoint is not None and record.checkpoint.architecture == "EsmForMaskedLM"
-    assert [file.path for file in record.outputs] == ["predictions.parquet"]
+    assert [file.path for file in record.outputs] == ["predictions.parquet", "replicates.safetensors"]
     assert not (outcome.folder / "model").exists()
 
 
