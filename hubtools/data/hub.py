@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubtools import __version__
@@ -94,6 +96,24 @@ def hub_errors(subject: str) -> Iterator[None]:
 
 
 Explanation = tuple[type[UserError], str, str]
+
+
+def download_files(repo: str, kind: str, commit: str, files: list[str], shown: str) -> Path:
+    """These files of a commit, where the repository has them; the folder of the snapshot in huggingface_hub's cache.
+
+    Args:
+        repo: its id.
+        kind: model or dataset.
+        commit: of the repository.
+        files: paths in it.
+        shown: what messages call it.
+
+    Raises:
+        UserError: the Hub does not give them.
+    """
+    with hub_errors(shown):
+        patterns = [glob.escape(file) for file in files]
+        return Path(hub_api().snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns))
 
 
 def _explain(error: BaseException) -> Explanation:

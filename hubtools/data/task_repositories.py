@@ -6,13 +6,12 @@ downloaded at one commit; nothing else of the repository is read, and none of it
 
 from __future__ import annotations
 
-import glob
 import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubtools.data.hub import hub_api, hub_errors
+from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.specs.content import ONE_TASK, choose_task_file, find
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_task, read_spec
@@ -81,26 +80,19 @@ def fetch_task(reference: str) -> Fetched:
     with hub_errors(shown):
         commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=match["revision"]).resolved
     # Any download brings the list of files; .gitattributes is in every repository.
-    _download(repo, commit, [ONE_TASK, ".gitattributes"], shown)
+    download_files(repo, "dataset", commit, [ONE_TASK, ".gitattributes"], shown)
     with hub_errors(shown):
         listed = {file.path for file in get_cached_repo_tree(repo, repo_type="dataset", revision=commit)}
     file = _task_file(listed, name, shown)
-    folder = _download(repo, commit, [file], shown)
+    folder = download_files(repo, "dataset", commit, [file], shown)
     task = read_spec(folder / file, Task, f"{shown}, {file}")
     if name is not None and task.name != name:
         raise UserError(
             f"no task {name} is there, {file} is {task.name}", where=shown, fix=f"Write {shown}/{task.name}."
         )
     if needed := _data_files(task, file, listed, shown):
-        _download(repo, commit, needed, shown)
+        download_files(repo, "dataset", commit, needed, shown)
     return Fetched(folder / file, f"{SCHEME}{repo}@{commit}/{task.name}")
-
-
-def _download(repo: str, commit: str, files: list[str], shown: str) -> Path:
-    """These files of a commit, where the repository has them; the folder of the snapshot."""
-    with hub_errors(shown):
-        patterns = [glob.escape(file) for file in files]
-        return Path(hub_api().snapshot_download(repo, repo_type="dataset", revision=commit, allow_patterns=patterns))
 
 
 def _task_file(listed: set[str], name: str | None, shown: str) -> str:

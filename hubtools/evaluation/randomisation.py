@@ -23,6 +23,7 @@ from hubtools.evaluation.metrics import statistic
 from hubtools.evaluation.predictions import Assays, Predictions
 from hubtools.evaluation.ranking import Statistic
 from hubtools.evaluation.resampling import MIN_UNITS, blocks, bootstrap_units
+from hubtools.evaluation.sameness import other_rows
 from hubtools.evaluation.thresholds import decide
 from hubtools.specs.task import Task
 
@@ -70,7 +71,7 @@ def randomisation_p(
     after = list(zip(candidate_predictions, candidate_thresholds, strict=True))
     first = before[0][0]
     for predictions, _ in [*before, *after]:
-        if not _same_rows(first, predictions):
+        if other_rows(first, predictions) is not None:
             raise ValueError("the runs were scored on different rows")
     if first.proteins is not None and not _worth(_parts(first)):
         return None
@@ -146,15 +147,6 @@ def _worth(parts: tuple[np.ndarray, int]) -> bool:
     """Whether the parts, weighted by their rows, are worth at least twenty of equal size (Kish's effective number)."""
     sizes = np.bincount(parts[0], minlength=parts[1]).astype(np.float64)
     return bool(sizes.sum() ** 2 >= MIN_UNITS * (sizes**2).sum() > 0)
-
-
-def _same_rows(one: Predictions, other: Predictions) -> bool:
-    """Whether two runs were scored on the same rows in the same order."""
-    if len(one) != len(other) or not np.array_equal(one.ids, other.ids) or not np.array_equal(one.truth, other.truth):
-        return False
-    if one.positions is None or other.positions is None:
-        return one.positions is other.positions
-    return np.array_equal(one.positions, other.positions)
 
 
 def _stacked(one: Predictions, other: Predictions) -> Predictions:

@@ -6,6 +6,9 @@ import numpy as np
 
 from hubtools.evaluation.predictions import Predictions
 
+# Largest difference of two predictions that are called the same: rounding of other cores, not another model.
+SAME = 1e-4
+
 
 def other_rows(first: Predictions, second: Predictions) -> str | None:
     """How the rows of two runs differ, in one line; None where both have the same in the same order."""

@@ -246,7 +246,7 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
     complete = [(folder, record) for folder, record in kept if record.status == "complete"]
     scored = [(folder, record) for folder, record in complete if split in record.results]
     if complete and not scored:
-        splits = sorted({name for _, record in complete for name in record.results} - {"train", "validation"})
+        splits = sorted({name for _, record in complete for name in record.test_splits})
         raise UserError(
             f"no run has results on a split {split!r}", fix=f"Test splits of these runs: {', '.join(splits)}."
         )

@@ -76,8 +76,7 @@ def memberships(estimates: Sequence[Estimate], resampled: Sequence[Resampled] | 
         return result
     from hubtools.evaluation.standing import question_of, tie_groups
 
-    for index, (number, leader) in zip(scored, tie_groups(resampled), strict=True):
-        own = resampled[scored.index(index)] if len(scored) < len(estimates) else resampled[index]
+    for index, own, (number, leader) in zip(scored, resampled, tie_groups(resampled), strict=True):
         result[index] = Membership(number, question_of(resampled[leader], own).value)
     return result
 

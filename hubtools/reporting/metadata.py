@@ -78,7 +78,7 @@ def metric_names(record: RunRecord) -> list[str]:
 
 def test_splits(record: RunRecord) -> list[str]:
     """Test splits that the run has results on, ``test`` first."""
-    return sorted((s for s in record.results if s not in {"train", "validation"}), key=lambda s: s != "test")
+    return sorted(record.test_splits, key=lambda s: s != "test")
 
 
 def pipeline_tag(record: RunRecord) -> str:

@@ -91,11 +91,6 @@ class Arm:
         """The task file as used."""
         return Task.model_validate(self.record.task)
 
-    @property
-    def splits(self) -> list[str]:
-        """Test splits."""
-        return [name for name in self.record.results if name not in {"train", "validation"}]
-
     def question(self, split: str = "test") -> Question:
         """What the runs answered."""
         return Question.of(self.record, split)

@@ -18,7 +18,7 @@ from hubtools.evaluation.cost import TOLERANCES, CostComparison, Costs, compare_
 from hubtools.evaluation.gate import Judgement, judge
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.resampled import REPLICATES, Resampled, resample
-from hubtools.evaluation.sameness import largest_difference, other_rows
+from hubtools.evaluation.sameness import SAME, largest_difference, other_rows
 from hubtools.runs.arms import Arm, mismatches
 from hubtools.runs.changes import Change, changes
 from hubtools.runs.frozen import is_baseline, open_baseline
@@ -26,8 +26,6 @@ from hubtools.runs.pairing import answers
 from hubtools.specs.loading import load_task
 from hubtools.specs.suite import Suite
 
-# Largest difference of two predictions that are called the same: rounding of other cores, not another model.
-SAME = 1e-4
 # What an unclear verdict, or too high a cost, does to the check as a whole.
 Severity = Literal["fail", "warn", "ignore"]
 Outcome = Literal["pass", "regression", "inconclusive", "error"]

@@ -6,12 +6,11 @@ huggingface_hub's cache needs no network.
 
 from __future__ import annotations
 
-import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubtools.data.hub import hub_api, hub_errors
+from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.runs.frozen import is_baseline, open_baseline
 from hubtools.runs.public import HUB
 from hubtools.runs.store import PREDICTIONS, RECORD
@@ -76,16 +75,16 @@ def fetch_runs(reference: str) -> Fetched:
     kind, commit = _resolve(repo, match["revision"], shown)
     pinned = f"{HUB}{repo}@{commit}"
     # Any download brings the list of files; .gitattributes is in every repository.
-    root = _download(repo, kind, commit, [RECORD, BASELINE_FILE, ".gitattributes"], shown)
+    root = download_files(repo, kind, commit, [RECORD, BASELINE_FILE, ".gitattributes"], shown)
     listed = _files(repo, kind, commit) or set()
     if inside is None and BASELINE_FILE not in listed and RECORD in listed:
         if PREDICTIONS not in listed:
             raise UserError(f"it has a {RECORD} but no {PREDICTIONS}", where=shown, fix="Ask its owner to add it.")
-        return Fetched(_download(repo, kind, commit, [RECORD, PREDICTIONS], shown), pinned)
+        return Fetched(download_files(repo, kind, commit, [RECORD, PREDICTIONS], shown), pinned)
     prefix = f"{inside}/" if inside else ""
     if f"{prefix}{BASELINE_FILE}" not in listed:
         raise _nothing_there(listed, inside, shown)
-    folder = _download(repo, kind, commit, [f"{prefix}{BASELINE_FILE}"], shown) / (inside or "")
+    folder = download_files(repo, kind, commit, [f"{prefix}{BASELINE_FILE}"], shown) / (inside or "")
     files = [
         f"{prefix}{run.folder}/{name}"
         for arm in read_baseline_file(folder, f"{shown}, {prefix}{BASELINE_FILE}").arms
@@ -98,7 +97,7 @@ def fetch_runs(reference: str) -> Fetched:
             where=shown,
             fix="Ask its owner to add it.",
         )
-    _download(repo, kind, commit, files, shown)
+    download_files(repo, kind, commit, files, shown)
     return Fetched(root / (inside or ""), f"{pinned}/{inside}" if inside else pinned)
 
 
@@ -138,13 +137,6 @@ def _files(repo: str, kind: str, commit: str) -> set[str] | None:
         return {file.path for file in get_cached_repo_tree(repo, repo_type=kind, revision=commit)}
     except CachedRepoTreeNotFoundError:
         return None
-
-
-def _download(repo: str, kind: str, commit: str, files: list[str], shown: str) -> Path:
-    """These files of a commit, where the repository has them; the folder of the snapshot."""
-    with hub_errors(shown):
-        patterns = [glob.escape(file) for file in files]
-        return Path(hub_api().snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns))
 
 
 def _nothing_there(listed: set[str], inside: str | None, shown: str) -> UserError:

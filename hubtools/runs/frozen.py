@@ -165,14 +165,9 @@ def arms_to_freeze(root: Path, wanted: Wanted, slots: Collection[tuple[Any, ...]
         raise UserError(count, where=str(folder), fix=f"Finish it first: {record.command}")
     if missing := wanted.tasks - {record.identity.task.name for _, record in chosen}:
         raise UserError(f"there is no run of the task {min(missing)}", where=str(root), fix="Run it first.")
-    splits = dict.fromkeys(split for _, record in chosen for split in test_splits(record))
+    splits = dict.fromkeys(split for _, record in chosen for split in record.test_splits)
     arms = {arm.runs[0][1].run_id: arm for split in splits for arm in arms_of(chosen, split)}
     return list(arms.values())
-
-
-def test_splits(record: RunRecord) -> list[str]:
-    """The splits that are compared."""
-    return [name for name in record.results if name not in {"train", "validation"}]
 
 
 def new_baseline(name: str, question: str, arms: Sequence[Arm], prediction_tolerance: float | None) -> BaselineFile:
@@ -193,7 +188,7 @@ def new_baseline(name: str, question: str, arms: Sequence[Arm], prediction_toler
 def describe(arm: Arm) -> FrozenArm:
     """What is reviewed of an arm: scores, budgets, and its runs, files not yet written."""
     record = arm.record
-    identity, splits = record.identity, test_splits(record)
+    identity, splits = record.identity, record.test_splits
     return FrozenArm(
         task=identity.task.name,
         version=identity.task.version,
@@ -322,7 +317,7 @@ def _freeze_run(source: Found, target: Path) -> dict[str, str]:
             shutil.copyfile(folder / name, target / name)
     else:
         path, splits = target / PREDICTIONS, read_predictions(folder / PREDICTIONS)
-        kept = [split for split in test_splits(record) if split in splits]
+        kept = [split for split in record.test_splits if split in splits]
         if not kept:
             raise UserError("there are no predictions of a test split", where=str(folder / PREDICTIONS))
         write_predictions(path, {split: splits[split] for split in kept}, read_label_names(folder / PREDICTIONS))

@@ -11,7 +11,7 @@ from hubtools.evaluation.gate import Judgement, judge
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.evaluation.sameness import largest_difference, other_rows
 from hubtools.runs.arms import Arm, Found, mismatches
-from hubtools.runs.frozen import Baseline, describe, measured, rounded, slot_of, sources, test_splits
+from hubtools.runs.frozen import Baseline, describe, measured, rounded, slot_of, sources
 from hubtools.runs.store import PREDICTIONS
 from hubtools.specs.baseline import FrozenArm
 from hubtools.specs.errors import UserError
@@ -96,7 +96,7 @@ def _renewal(baseline: Baseline, frozen: FrozenArm, arm: Arm | None, only_cost: 
 
 def _agree(old: Found, new: Found, tolerance: float) -> bool:
     """Whether a run came out as the frozen one did. Its id says that task, data, recipe and checkpoint are the same."""
-    for split in test_splits(old[1]):
+    for split in old[1].test_splits:
         was, now = old[1].score(split), new[1].score(split)
         if (rounded(was.value) if was else None) != (rounded(now.value) if now else None):
             return False

@@ -11,7 +11,7 @@ from hubtools.data.task_repositories import open_task
 from hubtools.evaluation.comparison import Question, difference
 from hubtools.evaluation.equivalence import Finding, Reported, Verdict, of_reported, of_rerun
 from hubtools.evaluation.resampled import resample
-from hubtools.evaluation.sameness import largest_difference, other_rows
+from hubtools.evaluation.sameness import SAME, largest_difference, other_rows
 from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
 from hubtools.runs.arms import Arm, Found
 from hubtools.runs.changes import Change, changes
@@ -28,8 +28,6 @@ from hubtools.specs.record import CheckpointIdentity, Identity, RunRecord
 from hubtools.specs.sources import LocalData
 from hubtools.specs.task import Task
 
-# Largest difference of two predictions that are called the same, as for bench check.
-SAME = 1e-4
 # Scores that are nothing but the order in which numbers were added apart.
 _ROUNDING = 1e-6
 # 95 % of a normal distribution.
@@ -226,7 +224,7 @@ def compared(original: Found, again: Found, split: str = "test", notes: Sequence
         UserError: the original has no results on the split; the two were not scored on the same rows.
     """
     before, after = Arm((original,)), Arm((again,))
-    known = {name for name in original[1].results if name not in {"train", "validation"}}
+    known = original[1].test_splits
     if split not in known:
         raise UserError(f"the run has no results on {split}", fix=f"Name a test split: {', '.join(sorted(known))}.")
     metric, said = original[1].primary_metric, [*notes, *from_cache([again])]

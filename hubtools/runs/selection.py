@@ -63,7 +63,7 @@ def _nothing(found: Sequence[Found], where: str, split: str, selected: bool) -> 
             f"no complete run with results on {split} fits it", where=where, fix=f"There are: {listed(there)}."
         )
     if complete:
-        splits = sorted({name for _, record in complete for name in record.results} - {"train", "validation"})
+        splits = sorted({name for _, record in complete for name in record.test_splits})
         return UserError(
             f"no run has results on a split {split}", where=where, fix=f"There are results on {', '.join(splits)}."
         )

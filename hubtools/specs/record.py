@@ -344,6 +344,11 @@ class RunRecord(_Part):
         """Name of the metric by which runs of this task are ranked."""
         return self.task["metrics"]["primary"]
 
+    @property
+    def test_splits(self) -> list[str]:
+        """Splits with results on which nothing was chosen, in the order of the task."""
+        return [name for name in self.results if name not in {"train", "validation"}]
+
     def score(self, split: str = "test", metric: str | None = None) -> Score | None:
         """One score, or None where the run has none."""
         result = self.results.get(split)
