@@ -11,8 +11,8 @@ from hubtools.cli.terminal import MIRRORS
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
+    from hubtools.publishing.commit import Target
     from hubtools.publishing.contents import Publication
-    from hubtools.publishing.push import Target
 
 
 @click.command()
@@ -47,8 +47,9 @@ def publish(
     """
     if send and dry_run:
         raise UserError("--push and --dry-run contradict each other", fix="Give one of them.")
+    from hubtools.publishing.commit import look
     from hubtools.publishing.contents import lay_out, plan_publication
-    from hubtools.publishing.push import look, push
+    from hubtools.publishing.push import push
     from hubtools.publishing.reload import reproduce_in_fresh_process
 
     publication = plan_publication(run, repo, licence=licence)
@@ -90,7 +91,7 @@ def publish(
 
 def _look_if_possible(repo: str, options: dict[str, Any]) -> Target | None:
     from hubtools.data.hub import HubUnavailable
-    from hubtools.publishing.push import look
+    from hubtools.publishing.commit import look
 
     try:
         return look(repo, signed_in=False, **options)
@@ -100,6 +101,7 @@ def _look_if_possible(repo: str, options: dict[str, Any]) -> Target | None:
 
 
 def _show(publication: Publication, target: Target | None) -> None:
+    from hubtools.publishing.push import stale
     from hubtools.reporting.wording import plural, size
 
     record = publication.record
@@ -110,7 +112,7 @@ def _show(publication: Publication, target: Target | None) -> None:
     for file in publication.files:
         source = file.source.relative_to(publication.folder).as_posix()
         click.echo(f"  {file.path:<{width}}  {size(file.bytes):>10}  {'' if source == file.path else source}".rstrip())
-    for name in target.stale(publication.files) if target else []:
+    for name in stale(publication, target) if target else []:
         click.echo(f"  {name:<{width}}  {'removed':>10}  of what the repository held before")
     click.echo(f"  {plural(len(publication.files), 'file')}, {size(publication.bytes)}\n")
     for check in publication.checks:

@@ -8,34 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hubtools.data.hub import scrub
+from hubtools.publishing.commit import PublishedFile
 from hubtools.reporting.licence import choose_licence
 from hubtools.runs.public import public_record
 from hubtools.runs.store import CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
 from hubtools.specs.errors import UserError
-from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import RunRecord
 
 README = "README.md"
 # Formats that run code when they are read.
 UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".h5", ".msgpack", ".dill"}
 SHIPPED_CODE = {"modeling_protein_task.py"}
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """One file of the repository-to-be.
-
-    Attributes:
-        path: in the repository.
-        source: on this machine.
-        bytes: its size.
-        sha256: of its content when it was checked.
-    """
-
-    path: str
-    source: Path
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -140,7 +123,7 @@ def collect_files(folder: Path) -> tuple[PublishedFile, ...]:
             found[name] = folder / name
     first = [README, "config.json"]
     order = sorted(found, key=lambda name: (first.index(name) if name in first else 2, "/" in name, name))
-    return tuple(PublishedFile(n, found[n], found[n].stat().st_size, file_sha256(found[n])) for n in order)
+    return tuple(PublishedFile.of(name, found[name]) for name in order)
 
 
 def lay_out(files: tuple[PublishedFile, ...]) -> tempfile.TemporaryDirectory[str]:

@@ -248,6 +248,15 @@ class Calibration(_Part):
     observed_high: list[float | None]
 
 
+class Stratum(_Part):
+    """The proteins of a split that are alike in one respect, and the primary metric on them alone."""
+
+    name: str = Field(description="For example: at least 50 % identity to train, or 100 to 250 residues.")
+    n_proteins: int
+    n_labelled: int
+    score: Score | None = Field(description="None where there are too few to say anything.")
+
+
 class SplitResult(_Part):
     """The results on one split."""
 
@@ -263,6 +272,9 @@ class SplitResult(_Part):
     undefined_replicates: dict[str, int] = {}
     calibration: Calibration | None = Field(
         default=None, description="Of classification and multi-label; records from before it was measured lack it."
+    )
+    strata: dict[str, list[Stratum]] = Field(
+        default={}, description="identity (to the nearest training protein) and length -> strata, in order."
     )
 
 
@@ -289,6 +301,16 @@ class Environment(_Part):
     sharded: bool = Field(default=False, description="Weights were divided among the processes (FSDP).")
 
 
+class Energy(_Part):
+    """Electricity and what its generation emitted: measured, or estimated and called so."""
+
+    source: Literal["codecarbon", "estimate"]
+    kwh: float
+    co2_grams: float | None = Field(default=None, description="None where the carbon intensity is not known.")
+    how: str = Field(default="", description="What was measured or assumed, in words.")
+    place: str | None = Field(default=None, description="Whose electricity: a country or region.")
+
+
 class Cost(_Part):
     """What it took."""
 
@@ -296,6 +318,7 @@ class Cost(_Part):
     train_seconds: float | None = None
     tokens_per_second: float | None = None
     peak_memory_bytes: int | None = None
+    energy: Energy | None = None
 
 
 class OutputFile(_Part):

@@ -10,8 +10,9 @@ import pytest
 from hub_server import ID_TOKEN, TOKEN, Hub
 from small_run import CARD, make_run, write_small_card
 
+from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
-from hubtools.publishing.push import look, push
+from hubtools.publishing.push import push, stale
 from hubtools.specs.errors import UserError
 
 REPO = "me/peptides"
@@ -60,7 +61,7 @@ def test_another_run_replaces_what_would_be_loaded_and_leaves_the_rest(hub: Hub,
     hub.add_model(REPO, old | kept | {"figures/old.png": b"old", "README.md": "# old"})
     target = look(REPO)
     publication = plan_publication(make_run(tmp_path / "other", seed=2), REPO)
-    assert set(target.stale(publication.files)) == {*old, "figures/old.png"}
+    assert set(stale(publication, target)) == {*old, "figures/old.png"}
     push(publication, target)
     files = hub.model(REPO).history()[0].files
     assert not set(old) & set(files) and set(kept) <= set(files) and len(titles(hub)) == 2

@@ -1,0 +1,158 @@
+"""A model that bench saved, asked about proteins that nobody has labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.runs.store import MODEL, read_record
+from hubtools.specs.problem import Problem
+from hubtools.specs.recipe import Recipe, Window
+from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    from hubtools.models.tokenisation import ResidueTokeniser
+    from hubtools.training.device import Execution
+    from hubtools.training.encoding import Encoded
+
+# Proteins that are read together, sorted by length among themselves.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Protein:
+    """One protein to be predicted: a sequence in canonical form (upper-case residues), or two of a pair task."""
+
+    id: str
+    sequence: str
+    partner: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one protein or pair.
+
+    Attributes:
+        protein: that was asked about.
+        scores: probabilities or values: (outputs,) of a protein; (residues, outputs) where the task is about residues.
+            A regression has one output.
+        windows: pieces that it was read in.
+    """
+
+    protein: Protein
+    scores: np.ndarray
+    windows: int = 1
+
+
+class Predictor:
+    """A loaded model with what its record says about it.
+
+    Attributes:
+        record: of the run that made it.
+        task: that it was trained on.
+        problem: of the task.
+        labels: names of the outputs, in order; of a regression, none.
+    """
+
+    def __init__(
+        self, model: Any, tokeniser: ResidueTokeniser, record: RunRecord, execution: Execution, bf16: bool = False
+    ) -> None:
+        self.model, self.tokeniser, self.record, self.execution, self.bf16 = model, tokeniser, record, execution, bf16
+        self.task = Task.model_validate(record.task)
+        self.problem: Problem = self.task.problem
+        self.labels = [] if self.problem.kind == "regression" else list(dict.fromkeys(self.task.labels.values()))
+        self.window = _window(record)
+
+    @classmethod
+    def open(cls, folder: Path, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
+        """Load a run's folder, or a repository as published: model and ``run.json`` side by side.
+
+        Raises:
+            UserError: there is no such model, or the device is not there.
+        """
+        from hubtools.models.saved import load_model
+        from hubtools.training.device import Execution
+
+        record = read_record(folder)
+        execution = Execution.choose(device, token_budget)
+        inside = folder / MODEL
+        model, tokeniser = load_model(inside if inside.is_dir() else folder, Task.model_validate(record.task))
+        return cls(model.to(execution.device), tokeniser, record, execution)
+
+    def predict(self, proteins: Iterable[Protein]) -> Iterator[Answer]:
+        """Answers in the order of the proteins, which are read a chunk at a time: a stream may be endless."""
+        chunk: list[Protein] = []
+        for protein in proteins:
+            chunk.append(protein)
+            if len(chunk) == CHUNK:
+                yield from self._of(chunk)
+                chunk = []
+        if chunk:
+            yield from self._of(chunk)
+
+    def _of(self, proteins: Sequence[Protein]) -> Iterator[Answer]:
+        from hubtools.training.loss import Loss
+        from hubtools.training.predict import predict
+
+        split = self._encode(proteins)
+        found = predict(
+            self.model,
+            split,
+            Loss(self.problem.kind),
+            token_budget=self.execution.token_budget,
+            device=self.execution.device,
+            bf16=self.bf16,
+        )
+        scores = found.scores.reshape(len(found.scores), -1)
+        if self.problem.per_residue:
+            ends = np.cumsum([len(protein.sequence) for protein in proteins])[:-1]
+            parts = np.split(scores, ends)
+        else:
+            parts = list(scores)
+        for index, (protein, part) in enumerate(zip(proteins, parts, strict=True)):
+            yield Answer(protein, part, len(split.windows[index]) if split.pairs is None else 1)
+
+    def _encode(self, proteins: Sequence[Protein]) -> Encoded:
+        """The proteins as a split whose labels all count and mean nothing."""
+        from hubtools.models.windows import pieces
+        from hubtools.training.encoding import Encoded
+
+        names, pairs = None, None
+        sequences = [protein.sequence for protein in proteins]
+        if self.problem.is_pair:
+            both = [*sequences, *(protein.partner or "" for protein in proteins)]
+            place = {sequence: index for index, sequence in enumerate(dict.fromkeys(both))}
+            pairs = np.array([place[sequence] for sequence in both]).reshape(2, -1).T
+            sequences, names = list(place), [str(index) for index in place.values()]
+        tokens = self.tokeniser.encode_all(sequences)
+        blank: Any = np.zeros(len(self.labels), np.int64) if self.problem.kind == "multilabel" else np.int64(0)
+        labels = [blank] * len(proteins)
+        if self.problem.per_residue:
+            labels = [np.repeat(blank[None], len(sequence), axis=0) for sequence in sequences]
+        positions = getattr(self.model.config, "pool_positions", None)
+        return Encoded(
+            problem=self.problem,
+            ids=[str(index) for index in range(len(proteins))],
+            clusters=None,
+            tokens=tokens,
+            labels=labels,
+            windows=[pieces(len(ids), self.window.residues, self.window.overlap) for ids in tokens],
+            tokeniser=self.tokeniser,
+            pool=None if positions is None else np.asarray(positions),
+            names=names,
+            pairs=pairs,
+        )
+
+
+def _window(record: RunRecord) -> Window:
+    """The window that the run read with."""
+    window = Recipe.model_validate(record.recipe).window
+    if record.windows is None:
+        return window
+    cut = {"residues": record.windows.residues_per_window, "overlap": record.windows.overlap}
+    return window.model_copy(update=cut)
