@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from click.testing import CliRunner, Result
-from tiny_checkpoints import write_checkpoint
-from tiny_project import QUICK, task_name, write_task
+from tiny_runs import made
 from tiny_tasks import PROBLEMS
 
 from hubtools.cli.predict import predict
@@ -24,34 +22,11 @@ from hubtools.data.loading import load_task_data
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.inference.models import open_predictor
 from hubtools.inference.predictor import Protein
-from hubtools.runs.plan import PlannedRun
-from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS, read_record
-from hubtools.runs.unit import execute
 from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_task
 from hubtools.specs.task import Task
-from hubtools.training.device import Execution
 
 pytestmark = pytest.mark.slow
-
-
-def made(folder: Path, problem: str, family: str = "esm", recipe: str = "full", **settings: object) -> Path:
-    """The folder of a tiny run."""
-    write_task(folder, problem)
-    checkpoint = write_checkpoint(folder / family, family)
-    settings = {**({"epochs": 2} if recipe == "probe" else QUICK), **settings}
-    asked = PlannedRun(
-        load_task(str(folder / "tasks" / f"{task_name(problem)}.yaml")),
-        load_recipe(recipe, settings),
-        str(checkpoint),
-        1,
-        overrides=settings,
-    )
-    session = Session(folder / "runs", DataCache(folder / "cache"), Execution(torch.device("cpu"), 512))
-    outcome = execute(asked, session)
-    assert outcome.record.status == "complete", outcome.record.failure
-    return outcome.folder
 
 
 @pytest.fixture(scope="module")
