@@ -12,7 +12,7 @@ from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.publishing.commit import Target
-    from hubtools.publishing.contents import Publication
+    from hubtools.publishing.contents import Publication, Weights
 
 
 @click.command()
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead of committing to main.")
 @click.option("--revision", default="main", show_default=True, metavar="BRANCH", help="Branch; created if missing.")
 @click.option("--licence", metavar="ID", help="Licence of the model, where it cannot be inherited.")
+@click.option(
+    "--weights",
+    type=click.Choice(["merged", "adapter", "both"]),
+    help="Of a run with an adapter; by default both where its base is on the Hub.",
+)
 @MIRRORS
 def publish(
     run: Path,
@@ -34,6 +39,7 @@ def publish(
     pull_request: bool,
     revision: str,
     licence: str | None,
+    weights: Weights | None,
     mirrors: tuple[Path, ...],
 ) -> None:
     """Push a run's model, card and record to the Hub.
@@ -52,7 +58,7 @@ def publish(
     from hubtools.publishing.push import push
     from hubtools.publishing.reload import reproduce_in_fresh_process
 
-    publication = plan_publication(run, repo, licence=licence)
+    publication = plan_publication(run, repo, licence=licence, weights=weights)
     options: dict[str, Any] = {"branch": revision, "pull_request": pull_request, "private": private}
     if send:
         # Before the slow part, and kept: if the branch moves while we check, nothing is written.
@@ -76,6 +82,7 @@ def publish(
         again = [f"--repo {repo}", *(["--private"] if private else []), *(["--pr"] if pull_request else [])]
         again += [f"--revision {revision}"] if revision != "main" else []
         again += [f"--licence {licence}"] if licence else []
+        again += [f"--weights {weights}"] if weights else []
         click.echo(f"\nNothing was sent. To publish it: bench publish {run} {' '.join(again)} --push")
         return
     done = push(publication, target)

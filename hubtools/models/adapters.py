@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +18,10 @@ from hubtools.models.families import family_of
 from hubtools.models.four_bits import FourBitLinear, load_bitsandbytes
 from hubtools.models.layers import encoder_layers
 from hubtools.specs.errors import UserError
-from hubtools.specs.files import replacing_folder
 
 if TYPE_CHECKING:
     from hubtools.models.modeling_protein_task import ProteinTaskModel
     from hubtools.specs.recipe import Adapter
-    from hubtools.specs.record import CheckpointIdentity
 
 # How peft begins the names of its parameters.
 _OURS = ("lora_", "ia3_")
@@ -107,42 +104,6 @@ def merge_adapter(model: ProteinTaskModel) -> None:
             layer.merge(safe_merge=True)
         setattr(parent, name, layer.get_base_layer())
     del encoder.peft_config
-
-
-def save_adapter(model: ProteinTaskModel, folder: Path, base: CheckpointIdentity) -> None:
-    """Write adapter and head in peft's own format, under another name until complete. To be called before merging.
-
-    ``PeftModel.from_pretrained(model, folder)`` on a :class:`ProteinTaskModel` of the same base checkpoint, whose
-    configuration lies beside, gives the model back. (After qlora: on one that :func:`quantise` was called for.)
-    """
-    from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
-
-    encoder: Any = model.encoder
-    config = encoder.peft_config["default"]
-    heads = [
-        name for name, part in model.named_children() if name != "encoder" and any(True for _ in part.parameters())
-    ]
-    weights = {
-        f"encoder.{name}": value
-        for name, value in get_peft_model_state_dict(encoder, save_embedding_layers=False).items()
-    }
-    # peft takes modules by how their path ends: ESM's contact head, which nothing here reads, is taken for a head too.
-    taken = tuple(f"{name}." for name, _ in model.named_modules() if name.endswith(tuple(heads)))
-    weights |= {name: value for name, value in model.state_dict().items() if name.startswith(taken)}
-    # The configuration names modules from the whole model.
-    values: dict[str, Any] = {"target_modules": rf"encoder\.(?:{config.target_modules})", "modules_to_save": heads}
-    if getattr(config, "feedforward_modules", None):
-        values["feedforward_modules"] = rf"encoder\.(?:{config.feedforward_modules})"
-    values |= {"base_model_name_or_path": base.name, "revision": base.commit, "inference_mode": True}
-    with replacing_folder(folder) as staging:
-        save_file(
-            {f"base_model.model.{name}": value.detach().cpu().contiguous() for name, value in weights.items()},
-            staging / "adapter_model.safetensors",
-            metadata={"format": "pt"},
-        )
-        type(config)(**config.to_dict() | values).save_pretrained(str(staging))
-        model.config.save_pretrained(staging)
 
 
 def is_adapter(name: str) -> bool:

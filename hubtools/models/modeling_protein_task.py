@@ -4,7 +4,7 @@ Self-contained on purpose (torch and transformers only): a stranger loads a publ
 
     AutoModel.from_pretrained(repo, trust_remote_code=True)
 
-and gets exactly what was measured. Per residue: the head on each residue's representation.
+and gets exactly what was measured. (Or, where the adapter alone is published, ``load_encoder`` and peft: see its card.) Per residue: the head on each residue's representation.
 Per protein: the mean over residues (never padding, never special tokens) or light attention over them, then the head.
 Per pair of proteins: their two means, combined so that neither comes first, then the head.
 """
@@ -203,6 +203,21 @@ class ProteinTaskModel(PreTrainedModel):
         if isinstance(module, nn.Linear) and any(module is layer for layer in self.head):
             module.weight.data.normal_(mean=0.0, std=0.02)
             module.bias.data.zero_()
+
+    def load_encoder(self, name: str, revision: str | None = None) -> ProteinTaskModel:
+        """Take the encoder's weights from the base checkpoint: what an adapter is then put on.
+
+        Args:
+            name: of the checkpoint: a Hub id, or a folder.
+            revision: commit of it.
+        """
+        kind = type(self.encoder)
+        loader: Any = kind if kind is T5EncoderModel else AutoModel
+        base = loader.from_pretrained(name, revision=revision, dtype=torch.float32)
+        missing = self.encoder.load_state_dict(base.state_dict(), strict=False).missing_keys
+        if missing:
+            raise ValueError(f"{name} lacks weights of this encoder, such as {missing[0]}")
+        return self
 
     def residue_representations(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Hidden states of the layer that the head reads: (rows, tokens) -> (rows, tokens, width)."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hubtools.data.hub import hub_errors
 from hubtools.models import modeling_protein_task
 from hubtools.models.families import family_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel
@@ -17,8 +18,10 @@ from hubtools.models.task_model import NativeTaskModel, label_settings
 from hubtools.models.tokenisation import ResidueTokeniser
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import replacing_folder
+from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 
+ADAPTER_CONFIG = "adapter_config.json"
 MODELING_FILE = Path(modeling_protein_task.__file__)
 # Logits of the native class may differ from ours by rounding only.
 SAME_LOGITS = 1e-5
@@ -37,16 +40,64 @@ def save_model(
         if native is not None:
             native.save_pretrained(staging)
         else:
-            config: Any = model.config
-            config.auto_map = {
-                "AutoConfig": "modeling_protein_task.ProteinTaskConfig",
-                "AutoModel": "modeling_protein_task.ProteinTaskModel",
-            }
+            ship_code(model.config, staging)
             ours: Any = model
             ours.save_pretrained(staging)
-            shutil.copyfile(MODELING_FILE, staging / MODELING_FILE.name)
         tokeniser.tokenizer.save_pretrained(staging)
         _forget_paths(staging)
+
+
+def save_adapter(model: ProteinTaskModel, tokeniser: ResidueTokeniser, folder: Path, base: CheckpointIdentity) -> None:
+    """Write adapter and head in peft's own format, under another name until complete. To be called before merging.
+
+    ``PeftModel.from_pretrained(model, folder)`` on a :class:`ProteinTaskModel` of the same base checkpoint, whose
+    configuration, modelling file and tokenizer lie beside, gives the model back. (After qlora: on one that
+    :func:`hubtools.models.adapters.quantise` was called for.)
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    encoder: Any = model.encoder
+    config = encoder.peft_config["default"]
+    heads = [
+        name for name, part in model.named_children() if name != "encoder" and any(True for _ in part.parameters())
+    ]
+    weights = {
+        f"encoder.{name}": value
+        for name, value in get_peft_model_state_dict(encoder, save_embedding_layers=False).items()
+    }
+    # peft takes modules by how their path ends: ESM's contact head, which nothing here reads, is taken for a head too.
+    taken = tuple(f"{name}." for name, _ in model.named_modules() if name.endswith(tuple(heads)))
+    weights |= {name: value for name, value in model.state_dict().items() if name.startswith(taken)}
+    # The configuration names modules from the whole model.
+    values: dict[str, Any] = {"target_modules": rf"encoder\.(?:{config.target_modules})", "modules_to_save": heads}
+    if getattr(config, "feedforward_modules", None):
+        values["feedforward_modules"] = rf"encoder\.(?:{config.feedforward_modules})"
+    values |= {"base_model_name_or_path": base.name, "revision": base.commit, "inference_mode": True}
+    with replacing_folder(folder) as staging:
+        save_file(
+            {f"base_model.model.{name}": value.detach().cpu().contiguous() for name, value in weights.items()},
+            staging / "adapter_model.safetensors",
+            metadata={"format": "pt"},
+        )
+        type(config)(**config.to_dict() | values).save_pretrained(str(staging))
+        ship_code(model.config, staging)
+        model.config.save_pretrained(staging)
+        tokeniser.tokenizer.save_pretrained(staging)
+        _forget_paths(staging)
+
+
+def ship_code(config: Any, folder: Path) -> None:
+    """Put the modelling file into a model's folder, and its name into the configuration that will be saved there.
+
+    The entry for transformers' own task class is what ``pipeline`` asks for; of pairs there is none.
+    """
+    where = f"{MODELING_FILE.stem}.ProteinTask"
+    config.auto_map = {"AutoConfig": f"{where}Config", "AutoModel": f"{where}Model"}
+    if not config.per_pair:
+        kind = "Token" if config.per_residue else "Sequence"
+        config.auto_map[f"AutoModelFor{kind}Classification"] = f"{where}Model"
+    shutil.copyfile(MODELING_FILE, folder / MODELING_FILE.name)
 
 
 def _forget_paths(folder: Path) -> None:
@@ -134,10 +185,13 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     per_residue = task.problem.per_residue
     own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
     if own_code:
-        loader: Any = AutoModel if shipped_code else ProteinTaskModel
         trusted = {"trust_remote_code": True} if shipped_code else {}
-        model: Any = loader.from_pretrained(folder, dtype=torch.float32, **trusted)
         encoder_type = config["encoder"]["model_type"]
+        if (folder / ADAPTER_CONFIG).is_file():
+            model: Any = _with_adapter(folder, trusted)
+        else:
+            loader: Any = AutoModel if shipped_code else ProteinTaskModel
+            model = loader.from_pretrained(folder, dtype=torch.float32, **trusted)
     else:
         auto = AutoModelForTokenClassification if per_residue else AutoModelForSequenceClassification
         model = NativeTaskModel(auto.from_pretrained(folder, dtype=torch.float32), per_residue)
@@ -149,3 +203,25 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
         options = {"config": AutoConfig.for_model(settings.pop("model_type"), **settings)}
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
     return model.eval(), ResidueTokeniser.probe(tokenizer, family_of(encoder_type).renderings)
+
+
+def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
+    """The base checkpoint with an adapter and head from a folder, merged: what peft makes of the two.
+
+    Args:
+        folder: in peft's format, the model's configuration beside.
+        trusted: whether the modelling file beside is run; else this package's copy is.
+    """
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModel
+
+    about = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    base, revision = about["base_model_name_or_path"], about.get("revision")
+    if trusted:
+        model: Any = AutoModel.from_config(AutoConfig.from_pretrained(folder, **trusted), **trusted).float()
+    else:
+        model = ProteinTaskModel(ProteinTaskModel.config_class.from_pretrained(folder))
+    with hub_errors(f"base model {base}"):
+        model.load_encoder(base, revision=revision)
+    adapted: Any = PeftModel.from_pretrained(model, str(folder))
+    return adapted.merge_and_unload()

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from hubtools.data.hub import scrub
 from hubtools.publishing.commit import PublishedFile
+from hubtools.reporting.eval_results import FOLDER as EVAL_RESULTS
 from hubtools.reporting.licence import choose_licence
 from hubtools.runs.public import public_record
-from hubtools.runs.store import CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
+from hubtools.runs.store import ADAPTER, CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
 
@@ -19,6 +21,14 @@ README = "README.md"
 # Formats that run code when they are read.
 UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".h5", ".msgpack", ".dill"}
 SHIPPED_CODE = {"modeling_protein_task.py"}
+# What a repository holds, by what was asked for: parts of the run's folder, and where they lie in the repository.
+# transformers takes a repository with an adapter at its root for the adapter: beside a merged model it lies in a folder.
+Weights = Literal["merged", "adapter", "both"]
+_LAYOUT: dict[str, dict[str, str]] = {
+    "merged": {MODEL: ""},
+    "adapter": {ADAPTER: ""},
+    "both": {MODEL: "", ADAPTER: f"{ADAPTER}/"},
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,9 @@ class Publication:
         return replace(self, checks=(*self.checks, _examine(title, examine)))
 
 
-def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> Publication:
+def plan_publication(
+    folder: Path, repo: str, *, licence: str | None = None, weights: Weights | None = None
+) -> Publication:
     """Collect the files of a run and check everything that needs no network and no model.
 
     Writes the card for this repository into the run folder.
@@ -65,6 +77,8 @@ def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> 
         folder: run folder.
         repo: ``owner/name`` on the Hub.
         licence: the publisher's statement, where base model or data have no known licence, or a stricter one.
+        weights: of a run that trained an adapter: the merged model, the adapter with its head, or both. By default
+            both where the adapter's base is on the Hub, else the merged model.
 
     Raises:
         UserError: there is no finished run of a checkpoint in the folder, or the name is not a Hub id.
@@ -81,6 +95,7 @@ def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> 
         raise UserError(f"{repo!r} is not a Hub id", where="--repo", fix="Write it as owner/name.") from None
     record = read_record(folder)
     _require_publishable(folder, record)
+    weights = _weights(folder, record, weights)
     chosen: list[str] = []
 
     def check_licence() -> str:
@@ -95,10 +110,10 @@ def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> 
 
     checks = [_examine("licence", check_licence)]
     if chosen:
-        checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0])))
+        checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0], weights)))
     # Beside the card, for the same reason: it is the run as others may see it.
     write_record(folder / CARD, public_record(record))
-    files = collect_files(folder)
+    files = collect_files(folder, weights)
     checks += [
         _examine("files are those of the run", lambda: _unchanged(folder, files, record)),
         _examine("safe formats", lambda: _safe(files)),
@@ -107,17 +122,22 @@ def plan_publication(folder: Path, repo: str, *, licence: str | None = None) -> 
     return Publication(folder, repo, record, chosen[0] if chosen else None, files, tuple(checks))
 
 
-def collect_files(folder: Path) -> tuple[PublishedFile, ...]:
-    """The files as they would lie in the repository: the model at its root, the card, the record, the predictions."""
+def collect_files(folder: Path, weights: Weights = "merged") -> tuple[PublishedFile, ...]:
+    """The files as they would lie in the repository: the model at its root, the card, the record, the predictions.
+
+    Args:
+        folder: of the run.
+        weights: which of merged model and adapter; with both the adapter is in a folder of its own.
+    """
     found: dict[str, Path] = {}
-    for part in (MODEL, CARD):
+    for part, place in [*_LAYOUT[weights].items(), (CARD, "")]:
         root = folder / part
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root)
-            hidden = any(name.startswith(".") for name in relative.parts)
-            # transformers may have left a README of its own beside the model: the card takes its place.
+            hidden = any(name.startswith(".") for name in relative.parts) and relative.parts[0] != EVAL_RESULTS
+            # transformers and peft may have left a README of their own: the card takes its place.
             if path.is_file() and not hidden and (part == CARD or relative.as_posix() != README):
-                found[relative.as_posix()] = path
+                found[f"{place}{relative.as_posix()}"] = path
     for name in (RECORD, PREDICTIONS, TRAINING_LOG):
         if (folder / name).is_file() and name not in found:
             found[name] = folder / name
@@ -164,10 +184,40 @@ def _require_publishable(folder: Path, record: RunRecord) -> None:
             raise UserError(f"{needed} is missing", where=where, fix=f"Run it again: {record.command} --force")
 
 
-def _write_card(folder: Path, record: RunRecord, repo: str, licence: str) -> str:
+def _weights(folder: Path, record: RunRecord, asked: Weights | None) -> Weights:
+    """Which weights of the run go out.
+
+    Raises:
+        UserError: the adapter is asked for, and there is none that others could use.
+    """
+    why = _no_adapter(folder, record)
+    if asked is None:
+        return "merged" if why else "both"
+    if asked != "merged" and why:
+        raise UserError(f"the adapter cannot be published: {why}", where=str(folder), fix="Use --weights merged.")
+    return asked
+
+
+def _no_adapter(folder: Path, record: RunRecord) -> str | None:
+    """Why a run has no adapter that a stranger could put on its base; None where it has one."""
+    checkpoint, adapter = record.identity.checkpoint, record.recipe.get("adapter")
+    if not adapter:
+        return "the run trained none"
+    if adapter["kind"] == "qlora":
+        return "it was learnt on weights of four bits, and on others gives other predictions"
+    if checkpoint is None or checkpoint.source != "hub":
+        return "its base model is a folder of this machine"
+    if checkpoint.trust_remote_code:
+        return "its base model runs code of its own"
+    if not (folder / ADAPTER / "tokenizer_config.json").is_file():
+        return "an earlier version of bench wrote it, without what is needed to load it (run it again with --force)"
+    return None
+
+
+def _write_card(folder: Path, record: RunRecord, repo: str, licence: str, weights: Weights) -> str:
     from hubtools.reporting.card import build_card, lint_card
 
-    build_card(folder, repo_id=repo, licence=licence)
+    build_card(folder, repo_id=repo, licence=licence, weights=weights)
     problems = lint_card((folder / CARD / README).read_text(encoding="utf-8"))
     if problems:
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -193,7 +243,8 @@ def _unchanged(folder: Path, files: tuple[PublishedFile, ...], record: RunRecord
                 fix=f"Put it back, or {again}",
             )
     for name in written:
-        if name not in ours and name.startswith(f"{MODEL}/") and name != f"{MODEL}/{README}":
+        parts = {file.source.relative_to(folder).parts[0] for file in files} & {MODEL, ADAPTER}
+        if name not in ours and name.split("/")[0] in parts and not name.endswith(f"/{README}"):
             raise UserError("it is gone", where=str(folder / name), fix=f"Put it back, or {again}")
     return f"{len(ours)} match their recorded checksums"
 
@@ -210,7 +261,7 @@ def _safe(files: tuple[PublishedFile, ...]) -> str:
                 where=str(file.source),
                 fix="Only safetensors are published: remove it, or run it again with --force.",
             )
-        if suffix == ".py" and file.path not in SHIPPED_CODE:
+        if suffix == ".py" and file.path.removeprefix(f"{ADAPTER}/") not in SHIPPED_CODE:
             raise UserError(f"{file.path} is code that bench did not write", where=str(file.source), fix="Remove it.")
     if not weights:
         raise UserError("there are no safetensors weights", where=MODEL, fix="Run it again with --force.")

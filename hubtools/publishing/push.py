@@ -7,6 +7,7 @@ from pathlib import Path
 from hubtools.models.checkpoint import TOKENIZER_FILES
 from hubtools.publishing.commit import Published, Target, send
 from hubtools.publishing.contents import SHIPPED_CODE, UNSAFE, Publication
+from hubtools.runs.store import ADAPTER
 from hubtools.specs.errors import UserError
 
 
@@ -36,8 +37,8 @@ def _belongs_to_a_model(name: str) -> bool:
     """Whether transformers would load it, or the old card shows it."""
     path = Path(name)
     weights = path.suffix in UNSAFE | {".safetensors"} or name.endswith((".safetensors.index.json", ".bin.index.json"))
-    at_root = "/" not in name and (weights or name in SHIPPED_CODE or name in TOKENIZER_FILES)
-    return at_root or name.startswith("figures/")
+    at_root = "/" not in name and (weights or name in {*SHIPPED_CODE, *TOKENIZER_FILES, "adapter_config.json"})
+    return at_root or name.startswith(("figures/", f"{ADAPTER}/"))
 
 
 def _title(publication: Publication) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.runs.public import task_reference
-from hubtools.runs.store import PREDICTIONS, read_record
+from hubtools.runs.store import ADAPTER, PREDICTIONS, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
 
@@ -113,7 +113,12 @@ def reproduce(folder: Path) -> Reproduction:
     tests = {name: recorded[name] for name in recorded if name not in {"train", "validation"}}
     if not tests:
         raise UserError("no test predictions are recorded", where=str(folder), fix="Run it again with --force.")
-    return compare(tests, predict_again(folder, record, list(tests)), record.environment.precision)
+    # A merged model and its adapter are one model twice: each must do what was measured.
+    models = [folder, *([folder / ADAPTER] if (folder / ADAPTER).is_dir() else [])]
+    found = [
+        compare(tests, predict_again(model, record, list(tests)), record.environment.precision) for model in models
+    ]
+    return max(found, key=lambda one: one.difference)
 
 
 def reproduce_in_fresh_process(

@@ -17,10 +17,11 @@ from hubtools.evaluation import choose_thresholds, score_and_resample, score_spl
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.resampled import write_replicates
 from hubtools.models import ResidueTokeniser, build_model, save_model
-from hubtools.models.adapters import merge_adapter, require_four_bits, save_adapter
+from hubtools.models.adapters import merge_adapter, require_four_bits
 from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.models.modeling_protein_task import ProteinTaskModel
+from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
 from hubtools.runs.closer import strata_of
 from hubtools.runs.plan import PlannedRun
@@ -241,7 +242,7 @@ class Steps:
         keeps = self.test and distributed.is_main()
         if self.recipe.adapter is not None:
             if keeps and self.recipe.weights == "pretrained":
-                save_adapter(ready.model, self.folder / ADAPTER, ready.checkpoint)
+                save_adapter(ready.model, ready.tokeniser, self.folder / ADAPTER, ready.checkpoint)
             merge_adapter(ready.model)
         if keeps:
             save_model(ready.model, ready.tokeniser, self.task, self.folder / MODEL)

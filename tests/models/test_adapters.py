@@ -19,10 +19,11 @@ from tiny_tasks import tiny_task
 from torch import nn
 
 from hubtools.models import Checkpoint, ResidueTokeniser, adapters, build_model, resolve_checkpoint
-from hubtools.models.adapters import base_parameters, is_adapter, merge_adapter, quantise, save_adapter
+from hubtools.models.adapters import base_parameters, is_adapter, merge_adapter, quantise
 from hubtools.models.encoder import checkpoint_facts, load_encoder
 from hubtools.models.four_bits import FourBitLinear
 from hubtools.models.layers import encoder_layers
+from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import bench_model
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_recipe
@@ -155,11 +156,13 @@ def test_peft_opens_what_was_saved(checkpoints: dict[str, Checkpoint], family: s
     checkpoint = checkpoints[family]
     model, tokeniser, recipe = adapted(checkpoint, kind)
     train(model, tokeniser, recipe)
-    save_adapter(model, tmp_path / "adapter", checkpoint.identity)
-    assert {p.name for p in tmp_path.glob("adapter/*")} == {
+    save_adapter(model, tokeniser, tmp_path / "adapter", checkpoint.identity)
+    assert {p.name for p in tmp_path.glob("adapter/*")} >= {
         "adapter_config.json",
         "adapter_model.safetensors",
         "config.json",
+        "modeling_protein_task.py",
+        "tokenizer_config.json",
     }
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["modules_to_save"] == ["head"]
