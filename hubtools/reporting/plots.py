@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Blue and vermilion of Okabe and Ito's palette, told apart by people with any kind of colour vision.
 BLUE, VERMILION, GREY, PALE, INK = "#0072B2", "#D55E00", "#7A8490", "#D6DBE1", "#1B2530"
 WIDTH, DPI = 7.2, 160
+# The text column of a card on the Hub, in pixels.
+SHOWN = 700
 MAX_PANELS = 12
 # More points than this make a cloud without structure: hexagons count them instead.
 MAX_POINTS = 3_000
@@ -42,6 +44,12 @@ class CardFigure:
     png: bytes
     alt: str
     caption: str
+
+    @property
+    def width(self) -> int:
+        """How wide a card shows it, in pixels: letters are of one size in all figures, whatever their own width."""
+        drawn = int.from_bytes(self.png[16:20], "big")  # as the header of a PNG says
+        return min(SHOWN, round(drawn * SHOWN / (WIDTH * DPI)))
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], split: str) -> CardFigure:

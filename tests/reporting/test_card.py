@@ -23,7 +23,8 @@ from sample_records import (
     write_runs,
 )
 
-from hubtools.reporting.card import _largest_classes, build_card, lint_card
+from hubtools.reporting.card import build_card, lint_card
+from hubtools.reporting.card_results import largest_classes
 from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Head, Recipe
@@ -62,7 +63,7 @@ def test_every_kind_of_task_gets_a_whole_card(name: str, tmp_path: Path) -> None
     assert score is not None and f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})" in text
     for word in ("None", "nan", "Undefined", "TODO"):
         assert not re.search(rf"\b{word}\b", text.split("```python")[0] + text.split("```")[2]), word
-    shown = set(re.findall(r"\]\(figures/(.*?)\)", text))
+    shown = set(re.findall(r'<img src="figures/(.*?)"', text))
     assert shown == FIGURES[name] == {path.name for path in (folder / "card" / "figures").iterdir()}
     for path in (folder / "card" / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -233,17 +234,17 @@ def test_trust_and_published_numbers_stand_beside_the_result(tmp_path: Path) -> 
     record.task["published"] = [known | {"spread": "±0.01 (SD)", "note": None}]
     write_record(folder, record)
     text = text_of(folder)
-    assert "**How far to trust it: red** (not for ranking). Composition alone does as well." in text
+    assert "| How far to trust it | **red** (not for ranking). Composition alone does as well. |" in text
     assert text.index("How far to trust it") < text.index("## How to use it")
     assert "| Ankh | frozen | MCC | 0.250 ±0.01 (SD) | test | A \\| B, 2024 | – |" in text
 
 
 def test_long_tables_show_the_classes_with_most_support() -> None:
     classes = [{"name": f"fold {n}", "support": n % 50} for n in range(100)]
-    shown = _largest_classes(classes)
+    shown = largest_classes(classes)
     assert len(shown["rows"]) == 30 and min(row["support"] for row in shown["rows"]) == 35
     assert (shown["left_out"], shown["absent"]) == (70, 2)
-    assert _largest_classes(classes[:30]) == {"rows": classes[:30], "left_out": 0, "absent": 0}
+    assert largest_classes(classes[:30]) == {"rows": classes[:30], "left_out": 0, "absent": 0}
 
 
 def test_a_share_of_the_training_data_is_told_first_and_in_the_metadata(tmp_path: Path) -> None:
