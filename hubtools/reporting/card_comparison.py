@@ -10,6 +10,7 @@ from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.gate import holm
 from hubtools.reporting import tables, wording
 from hubtools.reporting.board import Row, Table
+from hubtools.reporting.card_results import score_text
 from hubtools.reporting.comparison import Verdict, question_of, verdict_of
 from hubtools.reporting.estimate import Estimate
 from hubtools.reporting.groups import resampled_rows
@@ -29,7 +30,7 @@ class Against:
 
     row: Row
     found: Difference | None
-    verdict: str
+    verdict: Verdict
     reason: str
 
     @property
@@ -40,6 +41,23 @@ class Against:
         low, high = self.found.low, self.found.high
         bounds = "" if low is None or high is None else f" ({wording.signed(low)} to {wording.signed(high)})"
         return wording.signed(self.found.value) + bounds
+
+    @property
+    def said(self) -> str:
+        """The verdict on this model, to stand after "is"."""
+        if self.verdict is Verdict.NO_DIFFERENCE:
+            return "neither better nor worse as far as shown"
+        return "not to be told from it" if self.verdict is Verdict.CANNOT_TELL else self.verdict.value
+
+    @property
+    def in_short(self) -> str:
+        """The verdict and the difference, for a reader of ten seconds."""
+        if self.found is None:
+            return "Not compared in pairs"
+        if self.verdict is Verdict.CANNOT_TELL:
+            return f"Cannot tell: {self.reason}"
+        told = self.verdict.value if self.verdict is not Verdict.NO_DIFFERENCE else "not shown to differ"
+        return f"This model is **{told}**: {self.gain}"
 
     @property
     def about(self) -> str:
@@ -94,7 +112,7 @@ def _held_against(own: Row, others: Sequence[Row], table: Table) -> list[Against
         verdict, reason = Verdict.CANNOT_TELL, "the runs kept no resamplings that could be paired"
         if found is not None:
             verdict, reason = verdict_of(found, margin, p_value, tests)
-        held.append(Against(other, found, verdict.value, reason))
+        held.append(Against(other, found, verdict, reason))
     return held
 
 
@@ -132,16 +150,15 @@ def recipe_rows(own: Row, table: Table, found: Comparisons) -> list[dict[str, An
         training, held = row.record.training, against.get(row.rank)
         cells = [
             row.recipe + (" (this model)" if row is own else ""),
-            wording.number(row.scores[table.primary].value),
-            wording.interval(row.scores[table.primary].low, row.scores[table.primary].high) or wording.MISSING,
+            score_text(row.scores[table.primary]),
             str(len(row.seeds)),
             wording.count(training.parameters_trained if training else None),
-            wording.duration(row.wall_seconds),
+            wording.duration(row.wall_seconds).replace(" ", "\N{NO-BREAK SPACE}"),
             f"{held.gain}: {_of_this_model(held.verdict)}" if held else wording.MISSING,
         ]
         rows.append({"cells": cells, "own": row is own})
     return rows
 
 
-def _of_this_model(verdict: str) -> str:
-    return f"this model is {verdict}" if verdict in {"better", "worse"} else verdict
+def _of_this_model(verdict: Verdict) -> str:
+    return f"this model is {verdict.value}" if verdict in {Verdict.BETTER, Verdict.WORSE} else verdict.value

@@ -256,11 +256,13 @@ def training_figure(epochs: Sequence[dict[str, Any]], metric: str, best_epoch: i
             axes.annotate(
                 "chosen",
                 (best_epoch, chosen),
-                xytext=(0, -15),
+                xytext=(0, -17),
                 textcoords="offset points",
                 ha="center",
+                va="center",
                 color=VERMILION,
                 fontsize=8.5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
             )
     best = f" Epoch {best_epoch} was chosen." if best_epoch is not None else ""
     return CardFigure(
