@@ -64,9 +64,10 @@ class Against:
         """What the interval is about."""
         if self.found is None:
             return ""
+        means = "scores are means over seeds, and " if max(self.found.seeds) > 1 else ""
         if self.found.question is Question.RECIPE:
-            return "the interval covers which proteins were tested and which seeds were drawn"
-        return "the interval covers which proteins were tested, not other seeds"
+            return f"{means}the interval covers which proteins were tested and which seeds were drawn"
+        return f"{means}the interval covers which proteins were tested, not other seeds"
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,14 @@ def not_looked_for(record: RunRecord, split: str = "test") -> str:
     """What the audit of a run leaves open, in one sentence."""
     overlap = _with_train(record, split)
     told = [float(key) for key, count in overlap.similar.items() if count is not None] if overlap else []
-    open_ = [f"relatives of less than {share(min(told))} identity" if told else "relatives of any identity"]
-    open_.append("proteins of the same fold or function whose sequences do not align")
+    open_ = []
+    if not Problem(record.task["problem"]).zero_shot:
+        open_.append(f"relatives of less than {share(min(told))} identity" if told else "relatives of any identity")
+        open_.append("proteins of the same fold or function whose sequences do not align")
     checkpoint = record.identity.checkpoint
     if checkpoint is not None and record.recipe.get("weights") != "random":
         open_.append(f"what the checkpoint saw in pre-training, which may well hold proteins of {split}")
-    return f"Not looked for: {'; '.join(open_)}."
+    return f"Not looked for: {'; '.join(open_)}." if open_ else ""
 
 
 def _with_train(record: RunRecord, split: str) -> SplitOverlap | None:

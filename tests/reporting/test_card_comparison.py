@@ -93,7 +93,9 @@ def test_three_seeds_each_ask_about_the_recipe(tmp_path: Path) -> None:
     found = held(folder).baseline
     assert found is not None and found.found is not None
     assert found.found.question is Question.RECIPE and found.found.seeds == (3, 3)
-    assert found.about == "the interval covers which proteins were tested and which seeds were drawn"
+    assert found.about == (
+        "scores are means over seeds, and the interval covers which proteins were tested and which seeds were drawn"
+    )
 
 
 def test_runs_that_kept_nothing_to_pair_are_not_judged(tmp_path: Path) -> None:
