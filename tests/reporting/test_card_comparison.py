@@ -8,9 +8,9 @@ import pytest
 from sample_records import (
     BASELINES,
     FULL,
-    STRUCTURE,
     PROBE,
     SCRATCH,
+    STRUCTURE,
     make_record,
     scored_worse,
     write_full_run,
