@@ -13,6 +13,8 @@ from hub_server import Hub
 # does not speak.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Hundreds of tiny runs: a meter would take longer to start than most of them.
+os.environ["BENCH_ENERGY"] = "estimate"
 
 
 @pytest.fixture

@@ -496,8 +496,8 @@ def enriched(folder: Path) -> Path:
     ]
     record.data.audit_method = "bundled alignment (pyopal 0.7.3); identity over the columns of a local alignment"
     parts = {
-        "identity": ["no relative of 50 % or more", "50 to 70 %", "70 to 90 %", "at least 90 %"],
-        "length": ["up to 100 residues", "101 to 250", "251 to 500", "501 to 1,000", "over 1,000"],
+        "identity": ["below 50 %", "50 to 70 %", "70 to 90 %", "90 % and more"],
+        "length": ["up to 100", "101 to 250", "251 to 500", "501 to 1,000", "over 1,000"],
     }
     for split in record.test_splits:
         result = record.results[split]

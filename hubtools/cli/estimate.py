@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.run import hush_transformers, planned_by, run, session_by
+from hubtools.cli.run import planned_by, run, session_by
+from hubtools.cli.terminal import hush_transformers
 
 if TYPE_CHECKING:
     from hubtools.runs.estimate import RunEstimate

@@ -25,6 +25,8 @@ COMMANDS = {
     "curve": ("hubtools.cli.curve:curve", "Draw learning curves: score against training data."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
+    "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
+    "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
     "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),
     "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),
     "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),

@@ -146,7 +146,8 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
         UserError: one of them failed.
     """
     from hubtools.cli import run_report
-    from hubtools.cli.run import hush_transformers, stoppable
+    from hubtools.cli.run import stoppable
+    from hubtools.cli.terminal import hush_transformers
     from hubtools.runs.unit import execute
 
     hush_transformers()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli import run_report
-from hubtools.cli.terminal import MIRRORS, RUNS
+from hubtools.cli.terminal import MIRRORS, RUNS, hush_transformers
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -257,17 +257,6 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def hush_transformers() -> None:
-    """No bars for loading and writing weights, which take a moment; those of downloads stay, on a terminal."""
-    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
-    from transformers.utils.logging import disable_progress_bar
-
-    downloads_shown = sys.stderr.isatty() and not are_progress_bars_disabled()
-    disable_progress_bar()  # Also those of huggingface_hub.
-    if downloads_shown:
-        enable_progress_bars()
 
 
 def plan_runs(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.run import check_writable, hush_transformers, parse_seeds, parse_settings, stoppable
-from hubtools.cli.terminal import MIRRORS, RUNS
+from hubtools.cli.run import check_writable, parse_seeds, parse_settings, stoppable
+from hubtools.cli.terminal import MIRRORS, RUNS, hush_transformers
 from hubtools.runs.store import DEFAULT_ROOT
 from hubtools.specs.errors import UserError
 

@@ -65,3 +65,16 @@ def new_table(*columns: str, numbers_from: int | None = None) -> Table:
         number = numbers_from is not None and position >= numbers_from
         table.add_column(column, justify="right" if number else "left", no_wrap=number or position == 0)
     return table
+
+
+def hush_transformers() -> None:
+    """No bars for loading and writing weights, which take a moment; those of downloads stay, on a terminal."""
+    import sys
+
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    downloads_shown = sys.stderr.isatty() and not are_progress_bars_disabled()
+    disable_progress_bar()  # Also those of huggingface_hub.
+    if downloads_shown:
+        enable_progress_bars()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hubtools.data.arrow import dataset_dict
@@ -21,6 +21,7 @@ from hubtools.data.pins import pinned
 from hubtools.data.rows import sequences_read
 from hubtools.data.sources import read_rows
 from hubtools.data.splits import ACROSS, declared_splits, final_splits, proven_draw, subset_of
+from hubtools.data.traits import Traits, row_traits
 from hubtools.specs.errors import UserError
 from hubtools.specs.record import DataFacts
 from hubtools.specs.sources import HubData, PackageData, UniProtData
@@ -51,11 +52,13 @@ class TaskData:
             rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and, where the task says
             it, ``active`` (see ``hubtools.data.variants``).
         facts: what the record says about them.
+        traits: of the rows of the test splits; empty for variants.
     """
 
     task: Task
     splits: datasets.DatasetDict
     facts: DataFacts
+    traits: Mapping[str, Traits] = field(default_factory=dict)
 
     def sequences(self, split: str) -> list[str]:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
@@ -152,6 +155,7 @@ def load_task_data(
             audit=audit,
             audit_method=audit_method,
         ),
+        traits=row_traits(parts, task.data.test_splits, task.problem, cache),
     )
 
 

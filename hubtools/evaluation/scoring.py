@@ -85,9 +85,9 @@ def score_and_resample(
     points = [float(of(np.ones((1, units.n_units)))[0]) for of in prepared]
     values = [None if math.isnan(point) else point for point in points]
     result = SplitResult(
-        n_proteins=_n_proteins(predictions),
+        n_proteins=n_proteins(predictions),
         n_labelled=len(predictions),
-        scores={name: _score(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
+        scores={name: score_of(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
         interval=_interval(replicates, units.described),
         undefined_replicates=_undefined(names, drawn),
     )
@@ -102,7 +102,8 @@ def score_and_resample(
     return result, dict(zip(names, drawn, strict=True)), units
 
 
-def _n_proteins(predictions: Predictions) -> int:
+def n_proteins(predictions: Predictions) -> int:
+    """Distinct proteins of a split's rows."""
     if predictions.assays is not None:
         return encode(predictions.assays.protein)[1]
     return encode(predictions.ids if predictions.proteins is None else predictions.proteins)[1]
@@ -118,7 +119,8 @@ def _undefined(names: list[str], drawn: np.ndarray) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _score(name: str, point: float | None, drawn: np.ndarray) -> Score:
+def score_of(name: str, point: float | None, drawn: np.ndarray) -> Score:
+    """A value with the percentile interval of its replicates, where at least half of them are defined."""
     defined = drawn[~np.isnan(drawn)]
     low, high = None, None
     if point is not None and len(defined) and 2 * len(defined) >= len(drawn):

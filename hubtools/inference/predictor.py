@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools import __version__
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe, Window
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from hubtools.training.encoding import Encoded
 
 # Proteins that are read together, sorted by length among themselves.
-CHUNK = 256
+CHUNK, CHUNK_RESIDUES = 256, 200_000
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,53 @@ class Predictor:
         record = read_record(folder)
         execution = Execution.choose(device, token_budget)
         inside = folder / MODEL
-        model, tokeniser = load_model(inside if inside.is_dir() else folder, Task.model_validate(record.task))
+        model, tokeniser = load_model(
+            inside if inside.is_dir() else folder, Task.model_validate(record.task), shipped_code=False
+        )
         return cls(model.to(execution.device), tokeniser, record, execution)
 
-    def predict(self, proteins: Iterable[Protein]) -> Iterator[Answer]:
-        """Answers in the order of the proteins, which are read a chunk at a time: a stream may be endless."""
-        chunk: list[Protein] = []
-        for protein in proteins:
-            chunk.append(protein)
-            if len(chunk) == CHUNK:
+    @property
+    def calibrated(self) -> bool:
+        """Whether it was measured what its probabilities are worth."""
+        return any(result.calibration is not None for result in self.record.results.values())
+
+    def about(self, name: str) -> dict[str, str]:
+        """How predictions are made, for whoever finds them.
+
+        Args:
+            name: under which the model was asked for.
+        """
+        record, found = self.record, {}
+        for split in record.test_splits[:1]:
+            score = record.score(split)
+            if score is not None and score.value is not None:
+                found[f"{record.primary_metric} on {split}"] = f"{score.value:.4g}"
+            if (measured := record.results[split].calibration) is not None:
+                found[f"expected calibration error on {split}"] = f"{measured.ece:.3g}"
+        return {
+            "model": name,
+            "run": record.run_id,
+            "task": f"{record.identity.task.name} version {record.identity.task.version}",
+            "checkpoint": record.subject,
+            "recipe": record.identity.recipe.name,
+            **found,
+            "bench": __version__,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def predict(self, proteins: Iterable[Protein], *, shown: bool = False) -> Iterator[Answer]:
+        """Answers in the order of the proteins, which are read a chunk at a time: a stream may be endless.
+
+        Args:
+            proteins: in canonical form.
+            shown: whether a bar counts them, where a person watches.
+        """
+        from hubtools.training.progress import bar
+
+        with contextlib.closing(bar("predicting", None, unit=" proteins", hidden=not shown)) as progress:
+            for chunk in _chunks(proteins):
                 yield from self._of(chunk)
-                chunk = []
-        if chunk:
-            yield from self._of(chunk)
+                progress.update(len(chunk))
 
     def _of(self, proteins: Sequence[Protein]) -> Iterator[Answer]:
         from hubtools.training.loss import Loss
@@ -147,6 +184,20 @@ class Predictor:
             names=names,
             pairs=pairs,
         )
+
+
+def _chunks(proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
+    """Proteins that are read together: up to a number of them, and of residues."""
+    chunk: list[Protein] = []
+    residues = 0
+    for protein in proteins:
+        chunk.append(protein)
+        residues += len(protein.sequence) + len(protein.partner or "")
+        if len(chunk) == CHUNK or residues >= CHUNK_RESIDUES:
+            yield chunk
+            chunk, residues = [], 0
+    if chunk:
+        yield chunk
 
 
 def _window(record: RunRecord) -> Window:

@@ -104,8 +104,14 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
     return twin if torch.allclose(expected[real], got[real], atol=SAME_LOGITS, rtol=1e-4) else None
 
 
-def load_model(folder: Path, task: Task) -> tuple[Any, ResidueTokeniser]:
+def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[Any, ResidueTokeniser]:
     """Load a model folder as a stranger would: plain transformers, and the file that ships with it.
+
+    Args:
+        folder: of the model.
+        task: that it was trained on.
+        shipped_code: whether to run that file, as a stranger does. Without, this package's own copy of it is used, and
+            no code of the folder's is run: right for a folder from somebody else.
 
     Returns:
         The model, callable as :class:`ProteinTaskModel`, and its tokeniser.
@@ -114,6 +120,7 @@ def load_model(folder: Path, task: Task) -> tuple[Any, ResidueTokeniser]:
         UserError: the folder is not a model that bench saved.
     """
     from transformers import (
+        AutoConfig,
         AutoModel,
         AutoModelForSequenceClassification,
         AutoModelForTokenClassification,
@@ -127,12 +134,18 @@ def load_model(folder: Path, task: Task) -> tuple[Any, ResidueTokeniser]:
     per_residue = task.problem.per_residue
     own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
     if own_code:
-        model: Any = AutoModel.from_pretrained(folder, trust_remote_code=True, dtype=torch.float32)
+        loader: Any = AutoModel if shipped_code else ProteinTaskModel
+        trusted = {"trust_remote_code": True} if shipped_code else {}
+        model: Any = loader.from_pretrained(folder, dtype=torch.float32, **trusted)
         encoder_type = config["encoder"]["model_type"]
     else:
         auto = AutoModelForTokenClassification if per_residue else AutoModelForSequenceClassification
         model = NativeTaskModel(auto.from_pretrained(folder, dtype=torch.float32), per_residue)
         encoder_type = config["model_type"]
     # The tokenizer is a stock one, but AutoTokenizer reads the model's configuration first.
-    tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, trust_remote_code=own_code)
+    options: dict[str, Any] = {"trust_remote_code": own_code}
+    if own_code and not shipped_code:
+        settings = dict(config["encoder"])
+        options = {"config": AutoConfig.for_model(settings.pop("model_type"), **settings)}
+    tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
     return model.eval(), ResidueTokeniser.probe(tokenizer, family_of(encoder_type).renderings)

@@ -122,7 +122,7 @@ def _text(
     loadable = has_model(model)
     subject = record.subject.rstrip("/").split("/")[-1]
     name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"
-    values = metadata(record, name, licence, loadable)
+    values = metadata(record, name, licence, "transformers" if loadable else None)
     task, splits, title = record.task, test_splits(record), _title(record)
     labels = list(dict.fromkeys(task["labels"].values()))
     measured = {split: record.results[split].calibration for split in splits}

@@ -88,8 +88,9 @@ def energy_in_words(energy: Energy) -> str:
             else f", {number(energy.co2_grams / 1000)} kg CO₂"
         )
     place = f" (electricity of {energy.place})" if energy.place else ""
-    how = "measured by codecarbon" if energy.source == "codecarbon" else "**estimated, not measured**"
-    return f"{said}{place}, {how}{': ' + energy.how if energy.how else ''}"
+    if energy.source == "estimate":
+        return f"{said}{place}, **estimated, not measured**{': ' + energy.how if energy.how else ''}"
+    return f"{said}{place}, measured by {energy.how or 'codecarbon'}"
 
 
 def _quantity(value: float) -> str:

@@ -103,16 +103,17 @@ def largest_classes(classes: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+# What the proteins of a stratum are alike in, and its unit.
 STRATA = {
-    "identity": "identity to the training set",
-    "length": "length",
+    "identity": ("identity to the training set", ""),
+    "length": ("length", " (residues)"),
 }
 
 
-def strata_of(record: RunRecord, split: str) -> dict[str, list[Stratum]]:
-    """The strata of a split by what they are about, in words."""
+def strata_of(record: RunRecord, split: str) -> list[tuple[str, str, list[Stratum]]]:
+    """What the strata of a split are about, in words, in which unit, and the strata."""
     found = record.results[split].strata
-    return {STRATA.get(kind, kind.replace("_", " ")): strata for kind, strata in found.items() if strata}
+    return [(*STRATA.get(kind, (kind.replace("_", " "), "")), strata) for kind, strata in found.items() if strata]
 
 
 def residues_scored(record: RunRecord, split: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -38,28 +38,35 @@ _HUB_METRICS = {
 }
 
 
-def metadata(record: RunRecord, name: str, licence: str | None = None, has_model: bool = True) -> dict[str, Any]:
+def metadata(
+    record: RunRecord,
+    name: str,
+    licence: str | None = None,
+    library: Literal["transformers", "peft"] | None = "transformers",
+) -> dict[str, Any]:
     """The front matter as plain values.
 
     Args:
         record: of a complete run.
         name: of the model, for ``model-index``.
         licence: the publisher's decision; by default what base model and data imply.
-        has_model: whether there is something that transformers loads.
+        library: that loads the model; ``peft`` where an adapter is what is published; None where there is no model.
     """
     checkpoint = record.identity.checkpoint
     values: dict[str, Any] = licence_fields(record, licence)
     if checkpoint and checkpoint.source == "hub" and record.recipe.get("weights") != "random":
         values["base_model"] = checkpoint.name
         if record.recipe.get("adaptation") != "zero-shot":
-            values["base_model_relation"] = "finetune"
-    if has_model:
-        values["library_name"] = "transformers"
+            values["base_model_relation"] = "adapter" if library == "peft" else "finetune"
+    if library is not None:
+        values["library_name"] = library
     values["pipeline_tag"] = pipeline_tag(record)
     if record.data and record.data.source == "hub" and record.data.dataset:
         values["datasets"] = [record.data.dataset]
     values["metrics"] = list(dict.fromkeys(_hub_metric(name) for name in metric_names(record)))
     values["tags"] = ["biology", "protein", "protein-language-model", "plm-hubtools", record.identity.task.name]
+    if emissions := _emissions(record):
+        values["co2_eq_emissions"] = emissions
     if results := _index_results(record):
         values["model-index"] = [{"name": name, "results": results}]
     return values
@@ -130,6 +137,22 @@ def _hub_metric(name: str) -> str:
     return _HUB_METRICS.get(name, name)
 
 
+def _emissions(record: RunRecord) -> dict[str, Any] | None:
+    """What the run's electricity emitted, in grams of CO2; None where that is not known."""
+    energy = record.cost.energy if record.cost else None
+    if energy is None or energy.co2_grams is None or not math.isfinite(energy.co2_grams):
+        return None
+    source = "codecarbon" if energy.source == "codecarbon" else "estimated by bench from hours and rated power"
+    pretrained = record.checkpoint is None or record.checkpoint.weights == "pretrained"
+    return {
+        "emissions": float(energy.co2_grams),
+        "source": source,
+        "training_type": "fine-tuning" if pretrained else "training from scratch",
+        **({"geographical_location": energy.place} if energy.place else {}),
+        "hardware_used": record.environment.device_name,
+    }
+
+
 def _index_results(record: RunRecord) -> list[dict[str, Any]]:
     """One result a test split: the Hub merges results of the same task, data set, config, split and revision."""
     results = []
@@ -139,6 +162,8 @@ def _index_results(record: RunRecord) -> list[dict[str, Any]]:
         scores = record.results[split].scores
         metrics = [
             {"type": _hub_metric(name), "value": float(score.value), "name": f"{metric_title(name)} on {split}"}
+            # Nobody but those who trained it has evaluated it.
+            | {"verified": False}
             for name in metric_names(record)
             if (score := scores.get(name)) and score.value is not None and math.isfinite(score.value)
         ]

@@ -6,7 +6,7 @@ from hubtools.reporting.plots import BLUE, GREY, PALE, WIDTH, CardFigure, panels
 from hubtools.reporting.wording import metric_title, number
 from hubtools.specs.record import SplitResult, Stratum
 
-TITLES = {"identity": "by identity to train", "length": "by length"}
+TITLES = {"identity": "by identity to train", "length": "by length in residues"}
 
 
 def strata_figure(result: SplitResult, metric: str, split: str) -> CardFigure | None:

@@ -22,6 +22,7 @@ from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import scale_output
+from hubtools.runs.closer import strata_of
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
@@ -144,7 +145,10 @@ class Steps:
             return
         drawn, units = {}, {}
         for name, split in predictions.items():
-            self.record.results[name], drawn[name], units[name] = score_and_resample(self.task, split, thresholds)
+            result, drawn[name], units[name] = score_and_resample(self.task, split, thresholds)
+            if name in data.traits:
+                result.strata = strata_of(self.task, split, thresholds, data.traits[name])
+            self.record.results[name] = result
         write_replicates(self.folder / REPLICATES, drawn, units)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hubtools.runs.energy import Device, Meter
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
@@ -81,7 +81,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
         end = distributed.Run()
         with contextlib.nullcontext() if shared else distributed.alone():
             record, mistake = opened(run, identity, session), None
-            record.sweep = sweep
+            record.sweep, meter = sweep, Meter(_device(record))
             if main:
                 if force:
                     shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -89,10 +89,9 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
                 write_record(folder, record)
             # The others look at what is in the folder only after this.
             distributed.barrier()
-            started = time.perf_counter()
             try:
                 if main or shared:
-                    with distributed.noticing():
+                    with distributed.noticing(), meter:
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:
@@ -114,7 +113,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
             finally:
                 if main:
                     record.finished = datetime.now(UTC)
-                    _add_cost(record, time.perf_counter() - started, session.execution)
+                    _add_cost(record, meter, session.execution)
                     write_record(folder, record)
         if shared:
             end.agree(record.failure.message if record.failure else None)
@@ -164,14 +163,22 @@ def opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
     )
 
 
-def _add_cost(record: RunRecord, wall: float, execution: Execution) -> None:
+def _device(record: RunRecord) -> Device:
+    """What the run computes on."""
+    made_on = record.environment
+    threads = made_on.threads or made_on.cpu_count or 1
+    return Device(made_on.device_name, made_on.device == "cuda", threads, made_on.processes)
+
+
+def _add_cost(record: RunRecord, meter: Meter, execution: Execution) -> None:
     trained = record.cost.train_seconds if record.cost else None
     tokens = record.training.tokens if record.training else 0
     # The seconds are a share where the encoder read for several seeds at once.
     share = record.training.seeds_together if record.training else 1
     record.cost = Cost(
-        wall_seconds=round(wall, 3),
+        wall_seconds=round(meter.seconds, 3),
         train_seconds=trained,
         tokens_per_second=round(tokens / (trained * share), 1) if tokens and trained else None,
         peak_memory_bytes=execution.peak_memory(),
+        energy=meter.energy,
     )

@@ -62,6 +62,17 @@ class Published(Spec):
     note: str | None = Field(default=None, description="What keeps the number from being comparable, if anything.")
 
 
+class HubBenchmark(Spec):
+    """The benchmark of the Hub that a task is: where results in ``.eval_results/`` are shown and ranked."""
+
+    dataset: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+$", description="Id of the data set on the Hub that is registered as a benchmark."
+    )
+    task_id: str = Field(description="Which task of that data set's eval.yaml this is.")
+    split: str = Field(default="test", description="Test split whose score is reported.")
+    metric: str | None = Field(default=None, description="By default the primary one. Higher must be better.")
+
+
 class Task(Spec):
     """One task file."""
 
@@ -86,6 +97,9 @@ class Task(Spec):
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")
     semaphore: Semaphore | None = Field(default=None, description="How far the split can be trusted.")
     published: list[Published] = Field(default=[], description="Known results, to compare with.")
+    hub_benchmark: HubBenchmark | None = Field(
+        default=None, description="Where the Hub ranks results of this task; cards then carry them for it."
+    )
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -109,6 +123,7 @@ class Task(Spec):
         self._labels_fit()
         self._data_fit()
         self._metrics_fit()
+        self._benchmark_fits()
         return self
 
     def _labels_fit(self) -> None:
@@ -226,6 +241,22 @@ class Task(Spec):
             if METRICS[name].needs_positive and kind == "classification" and positive is None:
                 raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
 
+    def _benchmark_fits(self) -> None:
+        asked = self.hub_benchmark
+        if asked is None:
+            return
+        metric = asked.metric or self.metrics.primary
+        if metric not in self.metrics.names:
+            raise SpecError(f"{metric!r} is not measured. List it under metrics", "hub_benchmark", "metric")
+        if not METRICS[metric].higher_is_better:
+            raise SpecError(
+                f"the Hub ranks by the highest, and of {metric} the lowest is best. Name another",
+                "hub_benchmark",
+                "metric",
+            )
+        if asked.split not in self.data.test_splits:
+            raise SpecError(f"there is no test split {asked.split!r}", "hub_benchmark", "split")
+
     @property
     def label_names(self) -> list[str]:
         """Names of the model's outputs, in order; empty for regression."""
@@ -245,7 +276,7 @@ class Task(Spec):
     def hash(self) -> str:
         """sha256 of everything in the file that can change a number: not titles, notes or citations."""
         prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes"}
-        prose |= {"semaphore", "published"}
+        prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
         # What a frozen answer is belongs to the data, which have their own digest.
         content["data"].pop("frozen", None)

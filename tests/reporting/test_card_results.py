@@ -85,7 +85,7 @@ def test_parts_of_the_test_set_have_a_table_and_a_figure(tmp_path: Path) -> None
             assert f"| {part.name} | {part.n_proteins} | {cell} |" in section
     assert '<img src="figures/strata.png"' in section and (folder / "card" / "figures" / "strata.png").is_file()
     (alt,) = re.findall(r'strata.png"[^>]*alt="(.*?)"', text)
-    assert "at least 90 %" in alt and "over 1,000" not in alt, "a part without a score is in the table alone"
+    assert "90 % and more" in alt and "over 1,000" not in alt, "a part without a score is in the table alone"
     assert "### By identity to the training set and by length on hpa" in text
 
 
@@ -124,9 +124,10 @@ def test_energy_is_marked_as_estimate_or_as_measured_and_absent_where_unknown(tm
         "| Energy | 4.8 Wh, 1.9 g CO₂ (electricity of Germany), **estimated, not measured**: 4 min of one NVIDIA L4 at "
         "72 W, 0.4 kg CO₂ a kWh |"
     ) in build_card(folder).read_text(encoding="utf-8")
-    measured = {"source": "codecarbon", "kwh": 2.5, "co2_grams": None, "how": "", "place": None}
+    how = "codecarbon 3.0: CPU 100%"
+    measured = {"source": "codecarbon", "kwh": 2.5, "co2_grams": None, "how": how, "place": None}
     record.cost.energy = record.cost.energy.model_copy(update=measured)
     write_record(folder, record)
-    assert "| Energy | 2.500 kWh, CO₂ not known, measured by codecarbon |" in build_card(folder).read_text(
-        encoding="utf-8"
-    )
+    assert "| Energy | 2.500 kWh, CO₂ not known, measured by codecarbon 3.0: CPU 100% |" in build_card(
+        folder
+    ).read_text(encoding="utf-8")

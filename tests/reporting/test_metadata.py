@@ -13,7 +13,7 @@ from sample_records import BASELINES, FULL, LOCALISATION, PEPTIDES, PHOSPHO, SCR
 
 from hubtools.reporting.lint import lint_card
 from hubtools.reporting.metadata import front_matter, hub_licence, inherited_licence, licence_fields, metadata
-from hubtools.specs.record import RunRecord
+from hubtools.specs.record import Energy, RunRecord
 
 ESM8 = "facebook/esm2_t6_8M_UR50D"
 
@@ -132,7 +132,7 @@ def test_our_own_cards_have_nothing_to_find() -> None:
     records.append(make_record(PEPTIDES, FULL, 0.5, checkpoint="mine", local=True))
     for record in records:
         assert lint_card(card_of(metadata(record, "m"))) == []
-    assert lint_card(card_of(metadata(make_record(PEPTIDES, BASELINES["majority"], 0.1), "m", has_model=False))) == []
+    assert lint_card(card_of(metadata(make_record(PEPTIDES, BASELINES["majority"], 0.1), "m", library=None))) == []
 
 
 def _index(**dataset: Any) -> list[dict[str, Any]]:
@@ -159,7 +159,22 @@ def _index(**dataset: Any) -> list[dict[str, Any]]:
         ({"pipeline_tag": "protein-classification"}, "pipeline_tag"),
         ({"language": "protein"}, "ISO 639"),
         ({"widget": {"text": "MKV"}}, "widget"),
+        ({"widget": ["MKV"]}, "widget"),
         ({"tags": [1]}, "tags"),
+        ({"thumbnail": "me.png"}, "thumbnail"),
+        ({"language": None}, "has no value"),
+        ({"language": "es-ES"}, "ISO 639"),
+        ({"new_version": "./next"}, "not a Hub id"),
+        ({"library_name": "bench"}, "library_name"),
+        ({"base_model_relation": "adapter"}, "library_name: peft"),
+        ({"license": "other", "license_name": "My Own", "license_link": "LICENSE"}, "license_name"),
+        ({"license": "other", "license_name": "own", "license_link": "see below"}, "license_link"),
+        ({"license_name": "own"}, "belong to license: other"),
+        ({"co2_eq_emissions": "little"}, "co2_eq_emissions"),
+        ({"co2_eq_emissions": {"emissions": -1}}, "co2_eq_emissions"),
+        ({"co2_eq_emissions": {"emissions": 1.0, "source": 2}}, "source must be a text"),
+        ({"extra_gated_fields": ["name"]}, "extra_gated_fields"),
+        ({"extra_gated_prompt": 1}, "extra_gated_prompt"),
         ({"model-index": _index(config=1)}, "config must be a text"),
         ({"model-index": _index(name=None)}, "dataset.name is missing"),
         ({"model-index": _index(split="hpa")}, "would be merged"),
@@ -176,6 +191,47 @@ def test_a_value_that_is_no_number_is_found(value: Any) -> None:
     values = sound()
     values["model-index"][0]["results"][0]["metrics"][0]["value"] = value
     assert any("not a finite number" in problem for problem in lint_card(card_of(values)))
+
+
+def test_only_the_hub_verifies() -> None:
+    metrics = sound()["model-index"][0]["results"][0]["metrics"]
+    assert metrics and all(metric["verified"] is False for metric in metrics)
+    values = sound()
+    values["model-index"][0]["results"][0]["metrics"][0]["verified"] = True
+    assert any("only the Hub verifies" in problem for problem in lint_card(card_of(values)))
+
+
+def test_a_source_without_an_address_is_found() -> None:
+    values = sound()
+    values["model-index"][0]["results"][0]["source"] = {"name": "somewhere"}
+    assert any("source needs a url" in problem for problem in lint_card(card_of(values)))
+
+
+def test_a_key_that_stands_twice_is_found() -> None:
+    text = "---\nlicense: mit\ntags: [a]\ntags: [b]\n---\n\n# T\n"
+    assert any("'tags' stands twice" in problem for problem in lint_card(text))
+
+
+def test_an_adapter_is_one_for_the_hub_too() -> None:
+    values = metadata(make_record(LOCALISATION, FULL, 0.5, checkpoint=ESM8), "m", library="peft")
+    assert (values["library_name"], values["base_model_relation"]) == ("peft", "adapter")
+    assert lint_card(card_of(values)) == []
+
+
+def test_emissions_are_stated_with_their_source() -> None:
+    record = make_record(LOCALISATION, FULL, 0.5, checkpoint=ESM8)
+    assert record.cost is not None
+    assert "co2_eq_emissions" not in metadata(record, "m")
+    record.cost.energy = Energy(source="estimate", kwh=0.5)
+    assert "co2_eq_emissions" not in metadata(record, "m"), "grams are not made up where the grid is not known"
+    record.cost.energy = Energy(source="codecarbon", kwh=0.5, co2_grams=190.0, place="DEU")
+    values = metadata(record, "m")
+    assert values["co2_eq_emissions"]["emissions"] == 190.0
+    assert values["co2_eq_emissions"]["source"] == "codecarbon"
+    assert values["co2_eq_emissions"]["geographical_location"] == "DEU"
+    assert lint_card(card_of(values)) == []
+    # The Hub's library keeps it.
+    assert ModelCard(card_of(values)).data.to_dict()["co2_eq_emissions"] == values["co2_eq_emissions"]
 
 
 def test_a_result_without_a_task_is_found() -> None:

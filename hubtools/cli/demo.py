@@ -1,0 +1,41 @@
+"""``bench demo``: a model as a page on this machine."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from hubtools.cli.terminal import hush_transformers
+
+
+@click.command(short_help="A model as a page on this machine.")
+@click.argument("model", metavar="MODEL")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps.")
+def demo(model: str, host: str, port: int, no_browser: bool, device: str) -> None:
+    """Serve a page on which a sequence is pasted and the model's answer is read.
+
+    MODEL is a run's folder, or a model on the Hub that bench published. The page runs on this machine: nothing that is
+    pasted leaves it. It needs gradio: pip install "plm-hubtools[demo]".
+
+    \b
+    bench demo me/esm2-localisation
+    bench demo runs/RUN --port 8000
+    """
+    from hubtools.inference.demo import build, serve
+    from hubtools.inference.models import open_predictor
+
+    hush_transformers()
+    page = build(open_predictor(model, device=device))
+    address = serve(page, host=host, port=port, browser=not no_browser)
+    click.echo(f"{address}   (stop with Ctrl-C)")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+    finally:
+        page.close(verbose=False)

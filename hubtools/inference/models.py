@@ -1,0 +1,74 @@
+"""The model that somebody names: a run's folder, a repository as published, or its name on the Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hubtools.data.hub import download_files, hub_api, hub_errors
+from hubtools.inference.predictor import Predictor
+from hubtools.models.checkpoint import TOKENIZER_FILES
+from hubtools.runs.public import HUB
+from hubtools.runs.store import MODEL, RECORD, read_record
+from hubtools.specs.errors import UserError
+
+_ON_HUB = re.compile(r"(?:hub://)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
+
+
+def open_predictor(name: str, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
+    """Load a model by its name. No code that lies beside it is run: bench has its own copy of the one file it ships.
+
+    Args:
+        name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub.
+        device: as for ``bench run``.
+        token_budget: tokens of a batch.
+
+    Raises:
+        UserError: there is no such model, or it is none that predicts.
+    """
+    folder = Path(name)
+    if folder.name == RECORD:
+        folder = folder.parent
+    if not folder.is_dir():
+        folder = _download(name)
+    _refuse_without_model(folder, name)
+    return Predictor.open(folder, device=device, token_budget=token_budget)
+
+
+def _download(name: str) -> Path:
+    match = _ON_HUB.fullmatch(name)
+    if match is None or (name.startswith((".", "/")) and not name.startswith(HUB)):
+        raise UserError(
+            "there is no such folder", where=name, fix="Name a run's folder, or a model on the Hub as owner/name."
+        )
+    repo, shown = match["repo"], f"model {name.removeprefix(HUB)}"
+    with hub_errors(shown):
+        api = hub_api()
+        commit = str(api.model_info(repo, revision=match["revision"]).sha)
+        listed = api.list_repo_files(repo, revision=commit)
+    if RECORD not in listed:
+        raise UserError(
+            f"it has no {RECORD}: bench did not publish it, so what its outputs mean is not known",
+            where=name,
+            fix=f"Fine-tune it first: bench run --checkpoint {repo} --task …",
+        )
+    wanted = [RECORD, "config.json", "adapter_config.json", *TOKENIZER_FILES]
+    files = [file for file in listed if "/" not in file and (file in wanted or file.endswith(_WEIGHTS))]
+    return download_files(repo, "model", commit, files, shown)
+
+
+def _refuse_without_model(folder: Path, name: str) -> None:
+    record = read_record(folder)
+    if record.recipe.get("adaptation") == "zero-shot":
+        raise UserError(
+            "it scored variants with the checkpoint as it is, and has no model of its own",
+            where=name,
+            fix="Name a run that trained something.",
+        )
+    if record.identity.checkpoint is None:
+        raise UserError("this is a baseline, which keeps no model", where=name, fix="Name a run of a checkpoint.")
+    if record.status != "complete":
+        raise UserError(f"this run is {record.status}", where=name, fix=f"Finish it first: {record.command}")
+    if not any((folder / part / "config.json").is_file() for part in (MODEL, ".")):
+        raise UserError("there is no model in it", where=name, fix="Name a run's folder, or a repository as published.")

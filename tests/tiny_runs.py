@@ -1,0 +1,34 @@
+"""Tiny runs, trained in a second or two, for tests of what comes after a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tiny_checkpoints import write_checkpoint
+from tiny_project import QUICK, task_name, write_task
+
+from hubtools.data import DataCache
+from hubtools.runs.plan import PlannedRun
+from hubtools.runs.session import Session
+from hubtools.runs.unit import execute
+from hubtools.specs.loading import load_recipe, load_task
+from hubtools.training.device import Execution
+
+
+def made(folder: Path, problem: str, family: str = "esm", recipe: str = "full", **settings: object) -> Path:
+    """The folder of a tiny run."""
+    write_task(folder, problem)
+    checkpoint = write_checkpoint(folder / family, family)
+    settings = {**({"epochs": 2} if recipe == "probe" else QUICK), **settings}
+    asked = PlannedRun(
+        load_task(str(folder / "tasks" / f"{task_name(problem)}.yaml")),
+        load_recipe(recipe, settings),
+        str(checkpoint),
+        1,
+        overrides=settings,
+    )
+    session = Session(folder / "runs", DataCache(folder / "cache"), Execution(torch.device("cpu"), 512))
+    outcome = execute(asked, session)
+    assert outcome.record.status == "complete", outcome.record.failure
+    return outcome.folder
