@@ -147,7 +147,7 @@ def _text(
         leakage=card_leakage.statement(record, splits[0]),
         not_looked_for=card_leakage.not_looked_for(record, splits[0]),
         residues={split: card_results.residues_scored(record, split) for split in splits},
-        strata={split: card_results.strata_of(record, split) for split in splits},
+        strata={split: card_results.strata_shown(record, split) for split in splits},
         largest_classes=card_results.largest_classes,
         headline=record.results[splits[0]].scores[record.primary_metric],
         row=row,

@@ -110,7 +110,7 @@ STRATA = {
 }
 
 
-def strata_of(record: RunRecord, split: str) -> list[tuple[str, str, list[Stratum]]]:
+def strata_shown(record: RunRecord, split: str) -> list[tuple[str, str, list[Stratum]]]:
     """What the strata of a split are about, in words, in which unit, and the strata."""
     found = record.results[split].strata
     return [(*STRATA.get(kind, (kind.replace("_", " "), "")), strata) for kind, strata in found.items() if strata]

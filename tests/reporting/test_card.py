@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -424,3 +425,12 @@ def test_folded_parts_are_closed(tmp_path: Path) -> None:
     assert text.count("<details>") == text.count("</details>") >= 3
     for opened in re.findall(r"<details>.*\n.*", text):
         assert re.fullmatch(r"<details><summary>.+</summary>\n", opened), "Markdown begins after an empty line"
+
+
+def test_a_label_cannot_break_out_of_the_words_of_a_figure(tmp_path: Path) -> None:
+    labels = ['"><b>', "A | B", *LOCALISATION.label_names[2:]]
+    task = LOCALISATION.model_copy(update={"labels": {label: label for label in labels}})
+    text = text_of(write_full_run(tmp_path, task))
+    (alt,) = re.findall(r'precision-recall.png" width="\d+" alt="([^"]*)">', text)
+    assert html.unescape(alt).startswith('Precision against recall on test. Average precision: "><b> 0.')
+    assert "A | B" in alt
