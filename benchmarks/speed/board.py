@@ -5,7 +5,7 @@ usage: python benchmarks/speed/board.py [--records 1000 10000] [--replicates 100
 
 Board: invented run folders (five tasks, two recipes, five seeds, as many checkpoints as it takes) are written into a
 temporary folder. Then, each as a process of its own: all records are read, and nothing else; ``bench board``;
-``bench board --html``; ``bench card`` of one run, which looks for what stands beside it. The growth between the sizes
+``bench board --html``; ``bench board --site``, whose page is then used in Chromium; ``bench card`` of one run, which looks for what stands beside it. The growth between the sizes
 is printed as the exponent of CPU seconds: 1 is proportional. The card draws all its figures.
 
 Statistics: every metric of a task, and its intervals, on 5,000 proteins and on 1,000,000 residues of 5,000 proteins,
@@ -73,6 +73,41 @@ def read_only(folder: Path) -> None:
     print(json.dumps({"seconds": time.perf_counter() - started, "records": len(found), "problems": problems}))
 
 
+def in_browser(site: Path) -> str:
+    """How long Chromium takes from the address to a table, and from a click to another, in milliseconds; medians of 5."""
+    sys.path[:0] = [str(ROOT / "tests")]
+    from browser import browser_page
+
+    # From a change to the frame after it: what somebody waits for.
+    wait = "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now() - start))))"
+    steps = {
+        "sort": "document.querySelector('button[data-sort=score]').click()",
+        "search": "(() => { const q = document.querySelector('[name=q]'); q.value = 'model-7'; "
+        "q.dispatchEvent(new Event('input', { bubbles: true })) })()",
+        "heat map": "location.hash = '#/map'",
+        "score and cost": "location.hash = '#/trade'",
+        "overview": "location.hash = '#/'",
+    }
+    took: dict[str, list[float]] = {}
+    try:
+        for _ in range(5):
+            with browser_page() as seen:
+                seen.page.goto((site / "index.html").as_uri())
+                seen.page.wait_for_selector("main table")
+                loaded = "performance.getEntriesByType('navigation')[0].domComplete"
+                took.setdefault("load", []).append(seen.page.evaluate(loaded))
+                for name, step in steps.items():
+                    script = f"async () => {{ const start = performance.now(); {step}; return await {wait}; }}"
+                    took.setdefault(name, []).append(seen.page.evaluate(script))
+                if seen.complaints:
+                    raise SystemExit(f"the page complains: {seen.complaints[0]}")
+    except BaseException as error:
+        if type(error).__name__ != "Skipped":
+            raise
+        return f"no browser ({error})"
+    return ", ".join(f"{name} {median(times):.0f} ms" for name, times in took.items())
+
+
 def measure_board(sizes: list[int], rounds: int) -> tuple[list[list[str]], dict[str, Any]]:
     """A row for each command and size."""
     rows: list[list[str]] = []
@@ -81,12 +116,13 @@ def measure_board(sizes: list[int], rounds: int) -> tuple[list[list[str]], dict[
     bench = [sys.executable, "-m", "hubtools.cli.main"]
     for size in sizes:
         with tempfile.TemporaryDirectory() as scratch:
-            runs, page = Path(scratch) / "runs", Path(scratch) / "board.html"
+            runs, page, site = Path(scratch) / "runs", Path(scratch) / "board.html", Path(scratch) / "site"
             one = write_records(runs, size)
             commands = {
                 "records alone": [sys.executable, __file__, "--read", str(runs)],
                 "bench board": [*bench, "board", str(runs)],
                 "bench board --html": [*bench, "board", str(runs), "--html", str(page)],
+                "bench board --site": [*bench, "board", str(runs), "--site", str(site)],
                 "bench card": [*bench, "card", str(one)],
             }
             seen: dict[str, list[Process]] = {name: [] for name in commands}
@@ -101,6 +137,8 @@ def measure_board(sizes: list[int], rounds: int) -> tuple[list[list[str]], dict[
                 cpu = median(done.cpu_seconds for done in found)
                 computed.setdefault(name, {})[size] = cpu
                 rest = f"page of {page.stat().st_size / 1e6:.1f} MB" if "html" in name else ""
+                if "site" in name:
+                    rest = f"page of {(site / 'index.html').stat().st_size / 1e6:.1f} MB; {in_browser(site)}"
                 rows.append(
                     [name, f"{size:,}", f"{took:.2f}", f"{cpu:.2f}", f"{size / took:,.0f}", f"{memory:.0f}", rest]
                 )

@@ -23,7 +23,18 @@ from hubtools.specs.errors import UserError
     "--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "csv", "json"])
 )
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Also write one self-contained page.")
-def board(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, form: str, html: Path | None) -> None:
+@click.option(
+    "--site", metavar="DIR", type=click.Path(path_type=Path), help="Also write a whole site for a web server."
+)
+def board(
+    folders: tuple[Path, ...],
+    runs: Path,
+    task: str | None,
+    split: str,
+    form: str,
+    html: Path | None,
+    site: Path | None,
+) -> None:
     """What the runs say: comparable runs side by side, best first, with intervals.
 
     Runs of different task versions, data or subsets stand in separate tables. Runs that did not finish are listed
@@ -63,6 +74,11 @@ def board(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, f
 
         write_atomic(html, board_page(built))
         click.echo(f"wrote {html}: open it in a browser", err=True)
+    if site:
+        from hubtools.reporting.site import write_site
+
+        files = write_site(built, site)
+        click.echo(f"wrote {len(files)} files: open {site / 'index.html'} in a browser", err=True)
     click.echo(f"next: {_next_step(built, roots, html)}", err=True)
 
 

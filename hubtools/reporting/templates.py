@@ -49,6 +49,19 @@ def render(name: str, **context: Any) -> str:
         raise UserError(f"{error.message}", where=f"reports/{name}", fix="Correct the template.") from None
 
 
+def asset(name: str) -> str:
+    """A file of ``reports/`` that goes out as it is: a script, a style sheet.
+
+    Raises:
+        UserError: it is not there.
+    """
+    for root in roots():
+        path = root / "reports" / name
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise UserError(f"there is no file {name}", where="reports/", fix="Reinstall bench.")
+
+
 def cell(value: object) -> str:
     """Text that cannot break a Markdown table."""
     return " ".join(str(value).split()).replace("|", "\\|")

@@ -25,7 +25,7 @@ def public_record(record: RunRecord) -> RunRecord:
     Files of a task on the Hub are written ``hub://user/repository@commit/file``.
     """
     public = record.model_copy(deep=True)
-    public.command = _public_command(record)
+    public.command = public_command(record)
     if record.task["data"]["source"] != "file":
         return public
     reference = task_reference(record)
@@ -37,7 +37,8 @@ def public_record(record: RunRecord) -> RunRecord:
     return public
 
 
-def _public_command(record: RunRecord) -> str:
+def public_command(record: RunRecord) -> str:
+    """The command that makes the run again, local files by their names alone."""
     words = shlex.split(record.command)
     checkpoint = record.identity.checkpoint
     on_hub = checkpoint is not None and checkpoint.source == "hub"

@@ -1,0 +1,121 @@
+"""The board as a folder of files that any web server, or none, can show: no request leaves it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hubtools.reporting.board import Board
+from hubtools.reporting.site_data import site_data
+from hubtools.reporting.templates import asset, render
+from hubtools.specs.errors import UserError
+from hubtools.specs.files import replacing_folder
+
+INDEX = "index.html"
+# In every site, so that a folder that is none is never replaced.
+MARK = "bench-site.json"
+
+
+def write_site(board: Board, folder: Path) -> list[Path]:
+    """Write the site: ``index.html``, the provenance of each table under ``data/``, and the results as CSV and JSON.
+
+    The same records give the same files, byte for byte. The folder is replaced as a whole.
+
+    Args:
+        board: as ``build_board`` gives it.
+        folder: of the site; empty, not there, or a site that bench wrote.
+
+    Returns:
+        The files, relative to the folder.
+
+    Raises:
+        UserError: something else is in the folder, or it cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())):
+        raise UserError("this is not a site that bench wrote", where=str(folder), fix="Name an empty folder.")
+    files = dict(site_files(board))
+    try:
+        with replacing_folder(folder) as staging:
+            for name, text in files.items():
+                path = staging / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot write it ({error.strerror})", where=str(folder), fix="Choose another folder."
+        ) from None
+    return [Path(name) for name in files]
+
+
+def site_files(board: Board) -> Iterator[tuple[str, str]]:
+    """Name and text of each file."""
+    data, details = site_data(board)
+    yield (
+        INDEX,
+        render(
+            "site/index.html.j2",
+            data=data,
+            json=_inline(data),
+            style=asset("site/site.css"),
+            scripts=[asset(f"site/{name}.js") for name in ("page", "plots", "site")],
+        ),
+    )
+    for key, rows in details.items():
+        # A script and not JSON: a page that was opened from a disk may load the one and not the other.
+        yield f"data/{key}.js", f"benchDetails({_inline(key)}, {_inline(rows)});\n"
+    yield "results.json", json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    yield "results.csv", _csv(data)
+    yield MARK, json.dumps({"made_by": "bench board --site", "runs": data["counts"]["runs"]}) + "\n"
+
+
+def _inline(value: Any) -> str:
+    """JSON that may stand inside a script element: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _csv(data: dict[str, Any]) -> str:
+    stream = io.StringIO()
+    out = csv.writer(stream, lineterminator="\n")
+    out.writerow(
+        [
+            "task",
+            "version",
+            "remarks",
+            "problem",
+            "model",
+            "revision",
+            "recipe",
+            "adaptation",
+            "kind",
+            "parameters",
+            "split",
+            "metric",
+            "value",
+            "low",
+            "high",
+            "seeds",
+            "group",
+            "wall_seconds",
+            "kwh",
+        ]
+    )
+    for table in data["tables"]:
+        for row in table["rows"]:
+            arm = data["arms"][row["arm"]]
+            about = [table["task"], table["version"], "; ".join(table["remarks"]), table["problem"]]
+            who = [arm[key] for key in ("model", "revision", "recipe", "adaptation", "kind", "parameters")]
+            measured = [(table["split"], table["metric"]["name"], row["v"], row["l"], row["h"])]
+            measured += [
+                (column["split"], column["name"], *cell)
+                for column, cell in zip(table["columns"], row["c"], strict=True)
+            ]
+            for split, metric, value, low, high in measured:
+                out.writerow(
+                    [*about, *who, split, metric, value, low, high, row["n"], row["group"], row["w"], row["e"]]
+                )
+    return stream.getvalue()

@@ -1,0 +1,225 @@
+"""What the leaderboard site shows, as plain values: nothing of Python is left in them, and nothing is computed anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from hubtools.reporting import wording
+from hubtools.reporting.board import Board, Row, Table
+from hubtools.reporting.estimate import INTERVAL_MEANING, WITHIN_MEANING, Estimate
+from hubtools.reporting.overall import Ends, Overall
+from hubtools.reporting.tables import facts, names, provenance
+from hubtools.runs.arms import arm_key
+from hubtools.runs.public import public_command, public_record
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.problem import Problem
+from hubtools.specs.record import RunRecord, SourceFile
+
+# More are in the tables: scores and costs of six digits are what they are read with.
+_DIGITS = 6
+
+
+def site_data(board: Board) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The board for the page, and the provenance of each table's rows, which is loaded when it is looked at.
+
+    Args:
+        board: of any number of tasks.
+
+    Returns:
+        What is in the page; and by id of a table, for each of its rows, its runs.
+    """
+    arms: dict[Any, int] = {}
+    listed: list[Row] = []
+    for table in board.tables:
+        for row in table.rows:
+            if arms.setdefault(arm_key(row.record), len(listed)) == len(listed):
+                listed.append(row)
+    tables = {_slug(table, number): table for number, table in enumerate(board.tables)}
+    records = [record for table in board.tables for row in table.rows for _, record in row.runs]
+    latest = max((record.finished or record.started for record in records), default=None)
+    checkpoints = {row.name for row in listed if not row.is_baseline}
+    data = {
+        "counts": {
+            "runs": board.n_runs,
+            "tasks": len({table.question.task for table in board.tables}),
+            "checkpoints": len(checkpoints),
+            "unfinished": len(board.unfinished),
+        },
+        "latest": latest.strftime("%Y-%m-%d %H:%M UTC") if latest else None,
+        "bench": sorted({record.environment.bench for record in records}),
+        "meanings": {"interval": INTERVAL_MEANING, "group": WITHIN_MEANING},
+        "notes": list(board.notes),
+        "arms": [_arm(row, label) for row, label in zip(listed, names(listed), strict=True)],
+        "overall": _overall(board.overall, arms) if board.overall else None,
+        "tables": [_table(key, table, arms) for key, table in tables.items()],
+    }
+    details = {key: [_runs(table, row) for row in table.rows] for key, table in tables.items()}
+    return data, details
+
+
+def _slug(table: Table, number: int) -> str:
+    """An id that stays the same for the same question, unless a page holds it twice."""
+    q = table.question
+    parts = [q.task, f"v{q.version}"]
+    parts += [f"subset{q.subset}"] if q.subset is not None else []
+    parts += [f"fraction{q.fraction:g}"] if q.fraction is not None else []
+    return "-".join([*parts, str(number)])
+
+
+def _arm(row: Row, label: str) -> dict[str, Any]:
+    record, checkpoint = row.record, row.record.identity.checkpoint
+    return {
+        "name": label,
+        "model": row.name,
+        "kind": row.kind,
+        "recipe": row.recipe,
+        "adaptation": row.adaptation if row.kind != "baseline" else "baseline",
+        "parameters": row.parameters,
+        "revision": row.revision,
+        "hub": row.name if checkpoint is not None and checkpoint.source == "hub" else None,
+        "family": record.checkpoint.family if record.checkpoint else None,
+        "licence": record.checkpoint.licence if record.checkpoint else None,
+    }
+
+
+def _table(key: str, table: Table, arms: Mapping[Any, int]) -> dict[str, Any]:
+    q, task, record = table.question, table.task, table.rows[0].record
+    result = record.results[table.split]
+    problem = Problem(record.task["problem"])
+    stated = wording.trust(task)
+    best, low = table.rows[0].scores[table.primary].value, [r for r in table.rows if r.is_baseline]
+    return {
+        "id": key,
+        "task": q.task,
+        "title": task.get("title") or q.task,
+        "version": q.version,
+        "remarks": list(table.remarks),
+        "summary": task.get("summary", ""),
+        "problem": problem.value,
+        "facts": facts(table),
+        "trust": stated and {"colour": stated["colour"], "reason": stated["reason"]},
+        "licence": task.get("licence", "unknown"),
+        "homepage": task.get("homepage"),
+        "citation": str(task.get("citation", "")).strip(),
+        "notes": list(task.get("notes", [])),
+        "proteins": result.n_proteins,
+        "metric": _metric(table.metrics[0]),
+        "split": table.split,
+        "columns": [_metric(metric) | {"split": split} for split, metric in table.columns],
+        "splits": _splits(record),
+        "published": [
+            {key: known.get(key) for key in ("what", "how", "metric", "value", "spread", "split", "source", "note")}
+            for known in task.get("published", [])
+        ],
+        "hash": q.task_hash,
+        "data": q.data,
+        "protocol": q.protocol,
+        "best": _plain(best),
+        "baseline": _plain(low[0].scores[table.primary].value) if low else None,
+        "rows": [_row(table, row, arms) for row in table.rows],
+    }
+
+
+def _splits(record: RunRecord) -> list[dict[str, Any]]:
+    if record.data is None:
+        return []
+    return [
+        {"name": name, "proteins": split.proteins, "residues": split.residues, "labelled": split.labelled}
+        for name, split in record.data.splits.items()
+    ]
+
+
+def _metric(name: str) -> dict[str, Any]:
+    info = METRICS.get(name)
+    return {"name": name, "title": wording.metric_title(name), "higher": info is None or info.higher_is_better}
+
+
+def _row(table: Table, row: Row, arms: Mapping[Any, int]) -> dict[str, Any]:
+    estimate = row.scores[table.primary]
+    return {
+        "arm": arms[arm_key(row.record)],
+        "group": row.group,
+        "v": _plain(estimate.value),
+        "l": _plain(estimate.low),
+        "h": _plain(estimate.high),
+        "n": len(row.runs),
+        "c": [_cell(row.scores[column]) for column in table.columns],
+        "w": _plain(row.wall_seconds),
+        "p": row.record.training.parameters_trained if row.record.training else None,
+        "e": _mean([record.cost.energy.kwh for _, record in row.runs if record.cost and record.cost.energy]),
+    }
+
+
+def _cell(estimate: Estimate) -> Any:
+    return [_plain(estimate.value), _plain(estimate.low), _plain(estimate.high)]
+
+
+def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
+    def ends(of: Ends) -> list[float | None]:
+        return [_plain(of.value), _plain(of.low), _plain(of.high)]
+
+    return {
+        "tasks": list(overall.tasks),
+        "notes": list(overall.notes),
+        "rows": [
+            {
+                "arm": arms[arm_key(one.row.record)],
+                "group": one.group,
+                "rank": ends(one.mean_rank),
+                "borda": ends(one.borda),
+                "improvability": ends(one.improvability),
+                "ranks": [one.ranks[task] for task in overall.tasks],
+            }
+            for one in overall.rows
+        ],
+    }
+
+
+def _runs(table: Table, row: Row) -> dict[str, Any]:
+    """Where a row's numbers are from."""
+    record = row.record
+    return {
+        "recipe": {"name": record.identity.recipe.name, "hash": record.identity.recipe.hash, "set": record.overrides},
+        "rows_sha256": record.data.splits[table.split].rows_sha256 if record.data else None,
+        "files": [{"name": file.name, "location": file.location, "sha256": file.sha256} for file in _files(record)],
+        "runs": [_provenance(table, found) for found in row.runs],
+    }
+
+
+def _files(record: RunRecord) -> list[SourceFile]:
+    """The data files, without the folders of the machine that had them."""
+    if record.data is None:
+        return []
+    # A copy of a record takes longer than all the rest, and only local files have something to hide.
+    known = public_record(record) if record.data.source == "file" else record
+    return known.data.files if known.data else []
+
+
+def _provenance(table: Table, found: Any) -> dict[str, Any]:
+    record: RunRecord = found[1]
+    score = record.score(*table.primary)
+    known = provenance(found)
+    # Where a machine keeps its runs is nobody else's business.
+    known["folder"] = found[0].name
+    known["command"] = public_command(record)
+    environment = record.environment
+    return known | {
+        "score": [_plain(score.value), _plain(score.low), _plain(score.high)] if score else None,
+        "packages": {
+            name: environment.packages[name] for name in ("torch", "transformers") if name in environment.packages
+        },
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return _plain(fmean(values)) if values else None
+
+
+def _plain(value: float | None) -> float | None:
+    """A number that JSON has, of six digits."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,335 @@
+"""The leaderboard site: its data are the board's, and in a real browser it sorts, filters, links and asks nobody."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Seen, browser_page
+from sample_records import FULL, LOCALISATION, PEPTIDES, PROBE, make_record, ranked_runs, sample_runs
+
+from hubtools.reporting.board import Board, build_board
+from hubtools.reporting.site import MARK, site_files, write_site
+from hubtools.reporting.site_data import site_data
+from hubtools.specs.errors import UserError
+
+EVIL = "lab/</script><script>document.title='taken'</script>"
+
+
+def evil_runs() -> list[Any]:
+    """A checkpoint whose name is an attack."""
+    records = [make_record(PEPTIDES, recipe, 0.5, checkpoint=EVIL) for recipe in (FULL, PROBE)]
+    return [(Path(f"/home/me/secret/{i}"), record) for i, record in enumerate(records)]
+
+
+@pytest.fixture(scope="module")
+def board() -> Board:
+    return build_board([*ranked_runs(), *evil_runs()])
+
+
+@pytest.fixture(scope="module")
+def site(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site") / "public"
+    write_site(board, folder)
+    return folder
+
+
+# The data
+
+
+def test_every_row_and_score_of_the_board_is_in_the_data(board: Board) -> None:
+    data, details = site_data(board)
+    assert [table["task"] for table in data["tables"]] == [table.question.task for table in board.tables]
+    for shown, table in zip(data["tables"], board.tables, strict=True):
+        assert len(shown["rows"]) == len(table.rows) == len(details[shown["id"]])
+        for one, row in zip(shown["rows"], table.rows, strict=True):
+            estimate = row.scores[table.primary]
+            assert one["v"] == pytest.approx(estimate.value, rel=1e-5) and one["group"] == row.group
+            assert data["arms"][one["arm"]]["model"] == row.name
+            assert one["n"] == len(row.runs)
+        for known, row in zip(details[shown["id"]], table.rows, strict=True):
+            assert [run["run_id"] for run in known["runs"]] == [record.run_id for _, record in row.runs]
+            assert [run["seed"] for run in known["runs"]] == row.seeds
+    assert board.overall is not None
+    assert [row["rank"][0] for row in data["overall"]["rows"]] == [
+        pytest.approx(one.mean_rank.value, rel=1e-5) for one in board.overall.rows
+    ]
+
+
+def test_the_same_records_give_the_same_files(board: Board) -> None:
+    assert dict(site_files(board)) == dict(site_files(board))
+
+
+def test_no_folder_of_the_machine_is_told(board: Board) -> None:
+    for name, text in site_files(board):
+        assert "/home/me" not in text, name
+
+
+def test_nothing_in_a_name_ends_a_script(site: Path) -> None:
+    for path in site.rglob("*"):
+        if path.suffix in {".html", ".js"}:
+            assert "<script>document.title" not in path.read_text()
+    inside = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', (site / "index.html").read_text(), re.S
+    )
+    assert inside and EVIL in json.dumps(json.loads(inside[1]), ensure_ascii=False)
+
+
+def test_the_downloads_hold_the_scores(site: Path, board: Board) -> None:
+    rows = list(csv.DictReader((site / "results.csv").open()))
+    primary = [
+        row for row in rows if row["task"] == "localisation" and row["split"] == "test" and row["metric"] == "macro_f1"
+    ]
+    (table,) = [table for table in board.tables if table.question.task == "localisation"]
+    assert [float(row["value"]) for row in primary] == [
+        pytest.approx(row.scores[table.primary].value, rel=1e-5) for row in table.rows
+    ]
+    assert json.loads((site / "results.json").read_text())["counts"]["runs"] == board.n_runs
+
+
+def test_a_folder_that_is_no_site_is_left_alone(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="not a site that bench wrote"):
+        write_site(board, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_site_is_replaced_as_a_whole(board: Board, tmp_path: Path) -> None:
+    write_site(build_board(sample_runs()), tmp_path / "site")
+    before = {path.name for path in (tmp_path / "site" / "data").iterdir()}
+    write_site(board, tmp_path / "site")
+    assert (tmp_path / "site" / MARK).is_file()
+    assert {path.name for path in (tmp_path / "site" / "data").iterdir()} != before
+
+
+def test_one_task_needs_no_overall_table(tmp_path: Path) -> None:
+    board = build_board([(Path("r"), make_record(LOCALISATION, FULL, 0.5, checkpoint="a/b"))])
+    data, _ = site_data(board)
+    assert data["overall"] is None and len(data["tables"]) == 1
+
+
+# In a browser
+
+
+@pytest.fixture
+def seen(site: Path) -> Iterator[Seen]:
+    """The overview; at the end nothing was complained of, and nobody was asked for anything."""
+    with browser_page() as seen:
+        seen.page.goto((site / "index.html").as_uri())
+        seen.page.wait_for_selector("main table")
+        yield seen
+        assert seen.complaints == [] and seen.requests == []
+        assert "taken" not in seen.page.title()
+
+
+def texts(seen: Seen, css: str) -> list[str]:
+    return seen.page.locator(css).all_inner_texts()
+
+
+def go(seen: Seen, view: str) -> None:
+    seen.page.evaluate(f"location.hash = {json.dumps(view)}")
+    seen.page.wait_for_timeout(50)
+
+
+def the_task(seen: Seen, name: str) -> None:
+    (found,) = seen.page.evaluate(f"DATA.tables.filter(t => t.task === {json.dumps(name)}).map(t => t.id)")
+    go(seen, f"#/task/{found}")
+
+
+@pytest.mark.slow
+def test_sorting_by_any_column_in_both_orders(seen: Seen) -> None:
+    the_task(seen, "localisation")
+    header = "th:has(button[data-sort=score])"
+    assert seen.page.get_attribute(header, "aria-sort") == "none"
+    for order, way in (("descending", True), ("ascending", False)):
+        seen.page.click("button[data-sort=score]")
+        assert seen.page.get_attribute(header, "aria-sort") == order
+        scores = [float(text) for text in texts(seen, "main .card:first-of-type tbody .score")]
+        assert len(scores) > 3 and scores == sorted(scores, reverse=way)
+    seen.page.click("button[data-sort=model]")
+    names = texts(seen, "main .card:first-of-type tbody th a")
+    assert names == sorted(names, key=str.lower)
+    assert seen.page.get_attribute(header, "aria-sort") == "none"
+
+
+@pytest.mark.slow
+def test_filters_say_what_is_shown_and_are_in_the_address(seen: Seen) -> None:
+    page = seen.page
+    page.fill("[name=q]", "ankh")
+    assert all("ankh" in name.lower() for name in texts(seen, "#overall tbody th a"))
+    page.fill("[name=q]", "")
+    page.select_option("[name=adaptation]", "probe")
+    assert all("probe" in sub for sub in texts(seen, "#overall tbody th .sub"))
+    page.select_option("[name=adaptation]", "")
+    page.uncheck("[name=baselines]")
+    assert "composition" not in " ".join(texts(seen, "#overall tbody th"))
+    page.select_option("[name=problem]", "residue-classification")
+    assert "without interval" in page.inner_text("#overall caption")
+    assert page.inner_text("#status").startswith("2 tasks")
+    assert "problem=residue-classification" in page.url and "baselines=no" in page.url
+    # The address alone brings the view back.
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    page.wait_for_selector("main table")
+    assert not page.is_checked("[name=baselines]")
+    assert page.input_value("[name=problem]") == "residue-classification"
+    page.click("button[type=reset]")
+    assert "?" not in page.url and page.is_checked("[name=baselines]")
+    page.select_option("[name=size]", "1B")
+    sizes = page.evaluate("[...document.querySelectorAll('#overall tbody tr')].map(r => r.lastChild.innerText)")
+    assert sizes and all(size.endswith("M") for size in sizes)
+
+
+@pytest.mark.slow
+def test_mean_rank_over_a_part_of_the_tasks(seen: Seen, board: Board) -> None:
+    assert board.overall is not None
+    seen.page.select_option("[name=problem]", "residue-classification")
+    shown = [float(text) for text in texts(seen, "#overall tbody .score") if text != "–"]
+    tasks = ["phosphotyrosine", "secondary-structure"]
+    ranks = [[one.ranks[task] for task in tasks] for one in board.overall.rows]
+    expected = sorted(sum(r for r in row if r) / 2 for row in ranks if None not in row)
+    assert shown == [pytest.approx(rank, abs=0.006) for rank in expected]
+
+
+@pytest.mark.slow
+def test_links_lead_to_tasks_and_models_and_back(seen: Seen) -> None:
+    page = seen.page
+    page.click("main a:has-text('Subcellular localisation')")
+    assert page.inner_text("h1").startswith("Subcellular localisation") and "Subcellular" in page.title()
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.click("tbody th a >> nth=0")
+    assert "/model/" in page.url
+    name = page.inner_text("h1")
+    assert "localisation" in page.inner_text("main").lower()
+    page.go_back()
+    assert page.inner_text("h1").startswith("Subcellular localisation")
+    page.go_forward()
+    assert page.inner_text("h1") == name
+    go(seen, "#/model/nobody%2Fnothing")
+    assert "There is no model nobody/nothing" in page.inner_text("main")
+    go(seen, "#/nowhere")
+    assert "no such page" in page.inner_text("main")
+
+
+@pytest.mark.slow
+def test_every_number_says_where_it_is_from(seen: Seen, board: Board) -> None:
+    the_task(seen, "localisation")
+    (table,) = [table for table in board.tables if table.question.task == "localisation"]
+    seen.page.click("button:has-text('Provenance') >> nth=0")
+    seen.page.wait_for_selector("dialog[open] tbody tr")
+    text = seen.page.inner_text("dialog")
+    for _, record in table.rows[0].runs:
+        assert record.run_id in text
+    assert table.rows[0].revision in text and table.question.task_hash[:16] in text and "bench run" in text
+    # The dialog holds the focus, and gives it back.
+    assert seen.page.evaluate("document.querySelector('dialog').contains(document.activeElement)")
+    seen.page.keyboard.press("Escape")
+    assert not seen.page.locator("dialog[open]").count()
+    assert seen.page.evaluate("document.activeElement.innerText") == "Provenance"
+
+
+@pytest.mark.slow
+def test_heat_map_and_trade_off(seen: Seen) -> None:
+    page = seen.page
+    page.click("nav a:has-text('Heat map')")
+    assert page.get_attribute("nav a[data-view=map]", "aria-current") == "page"
+    shown = len(texts(seen, "table.map tbody td button"))
+    assert shown == page.evaluate(
+        "mainTables(new URLSearchParams()).reduce((n, t) => n + t.rows.filter(r => r.v !== null).length, 0)"
+    )
+    page.click("table.map tbody td button >> nth=0")
+    page.wait_for_selector("dialog[open] tbody tr")
+    page.keyboard.press("Escape")
+    page.click("nav a:has-text('Score and cost')")
+    assert page.locator("svg a").count() > 3
+    # No point beats one of the front at no more parameters.
+    front = page.evaluate(
+        "pareto([{x: 1, y: 2}, {x: 1, y: 1}, {x: 2, y: 1}, {x: 3, y: 5}, {x: 9, y: 5}], true).map(p => [p.x, p.y])"
+    )
+    assert front == [[1, 2], [3, 5]]
+    page.select_option(".controls select >> nth=1", "w")
+    assert "x=w" in page.url and "wall time" in (page.text_content("svg .axis-title >> nth=0") or "")
+
+
+@pytest.mark.slow
+def test_keyboard_and_screen_reader(seen: Seen) -> None:
+    page = seen.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for view in ("#/", "#/map", "#/trade", "#/read"):
+        go(seen, view)
+        lacking = page.evaluate(
+            """() => [
+              ...[...document.querySelectorAll('input, select')].filter(e => !e.labels.length && !e.ariaLabel),
+              ...[...document.querySelectorAll('button, a')].filter(e => !(e.innerText || e.textContent || '').trim() && !e.ariaLabel),
+              ...[...document.querySelectorAll('th')].filter(e => !e.scope || !e.textContent.trim()),
+              ...[...document.querySelectorAll('table')].filter(e => !e.caption || !e.caption.textContent),
+            ].map(e => e.outerHTML.slice(0, 120))"""
+        )
+        assert lacking == [], view
+        assert page.locator("h1").count() == 1
+
+
+@pytest.mark.slow
+def test_dark_and_light(site: Path) -> None:
+    with browser_page(color_scheme="dark") as seen:
+        page = seen.page
+        page.goto((site / "index.html").as_uri())
+        background = "getComputedStyle(document.body).backgroundColor"
+        dark = page.evaluate(background)
+        assert page.get_attribute("#theme", "aria-pressed") == "true"
+        page.click("#theme")
+        assert page.evaluate(background) != dark
+        page.reload()
+        assert page.get_attribute("#theme", "aria-pressed") == "false", "the choice is kept"
+        assert seen.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(site: Path, scheme: str) -> None:
+    """WCAG 2.1 AA: a contrast of at least 4.5."""
+    with browser_page(color_scheme=scheme) as seen:
+        seen.page.goto((site / "index.html").as_uri())
+        low = seen.page.evaluate(
+            """() => {
+              const parse = c => c.match(/[\\d.]+/g).map(Number);
+              const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+                .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+              const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+                if (c.length === 3 || c[3] > .99) return c; } return [255, 255, 255]; };
+              return [...document.querySelectorAll('main *, header *, .filters *')]
+                .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.offsetParent)
+                .map(e => { const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+                  return [(a + .05) / (b + .05), e.outerHTML.slice(0, 90)]; })
+                .filter(([ratio]) => ratio < 4.5);
+            }"""
+        )
+        assert low == []
+
+
+@pytest.mark.slow
+def test_narrow_screens_do_not_scroll_sideways(site: Path) -> None:
+    with browser_page(viewport={"width": 390, "height": 844}) as seen:
+        for view in ("#/", "#/map", "#/trade"):
+            seen.page.goto((site / "index.html").as_uri() + view)
+            seen.page.wait_for_selector("main .card")
+            assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+@pytest.mark.slow
+def test_without_scripts_the_results_are_there(site: Path, board: Board) -> None:
+    with browser_page(java_script_enabled=False) as seen:
+        seen.page.goto((site / "index.html").as_uri())
+        text = seen.page.inner_text("main")
+        for table in board.tables:
+            assert table.task["title"] in text
+        assert "results.csv" in text
