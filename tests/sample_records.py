@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hubtools.evaluation.predictions import Predictions, write_predictions
+from hubtools.evaluation.predictions import Predictions, read_predictions, write_predictions
 from hubtools.evaluation.resampled import KEPT_REPLICATES, Units, write_replicates
-from hubtools.runs.store import PREDICTIONS, REPLICATES, TRAINING_LOG, run_folder, write_record
+from hubtools.runs.store import PREDICTIONS, REPLICATES, TRAINING_LOG, read_record, run_folder, write_record
 from hubtools.specs.hashing import digest
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
@@ -27,6 +28,7 @@ from hubtools.specs.record import (
     CheckpointIdentity,
     Cost,
     DataFacts,
+    Energy,
     Environment,
     Failure,
     Identity,
@@ -35,7 +37,9 @@ from hubtools.specs.record import (
     Score,
     SourceFile,
     SplitFacts,
+    SplitOverlap,
     SplitResult,
+    Stratum,
     SweepFacts,
     TaskIdentity,
     TrainingFacts,
@@ -482,6 +486,53 @@ def write_full_run(
     return folder
 
 
+def enriched(folder: Path) -> Path:
+    """The same run with what a record may hold besides: an audit, strata of its test splits, the energy it took."""
+    record = read_record(folder)
+    assert record.data is not None and record.cost is not None
+    record.data.audit = [
+        SplitOverlap(first=first, second="test", identical=0, similar={"0.9": 3, "0.5": 41}, shared_clusters=0)
+        for first in ("train", "validation")
+    ]
+    record.data.audit_method = "bundled alignment (pyopal 0.7.3); identity over the columns of a local alignment"
+    parts = {
+        "identity": ["below 50 %", "50 to 70 %", "70 to 90 %", "90 % and more"],
+        "length": ["up to 100", "101 to 250", "251 to 500", "501 to 1,000", "over 1,000"],
+    }
+    for split in record.test_splits:
+        result = record.results[split]
+        whole = result.scores[record.primary_metric]
+        assert whole.value is not None
+        for kind, names in parts.items():
+            strata = []
+            for place, name in enumerate(names):
+                value = whole.value + 0.04 * (place - 1)
+                score = whole.model_copy(update={"value": value, "low": value - 0.05, "high": value + 0.04})
+                few = kind == "length" and place == len(names) - 1
+                n = 4 if few else 300 - 60 * place
+                strata.append(Stratum(name=name, n_proteins=n, n_labelled=n, score=None if few else score))
+            result.strata[kind] = strata
+    how = "4 min of one NVIDIA L4 at 72 W, 0.4 kg CO₂ a kWh"
+    record.cost.energy = Energy(source="estimate", kwh=0.0048, co2_grams=1.92, how=how, place="Germany")
+    write_record(folder, record)
+    return folder
+
+
+def scored_worse(folder: Path, task: Task, noise: float, seed: int = 0) -> Path:
+    """The same run with predictions that are less good on every split, and results that follow from them."""
+    record, rng = read_record(folder), np.random.default_rng([seed, len(task.name)])
+    splits = read_predictions(folder / PREDICTIONS)
+    for split, predictions in splits.items():
+        blurred = predictions.scores + rng.normal(scale=noise, size=predictions.scores.shape)
+        if task.problem.kind == "classification":
+            blurred = np.exp(3 * blurred) / np.exp(3 * blurred).sum(1, keepdims=True)
+        splits[split] = replace(predictions, scores=blurred)
+        record.results[split] = _scored(task, splits[split])
+    write_record(folder, record)
+    write_predictions(folder / PREDICTIONS, splits, task.label_names)
+    return folder
+
+
 def _predictions(task: Task, split: str) -> Predictions:
     rng = np.random.default_rng([len(split), len(task.name)])
     proteins, per = (60, 25) if task.problem.per_residue else (600, 1)
@@ -573,6 +624,8 @@ if __name__ == "__main__":
     else:
         write_runs(out / "board", sample_runs())
         for sample_task in TASKS.values():
-            print(write_full_run(out / "cards", sample_task))
-            for name in ("composition", "majority"):
-                write_runs(out / "cards", [(out, make_record(sample_task, BASELINES[name], 0.2))])
+            print(enriched(write_full_run(out / "cards", sample_task)))
+            for seed in (2, 3):
+                scored_worse(write_full_run(out / "cards", sample_task, seed=seed), sample_task, 0.05, seed)
+            scored_worse(write_full_run(out / "cards", sample_task, PROBE), sample_task, 0.3)
+            scored_worse(write_full_run(out / "cards", sample_task, BASELINES["composition"]), sample_task, 0.8)

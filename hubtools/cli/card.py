@@ -11,17 +11,28 @@ from hubtools.runs.store import MODEL, read_record
 
 @click.command(short_help="Write the model card of a run.")
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-def card(folders: tuple[Path, ...]) -> None:
+@click.option("--author", metavar="NAMES", help="Who made the model, for its citation, as in BibTeX.")
+def card(folders: tuple[Path, ...], author: str | None) -> None:
     """Write the model card of a run into its folder: card/README.md and its figures.
 
     The card is made from the run's record and predictions, and from the runs that lie beside it: run again to add
     what came later. bench publish writes it anew for the repository it goes to.
+
+    What you write between <!-- bench:edit ... --> and <!-- /bench:edit --> stays; what you change elsewhere does not.
     """
-    from hubtools.reporting.card import build_card
+    from hubtools.reporting.card import build_card, existing_card
+    from hubtools.reporting.card_edits import changed_by_hand
     from hubtools.reporting.snippet import has_model
 
     for folder in folders:
-        path = build_card(folder)
+        lost = changed_by_hand(existing_card(folder))
+        path = build_card(folder, author=author)
+        if lost:
+            click.echo(
+                f"note: changed by hand outside the marked places, and written anew: {', '.join(lost)}. What is to stay "
+                "goes between <!-- bench:edit NAME --> and <!-- /bench:edit -->",
+                err=True,
+            )
         click.echo(path)
         figures = len(list((path.parent / "figures").glob("*.png")))
         click.echo(f"wrote the card and {figures} figure{'s' * (figures != 1)}", err=True)

@@ -222,7 +222,7 @@ def _pair(label: str, a: Arm, b: Arm, asked: Question | None, metric: str | None
     cuts, other_cuts = a.thresholds(), b.thresholds()
     chosen = metric or task.metrics.primary
     names = [chosen, *(name for name in task.metrics.names if name != chosen)]
-    question = _question(a, b, asked)
+    question = question_of(a, b, asked)
     drawn = resample_metrics(task, before, cuts, a.seeds, names, replicates=replicates)
     other_drawn = resample_metrics(task, after, other_cuts, b.seeds, names, replicates=replicates)
     if drawn[0].units.digest != other_drawn[0].units.digest:
@@ -263,7 +263,7 @@ def _pair(label: str, a: Arm, b: Arm, asked: Question | None, metric: str | None
     )
 
 
-def _question(a: Arm, b: Arm, asked: Question | None) -> Question:
+def question_of(a: Arm, b: Arm, asked: Question | None = None) -> Question:
     """What the user asks, or else what the seeds can answer. Where nothing is random both questions are one."""
     if a.nothing_random and b.nothing_random:
         return Question.WEIGHTS
@@ -272,7 +272,7 @@ def _question(a: Arm, b: Arm, asked: Question | None) -> Question:
 
 def _judged(pair: Pair, adjusted: float | None, tests: int) -> Pair:
     """The pair with its verdict."""
-    verdict, reason = _verdict(pair, adjusted, tests)
+    verdict, reason = verdict_of(pair.found, pair.margin, adjusted, tests)
     needed = None
     if verdict in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL} and pair.found.question is Question.RECIPE:
         if pair.found.low is None:
@@ -282,8 +282,15 @@ def _judged(pair: Pair, adjusted: float | None, tests: int) -> Pair:
     return replace(pair, adjusted_p=adjusted, verdict=verdict, reason=reason, seeds_needed=needed)
 
 
-def _verdict(pair: Pair, adjusted: float | None, tests: int) -> tuple[Verdict, str]:
-    found, margin = pair.found, pair.margin
+def verdict_of(found: Difference, margin: float | None, adjusted: float | None, tests: int) -> tuple[Verdict, str]:
+    """What a difference comes to, and why in one line, by the rules at the head of this module.
+
+    Args:
+        found: the difference.
+        margin: that counts; None where none is stated for this metric.
+        adjusted: its p-value after Holm's correction.
+        tests: how many differences were corrected for.
+    """
     if found.identical:
         return Verdict.EQUIVALENT, "both scored the same in every replicate"
     if math.isnan(found.value):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Blue and vermilion of Okabe and Ito's palette, told apart by people with any kind of colour vision.
 BLUE, VERMILION, GREY, PALE, INK = "#0072B2", "#D55E00", "#7A8490", "#D6DBE1", "#1B2530"
 WIDTH, DPI = 7.2, 160
+# Inches around axes, so that on a dark page no letter touches the edge of its white ground.
+AIR = 0.09
+# The text column of a card on the Hub, in pixels.
+SHOWN = 700
 MAX_PANELS = 12
 # More points than this make a cloud without structure: hexagons count them instead.
 MAX_POINTS = 3_000
@@ -43,6 +47,12 @@ class CardFigure:
     alt: str
     caption: str
 
+    @property
+    def width(self) -> int:
+        """How wide a card shows it, in pixels: letters are of one size in all figures, whatever their own width."""
+        drawn = int.from_bytes(self.png[16:20], "big")  # as the header of a PNG says
+        return min(SHOWN, round(drawn * SHOWN / (WIDTH * DPI)))
+
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], split: str) -> CardFigure:
     """A confusion matrix, coloured by the share of the true class.
@@ -58,9 +68,9 @@ def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], 
     side = min(WIDTH, 2.6 + 0.62 * n)
     figure, axes = _canvas(side, side * 0.86)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(
-        range(n), [_short(label) for label in labels], rotation=35 if n > 3 else 0, ha="right" if n > 3 else "center"
-    )
+    # Slanted letters of many classes would lie over each other.
+    turned, anchor = (0, "center") if n <= 3 else (35, "right") if n <= 12 else (90, "center")
+    axes.set_xticks(range(n), [_short(label) for label in labels], rotation=turned, ha=anchor)
     axes.set_yticks(range(n), [_short(label) for label in labels])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -240,19 +250,24 @@ def training_figure(epochs: Sequence[dict[str, Any]], metric: str, best_epoch: i
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", color=PALE, linewidth=0.6)
+        axes.margins(y=0.12)
         chosen = None if best_epoch is None else dict(points).get(best_epoch)
         if colour == BLUE and best_epoch is not None and chosen is not None:
+            values = [value for _, value in points]
+            below = chosen > (min(values) + max(values)) / 2
             axes.scatter(
                 [best_epoch], [chosen], s=70, facecolors="none", edgecolors=VERMILION, linewidths=1.8, zorder=3
             )
             axes.annotate(
                 "chosen",
                 (best_epoch, chosen),
-                xytext=(0, -15),
+                xytext=(0, -17 if below else 17),
                 textcoords="offset points",
                 ha="center",
+                va="center",
                 color=VERMILION,
                 fontsize=8.5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
             )
     best = f" Epoch {best_epoch} was chosen." if best_epoch is not None else ""
     return CardFigure(
@@ -284,7 +299,7 @@ def comparison_figure(table: Table, run_id: str) -> CardFigure:
             )
         marker = "D" if own else "s" if row.is_baseline else "o"
         axes.plot([estimate.value], [place], marker=marker, color=colour, markersize=6)
-        names.append(f"{row.name}, {row.recipe}" + (" (this model)" if own else ""))
+        names.append(_short(f"{row.name}, {row.recipe}", 56) + (" (this model)" if own else ""))
     axes.set_yticks(range(len(rows)), names)
     for tick, name in zip(axes.get_yticklabels(), names, strict=True):
         tick.set_fontweight("bold" if name.endswith("(this model)") else "normal")
@@ -316,6 +331,7 @@ def panels(down: int, across: int, size: tuple[float, float]) -> tuple[Canvas, l
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     style: dict[Any, Any] = {
         "font.size": 9,
@@ -328,17 +344,21 @@ def panels(down: int, across: int, size: tuple[float, float]) -> tuple[Canvas, l
         "axes.spines.right": False,
     }
     with mpl.rc_context(style):
-        figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
+        figure = Figure(figsize=size, dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=AIR, h_pad=AIR), facecolor="white")
         FigureCanvasAgg(figure)
         grid = figure.subplots(max(down, 1), max(across, 1), squeeze=False)
     return figure, list(grid.ravel())
 
 
 def png(figure: Canvas) -> bytes:
-    """The figure as a file."""
-    stream = io.BytesIO()
-    # Without the version of matplotlib in it, the same run gives the same file.
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    """The figure as a file of at most 256 colours, a third of the size of one with all: cards hold several."""
+    from PIL import Image
+
+    drawn, stream = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    with Image.open(drawn) as image:
+        # Nothing of matplotlib's version is in it: the same run gives the same file.
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)
     return stream.getvalue()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from huggingface_hub import ModelCard
 from sample_records import (
     BASELINES,
@@ -17,13 +19,17 @@ from sample_records import (
     SCRATCH,
     STRUCTURE,
     TASKS,
+    enriched,
     make_record,
     many_runs,
     write_full_run,
     write_runs,
 )
 
-from hubtools.reporting.card import _largest_classes, build_card, lint_card
+from hubtools.cli.card import card
+from hubtools.reporting.card import build_card, lint_card
+from hubtools.reporting.card_edits import changed_by_hand
+from hubtools.reporting.card_results import largest_classes
 from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Head, Recipe
@@ -62,7 +68,7 @@ def test_every_kind_of_task_gets_a_whole_card(name: str, tmp_path: Path) -> None
     assert score is not None and f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})" in text
     for word in ("None", "nan", "Undefined", "TODO"):
         assert not re.search(rf"\b{word}\b", text.split("```python")[0] + text.split("```")[2]), word
-    shown = set(re.findall(r"\]\(figures/(.*?)\)", text))
+    shown = set(re.findall(r'<img src="figures/(.*?)"', text))
     assert shown == FIGURES[name] == {path.name for path in (folder / "card" / "figures").iterdir()}
     for path in (folder / "card" / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -233,17 +239,17 @@ def test_trust_and_published_numbers_stand_beside_the_result(tmp_path: Path) -> 
     record.task["published"] = [known | {"spread": "±0.01 (SD)", "note": None}]
     write_record(folder, record)
     text = text_of(folder)
-    assert "**How far to trust it: red** (not for ranking). Composition alone does as well." in text
+    assert "| How far to trust it | **red** (not for ranking). Composition alone does as well. |" in text
     assert text.index("How far to trust it") < text.index("## How to use it")
     assert "| Ankh | frozen | MCC | 0.250 ±0.01 (SD) | test | A \\| B, 2024 | – |" in text
 
 
 def test_long_tables_show_the_classes_with_most_support() -> None:
     classes = [{"name": f"fold {n}", "support": n % 50} for n in range(100)]
-    shown = _largest_classes(classes)
+    shown = largest_classes(classes)
     assert len(shown["rows"]) == 30 and min(row["support"] for row in shown["rows"]) == 35
     assert (shown["left_out"], shown["absent"]) == (70, 2)
-    assert _largest_classes(classes[:30]) == {"rows": classes[:30], "left_out": 0, "absent": 0}
+    assert largest_classes(classes[:30]) == {"rows": classes[:30], "left_out": 0, "absent": 0}
 
 
 def test_a_share_of_the_training_data_is_told_first_and_in_the_metadata(tmp_path: Path) -> None:
@@ -332,3 +338,99 @@ def test_how_it_was_computed_is_told(tmp_path: Path) -> None:
     text = text_of(folder)
     assert "| Attention | sdpa, batches packed, layers compiled, activations computed again |" in text
     assert "| Processes | 2, weights divided among them |" in text
+
+
+def test_what_a_user_wrote_survives_regeneration(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    path = build_card(folder)
+    text = path.read_text(encoding="utf-8")
+    places = re.findall(r"<!-- bench:edit (\w+) -->\n<!-- .*? -->\n<!-- /bench:edit -->", text)
+    assert places == ["uses", "limits", "acknowledgements", "contact"], "invitations that are seen in the source alone"
+    mark = "<!-- bench:edit uses -->\n"
+    path.write_text(text.replace(mark, f"{mark}Written for the frog atlas.\n"), encoding="utf-8")
+    write_runs(tmp_path, [(tmp_path, make_record(PEPTIDES, BASELINES["composition"], 0.3))])
+    again = text_of(folder)
+    assert "Written for the frog atlas." in again and "| composition | baseline | 0.300 |" in again
+    assert lint_card(again) == [] and changed_by_hand(again) == []
+    published = text_of(folder, repo_id="me/frogs")
+    assert "Written for the frog atlas." in published and "hub://me/frogs" in published
+
+
+def test_a_mark_that_is_not_closed_stops_before_anything_is_lost(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    path = build_card(folder)
+    broken = path.read_text(encoding="utf-8").replace("<!-- /bench:edit -->", "mine", 1)
+    path.write_text(broken, encoding="utf-8")
+    with pytest.raises(UserError, match="is not closed"):
+        build_card(folder)
+    assert path.read_text(encoding="utf-8") == broken
+
+
+def test_what_was_changed_elsewhere_is_named_when_it_is_written_over(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+    path = build_card(folder)
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("## Results\n", "## Results\n\nBest ever!\n"), encoding="utf-8"
+    )
+    result = CliRunner().invoke(card, [str(folder)])
+    assert result.exit_code == 0
+    assert (
+        "note: changed by hand outside the marked places, and written anew: Results. What is to stay" in result.stderr
+    )
+    assert "Best ever" not in path.read_text(encoding="utf-8")
+    assert "note:" not in CliRunner().invoke(card, [str(folder)]).stderr
+
+
+def test_an_author_is_cited(tmp_path: Path) -> None:
+    folder = loadable(write_full_run(tmp_path, PEPTIDES))
+    result = CliRunner().invoke(card, [str(folder), "--author", "Curie, Marie"])
+    assert result.exit_code == 0
+    assert "author = {Curie, Marie}" in (folder / "card" / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_bibtex_entry_of_a_card_is_closed(tmp_path: Path) -> None:
+    text = text_of(loadable(write_full_run(tmp_path, LOCALISATION)), repo_id="me/cells")
+    entries = re.findall(r"```bibtex\n(.*?)\n```", text, re.DOTALL)
+    assert len(entries) == 4, "the model, its base model's family, the data, bench"
+    for entry in entries:
+        assert entry.startswith("@") and entry.count("{") == entry.count("}")
+    assert "lin2023evolutionary" in entries[1] and "invented2024" in entries[2]
+
+
+def test_who_evaluated_it_is_said_at_once_and_again_with_how_to_verify(tmp_path: Path) -> None:
+    text = text_of(loadable(write_full_run(tmp_path, PEPTIDES)), repo_id="me/frogs")
+    said = (
+        "| Evaluated by | its authors: the run that made the model measured it. Nobody else has verified the numbers |"
+    )
+    assert text.index(said) < text.index("## How to use it")
+    assert "**Evaluated by its authors.**" in text and "`bench reproduce hub://me/frogs` does that." in text
+
+
+def test_figures_are_small_of_one_letter_size_and_told_in_words(tmp_path: Path) -> None:
+    for task in TASKS.values():
+        folder = enriched(write_full_run(tmp_path, task))
+        text = text_of(folder)
+        shown = re.findall(r'<img src="figures/(.*?)" width="(\d+)" alt="(.*?)">', text)
+        assert len(shown) >= 3
+        for name, width, alt in shown:
+            png = (folder / "card" / "figures" / name).read_bytes()
+            assert len(png) < 150_000, name
+            pixels = int.from_bytes(png[16:20], "big")
+            assert 300 <= int(width) <= 700 and 1.5 < pixels / int(width) < 1.8, name
+            assert len(alt) > 40, name
+
+
+def test_folded_parts_are_closed(tmp_path: Path) -> None:
+    text = text_of(enriched(write_full_run(tmp_path, LOCALISATION)))
+    assert text.count("<details>") == text.count("</details>") >= 3
+    for opened in re.findall(r"<details>.*\n.*", text):
+        assert re.fullmatch(r"<details><summary>.+</summary>\n", opened), "Markdown begins after an empty line"
+
+
+def test_a_label_cannot_break_out_of_the_words_of_a_figure(tmp_path: Path) -> None:
+    labels = ['"><b>', "A | B", *LOCALISATION.label_names[2:]]
+    task = LOCALISATION.model_copy(update={"labels": {label: label for label in labels}})
+    text = text_of(write_full_run(tmp_path, task))
+    (alt,) = re.findall(r'precision-recall.png" width="\d+" alt="([^"]*)">', text)
+    assert html.unescape(alt).startswith('Precision against recall on test. Average precision: "><b> 0.')
+    assert "A | B" in alt

@@ -60,7 +60,7 @@ def test_the_card_shows_it_for_every_test_split(task: Task, tmp_path: Path) -> N
     folder = measured(tmp_path, task)
     text, record = build_card(folder).read_text(encoding="utf-8"), read_record(folder)
     assert lint_card(text) == []
-    assert (folder / "card" / "figures" / "reliability.png").is_file() and "](figures/reliability.png)" in text
+    assert (folder / "card" / "figures" / "reliability.png").is_file() and "figures/reliability.png" in text
     section = text.split("### Calibration")[1].split("\n#")[0]
     for split in task.data.test_splits:
         found = record.results[split].calibration
