@@ -16,15 +16,22 @@ from hubtools.specs.loading import load_recipe, load_task
 from hubtools.training.device import Execution
 
 
-def made(folder: Path, problem: str, family: str = "esm", recipe: str = "full", **settings: object) -> Path:
-    """The folder of a tiny run."""
+def made(
+    folder: Path,
+    problem: str,
+    family: str = "esm",
+    recipe: str = "full",
+    checkpoint: str | None = None,
+    **settings: object,
+) -> Path:
+    """The folder of a tiny run; its checkpoint is made beside it, unless one is named."""
     write_task(folder, problem)
-    checkpoint = write_checkpoint(folder / family, family)
+    checkpoint = checkpoint or str(write_checkpoint(folder / family, family))
     settings = {**({"epochs": 2} if recipe == "probe" else QUICK), **settings}
     asked = PlannedRun(
         load_task(str(folder / "tasks" / f"{task_name(problem)}.yaml")),
         load_recipe(recipe, settings),
-        str(checkpoint),
+        checkpoint,
         1,
         overrides=settings,
     )

@@ -12,7 +12,8 @@ from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.publishing.commit import Target
-    from hubtools.publishing.contents import Publication, Weights
+    from hubtools.publishing.contents import Publication
+    from hubtools.reporting.snippet import Weights
 
 
 @click.command()

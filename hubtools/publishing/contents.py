@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from hubtools.data.hub import scrub
 from hubtools.publishing.commit import PublishedFile
 from hubtools.reporting.eval_results import FOLDER as EVAL_RESULTS
 from hubtools.reporting.licence import choose_licence
+from hubtools.reporting.snippet import Weights
 from hubtools.runs.public import public_record
 from hubtools.runs.store import ADAPTER, CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
 from hubtools.specs.errors import UserError
@@ -23,7 +23,6 @@ UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", 
 SHIPPED_CODE = {"modeling_protein_task.py"}
 # What a repository holds, by what was asked for: parts of the run's folder, and where they lie in the repository.
 # transformers takes a repository with an adapter at its root for the adapter: beside a merged model it lies in a folder.
-Weights = Literal["merged", "adapter", "both"]
 _LAYOUT: dict[str, dict[str, str]] = {
     "merged": {MODEL: ""},
     "adapter": {ADAPTER: ""},
@@ -138,6 +137,10 @@ def collect_files(folder: Path, weights: Weights = "merged") -> tuple[PublishedF
             # transformers and peft may have left a README of their own: the card takes its place.
             if path.is_file() and not hidden and (part == CARD or relative.as_posix() != README):
                 found[f"{place}{relative.as_posix()}"] = path
+    if weights == "both":
+        # transformers looks for the code of a model in a folder at the root.
+        for name in SHIPPED_CODE - set(found):
+            found[name] = folder / ADAPTER / name
     for name in (RECORD, PREDICTIONS, TRAINING_LOG):
         if (folder / name).is_file() and name not in found:
             found[name] = folder / name

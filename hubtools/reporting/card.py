@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ from hubtools.reporting.board import Row, Table, table_of
 from hubtools.reporting.card_comparison import beside, comparisons, recipe_rows
 from hubtools.reporting.card_edits import keep_edits
 from hubtools.reporting.estimate import SHORT_INTERVAL_MEANING
+from hubtools.reporting.eval_results import eval_results, eval_results_name
 from hubtools.reporting.lint import lint_card
-from hubtools.reporting.metadata import front_matter, metadata, metric_names, test_splits
+from hubtools.reporting.metadata import Library, front_matter, metadata, metric_names, test_splits
 from hubtools.reporting.reliability_figure import verdict
-from hubtools.reporting.snippet import has_model, needs_custom_code, usage_snippet
+from hubtools.reporting.snippet import Weights, has_model, needs_custom_code, pipeline_snippet, usage_snippet
 from hubtools.reporting.templates import render
 from hubtools.runs.public import public_record
-from hubtools.runs.store import CARD, MODEL, find_records, read_record
+from hubtools.runs.store import ADAPTER, CARD, MODEL, find_records, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
 from hubtools.specs.problem import Problem
@@ -34,7 +36,12 @@ MAX_ROWS_BESIDE = 30
 
 
 def build_card(
-    folder: Path, *, repo_id: str | None = None, licence: str | None = None, author: str | None = None
+    folder: Path,
+    *,
+    repo_id: str | None = None,
+    licence: str | None = None,
+    author: str | None = None,
+    weights: Weights = "merged",
 ) -> Path:
     """Write ``card/README.md`` and ``card/figures/*.png`` into a run's folder.
 
@@ -45,6 +52,7 @@ def build_card(
         repo_id: where the model will be on the Hub; by default the card loads it from the folder.
         licence: under which it is published; by default what base model and data imply.
         author: of the model, for its citation; by default the owner of the repository.
+        weights: what of a run with an adapter is published.
 
     Returns:
         The path of the card.
@@ -65,17 +73,28 @@ def build_card(
     table, row = _beside(folder, record)
     shown = table.around(record.run_id, MAX_ROWS_BESIDE)
     figures = figures_of(folder, record, shown)
-    text = _text(folder, public_record(record), (table, shown, row), figures, repo_id, licence, author)
+    text = _text(folder, public_record(record), (table, shown, row), figures, Wanted(repo_id, licence, author, weights))
     target = folder / CARD
     text = keep_edits(text, existing_card(folder))
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
     write_atomic(target / README, text)
+    _write_eval_results(record, target, repo_id)
     for stale in set((target / FIGURES).glob("*.png")) - {
         target / FIGURES / figure.name for figure in figures.values()
     }:
         stale.unlink()
     return target / README
+
+
+def _write_eval_results(record: RunRecord, target: Path, repo_id: str | None) -> None:
+    """Beside the card, what the Hub's benchmarks read, where the task is one of them and the repository is known."""
+    path = target / eval_results_name(record)
+    text = eval_results(record, repo_id) if repo_id else None
+    if text is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_atomic(path, text)
 
 
 def existing_card(folder: Path) -> str:
@@ -107,22 +126,44 @@ def _findings(record: RunRecord) -> list[str]:
     return [f for f in found if not f.startswith(("subset:", "fraction:")) and " rows removed: " not in f]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What whoever publishes decides; see :func:`build_card`."""
+
+    repo_id: str | None
+    licence: str | None
+    author: str | None
+    weights: Weights
+
+
+def _snippets(record: RunRecord, model: Path, location: str, weights: Weights) -> dict[str, str]:
+    """How to load what is published: by the heading above it, empty for the first."""
+    if weights == "adapter":
+        return {"": usage_snippet(record, model, location, adapter="")}
+    found = {"": usage_snippet(record, model, location)}
+    if (short := pipeline_snippet(record, model, location)) is not None:
+        found["In a pipeline"] = short
+    if weights == "both":
+        found["The adapter on its base model, with peft"] = usage_snippet(record, model, location, adapter=ADAPTER)
+    return found
+
+
 def _text(
     folder: Path,
     record: RunRecord,
     places: tuple[Table, Table, Row],
     figures: Mapping[str, CardFigure],
-    repo_id: str | None,
-    licence: str | None,
-    author: str | None,
+    wanted: Wanted,
 ) -> str:
     """The card. ``places``: the whole table, the part of it that is shown, and the row of the run."""
     table, shown, row = places
+    repo_id, weights = wanted.repo_id, wanted.weights
     model = folder / MODEL
     loadable = has_model(model)
     subject = record.subject.rstrip("/").split("/")[-1]
     name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"
-    values = metadata(record, name, licence, "transformers" if loadable else None)
+    library: Library = ("peft" if weights == "adapter" else "transformers") if loadable else None
+    values = metadata(record, name, wanted.licence, library)
     task, splits, title = record.task, test_splits(record), _title(record)
     labels = list(dict.fromkeys(task["labels"].values()))
     measured = {split: record.results[split].calibration for split in splits}
@@ -159,7 +200,8 @@ def _text(
         baseline=held.baseline,
         recipes=recipe_rows(row, table, held),
         figures=figures,
-        snippet=usage_snippet(record, model, repo_id or model.as_posix()) if loadable else None,
+        snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
+        weights=weights,
         custom_code=needs_custom_code(model),
         adapted=card_procedure.adapter_in_words(record.recipe),
         settings=card_procedure.settings(record.recipe),
@@ -168,7 +210,7 @@ def _text(
         licence=values["license"] if values["license"] != "other" else values["license_name"],
         hub_checkpoint=values.get("base_model"),
         citation=str(task["citation"]).strip(),
-        cite_model=citation.of_model(record, title, repo_id, author) if loadable else None,
+        cite_model=citation.of_model(record, title, repo_id, wanted.author) if loadable else None,
         cite_paper=citation.paper_of(record),
         cite_bench=citation.of_bench(record),
         repo_id=repo_id,

@@ -14,6 +14,7 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
+Library = Literal["transformers", "peft"] | None
 # Identifiers of the Hub's documentation of licences (2026).
 _LICENCES = """
     apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
@@ -42,7 +43,7 @@ def metadata(
     record: RunRecord,
     name: str,
     licence: str | None = None,
-    library: Literal["transformers", "peft"] | None = "transformers",
+    library: Library = "transformers",
 ) -> dict[str, Any]:
     """The front matter as plain values.
 

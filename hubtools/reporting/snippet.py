@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -13,6 +14,8 @@ EXAMPLE = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHL
 # The two chains of human insulin, which are held together by disulfide bonds.
 EXAMPLE_PAIR = ("GIVEQCCTSICSLYQLENYCN", "FVNQHLCGSHLVEALYLVCGERGFFYTPKT")
 CUSTOM_CODE = "modeling_protein_task.py"
+# What of a run with an adapter is published: the merged model, the adapter with its head, or both.
+Weights = Literal["merged", "adapter", "both"]
 # How residues are written for the tokenizer, by the rendering that the alignment proof found.
 _WRITTEN = {
     "plain": "sequence",
@@ -36,13 +39,15 @@ def needs_custom_code(folder: Path) -> bool:
     return (folder / CUSTOM_CODE).is_file()
 
 
-def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
+def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str | None = None) -> str:
     """Python that loads the model and prints labels with probabilities, or values, for one sequence or one pair.
 
     Args:
         record: of the run.
         folder: the model's folder on this machine.
         location: where readers find the model: a Hub id, or a path.
+        adapter: of the adapter, put on its base by peft: its folder in there, empty at the root. None for the merged
+            model.
     """
     problem = Problem(record.task["problem"])
     custom = needs_custom_code(folder)
@@ -51,16 +56,28 @@ def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
     # The tokenizer asks too: it reads the model's configuration, whose class is in the shipped file.
     trust = ", trust_remote_code=True" if custom or theirs else ""
+    loading = [
+        f"tokenizer = AutoTokenizer.from_pretrained(MODEL{trust})",
+        f"model = {loader}.from_pretrained(MODEL{trust}).eval()",
+    ]
+    imports = [f"from transformers import {', '.join(sorted([loader, 'AutoTokenizer']))}"]
+    if adapter is not None:
+        loading, imports = (
+            _with_adapter(record, adapter),
+            [
+                "from peft import PeftModel",
+                "from transformers import AutoConfig, AutoModel, AutoTokenizer",
+            ],
+        )
     lines = [
         "import torch",
-        f"from transformers import {', '.join(sorted([loader, 'AutoTokenizer']))}",
+        *imports,
         "",
         f"MODEL = {json.dumps(location)}",
         *_labels(record, problem),
         f"pair = {json.dumps(EXAMPLE_PAIR)}  # in any order" if problem.is_pair else f'sequence = "{EXAMPLE}"',
         "",
-        f"tokenizer = AutoTokenizer.from_pretrained(MODEL{trust})",
-        f"model = {loader}.from_pretrained(MODEL{trust}).eval()",
+        *loading,
         *(["LABELS = list(model.config.id2label.values())"] if _many(record) else []),
         "",
         f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt", return_special_tokens_mask=True)',
@@ -69,6 +86,47 @@ def usage_snippet(record: RunRecord, folder: Path, location: str) -> str:
         *(_per_residue(record, problem) if problem.per_residue else _per_protein(record, problem)),
     ]
     return "\n".join(lines)
+
+
+def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | None:
+    """The same through ``pipeline``, in four lines; None where that would read sequences in another way than bench.
+
+    Args:
+        record, folder, location: as for :func:`usage_snippet`.
+    """
+    problem = Problem(record.task["problem"])
+    theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
+    if problem.is_pair or theirs or _rendering(record) not in {_WRITTEN["plain"], _WRITTEN["spaced"]}:
+        return None
+    if problem.per_residue and problem.kind != "classification":
+        # It gives the likeliest label of each token, whatever the task is.
+        return None
+    task = "token-classification" if problem.per_residue else "text-classification"
+    trust = ", trust_remote_code=True" if needs_custom_code(folder) else ""
+    every = "" if problem.per_residue or problem.kind == "regression" else ", top_k=None"
+    return "\n".join(
+        [
+            "from transformers import pipeline",
+            "",
+            f'predict = pipeline("{task}", model={json.dumps(location)}{trust})',
+            f'sequence = "{EXAMPLE}"',
+            f"print(predict({_rendering(record)}{every}))",
+        ]
+    )
+
+
+def _with_adapter(record: RunRecord, folder: str) -> list[str]:
+    """Lines that load the base model, put the adapter on it, and bring the tokenizer."""
+    base = record.identity.checkpoint
+    assert base is not None
+    inside = f", subfolder={json.dumps(folder)}" if folder else ""
+    return [
+        f"tokenizer = AutoTokenizer.from_pretrained(MODEL{inside}, trust_remote_code=True)",
+        f"config = AutoConfig.from_pretrained(MODEL{inside}, trust_remote_code=True)",
+        "base = AutoModel.from_config(config, trust_remote_code=True)",
+        f'base.load_encoder("{base.name}", revision="{base.commit}")',
+        f"model = PeftModel.from_pretrained(base, MODEL{inside}).eval()",
+    ]
 
 
 def _written(record: RunRecord, problem: Problem) -> str:
