@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hubtools.reporting import wording
@@ -63,5 +64,5 @@ def asset(name: str) -> str:
 
 
 def cell(value: object) -> str:
-    """Text that cannot break a Markdown table."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """Text that cannot break a Markdown table. Spaces at which no line is to break stay such."""
+    return " ".join(re.split(r"[ \t\r\n\f\v]+", str(value).strip())).replace("|", "\\|")

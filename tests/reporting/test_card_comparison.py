@@ -84,6 +84,7 @@ def test_the_card_tells_both(model: Path) -> None:
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 3 and "**full (this model)**" in rows[2] and "| 3.2 k |" in rows[3]
     assert len({row.count("|") for row in rows}) == 1
+    assert "| 4\N{NO-BREAK SPACE}min\N{NO-BREAK SPACE}00\N{NO-BREAK SPACE}s |" in rows[3]
 
 
 def test_three_seeds_each_ask_about_the_recipe(tmp_path: Path) -> None:
