@@ -105,9 +105,9 @@ def test_limits_are_stated(tmp_path: Path) -> None:
     assert "uncommitted" not in text
 
 
-def test_one_python_block_only(tmp_path: Path) -> None:
+def test_the_first_python_block_is_whole_and_the_second_a_pipeline(tmp_path: Path) -> None:
     text = text_of(loadable(write_full_run(tmp_path, LOCALISATION)))
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     compile(code, "snippet", "exec")
     assert re.search(r'^MODEL = ".*/model"$', code, re.MULTILINE)
 

@@ -26,9 +26,9 @@ torch.set_num_threads(1)
 
 
 def run_block(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
-    """The card's Python block, executed as it stands; its lines, split at tabs."""
+    """The card's first Python block, executed as it stands; its lines, split at tabs."""
     text = build_card(folder).read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     capsys.readouterr()
     exec(compile(code, "card", "exec"), {})
     return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
