@@ -72,7 +72,7 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, to
     about = predictor.about(model)
     try:
         with writing(out, decider, about) as writer:
-            for answer in predictor.predict(_good(predictor, proteins, skip_bad, tally), shown=True):
+            for answer in predictor.predict(_good(predictor, proteins, skip_bad, tally), many=True):
                 decided = decider.decide(answer)
                 writer.write(decided)
                 _count(tally, decided)

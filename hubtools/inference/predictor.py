@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,25 +118,34 @@ class Predictor:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def predict(self, proteins: Iterable[Protein], *, shown: bool = False) -> Iterator[Answer]:
+    def predict(self, proteins: Iterable[Protein], *, many: bool = False) -> Iterator[Answer]:
         """Answers in the order of the proteins, which are read a chunk at a time: a stream may be endless.
 
         Args:
             proteins: in canonical form.
-            shown: whether a bar counts them, where a person watches.
+            many: for long streams: first make the model faster, where it then proves to compute the same
+                (:mod:`hubtools.training.engine`), and count proteins on a bar where a person watches.
         """
+        from hubtools.training.engine import engine
         from hubtools.training.progress import bar
 
-        with contextlib.closing(bar("predicting", None, unit=" proteins", hidden=not shown)) as progress:
+        with contextlib.ExitStack() as stack:
+            packed = False
+            if many:
+                faster = engine(self.model, self.tokeniser, self.execution, bf16=self.bf16, trains=False)
+                packed = stack.enter_context(faster).packed
+            progress = stack.enter_context(
+                contextlib.closing(bar("predicting", None, unit=" proteins", hidden=not many))
+            )
             for chunk in _chunks(proteins):
-                yield from self._of(chunk)
+                yield from self._of(chunk, packed)
                 progress.update(len(chunk))
 
-    def _of(self, proteins: Sequence[Protein]) -> Iterator[Answer]:
+    def _of(self, proteins: Sequence[Protein], packed: bool) -> Iterator[Answer]:
         from hubtools.training.loss import Loss
         from hubtools.training.predict import predict
 
-        split = self._encode(proteins)
+        split = replace(self._encode(proteins), packed=packed)
         found = predict(
             self.model,
             split,

@@ -48,11 +48,12 @@ def test_proteins(folder: Path) -> list[Protein]:
 test_proteins.__test__ = False  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_what_was_recorded_is_what_is_predicted(runs: dict[str, Path], problem: str) -> None:
+def test_what_was_recorded_is_what_is_predicted(runs: dict[str, Path], problem: str, many: bool) -> None:
     recorded = read_predictions(runs[problem] / PREDICTIONS)["test"]
     predictor = open_predictor(str(runs[problem]))
-    answers = {answer.protein.id: answer for answer in predictor.predict(test_proteins(runs[problem]))}
+    answers = {answer.protein.id: answer for answer in predictor.predict(test_proteins(runs[problem]), many=many)}
     scores = recorded.scores.reshape(len(recorded), -1)
     got = [
         answers[name].scores if recorded.positions is None else answers[name].scores[recorded.positions[row] - 1]
