@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,6 +51,7 @@ class Commit:
     parent: str | None
     title: str
     files: dict[str, File]
+    message: str = ""
 
 
 @dataclass
@@ -62,9 +64,14 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     pulls: dict[str, str] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    disabled: bool = False
 
     def find(self, revision: str) -> Commit | None:
-        oid = self.branches.get(revision) or self.pulls.get(revision) or revision
+        oid = self.branches.get(revision) or self.tags.get(revision) or self.pulls.get(revision) or revision
         return self.commits.get(oid)
 
     def history(self, revision: str = "main") -> list[Commit]:
@@ -84,6 +91,8 @@ class Failure:
     status: int | None
     headers: dict[str, str]
     times: int
+    after: int
+    code: str | None
 
 
 class Hub:
@@ -95,6 +104,13 @@ class Hub:
         self.log: list[tuple[str, str]] = []
         self.failures: list[Failure] = []
         self.owners = {"me", "my-org"}
+        # What whoami says of the token, and the roles in organisations.
+        self.access: dict[str, Any] = {"displayName": "tests", "role": "write"}
+        self.roles: dict[str, str] = {}
+        self.moved: dict[str, str] = {}
+        self.collections: dict[str, dict[str, Any]] = {}
+        # Called with the path while the body of an upload is half read.
+        self.during_upload: Callable[[str], None] | None = None
         # Repositories that trust the CI job whose token is ID_TOKEN.
         self.trusting: set[str] = set()
         self._lock = threading.RLock()
@@ -158,9 +174,23 @@ class Hub:
         status: int | None = None,
         headers: dict[str, str] | None = None,
         times: int = 10**6,
+        after: int = 0,
+        code: str | None = None,
     ) -> None:
-        """Answer requests whose path matches with a status, or cut the connection where none is given."""
-        self.failures.append(Failure(method, re.compile(path), status, headers or {}, times))
+        """Answer requests whose path matches with a status, or cut the connection where none is given.
+
+        A connection that is cut ``after`` so many bytes of the body is cut in the middle of an upload.
+        """
+        self.failures.append(Failure(method, re.compile(path), status, headers or {}, times, after, code))
+
+    def failing(self, method: str, path: str) -> Failure | None:
+        """The failure that this request meets."""
+        with self._lock:
+            for failure in self.failures:
+                if failure.times > 0 and failure.method == method and failure.path.search(path):
+                    failure.times -= 1
+                    return failure
+        return None
 
     @property
     def writes(self) -> list[tuple[str, str]]:
@@ -192,6 +222,7 @@ class Hub:
         deleted: tuple[str, ...] = (),
         parent: Commit | None = None,
         pull: bool = False,
+        message: str = "",
     ) -> Commit:
         with self._lock:
             parent = parent or repo.find(branch)
@@ -201,9 +232,12 @@ class Hub:
                     del files[name]
             identity = [repo.id, title, len(repo.commits), sorted((p, f.sha256) for p, f in files.items())]
             oid = hashlib.sha1(json.dumps(identity).encode()).hexdigest()
-            commit = repo.commits[oid] = Commit(oid, parent.oid if parent else None, title, files)
+            commit = repo.commits[oid] = Commit(oid, parent.oid if parent else None, title, files, message)
             if pull:
-                repo.pulls[f"refs/pr/{len(repo.pulls) + 1}"] = oid
+                name = f"refs/pr/{len(repo.pulls) + 1}"
+                repo.pulls[name], repo.titles[name] = oid, title
+            elif branch in repo.pulls:
+                repo.pulls[branch] = oid
             else:
                 repo.branches[branch] = oid
             return commit
@@ -214,6 +248,10 @@ class _Answer(Exception):
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
         self.status, self.message, self.code = status, message, code
+
+
+class _Answered(Exception):
+    """Raised where the answer is out already."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -231,7 +269,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.log.append((self.command, path))
         try:
             self._maybe_fail(path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self._body(path)
+            self._maybe_redirect(path, address.query)
             for method, pattern, handler in _ROUTES:
                 match = re.fullmatch(pattern, path)
                 if self.command in method and match:
@@ -241,21 +280,42 @@ class _Handler(BaseHTTPRequestHandler):
         except _Answer as answer:
             headers = {"X-Error-Message": answer.message} | ({"X-Error-Code": answer.code} if answer.code else {})
             self._json({"error": answer.message}, status=answer.status, headers=headers)
+        except _Answered:
+            pass
         except ConnectionError:
             self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
 
     def _maybe_fail(self, path: str) -> None:
-        for failure in self.hub.failures:
-            if failure.times > 0 and failure.method == self.command and failure.path.search(path):
-                failure.times -= 1
-                # The body is not read: closing the socket then is what a broken network looks like.
-                self.close_connection = True
-                if failure.status is None:
-                    raise ConnectionAbortedError
-                self._json({"error": "injected"}, status=failure.status, headers=failure.headers)
-                raise ConnectionAbortedError
+        failure = self.hub.failing(self.command, path)
+        if failure is None:
+            return
+        self.close_connection = True
+        if failure.status is None:
+            # What is left of the body is not read: closing the socket then is what a broken network looks like.
+            self.rfile.read(failure.after)
+            raise ConnectionAbortedError
+        # Read to the end: what is not read when a socket closes resets it, and the answer is lost with it.
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        named = {"X-Error-Message": failure.code} if failure.code else {}
+        self._json({"error": failure.code or "injected"}, status=failure.status, headers=failure.headers | named)
+        raise ConnectionAbortedError
+
+    def _maybe_redirect(self, path: str, query: str) -> None:
+        for old, new in self.hub.moved.items():
+            if path.startswith("/api/") and re.search(rf"/{old}(/|$)", path):
+                target = path.replace(old, new, 1) + (f"?{query}" if query else "")
+                self._json({}, 307, {"Location": target})
+                raise _Answered
+
+    def _body(self, path: str) -> bytes:
+        length = int(self.headers.get("Content-Length") or 0)
+        if self.command != "PUT" or self.hub.during_upload is None or length < 2**16:
+            return self.rfile.read(length)
+        first = self.rfile.read(length // 2)
+        self.hub.during_upload(path)
+        return first + self.rfile.read(length - len(first))
 
     def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._bytes(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
@@ -309,9 +369,14 @@ class _Handler(BaseHTTPRequestHandler):
     def whoami(self, **_: Any) -> None:
         if not self._signed_in:
             raise _Answer(401, "Invalid credentials in Authorization header")
-        access = {"type": "access_token", "accessToken": {"displayName": "tests", "role": "write"}}
-        orgs = [{"name": name} for name in sorted(self.hub.owners - {"me"})]
+        access = {"type": "access_token", "accessToken": self.hub.access}
+        roles = self.hub.roles
+        orgs = [{"name": name, "roleInOrg": roles.get(name, "admin")} for name in sorted(self.hub.owners - {"me"})]
         self._json({"type": "user", "name": "me", "fullname": "Me", "orgs": orgs, "auth": access})
+
+    def auth_check(self, kind: str, repo_id: str, write: str, **_: Any) -> None:
+        self._writable(kind, repo_id) if write else self._repo(kind, repo_id)
+        self._json({})
 
     def exchange(self, body: bytes, **_: Any) -> None:
         asked = json.loads(body)
@@ -395,7 +460,10 @@ class _Handler(BaseHTTPRequestHandler):
             elif key in {"deletedFile", "deletedFolder"}:
                 deleted.append(value["path"])
         start = self._at(repo, parent) if parent else head
-        commit = self.hub.write(repo, revision, changed, header["summary"], tuple(deleted), parent=start, pull=pull)
+        said = header.get("description") or ""
+        commit = self.hub.write(
+            repo, revision, changed, header["summary"], tuple(deleted), parent=start, pull=pull, message=said
+        )
         answer = {"success": True, "commitOid": commit.oid}
         answer["commitUrl"] = f"{self.hub.endpoint}/{repo_id}/commit/{commit.oid}"
         if pull:
@@ -409,6 +477,54 @@ class _Handler(BaseHTTPRequestHandler):
         repo.branches[name] = self._at(repo, json.loads(body or b"{}").get("startingPoint") or "main").oid
         self._json({})
 
+    def tag(self, kind: str, repo_id: str, revision: str, body: bytes, **_: Any) -> None:
+        repo, asked = self._writable(kind, repo_id), json.loads(body)
+        if asked["tag"] in repo.tags:
+            raise _Answer(409, f"Tag reference exists already: {asked['tag']}")
+        repo.tags[asked["tag"]] = self._at(repo, revision).oid
+        repo.notes[asked["tag"]] = asked.get("message") or ""
+        self._json({})
+
+    def discussions(self, kind: str, repo_id: str, query: dict, **_: Any) -> None:
+        repo = self._repo(kind, repo_id)
+        about = {"repo": {"name": repo_id, "type": (kind or "models")[:-1]}, "createdAt": DATE, "isPullRequest": True}
+        listed = [
+            {**about, "title": repo.titles[name], "num": int(name.split("/")[-1]), "author": {"name": "me"}}
+            | {"status": "closed" if name in repo.closed else "open"}
+            for name in repo.pulls
+        ]
+        wanted = query.get("status", [None])[0]
+        found = [one for one in listed if wanted in {None, one["status"]}]
+        self._json({"discussions": found, "count": len(found), "start": 0})
+
+    def new_collection(self, body: bytes, **_: Any) -> None:
+        asked = json.loads(body)
+        if not self._signed_in or asked["namespace"] not in self.hub.owners:
+            raise _Answer(403, f"You don't have the rights to create collections of {asked['namespace']}")
+        slug = f"{asked['namespace']}/{re.sub('[^a-z0-9]+', '-', asked['title'].lower())}-0123456789abcdef01234567"
+        if slug in self.hub.collections:
+            self._json({"error": "This collection exists already", "slug": slug}, status=409)
+            return
+        values = {"slug": slug, "title": asked["title"], "owner": {"name": asked["namespace"]}, "items": []}
+        values |= {"lastUpdated": DATE, "position": 0, "private": asked["private"], "theme": "blue", "upvotes": 0}
+        self.hub.collections[slug] = values | {"description": asked.get("description")}
+        self._json(self.hub.collections[slug])
+
+    def collection(self, slug: str, **_: Any) -> None:
+        if slug not in self.hub.collections:
+            raise _Answer(404, "no such collection")
+        self._json(self.hub.collections[slug])
+
+    def collect(self, slug: str, body: bytes, **_: Any) -> None:
+        if not self._signed_in:
+            raise _Answer(401, "Invalid credentials in Authorization header")
+        there, asked = self.hub.collections[slug], json.loads(body)
+        if asked["item"]["id"] in {item["id"] for item in there["items"]}:
+            raise _Answer(409, "This item is in the collection already")
+        item = {"_id": f"{len(there['items']):024x}", "type": asked["item"]["type"], "id": asked["item"]["id"]}
+        there["items"].append(item | {"position": len(there["items"]), "note": asked.get("note")})
+        self._json(there)
+
     def info(self, kind: str, repo_id: str, revision: str, query: dict, **_: Any) -> None:
         repo = self._repo(kind, repo_id)
         commit = self._at(repo, revision)
@@ -420,6 +536,7 @@ class _Handler(BaseHTTPRequestHandler):
             siblings.append({"rfilename": path, **extra})
         answer = {"id": repo_id, "modelId": repo_id, "sha": commit.oid, "private": repo.private, "tags": []}
         answer |= {"gated": "manual" if repo.gated else False, "lastModified": DATE, "createdAt": DATE}
+        answer["disabled"] = repo.disabled
         self._json({**answer, "siblings": siblings})
 
     def tree(self, kind: str, repo_id: str, revision: str, prefix: str, query: dict, **_: Any) -> None:
@@ -449,13 +566,14 @@ class _Handler(BaseHTTPRequestHandler):
     def refs(self, kind: str, repo_id: str, **_: Any) -> None:
         repo = self._repo(kind, repo_id)
         branches = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": o} for n, o in repo.branches.items()]
+        tags = [{"name": n, "ref": f"refs/tags/{n}", "targetCommit": o} for n, o in repo.tags.items()]
         pulls = [{"name": n, "ref": n, "targetCommit": o} for n, o in repo.pulls.items()]
-        self._json({"branches": branches, "tags": [], "converts": [], "pullRequests": pulls})
+        self._json({"branches": branches, "tags": tags, "converts": [], "pullRequests": pulls})
 
     def commits(self, kind: str, repo_id: str, revision: str, **_: Any) -> None:
         repo = self._repo(kind, repo_id)
         self._at(repo, revision)
-        line = [{"id": c.oid, "title": c.title, "message": "", "date": DATE} for c in repo.history(revision)]
+        line = [{"id": c.oid, "title": c.title, "message": c.message, "date": DATE} for c in repo.history(revision)]
         self._json([{**entry, "authors": [{"user": "me"}]} for entry in line])
 
     def resolve(self, kind: str, repo_id: str, revision: str, path: str, **_: Any) -> None:
@@ -481,7 +599,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _ID = r"([^/]+/[^/]+?)"
-_API = rf"/api/(models|datasets)/{_ID}"
+_API = rf"/api/(models|datasets|spaces)/{_ID}"
 _ROUTES = [
     ({"GET"}, r"/api/whoami-v2", _Handler.whoami),
     ({"POST"}, r"/oauth/token", _Handler.exchange),
@@ -490,13 +608,19 @@ _ROUTES = [
     ({"POST"}, rf"{_API}/preupload/(.+)", _Handler.preupload),
     ({"POST"}, rf"{_API}/commit/(.+)", _Handler.make_commit),
     ({"POST"}, rf"{_API}/branch/(.+)", _Handler.branch),
+    ({"POST"}, rf"{_API}/tag/(.+)", _Handler.tag),
+    ({"GET"}, rf"{_API}/discussions", _Handler.discussions),
+    ({"GET"}, rf"{_API}/auth-check(/write)?", _Handler.auth_check),
+    ({"POST"}, r"/api/collections", _Handler.new_collection),
+    ({"GET"}, r"/api/collections/([^/]+/[^/]+)", _Handler.collection),
+    ({"POST"}, r"/api/collections/([^/]+/[^/]+)/items", _Handler.collect),
     ({"POST"}, rf"{_API}/paths-info/(.+)", _Handler.paths_info),
     ({"GET"}, rf"{_API}/revision/(.+)", _Handler.info),
     ({"GET"}, rf"{_API}/tree/([^/]+)(/.*)?", _Handler.tree),
     ({"GET"}, rf"{_API}/commits/(.+)", _Handler.commits),
     ({"GET"}, rf"{_API}/refs", _Handler.refs),
     ({"GET"}, rf"{_API}()", _Handler.info),
-    ({"POST"}, rf"/(?:(datasets)/)?{_ID}\.git/info/lfs/objects/batch", _Handler.lfs_batch),
+    ({"POST"}, rf"/(?:(datasets|spaces)/)?{_ID}\.git/info/lfs/objects/batch", _Handler.lfs_batch),
     ({"PUT"}, r"/lfs/([0-9a-f]{64})", _Handler.lfs_put),
-    ({"GET", "HEAD"}, rf"/(?:(datasets)/)?{_ID}/resolve/([^/]+)/(.+)", _Handler.resolve),
+    ({"GET", "HEAD"}, rf"/(?:(datasets|spaces)/)?{_ID}/resolve/([^/]+)/(.+)", _Handler.resolve),
 ]

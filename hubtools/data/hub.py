@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 _TOKEN = re.compile(r"\b(hf|api)_[A-Za-z0-9_]{8,}|\beyJ[A-Za-z0-9_-]{10,}(\.[A-Za-z0-9_-]+){0,2}")
+# What follows the path of an address: a signed one for an upload lets whoever reads it write that file.
+_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
 _LOG_IN = "Log in with a token that may do this: hf auth login, or set HF_TOKEN."
+_FREE_STORAGE = "Remove what is not needed, publish publicly, or get more storage; then run the same command again."
 _LATER = "Run the same command again later."
 
 
@@ -27,9 +31,10 @@ class HubUnavailable(UserError):
 
 
 def hub_api() -> HfApi:
-    """The client. The endpoint is read now (``HF_ENDPOINT``), the token by huggingface_hub at each request."""
+    """The client, whose log entries hold no secret. The endpoint is read now (``HF_ENDPOINT``), the token by huggingface_hub at each request."""
     from huggingface_hub import HfApi
 
+    _keep_secrets_out_of_logs()
     return HfApi(
         endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="plm-hubtools", library_version=__version__
     )
@@ -43,6 +48,26 @@ def scrub(text: str) -> str:
         if token := get_token():
             text = text.replace(token, "[token]")
     return _TOKEN.sub("[token]", text)
+
+
+class _Discreet(logging.Filter):
+    """Takes tokens, and the queries of addresses, out of what a library logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every entry, but not its secrets."""
+        # Not scrub(): asking huggingface_hub for its token may log in turn.
+        text = _QUERY.sub(r"\1?[…]", _TOKEN.sub("[token]", record.getMessage()))
+        if token := os.environ.get("HF_TOKEN"):
+            text = text.replace(token, "[token]")
+        record.msg, record.args = text, None
+        return True
+
+
+def _keep_secrets_out_of_logs() -> None:
+    """Whatever level of detail a user asks for: HF_DEBUG, logging. Entries of child loggers pass only the handlers."""
+    for handler in [*logging.getLogger("huggingface_hub").handlers, *logging.getLogger().handlers]:
+        if not any(isinstance(one, _Discreet) for one in handler.filters):
+            handler.addFilter(_Discreet())
 
 
 @contextlib.contextmanager
@@ -174,6 +199,8 @@ def _explain_status(error: HfHubHTTPError) -> Explanation:
         return HubUnavailable, "the Hub asks you to slow down (429, too many requests)", when
     if status >= 500:
         return HubUnavailable, f"the Hub has a problem of its own ({status})", _LATER
+    if status in {402, 403, 413, 507} and "storage" in reason.lower():
+        return UserError, f"its owner's storage on the Hub is full ({status}){reason}", _FREE_STORAGE
     what, fix = {
         400: (f"the Hub refused the request (400){reason}", "Correct what it names."),
         401: ("the Hub does not accept your token (401)", _LOG_IN),

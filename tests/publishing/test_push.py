@@ -186,22 +186,49 @@ def test_a_short_failure_of_an_upload_is_retried(hub: Hub, publication: Publicat
     assert len(titles(hub)) == 2
 
 
-def test_a_lost_answer_is_found_out_by_the_next_push(hub: Hub, publication: Publication, monkeypatch) -> None:
+@pytest.fixture
+def answers_lost(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits are made, and the connection breaks before the answer."""
     original = hub.write
 
     def commit_and_drop(*args, **kwargs):
         original(*args, **kwargs)
         raise ConnectionResetError
 
+    monkeypatch.setattr(hub, "write", commit_and_drop)
+
+
+def test_a_commit_whose_answer_was_lost_is_recognised(hub: Hub, publication: Publication, request) -> None:
     hub.add_model(REPO, {".gitattributes": ""})
     target = look(REPO)
-    monkeypatch.setattr(hub, "write", commit_and_drop)
-    with pytest.raises(UserError, match="could not be reached"):
-        push(publication, target)
-    monkeypatch.undo()
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    request.getfixturevalue("answers_lost")
+    done = push(publication, target)
+    assert done.changed and done.commit == hub.model(REPO).branches["main"] and len(titles(hub)) == 2
     assert not push(publication, look(REPO)).changed and len(titles(hub)) == 2
+
+
+def test_a_pull_request_whose_answer_was_lost_is_not_opened_twice(hub: Hub, publication: Publication, request) -> None:
+    hub.add_model(REPO, {".gitattributes": ""})
+    target = look(REPO, pull_request=True)
+    request.getfixturevalue("answers_lost")
+    done = push(publication, target)
+    assert done.url.endswith("/discussions/1") and list(hub.model(REPO).pulls) == ["refs/pr/1"]
+
+
+def test_an_open_pull_request_of_the_run_is_continued(hub: Hub, publication: Publication) -> None:
+    hub.add_model(REPO, {".gitattributes": ""})
+    first = push(publication, look(REPO, pull_request=True))
+    again = push(publication, look(REPO, pull_request=True))
+    assert (again.url, again.commit, again.changed) == (first.url, first.commit, False)
+    hub.commit(
+        hub.model(REPO), {"README.md": "# edited in the pull request"}, "refs/pr/1", title=titles(hub, "refs/pr/1")[0]
+    )
+    hub.model(REPO).find("refs/pr/1").message = hub.model(REPO).commits[first.commit].message  # type: ignore[union-attr]
+    third = push(publication, look(REPO, pull_request=True))
+    assert third.changed and third.url == first.url and list(hub.model(REPO).pulls) == ["refs/pr/1"]
+    assert hub.read(REPO, "README.md", "refs/pr/1").decode() == CARD
+    hub.model(REPO).closed.add("refs/pr/1")
+    assert push(publication, look(REPO, pull_request=True)).url.endswith("/discussions/2")
 
 
 def test_a_card_that_the_hub_refuses_is_quoted(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +242,7 @@ def test_a_card_that_the_hub_refuses_is_quoted(hub: Hub, tmp_path: Path, monkeyp
     with pytest.raises(UserError, match='"base_model" with value "/home/me/esm" is not valid') as caught:
         push(publication, look(REPO))
     assert "\n" not in str(caught.value) and titles(hub) == ["initial commit"]
+    assert not [path for method, path in hub.log if method == "PUT"]
 
 
 def test_what_the_hub_stored_is_compared_with_what_was_sent(
