@@ -2,133 +2,269 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.terminal import MIRRORS, RUNS
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.publishing.commit import Target
-    from hubtools.publishing.contents import Publication
-    from hubtools.reporting.snippet import Weights
+    from collections.abc import Sequence
+
+    from hubtools.publishing.push import Order, Ready
+
+SHOWN_KEPT = 5
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--repo", required=True, metavar="OWNER/NAME", help="Repository on the Hub; created if it is not there.")
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option("--repo", metavar="OWNER/NAME", help="Repository on the Hub; created if it is not there.")
 @click.option("--push", "send", is_flag=True, help="Really send it. Without this nothing leaves this machine.")
 @click.option("--dry-run", is_flag=True, help="Check and list only: the default, said aloud.")
 @click.option("--private", is_flag=True, help="Create the repository as a private one.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead of committing to main.")
 @click.option("--revision", default="main", show_default=True, metavar="BRANCH", help="Branch; created if missing.")
+@click.option("--replace", is_flag=True, help="Put it in the place of a model that bench did not publish there.")
 @click.option("--licence", metavar="ID", help="Licence of the model, where it cannot be inherited.")
+@click.option("--author", metavar="NAME", help="Whom its citation names; by default the owner of the repository.")
 @click.option(
     "--weights",
     type=click.Choice(["merged", "adapter", "both"]),
     help="Of a run with an adapter; by default both where its base is on the Hub.",
 )
+@click.option("--all", "everything", is_flag=True, help="All models of a suite, a repository each, in a collection.")
+@click.option("--suite", metavar="NAME", help="With --all: the suite.")
+@click.option("--owner", metavar="NAME", help="With --all: whose the repositories are.")
+@click.option("--name", "template", metavar="TEXT", help="With --all: {checkpoint}-{task}, {recipe}, {seed}.")
+@click.option("--seed", type=int, metavar="N", help="With --all: which seed; by default the first of each.")
+@RUNS
 @MIRRORS
 def publish(
-    run: Path,
-    repo: str,
+    run: Path | None,
+    repo: str | None,
     send: bool,
     dry_run: bool,
-    private: bool,
-    pull_request: bool,
-    revision: str,
-    licence: str | None,
-    weights: Weights | None,
+    everything: bool,
+    suite: str | None,
+    owner: str | None,
+    template: str | None,
+    seed: int | None,
+    root: Path,
     mirrors: tuple[Path, ...],
+    revision: str,
+    **options: Any,
 ) -> None:
     """Push a run's model, card and record to the Hub.
 
     RUN is a run folder. A dry run unless --push is given: everything is checked, nothing is sent.
     The saved model is loaded by a fresh process and must reproduce the recorded test predictions.
 
+    An update keeps the files that are not bench's, what people wrote into the marked places of the card, and every run's
+    tag, run-ID. With --all each model of a suite gets a repository; all are checked before the first is sent, and the
+    same command goes on where it stopped.
+
     \b
     bench publish runs/RUN --repo me/esm2-localisation
     bench publish runs/RUN --repo me/esm2-localisation --push
+    bench publish --all --suite core --owner me --push
     """
     if send and dry_run:
         raise UserError("--push and --dry-run contradict each other", fix="Give one of them.")
-    from hubtools.publishing.commit import look
-    from hubtools.publishing.contents import lay_out, plan_publication
-    from hubtools.publishing.push import push
-    from hubtools.publishing.reload import reproduce_in_fresh_process
+    from hubtools.publishing.push import Order
 
-    publication = plan_publication(run, repo, licence=licence, weights=weights)
-    options: dict[str, Any] = {"branch": revision, "pull_request": pull_request, "private": private}
-    if send:
-        # Before the slow part, and kept: if the branch moves while we check, nothing is written.
-        target: Target | None = look(repo, **options)
-    else:
-        target = _look_if_possible(repo, options)
-    if not publication.failed:
-        click.echo("loading the saved model in a fresh process and predicting the test split again …", err=True)
-        with lay_out(publication.files) as stage:
-            publication = publication.with_check(
-                "reload", lambda: str(reproduce_in_fresh_process(Path(stage), mirrors, publication.record.task))
-            )
-    _show(publication, target)
-    if failed := publication.failed:
-        raise UserError(
-            f"not publishable, {len(failed)} of {len(publication.checks)} checks failed",
-            where=str(run),
-            fix="See ✗ above; nothing was sent.",
-        )
-    if target is None or not send:
-        again = [f"--repo {repo}", *(["--private"] if private else []), *(["--pr"] if pull_request else [])]
-        again += [f"--revision {revision}"] if revision != "main" else []
-        again += [f"--licence {licence}"] if licence else []
-        again += [f"--weights {weights}"] if weights else []
-        click.echo(f"\nNothing was sent. To publish it: bench publish {run} {' '.join(again)} --push")
+    if everything:
+        if run or repo or not (suite and owner):
+            raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
+        orders = _of_suite(root, suite, owner, template, seed, {"branch": revision, **options})
+        _publish_all(orders, owner, suite, send, mirrors, seed, template, root)
         return
-    done = push(publication, target)
+    if run is None or repo is None:
+        raise UserError("which run goes where?", fix="Write: bench publish RUN --repo OWNER/NAME")
+    _publish_one(Order(run, repo, branch=revision, **options), send, mirrors)
+
+
+def _publish_one(order: Order, send: bool, mirrors: Sequence[Path]) -> None:
+    ready = _checked(order, send, mirrors)
+    _refuse_failed(ready)
+    if ready.target is None or not send:
+        click.echo(f"\nNothing was sent. To publish it: bench publish {order.folder} {_again(order)} --push")
+        return
+    from hubtools.publishing.push import release
+
+    done = release(ready)
     if done.changed:
-        what = "opened a pull request" if pull_request else f"published on {revision}"
+        what = "opened a pull request" if order.pull_request else f"published on {order.branch}"
         click.echo(f"\n{what}: {done.url}\ncommit {done.commit}, read back and identical")
     else:
-        click.echo(f"\nnothing to do, {repo} already holds exactly this: {done.url}")
-    name = repo.split("/")[1]
-    click.echo(f"\nAnyone can check it:\n  hf download {repo} --revision {done.commit} --local-dir {name}")
+        click.echo(f"\nnothing to do, {order.repo} already holds exactly this: {done.url}")
+    if not order.pull_request:
+        click.echo(f"for ever: revision run-{ready.publication.record.run_id}")
+    name = order.repo.split("/")[1]
+    click.echo(f"\nAnyone can check it:\n  hf download {order.repo} --revision {done.commit} --local-dir {name}")
     click.echo(f"  python -m hubtools.publishing.reload {name}")
 
 
-def _look_if_possible(repo: str, options: dict[str, Any]) -> Target | None:
+def _checked(order: Order, send: bool, mirrors: Sequence[Path]) -> Ready:
+    """Everything examined and shown. Before the slow part the repository is looked at, and kept: if the branch moves while
+    we check, nothing is written.
+    """
     from hubtools.data.hub import HubUnavailable
-    from hubtools.publishing.commit import look
+    from hubtools.publishing.push import prepare, verified
 
+    if send:
+        ready = prepare(order)
+    else:
+        try:
+            ready = prepare(order, signed_in=_has_token())
+        except HubUnavailable as error:
+            click.echo(f"note: the Hub was not asked about {order.repo} ({error.what})", err=True)
+            ready = prepare(order, asks=False)
+    if not ready.publication.failed:
+        click.echo("loading the saved model in a fresh process and predicting the test split again …", err=True)
+        ready = verified(ready, mirrors)
+    _show(ready)
+    return ready
+
+
+def _has_token() -> bool:
+    """Whether a dry run can say what the token may do."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
+def _refuse_failed(ready: Ready) -> None:
+    publication = ready.publication
+    if failed := publication.failed:
+        raise UserError(
+            f"not publishable, {len(failed)} of {len(publication.checks)} checks failed",
+            where=str(publication.folder),
+            fix="See ✗ above; nothing was sent.",
+        )
+
+
+def _of_suite(
+    root: Path, suite: str, owner: str, template: str | None, seed: int | None, options: dict[str, Any]
+) -> list[Order]:
+    from hubtools.publishing.push import Order
+    from hubtools.publishing.suites import models_of, repository_names
+
+    chosen = models_of(root, suite, seed)
+    names = repository_names([record for _, record in chosen], owner, template)
+    return [Order(folder, name, **options) for (folder, _), name in zip(chosen, names, strict=True)]
+
+
+def _publish_all(
+    orders: list[Order],
+    owner: str,
+    suite: str,
+    send: bool,
+    mirrors: Sequence[Path],
+    seed: int | None,
+    template: str | None,
+    root: Path,
+) -> None:
+    """Check every model, then push them one by one; what is there already is left alone."""
+    from hubtools.publishing.push import release
+    from hubtools.publishing.suites import collect, is_published
+    from hubtools.reporting.wording import plural
+    from hubtools.runs.store import read_record
+
+    there = {order.repo for order in orders if send and is_published(order.repo, read_record(order.folder))}
+    for name in sorted(there):
+        click.echo(f"{name}: is published already")
+    waiting = [order for order in orders if order.repo not in there]
+    readies = []
+    for number, order in enumerate(waiting, start=1):
+        click.echo(f"\n[{number}/{len(waiting)}]")
+        readies.append(_checked(order, send, mirrors))
+    if failed := [ready for ready in readies if ready.publication.failed]:
+        names = ", ".join(ready.publication.repo for ready in failed)
+        raise UserError(
+            f"{len(failed)} of {plural(len(orders), 'model')} are not publishable: {names}", fix="Nothing was sent."
+        )
+    again = [f"bench publish --all --suite {suite} --owner {owner}"]
+    again += (
+        [f"--runs {root}"]
+        + ([f"--name '{template}'"] if template else [])
+        + ([f"--seed {seed}"] if seed is not None else [])
+    )
+    if not send:
+        click.echo(
+            f"\n{plural(len(orders), 'model')} can be published. Nothing was sent. To publish them: {' '.join(again)} --push"
+        )
+        return
+    done = sorted(there)
     try:
-        return look(repo, signed_in=False, **options)
-    except HubUnavailable as error:
-        click.echo(f"note: the Hub was not asked about {repo} ({error.what})", err=True)
-        return None
+        for ready in readies:
+            result = release(ready)
+            done.append(ready.publication.repo)
+            click.echo(f"published {ready.publication.repo}: {result.url}")
+    except (UserError, KeyboardInterrupt):
+        left = [order.repo for order in orders if order.repo not in done]
+        click.echo(f"{len(done)} of {plural(len(orders), 'model')} are published; not yet: {', '.join(left)}", err=True)
+        click.echo(f"go on with the same command: {' '.join(again)} --push", err=True)
+        raise
+    if not orders[0].pull_request:
+        click.echo(f"collection: {collect(owner, suite, [order.repo for order in orders], private=orders[0].private)}")
 
 
-def _show(publication: Publication, target: Target | None) -> None:
-    from hubtools.publishing.push import stale
+def _again(order: Order) -> str:
+    """The options of a command that does the same."""
+    parts = [f"--repo {order.repo}"]
+    for field in dataclasses.fields(order):
+        value = getattr(order, field.name)
+        if field.name in {"folder", "repo"} or value == field.default:
+            continue
+        name = {"pull_request": "pr", "branch": "revision"}.get(field.name, field.name)
+        parts.append(
+            f"--{name}" if value is True else f"--{name} {value!r}" if " " in str(value) else f"--{name} {value}"
+        )
+    return " ".join(parts)
+
+
+def _show(ready: Ready) -> None:
+    from hubtools.publishing.push import title
     from hubtools.reporting.wording import plural, size
 
-    record = publication.record
-    seed = f"seed {record.identity.seed}"
-    click.echo(" · ".join([record.identity.task.name, record.subject, record.identity.recipe.name, seed]))
-    click.echo(f"→ {publication.repo}{_where(target)}\n")
+    publication, target = ready.publication, ready.target
+    click.echo(title(publication))
+    click.echo(f"→ {publication.repo}{_where(ready)}\n")
     width = max(len(file.path) for file in publication.files)
     for file in publication.files:
-        source = file.source.relative_to(publication.folder).as_posix()
-        click.echo(f"  {file.path:<{width}}  {size(file.bytes):>10}  {'' if source == file.path else source}".rstrip())
-    for name in stale(publication, target) if target else []:
+        held = target.held.get(file.path) if target else None
+        state = (
+            ""
+            if target is None or not target.exists
+            else "new"
+            if held is None
+            else "unchanged"
+            if held.is_same(file)
+            else "changed"
+        )
+        click.echo(f"  {file.path:<{width}}  {size(file.bytes):>10}  {state}".rstrip())
+    removed = ready.removed
+    for name in removed:
         click.echo(f"  {name:<{width}}  {'removed':>10}  of what the repository held before")
-    click.echo(f"  {plural(len(publication.files), 'file')}, {size(publication.bytes)}\n")
+    total = f"{plural(len(publication.files), 'file')}, {size(publication.bytes)}"
+    if target is not None and target.exists:
+        ours = {file.path for file in publication.files} | set(removed)
+        kept = [name for name in target.files if name not in ours]
+        more = " …" if len(kept) > SHOWN_KEPT else ""
+        if kept:
+            stay = "stays" if len(kept) == 1 else "stay"
+            total += f"; {plural(len(kept), 'other file')} {stay} ({', '.join(kept[:SHOWN_KEPT])}{more})"
+    click.echo(f"  {total}\n")
     for check in publication.checks:
         mark, detail = ("✗", str(check.error)) if check.error else ("✓", check.detail)
         click.echo(f"  {mark} {check.title}: {detail}")
 
 
-def _where(target: Target | None) -> str:
+def _where(ready: Ready) -> str:
+    target = ready.target
     if target is None:
         return ""
     if not target.exists:

@@ -219,7 +219,7 @@ def _as_it_is(repo: str, kind: str, branch: str, pull_request: bool, private: bo
 
 def _held(repo: str, kind: str, commit: str) -> dict[str, Held]:
     tree = hub_api().list_repo_tree(repo, repo_type=kind, recursive=True, revision=commit)
-    files = [entry for entry in tree if hasattr(entry, "blob_id")]
+    files: list[Any] = [entry for entry in tree if hasattr(entry, "blob_id")]
     return {f.path: Held(f.size, f.blob_id, f.lfs.sha256 if f.lfs else None) for f in files}
 
 

@@ -66,7 +66,12 @@ class Publication:
 
 
 def plan_publication(
-    folder: Path, repo: str, *, licence: str | None = None, weights: Weights | None = None
+    folder: Path,
+    repo: str,
+    *,
+    licence: str | None = None,
+    weights: Weights | None = None,
+    author: str | None = None,
 ) -> Publication:
     """Collect the files of a run and check everything that needs no network and no model.
 
@@ -78,6 +83,7 @@ def plan_publication(
         licence: the publisher's statement, where base model or data have no known licence, or a stricter one.
         weights: of a run that trained an adapter: the merged model, the adapter with its head, or both. By default
             both where the adapter's base is on the Hub, else the merged model.
+        author: of the model, for its citation; by default the owner of the repository.
 
     Raises:
         UserError: there is no finished run of a checkpoint in the folder, or the name is not a Hub id.
@@ -109,7 +115,7 @@ def plan_publication(
 
     checks = [_examine("licence", check_licence)]
     if chosen:
-        checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0], weights)))
+        checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0], weights, author)))
     # Beside the card, for the same reason: it is the run as others may see it.
     write_record(folder / CARD, public_record(record))
     files = collect_files(folder, weights)
@@ -217,10 +223,10 @@ def _no_adapter(folder: Path, record: RunRecord) -> str | None:
     return None
 
 
-def _write_card(folder: Path, record: RunRecord, repo: str, licence: str, weights: Weights) -> str:
+def _write_card(folder: Path, record: RunRecord, repo: str, licence: str, weights: Weights, author: str | None) -> str:
     from hubtools.reporting.card import build_card, lint_card
 
-    build_card(folder, repo_id=repo, licence=licence, weights=weights)
+    build_card(folder, repo_id=repo, licence=licence, weights=weights, author=author)
     problems = lint_card((folder / CARD / README).read_text(encoding="utf-8"))
     if problems:
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""

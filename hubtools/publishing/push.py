@@ -1,49 +1,153 @@
-"""A run goes to the Hub: one atomic commit, in which what an earlier model left behind is removed."""
+"""A run goes to the Hub: one atomic commit, in which what an earlier model left behind is removed, and a tag of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from hubtools.models.checkpoint import TOKENIZER_FILES
-from hubtools.publishing.commit import Published, Target, send
-from hubtools.publishing.contents import SHIPPED_CODE, UNSAFE, Publication
-from hubtools.runs.store import ADAPTER
+from hubtools.publishing import reload
+from hubtools.publishing.commit import Published, Target, look, send
+from hubtools.publishing.contents import Publication, lay_out, plan_publication
+from hubtools.publishing.earlier import Earlier, foreign_model, look_back, stale, with_edits
+from hubtools.publishing.tags import tag_run
+from hubtools.reporting.snippet import Weights
+from hubtools.reporting.wording import plural
 from hubtools.specs.errors import UserError
 
 
-def stale(publication: Publication, target: Target) -> list[str]:
-    """What lies in the repository, would be loaded or shown with the model, and is not part of it."""
-    new = {file.path for file in publication.files}
-    return [name for name in target.files if name not in new and _belongs_to_a_model(name)]
+@dataclass(frozen=True)
+class Order:
+    """What whoever publishes a run decides.
+
+    Attributes:
+        folder: of the run.
+        repo: ``owner/name``.
+        branch: to commit to.
+        pull_request: whether the commit becomes a pull request.
+        private: whether the repository must be private.
+        replace: whether a model may go that bench did not publish there.
+        licence, weights, author: as for :func:`hubtools.publishing.contents.plan_publication`.
+    """
+
+    folder: Path
+    repo: str
+    branch: str = "main"
+    pull_request: bool = False
+    private: bool = False
+    replace: bool = False
+    licence: str | None = None
+    weights: Weights | None = None
+    author: str | None = None
 
 
-def push(publication: Publication, target: Target) -> Published:
+@dataclass(frozen=True)
+class Ready:
+    """A publication whose repository was looked at.
+
+    Attributes:
+        publication: files and checks.
+        target: the repository; None where the Hub was not asked.
+        earlier: what an earlier publication left there.
+    """
+
+    publication: Publication
+    target: Target | None = None
+    earlier: Earlier | None = None
+
+    @property
+    def removed(self) -> list[str]:
+        """Names in the repository that go."""
+        return stale(self.publication, self.target, self.earlier) if self.target else []
+
+
+def prepare(order: Order, *, asks: bool = True, signed_in: bool = True) -> Ready:
+    """Plan a publication and look at its repository: everything but the slow check. Nothing is written on the Hub.
+
+    Args:
+        order: what is wanted.
+        asks: whether the Hub is asked.
+        signed_in: whether a token that may do it must be there.
+
+    Raises:
+        UserError: there is nothing to publish, or the Hub cannot be asked or does not allow it.
+    """
+    publication = plan_publication(
+        order.folder, order.repo, licence=order.licence, weights=order.weights, author=order.author
+    )
+    if not asks:
+        return Ready(publication)
+    target = look(
+        order.repo,
+        branch=order.branch,
+        pull_request=order.pull_request,
+        private=order.private,
+        signed_in=signed_in,
+    )
+    earlier = look_back(target)
+    publication = with_edits(publication, earlier)
+    return Ready(publication.with_check("repository", lambda: _state(order, target, earlier)), target, earlier)
+
+
+def verified(ready: Ready, mirrors: Sequence[Path] = ()) -> Ready:
+    """The same after the saved model was loaded by a fresh process, which predicts the test splits again."""
+    publication = ready.publication
+    with lay_out(publication.files) as stage:
+        publication = publication.with_check(
+            "reload", lambda: str(reload.reproduce_in_fresh_process(Path(stage), mirrors, publication.record.task))
+        )
+    return Ready(publication, ready.target, ready.earlier)
+
+
+def push(publication: Publication, target: Target, earlier: Earlier | None = None) -> Published:
     """Make the one commit, and check what the Hub then has.
 
     Args:
         publication: a plan whose checks all hold.
         target: from :func:`hubtools.publishing.commit.look`, taken before the checks.
+        earlier: what an earlier publication left there; its files that are no longer part go.
 
     Raises:
         UserError: a check failed, or as :func:`hubtools.publishing.commit.send`.
     """
     if failed := publication.failed:
         raise failed[0].error or UserError(failed[0].title)
-    removed = stale(publication, target)
-    return send(target, publication.files, removed, _title(publication), _description(publication))
+    removed = stale(publication, target, earlier)
+    return send(target, publication.files, removed, title(publication), _description(publication))
 
 
-def _belongs_to_a_model(name: str) -> bool:
-    """Whether transformers would load it, or the old card shows it."""
-    path = Path(name)
-    weights = path.suffix in UNSAFE | {".safetensors"} or name.endswith((".safetensors.index.json", ".bin.index.json"))
-    at_root = "/" not in name and (weights or name in {*SHIPPED_CODE, *TOKENIZER_FILES, "adapter_config.json"})
-    return at_root or name.startswith(("figures/", f"{ADAPTER}/"))
+def release(ready: Ready) -> Published:
+    """Push, and tag the commit with the run's name; a pull request is tagged by nobody before it is merged.
+
+    Raises:
+        UserError: as :func:`push`; or the tag could not be set, after the commit was made.
+    """
+    assert ready.target is not None
+    done = push(ready.publication, ready.target, ready.earlier)
+    if not ready.target.pull_request:
+        tag_run(ready.target, ready.publication.record, done.commit, title(ready.publication))
+    return done
 
 
-def _title(publication: Publication) -> str:
+def title(publication: Publication) -> str:
+    """What the commit is called."""
     identity = publication.record.identity
     return f"{identity.task.name}: {publication.record.subject}, {identity.recipe.name}, seed {identity.seed}"
+
+
+def _state(order: Order, target: Target, earlier: Earlier) -> str:
+    if not target.exists:
+        return f"will be created, {'private' if target.private else 'public'}"
+    if (theirs := foreign_model(target, earlier)) and not order.replace:
+        raise UserError(
+            f"it holds a model that bench did not publish ({', '.join(theirs[:3])}{' …' if len(theirs) > 3 else ''})",
+            where=order.repo,
+            fix="Choose another name, or give --replace: those files then go, and everything else stays.",
+        )
+    facts = ["private" if target.private else "public", *(["gated"] if target.gated else [])]
+    if earlier.run is not None:
+        facts.append(f"holds run {earlier.run}")
+    return f"is there, {', '.join(facts)}, {plural(len(target.files), 'file')}"
 
 
 def _description(publication: Publication) -> str:

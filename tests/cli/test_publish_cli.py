@@ -46,9 +46,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_dry_run_lists_exactly_what_would_go_and_sends_nothing(hub: Hub, bench: Bench, run: Path) -> None:
-    hub.add_model(REPO, {"pytorch_model.bin": b"old"})
+    hub.add_model(REPO, {"pytorch_model.bin": b"old", "notes.txt": "mine"})
     code, out, _ = bench("publish", run, "--repo", REPO)
+    assert code == 2 and not hub.writes and "a model that bench did not publish (pytorch_model.bin)" in out
+    code, out, _ = bench("publish", run, "--repo", REPO, "--replace")
     assert code == 0 and not hub.writes
+    assert "1 other file stays (notes.txt)" in out, out
     listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and line.split()[0][0] not in "✓✗"]
     for name in (
         "README.md",
@@ -59,11 +62,11 @@ def test_a_dry_run_lists_exactly_what_would_go_and_sends_nothing(hub: Hub, bench
         "figures/confusion.png",
     ):
         assert name in listed
-    assert "9 files" in out and "card/README.md" in out and "model/config.json" in out
+    assert "9 files" in out and all(line.endswith("new") for line in out.splitlines() if line.startswith("  model."))
     assert "pytorch_model.bin" in out and "removed" in out
     assert "✓ licence: mit (base model: mit, data: CC-BY-4.0)" in out and "✓ reload: 3 predictions" in out
-    assert "Nothing was sent" in out and f"--repo {REPO} --push" in out
-    assert bench("publish", run, "--repo", REPO, "--dry-run")[1] == out
+    assert "Nothing was sent" in out and f"--repo {REPO} --replace --push" in out
+    assert bench("publish", run, "--repo", REPO, "--replace", "--dry-run")[1] == out
 
 
 def test_a_dry_run_needs_no_hub(hub: Hub, bench: Bench, run: Path) -> None:
@@ -94,7 +97,7 @@ def test_a_model_that_does_not_reproduce_is_not_sent(hub: Hub, bench: Bench, run
     monkeypatch.setattr("hubtools.publishing.reload.reproduce_in_fresh_process", differs)
     code, out, err = bench("publish", run, "--repo", REPO, "--push")
     assert code == 2 and "✗ reload: the saved model does not do what was measured" in out and not hub.writes
-    assert "1 of 6 checks failed" in err and ("models", REPO) not in hub.repos
+    assert "1 of 7 checks failed" in err and ("models", REPO) not in hub.repos
 
 
 def test_the_model_is_not_even_loaded_when_something_else_is_wrong(
@@ -103,7 +106,7 @@ def test_the_model_is_not_even_loaded_when_something_else_is_wrong(
     monkeypatch.setattr("hubtools.publishing.reload.reproduce_in_fresh_process", lambda *_: pytest.fail("loaded"))
     (run / "model" / "evil.pkl").write_bytes(b"")
     code, out, err = bench("publish", run, "--repo", REPO, "--push")
-    assert code == 2 and "evil.pkl can run code" in out and "2 of 5 checks failed" in err and not hub.writes
+    assert code == 2 and "evil.pkl can run code" in out and "2 of 6 checks failed" in err and not hub.writes
 
 
 def test_a_branch_that_moves_during_the_reload_is_left_alone(hub: Hub, bench: Bench, run: Path, monkeypatch) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from hubtools.evaluation.predictions import Predictions, write_predictions
+from hubtools.reporting.card_edits import sign
 from hubtools.runs.store import PREDICTIONS, TRAINING_LOG, write_record
 from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.problem import Problem
@@ -29,7 +30,7 @@ from hubtools.specs.record import (
 )
 from hubtools.specs.task import Task
 
-CARD = "---\nlicense: mit\nlibrary_name: transformers\nbase_model: lab/esm\n---\n# A model\n"
+CARD = sign("---\nlicense: mit\nlibrary_name: transformers\nbase_model: lab/esm\n---\n# A model\n")
 
 
 def small_task(licence: str = "CC-BY-4.0") -> Task:
@@ -70,6 +71,7 @@ def make_run(
     status: str = "complete",
     baseline: bool = False,
     seed: int = 1,
+    checkpoint: str = "lab/esm",
     model_files: dict[str, bytes | str] | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
@@ -88,9 +90,9 @@ def make_run(
     write_predictions(folder / PREDICTIONS, {"test": small_predictions()}, task.label_names)
     (folder / TRAINING_LOG).write_text('{"epoch": 1, "train_loss": 0.5}\n')
     recipe = Recipe(name="full", adaptation="full")
-    checkpoint = CheckpointIdentity(name="lab/esm", source="hub", commit="c" * 40)
+    base = CheckpointIdentity(name=checkpoint, source="hub", commit="c" * 40)
     identity = Identity(
-        checkpoint=None if baseline else checkpoint,
+        checkpoint=None if baseline else base,
         task=TaskIdentity(name=task.name, version=1, hash=task.hash),
         data=digest("data"),
         recipe=RecipeIdentity(name="full", hash=recipe.hash),

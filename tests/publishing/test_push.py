@@ -12,7 +12,8 @@ from small_run import CARD, make_run, write_small_card
 
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
-from hubtools.publishing.push import push, stale
+from hubtools.publishing.earlier import stale
+from hubtools.publishing.push import push
 from hubtools.specs.errors import UserError
 
 REPO = "me/peptides"
