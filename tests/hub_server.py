@@ -311,7 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self, path: str) -> bytes:
         length = int(self.headers.get("Content-Length") or 0)
-        if self.command != "PUT" or self.hub.during_upload is None or length < 2**16:
+        if self.command != "PUT" or self.hub.during_upload is None or length < 2**13:
             return self.rfile.read(length)
         first = self.rfile.read(length // 2)
         self.hub.during_upload(path)
