@@ -35,6 +35,7 @@ SHOWN_KEPT = 5
     type=click.Choice(["merged", "adapter", "both"]),
     help="Of a run with an adapter; by default both where its base is on the Hub.",
 )
+@click.option("--space", metavar="OWNER/NAME", help="Also publish a page on which the model can be tried, as a Space.")
 @click.option("--all", "everything", is_flag=True, help="All models of a suite, a repository each, in a collection.")
 @click.option("--suite", metavar="NAME", help="With --all: the suite.")
 @click.option("--owner", metavar="NAME", help="With --all: whose the repositories are.")
@@ -47,6 +48,7 @@ def publish(
     repo: str | None,
     send: bool,
     dry_run: bool,
+    space: str | None,
     everything: bool,
     suite: str | None,
     owner: str | None,
@@ -69,6 +71,7 @@ def publish(
     \b
     bench publish runs/RUN --repo me/esm2-localisation
     bench publish runs/RUN --repo me/esm2-localisation --push
+    bench publish runs/RUN --repo me/esm2-localisation --space me/esm2-localisation-demo --push
     bench publish --all --suite core --owner me --push
     """
     if send and dry_run:
@@ -76,21 +79,33 @@ def publish(
     from hubtools.publishing.push import Order
 
     if everything:
-        if run or repo or not (suite and owner):
+        if run or repo or space or not (suite and owner):
             raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
         orders = _of_suite(root, suite, owner, template, seed, {"branch": revision, **options})
         _publish_all(orders, owner, suite, send, mirrors, seed, template, root)
         return
     if run is None or repo is None:
         raise UserError("which run goes where?", fix="Write: bench publish RUN --repo OWNER/NAME")
-    _publish_one(Order(run, repo, branch=revision, **options), send, mirrors)
+    if space and options["pull_request"]:
+        raise UserError("a Space loads a model that is published", where="--space --pr", fix="Leave out one of them.")
+    _publish_one(Order(run, repo, branch=revision, **options), space, send, mirrors)
 
 
-def _publish_one(order: Order, send: bool, mirrors: Sequence[Path]) -> None:
+def _publish_one(order: Order, space: str | None, send: bool, mirrors: Sequence[Path]) -> None:
+    from hubtools.cli.space import look_at_space, publish_space, show_space
+
+    # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
+    page = look_at_space(space, private=order.private, signed_in=send) if space else None
     ready = _checked(order, send, mirrors)
     _refuse_failed(ready)
+    if page is not None and not page.exists and ready.target is not None and ready.target.private:
+        page = dataclasses.replace(page, private=True)
+    if space:
+        private = order.private or (ready.target is not None and ready.target.private)
+        show_space(ready.publication, space, page, private=private)
     if ready.target is None or not send:
-        click.echo(f"\nNothing was sent. To publish it: bench publish {order.folder} {_again(order)} --push")
+        again = f"{_again(order)} --space {space}" if space else _again(order)
+        click.echo(f"\nNothing was sent. To publish it: bench publish {order.folder} {again} --push")
         return
     from hubtools.publishing.push import release
 
@@ -102,6 +117,8 @@ def _publish_one(order: Order, send: bool, mirrors: Sequence[Path]) -> None:
         click.echo(f"\nnothing to do, {order.repo} already holds exactly this: {done.url}")
     if not order.pull_request:
         click.echo(f"for ever: revision run-{ready.publication.record.run_id}")
+    if page is not None:
+        publish_space(ready.publication, page, done.commit)
     name = order.repo.split("/")[1]
     click.echo(f"\nAnyone can check it:\n  hf download {order.repo} --revision {done.commit} --local-dir {name}")
     click.echo(f"  python -m hubtools.publishing.reload {name}")

@@ -20,6 +20,8 @@ INSTALL = 'pip install "plm-hubtools[demo]"'
 # Of the pages that a page may ask for, none: these fonts are the reader's own.
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+# Seconds for which a table can be downloaded: what strangers paste does not stay on a server.
+KEPT = 3600
 EXAMPLES = {
     "Ubiquitin": "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG",
     "Magainin 2": "GIGKFLHSAKKFGKAFVGEIMNS",
@@ -61,6 +63,8 @@ class Desk:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits, self.decider = predictor, limits, Decider(predictor)
+        # Written anew for each answer: gradio serves a copy, which it forgets after KEPT.
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-demo-")
 
     def ask(self, text: str, file: str | None = None, partner: str = "") -> Told:
         """Predict for pasted text, or for a file.
@@ -105,8 +109,7 @@ class Desk:
             yield one
 
     def _table(self, answers: tuple[Decided, ...]) -> str:
-        folder = tempfile.mkdtemp(prefix="bench-demo-")
-        path = Path(folder) / f"{self.predictor.record.identity.task.name}.tsv"
+        path = Path(self._folder.name) / f"{self.predictor.record.identity.task.name}.tsv"
         with writing(str(path), self.decider, {}) as writer:
             for answer in answers:
                 writer.write(answer)
@@ -142,7 +145,7 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
         raise UserError("the page needs gradio, which is not installed", fix=f"{INSTALL}.") from None
     desk = Desk(predictor, limits or Limits())
     pairs = predictor.problem.is_pair
-    with gr.Blocks(title=f"{predictor.task.title} · bench", analytics_enabled=False) as page:
+    with gr.Blocks(title=f"{predictor.task.title} · bench", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.HTML(headline(predictor))
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):

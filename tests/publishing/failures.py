@@ -154,8 +154,7 @@ def tiny_run(folder: Path) -> Path:
     os.environ["BENCH_ENERGY"] = "off"
     from tiny_runs import made
 
-    run = made(folder, "sequence-classification")
-    return run
+    return made(folder, "sequence-classification")
 
 
 def main() -> None:
