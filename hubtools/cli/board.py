@@ -5,15 +5,21 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.runs.public import HUB
 from hubtools.runs.store import DEFAULT_ROOT, find_records
 from hubtools.specs.errors import UserError
 
+if TYPE_CHECKING:
+    from hubtools.reporting.board import Board
+    from hubtools.runs.arms import Found
+
 
 @click.command(short_help="What the runs say: a table of results with intervals.")
-@click.argument("folders", metavar="[RUNS_DIR]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="[RUNS_DIR]...", nargs=-1)
 @click.option(
     "--runs", default=DEFAULT_ROOT, show_default=True, type=click.Path(path_type=Path), help="Folder of runs."
 )
@@ -26,19 +32,26 @@ from hubtools.specs.errors import UserError
 @click.option(
     "--site", metavar="DIR", type=click.Path(path_type=Path), help="Also write a whole site for a web server."
 )
+@click.option("--push", "space", metavar="OWNER/NAME", help="Publish the site as a static Space.")
+@click.option("--results", "dataset", metavar="OWNER/NAME", help="Publish the results as a data set.")
+@click.option("--private", is_flag=True, help="Create what is published as private.")
 def board(
-    folders: tuple[Path, ...],
+    folders: tuple[str, ...],
     runs: Path,
     task: str | None,
     split: str,
     form: str,
     html: Path | None,
     site: Path | None,
+    space: str | None,
+    dataset: str | None,
+    private: bool,
 ) -> None:
     """What the runs say: comparable runs side by side, best first, with intervals.
 
     Runs of different task versions, data or subsets stand in separate tables. Runs that did not finish are listed
-    at the end. RUNS_DIR are folders of runs, or single runs; by default the folder given by --runs.
+    at the end. RUNS_DIR are folders of runs, or single runs; by default the folder given by --runs. hub://owner/name is a
+    results repository, as --results makes one.
 
     A row is one checkpoint at one commit, or one baseline, under one recipe. Its score is the mean over its seeds. The
     95 % interval is the bootstrap interval of the run; over several seeds the bootstrap half-widths are averaged and
@@ -48,14 +61,19 @@ def board(
     from hubtools.reporting import tables
     from hubtools.reporting.board import build_board
 
-    roots = list(folders) or [runs]
+    roots = [Path(folder) for folder in folders if not folder.startswith(HUB)] or ([] if folders else [runs])
     found, problems = find_records(roots)
+    for name in folders:
+        if name.startswith(HUB):
+            from hubtools.publishing.results import read_results
+
+            found = [*found, *read_results(name)]
     # The records stay until the process ends: what looks for garbage need not go through all of them again and again.
     gc.freeze()
     for problem in problems:
         click.echo(f"left out: {problem}", err=True)
     if not found:
-        where = ", ".join(map(str, roots))
+        where = ", ".join(map(str, folders or roots))
         raise UserError(f"there is no run in {where}", fix="Run something first: bench run --checkpoint … --task …")
     built = build_board(found, task=task, split=split)
     if form == "table":
@@ -79,10 +97,27 @@ def board(
 
         files = write_site(built, site)
         click.echo(f"wrote {len(files)} files: open {site / 'index.html'} in a browser", err=True)
-    click.echo(f"next: {_next_step(built, roots, html)}", err=True)
+    _publish(built, found, space, dataset, private)
+    click.echo(f"next: {_next_step(built, list(folders or roots), html)}", err=True)
 
 
-def _next_step(built, roots: list[Path], html: Path | None) -> str:
+def _publish(built: Board, found: list[Found], space: str | None, dataset: str | None, private: bool) -> None:
+    """Send what was asked for."""
+    for repo, what in ((space, "the board"), (dataset, "the results")):
+        if repo is None:
+            continue
+        if repo == space and what == "the board":
+            from hubtools.publishing.board_space import push_board
+
+            done = push_board(built, repo, private=private)
+        else:
+            from hubtools.publishing.results import push_results
+
+            done = push_results(found, repo, private=private)
+        click.echo(f"{what}: {done.url}" if done.changed else f"{what}: nothing to do, {done.url}", err=True)
+
+
+def _next_step(built: Board, roots: list[object], html: Path | None) -> str:
     """The one command that most likely helps now."""
     stopped = [record for _, record in built.unfinished if record.status != "running"]
     if stopped:

@@ -25,6 +25,7 @@ COMMANDS = {
     "curve": ("hubtools.cli.curve:curve", "Draw learning curves: score against training data."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
+    "submissions": ("hubtools.cli.submissions:submissions", "Hand in results, and check what is handed in."),
     "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
     "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),

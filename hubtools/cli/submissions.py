@@ -1,0 +1,109 @@
+"""``bench submissions``: results that others hand in for a leaderboard."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubtools.cli.terminal import MIRRORS
+from hubtools.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.runs.submissions import Verdict
+
+MARKS = {True: "✓", False: "✗", None: "?"}
+
+
+@click.group(short_help="Hand in results, and check what is handed in.")
+def submissions() -> None:
+    """Hand in results for a leaderboard, and check what others hand in."""
+
+
+@submissions.command(short_help="Make a submission of a run.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Folder of submissions.")
+@click.option("--repo", metavar="OWNER/NAME", help="Results repository: a pull request is opened in it.")
+def add(run: Path, folder: Path | None, repo: str | None) -> None:
+    """Copy of a run what a submission holds: the record as others may see it, and the predictions.
+
+    \b
+    bench submissions add runs/RUN --to submissions
+    bench submissions add runs/RUN --repo lab/results
+    """
+    import tempfile
+
+    from hubtools.runs.submissions import add_submission
+
+    if (folder is None) == (repo is None):
+        raise UserError("where does it go?", fix="Give --to DIR, or --repo OWNER/NAME.")
+    if folder is not None:
+        target = add_submission(run, folder)
+        click.echo(target)
+        click.echo(f"next: bench submissions check {target}", err=True)
+        return
+    from hubtools.publishing.results import submit
+
+    with tempfile.TemporaryDirectory(prefix="bench-submission-") as scratch:
+        done = submit(add_submission(run, Path(scratch)), str(repo))
+    click.echo(f"{'opened a pull request' if done.changed else 'it is there already'}: {done.url}")
+
+
+@submissions.command(short_help="Recompute what is claimed.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--json", "report", metavar="FILE", type=click.Path(path_type=Path), help="Also write the findings here.")
+@MIRRORS
+def check(paths: tuple[str, ...], report: Path | None, mirrors: tuple[Path, ...]) -> None:
+    """Check submissions: schema, checksums, rows and labels of the data, and every score recomputed from the predictions.
+
+    PATH is a submission, a folder of them, or hub://owner/name@refs/pr/N, a pull request in a results repository.
+
+    Exit code 0: all are accepted. 1: one is refused. 3: something could not be looked at here.
+    What cannot be recomputed is that the predictions come from the checkpoint: bench reproduce makes a run again.
+    """
+    from hubtools.data import DataCache
+    from hubtools.publishing.results import accepted_records, fetch_submissions
+    from hubtools.runs.submissions import check_submission, submissions_in
+    from hubtools.specs.files import write_atomic
+
+    cache = DataCache.default(mirrors)
+    verdicts = []
+    for path in paths:
+        known = {}
+        folder = Path(path)
+        if path.startswith("hub://"):
+            folder, known = fetch_submissions(path), accepted_records(path)
+        for submission in submissions_in(folder):
+            verdicts.append(check_submission(submission, cache, known))
+            _show(verdicts[-1])
+    if report is not None:
+        write_atomic(
+            report, json.dumps([_as_json(verdict) for verdict in verdicts], indent=2, ensure_ascii=False) + "\n"
+        )
+    refused = [verdict for verdict in verdicts if verdict.accepted is False]
+    open_ = [verdict for verdict in verdicts if verdict.accepted is None]
+    click.echo(
+        f"{len(verdicts) - len(refused) - len(open_)} accepted, {len(refused)} refused, {len(open_)} not wholly checked"
+    )
+    sys.exit(1 if refused else 3 if open_ else 0)
+
+
+def _show(verdict: Verdict) -> None:
+    click.echo(verdict.folder.name)
+    for finding in verdict.findings:
+        fix = f" {finding.fix}" if finding.fix and finding.holds is False else ""
+        end = "" if finding.detail.endswith(".") or not fix else "."
+        click.echo(f"  {MARKS[finding.holds]} {finding.title}: {finding.detail}{end}{fix}")
+    if verdict.record is not None and verdict.accepted is not False:
+        click.echo(f"  not checked: that these are its predictions. {verdict.record.command}")
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "submission": verdict.folder.name,
+        "accepted": verdict.accepted,
+        "findings": [{"title": f.title, "detail": f.detail, "holds": f.holds} for f in verdict.findings],
+    }
