@@ -102,6 +102,8 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         # It gives the likeliest label of each token, whatever the task is.
         return None
     task = "token-classification" if problem.per_residue else "text-classification"
+    if needs_custom_code(folder) and not _serves_pipelines(folder):
+        return None
     trust = ", trust_remote_code=True" if needs_custom_code(folder) else ""
     every = "" if problem.per_residue or problem.kind == "regression" else ", top_k=None"
     return "\n".join(
@@ -113,6 +115,12 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
             f"print(predict({_rendering(record)}{every}))",
         ]
     )
+
+
+def _serves_pipelines(folder: Path) -> bool:
+    """Whether the modelling file stands for a task class of transformers; earlier versions of bench did not say so."""
+    mapped = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
+    return any(name.endswith("Classification") for name in mapped)
 
 
 def _with_adapter(record: RunRecord, folder: str) -> list[str]:
