@@ -159,6 +159,8 @@ def tiny_run(folder: Path) -> Path:
 
 def main() -> None:
     """Print the table."""
+    # A shell's background jobs ignore Ctrl-C, and hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="failures whose name holds this")
     only = parser.parse_args().only or ""
