@@ -20,6 +20,7 @@ from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.data.hub import HubUnavailable, hub_api, hub_errors, scrub
 from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions
+from hubtools.runs.closer import strata_of
 from hubtools.runs.public import public_record
 from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, read_record, write_record
 from hubtools.specs.errors import UserError
@@ -156,8 +157,10 @@ def check_submission(folder: Path, cache: DataCache, known: dict[str, RunRecord]
     if not verdict.look("predictions", lambda: _predictions(folder, tasks[0], record, predictions)):
         return verdict
     data: list[TaskData] = []
-    if verdict.look("data", lambda: _data(record, tasks[0], cache, data)):
-        verdict.look("rows and labels are those of the data", lambda: _rows(tasks[0], data[0], predictions))
+    if verdict.look("data", lambda: _data(record, tasks[0], cache, data)) and verdict.look(
+        "rows and labels are those of the data", lambda: _rows(tasks[0], data[0], predictions)
+    ):
+        verdict.look("strata", lambda: _strata(tasks[0], data[0], record, predictions))
     verdict.look("scores", lambda: _scores(tasks[0], record, predictions))
     return verdict
 
@@ -329,7 +332,7 @@ def _scores(task: Task, record: RunRecord, predictions: dict[str, Predictions]) 
     """Compute every score again, with thresholds chosen again on the validation predictions."""
     claimed = (record.training.choices if record.training else {}).get("thresholds")
     thresholds = choose_thresholds(task, predictions["validation"]) if "validation" in predictions else None
-    if not _equal_lists(thresholds, claimed):
+    if not _alike(thresholds, claimed):
         raise UserError("the thresholds are not those of largest F1 on its validation predictions")
     compared = 0
     for name, result in record.results.items():
@@ -343,8 +346,13 @@ def _scores(task: Task, record: RunRecord, predictions: dict[str, Predictions]) 
                 compared += 1
         if (result.n_proteins, result.n_labelled) != (again.n_proteins, again.n_labelled):
             raise UserError(f"{name} does not have {result.n_proteins:,} proteins and {result.n_labelled:,} labels")
-        if not _alike_rows(result.per_class, again.per_class) or result.confusion != again.confusion:
+        if not _alike(result.per_class, again.per_class) or result.confusion != again.confusion:
             raise UserError(f"the results by class on {name} are others")
+        claimed_calibration = result.calibration.model_dump() if result.calibration else None
+        if claimed_calibration and not _alike(
+            claimed_calibration, again.calibration and again.calibration.model_dump()
+        ):
+            raise UserError(f"the calibration on {name} is another")
     return f"{compared} numbers recomputed"
 
 
@@ -353,20 +361,27 @@ def _parts(first: Score, second: Score) -> Iterator[tuple[str, float | None, flo
         yield part, getattr(first, part), getattr(second, part)
 
 
+def _strata(task: Task, data: TaskData, record: RunRecord, predictions: dict[str, Predictions]) -> str:
+    """Compute the results by identity and length again."""
+    thresholds = (record.training.choices if record.training else {}).get("thresholds")
+    compared = 0
+    for name, traits in data.traits.items():
+        claimed = {key: [one.model_dump() for one in found] for key, found in record.results[name].strata.items()}
+        again = strata_of(task, predictions[name], thresholds, traits)
+        if claimed and not _alike(claimed, {key: [one.model_dump() for one in found] for key, found in again.items()}):
+            raise UserError(f"the results by identity or length on {name} are others")
+        compared += sum(map(len, claimed.values()))
+    return f"{compared} recomputed"
+
+
 def _alike(first: Any, second: Any) -> bool:
+    """Whether two values, or nested ones, are equal up to rounding."""
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
     if isinstance(first, (int, float)) and isinstance(second, (int, float)):
         return math.isclose(first, second, rel_tol=SAME, abs_tol=SAME)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_alike(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_alike, first, second))
     return first == second
-
-
-def _alike_rows(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> bool:
-    return len(first) == len(second) and all(
-        one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
-        for one, other in zip(first, second, strict=True)
-    )
-
-
-def _equal_lists(first: list[float] | None, second: list[float] | None) -> bool:
-    if first is None or second is None:
-        return first is second
-    return len(first) == len(second) and all(map(_alike, first, second))

@@ -104,6 +104,14 @@ def other_class(record: dict[str, Any]) -> None:
     record["results"]["test"]["per_class"][0]["recall"] = 0.123
 
 
+def other_calibration(record: dict[str, Any]) -> None:
+    record["results"]["test"]["calibration"]["ece"] = 0.0
+
+
+def other_stratum(record: dict[str, Any]) -> None:
+    record["results"]["test"]["strata"]["length"][0]["n_proteins"] += 1
+
+
 def other_seed(record: dict[str, Any]) -> None:
     record["identity"]["seed"] = 7
 
@@ -139,6 +147,8 @@ def old_protocol(record: dict[str, Any]) -> None:
         (better, "accuracy on test: value is 0"),
         (narrower, "accuracy on test: low is 0"),
         (other_class, "results by class on test are others"),
+        (other_calibration, "the calibration on test is another"),
+        (other_stratum, "results by identity or length on test are others"),
         (other_seed, "is not that of its identity"),
         (other_data, "it was run on other data"),
         (other_task, "here is version 1"),
