@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import Hub
+from hub_server import TOKEN, Hub
 
 # Read by huggingface_hub when it is imported. Without the first, large files take a protocol that the loopback Hub
 # does not speak.
@@ -34,3 +34,20 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         # Retries of huggingface_hub wait for seconds.
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         yield server
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Call the command as a shell would: exit code, stdout, stderr. No output may hold the token, or a traceback."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        from hubtools.cli.main import main
+
+        monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        out, err = capsys.readouterr()
+        assert TOKEN not in out + err and "Traceback" not in out + err
+        return int(exited.value.code or 0), out, err
+
+    return call

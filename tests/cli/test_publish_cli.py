@@ -6,30 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub
+from hub_server import Hub
 
-from hubtools.cli.main import main
 from hubtools.publishing.reload import Reproduction
 from hubtools.specs.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 REPO = "me/peptides"
 Bench = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    """Call the command as a shell would: exit code, stdout, stderr. No output may hold the token."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        assert TOKEN not in out + err and "Traceback" not in out + err
-        return int(exited.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hub_server import TOKEN, Hub
+from hub_server import Hub
 from sample_records import ranked_runs, write_runs
 from tiny_runs import made
 
-from hubtools.cli.main import main
 from hubtools.publishing.results import RECORDS, RESULTS, read_results, result_rows, write_results
 from hubtools.reporting.board import build_board
 from hubtools.runs.store import read_record
@@ -22,19 +21,6 @@ from hubtools.runs.store import read_record
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 SPACE, DATA = "me/board", "me/results"
 Bench = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        assert TOKEN not in out + err and "Traceback" not in out + err
-        return int(exited.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

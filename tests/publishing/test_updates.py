@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub
+from hub_server import Hub
 from small_run import CARD, make_run, write_small_card
 
-from hubtools.cli.main import main
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
 from hubtools.publishing.earlier import look_back, merged_card, stale
@@ -96,19 +95,6 @@ def test_a_model_of_somebody_else_is_not_replaced_in_passing(hub: Hub, tmp_path:
 # A suite
 
 Bench = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        assert TOKEN not in out + err and "Traceback" not in out + err
-        return int(exited.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture
