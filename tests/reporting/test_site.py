@@ -132,8 +132,15 @@ def texts(seen: Seen, css: str) -> list[str]:
 
 
 def go(seen: Seen, view: str) -> None:
-    seen.page.evaluate(f"location.hash = {json.dumps(view)}")
-    seen.page.wait_for_timeout(50)
+    """Show a view; the browser tells the page of a new address some time later, and here at once."""
+    seen.page.evaluate(f"location.hash = {json.dumps(view)}; dispatchEvent(new HashChangeEvent('hashchange'))")
+
+
+def heading(seen: Seen, begins: str) -> str:
+    """The heading, as soon as it begins so."""
+    begun = f"(document.querySelector('h1') || {{innerText: ''}}).innerText.startsWith({json.dumps(begins)})"
+    seen.page.wait_for_function(begun)
+    return str(seen.page.inner_text("h1"))
 
 
 def the_task(seen: Seen, name: str) -> None:
@@ -201,16 +208,16 @@ def test_mean_rank_over_a_part_of_the_tasks(seen: Seen, board: Board) -> None:
 def test_links_lead_to_tasks_and_models_and_back(seen: Seen) -> None:
     page = seen.page
     page.click("main a:has-text('Subcellular localisation')")
-    assert page.inner_text("h1").startswith("Subcellular localisation") and "Subcellular" in page.title()
-    assert page.evaluate("document.activeElement.id") == "main"
+    heading(seen, "Subcellular localisation")
+    assert "Subcellular" in page.title() and page.evaluate("document.activeElement.id") == "main"
+    name = page.inner_text("tbody th a >> nth=0")
     page.click("tbody th a >> nth=0")
-    assert "/model/" in page.url
-    name = page.inner_text("h1")
+    assert heading(seen, name) == name and "/model/" in page.url
     assert "localisation" in page.inner_text("main").lower()
     page.go_back()
-    assert page.inner_text("h1").startswith("Subcellular localisation")
+    heading(seen, "Subcellular localisation")
     page.go_forward()
-    assert page.inner_text("h1") == name
+    heading(seen, name)
     go(seen, "#/model/nobody%2Fnothing")
     assert "There is no model nobody/nothing" in page.inner_text("main")
     go(seen, "#/nowhere")
@@ -238,6 +245,7 @@ def test_every_number_says_where_it_is_from(seen: Seen, board: Board) -> None:
 def test_heat_map_and_trade_off(seen: Seen) -> None:
     page = seen.page
     page.click("nav a:has-text('Heat map')")
+    page.wait_for_selector("table.map")
     assert page.get_attribute("nav a[data-view=map]", "aria-current") == "page"
     shown = len(texts(seen, "table.map tbody td button"))
     assert shown == page.evaluate(
@@ -247,6 +255,7 @@ def test_heat_map_and_trade_off(seen: Seen) -> None:
     page.wait_for_selector("dialog[open] tbody tr")
     page.keyboard.press("Escape")
     page.click("nav a:has-text('Score and cost')")
+    page.wait_for_selector("svg a")
     assert page.locator("svg a").count() > 3
     # No point beats one of the front at no more parameters.
     front = page.evaluate(
