@@ -82,7 +82,9 @@ def publish(
         if run or repo or space or not (suite and owner):
             raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
         orders = _of_suite(root, suite, owner, template, seed, {"branch": revision, **options})
-        _publish_all(orders, owner, suite, send, mirrors, seed, template, root)
+        again = [f"bench publish --all --suite {suite} --owner {owner} --runs {root}"]
+        again += ([f"--name '{template}'"] if template else []) + ([f"--seed {seed}"] if seed is not None else [])
+        _publish_all(orders, owner, suite, " ".join([*again, "--push"]), send, mirrors)
         return
     if run is None or repo is None:
         raise UserError("which run goes where?", fix="Write: bench publish RUN --repo OWNER/NAME")
@@ -174,16 +176,7 @@ def _of_suite(
     return [Order(folder, name, **options) for (folder, _), name in zip(chosen, names, strict=True)]
 
 
-def _publish_all(
-    orders: list[Order],
-    owner: str,
-    suite: str,
-    send: bool,
-    mirrors: Sequence[Path],
-    seed: int | None,
-    template: str | None,
-    root: Path,
-) -> None:
+def _publish_all(orders: list[Order], owner: str, suite: str, again: str, send: bool, mirrors: Sequence[Path]) -> None:
     """Check every model, then push them one by one; what is there already is left alone."""
     from hubtools.publishing.push import release
     from hubtools.publishing.suites import collect, is_published
@@ -203,16 +196,8 @@ def _publish_all(
         raise UserError(
             f"{len(failed)} of {plural(len(orders), 'model')} are not publishable: {names}", fix="Nothing was sent."
         )
-    again = [f"bench publish --all --suite {suite} --owner {owner}"]
-    again += (
-        [f"--runs {root}"]
-        + ([f"--name '{template}'"] if template else [])
-        + ([f"--seed {seed}"] if seed is not None else [])
-    )
     if not send:
-        click.echo(
-            f"\n{plural(len(orders), 'model')} can be published. Nothing was sent. To publish them: {' '.join(again)} --push"
-        )
+        click.echo(f"\n{plural(len(orders), 'model')} can be published. Nothing was sent. To publish them: {again}")
         return
     done = sorted(there)
     try:
@@ -223,7 +208,7 @@ def _publish_all(
     except (UserError, KeyboardInterrupt):
         left = [order.repo for order in orders if order.repo not in done]
         click.echo(f"{len(done)} of {plural(len(orders), 'model')} are published; not yet: {', '.join(left)}", err=True)
-        click.echo(f"go on with the same command: {' '.join(again)} --push", err=True)
+        click.echo(f"go on with the same command: {again}", err=True)
         raise
     if not orders[0].pull_request:
         click.echo(f"collection: {collect(owner, suite, [order.repo for order in orders], private=orders[0].private)}")
