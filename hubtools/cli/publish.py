@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,10 @@ def publish(
             raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
         orders = _of_suite(root, suite, owner, template, seed, {"branch": revision, **options})
         again = [f"bench publish --all --suite {suite} --owner {owner} --runs {root}"]
-        again += ([f"--name '{template}'"] if template else []) + ([f"--seed {seed}"] if seed is not None else [])
+        again += ([f"--name {shlex.quote(template)}"] if template else []) + (
+            [f"--seed {seed}"] if seed is not None else []
+        )
+        again += _options(orders[0])
         _publish_all(orders, owner, suite, " ".join([*again, "--push"]), send, mirrors)
         return
     if run is None or repo is None:
@@ -216,16 +220,19 @@ def _publish_all(orders: list[Order], owner: str, suite: str, again: str, send: 
 
 def _again(order: Order) -> str:
     """The options of a command that does the same."""
-    parts = [f"--repo {order.repo}"]
+    return " ".join([f"--repo {order.repo}", *_options(order)])
+
+
+def _options(order: Order) -> list[str]:
+    """Those that were given, but for the repository."""
+    parts = []
     for field in dataclasses.fields(order):
         value = getattr(order, field.name)
         if field.name in {"folder", "repo"} or value == field.default:
             continue
         name = {"pull_request": "pr", "branch": "revision"}.get(field.name, field.name)
-        parts.append(
-            f"--{name}" if value is True else f"--{name} {value!r}" if " " in str(value) else f"--{name} {value}"
-        )
-    return " ".join(parts)
+        parts.append(f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}")
+    return parts
 
 
 def _show(ready: Ready) -> None:

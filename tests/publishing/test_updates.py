@@ -130,8 +130,9 @@ def test_names_of_repositories(runs: Path) -> None:
 
 def test_a_suite_becomes_a_collection(hub: Hub, bench: Bench, runs: Path) -> None:
     command = ["publish", "--all", "--suite", "core", "--owner", "me", "--runs", runs]
-    code, out, _ = bench(*command)
+    code, out, _ = bench(*command, "--licence", "mit", "--private")
     assert code == 0 and "2 models can be published. Nothing was sent." in out and not hub.writes
+    assert out.rstrip().endswith(f"--suite core --owner me --runs {runs} --private --licence mit --push")
     code, out, err = bench(*command, "--push")
     assert code == 0, err
     assert {name for kind, name in hub.repos if kind == "models"} == {"me/bert-peptides", "me/esm-peptides"}
