@@ -22,6 +22,7 @@ from hubtools.specs.record import RunRecord
 
 RESULTS, RECORDS, README = "data/results.parquet", "data/records.parquet", "README.md"
 _REFERENCE = re.compile(r"hub://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
+_SUBMITTED = re.compile(rf"{FOLDER}/[0-9a-f]+/[\w.-]+")
 _SCHEMA: dict[str, str] = {
     "run_id": "string",
     "task": "string",
@@ -220,7 +221,7 @@ def fetch_submissions(reference: str) -> Path:
     new = [name for name in listed if name.startswith(f"{FOLDER}/") and name not in there]
     if not new:
         raise UserError(f"it adds nothing under {FOLDER}/", where=reference)
-    wanted = [name for name in new if name.count("/") == 2 and name.rsplit("/", 1)[1] in FILES]
+    wanted = [name for name in new if _SUBMITTED.fullmatch(name) and name.rsplit("/", 1)[1] in FILES]
     if strange := [name for name in new if name not in wanted]:
         raise UserError(f"it adds {strange[0]}, which does not belong to a submission", where=reference)
     source = download_files(repo, "dataset", commit, wanted, f"results {repo}")

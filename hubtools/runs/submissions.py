@@ -251,6 +251,9 @@ def _checkpoint(record: RunRecord) -> str:
 
 def _task(record: RunRecord, found: list[Task]) -> str:
     asked = record.identity.task
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", asked.name):
+        # A path or an address would be read in its place.
+        raise UserError(f"{asked.name[:80]!r} is no name of a task")
     task = load_task(asked.name)
     if (task.version, task.hash) != (asked.version, asked.hash):
         raise UserError(

@@ -129,6 +129,10 @@ def unknown_task(record: dict[str, Any]) -> None:
     record["identity"]["task"]["name"] = "nobody-has-this"
 
 
+def a_path(record: dict[str, Any]) -> None:
+    record["identity"]["task"]["name"] = "/etc/hosts"
+
+
 def a_token(record: dict[str, Any]) -> None:
     record["environment"]["platform"] = "hf_" + "a" * 30
 
@@ -153,6 +157,7 @@ def old_protocol(record: dict[str, Any]) -> None:
         (other_data, "it was run on other data"),
         (other_task, "here is version 1"),
         (unknown_task, "nobody-has-this"),
+        (a_path, "'/etc/hosts' is no name of a task"),
         (a_token, "looks like a token"),
         (a_folder, "names folders of a machine"),
         (old_protocol, "protocol 1"),
