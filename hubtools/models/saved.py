@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from hubtools.data.hub import hub_errors
 from hubtools.models import modeling_protein_task
 from hubtools.models.families import family_of
+from hubtools.models.four_bits import load_bitsandbytes
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import NativeTaskModel, label_settings
 from hubtools.models.tokenisation import ResidueTokeniser
@@ -212,6 +214,8 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
         folder: in peft's format, the model's configuration beside.
         trusted: whether the modelling file beside is run; else this package's copy is.
     """
+    # Before peft looks for it, which has it say on the screen what it lacks.
+    load_bitsandbytes()
     from peft import PeftModel
     from transformers import AutoConfig, AutoModel
 
@@ -223,5 +227,8 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
         model = ProteinTaskModel(ProteinTaskModel.config_class.from_pretrained(folder))
     with hub_errors(f"base model {base}"):
         model.load_encoder(base, revision=revision)
-    adapted: Any = PeftModel.from_pretrained(model, str(folder))
+    with warnings.catch_warnings():
+        # Of names that peft still asks transformers for.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted: Any = PeftModel.from_pretrained(model, str(folder))
     return adapted.merge_and_unload()
