@@ -12,6 +12,7 @@ import click
 
 from hubtools import __version__
 from hubtools.specs.errors import UserError
+from hubtools.specs.texts import control_character
 
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
@@ -90,6 +91,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
+        _refuse_control_characters(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
@@ -101,6 +103,17 @@ def main() -> None:
         click.echo("stopped", err=True)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_control_characters(arguments: list[str]) -> None:
+    """What is written on the command line is recorded and shown. A separator may be a tab.
+
+    Raises:
+        UserError: an argument holds one.
+    """
+    for argument in arguments:
+        if (character := control_character(argument.replace("\t", ""))) is not None:
+            raise UserError(f"an argument holds the character {character}, which may not be shown", fix="Remove it.")
 
 
 def _show(error: click.ClickException) -> None:

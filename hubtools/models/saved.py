@@ -23,7 +23,7 @@ from hubtools.specs.files import replacing_folder
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 
-ADAPTER_CONFIG = "adapter_config.json"
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 MODELING_FILE = Path(modeling_protein_task.__file__)
 # Logits of the native class may differ from ours by rounding only.
 SAME_LOGITS = 1e-5
@@ -37,7 +37,7 @@ def save_model(
     A per-residue model is written as the architecture's own ``…ForTokenClassification`` where that computes the
     same; everything else ships ``modeling_protein_task.py``.
     """
-    with replacing_folder(folder) as staging:
+    with replacing_folder(folder, CONFIG) as staging:
         native: Any = model.model if isinstance(model, NativeTaskModel) else native_twin(model, tokeniser, task)
         if native is not None:
             native.save_pretrained(staging)
@@ -76,7 +76,7 @@ def save_adapter(model: ProteinTaskModel, tokeniser: ResidueTokeniser, folder: P
     if getattr(config, "feedforward_modules", None):
         values["feedforward_modules"] = rf"encoder\.(?:{config.feedforward_modules})"
     values |= {"base_model_name_or_path": base.name, "revision": base.commit, "inference_mode": True}
-    with replacing_folder(folder) as staging:
+    with replacing_folder(folder, ADAPTER_CONFIG) as staging:
         save_file(
             {f"base_model.model.{name}": value.detach().cpu().contiguous() for name, value in weights.items()},
             staging / "adapter_model.safetensors",

@@ -35,11 +35,9 @@ def write_site(board: Board, folder: Path) -> list[Path]:
     Raises:
         UserError: something else is in the folder, or it cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())):
-        raise UserError("this is not a site that bench wrote", where=str(folder), fix="Name an empty folder.")
     files = dict(site_files(board))
     try:
-        with replacing_folder(folder) as staging:
+        with replacing_folder(folder, MARK) as staging:
             for name, text in files.items():
                 path = staging / name
                 path.parent.mkdir(parents=True, exist_ok=True)

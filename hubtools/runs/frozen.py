@@ -283,7 +283,7 @@ def freeze(target: Path, file: BaselineFile, runs: Mapping[str, Found], *, any_s
         UserError: predictions are missing, something looks like a token, it is too large, the folder cannot be written.
     """
     try:
-        with replacing_folder(target) as staging:
+        with replacing_folder(target, BASELINE_FILE) as staging:
             arms = []
             for arm in file.arms:
                 written = [

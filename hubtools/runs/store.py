@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
+from hubtools.specs.loading import first_mistake
 from hubtools.specs.record import Identity, RunRecord
 
 RECORD = "run.json"
@@ -56,9 +57,7 @@ def read_record(folder: Path) -> RunRecord:
     except UnicodeDecodeError:
         raise UserError("not a run record (not text in UTF-8)", where=str(path)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        why = f"{place}: {first['msg']}" if place else first["msg"]
+        why = first_mistake(error, RunRecord)[1]
         raise UserError(f"not a run record of this version of bench ({why})", where=str(path)) from None
 
 

@@ -9,15 +9,13 @@ from pydantic import Field, model_validator
 
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.loading import read_spec
-from hubtools.specs.sources import Sha256, SplitName
-from hubtools.specs.task import Name, Task
+from hubtools.specs.names import FolderName, Name, Sha256, SplitName
+from hubtools.specs.task import Task
 
 BASELINE_FILE = "baseline.yaml"
 # Of a project's folder: where baselines are kept, each under its name.
 BASELINES = Path("benchmarks") / "baselines"
 
-# A name that stays inside the folder it is looked up in: the file may come from a stranger.
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Ratio = Annotated[float, Field(ge=1)]
 
 

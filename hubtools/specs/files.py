@@ -40,19 +40,50 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside another; it takes the other's place when the block ends well."""
+def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
+    """A temporary folder beside another; it takes the other's place when the block ends well.
+
+    Args:
+        folder: to be written.
+        mark: name of a file that every such folder holds. A folder without it is somebody else's, and stays.
+
+    Raises:
+        UserError: something is there that bench did not make.
+    """
+    if folder.is_symlink() or (folder.exists() and not _ours(folder, mark)):
+        raise UserError(
+            f"there is something else (no {mark} in it), and it would be lost",
+            where=str(folder),
+            fix="Name another folder, or an empty one.",
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         staging.chmod(0o755)
         yield staging
-        if folder.exists():
-            shutil.rmtree(folder)
-        staging.replace(folder)
+        _swap(staging, folder)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+def _ours(folder: Path, mark: str) -> bool:
+    return folder.is_dir() and ((folder / mark).is_file() or not any(folder.iterdir()))
+
+
+def _swap(staging: Path, folder: Path) -> None:
+    """Put a folder in another's place. Whoever is stopped in between finds the other beside, under a hidden name."""
+    if not folder.exists():
+        staging.replace(folder)
+        return
+    former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.former."))
+    folder.replace(former)
+    try:
+        staging.replace(folder)
+    except OSError:
+        former.replace(folder)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -147,17 +147,22 @@ def _validate(values: dict[str, Any], model: type[Spec], where: str, line_of: An
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first, more = _first_of(error)
-        loc = tuple(first["loc"])
-        if loc[:1] == ("data",) and loc[1:2] and loc[1] in _SOURCES:
-            loc = loc[:1] + loc[2:]
-        loc += getattr(first.get("ctx", {}).get("error"), "key", ())
-        key = _dotted(loc)
+        loc, what, fix = first_mistake(error, model)
         line = line_of(loc)
-        place = f"{where}:{line}" if line else where
-        what, fix = _explain(first, loc, model)
-        suffix = f" ({more} more after this one)" if more else ""
-        raise UserError(f"{key}: {what}{suffix}" if key else what + suffix, where=place, fix=fix) from None
+        raise UserError(what, where=f"{where}:{line}" if line else where, fix=fix) from None
+
+
+def first_mistake(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[Any, ...], str, str | None]:
+    """Where the first thing is that a model does not take, what it is and how many more there are, and the remedy."""
+    first, more = _first_of(error)
+    loc = tuple(first["loc"])
+    if loc[:1] == ("data",) and loc[1:2] and loc[1] in _SOURCES:
+        loc = loc[:1] + loc[2:]
+    loc += getattr(first.get("ctx", {}).get("error"), "key", ())
+    key = _dotted(loc)
+    what, fix = _explain(first, loc, model)
+    suffix = f" ({more} more after this one)" if more else ""
+    return loc, f"{key}: {what}{suffix}" if key else what + suffix, fix
 
 
 # What pydantic adds to the location of an error inside a union of plain values, such as float | "median".
@@ -208,6 +213,8 @@ def _explain_choice(entry: Any, choice: str) -> str:
 _SOURCES = ("url", "file", "hub", "package", "uniprot")
 
 _PATTERNS = {
+    "^[0-9a-f]{12}$": "12 hexadecimal digits",
+    r"^[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*$": "a path inside the folder",
     "^[0-9a-f]{64}$": "64 hexadecimal digits",
     "^[0-9a-f]{40}$": "the 40 hexadecimal digits of a commit",
     "^[a-z0-9][a-z0-9-]*$": "lower-case letters, digits and hyphens",

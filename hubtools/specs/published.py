@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,11 +20,8 @@ from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.content import catalogue
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import read_spec
-from hubtools.specs.sources import SplitName
-from hubtools.specs.task import Name
+from hubtools.specs.names import HubId, Name, SplitName
 
-# A Hub id; a commit may be written behind it.
-HubId = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[0-9a-f]{40})?$")]
 # Runs of which the mean may differ from the value by no more than printing and rounding explain.
 _ROUNDING = 1.1e-3
 

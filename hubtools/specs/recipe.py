@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hubtools.specs.base import Spec
 from hubtools.specs.hashing import digest
+from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
 
 # The levels of prediction at which each baseline is defined.
@@ -100,7 +101,7 @@ class Window(Spec):
 class Recipe(Spec):
     """One recipe file. Every field is part of a run's identity."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Name
     title: str = ""
     summary: str = ""
     adaptation: Literal["full", "adapter", "probe", "zero-shot", "baseline"] = Field(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubtools.specs.hashing import digest
+from hubtools.specs.names import Commit, InnerPath, Name, RunId, Sha256, SplitName
+from hubtools.specs.texts import hidden_in
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
@@ -17,21 +19,27 @@ PROTOCOL_VERSION = 3
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+    @model_validator(mode="after")
+    def _shows(self) -> _Part:
+        if (found := hidden_in(self)) is not None:
+            raise ValueError(f"{'.'.join(found[0])} holds the character {found[1]}, which may not be shown")
+        return self
+
 
 class CheckpointIdentity(_Part):
     """Which weights. A Hub checkpoint is its commit; a folder is the sha256 of its files."""
 
     name: str = Field(description="Hub id, or the folder's name.")
     source: Literal["hub", "local"]
-    commit: str | None = None
-    sha256: str | None = Field(default=None, description="Of weights, config and tokenizer files of a folder.")
+    commit: Commit | None = None
+    sha256: Sha256 | None = Field(default=None, description="Of weights, config and tokenizer files of a folder.")
     trust_remote_code: bool = False
 
 
 class TaskIdentity(_Part):
     """Which question."""
 
-    name: str
+    name: Name
     version: int
     hash: str
 
@@ -39,7 +47,7 @@ class TaskIdentity(_Part):
 class RecipeIdentity(_Part):
     """Which procedure."""
 
-    name: str
+    name: Name
     hash: str
 
 
@@ -116,7 +124,7 @@ class DataFacts(_Part):
     package: str | None = None
     dataset: str | None = None
     revision: str | None = None
-    splits: dict[str, SplitFacts]
+    splits: dict[SplitName, SplitFacts]
     validation: str = Field(description="Where the validation split came from.")
     split_sha256: str | None = Field(
         default=None, description="Who is in which split, where bench drew it: what data.split.sha256 pins."
@@ -324,7 +332,7 @@ class Cost(_Part):
 class OutputFile(_Part):
     """A file of the run folder."""
 
-    path: str
+    path: InnerPath
     bytes: int
     sha256: str
 
@@ -340,13 +348,13 @@ class RunRecord(_Part):
     """One run. Written at the start, and again at the end, whatever the end was."""
 
     schema_version: int = SCHEMA_VERSION
-    run_id: str
+    run_id: RunId
     status: Literal["running", "complete", "failed", "interrupted"]
     identity: Identity
     task: dict[str, Any] = Field(description="The task file as used.")
     recipe: dict[str, Any] = Field(description="The recipe after defaults and overrides.")
     overrides: dict[str, Any] = Field(default={}, description="Recipe fields set on the command line.")
-    suite: str | None = None
+    suite: Name | None = None
     command: str = Field(description="The command that makes this run again.")
     started: datetime
     finished: datetime | None = None
@@ -356,7 +364,9 @@ class RunRecord(_Part):
     windows: WindowFacts | None = None
     training: TrainingFacts | None = None
     sweep: SweepFacts | None = None
-    results: dict[str, SplitResult] = Field(default={}, description="By split; validation is shown, never ranked on.")
+    results: dict[SplitName, SplitResult] = Field(
+        default={}, description="By split; validation is shown, never ranked on."
+    )
     environment: Environment
     cost: Cost | None = None
     outputs: list[OutputFile] = []

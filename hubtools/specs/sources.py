@@ -9,9 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hubtools.specs.annotation import Annotation
 from hubtools.specs.base import Spec, SpecError
-
-SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+from hubtools.specs.names import Commit, Sha256, SplitName
 
 
 class TableFile(Spec):
@@ -391,7 +389,7 @@ class HubData(_Data):
     source: Literal["hub"]
     dataset: str
     config: str | None = None
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
+    revision: Commit | None = Field(
         default=None,
         description="Commit of the data set repository. Left out only until `bench data freeze` writes it; the latest "
         "commit is then resolved for each run and is on the record.",

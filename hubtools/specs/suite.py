@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from hubtools.specs.base import Spec
+from hubtools.specs.names import Name
 
 
 class Suite(Spec):
     """One suite file."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Name
     title: str
     summary: str = ""
     tasks: list[str] = Field(min_length=1)

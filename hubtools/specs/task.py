@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,10 +12,9 @@ from hubtools.specs.annotation import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.hashing import digest
 from hubtools.specs.metric_names import METRICS
+from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
 from hubtools.specs.sources import Data, LocalData
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
 class MetricChoice(Spec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from sample_records import sample_runs, write_runs
 
 from hubtools.runs.store import claimed, find_records, read_record, run_folder, write_record
+from hubtools.runs.submissions import add_submission
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
 from hubtools.specs.record import RunRecord
@@ -83,7 +85,7 @@ def test_what_fails_inside_a_claim_is_not_taken_for_the_folders_fault(tmp_path: 
         (b"", "not a run record"),
         (b"{", "not a run record"),
         (b"\xff\xfe\x00", "not text in UTF-8"),
-        (b"{}", "run_id: Field required"),
+        (b"{}", "run_id: this key is missing"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_reported_and_the_others_are_found(
@@ -97,6 +99,73 @@ def test_a_record_that_cannot_be_read_is_reported_and_the_others_are_found(
     assert [folder.name for folder, _ in found] == ["good"]
     assert len(problems) == 1 and reason in problems[0] and str(tmp_path / "bad" / "run.json") in problems[0]
     assert "\n" not in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("run_id",), "../victim"),
+        (("run_id",), "/etc"),
+        (("run_id",), "abc"),
+        (("identity", "task", "name"), "../../etc/hosts"),
+        (("identity", "recipe", "name"), "probe/.."),
+        (("suite",), "../core"),
+        (("results",), {"../test": {"n_proteins": 1, "n_labelled": 1, "scores": {}}}),
+        (("outputs",), [{"path": "../../.ssh/id", "bytes": 1, "sha256": "0"}]),
+        (("outputs",), [{"path": "/etc/passwd", "bytes": 1, "sha256": "0"}]),
+    ],
+)
+def test_an_identifier_that_would_leave_its_folder_is_no_record(
+    tmp_path: Path, record: RunRecord, place: tuple[str, ...], value: object
+) -> None:
+    content = record.model_dump(mode="json")
+    *parents, leaf = place
+    inner = content
+    for key in parents:
+        inner = inner[key]
+    inner[leaf] = value
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"not a run record .*{place[-1]}"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\x1b[31m", "\x00", "\x85", "\u2028", "\u202e"])
+def test_a_text_that_cannot_be_shown_is_no_record(tmp_path: Path, record: RunRecord, character: str) -> None:
+    for change in (
+        lambda content: content["task"].update(labels={f"a{character}import os": "a"}),
+        lambda content: content["task"].update(title=f"T{character}"),
+        lambda content: content.update(command=f"bench run{character}"),
+        lambda content: content["environment"].update(device_name=f"CPU{character}"),
+        lambda content: content["recipe"].update(name=f"probe{character}"),
+    ):
+        content = record.model_dump(mode="json")
+        change(content)
+        (tmp_path / "run.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match="which may not be shown"):
+            read_record(tmp_path)
+    # BibTeX has lines.
+    content = record.model_dump(mode="json")
+    content["task"]["citation"] = "@article{a,\n  year = {2024}\n}"
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    assert read_record(tmp_path).task["citation"].count("\n") == 2
+
+
+def test_a_submission_leaves_every_other_folder_alone(tmp_path: Path, record: RunRecord) -> None:
+    """Found by testers: the id was joined to a path, and the folder there replaced."""
+    write_record(tmp_path / "run", record)
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "thesis.txt").write_text("three years")
+    content = record.model_dump(mode="json") | {"run_id": "../victim"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="run_id: expected 12 hexadecimal digits"):
+        add_submission(tmp_path / "run", tmp_path / "dest")
+    # Nor is a folder replaced that happens to be called so.
+    write_record(tmp_path / "run", record)
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "victim").rename(tmp_path / "dest" / record.run_id)
+    with pytest.raises(UserError, match="something else"):
+        add_submission(tmp_path / "run", tmp_path / "dest")
+    assert (tmp_path / "dest" / record.run_id / "thesis.txt").read_text() == "three years"
 
 
 def test_folders_and_single_runs_can_be_named(tmp_path: Path) -> None:

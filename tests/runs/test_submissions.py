@@ -157,7 +157,7 @@ def old_protocol(record: dict[str, Any]) -> None:
         (other_data, "it was run on other data"),
         (other_task, "here is version 1"),
         (unknown_task, "nobody-has-this"),
-        (a_path, "'/etc/hosts' is no name of a task"),
+        (a_path, "task.name: expected lower-case letters"),
         (a_token, "looks like a token"),
         (a_folder, "names folders of a machine"),
         (old_protocol, "protocol 1"),

@@ -123,3 +123,42 @@ def test_the_hash_is_about_what_can_change_a_number(tmp_path: Path) -> None:
     assert changed(task, labels={"b": "b", "a": "a"}) != task.hash
     (tmp_path / "elsewhere").mkdir()
     assert load_task(write(tmp_path / "elsewhere", GOOD)).hash == task.hash
+
+
+@pytest.mark.parametrize("character", ["\\n", "\\r", "\\e[31m", "\\0", "\\x7F", "\\x85", "\\u2028", "\\u202E"])
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("labels: [a, b]", 'labels: [a, "b%simport os"]', "labels"),
+        ("labels: [a, b]", 'labels: {a: a, "b%s": b}', "labels"),
+        ("title: T", 'title: "T%s"', "title"),
+        ("licence: MIT", 'licence: "MIT%s"', "licence"),
+        ("    - path: a.csv", '    - {path: a.csv, name: "a%s"}', r"data\.files"),
+        ("{sequence: seq}", '{sequence: "seq%s"}', r"data\.columns\.sequence"),
+    ],
+)
+def test_no_text_holds_what_cannot_be_shown(tmp_path: Path, character: str, old: str, new: str, key: str) -> None:
+    """A label with a line break once put a line of Python into the code of the card."""
+    file = write(tmp_path, GOOD.replace(old, new % character))
+    with pytest.raises(
+        UserError, match=rf"t\.yaml:\d+: {key}.* holds the character .*which may not be shown\. Remove it"
+    ):
+        load_task(file)
+
+
+def test_prose_may_have_lines_and_separators_may_be_tabs(tmp_path: Path) -> None:
+    file = GOOD.replace("summary: s", "summary: |\n  one\n  two").replace(
+        "citation: c", 'citation: |\n  @misc{c,\n    year = 2024\n  }\nnotes: ["a\\nb"]'
+    )
+    file = file.replace("a.csv", "a.fasta").replace(
+        "fasta", 'fasta\n      header_separator: "\\t"\n      header: [a, b]', 1
+    )
+    task = load_task(write(tmp_path, file))
+    assert (task.summary, task.notes) == ("one two", ["a b"])
+    assert "\n" in task.citation
+    assert task.data.files[0].header_separator == "\t"
+
+
+def test_a_recipe_of_the_command_line_neither(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="which may not be shown"):
+        load_recipe("probe", {"title": "a\u202eb"})

@@ -1,0 +1,85 @@
+"""Texts that may be shown anywhere: one line, and nothing that a terminal, a page or a program would act on.
+
+Every text of a spec or a record reaches a card, a page, a table or a shell sooner or later. A line break in a label puts
+a line of its own into the code of a card, an escape rewrites the terminal, and a direction mark shows code in another
+order than it runs in (CVE-2021-42574). So none of them gets in.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+# Control characters (Cc), line and paragraph separators, and the marks that change the direction of writing.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# BibTeX has lines.
+WITH_LINES = frozenset({"citation"})
+# Sentences and queries, which a file may break anywhere: their lines are joined.
+PROSE = frozenset({"summary", "notes", "reason", "note", "query"})
+# What stands between two things may be a tab.
+SEPARATORS = frozenset({"header_separator", "label_separator", "site_marker"})
+
+
+def control_character(text: str, lines: bool = False) -> str | None:
+    """The first character of a text that may not be shown, as people write it (such as ``\\n``); None where all may.
+
+    Args:
+        text: any text.
+        lines: whether it may have several lines, and tabs.
+    """
+    found = (_CONTROL_BUT_LINES if lines else _CONTROL).search(text)
+    return None if found is None else found[0].encode("unicode_escape").decode()
+
+
+def joined(value: Any) -> Any:
+    """Prose with its lines joined by spaces; a list of it likewise."""
+    if isinstance(value, str):
+        return " ".join(value.split()) if "\n" in value else value
+    return [joined(one) for one in value] if isinstance(value, list) else value
+
+
+def hidden_in(model: BaseModel) -> tuple[tuple[str, ...], str] | None:
+    """Where a model holds a character that may not be shown, and the character; None where it holds none.
+
+    Models inside it are not looked at: each has looked at itself.
+    """
+    for name in _texts_of(type(model)):
+        for path, character in _hidden(getattr(model, name), (name,)):
+            return path, character
+    return None
+
+
+def _hidden(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        lines = any(part in WITH_LINES or part in PROSE for part in path)
+        # A separator is the character itself.
+        if path[-1] in SEPARATORS:
+            value = value.replace("\t", "")
+        if (character := control_character(value, lines)) is not None:
+            yield path, character
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(key, str) and (character := control_character(key)) is not None:
+                yield path, character
+            yield from _hidden(inner, (*path, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _hidden(inner, path)
+
+
+@functools.cache
+def _texts_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """The fields that can hold texts: a confusion matrix of a thousand classes is not searched for them."""
+    return tuple(name for name, field in model.model_fields.items() if _can_be_text(field.annotation))
+
+
+def _can_be_text(annotation: Any) -> bool:
+    if annotation in {str, Any}:
+        return True
+    return any(_can_be_text(inner) for inner in getattr(annotation, "__args__", ()) if not isinstance(inner, str))
