@@ -15,6 +15,7 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
 from hubtools.specs.task import Task
+from hubtools.specs.texts import ONE_LINE
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
@@ -213,6 +214,7 @@ def _explain_choice(entry: Any, choice: str) -> str:
 _SOURCES = ("url", "file", "hub", "package", "uniprot")
 
 _PATTERNS = {
+    ONE_LINE: "one line without control characters",
     "^[0-9a-f]{12}$": "12 hexadecimal digits",
     r"^[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*$": "a path inside the folder",
     "^[0-9a-f]{64}$": "64 hexadecimal digits",

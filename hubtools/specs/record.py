@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubtools.specs.hashing import digest
 from hubtools.specs.names import Commit, InnerPath, Name, RunId, Sha256, SplitName
-from hubtools.specs.texts import hidden_in
+from hubtools.specs.texts import ONE_LINE, hidden_in
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
 PROTOCOL_VERSION = 3
 
 
+# One line of text, which can be shown.
+Line = Annotated[str, Field(pattern=ONE_LINE)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+
+class _Open(_Part):
+    """A part with values of any kind, in which texts are looked for. Elsewhere the types see to it, which is faster."""
+
     @model_validator(mode="after")
-    def _shows(self) -> _Part:
-        if (found := hidden_in(self)) is not None:
+    def _shows(self) -> _Open:
+        if (found := hidden_in(self, typed=False)) is not None:
             raise ValueError(f"{'.'.join(found[0])} holds the character {found[1]}, which may not be shown")
         return self
 
@@ -29,7 +37,7 @@ class _Part(BaseModel):
 class CheckpointIdentity(_Part):
     """Which weights. A Hub checkpoint is its commit; a folder is the sha256 of its files."""
 
-    name: str = Field(description="Hub id, or the folder's name.")
+    name: Line = Field(description="Hub id, or the folder's name.")
     source: Literal["hub", "local"]
     commit: Commit | None = None
     sha256: Sha256 | None = Field(default=None, description="Of weights, config and tokenizer files of a folder.")
@@ -41,14 +49,14 @@ class TaskIdentity(_Part):
 
     name: Name
     version: int
-    hash: str
+    hash: Line
 
 
 class RecipeIdentity(_Part):
     """Which procedure."""
 
     name: Name
-    hash: str
+    hash: Line
 
 
 class Identity(_Part):
@@ -57,7 +65,7 @@ class Identity(_Part):
     protocol: int = PROTOCOL_VERSION
     checkpoint: CheckpointIdentity | None = Field(description="None for baselines without one.")
     task: TaskIdentity
-    data: str = Field(description="Digest of the source files, package version or data set commit.")
+    data: Line = Field(description="Digest of the source files, package version or data set commit.")
     subset: int | None = Field(
         default=None, description="At most this many proteins (pairs, in pair tasks) of each split were used."
     )
@@ -83,9 +91,9 @@ class Identity(_Part):
 class SourceFile(_Part):
     """One source file as used."""
 
-    name: str
-    location: str
-    sha256: str | None = None
+    name: Line
+    location: Line
+    sha256: Line | None = None
 
 
 class SplitFacts(_Part):
@@ -97,18 +105,18 @@ class SplitFacts(_Part):
         description="Labels that count: residues, pairs or variants where these have them, else proteins."
     )
     clusters: int | None = None
-    rows_sha256: str = Field(description="Digest of id, sequence and label of every row, in order.")
-    label_counts: dict[str, int] = {}
+    rows_sha256: Line = Field(description="Digest of id, sequence and label of every row, in order.")
+    label_counts: dict[Line, int] = {}
     longest: int = 0
 
 
 class SplitOverlap(_Part):
     """What two splits have in common, after what bench removes was removed."""
 
-    first: str
-    second: str
+    first: Line
+    second: Line
     identical: int = Field(description="Proteins of the second whose very sequence is in the first.")
-    similar: dict[str, int | None] = Field(
+    similar: dict[Line, int | None] = Field(
         default={},
         description="Identity threshold -> proteins of the second that have a relative of at least that identity in "
         "the first; None where this machine could not tell.",
@@ -119,35 +127,35 @@ class SplitOverlap(_Part):
 class DataFacts(_Part):
     """The data as used."""
 
-    source: str
+    source: Line
     files: list[SourceFile]
-    package: str | None = None
-    dataset: str | None = None
-    revision: str | None = None
+    package: Line | None = None
+    dataset: Line | None = None
+    revision: Line | None = None
     splits: dict[SplitName, SplitFacts]
-    validation: str = Field(description="Where the validation split came from.")
-    split_sha256: str | None = Field(
+    validation: Line = Field(description="Where the validation split came from.")
+    split_sha256: Line | None = Field(
         default=None, description="Who is in which split, where bench drew it: what data.split.sha256 pins."
     )
-    clusters: str | None = Field(default=None, description="What a cluster is.")
-    removed: dict[str, int] = Field(default={}, description="Rows left out, by reason.")
-    changed: dict[str, int] = Field(default={}, description="Sequences altered, by reason (upper-cased, ...).")
-    findings: list[str] = []
+    clusters: Line | None = Field(default=None, description="What a cluster is.")
+    removed: dict[Line, int] = Field(default={}, description="Rows left out, by reason.")
+    changed: dict[Line, int] = Field(default={}, description="Sequences altered, by reason (upper-cased, ...).")
+    findings: list[Line] = []
     audit: list[SplitOverlap] = Field(default=[], description="What splits have in common, pair by pair.")
-    audit_method: str | None = Field(default=None, description="How similar sequences were looked for.")
-    release: str | None = Field(default=None, description="UniProt release.")
+    audit_method: Line | None = Field(default=None, description="How similar sequences were looked for.")
+    release: Line | None = Field(default=None, description="UniProt release.")
 
 
 class CheckpointFacts(_Part):
     """The checkpoint as loaded."""
 
-    family: str
-    model_type: str
-    architecture: str
+    family: Line
+    model_type: Line
+    architecture: Line
     parameters: int
     hidden_size: int
     layers: int | None = None
-    licence: str | None = None
+    licence: Line | None = None
     weights: Literal["pretrained", "random"] = "pretrained"
 
 
@@ -157,13 +165,13 @@ class AlignmentFacts(_Part):
     proteins: int
     residues: int
     aligned: int
-    replaced: dict[str, int] = Field(
+    replaced: dict[Line, int] = Field(
         default={}, description="Residues the vocabulary lacks, shown as X: letter -> count."
     )
-    method: str = Field(
+    method: Line = Field(
         description="How tokens were made: table lookup proven equal to the tokenizer, or the tokenizer."
     )
-    rendering: str = Field(
+    rendering: Line = Field(
         default="", description="How residues are written for the tokenizer: plain, spaced, pieces, prostt5, saprot."
     )
 
@@ -189,7 +197,7 @@ class EmbeddingFacts(_Part):
     cached: int = Field(description="That an earlier run had left in the embedding cache: they took no time.")
 
 
-class TrainingFacts(_Part):
+class TrainingFacts(_Open):
     """What training did. Everything chosen was chosen on validation."""
 
     parameters_trained: int
@@ -202,7 +210,7 @@ class TrainingFacts(_Part):
         "which are fewer where embeddings were cached.",
     )
     embeddings: EmbeddingFacts | None = Field(default=None, description="Of probes.")
-    selected_by: str
+    selected_by: Line
     choices: dict[str, Any] = Field(
         default={}, description="Values chosen on validation: threshold, regularisation, ..."
     )
@@ -214,15 +222,15 @@ class TrainingFacts(_Part):
     )
 
 
-class SweepFacts(_Part):
+class SweepFacts(_Open):
     """How the recipe's fields were chosen, where a sweep chose them. No trial ever saw a test split."""
 
     trials: int
-    fields: dict[str, str] = Field(description="Field -> the range or the choices that were searched.")
+    fields: dict[Line, Line] = Field(description="Field -> the range or the choices that were searched.")
     chosen: dict[str, Any]
     validation: float = Field(description="The primary metric of the best trial.")
     seed: int
-    sampler: str
+    sampler: Line
 
 
 class Score(_Part):
@@ -237,7 +245,7 @@ class Score(_Part):
 class Calibration(_Part):
     """Whether probabilities mean what they say (:mod:`hubtools.evaluation.reliability`). Lists have one entry a bin."""
 
-    of: str = Field(description="Whose probability: the likeliest class, each label, or the class to be detected.")
+    of: Line = Field(description="Whose probability: the likeliest class, each label, or the class to be detected.")
     ece: float = Field(description="Expected calibration error, 15 bins of equal width.")
     low: float | None = Field(default=None, description="Of the ECE, 95 % interval.")
     high: float | None = None
@@ -259,29 +267,29 @@ class Calibration(_Part):
 class Stratum(_Part):
     """The proteins of a split that are alike in one respect, and the primary metric on them alone."""
 
-    name: str = Field(description="For example: at least 50 % identity to train, or 100 to 250 residues.")
+    name: Line = Field(description="For example: at least 50 % identity to train, or 100 to 250 residues.")
     n_proteins: int
     n_labelled: int
     score: Score | None = Field(description="None where there are too few to say anything.")
 
 
-class SplitResult(_Part):
+class SplitResult(_Open):
     """The results on one split."""
 
     n_proteins: int
     n_labelled: int = Field(description="Labels that count: residues, variants, else proteins.")
-    scores: dict[str, Score]
+    scores: dict[Line, Score]
     per_class: list[dict[str, Any]] = Field(
         default=[],
         description="One row a class: name, support, precision, recall, ...; of variant effects one row an assay.",
     )
     confusion: list[list[int]] | None = Field(default=None, description="Rows true, columns predicted.")
-    interval: str = Field(default="", description="What was resampled, how often.")
-    undefined_replicates: dict[str, int] = {}
+    interval: Line = Field(default="", description="What was resampled, how often.")
+    undefined_replicates: dict[Line, int] = {}
     calibration: Calibration | None = Field(
         default=None, description="Of classification and multi-label; records from before it was measured lack it."
     )
-    strata: dict[str, list[Stratum]] = Field(
+    strata: dict[Line, list[Stratum]] = Field(
         default={}, description="identity (to the nearest training protein) and length -> strata, in order."
     )
 
@@ -289,18 +297,18 @@ class SplitResult(_Part):
 class Environment(_Part):
     """Where and with what the run was made."""
 
-    bench: str
-    git_commit: str | None = None
+    bench: Line
+    git_commit: Line | None = None
     git_dirty: bool | None = None
-    python: str
-    platform: str
-    packages: dict[str, str]
-    device: str
-    device_name: str
+    python: Line
+    platform: Line
+    packages: dict[Line, Line]
+    device: Line
+    device_name: Line
     cpu_count: int | None = None
     threads: int | None = None
-    precision: str = "float32"
-    attention: str | None = None
+    precision: Line = "float32"
+    attention: Line | None = None
     layout: Literal["padded", "packed"] = "padded"
     compiled: bool = False
     token_budget: int | None = None
@@ -315,8 +323,8 @@ class Energy(_Part):
     source: Literal["codecarbon", "estimate"]
     kwh: float
     co2_grams: float | None = Field(default=None, description="None where the carbon intensity is not known.")
-    how: str = Field(default="", description="What was measured or assumed, in words.")
-    place: str | None = Field(default=None, description="Whose electricity: a country or region.")
+    how: Line = Field(default="", description="What was measured or assumed, in words.")
+    place: Line | None = Field(default=None, description="Whose electricity: a country or region.")
 
 
 class Cost(_Part):
@@ -334,17 +342,17 @@ class OutputFile(_Part):
 
     path: InnerPath
     bytes: int
-    sha256: str
+    sha256: Line
 
 
 class Failure(_Part):
     """Why a run did not finish."""
 
-    kind: str
-    message: str
+    kind: Line
+    message: Line
 
 
-class RunRecord(_Part):
+class RunRecord(_Open):
     """One run. Written at the start, and again at the end, whatever the end was."""
 
     schema_version: int = SCHEMA_VERSION
@@ -355,7 +363,7 @@ class RunRecord(_Part):
     recipe: dict[str, Any] = Field(description="The recipe after defaults and overrides.")
     overrides: dict[str, Any] = Field(default={}, description="Recipe fields set on the command line.")
     suite: Name | None = None
-    command: str = Field(description="The command that makes this run again.")
+    command: Line = Field(description="The command that makes this run again.")
     started: datetime
     finished: datetime | None = None
     checkpoint: CheckpointFacts | None = None

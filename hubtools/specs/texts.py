@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Control characters (Cc), line and paragraph separators, and the marks that change the direction of writing.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CONTROL_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# The same for the types of a model.
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
 # BibTeX has lines.
 WITH_LINES = frozenset({"citation"})
 # Sentences and queries, which a file may break anywhere: their lines are joined.
@@ -44,15 +46,26 @@ def joined(value: Any) -> Any:
     return [joined(one) for one in value] if isinstance(value, list) else value
 
 
-def hidden_in(model: BaseModel) -> tuple[tuple[str, ...], str] | None:
+def hidden_in(model: BaseModel, typed: bool = True) -> tuple[tuple[str, ...], str] | None:
     """Where a model holds a character that may not be shown, and the character; None where it holds none.
 
     Models inside it are not looked at: each has looked at itself.
+
+    Args:
+        model: any.
+        typed: whether to look at its texts, too, and not only at values of any kind.
     """
-    for name in _texts_of(type(model)):
-        for path, character in _hidden(getattr(model, name), (name,)):
-            return path, character
+    for name in _fields_of(type(model), typed):
+        value = getattr(model, name)
+        if _suspect(value):
+            for found in _hidden(value, (name,)):
+                return found
     return None
+
+
+def _suspect(value: Any) -> bool:
+    """Whether there can be such a character: Python shows it by a backslash. Thousands of records are looked through."""
+    return value is not None and "\\" in repr(value)
 
 
 def _hidden(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -67,19 +80,20 @@ def _hidden(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         for key, inner in value.items():
             if isinstance(key, str) and (character := control_character(key)) is not None:
                 yield path, character
-            yield from _hidden(inner, (*path, str(key)))
+            if _suspect(inner):
+                yield from _hidden(inner, (*path, str(key)))
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _hidden(inner, path)
 
 
 @functools.cache
-def _texts_of(model: type[BaseModel]) -> tuple[str, ...]:
+def _fields_of(model: type[BaseModel], typed: bool) -> tuple[str, ...]:
     """The fields that can hold texts: a confusion matrix of a thousand classes is not searched for them."""
-    return tuple(name for name, field in model.model_fields.items() if _can_be_text(field.annotation))
+    kinds = {str, Any} if typed else {Any}
+    return tuple(name for name, field in model.model_fields.items() if _is_one_of(field.annotation, kinds))
 
 
-def _can_be_text(annotation: Any) -> bool:
-    if annotation in {str, Any}:
-        return True
-    return any(_can_be_text(inner) for inner in getattr(annotation, "__args__", ()) if not isinstance(inner, str))
+def _is_one_of(annotation: Any, kinds: set[Any]) -> bool:
+    parts = [part for part in getattr(annotation, "__args__", ()) if not isinstance(part, str)]
+    return annotation in kinds or any(_is_one_of(part, kinds) for part in parts)
