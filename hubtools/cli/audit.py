@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.terminal import MIRRORS, TEMPLATES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,7 @@ _SHOWN_LABELS = 20
 @click.option("--json", "target", metavar="FILE", help="Also write JSON; - for standard output instead of text.")
 @click.option("--html", "page", metavar="FILE", type=click.Path(path_type=Path), help="Also write one page with plots.")
 @MIRRORS
+@TEMPLATES
 def audit(
     names: tuple[str, ...],
     identities: tuple[float, ...],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.terminal import TEMPLATES
 from hubtools.runs.public import HUB
 from hubtools.runs.store import DEFAULT_ROOT, find_records
 from hubtools.specs.errors import UserError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--push", "space", metavar="OWNER/NAME", help="Publish the site as a static Space.")
 @click.option("--results", "dataset", metavar="OWNER/NAME", help="Publish the results as a data set.")
 @click.option("--private", is_flag=True, help="Create what is published as private.")
+@TEMPLATES
 def board(
     folders: tuple[str, ...],
     runs: Path,

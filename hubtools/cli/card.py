@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from hubtools.cli.terminal import TEMPLATES
 from hubtools.runs.store import MODEL, read_record
 
 
 @click.command(short_help="Write the model card of a run.")
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--author", metavar="NAMES", help="Who made the model, for its citation, as in BibTeX.")
+@TEMPLATES
 def card(folders: tuple[Path, ...], author: str | None) -> None:
     """Write the model card of a run into its folder: card/README.md and its figures.
 

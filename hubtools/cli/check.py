@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.terminal import TEMPLATES
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--summary", metavar="FILE", type=FILE, help="Also write the report as Markdown.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Also write it as JSON.")
 @click.option("--junit", "junit_file", metavar="FILE", type=FILE, help="Also write it as JUnit XML.")
+@TEMPLATES
 def check(
     baseline: str,
     candidate: str,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, RUNS
+from hubtools.cli.terminal import MIRRORS, RUNS, TEMPLATES
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ SHOWN_KEPT = 5
 @click.option("--seed", type=int, metavar="N", help="With --all: which seed; by default the first of each.")
 @RUNS
 @MIRRORS
+@TEMPLATES
 def publish(
     run: Path | None,
     repo: str | None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli import run_report
-from hubtools.cli.terminal import MIRRORS, RUNS, hush_transformers
+from hubtools.cli.terminal import MIRRORS, RUNS, TEMPLATES, hush_transformers
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
 @click.option("--force", is_flag=True, help="Run again what is already done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@TEMPLATES
 def run(*, root: Path, force: bool, dry_run: bool, **options: Any) -> None:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 

@@ -30,6 +30,23 @@ MIRRORS = click.option(
 )
 
 
+def _use_templates(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        from hubtools.reporting.templates import templates_of
+
+        context.with_resource(templates_of(value))
+
+
+TEMPLATES = click.option(
+    "--templates",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    callback=_use_templates,
+    expose_value=False,
+    help="Folder of your own templates, in place of those of bench with the same name.",
+)
+
+
 def runs_option(default: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The option that names the folder of runs."""
     return click.option(

@@ -1,13 +1,46 @@
-"""The Jinja templates of ``reports/``: the user's folder first, then the shipped ones."""
+"""The Jinja templates of ``reports/``: those that bench ships, and over them a folder's that the user names.
+
+What lies in the current folder is never used by itself: in CI that folder is what a stranger proposes. And no template
+reaches Python, whosever it is: it computes with what it is given.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from hubtools.reporting import wording
-from hubtools.specs.content import roots
+from hubtools.specs.content import shipped_root
 from hubtools.specs.errors import UserError
+
+_named: ContextVar[Path | None] = ContextVar("templates", default=None)
+
+
+@contextlib.contextmanager
+def templates_of(folder: Path | None) -> Iterator[None]:
+    """Inside the block, a folder's templates and assets come before those of bench, each by its path in ``reports/``.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise UserError("there is no such folder", where=str(folder), fix="Name a folder of templates.")
+    token = _named.set(folder)
+    try:
+        yield
+    finally:
+        _named.reset(token)
+
+
+def _folders() -> list[Path]:
+    own = _named.get()
+    shipped = shipped_root() / "reports"
+    return [shipped] if own is None else [own, shipped]
 
 
 def render(name: str, **context: Any) -> str:
@@ -18,12 +51,14 @@ def render(name: str, **context: Any) -> str:
         context: its variables.
 
     Raises:
-        UserError: the template (the user may have an own one) names an unknown variable or is not valid.
+        UserError: the template (the user may have an own one) names an unknown variable, is not valid, or asks for what no
+            template may have.
     """
     import jinja2
+    from jinja2.sandbox import SecurityError
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([root / "reports" for root in roots()]),
+    environment = _sandbox()(
+        loader=jinja2.FileSystemLoader(_folders()),
         undefined=jinja2.StrictUndefined,
         autoescape=name.endswith(".html.j2"),
         trim_blocks=True,
@@ -46,8 +81,21 @@ def render(name: str, **context: Any) -> str:
         raise UserError(f"there is no template {error.name}", where="reports/", fix="Reinstall bench.") from None
     except jinja2.TemplateSyntaxError as error:
         raise UserError(f"not a valid template ({error.message})", where=f"{error.filename}:{error.lineno}") from None
+    except SecurityError as error:
+        raise UserError(f"a template may not do this ({error})", where=name, fix="Correct the template.") from None
     except jinja2.UndefinedError as error:
-        raise UserError(f"{error.message}", where=f"reports/{name}", fix="Correct the template.") from None
+        raise UserError(f"{error.message}", where=name, fix="Correct the template.") from None
+
+
+def _sandbox() -> Any:
+    """Jinja's sandbox, closed to what touches the disk as well: records come with the paths of their folders."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+            return not isinstance(obj, os.PathLike) and super().is_safe_attribute(obj, attr, value)
+
+    return Sandbox
 
 
 def asset(name: str) -> str:
@@ -56,8 +104,8 @@ def asset(name: str) -> str:
     Raises:
         UserError: it is not there.
     """
-    for root in roots():
-        path = root / "reports" / name
+    for folder in _folders():
+        path = folder / name
         if path.is_file():
             return path.read_text(encoding="utf-8")
     raise UserError(f"there is no file {name}", where="reports/", fix="Reinstall bench.")

@@ -60,12 +60,6 @@ def shipped_root() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def roots() -> list[Path]:
-    """Folders searched for content, first match wins: the working directory, then what bench ships."""
-    here, shipped = Path.cwd(), shipped_root()
-    return [here] if here == shipped else [here, shipped]
-
-
 def places(kind: str) -> list[Place]:
     """Where files of a kind are looked for, first match wins.
 

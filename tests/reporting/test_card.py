@@ -220,16 +220,6 @@ def test_lost_predictions_are_one_clear_line(tmp_path: Path) -> None:
         build_card(folder)
 
 
-def test_a_users_own_template_that_asks_for_too_much_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Templates are strict: a name that does not exist is an error, never an empty place."""
-    folder = write_full_run(tmp_path / "runs", PEPTIDES)
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "model_card.md.j2").write_text("# {{ carbon_footprint }}\n")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="carbon_footprint"):
-        build_card(folder)
-
-
 def test_trust_and_published_numbers_stand_beside_the_result(tmp_path: Path) -> None:
     folder = write_full_run(tmp_path, LOCALISATION)
     record = read_record(folder)

@@ -141,7 +141,9 @@ def test_a_text_that_cannot_be_shown_is_no_record(tmp_path: Path, record: RunRec
         content = record.model_dump(mode="json")
         change(content)
         (tmp_path / "run.json").write_text(json.dumps(content))
-        with pytest.raises(UserError, match=r"which may not be shown|one line without control characters|letters, digits"):
+        with pytest.raises(
+            UserError, match=r"which may not be shown|one line without control characters|letters, digits"
+        ):
             read_record(tmp_path)
     # BibTeX has lines.
     content = record.model_dump(mode="json")
