@@ -162,7 +162,7 @@ def show(name: str, home: Path) -> None:
             where=str(frozen.folder),
             fix="Put them back (git checkout), or freeze them again.",
         )
-    click.echo("all checksums hold", err=True)
+    click.echo(f"all checksums hold; pin it in a check with --baseline-sha256 {frozen.sha256}", err=True)
 
 
 def _opened(name: str, home: Path) -> Baseline:

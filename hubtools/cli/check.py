@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import TEMPLATES
+from hubtools.cli.terminal import PROJECT, TEMPLATES
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from hubtools.reporting.check_report import Sides
     from hubtools.runs.arms import Arm
     from hubtools.runs.check import Check, Terms
+    from hubtools.specs.suite import Suite
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(short_help="Check a candidate against a baseline: pass, regression, inconclusive.")
 @click.option("--baseline", required=True, metavar="PATH|hub://REPO@REVISION", help="What it must not be worse than.")
+@click.option("--baseline-sha256", metavar="HEX", help="sha256 of its baseline.yaml, as bench baseline show prints it.")
 @click.option("--candidate", required=True, metavar="PATH|hub://REPO@REVISION", help="Runs to check.")
 @click.option("--suite", metavar="NAME", help="Tasks that must be there, on both sides; others are left aside.")
 @click.option(
@@ -61,11 +63,14 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--summary", metavar="FILE", type=FILE, help="Also write the report as Markdown.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Also write it as JSON.")
 @click.option("--junit", "junit_file", metavar="FILE", type=FILE, help="Also write it as JUnit XML.")
+@PROJECT
 @TEMPLATES
 def check(
     baseline: str,
+    baseline_sha256: str | None,
     candidate: str,
     suite: str | None,
+    owner: Path | None,
     question: str | None,
     margins: tuple[str, ...],
     split: str,
@@ -86,6 +91,9 @@ def check(
     pairs these although checkpoint or recipe differ. Chance is told from change by a bootstrap over homology clusters
     and, for the question recipe, by at least three seeds an arm; several tasks are corrected by Holm's method.
 
+    A suite is one of bench, of the folder that --project names, or a file: its name is not looked up in the current folder,
+    which may be what is checked.
+
     In GitHub Actions it also writes the summary and the outputs of the step, and annotations.
 
     \b
@@ -98,7 +106,8 @@ def check(
     files = {summary: "markdown", json_file: "json", junit_file: "junit"}
     try:
         options = {"question": question, "inconclusive": inconclusive, "cost": cost, "same": tolerance}
-        done = _checked(sides, suite, split, margins, options | {"replicates": replicates})
+        wanted = _suite(suite, owner) if suite else None
+        done = _checked(sides, wanted, baseline_sha256, split, margins, options | {"replicates": replicates})
         _tell(done, sides, form)
         for path, kind in files.items():
             if path is not None:
@@ -110,20 +119,48 @@ def check(
     raise SystemExit(done.exit_code)
 
 
-def _checked(sides: Sides, suite: str | None, split: str, margins: Sequence[str], options: Mapping[str, Any]) -> Check:
-    from hubtools.runs.check import check as checked
-    from hubtools.runs.selection import arms_at
+def _suite(name: str, owner: Path | None) -> Suite:
+    from hubtools.specs.held import Held
     from hubtools.specs.loading import load_suite
 
-    wanted = load_suite(suite) if suite else None
+    is_file = "/" in name or name.endswith((".yaml", ".yml"))
+    return load_suite(name) if is_file else Held(owner).suite(name)
+
+
+def _checked(
+    sides: Sides,
+    wanted: Suite | None,
+    sha256: str | None,
+    split: str,
+    margins: Sequence[str],
+    options: Mapping[str, Any],
+) -> Check:
+    from hubtools.runs.check import check as checked
+    from hubtools.runs.selection import arms_at
+
     given = _margins(margins)
     (before, problems), (after, more) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
     for problem in dict.fromkeys([*problems, *more]):
         click.echo(f"note: {problem}", err=True)
+    if sha256 is not None:
+        _pinned(before, sha256)
     terms = _terms(before, given, options)
     if unknown := set(given) - {arm.record.identity.task.name for arm in before}:
         raise UserError(f"the baseline has no task {min(unknown)}", where="--margin", fix="Correct the name.")
     return checked(before, after, terms, split, wanted)
+
+
+def _pinned(arms: Sequence[Arm], sha256: str) -> None:
+    """Its file names the checksum of everything else in it, which was looked at when it was read."""
+    from hubtools.runs.frozen import open_baseline
+
+    found = open_baseline(arms[0].runs[0][0].parent).sha256
+    if found != sha256.strip().lower():
+        raise UserError(
+            f"this is another baseline: the sha256 of its baseline.yaml is {found}",
+            where="--baseline-sha256",
+            fix="See what changed in it; then correct the pin.",
+        )
 
 
 def _margins(given: Sequence[str]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.run import parse_budget, parse_seeds
-from hubtools.cli.terminal import MIRRORS, runs_option
+from hubtools.cli.terminal import MIRRORS, PROJECT, runs_option
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hubtools.runs.published import Replication
     from hubtools.runs.reproduce import Reproduction
     from hubtools.runs.session import Session
+    from hubtools.specs.held import Held
     from hubtools.specs.published import Cell
 
 DEFAULT_ROOT = Path("reproduced")
@@ -52,14 +53,19 @@ _EXECUTION = {
     help="Read embeddings that earlier runs left. Default: not for a record, whose own they may be.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Where the run that is made again ran a checkpoint's code.")
+@click.option(
+    "--as-recorded", is_flag=True, help="Of a record: its own task and recipe, although others are held of their names."
+)
+@PROJECT
 @click.option("--dry-run", is_flag=True, help="Check that it would be the same run, and stop.")
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "json"]))
-def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, **options: Any) -> None:
+def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner: Path | None, **options: Any) -> None:
     """Make a recorded or a published result again, and say whether it agrees, differs, or cannot be told.
 
     Exit codes: 0 agree, 1 differ, 2 a mistake or not the same task, data or weights, 3 cannot tell.
 
-    A record is made again from what it says itself, once task, data and weights are known to be the same. The same
+    A record is made again from what it says itself, once task, data and weights are known to be the same: under the name of
+    a task or recipe of bench, or of the folder that --project names, it must be that one. The same
     predictions within 0.0001 agree; else the interval of the paired difference is held against the task's margin.
     Of a published result all seeds are run, and the interval of the difference, in which the published spread is too,
     is held against the tolerance that stands beside the number. What is stopped goes on with the same command.
@@ -70,8 +76,11 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, **opti
     bench reproduce --list
     bench reproduce schmirler-2024/gb1-frozen/esm2-8m
     """
+    from hubtools.specs.held import Held
+
+    held = Held(owner)
     if list_all:
-        _print_list(form)
+        _print_list(form, held)
         return
     if what is None:
         raise UserError(
@@ -81,7 +90,7 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, **opti
     from hubtools.training.distributed import refuse_company
 
     refuse_company("bench reproduce")
-    done = _of_cell(what, options, dry_run) if _is_cell(what) else _of_record(what, options, dry_run)
+    done = (_of_cell if _is_cell(what) else _of_record)(what, held, options, dry_run)
     if done is None:
         click.echo("nothing was run (--dry-run)", err=True)
         return
@@ -94,15 +103,17 @@ def _is_cell(what: str) -> bool:
     return not what.startswith(HUB) and not Path(what).exists()
 
 
-def _of_record(what: str, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
+def _of_record(what: str, held: Held, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
     from hubtools.runs import reproduce as records
 
     if options["seeds"]:
         raise UserError("a record has its seed", where="--seed", fix="Leave it out.")
     original, notes = records.recorded_run(what)
-    planned = records.planned_again(original[1], options["checkpoint"], options["task"])
+    trusted = None if options["as_recorded"] else held
+    planned = records.planned_again(original[1], trusted, options["checkpoint"], options["task"])
     # Embeddings that the run itself left would hide that the encoder gives others now.
     session = _session(options, [planned], cached=bool(options["cached"]))
+    notes += records.not_held(original[1], trusted, options["task"])
     notes += records.check_identity(original[1], planned, session)
     records.refuse_itself(original, planned, session)
     for note in notes:
@@ -114,15 +125,15 @@ def _of_record(what: str, options: Mapping[str, Any], dry_run: bool) -> Reproduc
     return records.compared(original, again, options["split"] or "test", notes)
 
 
-def _of_cell(what: str, options: Mapping[str, Any], dry_run: bool) -> Replication | None:
+def _of_cell(what: str, held: Held, options: Mapping[str, Any], dry_run: bool) -> Replication | None:
     from hubtools.runs.published import planned_runs, replicated
     from hubtools.specs.published import find_cell
 
-    cell = find_cell(what)
-    for name in ("task", "split"):
-        if options[name] is not None:
-            raise UserError("a published result has its own", where=f"--{name}", fix="Leave it out.")
-    planned = planned_runs(cell, options["checkpoint"], options["seeds"])
+    cell = find_cell(what, held.cells())
+    for name in ("task", "split", "as_recorded"):
+        if options[name]:
+            raise UserError("a published result has its own", where=f"--{name.replace('_', '-')}", fix="Leave it out.")
+    planned = planned_runs(cell, held, options["checkpoint"], options["seeds"])
     click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
     for item in planned:
         click.echo(f"  {item.title}", err=True)
@@ -179,14 +190,13 @@ def _tell(done: Reproduction | Replication, form: str) -> int:
     return reproduction.EXIT_CODES[done.finding.verdict]
 
 
-def _print_list(form: str) -> None:
+def _print_list(form: str, held: Held) -> None:
     import json
 
     from hubtools.cli.terminal import new_console, new_table
     from hubtools.reporting.wording import metric_title
-    from hubtools.specs.published import published_cells
 
-    cells = published_cells()
+    cells = held.cells()
     if form == "json":
         click.echo(json.dumps([_plain(cell) for cell in cells.values()], indent=2, ensure_ascii=False))
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.terminal import MIRRORS, PROJECT
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,11 +55,15 @@ def add(run: Path, folder: Path | None, repo: str | None) -> None:
 @submissions.command(short_help="Recompute what is claimed.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option("--json", "report", metavar="FILE", type=click.Path(path_type=Path), help="Also write the findings here.")
+@PROJECT
 @MIRRORS
-def check(paths: tuple[str, ...], report: Path | None, mirrors: tuple[Path, ...]) -> None:
+def check(paths: tuple[str, ...], report: Path | None, owner: Path | None, mirrors: tuple[Path, ...]) -> None:
     """Check submissions: schema, checksums, rows and labels of the data, and every score recomputed from the predictions.
 
     PATH is a submission, a folder of them, or hub://owner/name@refs/pr/N, a pull request in a results repository.
+
+    Tasks, recipes and suites are those of bench and of the folder that --project names, compared by their hash: never those
+    of the current folder, which may be what is checked.
 
     Exit code 0: all are accepted. 1: one is refused. 3: something could not be looked at here.
     What cannot be recomputed is that the predictions come from the checkpoint: bench reproduce makes a run again.
@@ -68,16 +72,19 @@ def check(paths: tuple[str, ...], report: Path | None, mirrors: tuple[Path, ...]
     from hubtools.publishing.results import accepted_records, fetch_submissions
     from hubtools.runs.submissions import check_submission, submissions_in
     from hubtools.specs.files import write_atomic
+    from hubtools.specs.held import Held
 
-    cache = DataCache.default(mirrors)
+    cache, held = DataCache.default(mirrors), Held(owner)
     verdicts = []
     for path in paths:
+        if owner is not None and owner.resolve().is_relative_to(Path(path).resolve()):
+            raise UserError("this is in what is checked", where=f"--project {owner}", fix="Name a folder of your own.")
         known = {}
         folder = Path(path)
         if path.startswith("hub://"):
             folder, known = fetch_submissions(path), accepted_records(path)
         for submission in submissions_in(folder):
-            verdicts.append(check_submission(submission, cache, known))
+            verdicts.append(check_submission(submission, cache, held, known))
             _show(verdicts[-1])
     if report is not None:
         write_atomic(

@@ -30,6 +30,16 @@ MIRRORS = click.option(
 )
 
 
+PROJECT = click.option(
+    "--project",
+    "owner",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of yours whose tasks/ and benchmarks/ are held to be right, beside those of bench. What is checked never "
+    "brings its own.",
+)
+
+
 def _use_templates(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
     if value is not None:
         from hubtools.reporting.templates import templates_of

@@ -17,7 +17,7 @@ from hubtools.evaluation.comparison import MIN_SEEDS, Difference, Question, diff
 from hubtools.evaluation.cost import TOLERANCES, CostComparison, Costs, compare_cost
 from hubtools.evaluation.gate import Judgement, judge
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.resampled import REPLICATES, Resampled, resample
+from hubtools.evaluation.resampled import REPLICATES, resample
 from hubtools.evaluation.sameness import SAME, largest_difference, other_rows
 from hubtools.runs.arms import Arm, mismatches
 from hubtools.runs.changes import Change, changes
@@ -236,7 +236,8 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
         return f"seeds: {seeds}; where predictions must agree, the candidate's are among the baseline's"
     same = apart is not None and apart <= terms.same
     resampled = [
-        _resampled(arm, predictions, 0 if same else terms.replicates)
+        # By the baseline's task: the candidate's record only says that its own is the same.
+        resample(task, predictions, arm.thresholds(), arm.seeds, replicates=0 if same else terms.replicates)
         for arm, predictions in zip((before, after), sides, strict=True)
     ]
     if resampled[0].units.digest != resampled[1].units.digest:
@@ -259,10 +260,6 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Item | str:
         cost=_cost(before, after, terms),
         changed=changes(before, after),
     )
-
-
-def _resampled(arm: Arm, predictions: Sequence[Predictions], replicates: int) -> Resampled:
-    return resample(arm.task, predictions, arm.thresholds(), arm.seeds, replicates=replicates)
 
 
 def _apart(before: Arm, first: Sequence[Predictions], after: Arm, second: Sequence[Predictions]) -> float | None:

@@ -97,6 +97,11 @@ class Baseline:
             )
 
     @property
+    def sha256(self) -> str:
+        """Of its ``baseline.yaml``, which has the checksum of every other file."""
+        return file_sha256(self.folder / BASELINE_FILE)
+
+    @property
     def bytes(self) -> int:
         """Size of all its files."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())

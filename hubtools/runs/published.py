@@ -11,7 +11,7 @@ from hubtools.models.checkpoint import recorded_name
 from hubtools.runs.arms import Arm, Found, arms_of
 from hubtools.runs.plan import PlannedRun, expand
 from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_task
+from hubtools.specs.held import Held
 from hubtools.specs.published import Cell
 
 
@@ -34,11 +34,12 @@ class Replication:
     notes: list[str]
 
 
-def planned_runs(cell: Cell, checkpoint: str | None = None, seeds: Sequence[int] = ()) -> list[PlannedRun]:
+def planned_runs(cell: Cell, held: Held, checkpoint: str | None = None, seeds: Sequence[int] = ()) -> list[PlannedRun]:
     """The runs that make a published result again.
 
     Args:
         cell: the result.
+        held: where its task and recipe come from.
         checkpoint: in place of the one that is named there: the same weights in a folder, or others.
         seeds: in place of those that are named there.
 
@@ -46,21 +47,20 @@ def planned_runs(cell: Cell, checkpoint: str | None = None, seeds: Sequence[int]
         UserError: bench's task has another version than the one the result was matched with.
     """
     experiment = cell.experiment
-    task = load_task(experiment.task)
+    task = held.task(experiment.task)
     if task.version != experiment.version:
         raise UserError(
             f"it is matched with version {experiment.version} of the task {task.name}, here is version {task.version}",
             where=cell.id,
             fix="See whether data and metric are still those of the paper, then correct version in its file.",
         )
-    recipe = load_recipe(experiment.recipe, experiment.settings)
+    recipe = held.recipe(experiment.recipe, experiment.settings)
     return expand(
         {experiment.task: task},
         [checkpoint or cell.result.checkpoint],
         recipe,
         list(seeds) or experiment.seeds,
         overrides=dict(experiment.settings),
-        recipe_file=None if experiment.recipe == recipe.name else experiment.recipe,
     )
 
 

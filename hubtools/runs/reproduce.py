@@ -20,9 +20,8 @@ from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public import task_reference
 from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS, find_records, run_folder
-from hubtools.specs.content import available
 from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.specs.held import Held
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, Identity, RunRecord
 from hubtools.specs.sources import LocalData
@@ -79,20 +78,23 @@ def recorded_run(where: str) -> tuple[Found, list[str]]:
     return (run, record), notes
 
 
-def planned_again(record: RunRecord, checkpoint: str | None = None, task: str | None = None) -> PlannedRun:
+def planned_again(
+    record: RunRecord, held: Held | None, checkpoint: str | None = None, task: str | None = None
+) -> PlannedRun:
     """The run that a record describes, to be made again.
 
     Args:
         record: of the run.
+        held: what its task and recipe are to be where they have names of these; None to take them as recorded.
         checkpoint: where its weights are now, if not where they were.
         task: the task's file, if its data are not where they were.
 
     Raises:
-        UserError: weights or data are not where the record says.
+        UserError: weights or data are not where the record says; under a name that is held, it has another task or recipe.
     """
     return PlannedRun(
-        task=_task_of(record, task),
-        recipe=Recipe.model_validate(record.recipe),
+        task=_task_of(record, held, task),
+        recipe=_recipe_of(record, held),
         checkpoint=_checkpoint_of(record, checkpoint),
         seed=record.identity.seed,
         subset=record.identity.subset,
@@ -102,21 +104,60 @@ def planned_again(record: RunRecord, checkpoint: str | None = None, task: str | 
     )
 
 
-def _task_of(record: RunRecord, given: str | None) -> Task:
-    """The task with its data in reach: the file that the user names, else what the record says and where it was."""
+def not_held(record: RunRecord, held: Held | None, task: str | None = None) -> list[str]:
+    """A line for the task and the recipe that are the record's own word, where they are.
+
+    Args:
+        record, held, task: as for :func:`planned_again`.
+    """
+    if held is None:
+        return ["task and recipe are taken as the record has them (--as-recorded)"]
+    named = {"task": record.identity.task.name, "recipe": record.identity.recipe.name}
+    own = [kind for kind, name in named.items() if not held.holds(kind, name) and not (kind == "task" and task)]
+    return [f"the {kind} {named[kind]} is not held here: it is taken as the record has it" for kind in own]
+
+
+def _task_of(record: RunRecord, held: Held | None, given: str | None) -> Task:
+    """The task with its data in reach: the file that the user names, else the one that is held, else the record's."""
     if given is not None:
         return open_task(given)[1]
+    asked = record.identity.task
+    if held is not None and held.holds("task", asked.name):
+        here = held.task(asked.name)
+        if (here.version, here.hash) != (asked.version, asked.hash):
+            raise UserError(
+                f"its task {asked.name} is another one, version {asked.version} ({asked.hash[:12]}), than the one that is "
+                f"held here, version {here.version} ({here.hash[:12]})",
+                fix="If you trust it, name its file, --task FILE, or take it as it is: --as-recorded.",
+            )
+        return here
     task = Task.model_validate(record.task)
     if not isinstance(task.data, LocalData) or all(Path(file.path).is_file() for file in task.data.files):
         return task
     if (reference := task_reference(record)) is not None:
         return open_task(reference)[1]
-    if task.name in available("task") and (here := load_task(task.name)).hash == record.identity.task.hash:
-        return here
     missing = next(file.path for file in task.data.files if not Path(file.path).is_file())
     raise UserError(
         f"the data of the task {task.name} are not here ({missing})", fix="Say where its file is: --task FILE."
     )
+
+
+def _recipe_of(record: RunRecord, held: Held | None) -> Recipe:
+    """The recipe as recorded, which is the held one of its name where there is one."""
+    recipe = Recipe.model_validate(record.recipe)
+    name = record.identity.recipe.name
+    if held is None or not held.holds("recipe", name):
+        return recipe
+    here = held.recipe(name, record.overrides)
+    if here.hash != recipe.hash:
+        was, now = recipe.model_dump(), here.model_dump()
+        other = [key for key in was if was[key] != now[key] and key not in {"title", "summary"}]
+        shown = "; ".join(f"{key} {was[key]}, here {now[key]}" for key in other)
+        raise UserError(
+            f"its recipe {name} is not the one that is held here: {shown}",
+            fix="If you trust it, take it as it is: --as-recorded.",
+        )
+    return recipe
 
 
 def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:

@@ -26,7 +26,8 @@ from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, read_record, wr
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import replacing_folder
 from hubtools.specs.hashing import file_sha256
-from hubtools.specs.loading import load_task
+from hubtools.specs.held import Held
+from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score
 from hubtools.specs.task import Task
 from hubtools.training.baselines import read_plain
@@ -132,12 +133,13 @@ def submissions_in(folder: Path) -> list[Path]:
     return found
 
 
-def check_submission(folder: Path, cache: DataCache, known: dict[str, RunRecord] | None = None) -> Verdict:
+def check_submission(folder: Path, cache: DataCache, held: Held, known: dict[str, RunRecord] | None = None) -> Verdict:
     """Look at everything that can be looked at without training.
 
     Args:
         folder: of the submission.
         cache: where the task's data come from.
+        held: the tasks, recipes and suites of whoever checks.
         known: records that were accepted before, by run id.
     """
     verdict = Verdict(folder)
@@ -150,8 +152,10 @@ def check_submission(folder: Path, cache: DataCache, known: dict[str, RunRecord]
     verdict.look("checksums", lambda: _checksums(folder, record))
     verdict.look("not known with another result", lambda: _not_known(record, known or {}))
     verdict.look("checkpoint", lambda: _checkpoint(record))
+    verdict.look("recipe", lambda: _recipe(record, held))
+    verdict.look("suite", lambda: _suite(record, held))
     tasks: list[Task] = []
-    if not verdict.look("task", lambda: _task(record, tasks)):
+    if not verdict.look("task", lambda: _task(record, held, tasks)):
         return verdict
     predictions: dict[str, Predictions] = {}
     if not verdict.look("predictions", lambda: _predictions(folder, tasks[0], record, predictions)):
@@ -249,9 +253,35 @@ def _checkpoint(record: RunRecord) -> str:
     return f"{checkpoint.name} is on the Hub at {checkpoint.commit}"
 
 
-def _task(record: RunRecord, found: list[Task]) -> str:
+def _recipe(record: RunRecord, held: Held) -> str:
+    asked = record.identity.recipe
+    recipe = held.recipe(asked.name, record.overrides)
+    if recipe.hash != asked.hash:
+        settings = " with its settings" if record.overrides else ""
+        raise UserError(
+            f"it is of another {asked.name}{settings} ({asked.hash[:12]}) than is held here ({recipe.hash[:12]})",
+            fix="Use the recipe as this board has it, or one of another name.",
+        )
+    if Recipe.model_validate(record.recipe).hash != recipe.hash:
+        raise UserError("the recipe in the record is not the one that it names")
+    return f"{asked.name}, {asked.hash[:12]}"
+
+
+def _suite(record: RunRecord, held: Held) -> str:
+    """A suite determines no result; but whoever says that a run is of one shall not say it of another task."""
+    if record.suite is None:
+        return "none is named"
+    if not held.holds("suite", record.suite):
+        return f"{record.suite}, which is not held here and says nothing"
+    tasks = [Path(name).stem for name in held.suite(record.suite).tasks]
+    if record.identity.task.name not in tasks:
+        raise UserError(f"{record.identity.task.name} is no task of the suite {record.suite} as it is held here")
+    return record.suite
+
+
+def _task(record: RunRecord, held: Held, found: list[Task]) -> str:
     asked = record.identity.task
-    task = load_task(asked.name)
+    task = held.task(asked.name)
     if (task.version, task.hash) != (asked.version, asked.hash):
         raise UserError(
             f"it is of {asked.name} version {asked.version} ({asked.hash[:12]}); here is version {task.version} ({task.hash[:12]})",

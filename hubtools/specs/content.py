@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -86,10 +86,15 @@ def _tasks_in(folder: Path) -> Path:
     return folder / "tasks" if (folder / "tasks").is_dir() else folder
 
 
-def catalogue(kind: str) -> dict[str, Found]:
-    """All files of a kind by name: which one it is, where it comes from, and what it hides."""
+def catalogue(kind: str, among: Sequence[Place] | None = None) -> dict[str, Found]:
+    """All files of a kind by name: which one it is, where it comes from, and what it hides.
+
+    Args:
+        kind: of file.
+        among: where to look, first match wins; by default in all :func:`places`.
+    """
     found: dict[str, list[Found]] = {}
-    for place in places(kind):
+    for place in places(kind) if among is None else among:
         for path in sorted(place.folder.glob("*.yaml")):
             same = found.setdefault(_name_of(path, kind), [])
             if all(path.resolve() != other.path.resolve() for other in same):

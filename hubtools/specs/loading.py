@@ -26,7 +26,15 @@ def load_task(name: str) -> Task:
     Raises:
         UserError: no such task, or the file is wrong.
     """
-    path = find("task", name)
+    return task_in(find("task", name))
+
+
+def task_in(path: Path) -> Task:
+    """The task of a file.
+
+    Raises:
+        UserError: the file is wrong.
+    """
     task = read_spec(path, Task)
     _same_name(task.name, path)
     return task.located_at(path.parent)
@@ -38,7 +46,15 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     Raises:
         UserError: no such recipe, an unknown field, or a value of the wrong type.
     """
-    path = find("recipe", name)
+    return recipe_in(find("recipe", name), overrides)
+
+
+def recipe_in(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """The recipe of a file, single fields replaced.
+
+    Raises:
+        UserError: the file is wrong, an unknown field, or a value of the wrong type.
+    """
     recipe = read_spec(path, Recipe)
     _same_name(recipe.name, path)
     if not overrides:
@@ -57,7 +73,15 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
 
 def load_suite(name: str) -> Suite:
     """The suite of that name, or of that YAML file. Relative paths in it are resolved against the file."""
-    path = find("suite", name)
+    return suite_in(find("suite", name))
+
+
+def suite_in(path: Path) -> Suite:
+    """The suite of a file.
+
+    Raises:
+        UserError: the file is wrong.
+    """
     suite = read_spec(path, Suite)
     _same_name(suite.name, path)
     return suite.located_at(path.parent)

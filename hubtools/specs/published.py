@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hubtools.specs.base import Spec, SpecError
-from hubtools.specs.content import catalogue
+from hubtools.specs.content import Place, catalogue
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import read_spec
 from hubtools.specs.names import HubId, Name, SplitName
@@ -56,7 +56,7 @@ class Experiment(Spec):
     version: int = Field(ge=1, description="Of the task file: a newer one has other data, labels or metric.")
     split: SplitName = "test"
     metric: str
-    recipe: str = Field(description="What comes nearest to the published procedure.")
+    recipe: Name = Field(description="What comes nearest to the published procedure.")
     settings: dict[str, Any] = Field(default={}, description="Fields of the recipe that are changed.")
     seeds: list[int] = Field(default=[1, 2, 3], min_length=1)
     tolerance: float = Field(gt=0, description="Ours: a difference that is no contradiction.")
@@ -148,14 +148,17 @@ def read_source(path: Path) -> Source:
     return source
 
 
-def published_cells() -> dict[str, Cell]:
-    """All published results by id: those of the user's folder, then those that bench ships.
+def published_cells(among: Sequence[Place]) -> dict[str, Cell]:
+    """All published results by id.
+
+    Args:
+        among: where their files are looked for, first match wins.
 
     Raises:
         UserError: a file is wrong.
     """
     cells = {}
-    for found in catalogue("published").values():
+    for found in catalogue("published", among).values():
         source = read_source(found.path)
         for name, experiment in source.experiments.items():
             for key, result in experiment.results.items():
@@ -164,13 +167,12 @@ def published_cells() -> dict[str, Cell]:
     return cells
 
 
-def find_cell(name: str, cells: Mapping[str, Cell] | None = None) -> Cell:
+def find_cell(name: str, known: Mapping[str, Cell]) -> Cell:
     """The published result of that id.
 
     Raises:
         UserError: there is none; the message lists near misses.
     """
-    known = published_cells() if cells is None else cells
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -189,13 +189,58 @@ def test_a_suite_says_what_must_be_there(base: Path, tmp_path: Path, monkeypatch
     assert call(base, base, "--suite", "mine.yaml").exit_code == 0
 
 
+def test_a_suite_of_the_current_folder_is_none_of_the_check(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In CI that folder is what is proposed: a suite of few tasks under a shipped name would let everything pass."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    easy = {"name": "core", "title": "Mine", "tasks": ["gb1-fitness"], "recipe": "full"}
+    (tmp_path / "benchmarks" / "core.yaml").write_text(yaml.safe_dump(easy))
+    assert load_suite("core").title == "Mine"
+    result = call(base, base, "--suite", "core")
+    assert result.exit_code == 2 and "the candidate has no run of this task of suite core" in result.stderr
+    # Whoever names the folder, or the file, has said that it is right.
+    assert call(base, base, "--suite", "core", "--project", ".").exit_code == 0
+    assert call(base, base, "--suite", "benchmarks/core.yaml").exit_code == 0
+
+
+def test_a_baseline_is_pinned_by_its_hash(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    invoke = CliRunner().invoke
+    assert invoke(cli, ["baseline", "create", "main", "--runs", str(base)]).exit_code == 0
+    pin = invoke(cli, ["baseline", "show", "main"]).stderr.split("--baseline-sha256 ")[1].split()[0]
+    frozen = Path("benchmarks/baselines/main")
+    assert call(frozen, base, "--baseline-sha256", pin).exit_code == 0
+    # Somebody widens the margin beside the change that it would catch.
+    file = frozen / "baseline.yaml"
+    file.write_text(file.read_text().replace("name: main\n", "name: main\nmargins:\n  gb1-fitness: 0.9\n"))
+    assert call(frozen, base).exit_code == 0
+    with pytest.raises(UserError, match="this is another baseline"):
+        call(frozen, base, "--baseline-sha256", pin)
+    with pytest.raises(UserError, match=r"there is no baseline\.yaml"):
+        call(base, base, "--baseline-sha256", pin)
+
+
+def test_the_candidates_own_task_is_not_what_it_is_judged_by(base: Path, tmp_path: Path) -> None:
+    """Its record says that the task is the same; the metric is the baseline's."""
+    worse = arm(tmp_path / "worse", rng=1, skill=0.4)
+    assert call(base, worse).exit_code == 1
+
+    def easier(record: Any) -> None:
+        record.task["metrics"]["primary"] = "mae"
+        record.task["margin"] = 100.0
+
+    assert call(base, arm(tmp_path / "edited", rng=1, skill=0.4, edit=easier)).exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--margin", "gb1-fitness"), "'gb1-fitness' is not TASK=VALUE"),
         (("--margin", "gb1-fitness=-1"), "is not TASK=VALUE"),
         (("--margin", "gb1=0.1"), "the baseline has no task gb1"),
-        (("--suite", "nothing"), "no suite is called 'nothing'"),
+        (("--suite", "nothing"), "no suite 'nothing' is held here"),
         (("--split", "hpa"), "no run has results on a split hpa"),
     ],
 )

@@ -21,6 +21,8 @@ from hubtools.runs.store import PREDICTIONS, RECORD, read_record, write_record
 
 PROBLEM = "sequence-regression"
 TASK = task_name(PROBLEM)
+# Its own task is held to be right; a stranger who reproduces the run would not name the folder that it came in.
+MINE = ("--project", ".")
 QUICK = ("--set", "epochs=3", "--device", "cpu")
 Bench = Callable[..., tuple[int, str, str]]
 
@@ -88,7 +90,7 @@ def edited(project: Path, shift: Callable) -> Path:
 
 
 def test_a_run_made_again_is_the_run(project: Path, bench: Bench) -> None:
-    code, out, err = bench("reproduce", str(the_run(project)), "--device", "cpu", "--format", "json")
+    code, out, err = bench("reproduce", str(the_run(project)), "--device", "cpu", "--format", "json", *MINE)
     done = json.loads(out)
     assert (code, done["verdict"]) == (0, "agree")
     assert done["largest_difference_of_predictions"] < 1e-4 and done["changed"] == []
@@ -148,13 +150,38 @@ def test_data_that_moved_are_found_by_name_or_named(project: Path, bench: Bench,
     for file in record.task["data"]["files"]:
         file["path"] = f"/gone/{Path(file['path']).name}"
     write_record(run, record)
-    # The project has the task.
-    assert bench("reproduce", str(run), "--dry-run")[0] == 0
+    # The project has the task, and is asked where it is named.
+    assert "are not here" in refusal(bench, str(run))
+    assert bench("reproduce", str(run), "--dry-run", *MINE)[0] == 0
     shutil.move(project / "tasks", there)
     line = refusal(bench, str(run))
     assert f"the data of the task {TASK} are not here (/gone/" in line and line.endswith("--task FILE.")
     code, _, err = bench("reproduce", str(run), "--task", str(there / f"{TASK}.yaml"), "--dry-run")
     assert code == 0 and "task, data and weights are those of the record" in err and "nothing was run" in err
+
+
+def test_under_a_name_that_is_held_only_what_is_held_is_made_again(project: Path, bench: Bench) -> None:
+    """A record tells which task and recipe it is of; whether these are the ones that everybody means is not its to say."""
+    run = the_run(project)
+    _, _, err = bench("reproduce", str(run), "--device", "cpu", "--dry-run")
+    assert f"note: the task {TASK} is not held here: it is taken as the record has it" in err
+    record = read_record(run)
+    mine = record.model_copy(deep=True)
+    mine.task["name"] = mine.identity.task.name = "solubility"
+    write_record(run, mine)
+    line = refusal(bench, str(run))
+    assert "its task solubility is another one" in line and "--as-recorded" in line
+    # Nor does a file help that lies in the current folder.
+    (project / "tasks" / "solubility.yaml").write_text(
+        (project / "tasks" / f"{TASK}.yaml").read_text().replace(TASK, "solubility")
+    )
+    assert "its task solubility is another one" in refusal(bench, str(run))
+    other = record.model_copy(deep=True)
+    other.recipe["learning_rate"] = 0.123
+    write_record(run, other)
+    assert "its recipe probe is not the one that is held here: learning_rate 0.123, here" in refusal(bench, str(run))
+    code, _, err = bench("reproduce", str(run), "--device", "cpu", "--dry-run", "--as-recorded")
+    assert code == 0 and "note: task and recipe are taken as the record has them (--as-recorded)" in err
 
 
 def test_weights_that_moved_are_named_and_others_refused(project: Path, bench: Bench, tmp_path: Path) -> None:
@@ -237,7 +264,7 @@ def publish(project: Path, value: float, tolerance: float, **changes: object) ->
 
 
 def test_a_published_result_agrees_differs_or_cannot_be_told(project: Path, bench: Bench) -> None:
-    here = ("--checkpoint", "esm", "--device", "cpu", "--format", "json")
+    here = ("--checkpoint", "esm", "--device", "cpu", "--format", "json", *MINE)
     code, out, err = bench("reproduce", publish(project, 0.5, 1.9), *here)
     first = json.loads(out)
     assert (code, first["verdict"], first["seeds"]) == (0, "agree", [1, 2, 3]) and "3 runs planned" in err
@@ -252,21 +279,22 @@ def test_a_published_result_agrees_differs_or_cannot_be_told(project: Path, benc
     across = publish(project, mean - 0.3, 0.3)
     found = bench("reproduce", across, *here)
     assert (found[0], json.loads(found[1])["verdict"]) == (3, "cannot tell") and half > 0
-    code, out, _ = bench("reproduce", across, *here[:4], "--seed", "1")
+    code, out, _ = bench("reproduce", across, *here[:4], *MINE, "--seed", "1")
     assert code == 3 and "needs at least 3 seeds, there is 1" in " ".join(out.split())
 
 
 def test_a_newer_version_of_the_task_is_refused(project: Path, bench: Bench) -> None:
     name = publish(project, 0.5, 0.1, version=2)
-    assert "matched with version 2 of the task" in refusal(bench, name, "--checkpoint", "esm")
+    assert "matched with version 2 of the task" in refusal(bench, name, "--checkpoint", "esm", *MINE)
 
 
 def test_the_list_has_every_result(project: Path, bench: Bench) -> None:
     name = publish(project, 0.5, 0.1)
-    code, out, err = bench("reproduce", "--list")
+    assert name not in bench("reproduce", "--list")[1]
+    code, out, err = bench("reproduce", "--list", *MINE)
     assert code == 0 and name in out and "schmirler-2024/gb1-frozen/esm2-8m" in out
     count = int(err.split()[0])
-    listed = json.loads(bench("reproduce", "--list", "--format", "json")[1])
+    listed = json.loads(bench("reproduce", "--list", "--format", "json", *MINE)[1])
     assert len(listed) == count > 100
     (one,) = [entry for entry in listed if entry["id"] == name]
     assert (one["value"], one["task"], one["tolerance"]) == (0.5, TASK, 0.1)

@@ -117,10 +117,11 @@ def test_a_submission_by_pull_request_is_checked_and_a_lie_is_found(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     hub.add_repo("datasets", DATA, {"README.md": "# Results"})
+    held = ("--project", tmp_path)
     code, out, err = bench("submissions", "add", run, "--repo", DATA)
     assert code == 0 and "opened a pull request" in out, err
     assert "submissions" not in " ".join(files(hub, "datasets", DATA)), "main is as it was"
-    code, out, err = bench("submissions", "check", f"hub://{DATA}@refs/pr/1", "--json", tmp_path / "report.json")
+    code, out, err = bench("submissions", "check", f"hub://{DATA}@refs/pr/1", *held, "--json", tmp_path / "report.json")
     assert code == 3 and "0 accepted, 0 refused, 1 not wholly checked" in out, out + err
     assert "✓ scores" in out and "? checkpoint: its checkpoint is a folder" in out
     (report,) = json.loads((tmp_path / "report.json").read_text())
@@ -131,7 +132,7 @@ def test_a_submission_by_pull_request_is_checked_and_a_lie_is_found(
     record = json.loads(record_file.read_text())
     record["results"]["test"]["scores"]["accuracy"]["value"] = 0.99
     record_file.write_text(json.dumps(record))
-    code, out, _ = bench("submissions", "check", tmp_path / "lies")
+    code, out, _ = bench("submissions", "check", tmp_path / "lies", *held)
     assert code == 1 and "✗ scores: accuracy on test" in out and "1 refused" in out
 
 

@@ -19,6 +19,8 @@ from hubtools.runs.store import PREDICTIONS, RECORD, read_record
 from hubtools.runs.submissions import Verdict, add_submission, check_submission, submissions_in
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
+from hubtools.specs.held import Held
+from hubtools.specs.loading import load_recipe, load_task
 from hubtools.specs.record import RunRecord
 
 pytestmark = pytest.mark.slow
@@ -38,15 +40,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def submission(runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One of a classification; its task is found by name, as in the maintainer's folder."""
+def submission(runs: dict[str, Path], tmp_path: Path) -> Path:
+    """One of a classification."""
     run = runs["sequence-classification"]
-    monkeypatch.chdir(run.parents[1])
     return add_submission(run, tmp_path)
 
 
 def checked(folder: Path, run: Path, known: dict[str, RunRecord] | None = None) -> Verdict:
-    return check_submission(folder, DataCache(run.parents[1] / "cache"), known)
+    """As its task's owner checks it, who holds the folder that the run is from."""
+    project = run.parents[1]
+    return check_submission(folder, DataCache(project / "cache"), Held(project), known)
 
 
 def refusals(verdict: Verdict) -> str:
@@ -54,11 +57,8 @@ def refusals(verdict: Verdict) -> str:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_an_honest_one_has_nothing_to_refuse(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
-) -> None:
+def test_an_honest_one_has_nothing_to_refuse(runs: dict[str, Path], tmp_path: Path, problem: str) -> None:
     run = runs[problem]
-    monkeypatch.chdir(run.parents[1])
     folder = add_submission(run, tmp_path)
     assert {path.name for path in folder.iterdir()} == {RECORD, PREDICTIONS, "replicates.safetensors"}
     assert str(tmp_path) not in (folder / RECORD).read_text()
@@ -260,3 +260,81 @@ def test_folders_of_submissions(submission: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no submission"):
         submissions_in(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("place", ["current folder", "BENCH_TASKS", "package"])
+def test_a_submitter_does_not_bring_the_task_along(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Found by testers: a task file beside the submission, under a shipped name, gave "accepted, MCC 1.000"."""
+    run = runs["sequence-classification"]
+    theirs = tmp_path / "theirs"
+    shutil.copytree(run.parents[1] / "tasks", theirs / "tasks")
+    (file,) = (theirs / "tasks").glob("*.yaml")
+    (file.parent / "solubility.yaml").write_text(file.read_text().replace(f"name: {file.stem}", "name: solubility"))
+    monkeypatch.chdir(theirs if place == "current folder" else tmp_path)
+    monkeypatch.setenv("BENCH_TASKS", str(theirs) if place == "BENCH_TASKS" else "")
+    if place == "package":
+        monkeypatch.setattr("hubtools.specs.content.package_folders", lambda: [("theirs 1", theirs)])
+    assert load_task("solubility").title != Held().task("solubility").title, "bench run takes theirs"
+    folder = add_submission(run, tmp_path / "handed-in")
+    task = load_task("solubility")
+
+    def as_solubility(record: dict[str, Any]) -> None:
+        record["task"] = task.model_dump(mode="json")
+        record["identity"]["task"] = {"name": task.name, "version": task.version, "hash": task.hash}
+        record["run_id"] = RunRecord.model_validate(record).identity.run_id
+
+    rewrite(folder, as_solubility)
+    named = folder.parent / read_record(folder).run_id
+    folder.rename(named)
+    verdict = check_submission(named, DataCache(run.parents[1] / "cache"), Held())
+    assert verdict.accepted is False
+    assert "task: it is of solubility version 1" in refusals(verdict) and "here is version" in refusals(verdict)
+    # Under a name of its own it is no task of this board either.
+    own = add_submission(run, tmp_path / "own")
+    assert "is held here" in refusals(check_submission(own, DataCache(run.parents[1] / "cache"), Held()))
+
+
+def test_nor_the_recipe_nor_the_suite(runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs["sequence-classification"]
+    theirs = tmp_path / "theirs"
+    (theirs / "benchmarks" / "recipes").mkdir(parents=True)
+    monkeypatch.chdir(theirs)
+    folder = add_submission(run, tmp_path / "handed-in")
+    recipe = read_record(folder).recipe | {"name": "probe", "title": ""}
+    (theirs / "benchmarks" / "recipes" / "probe.yaml").write_text(json.dumps(recipe))
+    own = load_recipe("probe")
+
+    def as_probe(record: dict[str, Any]) -> None:
+        record["recipe"], record["overrides"] = own.model_dump(mode="json"), {}
+        record["identity"]["recipe"] = {"name": "probe", "hash": own.hash}
+        record["suite"] = "core"
+        record["run_id"] = RunRecord.model_validate(record).identity.run_id
+
+    rewrite(folder, as_probe)
+    named = folder.parent / read_record(folder).run_id
+    folder.rename(named)
+    said = refusals(checked(named, run))
+    assert "recipe: it is of another probe" in said
+    assert "suite: tiny-sequence-classification is no task of the suite core as it is held here" in said
+
+
+def test_a_recipe_that_is_not_what_its_hash_says_is_found(submission: Path, runs: dict[str, Path]) -> None:
+    rewrite(submission, lambda record: record["recipe"].update(epochs=1000))
+    said = refusals(checked(submission, runs["sequence-classification"]))
+    assert "the recipe in the record is not the one that it names" in said
+    rewrite(submission, lambda record: record["overrides"].update(epochs=1000))
+    assert "recipe: it is of another full with its settings" in refusals(
+        checked(submission, runs["sequence-classification"])
+    )
+
+
+def test_what_is_checked_is_no_project_of_the_owners(
+    submission: Path, bench: Callable[..., tuple[int, str, str]]
+) -> None:
+    (submission.parent / "tasks").mkdir()
+    for folder in (submission.parent, submission.parent / "tasks"):
+        code, _, err = bench("submissions", "check", submission.parent, "--project", folder)
+        assert code == 2 and "this is in what is checked" in err
+    assert bench("submissions", "check", submission, "--project", submission.parent / "absent")[0] == 2
