@@ -17,7 +17,7 @@ from hubtools.reporting.estimate import Estimate, combine
 from hubtools.reporting.groups import BY_INTERVALS, memberships, resampled_rows
 from hubtools.reporting.overall import Overall, overall_of
 from hubtools.reporting.wording import metric_title, plural, share, trust
-from hubtools.runs.arms import Found, Question, arm_key, without_copies
+from hubtools.runs.arms import Found, Question, arm_key, precision_apart, without_copies
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -37,6 +37,7 @@ class Row:
         group: tie group by the primary metric, from 1; None where the score is not defined.
         basis: what the difference to the group's leader was asked as: ``recipe``, ``weights`` or ``intervals``.
         resampled: the primary metric under the resamplings that all rows of the table share; None where not all have it.
+        precision: in which its runs computed, where a row differs from it in that alone; else empty.
     """
 
     runs: tuple[Found, ...]
@@ -45,6 +46,7 @@ class Row:
     group: int | None = None
     basis: str = ""
     resampled: Resampled | None = field(default=None, repr=False, compare=False)
+    precision: str = ""
 
     @property
     def standing(self) -> Literal["best", "within", ""]:
@@ -83,13 +85,13 @@ class Row:
 
     @property
     def recipe(self) -> str:
-        """Recipe for tables: whether it is a baseline, which fields were set, and whether a sweep chose them."""
+        """Recipe for tables: whether it is a baseline, which fields were set, the precision where it tells rows apart, whether a sweep chose."""
         # Random weights are said in words.
         fields = [f"{k}={v}" for k, v in sorted(self.record.overrides.items()) if (k, v) != ("weights", "random")]
         random = ["random weights"] if self.kind == "random" else []
         name = "baseline" if self.kind == "baseline" else self.record.identity.recipe.name
         swept = [f"best of {plural(self.trials, 'trial')}"] if self.trials else []
-        return ", ".join([name, *random, *fields, *swept])
+        return ", ".join([name, *random, *fields, *filter(None, [self.precision]), *swept])
 
     @property
     def trials(self) -> int:
@@ -318,20 +320,21 @@ def _table(question: Question, found: list[Found], split: str, remarks: tuple[st
     by_row: dict[Any, list[Found]] = defaultdict(list)
     for folder, record in found:
         by_row[arm_key(record)].append((folder, record))
-    rows = [_row(runs, split, metrics, others) for runs in by_row.values()]
+    apart = precision_apart(by_row)
+    rows = [_row(runs, split, metrics, others, apart[key]) for key, runs in by_row.items()]
     rows.sort(key=lambda row: (*row.scores[split, metrics[0]].sort_key, row.name, row.recipe))
     estimates = [row.scores[split, metrics[0]] for row in rows]
     scored = [row for row, estimate in zip(rows, estimates, strict=True) if estimate.value is not None]
     resampled = resampled_rows([row.runs for row in scored], split, metrics[0]) if scored else None
     drawn = [*(resampled or [])] + [None] * (len(rows) - len(resampled or []))
     ranked = [
-        Row(row.runs, row.scores, rank, member.group, member.basis, one)
+        replace(row, rank=rank, group=member.group, basis=member.basis, resampled=one)
         for rank, (row, member, one) in enumerate(zip(rows, memberships(estimates, resampled), drawn, strict=True), 1)
     ]
     return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
 
 
-def _row(runs: list[Found], split: str, metrics: list[str], others: list[str]) -> Row:
+def _row(runs: list[Found], split: str, metrics: list[str], others: list[str], precision: str) -> Row:
     runs = sorted(runs, key=lambda pair: pair[1].identity.seed)
     scores = {}
     for column in [(split, metric) for metric in metrics] + [(other, metrics[0]) for other in others]:
@@ -341,7 +344,7 @@ def _row(runs: list[Found], split: str, metrics: list[str], others: list[str]) -
         else:
             upwards = present[0][1].higher_is_better if present else True
             scores[column] = Estimate(None, None, None, upwards, tuple((seed, s.value) for seed, s in present))
-    return Row(tuple(runs), scores)
+    return Row(tuple(runs), scores, precision=precision)
 
 
 def _metric_names(record: RunRecord, split: str) -> list[str]:

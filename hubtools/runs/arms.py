@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,9 +57,11 @@ class Arm:
 
     Attributes:
         runs: folders and records, by seed.
+        precision: in which they computed, where an arm beside them differs in that alone; else empty.
     """
 
     runs: tuple[Found, ...]
+    precision: str = ""
 
     @property
     def record(self) -> RunRecord:
@@ -73,9 +75,9 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """Checkpoint and recipe, for tables; settings of the recipe that were changed."""
+        """Checkpoint and recipe, for tables; settings of the recipe that were changed, and the precision where it tells arms apart."""
         fields = [f"{key}={value}" for key, value in sorted(self.record.overrides.items())]
-        recipe = ", ".join([self.record.identity.recipe.name, *fields])
+        recipe = ", ".join([self.record.identity.recipe.name, *fields, *filter(None, [self.precision])])
         return f"{self.record.subject} · {recipe}" if self.record.identity.checkpoint else recipe
 
     @property
@@ -141,13 +143,19 @@ class Arm:
 
 
 def arm_key(record: RunRecord) -> tuple[Any, ...]:
-    """What runs of one row share beside the question: the weights, and the recipe."""
-    checkpoint = record.identity.checkpoint
+    """What runs of one row share beside the question: the weights; last, the recipe and in which precision it computed."""
+    checkpoint, procedure = record.identity.checkpoint, (record.identity.recipe.hash, record.precision)
     if checkpoint is None:
-        return None, record.identity.recipe.hash
+        return None, procedure
     # A folder is what is in it; a Hub checkpoint is its name at a commit.
     which = checkpoint.sha256 if checkpoint.source == "local" else (checkpoint.name, checkpoint.commit)
-    return which, checkpoint.trust_remote_code, record.identity.recipe.hash
+    return which, checkpoint.trust_remote_code, procedure
+
+
+def precision_apart(keys: Collection[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
+    """For each key that ends as :func:`arm_key` does: the precision, where another differs from it in that alone."""
+    alike = Counter((*key[:-1], key[-1][0]) for key in keys)
+    return {key: key[-1][1] or "" if alike[*key[:-1], key[-1][0]] > 1 else "" for key in keys}
 
 
 def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
@@ -155,8 +163,11 @@ def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
     groups: dict[Any, list[Found]] = defaultdict(list)
     for folder, record in without_copies(found)[0]:
         if record.status == "complete" and split in record.results:
-            groups[Question.of(record, split), arm_key(record)].append((folder, record))
-    arms = [Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed))) for runs in groups.values()]
+            groups[Question.of(record, split), *arm_key(record)].append((folder, record))
+    apart = precision_apart(groups)
+    arms = [
+        Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)), apart[key]) for key, runs in groups.items()
+    ]
     return sorted(arms, key=lambda arm: (arm.record.identity.task.name, arm.name, arm.record.run_id))
 
 

@@ -227,6 +227,8 @@ def _other_code(record: RunRecord, was: Identity, now: Identity) -> list[str]:
     notes = []
     if was.protocol != now.protocol:
         notes.append(f"the code is another one: protocol {was.protocol} then, {now.protocol} now")
+    if was.precision is not None and was.precision != now.precision:
+        notes.append(f"it computed in {was.precision} then, and does in {now.precision} here")
     if record.environment.bench != __version__:
         notes.append(f"bench {record.environment.bench} then, {__version__} now")
     if was.recipe.hash != now.recipe.hash:

@@ -19,7 +19,7 @@ from hubtools.specs.record import RunRecord
 
 _SELECTOR = re.compile(r":(?=[A-Za-z_.]+=)")
 # What is said of a run; beside these, any field of its recipe.
-KEYS = ("task", "checkpoint", "recipe", "seed", "fraction", "subset", "protocol", "run")
+KEYS = ("task", "checkpoint", "recipe", "seed", "fraction", "subset", "precision", "protocol", "run")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ def said(record: RunRecord, key: str) -> list[str]:
         "seed": str(identity.seed),
         "fraction": _written(identity.fraction or 1.0),
         "subset": "all" if identity.subset is None else str(identity.subset),
+        # That was used, not what the recipe leaves to the device.
+        "precision": record.precision or "none",
         "protocol": str(identity.protocol),
         "run": record.run_id,
     }
@@ -123,7 +125,7 @@ def suggested(place: str, arm: Arm, among: Sequence[Arm]) -> str:
     base, already = parse(place)
     record = arm.record
     changed = {key for one in among for key in one.record.overrides}
-    keys = ["recipe", "checkpoint", "task", "fraction", "subset", *sorted(changed), "protocol"]
+    keys = ["recipe", "checkpoint", "task", "fraction", "subset", *sorted(changed), "precision", "protocol"]
     patterns: dict[str, str] = dict(already.patterns)
     others = [other.record for other in among if other is not arm]
     for key in keys:

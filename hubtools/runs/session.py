@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hubtools.data import DataCache, TaskData, load_task_data, source_digest
 from hubtools.models import Checkpoint, resolve_checkpoint
@@ -94,4 +94,13 @@ class Session:
             fraction=run.fraction,
             recipe=RecipeIdentity(name=run.recipe.name, hash=run.recipe.hash),
             seed=run.seed,
+            precision=self._precision(run),
         )
+
+    def _precision(self, run: PlannedRun) -> Literal["float32", "bf16"] | None:
+        """In which the model will compute: what the recipe leaves to the device is settled before a run has its name."""
+        if run.checkpoint is None:
+            return None
+        # Log probabilities of variants are close to each other: they are never rounded.
+        rounds = run.recipe.adaptation != "zero-shot" and self.execution.bf16(run.recipe.precision)
+        return "bf16" if rounds else "float32"

@@ -147,8 +147,6 @@ def failure_of(error: Exception, budget: int | None) -> Failure:
 
 def opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
     """The record of a run that begins."""
-    trains = run.recipe.adaptation in {"full", "adapter", "probe"}
-    precision = "bf16" if trains and session.execution.bf16(run.recipe.precision) else "float32"
     return RunRecord(
         run_id=identity.run_id,
         status="running",
@@ -159,7 +157,7 @@ def opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
         suite=run.suite,
         command=run.command(identity.checkpoint),
         started=datetime.now(UTC),
-        environment=describe(session.execution, precision=precision, attention=None),
+        environment=describe(session.execution, precision=identity.precision or "float32", attention=None),
     )
 
 

@@ -13,7 +13,7 @@ from hubtools.specs.texts import ONE_LINE, hidden_in
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 
 # One line of text, which can be shown.
@@ -74,6 +74,11 @@ class Identity(_Part):
     )
     recipe: RecipeIdentity
     seed: int
+    precision: Literal["float32", "bf16"] | None = Field(
+        default=None,
+        description="In which the model computed, which a recipe may leave to the device; None of baselines, and in records "
+        "of before protocol 4.",
+    )
 
     @property
     def run_id(self) -> str:
@@ -83,8 +88,9 @@ class Identity(_Part):
         if content["checkpoint"] and content["checkpoint"]["source"] == "local":
             del content["checkpoint"]["name"]
         # Came after the first runs, whose ids stay.
-        if content["fraction"] is None:
-            del content["fraction"]
+        for name in ("fraction", "precision"):
+            if content[name] is None:
+                del content[name]
         return digest(content)[:12]
 
 
@@ -389,6 +395,11 @@ class RunRecord(_Open):
     def test_splits(self) -> list[str]:
         """Splits with results on which nothing was chosen, in the order of the task."""
         return [name for name in self.results if name not in {"train", "validation"}]
+
+    @property
+    def precision(self) -> str | None:
+        """In which the model computed; None of a baseline without one."""
+        return (self.identity.precision or self.environment.precision) if self.identity.checkpoint else None
 
     def score(self, split: str = "test", metric: str | None = None) -> Score | None:
         """One score, or None where the run has none."""

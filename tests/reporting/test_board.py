@@ -24,6 +24,7 @@ from sample_records import (
 
 from hubtools.reporting import tables
 from hubtools.reporting.board import build_board, table_of
+from hubtools.runs.arms import arms_of
 from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord, SweepFacts
 
@@ -61,6 +62,23 @@ def test_versions_data_subsets_and_protocols_are_never_mixed() -> None:
         assert [len(table.rows) for table in tables] == [1, 1], remark
         assert any(remark in table.title for table in tables), remark
         assert tables[0].title != tables[1].title
+
+
+def test_seeds_in_bfloat16_and_in_float32_are_not_one_row() -> None:
+    """One recipe leaves the precision to the device: on one machine bf16, on another float32."""
+    records = [make_record(LOCALISATION, FULL, 0.5, checkpoint=ESM8, seed=seed) for seed in (1, 2)]
+    for record, precision in zip(records, ("float32", "bf16"), strict=True):
+        record.identity.precision = precision
+        record.run_id = record.identity.run_id
+    # In records of before protocol 4 it stands in the environment alone.
+    old = make_record(LOCALISATION, FULL, 0.5, checkpoint=ESM8, seed=3)
+    old.environment.precision = "bf16"
+    (table,) = build_board(found(*records, old)).tables
+    assert sorted((row.recipe, row.seeds) for row in table.rows) == [("full, bf16", [2, 3]), ("full, float32", [1])]
+    assert [arm.name for arm in arms_of(found(*records, old))] == [
+        f"{ESM8} · full, {which}" for which in ("bf16", "float32")
+    ]
+    assert len({record.run_id for record in records}) == 2
 
 
 def test_runs_whose_test_rows_differ_are_not_mixed_even_if_all_else_agrees() -> None:

@@ -109,6 +109,21 @@ def test_what_determines_the_result_determines_the_name(plan: Plan, project: Pat
     assert len({base, *names.values()}) == len(changed) + 1, names
 
 
+@pytest.mark.parametrize("recipe", ["full", "probe"])
+def test_the_precision_that_the_device_gives_is_part_of_the_name(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    """``auto`` is bfloat16 on a capable GPU: the same recipe, other arithmetic, another run."""
+    here = execute(plan(recipe=recipe), session(tmp_path)).record
+    monkeypatch.setattr(Execution, "bf16", lambda self, precision: precision == "auto")
+    there = execute(plan(recipe=recipe), session(tmp_path)).record
+    assert (here.identity.precision, there.identity.precision) == ("float32", "bf16")
+    assert here.environment.precision == "float32" and there.environment.precision == "bf16"
+    assert here.run_id != there.run_id and here.identity.recipe == there.identity.recipe
+    # Both stay: neither is taken for the other.
+    assert len(find_records([tmp_path / "runs"])[0]) == 2
+
+
 def test_what_does_not_determine_the_result_does_not(plan: Plan, project: Path, tmp_path: Path) -> None:
     base = session(tmp_path).identify(plan()).run_id
     moved = write_project(
