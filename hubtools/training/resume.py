@@ -108,8 +108,8 @@ def check_checkpoint(folder: Path, model: nn.Module, trained: Sequence[nn.Parame
         raise ValueError(f"{STATE} is of another fit")
     expected = {name: tensor.shape for name, tensor in learnt(model).items()}
     # The best epoch is what the fit ends with.
-    for place in {progress.step, progress.best_step}:
-        if _shapes(checkpoint_folder(folder.parent, int(place or 0)) / WEIGHTS) != expected:
+    for step in {progress.step, progress.best_step or 0}:
+        if _shapes(checkpoint_folder(folder.parent, step) / WEIGHTS) != expected:
             raise ValueError(f"{WEIGHTS} are of another model")
     for key, shape in _shapes(folder / OPTIMISER).items():
         place, _, moment = key.partition(".")
@@ -208,7 +208,8 @@ def load_weights(model: nn.Module, folder: Path) -> None:
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
     """Where all random numbers that training may draw stand, as tensors."""
     version, integers, gauss = random.getstate()
-    _, key, position, has_gauss, cached = np.random.get_state()
+    legacy: Any = np.random.get_state()
+    _, key, position, has_gauss, cached = legacy
     return {
         "python": torch.tensor([version, *integers]),
         "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
