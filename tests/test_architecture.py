@@ -16,6 +16,8 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if "_content" not in path.p
 # A room imports from itself and from rooms before it.
 ROOMS = ["specs", "data", "models", "evaluation", "training", "runs", "reporting", "publishing", "inference", "cli"]
 LONGEST = 500
+# Modules whose files are programs.
+PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "numpy"}
 
 
@@ -94,6 +96,53 @@ def test_every_module_says_what_it_is_for(name: str) -> None:
 def test_a_module_can_be_read_in_a_sitting(name: str) -> None:
     lines = len(NAMES[name].read_text().splitlines())
     assert lines <= LONGEST, f"{name} has {lines} lines: split it"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_unpickled_without_restriction(name: str) -> None:
+    """What others can write (runs, caches, checkpoints) must not run anything when it is read."""
+    assert not unpickles(NAMES[name].read_text()), name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(path, weights_only=False)",
+        "torch.load(path)",
+        "import pickle",
+        "from pickle import loads",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=trusted)",
+        "pandas.read_pickle(path)",
+        "options = {'weights_only': False}",
+        "import joblib",
+    ],
+)
+def test_the_search_for_it_finds_it(line: str) -> None:
+    assert unpickles(line) and not unpickles("torch.load(path, weights_only=True); np.load(path, allow_pickle=False)")
+
+
+def unpickles(source: str) -> list[str]:
+    """Lines that may run what is in a file: pickle and what is built on it, unless it is told not to."""
+    safe = {"weights_only": True, "allow_pickle": False}
+    found: list[ast.AST] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names]
+            modules = names if isinstance(node, ast.Import) else [node.module or ""]
+            found += [node for module in modules if module.split(".")[0] in PICKLES]
+        elif isinstance(node, ast.Call):
+            for word in node.keywords:
+                value = word.value.value if isinstance(word.value, ast.Constant) else None
+                found += [word.value] if word.arg in safe and value is not safe[word.arg] else []
+            called = ast.unparse(node.func)
+            told = any(word.arg == "weights_only" for word in node.keywords)
+            found += [node] if (called == "torch.load" and not told) or called.endswith(".read_pickle") else []
+        elif isinstance(node, ast.Dict):
+            for key, item in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value in safe:
+                    found += [] if isinstance(item, ast.Constant) and item.value is safe[key.value] else [item]
+    return [ast.unparse(node) for node in found]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,9 @@ def line(outcome: Outcome) -> str:
     seen = record.training.embeddings if record.training else None
     # Else the seconds would be misread.
     cached = f"; {seen.cached:,} of {seen.cached + seen.computed:,} embeddings cached" if seen and seen.cached else ""
-    return f"{already}test {record.primary_metric} {value}{interval}{aligned}{cached}; {_seconds(outcome)} s"
+    attempts = len(record.cost.attempts) if record.cost else 1
+    several = f" in {attempts} attempts" if attempts > 1 else ""
+    return f"{already}test {record.primary_metric} {value}{interval}{aligned}{cached}; {_seconds(outcome)} s{several}"
 
 
 def _seconds(outcome: Outcome) -> str:

@@ -4,6 +4,9 @@ Seconds of another machine say nothing about a change of code, so runs are compa
 number of processes are the same. Nor do the seconds of a run that read embeddings which an earlier one had left: of an
 arm, those runs count that computed what they read. Of probes whose seeds were trained together that is the first run,
 whose wall time holds the work for all of them; it is compared with another first run of as many seeds.
+
+A run of several attempts paid its start-up more than once and did again what was lost, and where a process was killed its
+seconds are a lower bound: they are what it took, and no budget for a run that nobody stops. Its memory is as good as any.
 """
 
 from __future__ import annotations
@@ -105,7 +108,9 @@ def compare_cost(
     if not after or not before:
         return CostComparison(not_compared="embeddings were read from the cache")
     budget, value = budget or typical(baseline), typical(candidate)
-    skipped = _timing_skipped(before, after, budget, value)
+    skipped = _stopped(before, after, budget) or _timing_skipped(
+        _unbroken(before) or before, _unbroken(after), budget, value
+    )
     ratios = []
     for quantity in QUANTITIES:
         allowed, took = getattr(budget, quantity), getattr(value, quantity)
@@ -120,10 +125,11 @@ def compare_cost(
 
 
 def typical(records: Sequence[RunRecord]) -> Costs:
-    """The median of each quantity that was measured, over the runs that computed what they read."""
+    """The median of each quantity that was measured, over the runs that computed what they read; of time, in one go."""
     found, records = {}, [record for record in records if _did_the_work(record)]
     for field in fields(Costs):
-        values = [getattr(record.cost, field.name) for record in records if record.cost]
+        counted = records if field.name == "peak_memory_bytes" else _unbroken(records)
+        values = [getattr(record.cost, field.name) for record in counted if record.cost]
         measured = [value for value in values if value is not None]
         found[field.name] = median(measured) if measured else None
     return Costs(**found)
@@ -142,6 +148,18 @@ def _hardware(record: RunRecord) -> str:
 def _did_the_work(record: RunRecord) -> bool:
     seen = record.training.embeddings if record.training else None
     return not (seen and seen.cached)
+
+
+def _unbroken(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Those that were done in one attempt."""
+    return [record for record in records if not (record.cost and len(record.cost.attempts) > 1)]
+
+
+def _stopped(before: Sequence[RunRecord], after: Sequence[RunRecord], budget: Costs) -> str | None:
+    """Why seconds do not compare where all runs of a side took several attempts, unless the budget is somebody's word."""
+    if _unbroken(after) and (_unbroken(before) or budget.wall_seconds or budget.tokens_per_second):
+        return None
+    return "time: runs took several attempts, with start-up and lost work more than once"
 
 
 def _timing_skipped(before: Sequence[RunRecord], after: Sequence[RunRecord], budget: Costs, value: Costs) -> str | None:

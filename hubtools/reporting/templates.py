@@ -69,6 +69,7 @@ def render(name: str, **context: Any) -> str:
         number=wording.number,
         count=wording.count,
         duration=wording.duration,
+        took=wording.took,
         size=wording.size,
         plural=wording.plural,
         share=wording.share,

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from hubtools.specs.metric_names import METRICS
+from hubtools.specs.record import Cost
 
 # A score that is not there: never zero, never an empty cell that reads as "not asked".
 MISSING = "–"
@@ -89,6 +90,16 @@ def duration(seconds: float | None) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def took(cost: Cost) -> str:
+    """How long a run took, all its attempts together: 25 min 30 s in 2 attempts, at least that long where one was killed."""
+    said = duration(cost.wall_seconds)
+    if len(cost.attempts) < 2:
+        return said
+    least = "at least " if cost.killed else ""
+    killed = f", of which {cost.killed} {'was' if cost.killed == 1 else 'were'} killed" if cost.killed else ""
+    return f"{least}{said} in {len(cost.attempts)} attempts{killed}"
 
 
 def size(n_bytes: float | None) -> str:

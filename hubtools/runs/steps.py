@@ -340,7 +340,8 @@ class Steps:
             seeds_together=fitted.together,
             class_weights=None if weights is None else [round(w, 6) for w in weights],
         )
-        self.record.cost = Cost(wall_seconds=0, train_seconds=round(fitted.seconds, 3))
+        before = self.record.cost or Cost(wall_seconds=0)
+        self.record.cost = before.model_copy(update={"train_seconds": round(fitted.seconds, 3)})
 
 
 def residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:

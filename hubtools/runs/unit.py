@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hubtools.runs.attempts import earlier, together
 from hubtools.runs.energy import Device, Meter
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
@@ -27,6 +28,7 @@ from hubtools.runs.store import (
 from hubtools.specs.errors import UserError
 from hubtools.specs.files import write_atomic
 from hubtools.specs.record import (
+    Attempt,
     Cost,
     Failure,
     Identity,
@@ -83,6 +85,8 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
             record, mistake = opened(run, identity, session), None
             record.sweep, meter = sweep, Meter(_device(record))
             if main:
+                # What is forced begins anew: nothing of what was before is in its result, nor in its cost.
+                record.cost = None if force else earlier(folder, previous, record)
                 if force:
                     shutil.rmtree(folder / WORK, ignore_errors=True)
                 (folder / FAILURE).unlink(missing_ok=True)
@@ -92,6 +96,10 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
             try:
                 if main or shared:
                     with distributed.noticing(), meter:
+                        if main:
+                            # Again: the meter took seconds to start, which are not the run's.
+                            record.started = datetime.now(UTC)
+                            write_record(folder, record)
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:
@@ -169,14 +177,24 @@ def _device(record: RunRecord) -> Device:
 
 
 def _add_cost(record: RunRecord, meter: Meter, execution: Execution) -> None:
-    trained = record.cost.train_seconds if record.cost else None
+    """Add this attempt to those before it."""
+    before = record.cost or Cost(wall_seconds=0)
+    trained = before.train_seconds
     tokens = record.training.tokens if record.training else 0
     # The seconds are a share where the encoder read for several seeds at once.
     share = record.training.seeds_together if record.training else 1
-    record.cost = Cost(
+    this = Attempt(
+        started=record.started,
         wall_seconds=round(meter.seconds, 3),
-        train_seconds=trained,
-        tokens_per_second=round(tokens / (trained * share), 1) if tokens and trained else None,
-        peak_memory_bytes=execution.peak_memory(),
+        # Still running is what neither ended nor failed: something took the process away.
+        ended="killed" if record.status == "running" else record.status,
         energy=meter.energy,
     )
+    peaks = [peak for peak in (before.peak_memory_bytes, execution.peak_memory()) if peak is not None]
+    cost = Cost(
+        wall_seconds=0,
+        train_seconds=trained,
+        tokens_per_second=round(tokens / (trained * share), 1) if tokens and trained else None,
+        peak_memory_bytes=max(peaks, default=None),
+    )
+    record.cost = together([*before.attempts, this], cost)

@@ -333,14 +333,40 @@ class Energy(_Part):
     place: Line | None = Field(default=None, description="Whose electricity: a country or region.")
 
 
-class Cost(_Part):
-    """What it took."""
+class Attempt(_Part):
+    """One of the tries that a run took, from its start to its end."""
 
-    wall_seconds: float
-    train_seconds: float | None = None
-    tokens_per_second: float | None = None
-    peak_memory_bytes: int | None = None
-    energy: Energy | None = None
+    started: datetime
+    wall_seconds: float = Field(
+        description="Of one that was killed: from its start to the last file that it wrote, so at least that long."
+    )
+    ended: Literal["complete", "failed", "interrupted", "killed"] = Field(
+        description="killed: the process was gone without a word, and the next attempt found that out."
+    )
+    energy: Energy | None = Field(default=None, description="None where it is not known, as of one that was killed.")
+
+
+class Cost(_Part):
+    """What it took, all attempts together."""
+
+    wall_seconds: float = Field(description="The sum over the attempts; a lower bound where one of them was killed.")
+    train_seconds: float | None = Field(
+        default=None,
+        description="Of training that is in the result, whichever attempt did it; what was lost is left out.",
+    )
+    tokens_per_second: float | None = Field(default=None, description="training.tokens by train_seconds.")
+    peak_memory_bytes: int | None = Field(
+        default=None, description="The most of the attempts on the last one's device that told it."
+    )
+    energy: Energy | None = Field(default=None, description="The sum over the attempts of which it is known.")
+    attempts: list[Attempt] = Field(
+        default=[], description="In order, the last included; records from before they were counted have none."
+    )
+
+    @property
+    def killed(self) -> int:
+        """Attempts that lasted at least as long as is recorded."""
+        return sum(attempt.ended == "killed" for attempt in self.attempts)
 
 
 class OutputFile(_Part):

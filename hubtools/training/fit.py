@@ -31,15 +31,16 @@ from hubtools.training.predict import autocast, predict
 from hubtools.training.prefetch import ahead, pinned
 from hubtools.training.progress import bar
 from hubtools.training.resume import (
-    OPTIMISER,
-    RANDOM,
     Progress,
+    check_checkpoint,
     checkpoint_folder,
     device_randomness,
     last_whole_checkpoint,
     load_weights,
     random_state,
+    read_optimiser,
     read_progress,
+    read_randomness,
     restore_device_randomness,
     restore_random,
     write_checkpoint,
@@ -119,9 +120,8 @@ class FairTrainer:
         self.progress = Progress()
         self.total = self.recipe.epochs * len(self.sampler)
         self.warmup = math.ceil(self.recipe.warmup * self.total)
-        resume = last_whole_checkpoint(job.work)
         # Every process decides as the main one does, which alone writes.
-        resume = distributed.broadcast(resume)
+        resume = distributed.by_main(lambda: last_whole_checkpoint(job.work, self._check))
         if resume is not None:
             load_weights(model, resume)
             self.progress = read_progress(resume)
@@ -135,12 +135,17 @@ class FairTrainer:
         # Processes draw their own dropout; the first one as if it were alone.
         torch.manual_seed(job.seed + 1_000_003 * (distributed.rank() if distributed.size() > 1 else 0))
         if resume is not None:
-            restore_optimiser(self.optimizer, torch.load(resume / OPTIMISER, weights_only=True))
-            states = torch.load(resume / RANDOM, weights_only=False)
+            restore_optimiser(self.optimizer, read_optimiser(resume))
+            states = read_randomness(resume)
             if len(states) == distributed.size():
                 restore_random(states[distributed.rank() if len(states) > 1 else 0], self.device)
         self._set_rates()
         self.seconds_before, self.started = self.progress.seconds, time.perf_counter()
+
+    def _check(self, folder: Path) -> None:
+        """Raise where a checkpoint is not one that this fit can go on from."""
+        trained = [parameter for group in parameter_groups(self.model, self.recipe) for parameter in group["params"]]
+        check_checkpoint(folder, self.model, trained, len(self.sampler))
 
     def train(self) -> None:
         """Epoch by epoch, until the last or until validation no longer improves; then take the best one."""

@@ -1,26 +1,37 @@
-"""What an interrupted fit goes on from: one folder an epoch, whole or not there."""
+"""What an interrupted fit goes on from: one folder an epoch, whole or not there.
+
+Others may be able to write in the folder of runs. So nothing here is pickled: tensors and numbers are read, and what is not
+what this very fit would have written is passed over, with one line that says so.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import shutil
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hubtools.models.four_bits import FourBitLinear
 
 WEIGHTS = "weights.safetensors"
-OPTIMISER = "optimiser.pt"
-RANDOM = "random.pt"
+OPTIMISER = "optimiser.safetensors"
+RANDOM = "random.safetensors"
 STATE = "state.json"
+# What AdamW keeps of a parameter, and which of it has the parameter's shape.
+_MOMENTS = {"step": False, "exp_avg": True, "exp_avg_sq": True}
 
 
 @dataclass
@@ -49,41 +60,132 @@ def checkpoint_folder(work: Path, step: int) -> Path:
     return work / f"checkpoint-{step}"
 
 
-def last_whole_checkpoint(work: Path) -> Path | None:
-    """The newest checkpoint that was completely written."""
+def last_whole_checkpoint(work: Path, check: Callable[[Path], Any] | None = None) -> Path | None:
+    """The newest checkpoint that was completely written; one line for the user where newer ones are passed over.
+
+    Args:
+        work: the fit's folder.
+        check: raises whatever it likes where a checkpoint cannot be gone on from; by default its progress is read.
+    """
     if not work.is_dir():
         return None
-    steps = [int(match[1]) for path in work.iterdir() if (match := re.fullmatch(r"checkpoint-(\d+)", path.name))]
+    steps = [int(match[1]) for path in work.iterdir() if (match := re.fullmatch(r"checkpoint-(\d{1,18})", path.name))]
+    found, passed = None, []
     for step in sorted(steps, reverse=True):
         folder = checkpoint_folder(work, step)
         try:
-            read_progress(folder)
-            return folder
-        except (OSError, ValueError, TypeError):
-            continue
-    return None
+            (check or read_progress)(folder)
+            found = folder
+            break
+        except Exception as error:
+            # Whatever is wrong with it, the run does not need it: an epoch is trained again.
+            passed.append((folder, " ".join(str(error).split())[:200] or type(error).__name__))
+    if passed:
+        (folder, why), more = passed[0], f", nor {len(passed) - 1} before it" if len(passed) > 1 else ""
+        instead = f"going on from {found.name}" if found else "training starts anew"
+        print(f"{folder}: cannot be gone on from ({why}){more}; {instead}", file=sys.stderr)
+    return found
+
+
+def check_checkpoint(folder: Path, model: nn.Module, trained: Sequence[nn.Parameter], epoch_steps: int) -> None:
+    """Hold all that is read of a checkpoint against the fit that would go on from it; nothing is changed.
+
+    Args:
+        folder: of the checkpoint.
+        model: that has the fit's shapes.
+        trained: its parameters in the optimiser's order.
+        epoch_steps: steps of an epoch.
+
+    Raises:
+        Exception: of any kind: it is not whole, or not of this fit.
+    """
+    for name in (WEIGHTS, OPTIMISER, RANDOM, STATE):
+        # A pipe would be waited for.
+        if (folder / name).is_symlink() or not (folder / name).is_file():
+            raise ValueError(f"there is no {name}")
+    progress = read_progress(folder)
+    if folder != checkpoint_folder(folder.parent, progress.step) or progress.step != progress.epoch * epoch_steps:
+        raise ValueError(f"{STATE} is of another fit")
+    expected = {name: tensor.shape for name, tensor in learnt(model).items()}
+    # The best epoch is what the fit ends with.
+    for step in {progress.step, progress.best_step or 0}:
+        if _shapes(checkpoint_folder(folder.parent, step) / WEIGHTS) != expected:
+            raise ValueError(f"{WEIGHTS} are of another model")
+    for key, shape in _shapes(folder / OPTIMISER).items():
+        place, _, moment = key.partition(".")
+        if shape != (trained[int(place)].shape if _MOMENTS[moment] else ()):
+            raise ValueError(f"{OPTIMISER} is of another model")
+    for state in read_randomness(folder):
+        _try_out(state)
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    with safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def read_progress(folder: Path) -> Progress:
-    """How far the fit was; its file is the last that is written."""
-    return Progress(**json.loads((folder / STATE).read_text()))
+    """How far the fit was; its file is the last that is written.
+
+    Raises:
+        OSError, ValueError: it is not there, or not a progress that a fit can have.
+    """
+    found = TypeAdapter(Progress).validate_json((folder / STATE).read_bytes(), strict=True)
+    counts = (found.epoch, found.tokens, found.waited, (found.token_budget or 1) - 1)
+    if not (min(counts) >= 0 and 0 < (found.best_step or 0) <= found.step and 0 <= found.seconds < math.inf):
+        raise ValueError(f"{STATE} cannot be")
+    return found
 
 
 def write_checkpoint(work: Path, progress: Progress, model: nn.Module, optimiser: Any, randomness: list[Any]) -> None:
-    """Write one, and remove those that nothing needs any more: all but this one and the best."""
+    """Write one, and remove those that nothing needs any more: all but this one and the best.
+
+    Args:
+        work: the fit's folder.
+        progress, model: what was done, and what was learnt by it.
+        optimiser: its state; rates and the like are the recipe's and are not kept.
+        randomness: of every process.
+    """
     folder, unfinished = checkpoint_folder(work, progress.step), work / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    _remove(unfinished)
     unfinished.mkdir(parents=True)
     save_file({name: tensor.detach().contiguous() for name, tensor in learnt(model).items()}, unfinished / WEIGHTS)
-    torch.save(optimiser, unfinished / OPTIMISER)
-    torch.save(randomness, unfinished / RANDOM)
+    moments = {f"{i}.{key}": value for i, entry in optimiser.get("state", {}).items() for key, value in entry.items()}
+    save_file({name: tensor.detach().contiguous() for name, tensor in moments.items()}, unfinished / OPTIMISER)
+    states = {f"{i}.{name}": value for i, state in enumerate(randomness) for name, value in state.items()}
+    save_file(states, unfinished / RANDOM)
     (unfinished / STATE).write_text(json.dumps(asdict(progress)))
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     unfinished.replace(folder)
     needed = {progress.step, progress.best_step}
     for other in work.glob("checkpoint-*"):
         if other not in {checkpoint_folder(work, step) for step in needed if step is not None}:
-            shutil.rmtree(other, ignore_errors=True)
+            _remove(other)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or whatever has its name."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def read_optimiser(folder: Path) -> dict[int, dict[str, torch.Tensor]]:
+    """What the optimiser kept of each parameter, by its number."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in load_file(folder / OPTIMISER).items():
+        place, _, moment = key.partition(".")
+        state.setdefault(int(place), {})[moment] = tensor
+    return state
+
+
+def read_randomness(folder: Path) -> list[dict[str, torch.Tensor]]:
+    """The states of the random generators, of every process in order."""
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in load_file(folder / RANDOM).items():
+        place, _, name = key.partition(".")
+        states.setdefault(int(place), {})[name] = tensor
+    return [states[place] for place in range(len(states))]
 
 
 def learnt(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -103,30 +205,67 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         here[name].copy_(tensor)
 
 
-def random_state(device: torch.device) -> dict[str, Any]:
-    """Where all random numbers that training may draw stand."""
-    state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
-    return {**state, **device_randomness(device)}
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Where all random numbers that training may draw stand, as tensors."""
+    version, integers, gauss = random.getstate()
+    legacy: Any = np.random.get_state()
+    _, key, position, has_gauss, cached = legacy
+    return {
+        "python": torch.tensor([version, *integers]),
+        "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
+        "numpy": torch.tensor([*key.tolist(), position, has_gauss]),
+        "numpy_gauss": torch.tensor([cached], dtype=torch.float64),
+        "torch": torch.get_rng_state(),
+        **device_randomness(device),
+    }
 
 
-def restore_random(state: dict[str, Any], device: torch.device) -> None:
+def restore_random(state: dict[str, torch.Tensor], device: torch.device) -> None:
     """Go on from there."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
+    random.setstate(_python_state(state))
+    np.random.set_state(_numpy_state(state))
     torch.set_rng_state(state["torch"])
     restore_device_randomness(state, device)
 
 
-def device_randomness(device: torch.device) -> dict[str, Any]:
+def _python_state(state: dict[str, torch.Tensor]) -> tuple[Any, ...]:
+    version, *integers = state["python"].tolist()
+    return version, tuple(integers), next(iter(state["python_gauss"].tolist()), None)
+
+
+def _numpy_state(state: dict[str, torch.Tensor]) -> tuple[Any, ...]:
+    *key, position, has_gauss = state["numpy"].tolist()
+    if not 0 <= position <= len(key):
+        raise ValueError("a position outside of the state")  # numpy would read there.
+    (cached,) = state["numpy_gauss"].tolist()
+    return "MT19937", np.array(key, dtype=np.uint32), position, has_gauss, cached
+
+
+def _try_out(state: dict[str, torch.Tensor]) -> None:
+    """Give a state to generators that nobody draws from.
+
+    Raises:
+        Exception: one of them does not take it.
+    """
+    random.Random().setstate(_python_state(state))
+    np.random.RandomState().set_state(_numpy_state(state))
+    torch.Generator().set_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.Generator("cuda").set_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.Generator("mps").set_state(state["mps"])
+
+
+def device_randomness(device: torch.device) -> dict[str, torch.Tensor]:
     """The state of the generator that dropout draws from on a GPU; it lives on the host, so that nothing waits."""
     if device.type == "cuda":
-        return {"device": torch.cuda.get_rng_state(device)}
-    return {"device": torch.mps.get_rng_state()} if device.type == "mps" else {}
+        return {"cuda": torch.cuda.get_rng_state(device)}
+    return {"mps": torch.mps.get_rng_state()} if device.type == "mps" else {}
 
 
-def restore_device_randomness(state: dict[str, Any], device: torch.device) -> None:
+def restore_device_randomness(state: dict[str, torch.Tensor], device: torch.device) -> None:
     """Go on from there."""
-    if "device" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["device"], device)
-    elif "device" in state and device.type == "mps":
-        torch.mps.set_rng_state(state["device"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+    elif "mps" in state and device.type == "mps":
+        torch.mps.set_rng_state(state["mps"])

@@ -105,16 +105,16 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
     return {**state, "state": whole}
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Give an optimiser such a state, divided as its parameters are."""
+def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[int, dict[str, torch.Tensor]]) -> None:
+    """Give an optimiser what it kept of each parameter, divided as its parameters are; rates and the like stay its own."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for place, entry in state["state"].items():
+    for place, entry in state.items():
         parameter = parameters[place]
         if not hasattr(parameter, "full_tensor"):
             continue
         from torch.distributed.tensor import distribute_tensor
 
         for key, value in entry.items():
-            if torch.is_tensor(value) and value.ndim:
+            if value.ndim:
                 entry[key] = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
-    optimiser.load_state_dict(state)
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

@@ -9,7 +9,7 @@ import pytest
 from sample_records import FITNESS, FULL, PROBE, make_record
 
 from hubtools.evaluation.cost import Costs, compare_cost, typical
-from hubtools.specs.record import EmbeddingFacts, RunRecord
+from hubtools.specs.record import Attempt, EmbeddingFacts, RunRecord
 
 ESM = "facebook/esm2_t6_8M_UR50D"
 
@@ -95,3 +95,27 @@ def test_a_record_without_cost_is_said() -> None:
     without = make_record(FITNESS, PROBE, 0.7, checkpoint=ESM)
     without.cost = None
     assert compare_cost([without], [without]).not_compared == "the records hold no cost"
+
+
+def attempts(*endings: Any) -> Callable[[RunRecord], Any]:
+    def edit(made: RunRecord) -> None:
+        assert made.cost is not None
+        made.cost.attempts = [Attempt(started=made.started, wall_seconds=50.0, ended=ended) for ended in endings]
+
+    return edit
+
+
+def test_seconds_of_several_attempts_are_no_budget_and_are_not_held_to_one() -> None:
+    once, twice = record(edit=attempts("complete")), record(2, edit=attempts("killed", "complete"), wall_seconds=900.0)
+    for before, after in (([once], [twice]), ([twice], [once])):
+        found = compare_cost(before, after)
+        assert [ratio.quantity for ratio in found.ratios] == ["peak_memory_bytes"] and not found.over
+        assert found.not_compared == "time: runs took several attempts, with start-up and lost work more than once"
+    # Seeds that were done in one go speak for the arm.
+    found = compare_cost([once, twice], [once, twice])
+    assert [ratio.ratio for ratio in found.ratios] == [1.0, 1.0, 1.0] and found.not_compared is None
+    # Nor do they become one where a baseline is frozen; what somebody wrote down as one is.
+    assert typical([twice]) == Costs(peak_memory_bytes=typical([once]).peak_memory_bytes)
+    budget = Costs(wall_seconds=50.0)
+    assert compare_cost([twice], [once], budget).over[0].ratio == 2.0
+    assert compare_cost([once], [twice], budget).ratios == ()

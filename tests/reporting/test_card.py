@@ -33,7 +33,7 @@ from hubtools.reporting.card_results import largest_classes
 from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Head, Recipe
-from hubtools.specs.record import EmbeddingFacts, SweepFacts
+from hubtools.specs.record import Cost, EmbeddingFacts, SweepFacts
 
 FIGURES = {
     "localisation": {"precision-recall.png", "training.png"},
@@ -95,6 +95,23 @@ def test_what_makes_it_repeatable_is_there(tmp_path: Path) -> None:
         "@article{invented2024",
     ):
         assert str(value) in text
+
+
+def test_a_run_of_several_attempts_says_in_how_many(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path, PEPTIDES)
+
+    def shown(*endings: str) -> str:
+        record = read_record(folder)
+        tries = [{"started": record.started, "wall_seconds": 765.0, "ended": ended} for ended in endings]
+        cost = Cost.model_validate({"wall_seconds": 765.0 * max(len(tries), 1), "attempts": tries})
+        write_record(folder, record.model_copy(update={"cost": cost}))
+        (line,) = re.findall(r"\| Wall time \| (.*) \|", text_of(folder))
+        return line
+
+    assert shown() == shown("complete") == "12 min 45 s"
+    assert shown("interrupted", "complete") == "25 min 30 s in 2 attempts"
+    assert shown("killed", "failed", "complete") == "at least 38 min 15 s in 3 attempts, of which 1 was killed"
+    assert shown("killed", "killed", "complete").endswith("of which 2 were killed")
 
 
 def test_limits_are_stated(tmp_path: Path) -> None:

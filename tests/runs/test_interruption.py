@@ -73,6 +73,10 @@ def epochs(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def epoch_seconds(folder: Path) -> list[float]:
+    return [json.loads(line)["seconds"] for line in (folder / "training.jsonl").read_text().splitlines()]
+
+
 def count_steps(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
     """Count the optimiser's steps; at one of them press Ctrl-C."""
     original, steps = fit_module.FairTrainer.training_step, []
@@ -87,6 +91,23 @@ def count_steps(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> 
     return steps
 
 
+def endings(record: RunRecord) -> list[str]:
+    """How the attempts ended, whose seconds and energy must add up to those of the run."""
+    cost = record.cost
+    assert cost is not None
+    assert cost.wall_seconds == pytest.approx(sum(attempt.wall_seconds for attempt in cost.attempts), abs=1e-3)
+    assert cost.attempts[-1].started == record.started
+    assert all(a.started < b.started for a, b in zip(cost.attempts, cost.attempts[1:], strict=False))
+    known = [attempt.energy.kwh for attempt in cost.attempts if attempt.energy]
+    assert cost.energy is not None and cost.energy.kwh == pytest.approx(sum(known))
+    if record.status == "complete":
+        assert cost.train_seconds is not None and 0 < cost.train_seconds < cost.wall_seconds
+        if record.training is not None and record.training.tokens:
+            # What is in the result, by the time that it took: what was lost is in neither.
+            assert cost.tokens_per_second == pytest.approx(record.training.tokens / cost.train_seconds, rel=1e-3)
+    return [attempt.ended for attempt in cost.attempts]
+
+
 def test_control_c_is_recorded_and_the_same_command_goes_on(
     project: Path, unbroken: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,9 +119,14 @@ def test_control_c_is_recorded_and_the_same_command_goes_on(
     record = read_record(folder)
     assert (record.status, record.results, record.outputs, record.failure) == ("interrupted", {}, [], None)
     assert record.finished is not None and record.cost is not None
+    assert endings(record) == ["interrupted"]
     steps = count_steps(monkeypatch)
-    assert_same(go(item, tmp_path), unbroken)
+    again = go(item, tmp_path)
+    assert_same(again, unbroken)
     assert len(steps) == STEPS - 150, "the whole epochs before are not trained again"
+    assert endings(again.record) == ["interrupted", "complete"] and endings(unbroken.record) == ["complete"]
+    assert again.record.cost is not None and again.record.cost.attempts[0] == record.cost.attempts[0]
+    assert epoch_seconds(again.folder) == sorted(epoch_seconds(again.folder)), "the log goes on, too"
     assert not (folder / ".work").exists()
 
 
@@ -141,19 +167,7 @@ def test_a_process_that_is_stopped_can_be_followed_by_another(
     code: int,
     status: str,
 ) -> None:
-    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
-    task = task_name("sequence-classification")
-    arguments = ["run", "--checkpoint", "esm", "--task", task, *settings, "--token-budget", "512", "--runs", tmp_path]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hubtools.cli.main", *arguments],
-        cwd=project,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_CACHE": str(tmp_path / "cache")},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell starts its background jobs, and all below them, with SIGINT ignored: not so at a terminal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = start(project, tmp_path)
     folder = wait_for_epochs(process, tmp_path, 3)
     with pytest.raises(UserError, match="another process"), claimed(folder):
         pass
@@ -166,8 +180,15 @@ def test_a_process_that_is_stopped_can_be_followed_by_another(
     assert record.status == status and record.results == {}
     trained = len(epochs(folder))
     assert 3 <= trained < 60
+    took = epoch_seconds(folder)[-2]
     steps = count_steps(monkeypatch)
-    assert_same(go(planned(project, **SETTINGS), tmp_path), unbroken)
+    again = go(planned(project, **SETTINGS), tmp_path)
+    assert_same(again, unbroken)
+    ended = "killed" if number == signal.SIGKILL else status
+    assert endings(again.record) == [ended, "complete"]
+    first, second = again.record.cost.attempts
+    assert first.started == record.started and (first.energy is None) == (number == signal.SIGKILL)
+    assert took < first.wall_seconds < (second.started - first.started).total_seconds()
     # At most one epoch more than its log tells: the state is written after the line.
     assert len(steps) <= STEPS - 5 * (trained - 1)
     assert RunRecord.model_validate_json((folder / "run.json").read_text()).status == "complete"
@@ -185,3 +206,45 @@ def wait_for_epochs(process: subprocess.Popen[str], root: Path, n: int) -> Path:
         time.sleep(0.005)
     process.kill()
     pytest.fail("it did not start")
+
+
+def start(project: Path, runs: Path) -> subprocess.Popen[str]:
+    """The command, in a process of its own."""
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    task = task_name("sequence-classification")
+    arguments = ["run", "--checkpoint", "esm", "--task", task, *settings, "--token-budget", "512", "--runs", runs]
+    return subprocess.Popen(
+        [sys.executable, "-m", "hubtools.cli.main", *arguments],
+        cwd=project,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_CACHE": str(runs / "cache")},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell starts its background jobs, and all below them, with SIGINT ignored: not so at a terminal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def test_the_attempts_of_a_chain_add_up(
+    project: Path, unbroken: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, killed again, interrupted, complete."""
+    trained = 0
+    for before in (None, ["killed"]):
+        process = start(project, tmp_path)
+        folder = wait_for_epochs(process, tmp_path, trained + 2)
+        process.kill()
+        process.communicate(timeout=30)
+        record, trained = read_record(folder), len(epochs(folder))
+        assert record.status == "running"
+        assert before == (record.cost and [attempt.ended for attempt in record.cost.attempts])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        count_steps(patched, stop_at=30)
+        go(planned(project, **SETTINGS), tmp_path)
+    assert endings(read_record(folder)) == ["killed", "killed", "interrupted"]
+    done = go(planned(project, **SETTINGS), tmp_path)
+    assert_same(done, unbroken)
+    assert endings(done.record) == ["killed", "killed", "interrupted", "complete"]
+    energy = done.record.cost.energy
+    assert energy is not None and "the sum over 4 attempts" in energy.how
+    assert energy.how.endswith("2 not known and not in it: a lower bound")

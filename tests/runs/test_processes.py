@@ -173,6 +173,7 @@ def test_the_failure_of_one_ends_both_and_is_told(project: Path) -> None:
     assert bench(project, 2, arguments("lora", "broken"))[0] == 0
     ((folder, record),), _ = find_records([project / "broken"])
     assert record.status == "complete" and not (folder / "failure.txt").exists()
+    assert [attempt.ended for attempt in record.cost.attempts] == ["failed", "complete"]
     lines = (folder / "training.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
 

@@ -1,12 +1,17 @@
 """Fitting learns, chooses on validation, goes on after a kill, and does not depend on how memory cuts batches."""
 
 import json
+import os
+import pickle
+import shutil
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from optional_packages import four_bits
+from safetensors.torch import load_file, save_file
 from tiny_checkpoints import write_checkpoint
 from tiny_tasks import PROBLEMS, tiny_data, tiny_task
 
@@ -23,6 +28,7 @@ from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe
+from hubtools.training.resume import OPTIMISER, RANDOM, STATE, WEIGHTS
 
 CPU = torch.device("cpu")
 QUICK = {"epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "patience": None}
@@ -150,6 +156,170 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(checkpoint, tmp_path, 
     logs = [(tmp_path / name / "training.jsonl").read_text() for name in ("unbroken", "broken")]
     assert [json.loads(line)["epoch"] for line in logs[1].splitlines()] == [1, 2, 3, 4]
     assert json.loads(logs[0].splitlines()[-1])["validation"] == json.loads(logs[1].splitlines()[-1])["validation"]
+
+
+@pytest.fixture(scope="module")
+def fits(checkpoint, tmp_path_factory):
+    """Of four epochs, one fit unbroken, and one broken in the fourth with the first as its best so far, the third kept."""
+    place, calls = tmp_path_factory.mktemp("fits"), []
+    original = fit_module.FairTrainer.training_step
+
+    def dying(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3 * 8 + 3:
+            raise Killed
+        return original(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fit_module.FairTrainer, "evaluate", judged)
+        unbroken = Setting(checkpoint, "sequence-classification", place / "unbroken", epochs=4)
+        unbroken.fit()
+        patched.setattr(fit_module.FairTrainer, "training_step", dying)
+        with pytest.raises(Killed):
+            Setting(checkpoint, "sequence-classification", place / "broken", epochs=4).fit()
+    assert {path.name for path in (place / "broken" / "work").iterdir()} == {"checkpoint-8", "checkpoint-24"}
+    return place, unbroken.weights()
+
+
+def judged(self):
+    """Stands for validation."""
+    return {1: 0.8, 2: 0.1, 3: 0.2, 4: 0.9}[self.progress.epoch]
+
+
+class Runs:
+    """Whose pickle runs a command where it is read without restriction."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.trace}",)
+
+
+def pickled(name):
+    def damage(folder, trace):
+        (folder / name).write_bytes(pickle.dumps(Runs(trace)))
+
+    return damage
+
+
+def as_torch_writes(folder, trace):
+    for name in (OPTIMISER, RANDOM, "random.pt", "optimiser.pt"):
+        torch.save([{"torch": Runs(trace)}], folder / name)
+    assert zipfile.is_zipfile(folder / RANDOM)
+
+
+def of_the_previous_version(folder, trace):
+    torch.save({"state": {}, "param_groups": []}, folder / "optimiser.pt")
+    torch.save([{"python": Runs(trace)}], folder / "random.pt")
+    for name in (OPTIMISER, RANDOM):
+        (folder / name).unlink()
+
+
+def cut_off(name):
+    def damage(folder, trace):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-9])
+
+    return damage
+
+
+def missing(name):
+    return lambda folder, trace: (folder / name).unlink()
+
+
+def a_pipe(folder, trace):
+    (folder / STATE).unlink()
+    os.mkfifo(folder / STATE)
+
+
+def said(**lies):
+    def damage(folder, trace):
+        (folder / STATE).write_text(json.dumps(json.loads((folder / STATE).read_text()) | lies))
+
+    return damage
+
+
+def a_file(folder, trace):
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+def of_another_shape(name):
+    def damage(folder, trace):
+        tensors = load_file(folder / name)
+        save_file({key: torch.zeros(1, 7) for key in tensors}, folder / name)
+
+    return damage
+
+
+DAMAGES = {
+    "hostile": as_torch_writes,
+    **{f"hostile {name}": pickled(name) for name in (WEIGHTS, OPTIMISER, RANDOM, STATE)},
+    "previous version": of_the_previous_version,
+    **{f"cut off {name}": cut_off(name) for name in (WEIGHTS, OPTIMISER, RANDOM, STATE)},
+    **{f"without {name}": missing(name) for name in (WEIGHTS, OPTIMISER, RANDOM, STATE)},
+    **{f"other {name}": of_another_shape(name) for name in (WEIGHTS, OPTIMISER, RANDOM)},
+    "pipe": a_pipe,
+    "file": a_file,
+    "further": said(epoch=4),
+    "in words": said(step="24"),
+    "no best": said(best_step=None),
+    "never ending": said(seconds=float("inf")),
+    "nested": lambda folder, trace: (folder / STATE).write_text("[" * 100_000),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True], ids=["newest", "all"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_that_cannot_be_trusted_runs_nothing_and_stops_nothing(
+    checkpoint, fits, tmp_path, monkeypatch, capsys, damage, both
+):
+    place, expected = fits
+    monkeypatch.setattr(fit_module.FairTrainer, "evaluate", judged)
+    shutil.copytree(place / "broken", tmp_path / "run")
+    work, trace = tmp_path / "run" / "work", tmp_path / "it-ran"
+    for step in (24, 8) if both else (24,):
+        DAMAGES[damage](work / f"checkpoint-{step}", trace)
+    again = Setting(checkpoint, "sequence-classification", tmp_path / "run", epochs=4)
+    capsys.readouterr()
+    fitted = again.fit()
+    assert not trace.exists()
+    assert fitted.steps == 32 and torch.equal(again.weights(), expected)
+    logs = [
+        [{**json.loads(line), "seconds": None} for line in (folder / "training.jsonl").read_text().splitlines()]
+        for folder in (place / "unbroken", tmp_path / "run")
+    ]
+    assert logs[0] == logs[1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{work / 'checkpoint-24'}: cannot be gone on from (")
+    assert line.endswith(", nor 1 before it; training starts anew" if both else "); going on from checkpoint-8")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_whose_best_epoch_is_damaged_is_no_use(checkpoint, fits, tmp_path, monkeypatch, capsys):
+    place, expected = fits
+    monkeypatch.setattr(fit_module.FairTrainer, "evaluate", judged)
+    shutil.copytree(place / "broken", tmp_path / "run")
+    cut_off(WEIGHTS)(tmp_path / "run" / "work" / "checkpoint-8", None)
+    again = Setting(checkpoint, "sequence-classification", tmp_path / "run", epochs=4)
+    capsys.readouterr()
+    again.fit()
+    assert torch.equal(again.weights(), expected)
+    assert capsys.readouterr().err.endswith("nor 1 before it; training starts anew\n")
+
+
+@pytest.mark.slow
+def test_what_is_whole_is_gone_on_from_to_the_last_bit(checkpoint, fits, tmp_path, monkeypatch, capsys):
+    place, expected = fits
+    monkeypatch.setattr(fit_module.FairTrainer, "evaluate", judged)
+    shutil.copytree(place / "broken", tmp_path / "run")
+    again = Setting(checkpoint, "sequence-classification", tmp_path / "run", epochs=4)
+    seconds = fit_module.read_progress(tmp_path / "run" / "work" / "checkpoint-24").seconds
+    capsys.readouterr()
+    fitted = again.fit()
+    assert torch.equal(again.weights(), expected) and fitted.seconds > seconds > 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_checkpoints import FAMILIES, write_checkpoint
@@ -60,3 +62,25 @@ def test_an_undefined_score_is_kept_and_what_is_cut_off_is_passed_over(tmp_path:
     (newer / "state.json").write_text(json.dumps({"epoch": 2})[:-3])
     found = last_whole_checkpoint(tmp_path)
     assert found == tmp_path / "checkpoint-5" and read_progress(found) == progress
+
+
+def test_random_numbers_go_on_where_they_stood(tmp_path: Path) -> None:
+    device = torch.device("cpu")
+
+    def draw() -> list[float]:
+        # Gaussians come in pairs, of which the second is kept.
+        numbers = [random.gauss(0, 1), random.random(), np.random.standard_normal(), np.random.random()]
+        return [*numbers, *torch.randn(3).tolist(), *torch.randperm(50).tolist()]
+
+    model = torch.nn.Linear(2, 1)
+    for seed in range(5):
+        random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+        draw()
+        states = [resume.random_state(device), resume.random_state(device)]
+        resume.write_checkpoint(tmp_path, Progress(step=1, best_step=1), model, {}, states)
+        expected = draw(), draw()
+        read = resume.read_randomness(tmp_path / "checkpoint-1")
+        assert len(read) == 2
+        for state in read:
+            resume.restore_random(state, device)
+            assert (draw(), draw()) == expected
