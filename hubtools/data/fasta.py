@@ -36,16 +36,15 @@ def fasta_entries(lines: Iterable[str], where: str) -> Iterator[Entry]:
     start, header, body = 0, None, list[str]()
     for number, raw in enumerate(lines, 1):
         line = raw.rstrip("\r\n")
-        text = line.lstrip()
-        if text.startswith(">"):
+        if ">" in line and line.lstrip().startswith(">"):
             if header is not None:
                 yield Entry(start, header, "\n".join(body))
-            start, header, body = number, text[1:], []
+            start, header, body = number, line.lstrip()[1:], []
         elif header is not None:
             body.append(line)
-        elif text and not text.startswith(";"):
+        elif line.strip() and not line.startswith(";"):
             raise UserError(
-                f"a FASTA file starts with '>', not with {text[:20].rstrip()!r}",
+                f"a FASTA file starts with '>', not with {line.strip()[:20]!r}",
                 where=f"{where}:{number}",
                 fix="Begin each entry with a line such as >my protein; if it is a table, say so by its name or format.",
             )
@@ -61,7 +60,7 @@ def sequence_entries(lines: Iterable[str], where: str) -> Iterator[Entry]:
     """
     labels = _Labels()
     for entry in fasta_entries(lines, where):
-        rows = [row for row in map(str.strip, entry.body.split("\n")) if row]
+        rows = [row.strip() for row in entry.body.strip().split("\n", 2)]
         if labels.in_lines(rows):
             raise UserError(
                 f"two lines of {len(rows[0]):,} letters are below the header, and the second looks like labels "
@@ -109,5 +108,5 @@ class _Labels:
 
     def _together(self) -> bool:
         kinds = len(self._second)
-        few = kinds <= _KINDS and self._letters >= _OFTEN * kinds and len(self._first) >= kinds + _MORE
+        few = kinds <= _KINDS and self._letters >= max(_LONG, _OFTEN * kinds) and len(self._first) >= kinds + _MORE
         return few and len(self._lengths) > 1
