@@ -51,7 +51,7 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, to
     """Predict what a model was trained on for the proteins of a file.
 
     MODEL is a run's folder, or a model on the Hub that bench published (owner/name, or owner/name@revision). PROTEINS is
-    a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped; - reads FASTA from standard input.
+    a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped or zipped; - reads FASTA from standard input.
 
     Proteins are read one after the other, long ones in windows, so that a file may be of any size. Labels are decided by
     the thresholds that were chosen on validation. Beside the file, FILE.json says how it was made.

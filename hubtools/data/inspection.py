@@ -13,6 +13,7 @@ from typing import Any
 
 from hubtools.data.labels import listed
 from hubtools.data.sources import cell_text
+from hubtools.data.streams import only_member, text_lines
 from hubtools.data.tables import near, read_table
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
@@ -74,7 +75,7 @@ def read_sheet(path: Path, header: list[str] | None = None) -> Sheet:
     """Read a user's file.
 
     Args:
-        path: CSV, TSV, Parquet or FASTA.
+        path: CSV, TSV, Parquet or FASTA; also gzipped, or alone in a zip archive.
         header: names of the columns where the file has none.
 
     Raises:
@@ -84,16 +85,18 @@ def read_sheet(path: Path, header: list[str] | None = None) -> Sheet:
         raise UserError(f"there is no file {path}", fix="Give a CSV, TSV, Parquet or FASTA file.")
     if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
         raise UserError("a spreadsheet cannot be read", where=str(path), fix="Save it as CSV (UTF-8).")
-    options: dict[str, Any] = {"header": header} if header else {}
+    options: dict[str, Any] = {"member": only_member(path)} if path.suffix.lower() == ".zip" else {}
+    options |= {"header": header} if header else {}
     notes: list[str] = []
     try:
-        kind = LocalFile(path=path).table_format
+        file = LocalFile(path=path, **options)
+        kind = file.table_format
     except ValueError:
         raise UserError(
             "cannot tell its format by its name", where=str(path), fix="Call it .csv, .tsv, .parquet or .fasta."
         ) from None
-    if kind in {"csv", "tsv"} and not path.name.endswith(".gz"):
-        first = _first_line(path)
+    if kind in {"csv", "tsv"}:
+        first = next(text_lines(file, path, bar=False), "")
         counts = {separator: first.count(separator) for separator in ",\t;"}
         given = "," if kind == "csv" else "\t"
         likely = max(counts, key=lambda separator: counts[separator])
@@ -119,19 +122,6 @@ def read_sheet(path: Path, header: list[str] | None = None) -> Sheet:
             fix="Write names there, or name the columns: --header id,sequence,label.",
         )
     return sheet
-
-
-def _first_line(path: Path) -> str:
-    content = path.read_bytes()
-    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        raise UserError("it is text in UTF-16", where=str(path), fix="Save it as UTF-8.")
-    try:
-        return content.decode("utf-8-sig").partition("\n")[0]
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"it is not text in UTF-8 (line {line}), perhaps Latin-1", where=str(path), fix="Save it as UTF-8."
-        ) from None
 
 
 def _protein(cells: list[Any]) -> bool:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubtools.data.streams import fasta_entries, not_text, unpacked
+from hubtools.data.fasta import fasta_entries, sequence_entries
+from hubtools.data.separated import separated_rows
+from hubtools.data.streams import ended_lines, text_lines, unpacked
 from hubtools.specs.errors import UserError
 from hubtools.specs.sources import TableFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The csv module refuses cells of more than 128 KiB unless told; per-residue labels of a long protein are longer.
-csv.field_size_limit(2**27)
 # A header's KEY=VALUE pairs; a value may hold spaces, as in OS=Homo sapiens OX=9606.
 _PAIR = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|$)")
 
@@ -33,11 +31,8 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
     """
-    if file.table_format == "fasta":
-        table = _read_fasta(file, path)
-    else:
-        readers = {"csv": _read_separated, "tsv": _read_separated, "parquet": _read_parquet}
-        table = readers[file.table_format](file, _content(file, path))
+    readers = {"fasta": _read_fasta, "csv": _read_separated, "tsv": _read_separated, "parquet": _read_parquet}
+    table = readers[file.table_format](file, path)
     if table.empty:
         raise UserError("the file has no rows", where=file.path_for_format)
     return renamed(table, file)
@@ -59,62 +54,22 @@ def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
     return table.rename(columns=file.rename)
 
 
-def _content(file: TableFile, path: Path) -> bytes:
-    with unpacked(file, path) as (content, _):
-        return content.read()
-
-
-def _text(file: TableFile, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise not_text(file, error.start) from None
-
-
-def _read_separated(file: TableFile, content: bytes) -> pd.DataFrame:
+def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    def refused(reason: str) -> UserError:
-        return UserError(
-            f"not a {file.table_format.upper()} table ({reason})",
-            where=file.path_for_format,
-            fix="Check skip_rows, the separator and the quotes.",
-        )
-
-    reader = csv.reader(
-        io.StringIO(_text(file, content), newline=""),
-        delimiter="\t" if file.table_format == "tsv" else ",",
-        strict=True,
+    names, rows = separated_rows(
+        ended_lines(file, path), file.table_format, file.path_for_format, header=file.header, skip=file.skip_rows
     )
-    rows: list[list[str]] = []
-    try:
-        for row in reader:
-            if reader.line_num <= file.skip_rows or not row:
-                continue
-            rows.append(row)
-            if len(row) != len(rows[0]):
-                raise refused(f"{len(rows[0])} fields expected in line {reader.line_num}, there are {len(row)}")
-    except csv.Error as error:
-        raise refused(f"line {reader.line_num}: {error}") from None
-    if not rows:
-        raise refused("no rows")
-    if file.header is not None and len(file.header) != len(rows[0]):
-        raise UserError(
-            f"header names {len(file.header)} columns and the file has {len(rows[0])}",
-            where=file.path_for_format,
-            fix="Name every column in header.",
-        )
-    names = [name.strip() for name in file.header or rows.pop(0)]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise refused(f"two columns are called {twice!r}")
-    return pd.DataFrame(rows, columns=names, dtype=object)
+    table = pd.DataFrame(list(rows), columns=names, dtype=object)
+    return table.loc[:, [bool(name) for name in names]] if names.count("") > 1 else table
 
 
-def _read_parquet(file: TableFile, content: bytes) -> pd.DataFrame:
+def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with unpacked(file, path) as (stream, _):
+        content = stream.read()
     try:
         return arrow_to_rows(pq.read_table(pa.BufferReader(content)))
     except pa.ArrowInvalid as error:
@@ -133,7 +88,9 @@ def _read_fasta(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
     columns: dict[str, list[Any]] = {}
-    for number, (line, header, body) in enumerate(fasta_entries(file, path)):
+    entries = sequence_entries if file.lines is None and file.body == "sequence" else fasta_entries
+    lines = text_lines(file, path)
+    for number, (line, header, body) in enumerate(entries(lines, file.path_for_format)):
         where = f"{file.path_for_format}:{line}"
         row = _header(file, header, where)
         if file.lines is not None:

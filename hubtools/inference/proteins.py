@@ -1,20 +1,18 @@
-"""Proteins that people have: FASTA files and tables, read one at a time and brought into canonical form."""
+"""Proteins that people have: FASTA files and tables, read as tasks read them, one at a time, in canonical form."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import gzip
-import io
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from hubtools.data.fasta import sequence_entries
+from hubtools.data.separated import separated_rows
 from hubtools.data.sequences import canonical_sequences
+from hubtools.data.streams import ended_lines, only_member, text_lines
 from hubtools.inference.predictor import Protein
 from hubtools.specs.errors import UserError
+from hubtools.specs.sources import LocalFile
 
 STDIN = "-"
 # What a column of a table may be called, by what it holds.
@@ -36,23 +34,33 @@ def read_proteins(source: str, *, pairs: bool = False) -> Iterator[Protein | Unr
     """Proteins of a file, one at a time.
 
     Args:
-        source: a FASTA file, or a CSV or TSV table with a column ``sequence`` and, where known, ``id``; also gzipped;
-            ``-`` reads FASTA from standard input.
+        source: a FASTA file, or a CSV or TSV table with a column ``sequence`` and, where known, ``id``; also gzipped, or
+            alone in a zip archive; ``-`` reads FASTA from standard input.
         pairs: whether a task about pairs asks: a table's column ``partner`` is then the second sequence, and in FASTA
             two records that follow each other are a pair.
 
     Raises:
-        UserError: the file cannot be read, or is neither.
+        UserError: the file cannot be read, is neither, or has a row or a record that is not whole.
     """
-    name = "standard input" if source == STDIN else source
-    with _lines(source) as lines:
-        suffix = Path(source.removesuffix(".gz")).suffix.lower()
-        table = {".csv": ",", ".tsv": "\t"}.get(suffix)
-        if table is not None:
-            yield from _of_table(lines, table, name, pairs)
-        else:
-            found = parse_fasta(lines, name)
-            yield from _paired(found, name) if pairs else found
+    path = None if source == STDIN else Path(source)
+    file = _file(path)
+    # How far one is depends on predicting, not on reading: no bar.
+    if file.table_format == "fasta":
+        found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format)
+        yield from _paired(found, file.path_for_format) if pairs else found
+    else:
+        yield from _of_table(ended_lines(file, path, bar=False), file, pairs)
+
+
+def _file(path: Path | None) -> LocalFile:
+    """What a file is, by its name: what is not called a table is FASTA, as is standard input."""
+    if path is None:
+        return LocalFile(path=Path("standard input"), format="fasta")
+    member = only_member(path) if path.suffix.lower() == ".zip" else None
+    suffix = Path((member or str(path)).lower().removesuffix(".gz")).suffix
+    if suffix == ".csv":
+        return LocalFile(path=path, member=member, format="csv")
+    return LocalFile(path=path, member=member, format="tsv" if suffix == ".tsv" else "fasta")
 
 
 def parse_fasta(lines: Iterable[str], name: str) -> Iterator[Protein | Unreadable]:
@@ -63,34 +71,19 @@ def parse_fasta(lines: Iterable[str], name: str) -> Iterator[Protein | Unreadabl
         name: what messages call the file.
 
     Raises:
-        UserError: text stands before the first header, or there is nothing.
+        UserError: text stands before the first header, labels stand below a sequence, or there is nothing.
     """
-    header: str | None = None
-    body: list[str] = []
     number = 0
-    for place, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text.startswith(">"):
-            if header is not None:
-                yield _protein(header, "".join(body), number, name)
-            header, body, number = text[1:].strip(), [], number + 1
-        elif header is not None:
-            body.append(text)
-        elif text and not text.startswith(";"):
-            raise UserError(
-                f"line {place} is neither a header nor below one ({text[:20]!r})",
-                where=name,
-                fix="FASTA begins each protein with a line such as >my protein.",
-            )
-    if header is None:
+    for number, entry in enumerate(sequence_entries(lines, name), start=1):
+        yield _protein(entry.header, entry.body, number, name)
+    if not number:
         raise UserError("there is no protein in it", where=name, fix="Begin each with a line such as >my protein.")
-    yield _protein(header, "".join(body), number, name)
 
 
 def pasted(text: str) -> Iterator[Protein | Unreadable]:
     """Proteins of what somebody pasted: FASTA, or one bare sequence, perhaps over several lines or with spaces."""
     if ">" in text:
-        yield from parse_fasta(text[text.index(">") :].splitlines(), "what was pasted")
+        yield from parse_fasta(text.splitlines(), "what was pasted")
         return
     letters = "".join(text.split())
     if not letters:
@@ -139,54 +132,41 @@ def _paired(found: Iterator[Protein | Unreadable], name: str) -> Iterator[Protei
             yield Protein(f"{first.id}|{second.id}", first.sequence, second.sequence)
 
 
-def _of_table(lines: Iterator[str], separator: str, name: str, pairs: bool) -> Iterator[Protein | Unreadable]:
-    rows = csv.DictReader(lines, delimiter=separator)
-    known = {column.strip().lower(): column for column in rows.fieldnames or [] if column}
-    columns = {role: next((known[n] for n in names if n in known), None) for role, names in _COLUMNS.items()}
-    for role in ("sequence", *(["partner"] if pairs else [])):
-        if columns[role] is None:
+def _of_table(lines: Iterable[str], file: LocalFile, pairs: bool) -> Iterator[Protein | Unreadable]:
+    name = file.path_for_format
+    names, rows = separated_rows(lines, file.table_format, name)
+    columns = {role: _column(role, names, name) for role in _COLUMNS if pairs or role != "partner"}
+    for role, place in columns.items():
+        if place is None and role != "id":
             raise UserError(
                 f"it has no column {role}",
                 where=name,
-                fix=f"Its columns are {', '.join(known) or 'none'}; call the one with sequences {role}.",
+                fix=f"Its columns are {', '.join(filter(None, names))}; call the one with sequences {role}.",
             )
-    empty = True
+    number = 0
     for number, row in enumerate(rows, start=1):
-        empty = False
-        identifier = (row.get(columns["id"]) if columns["id"] else None) or f"row_{number}"
+        cells = {role: row[place] for role, place in columns.items() if place is not None}
+        identifier = cells.get("id") or f"row_{number}"
         where = f"{name}, {identifier} (row {number:,})"
         try:
-            sequence = _canonical(row.get(str(columns["sequence"])) or "", where)
-            partner = _canonical(row.get(str(columns["partner"])) or "", where) if pairs else None
-            yield Protein(identifier, sequence, partner)
+            sequence = _canonical(cells["sequence"], where)
+            yield Protein(identifier, sequence, _canonical(cells["partner"], where) if pairs else None)
         except UserError as error:
             yield Unreadable(error)
-    if empty:
+    if not number:
         raise UserError("the table has no rows", where=name)
 
 
-@contextlib.contextmanager
-def _lines(source: str) -> Iterator[Iterator[str]]:
-    """The lines of a text file or of standard input.
+def _column(role: str, names: list[str], where: str) -> int | None:
+    """The place of the column that holds this, by the likeliest of its names.
 
     Raises:
-        UserError: it cannot be read, or is not text.
+        UserError: two columns are called so.
     """
-    name = "standard input" if source == STDIN else source
-    try:
-        if source == STDIN:
-            yield iter(sys.stdin)
-            return
-        with Path(source).open("rb") as stored:
-            content: IO[bytes] = stored
-            if source.endswith(".gz"):
-                content = gzip.GzipFile(fileobj=stored)  # type: ignore[assignment]
-            yield io.TextIOWrapper(content, encoding="utf-8-sig", newline=None)
-    except FileNotFoundError:
-        raise UserError("there is no such file", where=name) from None
-    except UnicodeDecodeError:
-        raise UserError("it is not text", where=name, fix="Give a FASTA file, or a table in CSV or TSV.") from None
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise UserError(f"not a complete gzip file ({error})", where=name) from None
-    except OSError as error:
-        raise UserError(f"cannot read it ({error.strerror})", where=name) from None
+    lower = [name.lower() for name in names]
+    called = next((name for name in _COLUMNS[role] if name in lower), None)
+    if called is None:
+        return None
+    if lower.count(called) > 1:
+        raise UserError(f"two columns are called {called!r}, but for capitals", where=where, fix="Rename one of them.")
+    return lower.index(called)

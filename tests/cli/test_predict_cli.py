@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import subprocess
@@ -201,6 +202,42 @@ def test_what_was_done_is_kept_when_something_stops_it(
     assert "2 proteins were done" in done.stderr
     partial = tmp_path / "out.tsv.partial"
     assert [row["id"] for row in csv.DictReader(partial.open(), delimiter="\t")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ('c,"MKT\nd,MKVLAAGIAW\n', "row 3, line 4: a quote opens and is not closed"),
+        ("c,d,MKT\n", "row 3, line 4: 2 fields expected, there are 3"),
+    ],
+    ids=["a quote", "a comma"],
+)
+@pytest.mark.parametrize("bad", [(), ("--skip-bad",)], ids=["", "--skip-bad"])
+def test_rows_that_cannot_be_told_apart_stop_it(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, said: str, bad: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("hubtools.inference.predictor.CHUNK", 2)
+    source, out = tmp_path / "p.csv", tmp_path / "out.tsv"
+    source.write_text(f"id,sequence\na,MKV\nb,MKL\n{rows}")
+    done = asked(runs["sequence-regression"], source, "-o", out, *bad)
+    assert isinstance(done.exception, UserError) and said in str(done.exception)
+    assert "2 proteins were done" in done.stderr and not out.exists()
+    partial = tmp_path / "out.tsv.partial"
+    assert [row["id"] for row in csv.DictReader(partial.open(), delimiter="\t")] == ["a", "b"]
+
+
+def test_standard_input_is_read_as_a_file_is(runs: dict[str, Path], tmp_path: Path) -> None:
+    run, stored = runs["sequence-regression"], b"\xef\xbb\xbf>a\r\nMKV\r\n>b\r\nACD\r\n"
+    (tmp_path / "p.fasta").write_bytes(stored)
+    command = [sys.executable, "-m", "hubtools.cli.main", "predict", str(run)]
+    by_name, piped, packed = (
+        subprocess.run([*command, source], input=given, capture_output=True, check=True).stdout
+        for source, given in ((str(tmp_path / "p.fasta"), b""), ("-", stored), ("-", gzip.compress(stored)))
+    )
+    assert by_name == piped == packed and by_name.count(b"\n") == 3
+    broken = subprocess.run([*command, "-"], input=gzip.compress(stored)[:-8], capture_output=True, check=False)
+    assert broken.returncode == 2
+    assert broken.stderr.startswith(b"error: standard input: not a complete gzip file")
 
 
 def test_no_code_beside_a_model_is_run(runs: dict[str, Path], tmp_path: Path) -> None:

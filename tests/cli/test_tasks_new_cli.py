@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,16 +253,39 @@ def test_a_common_mistake_is_one_line_and_nothing_is_written(bench: Bench, case:
         (lambda text: text.replace(",", "\t"), "its fields are separated by tabs, whatever its name says"),
         (lambda text: text.replace("\n", "\r\n"), ""),
         (lambda text: "\ufeff" + text, ""),
+        (lambda text: text.encode("utf-16"), ""),
     ],
-    ids=["tabs", "Windows line ends", "byte order mark"],
+    ids=["tabs", "Windows line ends", "byte order mark", "UTF-16"],
 )
-def test_what_can_be_read_anyway(bench: Bench, change: Callable[[str], str], said: str) -> None:
-    Path("x.csv").write_bytes(change(table(HEADER, simple())).encode())
+def test_what_can_be_read_anyway(bench: Bench, change: Callable[[str], str | bytes], said: str) -> None:
+    changed = change(table(HEADER, simple()))
+    Path("x.csv").write_bytes(changed if isinstance(changed, bytes) else changed.encode())
     code, out, err = bench("x.csv", "--name", "t")
     assert code == 0 and said in err
     assert (made()["data"]["files"][0].get("format") == "tsv") == bool(said)
     assert made()["data"]["columns"]["id"] == "accession"
     assert "written: tasks/t.yaml" in out
+
+
+def test_a_table_alone_in_a_zip_archive(bench: Bench) -> None:
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        archive.writestr("folder/x.csv", table(HEADER, simple()))
+    code, _, err = bench("x.zip", "--name", "t")
+    assert code == 0, err
+    assert made()["data"]["files"][0]["member"] == "folder/x.csv"
+    assert load_task("tasks/t.yaml").data.files[0].table_format == "csv"
+    with zipfile.ZipFile("x.zip", "a") as archive:
+        archive.writestr("folder/y.csv", table(HEADER, simple()))
+    code, _, err = bench("x.zip", "--name", "u")
+    assert code == 2 and "the archive holds 2 files (folder/x.csv, folder/y.csv)" in err
+
+
+def test_a_fasta_file_with_lines_of_labels(bench: Bench) -> None:
+    entries = [f">p{i} TARGET={i % 2}\n{s}\n{'S' * 12}{'O' * (len(s) - 12)}\n" for i, s in enumerate(proteins())]
+    Path("x.fasta").write_text("".join(entries))
+    code, out, err = bench("x.fasta", "--name", "t", "--label", "TARGET")
+    assert (code, out) == (2, "") and "the second looks like labels (SSSSSSSSSSSS…)" in err
+    assert not Path("tasks").exists()
 
 
 def test_a_table_without_a_header_gets_one(bench: Bench) -> None:

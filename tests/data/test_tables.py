@@ -24,12 +24,26 @@ def read(folder: Path, name: str, content: str | bytes, **options: object) -> li
 
 def zipped(**members: str) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in members.items():
             archive.writestr(f"folder/{name}.csv", text)
     return buffer.getvalue()
 
 
+def damaged(packed: bytes) -> bytes:
+    """With some bytes in the middle that were something else."""
+    middle = len(packed) // 2
+    return packed[:middle] + 40 * b"\xff" + packed[middle + 40 :]
+
+
+def encrypted(archive: bytes) -> bytes:
+    """With the flag of a password set, in the archive's list and before the file."""
+    listed = archive.index(b"PK\x01\x02")
+    return archive[:6] + b"\x01" + archive[7 : listed + 8] + b"\x01" + archive[listed + 9 :]
+
+
+PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQWY"
+LONG = "a,b\n" + "".join(f"{number},{number**5}\n" for number in range(3000))
 ROWS = [{"seq": "MKT", "label": "NA"}, {"seq": "AC,D", "label": ""}]
 CSV = 'seq,label\nMKT,NA\n"AC,D",\n'
 
@@ -47,6 +61,27 @@ def test_tsv_gzip_and_zip(tmp_path: Path) -> None:
     assert read(tmp_path, "x.tsv", "seq\tlabel\nMKT\tNA\nAC,D\t\n") == ROWS
     assert read(tmp_path, "x.csv.gz", gzip.compress(CSV.encode())) == ROWS
     assert read(tmp_path, "x.zip", zipped(one=CSV, two="z\n1\n"), member="folder/one.csv") == ROWS
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param(b"\xef\xbb\xbf" + CSV.encode(), id="UTF-8 with a mark"),
+        pytest.param(CSV.encode("utf-16"), id="UTF-16"),
+        pytest.param(b"\xfe\xff" + CSV.encode("utf-16-be"), id="UTF-16, the other way round"),
+        pytest.param(CSV.replace("\n", "\r").encode(), id="CR"),
+        pytest.param(CSV.replace("\n", "\r\n").encode(), id="CRLF"),
+        pytest.param(gzip.compress(b"\xef\xbb\xbf" + CSV.encode()), id="gzip that is not called so"),
+        pytest.param(CSV.replace("\n", "\n\n").encode(), id="blank lines"),
+    ],
+)
+def test_what_a_table_is_stored_as_does_not_matter(tmp_path: Path, stored: bytes) -> None:
+    assert read(tmp_path, "x.csv", stored) == ROWS
+
+
+def test_columns_without_names_are_left_out_where_there_are_several(tmp_path: Path) -> None:
+    assert read(tmp_path, "x.csv", "seq,label,,\nMKT,1,,\n") == [{"seq": "MKT", "label": "1"}]
+    assert read(tmp_path, "x.csv", ",seq\n0,MKT\n") == [{"": "0", "seq": "MKT"}]
 
 
 def test_files_without_column_names(tmp_path: Path) -> None:
@@ -73,6 +108,12 @@ def test_fasta_headers_become_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_lines_of_labels_that_a_task_names(tmp_path: Path) -> None:
+    text = f"; a comment\n>p\n{PROTEIN}\n{20 * 'H' + 15 * 'C'}\n"
+    (row,) = read(tmp_path, "x.fasta", text, lines=["sequence", "label"])
+    assert (row["sequence"], row["label"]) == (PROTEIN, 20 * "H" + 15 * "C")
+
+
 def test_fasta_whose_body_is_not_the_sequence(tmp_path: Path) -> None:
     assert read(tmp_path, "x.fasta", ">p\n0.5 1\n2\n", body="label") == [{"id": "p", "label": "0.5 1\n2"}]
 
@@ -80,16 +121,28 @@ def test_fasta_whose_body_is_not_the_sequence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("x.csv", "a,b\n1,2\n1,2,3\n", {}, r"x\.csv: not a CSV table \(2 fields expected in line 3, there are 3\)"),
-        ("x.csv", "a,b\n1\n", {}, r"2 fields expected in line 2, there are 1"),
+        (
+            "x.csv",
+            "a,b\n1,2\n1,2,3\n",
+            {},
+            r"x\.csv: not a CSV table \(row 2, line 3: 2 fields expected, there are 3\)",
+        ),
+        ("x.csv", "a,b\n1\n", {}, r"row 1, line 2: 2 fields expected, there are 1"),
+        ("x.csv", 'a,b\n1,2\n3,"4\n5,6\n', {}, r"row 2, line 3: a quote opens and is not closed"),
         ("x.csv", "a,b,a\n1,2,3\n", {}, "two columns are called 'a'"),
         ("x.csv", "", {}, "not a CSV table"),
         ("x.csv", "a,b\n", {}, "the file has no rows"),
-        ("x.csv", b"a,b\n\xff,2\n", {}, r"not text in UTF-8 \(byte 4\)"),
+        ("x.csv", b"a,b\n1,2\n\xff,2\n", {}, r"not text in UTF-8 \(line 3\), perhaps Latin-1"),
+        ("x.csv", b"a,b\n" + 9000 * b"1,2\n" + b"\xff,2\n", {}, r"not text in UTF-8 \(line 9002\), perhaps Latin-1"),
+        ("x.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", {}, "not text"),
         ("x.parquet", b"PAR", {}, "not a Parquet file"),
         ("x.fasta", "\n\nMKT\n>p\nMKT\n", {}, r"x\.fasta:3: a FASTA file starts with '>'"),
         ("x.csv.gz", b"a,b\n1,2\n", {}, "not a complete gzip file"),
         ("x.csv.gz", gzip.compress(CSV.encode())[:-6], {}, "not a complete gzip file"),
+        ("x.csv.gz", damaged(gzip.compress(LONG.encode())), {}, "not a complete gzip file"),
+        ("x.zip", damaged(zipped(one=LONG)), {"member": "folder/one.csv"}, "the zip archive is damaged"),
+        ("x.zip", encrypted(zipped(one=CSV)), {"member": "folder/one.csv"}, "cannot unpack it.*encrypted"),
+        ("x.fasta", f">a\n{PROTEIN}\n{20 * 'H' + 15 * 'C'}\n", {}, r"x\.fasta:1: .* looks like labels.*lines: \["),
         ("x.zip", b"a,b\n1,2\n", {"member": "x.csv"}, "not a zip archive"),
         ("x.zip", zipped(one=CSV), {"member": "folder/on.csv"}, r"no member 'folder/on\.csv'.*mean folder/one\.csv"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,45 @@ def test_fasta_as_it_comes(tmp_path: Path) -> None:
     ]
 
 
-def test_gzip_and_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "p.fa.gz").write_bytes(gzip.compress(b">a\nMKV\n"))
-    assert list(read_proteins(str(tmp_path / "p.fa.gz"))) == [Protein("a", "MKV")]
-    monkeypatch.setattr("sys.stdin", io.StringIO(">b\nMKV\n"))
-    assert list(read_proteins("-")) == [Protein("b", "MKV")]
+TWO = "; of a friend\n>a\nMKV\n>b x\nAC D\nEF\n"
+STORED = {
+    "LF": TWO.encode(),
+    "CRLF and a mark": b"\xef\xbb\xbf" + TWO.replace("\n", "\r\n").encode(),
+    "CR": TWO.replace("\n", "\r").encode(),
+    "UTF-16": TWO.encode("utf-16"),
+    "gzip": gzip.compress(TWO.encode()),
+    "gzip of a marked text": gzip.compress(b"\xef\xbb\xbf" + TWO.encode()),
+}
+
+
+@pytest.mark.parametrize("how", STORED)
+def test_how_fasta_is_stored_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    expected = [Protein("a", "MKV"), Protein("b", "ACDEF")]
+    (tmp_path / "p.fasta").write_bytes(STORED[how])
+    assert list(read_proteins(str(tmp_path / "p.fasta"))) == expected
+    piped = io.TextIOWrapper(io.BytesIO(STORED[how]), encoding="ascii")
+    monkeypatch.setattr("sys.stdin", piped)
+    assert list(read_proteins("-")) == expected
+    assert not piped.closed
+
+
+def zipped(path: Path, **members: str) -> str:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("folder")
+        for name, text in members.items():
+            archive.writestr(f"folder/{name.replace('_', '.')}", text)
+        archive.writestr("__MACOSX/folder/._p", "of macOS")
+    return str(path)
+
+
+def test_a_zip_archive_of_one_file(tmp_path: Path) -> None:
+    one = zipped(tmp_path / "a.zip", p_tsv="id\tsequence\na\tMKV\n")
+    assert list(read_proteins(one)) == [Protein("a", "MKV")]
+    several = zipped(tmp_path / "b.zip", p_fasta=TWO, q_fasta=TWO)
+    with pytest.raises(UserError, match=r"b\.zip: the archive holds 2 files \(folder/p\.fasta, folder/q\.fasta\)"):
+        list(read_proteins(several))
+    with pytest.raises(UserError, match="no file"):
+        list(read_proteins(zipped(tmp_path / "c.zip")))
 
 
 def test_it_is_read_one_at_a_time() -> None:
@@ -62,7 +97,7 @@ def test_what_is_no_protein_is_named_and_the_others_are_read(tmp_path: Path, bod
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "no protein in it"), ("\n\n", "no protein in it"), ("MKV\n", "line 1 is neither a header")],
+    [("", "no protein in it"), ("\n\n", "no protein in it"), ("\nMKV\n", r"p\.fasta:2: a FASTA file starts with '>'")],
 )
 def test_what_is_no_fasta(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
@@ -75,6 +110,13 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "p.fasta.gz").write_bytes(b"not gzip")
     with pytest.raises(UserError, match="gzip"):
         list(read_proteins(str(tmp_path / "p.fasta.gz")))
+    packed = gzip.compress("".join(f">p{number**5}\nMKV\n" for number in range(3000)).encode())
+    (tmp_path / "p.fasta.gz").write_bytes(packed[:5000] + 40 * b"\xff" + packed[5040:])
+    with pytest.raises(UserError, match="not a complete gzip file"):
+        list(read_proteins(str(tmp_path / "p.fasta.gz")))
+    (tmp_path / "p.zip").write_bytes(b"not zip")
+    with pytest.raises(UserError, match="not a zip archive"):
+        list(read_proteins(str(tmp_path / "p.zip")))
     (tmp_path / "p.fasta").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(UserError, match="not text"):
         list(read_proteins(str(tmp_path / "p.fasta")))
@@ -86,6 +128,48 @@ def test_tables(tmp_path: Path, name: str, separator: str) -> None:
     first, second, third = read(tmp_path, text, name)
     assert (first, second) == (Protein("P1", "MKV"), Protein("row_2", "ACD"))
     assert isinstance(third, Unreadable) and "P3 (row 3)" in str(third.error)
+
+
+NAMES = "id,name,sequence\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "done", "said"),
+    [
+        pytest.param('a,A,MKV\nb,"B,MKTAYIAKQR\nc,C,ACDEFGHIKL\n', 1, "row 2, line 3: a quote opens", id="open quote"),
+        pytest.param('a,A,MKV\nb,"B,MKT\nc,C,"ACD"\n', 1, "row 2, line 3: a quote opens", id="met by another"),
+        pytest.param("a,A,MKV\nb,B, putative,MKT\n", 1, "row 2, line 3: 3 fields expected, there are 4", id="comma"),
+        pytest.param("a,A,MKV\n\nb,MKT\n", 1, "row 2, line 4: 3 fields expected, there are 2", id="a cell is lost"),
+    ],
+)
+def test_a_row_that_is_not_whole_ends_the_table(tmp_path: Path, rows: str, done: int, said: str) -> None:
+    (tmp_path / "p.csv").write_text(NAMES + rows)
+    found = read_proteins(str(tmp_path / "p.csv"))
+    assert [next(found) for _ in range(done)] == [Protein("a", "MKV")]
+    with pytest.raises(UserError, match=said) as error:
+        next(found)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("names", ["sequence,sequence", "sequence,Sequence"])
+def test_two_columns_of_one_name(tmp_path: Path, names: str) -> None:
+    with pytest.raises(UserError, match="two columns are called 'sequence'"):
+        read(tmp_path, f"{names}\nMKV,ACD\n", "p.csv")
+
+
+def test_blank_lines_and_columns_without_names(tmp_path: Path) -> None:
+    text = "id,sequence,,\n\na,MKV,,\n\n,ACD,,\n"
+    assert read(tmp_path, text, "p.csv") == [Protein("a", "MKV"), Protein("row_2", "ACD")]
+
+
+def test_lines_of_labels_are_no_residues(tmp_path: Path) -> None:
+    sequence, labels = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQWY", 20 * "H" + 15 * "C"
+    text = f">a\n{sequence}\n{labels}\n"
+    with pytest.raises(UserError, match=r"p\.fasta:1: two lines of 35 letters .* looks like labels"):
+        read(tmp_path, text)
+    with pytest.raises(UserError, match="looks like labels"):
+        list(pasted(text))
+    assert read(tmp_path, f">a\n{sequence}\n{sequence[::-1]}\n") == [Protein("a", sequence + sequence[::-1])]
 
 
 def test_a_table_without_sequences(tmp_path: Path) -> None:
@@ -106,6 +190,8 @@ def test_pairs(tmp_path: Path) -> None:
 def test_pasted_text() -> None:
     assert list(pasted("  mkv\n acd ")) == [Protein("sequence", "MKVACD")]
     assert list(pasted("\n>x\nMKV\n>y\nACD")) == [Protein("x", "MKV"), Protein("y", "ACD")]
+    with pytest.raises(UserError, match=r"what was pasted:1: a FASTA file starts with '>', not with 'MKV'"):
+        list(pasted("MKV\n>y\nACD"))
     with pytest.raises(UserError, match="no sequence yet"):
         list(pasted(" \n"))
 

@@ -1,0 +1,82 @@
+"""FASTA entry by entry: a line of labels below a sequence is told from a sequence over two lines."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from hubtools.data.fasta import Entry, fasta_entries, sequence_entries
+from hubtools.specs.errors import UserError
+
+RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+UBIQUITIN = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
+MAGAININ = "GIGKFLHSAKKFGKAFVGEIMNS"
+INSULIN = "FVNQHLCGSHLVEALYLVCGERGFFYTPKT"
+
+
+def entries(*bodies: str) -> list[str]:
+    return [line for number, body in enumerate(bodies) for line in (f">p{number}", *body.split("\n"))]
+
+
+def wrapped(sequence: str, width: int) -> str:
+    return "\n".join(sequence[at : at + width] for at in range(0, len(sequence), width))
+
+
+def test_entries_as_they_come() -> None:
+    lines = [";made by hand", "", ">a b\r\n", "MKT\n", " >c", "", "AC D", ">"]
+    assert list(fasta_entries(lines, "x")) == [Entry(3, "a b", "MKT"), Entry(5, "c", "\nAC D"), Entry(8, "", "")]
+
+
+def test_what_is_above_the_first_header_is_no_fasta() -> None:
+    with pytest.raises(UserError, match=r"x:2: a FASTA file starts with '>', not with 'id,sequence'"):
+        list(fasta_entries(["", "id,sequence", ">a", "MKT"], "x"))
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        pytest.param([f"{INSULIN}\n{'S' * 12}{'O' * 10}{'I' * 8}"], id="one long protein"),
+        pytest.param([f"{INSULIN}\n{'0' * 25}{'1' * 5}"], id="digits"),
+        pytest.param(
+            [f"{MAGAININ}\n{'CCHHHHHHHHHHHCCHHHHHCCC'}", f"{INSULIN[:20]}\n{'CCHEHCHECHECHEHECHCC'}"],
+            id="short ones of different lengths",
+        ),
+        pytest.param(
+            [f"{UBIQUITIN[:75]}\n{'HBEGITSC-' * 8}HHH", f"{INSULIN}\n{'TTSCCHEGB-' * 3}", f"{MAGAININ}\n{'-' * 23}"],
+            id="eight states, in no stretches",
+        ),
+        pytest.param([UBIQUITIN, f"{UBIQUITIN}\n{'M' * 30}{'I' * 46}"], id="the first has none"),
+        pytest.param([f"{UBIQUITIN}\n{'M' * 75}", f"{INSULIN}\n{'M' * 30}"], id="the first are not whole"),
+    ],
+)
+def test_labels_below_sequences_are_refused(bodies: list[str]) -> None:
+    with pytest.raises(UserError, match=r"^x:\d+: two lines of .* the second looks like labels"):
+        list(sequence_entries(entries(*bodies), "x"))
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        pytest.param([wrapped(UBIQUITIN, 38), wrapped(INSULIN, 15)], id="two halves"),
+        pytest.param([wrapped(UBIQUITIN, 19), wrapped(INSULIN, 19)], id="many lines"),
+        pytest.param([wrapped(UBIQUITIN, 30), f"{INSULIN}\n{'Q' * 20}{'P' * 10}"], id="few letters where lines break"),
+        pytest.param([f"{UBIQUITIN[:30]}\n{'GSGAGA' * 5}"], id="repeats"),
+        pytest.param([f"{'Q' * 30}\n{'Q' * 20}{'P' * 10}"], id="few letters all over"),
+        pytest.param(["ACD\nAAA", "MKVL\nAAAA"], id="too short to tell"),
+    ],
+)
+def test_sequences_over_two_lines_are_sequences(bodies: list[str]) -> None:
+    read = list(sequence_entries(entries(*bodies), "x"))
+    assert [entry.body for entry in read] == bodies
+
+
+def test_random_proteins_are_never_taken_for_labels() -> None:
+    """Many of them twice as long as a line, in files whose lines break at one place, or each in its middle."""
+    draw = random.Random(0)
+    for _ in range(500):
+        width = draw.choice([30, 60, 80])
+        lengths = [2 * width if draw.random() < 0.5 else draw.randint(10, 200) for _ in range(10)]
+        bodies = ["".join(draw.choices(RESIDUES, k=length)) for length in lengths]
+        list(sequence_entries(entries(*(wrapped(body, width) for body in bodies)), "x"))
+        list(sequence_entries(entries(*(wrapped(body[: len(body) // 2 * 2], len(body) // 2) for body in bodies)), "x"))
