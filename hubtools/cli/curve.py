@@ -68,7 +68,7 @@ def _print(curve: Curve, series: Series) -> None:
     """One series as a table."""
     from hubtools.cli.terminal import new_console, new_table
     from hubtools.reporting.curve import gain, score_text
-    from hubtools.reporting.wording import metric_title, number, share
+    from hubtools.reporting.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
 
     console = new_console()
     console.print(f"\n[bold]{curve.title}[/bold]: {metric_title(curve.metric, arrow=True)} on {curve.split}")
@@ -80,20 +80,17 @@ def _print(curve: Curve, series: Series) -> None:
         point = pretrained or random
         assert point is not None
         gained = gain(pretrained, random)
-        cell = ""
-        if gained is not None:
-            spread = "" if gained[1] is None or gained[2] is None else f" ({number(gained[1])} to {number(gained[2])})"
-            cell = f"{number(gained[0])}{spread}"
         factor = series.factor(pretrained) if pretrained else None
         table.add_row(
             share(point.fraction),
             f"{point.n:,.0f}",
             score_text(pretrained),
             score_text(random),
-            cell,
+            "" if gained is None else str(gained),
             f"{factor} the data" if factor else "",
             ", ".join(map(str, point.seeds)),
         )
     console.print(table)
+    console.print(f"[dim]{SHORT_INTERVAL_MEANING}[/dim]")
     for name, estimate in curve.baselines:
         console.print(f"{name}, all data: {number(estimate.value)}")

@@ -12,8 +12,9 @@ from hubtools.evaluation.assays import assay_table
 from hubtools.evaluation.metrics import RANKING, value
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.reliability import calibration
-from hubtools.evaluation.resampled import KEPT_REPLICATES, Units, draw, prepare
+from hubtools.evaluation.resampled import KEPT_REPLICATES, Resampled, Units, draw, prepare
 from hubtools.evaluation.resampling import encode
+from hubtools.evaluation.seeds import arm_interval
 from hubtools.evaluation.thresholds import decide, quick_thresholds
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Score, SplitResult
@@ -21,8 +22,6 @@ from hubtools.specs.task import Task
 
 # A table of more classes than this is no longer read, and would make the record large.
 MAX_CONFUSION_CLASSES = 100
-
-_TAILS = (0.025, 0.975)
 
 
 def primary_score(task: Task, predictions: Predictions, thresholds: list[float] | None = None) -> float:
@@ -63,7 +62,7 @@ def score_and_resample(
     replicates: int = KEPT_REPLICATES,
     seed: int = 0,
 ) -> tuple[SplitResult, dict[str, np.ndarray], Units]:
-    """All metrics of the task on one split, with 95 % percentile intervals from a bootstrap over whole units.
+    """All metrics of the task on one split, with 95 % intervals from a bootstrap over whole units.
 
     A replicate in which a metric is undefined is left out of that metric's interval and counted; where fewer than
     half are left there is no interval.
@@ -87,7 +86,7 @@ def score_and_resample(
     result = SplitResult(
         n_proteins=n_proteins(predictions),
         n_labelled=len(predictions),
-        scores={name: score_of(name, point, row) for name, point, row in zip(names, values, drawn, strict=True)},
+        scores={name: score_of(name, point, row, units) for name, point, row in zip(names, values, drawn, strict=True)},
         interval=_interval(replicates, units.described),
         undefined_replicates=_undefined(names, drawn),
     )
@@ -119,12 +118,12 @@ def _undefined(names: list[str], drawn: np.ndarray) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def score_of(name: str, point: float | None, drawn: np.ndarray) -> Score:
-    """A value with the percentile interval of its replicates, where at least half of them are defined."""
-    defined = drawn[~np.isnan(drawn)]
+def score_of(name: str, point: float | None, drawn: np.ndarray, units: Units) -> Score:
+    """A value with its interval, that of an arm of one run; none where fewer than half of the replicates are defined."""
     low, high = None, None
-    if point is not None and len(defined) and 2 * len(defined) >= len(drawn):
-        low, high = (float(bound) for bound in np.quantile(defined, _TAILS))
+    if point is not None and len(drawn):
+        found = arm_interval(Resampled(name, (0,), np.array([point]), drawn[None], units))
+        low, high = found.low, found.high
     return Score(value=point, low=low, high=high, higher_is_better=METRICS[name].higher_is_better)
 
 

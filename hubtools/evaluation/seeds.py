@@ -5,9 +5,13 @@ does not shrink with k, and how each run turned out, which does. With V the firs
 
     Var = V + s² / k
 
-(:func:`arm_interval`). The replicates of the runs tell V: what two *different* runs have in common over the resampled
-clusters is their covariance. The variance of a single run over the clusters is larger than V by what this run does
-otherwise than the next on each cluster; that is in s² already, and must not be counted twice.
+(:func:`arm_interval`, which every command shows). The replicates of the runs tell V: what two *different* runs have in
+common over the resampled clusters is their covariance. The variance of a single run over the clusters is larger than V by
+what this run does otherwise than the next on each cluster; that is in s² already, and must not be counted twice. Of a
+single run V is all that is known: its interval is about these very weights, and never about the recipe.
+
+The interval is made where the score has no bounds, by a t-distribution, and brought back: a score near a bound is more
+uncertain on the other side. That is Fisher's z for correlations (Biometrika 10, 1915) and the logit for shares.
 
 :func:`hierarchical` is the customary alternative: draw clusters, and among the runs with replacement. It counts what is
 run × cluster twice, and takes from k runs a variance that is too small by (k - 1) / k with the tails of a normal
@@ -20,14 +24,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.specs.metric_names import METRICS
+from hubtools.specs.metric_names import METRICS, MetricInfo
+from hubtools.specs.record import Score
 
 CONFIDENCE = 0.95
 _TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+# Two-sided 95 % quantiles of Student's t for 1 to 9 degrees of freedom; beyond, the expansion below is exact to 1e-4.
+_T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
 
 
 @dataclass(frozen=True)
@@ -89,27 +97,136 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float, Interval]:
 def arm_interval(resampled: Resampled) -> Interval:
     """The mean score of an arm with an interval that covers both which proteins were tested and which seeds were drawn.
 
-    One run: the percentiles of its replicates, as in its record. Several: the t-interval of the variance in the module's
-    docstring, with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), within the bounds of the metric.
+    The t-interval of the variance in the module's docstring, with Satterthwaite's degrees of freedom (Biometrics Bulletin
+    2, 1946). Of one run the variance is that over the clusters alone.
 
     Args:
         resampled: the arm's metric, in units of the metric (not turned so that higher is better).
     """
     from scipy.special import stdtrit
 
-    value = float(resampled.values.mean())
+    value, units = float(resampled.values.mean()), resampled.units
     drawn = complete(resampled.drawn)
     if drawn is None or math.isnan(value):
         return Interval(value, None, None, None, math.inf)
     if len(drawn) == 1:
-        low, high = np.quantile(drawn[0], _TAILS)
-        return Interval(value, float(low), float(high), float(drawn[0].std(ddof=1)), math.inf)
-    parts = variance_parts(covariances(drawn, resampled.units), resampled.values)
-    terms = [(max(0.0, parts.common), resampled.units.degrees), (parts.between / len(drawn), parts.degrees)]
+        terms = [(float(covariances(drawn, units)), units.degrees)]
+    else:
+        parts = variance_parts(covariances(drawn, units), resampled.values)
+        terms = [(max(0.0, parts.common), units.degrees), (parts.between / len(drawn), parts.degrees)]
     error, degrees = satterthwaite(terms)
     half = float(stdtrit(degrees, _TAILS[1])) * error if error else 0.0
-    info = METRICS[resampled.metric]
-    return Interval(value, max(value - half, info.low), min(value + half, info.high), error, degrees)
+    return Interval(value, *around(value, half, half, METRICS[resampled.metric]), error, degrees)
+
+
+def around(value: float, below: float, above: float, metric: MetricInfo) -> tuple[float, float]:
+    """The ends of an interval, given how far it would reach if the score had no bounds.
+
+    Args:
+        value: the score.
+        below, above: half-widths in units of the metric.
+        metric: its bounds.
+    """
+    to_low, to_high = value - metric.low, metric.high - value
+    if below == above == 0 or min(to_low, to_high) <= 0:
+        # A score at its bound has no scale on which to go on from there.
+        return max(value - below, metric.low), min(value + above, metric.high)
+    if math.isinf(to_low) and math.isinf(to_high):
+        return value - below, value + above
+    if math.isinf(to_high):
+        return metric.low + to_low * _exp(-below / to_low), metric.low + to_low * _exp(above / to_low)
+    if math.isinf(to_low):
+        return metric.high - to_high * _exp(below / to_high), metric.high - to_high * _exp(-above / to_high)
+    # The slope of log(to_low / to_high).
+    slope, centre = 1 / to_low + 1 / to_high, math.log(to_low / to_high)
+
+    def back(place: float) -> float:
+        share = 1 / (1 + math.exp(-place)) if place > 0 else math.exp(place) / (1 + math.exp(place))
+        return metric.low + (metric.high - metric.low) * share
+
+    return back(centre - below * slope), back(centre + above * slope)
+
+
+def _exp(exponent: float) -> float:
+    """A finite one, however uncertain the score is."""
+    return math.exp(min(exponent, 500.0))
+
+
+@dataclass(frozen=True)
+class ArmScore:
+    """A metric of an arm as every command shows it.
+
+    Attributes:
+        value: mean over the runs; None where the metric is not defined in one of them.
+        low, high: 95 % interval; None where there is none.
+        higher_is_better: direction.
+        by_seed: (seed, value) of each run.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    higher_is_better: bool
+    by_seed: tuple[tuple[int, float | None], ...]
+
+    @property
+    def sort_key(self) -> tuple[bool, float]:
+        """Ascending order is best first, undefined last."""
+        if self.value is None:
+            return True, 0.0
+        return False, -self.value if self.higher_is_better else self.value
+
+    def contains(self, value: float) -> bool:
+        """Whether the interval contains a value."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+
+def arm_score(scores: Sequence[tuple[int, Score]], resampled: Resampled | None, metric: str) -> ArmScore:
+    """The mean of some runs' scores with the interval of :func:`arm_interval`.
+
+    Args:
+        scores: seed and score of each run, as recorded.
+        resampled: the same under the runs' resamplings; None where there are none. Then V is taken to be as large as it can
+            be, a run's own variance: the half-widths of the recorded intervals and of the t-interval of the mean, joined by
+            the root of the sum of squares. That is an interval too wide.
+        metric: its name.
+    """
+    values = [score.value for _, score in scores]
+    by_seed, upwards = tuple((seed, score.value) for seed, score in scores), scores[0][1].higher_is_better
+    if any(value is None or not math.isfinite(value) for value in values):
+        return ArmScore(None, None, None, upwards, by_seed)
+    defined = [float(value) for value in values if value is not None]
+    mean = float(np.mean(defined))
+    if resampled is not None:
+        found = arm_interval(resampled)
+        return ArmScore(mean, found.low, found.high, upwards, by_seed)
+    if len(scores) == 1:
+        return ArmScore(mean, scores[0][1].low, scores[0][1].high, upwards, by_seed)
+    below = [score.value - score.low for _, score in scores if score.value is not None and score.low is not None]
+    above = [score.high - score.value for _, score in scores if score.value is not None and score.high is not None]
+    if len(below) < len(scores) or len(above) < len(scores):
+        return ArmScore(mean, None, None, upwards, by_seed)
+    half = t_quantile(len(defined) - 1) * float(np.std(defined, ddof=1)) / math.sqrt(len(defined))
+    low, high = mean - math.hypot(float(np.mean(below)), half), mean + math.hypot(float(np.mean(above)), half)
+    return ArmScore(mean, max(low, METRICS[metric].low), min(high, METRICS[metric].high), upwards, by_seed)
+
+
+def t_quantile(degrees: int) -> float:
+    """97.5 % quantile of Student's t: scipy would give it too, but takes longer to import than a board to build.
+
+    Args:
+        degrees: degrees of freedom, at least 1.
+    """
+    if degrees <= len(_T_QUANTILES):
+        return _T_QUANTILES[degrees - 1]
+    # Cornish-Fisher expansion of t around the normal quantile (Abramowitz & Stegun 26.7.5).
+    z = NormalDist().inv_cdf(0.975)
+    return (
+        z
+        + (z**3 + z) / (4 * degrees)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
+    )
 
 
 def hierarchical(resampled: Resampled, seed: int = 0) -> np.ndarray:

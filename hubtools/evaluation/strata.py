@@ -78,4 +78,4 @@ def _score(task: Task, part: Predictions, thresholds: list[float] | None) -> Sco
     if np.isnan(value):
         return None
     drawn = draw(prepared, units, KEPT_REPLICATES if units.n_units > 1 else 0, 0)
-    return score_of(primary, value, drawn[0])
+    return score_of(primary, value, drawn[0], units)

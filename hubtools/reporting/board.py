@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from hubtools.reporting.estimate import Estimate, combine
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.reporting.groups import BY_INTERVALS, memberships, resampled_rows
 from hubtools.reporting.overall import Overall, overall_of
 from hubtools.reporting.wording import metric_title, plural, share, trust
-from hubtools.runs.arms import Found, Question, arm_key, precision_apart, without_copies
+from hubtools.runs.arms import Arm, Found, Question, arm_key, precision_apart, without_copies
 from hubtools.specs.errors import UserError
+from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
@@ -41,7 +42,7 @@ class Row:
     """
 
     runs: tuple[Found, ...]
-    scores: dict[tuple[str, str], Estimate]
+    scores: dict[tuple[str, str], ArmScore]
     rank: int = 0
     group: int | None = None
     basis: str = ""
@@ -92,6 +93,11 @@ class Row:
         name = "baseline" if self.kind == "baseline" else self.record.identity.recipe.name
         swept = [f"best of {plural(self.trials, 'trial')}"] if self.trials else []
         return ", ".join([name, *random, *fields, *filter(None, [self.precision]), *swept])
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether the interval is of these very weights, one seed, where another seed would give others."""
+        return len(self.runs) == 1 and not Arm(self.runs).nothing_random
 
     @property
     def trials(self) -> int:
@@ -335,16 +341,11 @@ def _table(question: Question, found: list[Found], split: str, remarks: tuple[st
 
 
 def _row(runs: list[Found], split: str, metrics: list[str], others: list[str], precision: str) -> Row:
-    runs = sorted(runs, key=lambda pair: pair[1].identity.seed)
-    scores = {}
-    for column in [(split, metric) for metric in metrics] + [(other, metrics[0]) for other in others]:
-        present = [(r.identity.seed, score) for _, r in runs if (score := r.score(*column)) is not None]
-        if len(present) == len(runs):
-            scores[column] = combine(present, column[1])
-        else:
-            upwards = present[0][1].higher_is_better if present else True
-            scores[column] = Estimate(None, None, None, upwards, tuple((seed, s.value) for seed, s in present))
-    return Row(tuple(runs), scores, precision=precision)
+    arm = Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)))
+    columns = [(split, metric) for metric in metrics] + [(other, metrics[0]) for other in others]
+    found, upwards = arm.scores(columns), METRICS[metrics[0]].higher_is_better
+    scores = {column: found.get(column) or ArmScore(None, None, None, upwards, ()) for column in columns}
+    return Row(arm.runs, scores, precision=precision)
 
 
 def _metric_names(record: RunRecord, split: str) -> list[str]:

@@ -12,13 +12,13 @@ from hubtools.reporting import card_leakage, card_procedure, card_results, citat
 from hubtools.reporting.board import Row, Table, table_of
 from hubtools.reporting.card_comparison import beside, comparisons, recipe_rows
 from hubtools.reporting.card_edits import keep_edits
-from hubtools.reporting.estimate import SHORT_INTERVAL_MEANING
 from hubtools.reporting.eval_results import eval_results, eval_results_name
 from hubtools.reporting.lint import lint_card
 from hubtools.reporting.metadata import Library, front_matter, metadata, metric_names, test_splits
 from hubtools.reporting.reliability_figure import verdict
 from hubtools.reporting.snippet import Weights, has_model, needs_custom_code, pipeline_snippet, usage_snippet
 from hubtools.reporting.templates import render
+from hubtools.reporting.wording import SHORT_INTERVAL_MEANING
 from hubtools.runs.public import public_record
 from hubtools.runs.store import ADAPTER, CARD, MODEL, find_records, read_record
 from hubtools.specs.errors import UserError

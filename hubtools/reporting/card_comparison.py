@@ -8,11 +8,11 @@ from typing import Any
 
 from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.gate import holm
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.reporting import tables, wording
 from hubtools.reporting.board import Row, Table
 from hubtools.reporting.card_results import score_text
 from hubtools.reporting.comparison import Verdict, question_of, verdict_of
-from hubtools.reporting.estimate import Estimate
 from hubtools.reporting.groups import resampled_rows
 from hubtools.runs.arms import Arm, arm_key
 from hubtools.specs.record import RunRecord
@@ -128,7 +128,7 @@ def beside(table: Table, record: RunRecord) -> list[dict[str, Any]]:
     """Rows of the table for Markdown, with this model's in bold."""
     rows = []
     for row, label in zip(table.rows, tables.labels(table), strict=True):
-        estimate: Estimate = row.scores[table.primary]
+        estimate: ArmScore = row.scores[table.primary]
         own = any(other.run_id == record.run_id for _, other in row.runs)
         cells = [
             label + (" (this model)" if own else ""),

@@ -2,7 +2,7 @@
 
 A curve holds runs that answer one question (the board's, but for the share of the training data): the same task, data,
 test rows, subset and protocol. A series is one checkpoint under one recipe, weights apart; at each share its seeds are
-averaged as on the board (``hubtools.reporting.estimate``).
+averaged as on the board, with the same interval, and the gain of pretrained weights is a paired difference as everywhere.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from hubtools.reporting.estimate import Estimate, combine
-from hubtools.reporting.wording import number, plural, share
-from hubtools.runs.arms import Found, Question, without_copies
+from hubtools.evaluation.comparison import difference
+from hubtools.evaluation.resampled import Resampled
+from hubtools.evaluation.seeds import ArmScore
+from hubtools.evaluation.standing import question_of
+from hubtools.reporting.wording import interval, number, plural, share
+from hubtools.runs.arms import Arm, Found, Question, without_copies
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
 from hubtools.specs.problem import Problem
@@ -35,11 +38,13 @@ class Point:
         fraction: the share, 1 for all.
         n: training proteins (pairs, in pair tasks), the mean over seeds.
         estimate: of the primary metric.
+        resampled: the same under the resamplings that the runs kept; None where they kept none.
     """
 
     fraction: float
     n: float
-    estimate: Estimate
+    estimate: ArmScore
+    resampled: Resampled | None = field(default=None, repr=False, compare=False)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -106,7 +111,7 @@ class Curve:
     metric: str
     split: str
     series: tuple[Series, ...]
-    baselines: tuple[tuple[str, Estimate], ...]
+    baselines: tuple[tuple[str, ArmScore], ...]
 
     @property
     def title(self) -> str:
@@ -144,17 +149,17 @@ def build_curves(found: Sequence[Found], task: str | None = None, split: str = "
     if split in {"train", "validation"}:
         raise UserError(f"curves are not drawn on {split}: choices were made on it", fix="Name a test split.")
     kept, notes = without_copies([pair for pair in found if task in {None, pair[1].identity.task.name}])
-    groups: dict[Question, list[RunRecord]] = defaultdict(list)
+    groups: dict[Question, list[Found]] = defaultdict(list)
     unfinished = 0
-    for _, record in kept:
+    for folder, record in kept:
         if record.status != "complete":
             unfinished += record.identity.fraction is not None or record.suite == "learning-curve"
         elif record.score(split) is not None and record.data is not None and "train" in record.data.splits:
-            groups[replace(Question.of(record, split), fraction=None)].append(record)
+            groups[replace(Question.of(record, split), fraction=None)].append((folder, record))
     curves = [
         curve
-        for question, records in sorted(groups.items(), key=lambda pair: str(pair[0]))
-        if (curve := _curve(question, records, split)) is not None
+        for question, members in sorted(groups.items(), key=lambda pair: str(pair[0]))
+        if (curve := _curve(question, members, split)) is not None
     ]
     if not curves:
         of = f" of the task {task}" if task else ""
@@ -171,30 +176,32 @@ def build_curves(found: Sequence[Found], task: str | None = None, split: str = "
     return curves, notes
 
 
-def _curve(question: Question, records: Sequence[RunRecord], split: str) -> Curve | None:
-    by_series: dict[Any, list[RunRecord]] = defaultdict(list)
-    baselines: dict[str, list[RunRecord]] = defaultdict(list)
-    for record in records:
-        if record.identity.checkpoint is not None:
-            by_series[_series_key(record)].append(record)
-        elif record.identity.fraction is None:
-            baselines[record.identity.recipe.hash].append(record)
+def _curve(question: Question, found: Sequence[Found], split: str) -> Curve | None:
+    by_series: dict[Any, list[Found]] = defaultdict(list)
+    baselines: dict[str, list[Found]] = defaultdict(list)
+    for pair in found:
+        identity = pair[1].identity
+        if identity.checkpoint is not None:
+            by_series[_series_key(pair[1])].append(pair)
+        elif identity.fraction is None:
+            baselines[identity.recipe.hash].append(pair)
     series = [
         made
         for members in by_series.values()
         # A single share is no curve, whatever stands beside it on the board.
-        if len({record.identity.fraction for record in members}) > 1 and (made := _series(members, split))
+        if len({record.identity.fraction for _, record in members}) > 1 and (made := _series(members, split))
     ]
     if not series:
         return None
-    metric = records[0].primary_metric
-    lines = [
-        (members[0].identity.recipe.name, combine([_scored(record, split) for record in members], metric))
-        for members in baselines.values()
-    ]
+    lines = [(members[0][1].identity.recipe.name, _arm(members).score(split)) for members in baselines.values()]
     lines = sorted((line for line in lines if line[1].value is not None), key=lambda line: line[1].sort_key)
-    latest = max(records, key=lambda record: record.started)
-    return Curve(question, latest.task, metric, split, tuple(sorted(series, key=lambda s: s.name)), tuple(lines))
+    latest = max((record for _, record in found), key=lambda record: record.started)
+    ordered = tuple(sorted(series, key=lambda s: s.name))
+    return Curve(question, latest.task, latest.primary_metric, split, ordered, tuple(lines))
+
+
+def _arm(found: Sequence[Found]) -> Arm:
+    return Arm(tuple(sorted(found, key=lambda pair: pair[1].identity.seed)))
 
 
 def _series_key(record: RunRecord) -> tuple[Any, ...]:
@@ -206,24 +213,22 @@ def _series_key(record: RunRecord) -> tuple[Any, ...]:
     return which, digest(procedure)
 
 
-def _series(records: Sequence[RunRecord], split: str) -> Series:
-    by_share: dict[tuple[bool, float], list[RunRecord]] = defaultdict(list)
-    for record in records:
-        by_share[record.recipe.get("weights") == "random", record.identity.fraction or 1.0].append(record)
+def _series(found: Sequence[Found], split: str) -> Series:
+    by_share: dict[tuple[bool, float], list[Found]] = defaultdict(list)
+    for pair in found:
+        identity = pair[1].identity
+        by_share[pair[1].recipe.get("weights") == "random", identity.fraction or 1.0].append(pair)
     points: dict[bool, list[Point]] = {False: [], True: []}
-    for (random, fraction), members in sorted(by_share.items()):
-        members = sorted(members, key=lambda record: record.identity.seed)
-        estimate = combine([_scored(record, split) for record in members], members[0].primary_metric)
-        points[random].append(Point(fraction, fmean(_learnt_from(record) for record in members), estimate))
+    for (random, fraction), members in sorted(by_share.items(), key=lambda item: item[0]):
+        arm = _arm(members)
+        n = fmean(_learnt_from(record) for _, record in members)
+        points[random].append(Point(fraction, n, arm.score(split), arm.kept(split)))
+    records = [record for _, record in found]
     named = next((r for r in records if r.recipe.get("weights") != "random"), records[0])
     fields = [f"{k}={v}" for k, v in sorted(named.overrides.items()) if k != "weights"]
     return Series(
         ", ".join([named.subject, named.identity.recipe.name, *fields]), tuple(points[False]), tuple(points[True])
     )
-
-
-def _scored(record: RunRecord, split: str) -> tuple[int, Any]:
-    return record.identity.seed, record.score(split)
 
 
 def _learnt_from(record: RunRecord) -> int:
@@ -256,22 +261,40 @@ def efficiency(point: Point, random: Sequence[Point]) -> Factor | None:
     return Factor(curve[-1][0] / point.n, ">")
 
 
-def gain(pretrained: Point | None, random: Point | None) -> tuple[float, float | None, float | None] | None:
-    """How much better pretrained weights are, positive where they are, and the least and most of the common seeds."""
+@dataclass(frozen=True)
+class Gain:
+    """How much better pretrained weights are than random ones.
+
+    Attributes:
+        value: positive where they are better.
+        low, high: 95 % interval; None where there is none.
+        of_weights: whether it is of these very weights, because there are too few seeds to speak of the recipe.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    of_weights: bool
+
+    def __str__(self) -> str:
+        inside = interval(self.low, self.high, self.of_weights)
+        return f"{number(self.value)} ({inside})" if inside else number(self.value)
+
+
+def gain(pretrained: Point | None, random: Point | None) -> Gain | None:
+    """The gain at one share, by the paired difference of :func:`hubtools.evaluation.comparison.difference`."""
     if pretrained is None or random is None:
         return None
     mine, other = pretrained.estimate, random.estimate
     if mine.value is None or other.value is None:
         return None
-    sign = 1 if mine.higher_is_better else -1
-    by_seed = dict(other.by_seed)
-    differences = [
-        sign * (value - base)
-        for seed, value in mine.by_seed
-        if value is not None and (base := by_seed.get(seed)) is not None
-    ]
-    spread = (min(differences), max(differences)) if len(differences) > 1 else (None, None)
-    return sign * (mine.value - other.value), *spread
+    value = (1 if mine.higher_is_better else -1) * (mine.value - other.value)
+    drawn = random.resampled, pretrained.resampled
+    if drawn[0] is None or drawn[1] is None or drawn[0].units.digest != drawn[1].units.digest:
+        return Gain(value, None, None, of_weights=True)
+    question = question_of(drawn[0], drawn[1])
+    found = difference(drawn[0], drawn[1], question)
+    return Gain(value, found.low, found.high, question.value == "weights")
 
 
 def _missing(curve: Curve) -> list[str]:
@@ -324,7 +347,10 @@ def as_rows(curves: Sequence[Curve]) -> list[dict[str, Any]]:
                         | {"series": series.name, "weights": kind, "fraction": point.fraction, "n": point.n}
                         | _numbers(point.estimate)
                         | {
-                            "gain": gained[0] if gained else None,
+                            "gain": gained.value if gained else None,
+                            "gain_low": gained.low if gained else None,
+                            "gain_high": gained.high if gained else None,
+                            "gain_of": ("weights" if gained.of_weights else "recipe") if gained else None,
                             "data_factor": factor.value if factor else None,
                             "data_factor_bound": factor.bound if factor else "",
                         }
@@ -334,12 +360,13 @@ def as_rows(curves: Sequence[Curve]) -> list[dict[str, Any]]:
                 common
                 | {"series": name, "weights": "baseline", "fraction": 1.0, "n": None}
                 | _numbers(estimate)
-                | {"gain": None, "data_factor": None, "data_factor_bound": ""}
+                | dict.fromkeys(("gain", "gain_low", "gain_high", "gain_of", "data_factor"))
+                | {"data_factor_bound": ""}
             )
     return rows
 
 
-def _numbers(estimate: Estimate) -> dict[str, Any]:
+def _numbers(estimate: ArmScore) -> dict[str, Any]:
     return {
         "value": estimate.value,
         "low": estimate.low,
@@ -370,5 +397,5 @@ def score_text(point: Point | None) -> str:
     if point is None or point.estimate.value is None:
         return number(None)
     estimate = point.estimate
-    inside = "" if estimate.low is None else f" [{number(estimate.low)}, {number(estimate.high)}]"
-    return f"{number(estimate.value)}{inside}"
+    inside = interval(estimate.low, estimate.high, len(point.seeds) == 1)
+    return f"{number(estimate.value)} ({inside})" if inside else number(estimate.value)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubtools.reporting.estimate import Estimate
-from hubtools.runs.arms import Arm, Found
+from hubtools.evaluation.seeds import ArmScore
+from hubtools.runs.arms import SMALL, Arm, Found
 from hubtools.runs.store import PREDICTIONS, REPLICATES
 
 if TYPE_CHECKING:
     from hubtools.evaluation.resampled import Resampled
 
-# Runs of a table whose resamplings are made from predictions where they kept none, and bytes of these predictions.
-FEW_RUNS, SMALL = 8, 32 * 2**20
+# Runs of a table whose resamplings are made from predictions where they kept none.
+FEW_RUNS = 8
 BY_INTERVALS = "intervals"
 
 
@@ -61,7 +61,7 @@ def resampled_rows(rows: Sequence[tuple[Found, ...]], split: str, metric: str) -
     return found if len(alike) == 1 and found[0].drawn.shape[1] > 1 else None
 
 
-def memberships(estimates: Sequence[Estimate], resampled: Sequence[Resampled] | None) -> list[Membership]:
+def memberships(estimates: Sequence[ArmScore], resampled: Sequence[Resampled] | None) -> list[Membership]:
     """Tie groups of rows, best first, those without a score last.
 
     Args:
@@ -81,7 +81,7 @@ def memberships(estimates: Sequence[Estimate], resampled: Sequence[Resampled] | 
     return result
 
 
-def _by_intervals(estimates: Sequence[Estimate]) -> list[int]:
+def _by_intervals(estimates: Sequence[ArmScore]) -> list[int]:
     """A row belongs to the leader whose score its own interval contains."""
     numbers = [0] * len(estimates)
     rest, number = list(range(len(estimates))), 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
-from hubtools.reporting.estimate import INTERVAL_MEANING, WITHIN_MEANING, Estimate
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.tables import facts, labels, names, provenance
 from hubtools.reporting.templates import render
+from hubtools.reporting.wording import INTERVAL_MEANING, WITHIN_MEANING
 from hubtools.specs.metric_names import METRICS
 
 
@@ -177,14 +178,14 @@ def _row(table: Table, row: Row, label: str, place: Any) -> dict[str, Any]:
     }
 
 
-def _spoken(estimate: Estimate) -> str:
+def _spoken(estimate: ArmScore) -> str:
     if estimate.value is None:
         return "not defined"
     interval = wording.interval(estimate.low, estimate.high)
     return wording.number(estimate.value) + (f", 95 % interval {interval}" if interval else "")
 
 
-def _tip(table: Table, column: tuple[str, str], estimate: Estimate) -> str:
+def _tip(table: Table, column: tuple[str, str], estimate: ArmScore) -> str:
     """Exact figures, as shown when pointing at a number."""
     split, metric = column
     lines = [f"{wording.metric_title(metric)} on {split}"]

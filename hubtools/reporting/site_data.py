@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
-from hubtools.reporting.estimate import INTERVAL_MEANING, WITHIN_MEANING, Estimate
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.tables import facts, names, provenance
+from hubtools.reporting.wording import INTERVAL_MEANING, WITHIN_MEANING
 from hubtools.runs.arms import arm_key
 from hubtools.runs.public import public_command, public_record
 from hubtools.specs.metric_names import METRICS
@@ -153,7 +154,7 @@ def _row(table: Table, row: Row, arms: Mapping[Any, int]) -> dict[str, Any]:
     }
 
 
-def _cell(estimate: Estimate) -> Any:
+def _cell(estimate: ArmScore) -> Any:
     return [_plain(estimate.value), _plain(estimate.low), _plain(estimate.high)]
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
-from hubtools.reporting.estimate import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING, Estimate
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.templates import cell
+from hubtools.reporting.wording import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING
 from hubtools.runs.arms import Found
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -51,7 +52,11 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
         Column("Model", labels(table), right=False),
         Column("Recipe", [row.recipe for row in rows], right=False),
         Column(table.heading(primary), [wording.number(e.value) for e in best]),
-        Column("95 % interval", [wording.interval(e.low, e.high) for e in best], right=False),
+        Column(
+            "95 % interval",
+            [wording.interval(e.low, e.high, row.of_weights) for e, row in zip(best, rows, strict=True)],
+            right=False,
+        ),
     ]
     if bars:
         shown.append(Column("", _bars(best), priority=2, right=False))
@@ -146,7 +151,7 @@ def print_board(board: Board, console: Console) -> None:
         console.print()
     if any(len(table.rows) > 1 for table in board.tables):
         console.print(Text(WITHIN_MEANING, style="dim"))
-    if any(len(row.runs) > 1 for table in board.tables for row in table.rows):
+    if any(len(row.runs) > 1 or row.of_weights for table in board.tables for row in table.rows):
         console.print(Text(SHORT_INTERVAL_MEANING, style="dim"))
     if board.unfinished:
         console.print()
@@ -212,7 +217,7 @@ def _print_columns(kept: list[Column], styles: list[str], console: Console, comp
         console.print(Text(told, style="dim"))
 
 
-def _bars(estimates: Sequence[Estimate]) -> list[str]:
+def _bars(estimates: Sequence[ArmScore]) -> list[str]:
     """Intervals drawn in characters on one axis."""
     ends = [x for e in estimates for x in (e.value, e.low, e.high) if x is not None]
     if not ends:
@@ -277,7 +282,7 @@ def _markdown_columns(shown: list[Column], bold: Sequence[bool]) -> list[str]:
 CSV_FIELDS = (
     "task", "task_version", "task_hash", "data", "subset", "fraction", "split", "metric", "primary", "rank", "standing",
     "subject", "revision", "kind", "recipe", "recipe_hash", "sweep_trials",
-    "value", "low", "high", "higher_is_better", "seeds", "parameters",
+    "value", "low", "high", "interval_of", "higher_is_better", "seeds", "parameters",
     "wall_seconds", "status", "failure", "run_ids", "group", "question",
 )  # fmt: skip
 
@@ -303,6 +308,7 @@ def as_csv(board: Board) -> str:
                         "value": estimate.value,
                         "low": estimate.low,
                         "high": estimate.high,
+                        "interval_of": "" if estimate.low is None else "weights" if row.of_weights else "recipe",
                         "higher_is_better": estimate.higher_is_better,
                         "seeds": " ".join(map(str, row.seeds)),
                         "parameters": row.parameters,

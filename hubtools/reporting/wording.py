@@ -8,6 +8,22 @@ from typing import Any
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Cost
 
+INTERVAL_MEANING = (
+    "95 % intervals. Several seeds: the score is their mean, and the interval covers both which proteins were tested and "
+    "which seeds were drawn (docs/statistics.md). † One seed: the interval is of these weights. It covers which proteins were "
+    "tested, and says nothing of the recipe, which another seed might serve better or worse."
+)
+SHORT_INTERVAL_MEANING = (
+    "95 % intervals; over several seeds the score is their mean, and the interval covers both which proteins were "
+    "tested and which seeds were drawn. † Of these weights: one seed, and the interval covers the proteins alone."
+)
+WITHIN_MEANING = (
+    "A tie group holds its first row, the best that is in no group above, and all rows that are not separable from it: the "
+    "95 % interval of the paired difference covers 0. Question recipe (would training again tell them apart?) where both "
+    "rows have at least three seeds, else weights (are these very models different?). Where runs kept no resamplings, "
+    "groups are by intervals: a row whose own interval contains the first one's score. The first is chosen by the data, "
+    "and a group is a statement about pairs with it, not that its rows are equal."
+)
 # A score that is not there: never zero, never an empty cell that reads as "not asked".
 MISSING = "–"
 
@@ -60,9 +76,11 @@ def p_text(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """A 95 % interval, or nothing where there is none."""
-    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+def interval(low: float | None, high: float | None, of_weights: bool = False) -> str:
+    """A 95 % interval, or nothing where there is none; with † where it is of one seed's weights, not of the recipe."""
+    if low is None or high is None:
+        return ""
+    return f"{number(low)} to {number(high)}" + (" †" if of_weights else "")
 
 
 def count(value: float | None) -> str:

@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 
 from hubtools.evaluation.predictions import Predictions, read_predictions
+from hubtools.evaluation.resampled import KEPT_REPLICATES, Resampled, Units, read_replicates, resample
 from hubtools.evaluation.resampled import REPLICATES as DRAWN
-from hubtools.evaluation.resampled import Resampled, read_replicates, resample
+from hubtools.evaluation.seeds import ArmScore, arm_score
 from hubtools.runs.store import PREDICTIONS, REPLICATES
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 
 Found = tuple[Path, RunRecord]
+# From this protocol on the interval in a record is that of an arm of one run; before, it was one of percentiles.
+INTERVALS_SINCE = 4
+# Predictions of at most this many bytes are resampled where a run kept no replicates.
+SMALL = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -128,18 +133,65 @@ class Arm:
 
     def kept(self, split: str = "test", metric: str | None = None) -> Resampled | None:
         """The same from what the runs kept (1,000 replicates), without reading predictions; None where one kept none."""
-        name = metric or self.record.primary_metric
-        found = [read_replicates(folder / REPLICATES, split, name) for folder, _ in self.runs]
-        scores = [record.score(split, name) for _, record in self.runs]
-        points = [score.value if score else None for score in scores]
+        return self._kept([(split, metric or self.record.primary_metric)])[0]
+
+    def _kept(self, columns: Sequence[tuple[str, str]]) -> list[Resampled | None]:
+        """:meth:`kept` of several (split, metric), each run's file opened once."""
+        files = [read_replicates(folder / REPLICATES, columns) for folder, _ in self.runs]
+        return [self._together(column, [file.get(column) for file in files]) for column in columns]
+
+    def _together(self, column: tuple[str, str], found: Sequence[tuple[np.ndarray, Units] | None]) -> Resampled | None:
+        scores = [record.score(*column) for _, record in self.runs]
+        values = [score.value for score in scores if score is not None and score.value is not None]
         kept = [one for one in found if one is not None]
-        values = [point for point in points if point is not None]
         if len(kept) < len(self.runs) or len(values) < len(self.runs):
             return None
         if len({(units.digest, len(drawn)) for drawn, units in kept}) > 1:
             return None
         drawn = np.stack([drawn for drawn, _ in kept])
-        return Resampled(name, tuple(self.seeds), np.array(values, dtype=np.float64), drawn, kept[0][1])
+        return Resampled(column[1], tuple(self.seeds), np.array(values, dtype=np.float64), drawn, kept[0][1])
+
+    def scores(self, columns: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ArmScore]:
+        """Each (split, metric) with its 95 % interval: what every table, card and figure shows of these runs.
+
+        From the replicates that the runs kept; where they kept none (a frozen baseline keeps predictions) from their
+        predictions, where these are there and small; else from their records alone. Without those that no run has.
+
+        Raises:
+            UserError: a file of replicates or of predictions cannot be read.
+        """
+        found: dict[tuple[str, str], ArmScore] = {}
+        asked = []
+        for column in columns:
+            present = [(r.identity.seed, score) for _, r in self.runs if (score := r.score(*column)) is not None]
+            if len(present) == len(self.runs) == 1 and self.record.identity.protocol >= INTERVALS_SINCE:
+                # The interval of a run's own record is this very one.
+                found[column] = arm_score(present, None, column[1])
+            elif len(present) == len(self.runs):
+                asked.append((column, present))
+            elif present:
+                by_seed = tuple((seed, score.value) for seed, score in present)
+                found[column] = ArmScore(None, None, None, present[0][1].higher_is_better, by_seed)
+        drawn = self._kept([column for column, _ in asked]) if asked else []
+        for (column, present), resampled in zip(asked, drawn, strict=True):
+            found[column] = arm_score(present, resampled or self._from_predictions(*column), column[1])
+        return found
+
+    def score(self, split: str = "test", metric: str | None = None) -> ArmScore:
+        """One of :meth:`scores`.
+
+        Raises:
+            UserError: as there.
+            KeyError: no run has it.
+        """
+        column = (split, metric or self.record.primary_metric)
+        return self.scores([column])[column]
+
+    def _from_predictions(self, split: str, metric: str) -> Resampled | None:
+        sizes = [path.stat().st_size for folder, _ in self.runs if (path := folder / PREDICTIONS).is_file()]
+        if len(sizes) < len(self.runs) or sum(sizes) > SMALL:
+            return None
+        return self.resampled(split, metric, KEPT_REPLICATES)
 
 
 def arm_key(record: RunRecord) -> tuple[Any, ...]:

@@ -21,7 +21,6 @@ import numpy as np
 from hubtools.data.hub import scrub
 from hubtools.evaluation.cost import typical
 from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
-from hubtools.evaluation.resampled import KEPT_REPLICATES
 from hubtools.runs.arms import Arm, Found, arms_of
 from hubtools.runs.public import public_record
 from hubtools.runs.store import PREDICTIONS, RECORD, find_records, read_record, run_folder, write_record
@@ -249,15 +248,9 @@ def _rounded_off(value: float | None) -> float | None:
 
 
 def _summary(arm: Arm, split: str) -> FrozenScore:
-    """Mean over the seeds, and the percentile interval of that mean under the bootstrap of the runs' own scores."""
-    drawn = arm.kept(split) or arm.resampled(split, replicates=KEPT_REPLICATES)
-    means = drawn.drawn.mean(axis=0)
-    defined = means[~np.isnan(means)]
-    low = high = None
-    if len(defined) and 2 * len(defined) >= len(means):
-        low, high = (float(bound) for bound in np.quantile(defined, (0.025, 0.975)))
-    mean = float(drawn.values.mean())
-    return FrozenScore(mean=rounded(mean), low=rounded(low), high=rounded(high))
+    """The score as every command shows it."""
+    score = arm.score(split)
+    return FrozenScore(mean=rounded(score.value), low=rounded(score.low), high=rounded(score.high))
 
 
 def rounded(value: float | None) -> float | None:

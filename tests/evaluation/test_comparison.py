@@ -221,6 +221,8 @@ def test_families_of_unequal_size_are_worth_fewer_equal_ones():
     ids = np.array([f"P{i}" for i in range(120)])
     run = Predictions(Problem.SEQUENCE_CLASSIFICATION, ids, None, families, truth, np.eye(2)[truth])
     units = resample(task, [run], [None], [1], replicates=10).units
-    assert units.n_units == 61 and units.effective == pytest.approx(120**2 / (60**2 + 60))
+    assert units.n_units == 61 and units.effective == pytest.approx(
+        (120**2 / (60**2 + 60) + (60**2 + 60) ** 2 / (60**4 + 60)) / 2
+    )
     assert units.degrees == pytest.approx(units.effective - 1)
     assert Units(61, None, "families", "x").degrees == 60  # Kept by a run before this was known.

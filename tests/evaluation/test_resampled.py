@@ -9,7 +9,7 @@ import pytest
 from evaluation_cases import a_task, classification, multilabel
 
 from hubtools.evaluation import resample
-from hubtools.evaluation.resampled import read_replicates, write_replicates
+from hubtools.evaluation.resampled import read_replicates, worth, write_replicates
 from hubtools.evaluation.scoring import score_and_resample
 from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
@@ -22,15 +22,15 @@ def test_what_a_run_keeps_is_what_a_comparison_draws(tmp_path: Path) -> None:
     result, drawn, units = score_and_resample(TASK, predictions, None, replicates=200)
     write_replicates(tmp_path / "kept", {"test": drawn}, {"test": units})
     anew = resample(TASK, [predictions], [None], [1], metric="accuracy", replicates=200)
-    kept = read_replicates(tmp_path / "kept", "test", "accuracy")
-    assert kept is not None
-    np.testing.assert_allclose(kept[0], anew.drawn[0], atol=1e-7)  # Kept as float32.
+    found = read_replicates(tmp_path / "kept", [("test", "accuracy"), ("hard", "accuracy")])
+    assert list(found) == [("test", "accuracy")]
+    kept = found["test", "accuracy"]
+    np.testing.assert_array_equal(kept[0], anew.drawn[0])
     for same in (units, anew.units):
         for field in ("n_units", "described", "digest", "effective", "degrees"):
             assert getattr(kept[1], field) == getattr(same, field)
     assert anew.values[0] == pytest.approx(result.scores["accuracy"].value)
-    assert read_replicates(tmp_path / "kept", "hard", "accuracy") is None
-    assert read_replicates(tmp_path / "nothing", "test", "accuracy") is None
+    assert read_replicates(tmp_path / "nothing", [("test", "accuracy")]) == {}
 
 
 def test_runs_are_resampled_alike_and_other_rows_are_refused() -> None:
@@ -53,4 +53,13 @@ def test_the_first_replicates_are_the_same_however_many_are_drawn() -> None:
 def test_another_file_is_not_taken_for_replicates(tmp_path: Path) -> None:
     (tmp_path / "kept").write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match="not a file of replicates"):
-        read_replicates(tmp_path / "kept", "test", "accuracy")
+        read_replicates(tmp_path / "kept", [("test", "accuracy")])
+
+
+def test_what_units_are_worth() -> None:
+    """Equal ones their number; unequal ones less, between Kish's number and that of the squares."""
+    assert worth(np.full(30, 7)) == pytest.approx(30)
+    assert worth(np.zeros(3)) == 0
+    sizes = np.array([100, 10, 10, 5, 1])
+    kish, of_squares = sizes.sum() ** 2 / (sizes**2).sum(), (sizes**2).sum() ** 2 / (sizes**4).sum()
+    assert of_squares < worth(sizes) < kish < 5

@@ -12,8 +12,8 @@ from sample_records import FULL, LOCALISATION, PEPTIDES, PHOSPHO, enriched, make
 from hubtools.reporting.board import table_of
 from hubtools.reporting.card import build_card
 from hubtools.reporting.card_results import residues_scored, seeds_of
-from hubtools.reporting.estimate import combine
-from hubtools.runs.store import read_record, write_record
+from hubtools.runs.arms import arms_of
+from hubtools.runs.store import find_records, read_record, write_record
 from hubtools.specs.record import RunRecord, Score, SplitResult
 
 ESM = "facebook/esm2_t6_8M_UR50D"
@@ -48,7 +48,8 @@ def test_every_seed_stands_there_with_the_mean_of_the_board(tmp_path: Path) -> N
         assert score is not None
         cell = f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
         assert f"| {seed} | {cell} |" in section or f"| **{seed} (this model)** | **{cell}** |" in section
-    mean = combine([(seed, score) for seed, score in scores if score], "mcc")
+    (arm,) = arms_of(find_records([tmp_path])[0])
+    mean = arm.score()
     assert f"Mean over the seeds {mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})" in section
     assert f"standard deviation {stdev(values):.3f}" in section
 

@@ -6,17 +6,20 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sample_records import BASELINES, FITNESS, LOCALISATION, PROBE, Found, make_record
 
-from hubtools.reporting.curve import Curve, Factor, Point, as_json, as_tsv, build_curves, efficiency, gain
+from hubtools.evaluation.comparison import Question, difference
+from hubtools.evaluation.resampled import Resampled, Units
+from hubtools.evaluation.seeds import ArmScore, arm_score
+from hubtools.reporting.curve import Curve, Factor, Gain, Point, as_json, as_tsv, build_curves, efficiency, gain
 from hubtools.reporting.curve_figure import apart, curve_figure
-from hubtools.reporting.estimate import Estimate
 from hubtools.specs.errors import UserError
-from hubtools.specs.record import RunRecord
+from hubtools.specs.record import RunRecord, Score
 from hubtools.specs.task import Task
 
 ESM8, ESM650 = "facebook/esm2_t6_8M_UR50D", "facebook/esm2_t33_650M_UR50D"
@@ -74,18 +77,41 @@ def test_baselines_are_lines_best_first(curve: Curve) -> None:
     assert [(name, estimate.value) for name, estimate in curve.baselines] == [("composition", 0.3), ("majority", 0.1)]
 
 
-def test_the_gain_and_its_spread_over_seeds(curve: Curve) -> None:
+def test_the_gain_is_the_difference_of_every_comparison(curve: Curve) -> None:
     pairs = curve.series[0].pairs()
-    assert gain(*pairs[0]) == pytest.approx((0.11, 0.10, 0.12))
-    assert gain(*pairs[2]) == pytest.approx((0.11, 0.10, 0.12))
+    # These records kept no resamplings: there is no interval, and the seeds' least and most are not taken for one.
+    for place in (0, 2):
+        found = gain(*pairs[place])
+        assert found is not None and found.value == pytest.approx(0.11)
+        assert (found.low, found.high, str(found)) == (None, None, "0.110")
     assert gain(pairs[0][0], None) is None
+    rng = np.random.default_rng(0)
+    units = Units(60, None, "60 clusters", "x")
+
+    def drawn(scores: list[float]) -> tuple[Resampled, ArmScore]:
+        values, shared = np.array(scores), rng.normal(scale=0.02, size=500)
+        kept = Resampled(
+            "mcc", (1, 2, 3), values, values[:, None] + shared + rng.normal(scale=0.01, size=(3, 500)), units
+        )
+        return kept, arm_score([(s + 1, Score(value=v)) for s, v in enumerate(scores)], kept, "mcc")
+
+    (one, mine), (two, other) = drawn([0.5, 0.52, 0.51]), drawn([0.4, 0.42, 0.41])
+    found = gain(Point(0.1, 100, mine, one), Point(0.1, 100, other, two))
+    expected = difference(two, one, Question.RECIPE)
+    assert found == Gain(found.value, expected.low, expected.high, of_weights=False)
+    assert found.value == pytest.approx(0.1) and expected.low < 0.1 < expected.high
+    few = gain(
+        Point(0.1, 100, mine, replace(one, seeds=(1,), values=one.values[:1], drawn=one.drawn[:1])),
+        Point(0.1, 100, other, two),
+    )
+    assert few is not None and few.of_weights and str(few).endswith("†)")
 
 
 def test_where_less_is_better_the_gain_is_still_positive_for_the_better() -> None:
     def point(value: float) -> Point:
-        return Point(0.1, 100, Estimate(value, None, None, False, ((1, value),)))
+        return Point(0.1, 100, ArmScore(value, None, None, False, ((1, value),)))
 
-    assert gain(point(0.8), point(1.0)) == (pytest.approx(0.2), None, None)
+    assert gain(point(0.8), point(1.0)) == Gain(pytest.approx(0.2), None, None, of_weights=True)
     curve = [Point(0.1, 100, point(1.0).estimate), Point(1.0, 1000, point(0.6).estimate)]
     factor = efficiency(point(0.8), curve)
     assert factor is not None and factor.value == pytest.approx(10**0.5) and factor.bound == ""
