@@ -56,7 +56,7 @@ from hubtools.training.encoding import Encoded
 from hubtools.training.fit import FairTrainer
 
 # Verdicts of the command, by its exit code.
-VERDICTS = {0: "pass", 1: "regression", 2: "refused", 3: "inconclusive"}
+VERDICTS = {0: "pass", 1: "worse", 2: "refused", 3: "cannot tell"}
 # Predictions of an unchanged rerun on the same machine differ by less.
 TOLERANCE = 1e-4
 
@@ -77,8 +77,8 @@ class Bug:
     name: str
     title: str
     plant: Callable[[], contextlib.AbstractContextManager[Any]]
-    score: str | None = "regression"
-    predictions: str = "regression"
+    score: str | None = "worse"
+    predictions: str = "worse"
     residues: bool = False
     probes: bool = False
 
@@ -345,7 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 1 where an expectation is not met."""
     asked, started = parsed(arguments), time.perf_counter()
     hush_transformers()
-    known = [replace(bug, score="regression") if bug.name in asked.caught else bug for bug in bugs(asked.shuffle)]
+    known = [replace(bug, score="worse") if bug.name in asked.caught else bug for bug in bugs(asked.shuffle)]
     if unknown := {*(asked.bugs or ()), *asked.caught} - {bug.name for bug in known}:
         raise SystemExit(f"no bug {min(unknown)}; there are {', '.join(bug.name for bug in known)}")
     chosen = [bug for bug in known if asked.bugs is None or bug.name in asked.bugs]

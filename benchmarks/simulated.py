@@ -18,8 +18,14 @@ from scipy.stats import t as student
 from hubtools.evaluation import Predictions
 from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.seeds import arm_interval, covariances, hierarchical_interval, satterthwaite, variance_parts
-from hubtools.reporting.estimate import combine
+from hubtools.evaluation.seeds import (
+    arm_interval,
+    arm_score,
+    covariances,
+    hierarchical_interval,
+    satterthwaite,
+    variance_parts,
+)
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import Score
 from hubtools.specs.task import Task
@@ -84,6 +90,14 @@ REGIMES = (
         seed_family=0.02,
         seed_protein=0.05,
     ),
+)
+
+
+# For one arm's interval, by the number of families.
+ONE_ARM_REGIMES = (
+    Regime("seeds differ overall", seed=0.0018, seed_family=0.02, seed_protein=0.05),
+    Regime("seeds differ protein by protein", seed_family=0.20, seed_protein=0.25),
+    Regime("strong families", family=0.5, seed=0.001, seed_family=0.05, seed_protein=0.05),
 )
 
 
@@ -275,12 +289,12 @@ def _t(value: float, parts: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def root_of_squares(arm: Resampled) -> tuple[float, float]:
-    """What the board shows: half-widths of seeds and of the bootstrap, joined by the root of the sum of squares."""
+    """What is shown of records without replicates: half-widths of seeds and bootstrap, joined by the root of the sum of squares."""
     scores = []
     for seed, (value, drawn) in enumerate(zip(arm.values, arm.drawn, strict=True)):
         low, high = percentiles(drawn)
         scores.append((seed, Score(value=float(value), low=low, high=high)))
-    estimate = combine(scores, arm.metric)
+    estimate = arm_score(scores, None, arm.metric)
     assert estimate.low is not None and estimate.high is not None
     return estimate.low, estimate.high
 

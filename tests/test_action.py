@@ -68,7 +68,7 @@ def run_check(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     bench.chmod(0o755)
     script = folder / "step.sh"
     script.write_text(step("check")["run"])
-    given = {"SUITE": "", "QUESTION": "", "INCONCLUSIVE": "fail", "COST": "fail", "MORE": "--replicates 200"}
+    given = {"SUITE": "", "QUESTION": "", "CANNOT_TELL": "fail", "COST": "fail", "MORE": "--replicates 200"}
     github = {"RUNNER_TEMP": str(folder / "temp"), "GITHUB_OUTPUT": str(folder / "output"), "GITHUB_ACTIONS": "true"}
     github["GITHUB_STEP_SUMMARY"] = str(folder / "summary.md")
     environment = {**os.environ, **given, **github, **inputs, "BENCH": str(bench), "PYTHONPATH": str(ROOT)}
@@ -80,9 +80,9 @@ def run_check(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     ("skill", "seeds", "inputs", "code", "verdict"),
     [
         (1.0, 3, {}, 0, "pass"),
-        (0.3, 3, {}, 1, "regression"),
-        (0.3, 1, {}, 3, "inconclusive"),
-        (0.3, 1, {"INCONCLUSIVE": "warn"}, 0, "inconclusive"),
+        (0.3, 3, {}, 1, "worse"),
+        (0.3, 1, {}, 3, "cannot tell"),
+        (0.3, 1, {"CANNOT_TELL": "warn"}, 0, "cannot tell"),
         (0.3, 1, {"MORE": "--margin gb1-fitness=0.9\n  --question   weights --replicates 200"}, 0, "pass"),
     ],
 )
@@ -100,7 +100,7 @@ def test_its_exit_code_and_outputs_are_the_checks(
 
 def test_what_is_in_an_input_is_never_run(tmp_path: Path) -> None:
     evil = f'$(touch {tmp_path}/owned); touch {tmp_path}/owned; "`touch {tmp_path}/owned`" --no-such'
-    for name in ("BASELINE", "CANDIDATE", "SUITE", "QUESTION", "INCONCLUSIVE", "COST", "MORE"):
+    for name in ("BASELINE", "CANDIDATE", "SUITE", "QUESTION", "CANNOT_TELL", "COST", "MORE"):
         given = {"BASELINE": str(arm(tmp_path / "a")), "CANDIDATE": str(tmp_path / "a"), name: evil}
         done = run_check(tmp_path, **given)
         assert done.returncode == 2 and "error" in done.stderr, (name, done.stderr)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hubtools.cli.main import main
+from hubtools.evaluation.verdicts import Verdict
 from hubtools.runs.check import Check, check, terms_of
 from hubtools.runs.frozen import open_baseline
 from hubtools.runs.selection import arms_at
@@ -101,7 +102,7 @@ def golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 @pytest.mark.parametrize("task", ["golden-residues", "golden-class"])
 def test_the_code_as_it_is_passes(golden: Callable[[str, str], Check], task: str, recipe: str) -> None:
     done = golden(task, recipe)
-    assert ([item.judgement.verdict for item in done.items], done.problems) == (["pass"], [])
+    assert ([item.verdict for item in done.items], done.problems) == ([Verdict.NO_LOSS], [])
     assert done.items[0].apart is not None and done.items[0].apart <= 1e-4
 
 
@@ -150,5 +151,5 @@ def test_a_planted_mistake_is_caught(
     plant(monkeypatch)
     done = golden(task, recipe)
     (item,) = done.items
-    assert item.judgement.verdict == "regression"
+    assert item.verdict is Verdict.OTHER
     assert item.apart is not None and item.apart > 1e-2

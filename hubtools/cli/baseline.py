@@ -286,14 +286,14 @@ def _print_scores(rows: Sequence[Compared], console: Console) -> None:
     for row in rows:
         before, after = row.renewal.before, row.renewal.after
         old = before.scores.get(row.split) if before else None
-        change = row.difference
+        change = row.comparison.difference if row.comparison else None
         gain = "" if change is None else f"{change.value:+.3f}"
         if change is not None and change.low is not None and change.high is not None:
             gain += f" ({change.low:+.3f} to {change.high:+.3f})"
         seeds = [str(len(before.runs))] if before else []
         seeds += [] if seeds == [str(len(after.runs))] else [str(len(after.runs))]
         change_of_score = f"{number(old.mean if old else None)} → {number(after.scores[row.split].mean)}"
-        verdict = row.judgement.verdict if row.judgement else row.why_not
+        verdict = str(row.comparison.verdict) if row.comparison else row.why_not
         lines.append((_title(after, row.split), [" → ".join(seeds), change_of_score, gain, verdict]))
     _print_rows(console, ("seeds", "old → new", "difference (95 %)", "verdict"), lines)
 

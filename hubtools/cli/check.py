@@ -1,4 +1,4 @@
-"""``bench check``: the gate of a CI job: better, worse, or cannot tell."""
+"""``bench check``: the gate of a CI job: no loss that counts, worse, or cannot tell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(short_help="Check a candidate against a baseline: pass, regression, inconclusive.")
+@click.command(short_help="Check a candidate against a baseline: no loss that counts, worse, or cannot tell.")
 @click.option("--baseline", required=True, metavar="PATH|hub://REPO@REVISION", help="What it must not be worse than.")
 @click.option("--baseline-sha256", metavar="HEX", help="sha256 of its baseline.yaml, as bench baseline show prints it.")
 @click.option("--candidate", required=True, metavar="PATH|hub://REPO@REVISION", help="Runs to check.")
@@ -42,7 +42,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split that is compared.")
 @click.option(
-    "--inconclusive", type=click.Choice(["fail", "warn"]), default="fail", show_default=True, help="fail: exit code 3."
+    "--cannot-tell", type=click.Choice(["fail", "warn"]), default="fail", show_default=True, help="fail: exit code 3."
 )
 @click.option(
     "--cost",
@@ -74,7 +74,7 @@ def check(
     question: str | None,
     margins: tuple[str, ...],
     split: str,
-    inconclusive: str,
+    cannot_tell: str,
     cost: str,
     tolerance: float | None,
     replicates: int,
@@ -83,9 +83,12 @@ def check(
     json_file: Path | None,
     junit_file: Path | None,
 ) -> None:
-    """Check a candidate against a baseline: pass, regression, or inconclusive, task by task.
+    """Check a candidate against a baseline, task by task: no loss beyond the margin, worse, or cannot tell.
 
-    Exit codes: 0 pass, 1 regression (of a score, or of cost), 2 not comparable or a mistake, 3 inconclusive.
+    The rule is where the 95 % interval of the difference lies: above the margin of loss is a pass (also where it lies below
+    0: worse, within the margin); below 0 and not above the margin is worse; else the data cannot tell.
+
+    Exit codes: 0 pass, 1 worse (or over the budget of cost), 2 not comparable or a mistake, 3 cannot tell.
 
     Both sides are runs on the same rows, paired by task, checkpoint and recipe; a task that has one arm on each side
     pairs these although checkpoint or recipe differ. Chance is told from change by a bootstrap over homology clusters
@@ -105,7 +108,7 @@ def check(
     sides = check_report.Sides(baseline, candidate)
     files = {summary: "markdown", json_file: "json", junit_file: "junit"}
     try:
-        options = {"question": question, "inconclusive": inconclusive, "cost": cost, "same": tolerance}
+        options = {"question": question, "cannot_tell": cannot_tell, "cost": cost, "same": tolerance}
         wanted = _suite(suite, owner) if suite else None
         done = _checked(sides, wanted, baseline_sha256, split, margins, options | {"replicates": replicates})
         _tell(done, sides, form)
@@ -202,8 +205,8 @@ def _tell(done: Check, sides: Sides, form: str) -> None:
         click.echo(f"error: {problem}", err=True)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
-    if done.outcome == "inconclusive" and done.exit_code == 0:
-        click.echo("warning: inconclusive; --inconclusive warn lets it pass", err=True)
+    if done.outcome == "cannot tell" and done.exit_code == 0:
+        click.echo("warning: cannot tell; --cannot-tell warn lets it pass", err=True)
 
 
 def _text(done: Check, sides: Sides, kind: str) -> str | bytes:
@@ -230,12 +233,8 @@ def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) ->
         ci_outputs.append_summary(Path(path), check_report.markdown(done, sides))
     if path := os.environ.get("GITHUB_OUTPUT"):
         values: dict[str, object] = {"verdict": done.outcome, "exit-code": done.exit_code}
-        for name, verdict in (
-            ("n-regressions", "regression"),
-            ("n-inconclusive", "inconclusive"),
-            ("n-passed", "pass"),
-        ):
-            values[name] = len(done.of(verdict))
+        for name, items in (("n-worse", done.worse), ("n-cannot-tell", done.unclear), ("n-passed", done.passed)):
+            values[name] = len(items)
         values["n-over-budget"] = len(done.over_budget)
         values |= {name: file for name, file in files.items() if file is not None}
         ci_outputs.append_outputs(Path(path), values)

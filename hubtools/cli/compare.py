@@ -11,7 +11,7 @@ import click
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.reporting.comparison import Comparison
+    from hubtools.reporting.comparison import Sides
 
 
 @click.command(short_help="Better, worse or cannot tell: two sides of runs, task by task.")
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default=10_000,
     show_default=True,
     metavar="N",
-    help="Of the bootstrap and of the randomisation.",
+    help="Of the bootstrap.",
 )
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "json"]))
 @click.option(
@@ -64,7 +64,7 @@ def compare(
     bench compare 'runs:checkpoint=*8M*,recipe=full' 'runs:checkpoint=*35M*,recipe=full' --out forest.png
 
     Within a task, arms are paired that share checkpoint and recipe, else checkpoint, else recipe. Other data, other rows
-    or another version of the task are refused. Intervals and p-values: bootstrap and randomisation over homology
+    or another version of the task are refused. Intervals and p-values: bootstrap over homology
     clusters; over several tasks p is corrected by Holm's method. Classes are compared by weights, whatever the question.
     The exit code is 0 whatever the verdict; bench check is the gate.
     """
@@ -97,7 +97,7 @@ def compare(
     click.echo(f"next: {_next_step(comparison)}", err=True)
 
 
-def _show(comparison: Comparison, form: str, per_class: bool, out: Path | None) -> None:
+def _show(comparison: Sides, form: str, per_class: bool, out: Path | None) -> None:
     """Print, and draw where asked for."""
     from hubtools.cli.terminal import new_console
     from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
@@ -117,16 +117,17 @@ def _show(comparison: Comparison, form: str, per_class: bool, out: Path | None) 
         click.echo(f"wrote {out}", err=True)
 
 
-def _next_step(comparison: Comparison) -> str:
+def _next_step(comparison: Sides) -> str:
     """The one command that most likely helps now."""
     from hubtools.evaluation.comparison import MIN_SEEDS, Question
-    from hubtools.reporting.comparison import Verdict
+    from hubtools.evaluation.verdicts import Verdict
 
     for pair in comparison.pairs:
-        wanted = pair.seeds_needed or (MIN_SEEDS if pair.found.question is Question.WEIGHTS else 0)
-        open_ = pair.verdict in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL}
-        lacking = [s.arm for s in (pair.a, pair.b) if len(s.values) < wanted and not s.arm.nothing_random]
-        if open_ and lacking:
+        found = pair.found
+        wanted = found.seeds_needed or (MIN_SEEDS if found.question is Question.WEIGHTS else 0)
+        arms = (found.baseline, found.candidate)
+        lacking = [arm for arm in arms if len(arm.runs) < wanted and not arm.nothing_random]
+        if found.verdict is Verdict.CANNOT_TELL and lacking:
             return f"more seeds, {more_seeds(lacking[0].record.command, lacking[0].seeds, wanted)}"
     a, b = shlex.quote(comparison.a), shlex.quote(comparison.b)
     return f"hold further runs to this, bench check --baseline {a} --candidate {b}"

@@ -19,7 +19,10 @@ COMMANDS = {
     "estimate": ("hubtools.cli.estimate:estimate_command", "Time, memory and cost of runs before they are started."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
     "compare": ("hubtools.cli.compare:compare", "Better, worse or cannot tell: two sides of runs, task by task."),
-    "check": ("hubtools.cli.check:check", "Check a candidate against a baseline: pass, regression, inconclusive."),
+    "check": (
+        "hubtools.cli.check:check",
+        "Check a candidate against a baseline: no loss that counts, worse, or cannot tell.",
+    ),
     "baseline": ("hubtools.cli.baseline:baseline", "Freeze runs to be compared with."),
     "reproduce": ("hubtools.cli.reproduce:reproduce", "Make a recorded or a published result again."),
     "sweep": ("hubtools.cli.sweep:sweep", "Choose recipe fields on validation, run the best."),

@@ -15,12 +15,12 @@ import numpy as np
 
 from hubtools.evaluation import counting
 from hubtools.evaluation.comparison import Question, difference
-from hubtools.evaluation.gate import holm
 from hubtools.evaluation.metrics import RANKING
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.resampled import REPLICATES, Resampled, Units, prepare, resample
 from hubtools.evaluation.resampling import blocks, bootstrap_units, bootstrap_weights, encode, pair_weights
 from hubtools.evaluation.thresholds import decide
+from hubtools.evaluation.verdicts import holm
 from hubtools.specs.task import Task
 
 

@@ -69,8 +69,8 @@ class Reported:
 def of_rerun(found: Difference, margin: float, higher_is_better: bool = True) -> Finding:
     """Whether a run made again is the run that it was, from their paired difference.
 
-    They agree where the interval lies within the margin, and differ where it excludes zero and the difference is larger
-    than the margin: the rule by which ``bench check`` calls a regression, on both sides.
+    The rule of :mod:`hubtools.evaluation.verdicts`, on both sides: they agree where the interval lies within the margin, and
+    differ where it excludes zero and does not.
 
     Args:
         found: the second run against the first, under the question ``weights``.
@@ -90,8 +90,8 @@ def of_rerun(found: Difference, margin: float, higher_is_better: bool = True) ->
         return finding(Verdict.CANNOT_TELL, f"there is no interval over {found.units}")
     if -margin < low and high < margin:
         return finding(Verdict.AGREE, f"the whole interval is within ±{margin:g}")
-    if abs(found.value) > margin and (low > 0 or high < 0):
-        return finding(Verdict.DIFFER, f"by more than the margin of {margin:g}, and the interval excludes zero")
+    if low > 0 or high < 0:
+        return finding(Verdict.DIFFER, f"the interval excludes zero, and a difference of {margin:g} is not excluded")
     return finding(Verdict.CANNOT_TELL, f"a difference of {margin:g} is neither shown nor excluded")
 
 

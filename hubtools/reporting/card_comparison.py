@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubtools.evaluation.comparison import Difference, Question, difference
-from hubtools.evaluation.gate import holm
 from hubtools.evaluation.seeds import ArmScore
+from hubtools.evaluation.verdicts import Verdict, judge
 from hubtools.reporting import tables, wording
 from hubtools.reporting.board import Row, Table
 from hubtools.reporting.card_results import score_text
-from hubtools.reporting.comparison import Verdict, question_of, verdict_of
 from hubtools.reporting.groups import resampled_rows
 from hubtools.runs.arms import Arm, arm_key
+from hubtools.runs.comparison import question_of
 from hubtools.specs.record import RunRecord
 
 
@@ -44,20 +44,18 @@ class Against:
 
     @property
     def said(self) -> str:
-        """The verdict on this model, to stand after "is"."""
-        if self.verdict is Verdict.NO_DIFFERENCE:
-            return "neither better nor worse as far as shown"
-        return "not to be told from it" if self.verdict is Verdict.CANNOT_TELL else self.verdict.value
+        """The verdict on this model, to stand after "This model"."""
+        return {
+            Verdict.CANNOT_TELL: "cannot be told from it",
+            Verdict.NO_LOSS: "shows no loss beyond the margin against it",
+        }.get(self.verdict, f"is {self.verdict}")
 
     @property
     def in_short(self) -> str:
-        """The verdict and the difference, for a reader of ten seconds."""
+        """The difference and the verdict, for a reader of ten seconds."""
         if self.found is None:
             return "Not compared in pairs"
-        if self.verdict is Verdict.CANNOT_TELL:
-            return f"Cannot tell: {self.reason}"
-        told = self.verdict.value if self.verdict is not Verdict.NO_DIFFERENCE else "not shown to differ"
-        return f"This model is **{told}**: {self.gain}"
+        return f"{self.gain}: this model **{self.said}**"
 
     @property
     def about(self) -> str:
@@ -105,14 +103,15 @@ def comparisons(own: Row, table: Table) -> Comparisons:
 
 def _held_against(own: Row, others: Sequence[Row], table: Table) -> list[Against]:
     differences = [_difference(own, other, table) for other in others]
-    adjusted = holm([found.p_value if found and not found.identical else None for found in differences])
     margin = Arm(own.runs).task.margin
-    tests = sum(found is not None for found in differences)
+    made = [found for found in differences if found is not None]
+    judgements = iter(judge(made, [margin] * len(made)))
     held = []
-    for other, found, p_value in zip(others, differences, adjusted, strict=True):
+    for other, found in zip(others, differences, strict=True):
         verdict, reason = Verdict.CANNOT_TELL, "the runs kept no resamplings that could be paired"
         if found is not None:
-            verdict, reason = verdict_of(found, margin, p_value, tests)
+            judgement = next(judgements)
+            verdict, reason = judgement.verdict, judgement.reason
         held.append(Against(other, found, verdict, reason))
     return held
 
@@ -155,11 +154,7 @@ def recipe_rows(own: Row, table: Table, found: Comparisons) -> list[dict[str, An
             str(len(row.seeds)),
             wording.count(training.parameters_trained if training else None),
             wording.duration(row.wall_seconds).replace(" ", "\N{NO-BREAK SPACE}"),
-            f"{held.gain}: {_of_this_model(held.verdict)}" if held else wording.MISSING,
+            f"{held.gain}: this model {held.said}" if held else wording.MISSING,
         ]
         rows.append({"cells": cells, "own": row is own})
     return rows
-
-
-def _of_this_model(verdict: Verdict) -> str:
-    return f"this model is {verdict.value}" if verdict in {Verdict.BETTER, Verdict.WORSE} else verdict.value

@@ -7,10 +7,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubtools.reporting.wording import MISSING, metric_title, number, plural
+from hubtools.reporting.comparison import largest_loss
+from hubtools.reporting.wording import lost, metric_title, number, plural, signed
 from hubtools.runs.arms import Arm
 from hubtools.runs.changes import Change
-from hubtools.runs.check import Check, Item
+from hubtools.runs.check import Check
+from hubtools.runs.comparison import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +23,7 @@ SCHEMA_VERSION = 1
 WIDE = 140
 # How far the bar of an interval reaches to each side, in margins, and how many characters that is.
 _REACH, _HALF = 4.0, 12
-_COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow", "error": "red"}
+_COLOURS = {"pass": "green", "worse": "red", "over budget": "red", "cannot tell": "yellow", "error": "red"}
 
 
 @dataclass(frozen=True)
@@ -33,36 +35,38 @@ class Sides:
 
 
 def headline(check: Check) -> str:
-    """The verdict on all, in one line."""
+    """The verdict on all, and the largest loss whatever the verdict, in one line."""
     if check.problems:
         return f"not comparable: {plural(len(check.problems), 'problem')}"
-    worse, unclear, over = len(check.of("regression")), len(check.of("inconclusive")), len(check.over_budget)
-    parts = [f"{plural(len(check.items), 'comparison')}, {worse or 'none'} worse"]
-    if unclear:
-        parts.append(f"{unclear} cannot be told" + (" (a warning)" if check.terms.inconclusive == "warn" else ""))
-    if over:
-        parts.append(f"{over} over the budget of cost" + (" (a warning)" if check.terms.cost == "warn" else ""))
-    return f"{check.outcome}: {', '.join(parts)}"
+    parts = [plural(len(check.items), "comparison")]
+    for found, word in ((check.worse, "worse"), (check.unclear, "cannot be told")):
+        warns = found and found == check.unclear and check.terms.cannot_tell == "warn"
+        parts += [f"{len(found)} {word}" + (" (a warning)" if warns else "")] if found else []
+    if over := check.over_budget:
+        parts.append(f"{len(over)} over the budget of cost" + (" (a warning)" if check.terms.cost == "warn" else ""))
+    worst = largest_loss(check.items)
+    shown = f"largest loss: {worst.task_name}, {lost(worst)}, margin {worst.margin:g}" if worst else "nothing is lost"
+    return f"{check.outcome}: {', '.join(parts)}; {shown}"
 
 
-def difference_text(item: Item) -> str:
+def difference_text(item: Comparison) -> str:
     """The gain with its interval; nothing where the predictions are the same."""
-    if item.difference is None:
+    if item.same:
         return "same predictions"
     low, high = item.difference.low, item.difference.high
-    spread = "" if low is None or high is None else f" ({_signed(low)} to {_signed(high)})"
-    return f"{_signed(item.difference.value)}{spread}"
+    spread = "" if low is None or high is None else f" ({signed(low)} to {signed(high)})"
+    return f"{signed(item.difference.value)}{spread}"
 
 
 def cost_lines(check: Check) -> list[str]:
     """What is over its budget, a line each, and what could not be compared, a line for each reason."""
     if check.terms.cost == "ignore":
         return []
-    lines = [f"{item.task}, {item.name}: {ratio}" for item in check.items for ratio in item.cost.over]
+    lines = [f"{item.task_name}, {item.name}: {ratio}" for item in check.items for ratio in item.cost.over]
     skipped: dict[str, list[str]] = {}
     for item in check.items:
         if item.cost.not_compared:
-            skipped.setdefault(item.cost.not_compared, []).append(f"{item.task}, {item.name}")
+            skipped.setdefault(item.cost.not_compared, []).append(f"{item.task_name}, {item.name}")
     for why, names in skipped.items():
         which = names[0] if len(names) == 1 else f"{len(names)} of {plural(len(check.items), 'comparison')}"
         lines.append(f"{which}: not compared: {why}")
@@ -70,11 +74,11 @@ def cost_lines(check: Check) -> list[str]:
 
 
 def reasons(check: Check) -> list[str]:
-    """Why each verdict that is no pass is what it is, a line each."""
+    """Why each verdict is what it is, and what would tell, a line each; without those of the same predictions."""
     return [
-        f"{item.task}, {item.name}: {item.judgement.verdict}: {item.judgement.reason}"
+        f"{item.task_name}, {item.name}: {item.verdict}: {'; '.join(filter(None, [item.judgement.reason, item.remedy]))}"
         for item in check.items
-        if item.judgement.verdict != "pass"
+        if not item.same
     ]
 
 
@@ -83,34 +87,29 @@ def changes_by_items(check: Check) -> list[tuple[Change, str]]:
     where: dict[Change, list[str]] = {}
     for item in check.items:
         for change in item.changed:
-            where.setdefault(change, []).append(item.task)
+            where.setdefault(change, []).append(item.task_name)
     return [
         (change, "all" if len(tasks) == len(check.items) else ", ".join(dict.fromkeys(tasks)))
         for change, tasks in where.items()
     ]
 
 
-def bar(item: Item) -> str:
+def bar(item: Comparison) -> str:
     """The interval drawn in letters, from four margins below to four above: ``│`` is no difference, ``:`` the margin."""
-    found = item.difference
+    found, margin = item.difference, item.margin or 1.0
     cells = list("·" * (2 * _HALF + 1))
-    cells[_cell(-item.margin, item.margin)] = ":"
+    cells[_cell(-margin, margin)] = ":"
     cells[_HALF] = "│"
-    if found is not None:
+    if not item.same and math.isfinite(found.value):
         if found.low is not None and found.high is not None:
-            for place in range(_cell(found.low, item.margin), _cell(found.high, item.margin) + 1):
+            for place in range(_cell(found.low, margin), _cell(found.high, margin) + 1):
                 cells[place] = "─"
-        cells[_cell(found.value, item.margin)] = "●"
+        cells[_cell(found.value, margin)] = "●"
     return "".join(cells)
 
 
 def _cell(value: float, margin: float) -> int:
     return _HALF + round(max(-1.0, min(1.0, value / (_REACH * margin))) * _HALF)
-
-
-def _signed(value: float) -> str:
-    text = number(value)
-    return text if text.startswith("−") or value <= 0 or text == MISSING else f"+{text}"
 
 
 def print_check(check: Check, console: Console) -> None:
@@ -155,17 +154,24 @@ def _table(check: Check, *, wide: bool) -> Table:
         column.no_wrap = column.header not in {"task", "checkpoint and recipe"}
         column.justify = "right" if column.header in {"margin", "would detect"} else "left"
     for item in check.items:
-        verdict, found = item.judgement.verdict, item.difference
         costly = "\n[red]over budget[/]" if item.cost.over else ""
-        named = [item.task, item.name, metric_title(item.metric, arrow=True)]
+        named = [item.task_name, item.name, metric_title(item.metric, arrow=True)]
         table.add_row(
-            f"[{_COLOURS[verdict]}]{verdict}[/]{costly}",
+            f"[{_colour(item)}]{item.verdict}[/]{costly}",
             *map(escape, named if wide else ["\n".join(named)]),
-            f"{number(item.before)} → {number(item.after)}",
+            " → ".join(map(number, item.means)),
             difference_text(item),
-            *([f"{item.margin:g}", number(found.detectable if found else None)] if wide else []),
+            *([f"{item.margin:g}", number(_detectable(item))] if wide else []),
         )
     return table
+
+
+def _colour(item: Comparison) -> str:
+    return "red" if item.verdict.fails else "green" if item.verdict.passes else "yellow"
+
+
+def _detectable(item: Comparison) -> float | None:
+    return None if item.same else item.difference.detectable
 
 
 def markdown(check: Check, sides: Sides) -> str:
@@ -174,16 +180,16 @@ def markdown(check: Check, sides: Sides) -> str:
 
     rows = [
         {
-            "verdict": (f"**{item.judgement.verdict}**" if item.judgement.verdict != "pass" else "pass")
+            "verdict": (f"{item.verdict}" if item.verdict.passes else f"**{item.verdict}**")
             + (", **over budget**" if item.cost.over else ""),
-            "task": _plain(item.task),
+            "task": _plain(item.task_name),
             "name": _plain(item.name),
             "metric": metric_title(item.metric, arrow=True),
-            "scores": f"{number(item.before)} → {number(item.after)}",
+            "scores": " → ".join(map(number, item.means)),
             "difference": difference_text(item),
             "bar": bar(item),
             "margin": f"{item.margin:g}",
-            "detectable": number(item.difference.detectable if item.difference else None),
+            "detectable": number(_detectable(item)),
         }
         for item in check.items
     ]
@@ -208,12 +214,11 @@ def markdown(check: Check, sides: Sides) -> str:
 
 def units(check: Check) -> list[str]:
     """What was resampled in each task, and how many seeds there were."""
-    found = [item for item in check.items if item.difference is not None]
     return [
-        f"{item.task}: {item.difference.units}; {item.difference.seeds[0]} and {item.difference.seeds[1]} seeds; "
+        f"{item.task_name}: {item.difference.units}; {item.difference.seeds[0]} and {item.difference.seeds[1]} seeds; "
         f"question {item.question}"
-        for item in found
-        if item.difference is not None
+        for item in check.items
+        if not item.same
     ]
 
 
@@ -229,7 +234,7 @@ def as_json(check: Check, sides: Sides) -> str:
         "candidate": sides.candidate,
         "split": check.split,
         "question": terms.question,
-        "inconclusive": terms.inconclusive,
+        "cannot_tell": terms.cannot_tell,
         "cost": terms.cost,
         "replicates": terms.replicates,
         "same_predictions_within": terms.same,
@@ -240,19 +245,19 @@ def as_json(check: Check, sides: Sides) -> str:
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _item(item: Item) -> dict[str, Any]:
+def _item(item: Comparison) -> dict[str, Any]:
     return {
-        "task": item.task,
+        "task": item.task_name,
         "metric": item.metric,
-        "verdict": item.judgement.verdict,
+        "verdict": item.verdict,
         "reason": item.judgement.reason,
         "adjusted_p": item.judgement.adjusted_p,
         "margin": item.margin,
         "question": item.question,
-        "baseline": _arm(item.baseline, item.before),
-        "candidate": _arm(item.candidate, item.after),
+        "baseline": _arm(item.baseline, item.means[0]),
+        "candidate": _arm(item.candidate, item.means[1]),
         "largest_difference_of_predictions": item.apart,
-        "difference": asdict(item.difference) if item.difference else None,
+        "difference": None if item.same else asdict(item.difference),
         "cost": {
             "over": [ratio.quantity for ratio in item.cost.over],
             "ratios": [asdict(ratio) for ratio in item.cost.ratios],
@@ -262,7 +267,7 @@ def _item(item: Item) -> dict[str, Any]:
     }
 
 
-def _arm(arm: Arm, score: float) -> dict[str, Any]:
+def _arm(arm: Arm, score: float | None) -> dict[str, Any]:
     return {"name": arm.name, "score": score, "seeds": arm.seeds, "runs": [record.run_id for _, record in arm.runs]}
 
 

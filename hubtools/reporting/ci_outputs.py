@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hubtools.reporting.check_report import difference_text, headline
+from hubtools.reporting.check_report import headline
+from hubtools.reporting.wording import lost
 from hubtools.runs.check import Check
 from hubtools.specs.content import find
 from hubtools.specs.errors import UserError
@@ -58,16 +59,15 @@ def annotate(check: Check, workspace: Path) -> list[Annotation]:
         workspace: the checkout.
     """
     found = [Annotation("error", "bench check", problem) for problem in check.problems]
-    levels = {"regression": _level("fail"), "inconclusive": _level(check.terms.inconclusive)}
-    for verdict, level in levels.items():
-        for item in check.of(verdict):
-            file, line = _anchor(item.task, workspace)
-            text = f"{item.name}, {item.metric}: difference {difference_text(item)}: {item.judgement.reason}"
-            found.append(Annotation(level, f"{verdict}: {item.task}", text, file, line))
+    for items, level in ((check.worse, _level("fail")), (check.unclear, _level(check.terms.cannot_tell))):
+        for item in items:
+            file, line = _anchor(item.task_name, workspace)
+            text = f"{item.name}: {lost(item)}: {item.judgement.reason}"
+            found.append(Annotation(level, f"{item.verdict}: {item.task_name}", text, file, line))
     for item in check.over_budget:
-        file, line = _anchor(item.task, workspace)
+        file, line = _anchor(item.task_name, workspace)
         text = f"{item.name}: {'; '.join(map(str, item.cost.over))}"
-        found.append(Annotation(_level(check.terms.cost), f"cost: {item.task}", text, file, line))
+        found.append(Annotation(_level(check.terms.cost), f"cost: {item.task_name}", text, file, line))
     found.sort(key=lambda annotation: annotation.level != "error")
     if not found:
         return [Annotation("notice", "bench check", headline(check))]

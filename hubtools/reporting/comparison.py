@@ -1,74 +1,28 @@
 """Two sides of runs against each other, task by task: what ``bench compare`` shows, as numbers.
 
-Everything is said of B against A, and positive is better, also of errors. The verdict on a pair of arms, with m the
-margin of the task and p corrected by Holm's method over the pairs:
-
-better, worse      p is at most 5 %, and zero is outside the 95 % interval.
-equivalent         neither, and the interval lies within ±m: a difference that counts is excluded. Or the predictions are
-                   the same.
-no difference      none is shown, and none is excluded.
-cannot tell        there is no interval: too few seeds for the question, one cluster, a metric that is not defined.
+Everything is said of B against A, and positive is better, also of errors. Each pair is a
+:class:`hubtools.runs.comparison.Comparison`, judged by the rule of :mod:`hubtools.evaluation.verdicts`, with what a reader
+wants to know beside: other metrics, classes, and how the predictions differ row by row.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from statistics import stdev
+from dataclasses import dataclass
 
 from hubtools.evaluation.agreement import Agreement, agreement
 from hubtools.evaluation.classes import ClassDifference, class_differences
-from hubtools.evaluation.comparison import CONFIDENCE, MIN_SEEDS, Difference, Question, difference
-from hubtools.evaluation.gate import holm
-from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.randomisation import randomisation_p
-from hubtools.evaluation.resampled import REPLICATES, resample_metrics
-from hubtools.evaluation.sameness import other_rows
-from hubtools.reporting.wording import plural, share, signed
-from hubtools.runs.arms import Arm, mismatches
-from hubtools.runs.changes import Change, changes
+from hubtools.evaluation.comparison import CONFIDENCE, MIN_SEEDS, Question
+from hubtools.evaluation.resampled import REPLICATES
+from hubtools.evaluation.sameness import SAME
+from hubtools.evaluation.verdicts import Verdict
+from hubtools.reporting.wording import lost, plural, share
+from hubtools.runs.arms import Arm
+from hubtools.runs.comparison import Comparison, NotComparable, compared, judged
 from hubtools.specs.errors import UserError
-from hubtools.specs.task import Task
 
 # Intervals of single classes need no more, and a task may have a thousand of them.
 CLASS_REPLICATES = 1_000
-
-
-class Verdict(StrEnum):
-    """What a comparison comes to, of B."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    EQUIVALENT = "equivalent"
-    NO_DIFFERENCE = "no difference shown"
-    CANNOT_TELL = "cannot tell"
-
-
-@dataclass(frozen=True)
-class Side:
-    """One arm of a pair.
-
-    Attributes:
-        arm: its runs.
-        values: the metric of each run, by seed; None where undefined.
-    """
-
-    arm: Arm
-    values: tuple[float | None, ...]
-
-    @property
-    def mean(self) -> float | None:
-        """Over the runs; None where one has no value."""
-        defined = [value for value in self.values if value is not None]
-        return sum(defined) / len(defined) if len(defined) == len(self.values) else None
-
-    @property
-    def deviation(self) -> float | None:
-        """Standard deviation over the runs; None of a single one."""
-        defined = [value for value in self.values if value is not None]
-        return stdev(defined) if len(defined) == len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -77,38 +31,16 @@ class Pair:
 
     Attributes:
         label: what tells this pair from the others: the task, and more where a task has several pairs.
-        task: the task file as used.
-        a, b: the arms.
-        found: the difference in the metric compared; positive where B is better.
-        margin: the difference that counts; None where the metric is not the one that the task's margin is about.
-        p_value: two-sided, of no difference; None where there is none.
-        p_method: how it was computed.
-        adjusted_p: after Holm's correction over all pairs.
-        verdict, reason: what it comes to, and why, in one line.
-        seeds_needed: runs an arm with which a difference of the margin would be found; None where that is not known.
-        secondary: the task's other metrics; of these nothing is corrected.
+        found: the two compared; A is the baseline, B the candidate.
         classes: one a class, label or assay.
         agreement: how the predictions differ row by row.
-        changed: what is not the same beside the scores.
         notes: what the reader should know.
     """
 
     label: str
-    task: Task
-    a: Side
-    b: Side
-    found: Difference
-    margin: float | None
-    p_value: float | None
-    p_method: str
-    adjusted_p: float | None
-    verdict: Verdict
-    reason: str
-    seeds_needed: int | None
-    secondary: tuple[Difference, ...]
+    found: Comparison
     classes: tuple[ClassDifference, ...]
     agreement: Agreement
-    changed: tuple[Change, ...]
     notes: tuple[str, ...]
 
     def wins(self) -> tuple[int, int, int]:
@@ -119,13 +51,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What came of a comparison.
+class Sides:
+    """What came of comparing two sides.
 
     Attributes:
         a, b: what the user named.
         split: that was compared on.
-        replicates: of the bootstrap and the randomisation.
+        replicates: of the bootstrap.
         asked: the question, where the user named one.
         pairs: by label.
         left_out: what has no counterpart, one line each.
@@ -141,24 +73,27 @@ class Comparison:
 
     def of(self, verdict: Verdict) -> list[Pair]:
         """Pairs with that verdict."""
-        return [pair for pair in self.pairs if pair.verdict is verdict]
+        return [pair for pair in self.pairs if pair.found.verdict is verdict]
 
     @property
     def headline(self) -> str:
-        """The verdicts in one sentence."""
+        """The largest loss, and the verdicts in one sentence."""
         if len(self.pairs) == 1:
-            return f"B is {_SAID[self.pairs[0].verdict]}: {self.pairs[0].reason}"
+            found = self.pairs[0].found
+            return f"B is {_SAID.get(found.verdict, found.verdict.value)}: {lost(found)}; {found.judgement.reason}"
         counted = [f"{verdict} {len(found)}" for verdict in Verdict if (found := self.of(verdict))]
-        return f"{plural(len(self.pairs), 'comparison')} of B with A: {', '.join(counted)}"
+        worst = largest_loss([pair.found for pair in self.pairs])
+        shown = f"; the largest loss: {worst.task_name}, {lost(worst)}" if worst else ""
+        return f"{plural(len(self.pairs), 'comparison')} of B with A: {', '.join(counted)}{shown}"
 
 
-_SAID = {
-    Verdict.BETTER: "better",
-    Verdict.WORSE: "worse",
-    Verdict.EQUIVALENT: "equivalent",
-    Verdict.NO_DIFFERENCE: "neither better nor worse as far as shown",
-    Verdict.CANNOT_TELL: "not to be told from A",
-}
+_SAID = {Verdict.CANNOT_TELL: "not to be told from A", Verdict.NO_LOSS: "not worse by what counts"}
+
+
+def largest_loss(found: Sequence[Comparison]) -> Comparison | None:
+    """The comparison that lost most, in margins where these are known; None where none lost."""
+    losses = [one for one in found if one.difference.value < 0 and not one.same]
+    return min(losses, key=lambda one: one.difference.value / (one.margin or 1.0), default=None)
 
 
 def compare(
@@ -170,7 +105,7 @@ def compare(
     split: str = "test",
     replicates: int = REPLICATES,
     left_out: Sequence[str] = (),
-) -> Comparison:
+) -> Sides:
     """Compare arms, pair by pair.
 
     Args:
@@ -186,17 +121,6 @@ def compare(
         UserError: two arms do not answer the same question, or not on the same rows; a task has not this metric;
             predictions cannot be read.
     """
-    refused = [
-        f"{a.record.identity.task.name}, {_both(a, b)}: {'; '.join(lines)}"
-        for a, b in pairs
-        if (lines := mismatches(a, b, split))
-    ]
-    if refused:
-        more = f" (and {plural(len(refused) - 1, 'more pair')})" if len(refused) > 1 else ""
-        raise UserError(
-            f"these cannot be compared: {refused[0]}{more}",
-            fix="Run both on the same task file and data, or leave the task out with :task=NAME.",
-        )
     for a, _ in pairs:
         if metric is not None and metric not in a.task.metrics.names:
             raise UserError(
@@ -205,128 +129,48 @@ def compare(
                 fix=f"It has {', '.join(a.task.metrics.names)}.",
             )
     pairs = sorted(pairs, key=lambda pair: (pair[0].record.identity.task.name, pair[0].record.identity.fraction or 1))
-    labels = _labels(pairs)
+    found, refused = [], []
+    for a, b in pairs:
+        try:
+            found.append(
+                compared(
+                    a,
+                    b,
+                    split,
+                    question=question,
+                    metric=metric,
+                    others=True,
+                    same_within=SAME,
+                    replicates=replicates,
+                )
+            )
+        except NotComparable as error:
+            refused.append(f"{a.record.identity.task.name}, {_both(a, b)}: {error.what}")
+    if refused:
+        more = f" (and {plural(len(refused) - 1, 'more pair')})" if len(refused) > 1 else ""
+        raise UserError(
+            f"these cannot be compared: {refused[0]}{more}",
+            fix="Run both on the same task file and data, or leave the task out with :task=NAME.",
+        )
     made = [
-        _pair(label, a, b, question, metric, split, replicates) for label, (a, b) in zip(labels, pairs, strict=True)
+        _pair(label, one, question, min(replicates, CLASS_REPLICATES))
+        for label, one in zip(_labels(pairs), judged(found), strict=True)
     ]
-    adjusted = holm([pair.p_value for pair in made])
-    judged = tuple(_judged(pair, p, len(made)) for pair, p in zip(made, adjusted, strict=True))
-    return Comparison(*named, split, replicates, question, judged, tuple(left_out))
+    return Sides(*named, split, replicates, question, tuple(made), tuple(left_out))
 
 
-def _pair(label: str, a: Arm, b: Arm, asked: Question | None, metric: str | None, split: str, replicates: int) -> Pair:
-    """One pair without its verdict."""
-    task = a.task
-    before, after = a.predictions(split), b.predictions(split)
-    _same_rows(label, a, b, before, after)
+def _pair(label: str, found: Comparison, asked: Question | None, replicates: int) -> Pair:
+    """One comparison with what is known beside."""
+    a, b, task = found.baseline, found.candidate, found.task
+    before, after = a.predictions(found.split), b.predictions(found.split)
     cuts, other_cuts = a.thresholds(), b.thresholds()
-    chosen = metric or task.metrics.primary
-    names = [chosen, *(name for name in task.metrics.names if name != chosen)]
-    question = question_of(a, b, asked)
-    drawn = resample_metrics(task, before, cuts, a.seeds, names, replicates=replicates)
-    other_drawn = resample_metrics(task, after, other_cuts, b.seeds, names, replicates=replicates)
-    if drawn[0].units.digest != other_drawn[0].units.digest:
-        told = f"{drawn[0].units.described} and {other_drawn[0].units.described}"
-        raise UserError(f"these cannot be compared: {label}: what the bootstrap draws differs ({told})")
-    differences = [difference(one, other, question) for one, other in zip(drawn, other_drawn, strict=True)]
-    found = differences[0]
-    p_value, p_method = found.p_value, "t-test over seeds and clusters"
-    if found.identical:
-        # Nothing was tested, and nothing is to be corrected for.
-        p_value, p_method = None, "none: the same scores in every replicate"
-    elif question is Question.WEIGHTS:
-        p_method = "bootstrap"
-        if p_value is not None:
-            swapped = randomisation_p(task, before, cuts, after, other_cuts, metric=chosen, replicates=replicates)
-            if swapped is not None:
-                p_value, p_method = swapped, "approximate randomisation"
     return Pair(
         label=label,
-        task=task,
-        a=Side(a, tuple(_defined(value) for value in drawn[0].values)),
-        b=Side(b, tuple(_defined(value) for value in other_drawn[0].values)),
         found=found,
-        margin=task.margin if chosen == task.metrics.primary else None,
-        p_value=_defined(p_value),
-        p_method=p_method,
-        adjusted_p=None,
-        verdict=Verdict.CANNOT_TELL,
-        reason="",
-        seeds_needed=None,
-        secondary=tuple(differences[1:]),
-        classes=tuple(
-            class_differences(task, before, cuts, after, other_cuts, replicates=min(replicates, CLASS_REPLICATES))
-        ),
+        classes=tuple(class_differences(task, before, cuts, after, other_cuts, replicates=replicates)),
         agreement=agreement(task, before, cuts, a.seeds, after, other_cuts, b.seeds),
-        changed=tuple(changes(a, b)),
-        notes=tuple(_notes(a, b, question, asked)),
+        notes=tuple(_notes(a, b, found.question, asked)),
     )
-
-
-def question_of(a: Arm, b: Arm, asked: Question | None = None) -> Question:
-    """What the user asks, or else what the seeds can answer. Where nothing is random both questions are one."""
-    if a.nothing_random and b.nothing_random:
-        return Question.WEIGHTS
-    return asked or (Question.RECIPE if min(len(a.runs), len(b.runs)) >= MIN_SEEDS else Question.WEIGHTS)
-
-
-def _judged(pair: Pair, adjusted: float | None, tests: int) -> Pair:
-    """The pair with its verdict."""
-    verdict, reason = verdict_of(pair.found, pair.margin, adjusted, tests)
-    needed = None
-    if verdict in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL} and pair.found.question is Question.RECIPE:
-        if pair.found.low is None:
-            needed = MIN_SEEDS if min(pair.found.seeds) < MIN_SEEDS else None
-        elif pair.margin is not None:
-            needed = pair.found.seeds_needed(pair.margin)
-    return replace(pair, adjusted_p=adjusted, verdict=verdict, reason=reason, seeds_needed=needed)
-
-
-def verdict_of(found: Difference, margin: float | None, adjusted: float | None, tests: int) -> tuple[Verdict, str]:
-    """What a difference comes to, and why in one line, by the rules at the head of this module.
-
-    Args:
-        found: the difference.
-        margin: that counts; None where none is stated for this metric.
-        adjusted: its p-value after Holm's correction.
-        tests: how many differences were corrected for.
-    """
-    if found.identical:
-        return Verdict.EQUIVALENT, "both scored the same in every replicate"
-    if math.isnan(found.value):
-        return Verdict.CANNOT_TELL, f"{found.metric} is not defined in every run"
-    if found.low is None or found.high is None:
-        if found.question is Question.RECIPE and min(found.seeds) < MIN_SEEDS:
-            return (
-                Verdict.CANNOT_TELL,
-                f"needs at least {MIN_SEEDS} seeds an arm, there are {found.seeds[0]} and {found.seeds[1]}",
-            )
-        return Verdict.CANNOT_TELL, f"there is no interval over {found.units}"
-    within = margin is not None and -margin < found.low and found.high < margin
-    outside = found.low > 0 or found.high < 0
-    if outside and adjusted is not None and adjusted <= 1 - CONFIDENCE:
-        small = f", but by less than the margin of {margin:g}" if within else ""
-        verdict = Verdict.BETTER if found.value > 0 else Verdict.WORSE
-        return verdict, f"by {signed(abs(found.value)).lstrip('+')}{small}"
-    if within:
-        return Verdict.EQUIVALENT, f"the whole interval is within the margin of ±{margin:g}"
-    if outside and tests > 1:
-        return Verdict.NO_DIFFERENCE, f"its own interval excludes zero, but not after correction for {tests} tests"
-    if outside:
-        return Verdict.NO_DIFFERENCE, "the interval excludes zero, but the test does not confirm it"
-    about = "a difference that counts" if margin is None else f"a difference of {margin:g}"
-    return Verdict.NO_DIFFERENCE, f"the interval contains zero, and {about} is not excluded"
-
-
-def _same_rows(label: str, a: Arm, b: Arm, before: Sequence[Predictions], after: Sequence[Predictions]) -> None:
-    """Refuse predictions of other rows, whatever the records say."""
-    folders = [folder for folder, _ in (*a.runs, *b.runs)]
-    for folder, predictions in zip(folders, (*before, *after), strict=True):
-        if (line := other_rows(before[0], predictions)) is not None:
-            raise UserError(
-                f"these cannot be compared: {label}: {line}, in {folders[0].name} and {folder.name}",
-                fix="Run both on the same data with the same version of bench.",
-            )
 
 
 def _notes(a: Arm, b: Arm, question: Question, asked: Question | None) -> list[str]:
@@ -372,7 +216,3 @@ def _shares(a: Arm, b: Arm) -> str:
 
 def _both(a: Arm, b: Arm) -> str:
     return a.name if a.name == b.name else f"{a.name} → {b.name}"
-
-
-def _defined(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)

@@ -8,10 +8,13 @@ from collections.abc import Container, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hubtools.evaluation.comparison import MIN_SEEDS, Difference, Question
-from hubtools.reporting.comparison import Comparison, Pair, Side, Verdict
-from hubtools.reporting.wording import MISSING, interval, metric_title, number, p_text, plural, signed
+from hubtools.evaluation.comparison import Question
+from hubtools.evaluation.verdicts import Verdict
+from hubtools.reporting.comparison import Pair, Sides
+from hubtools.reporting.wording import MISSING, interval, lost, metric_title, number, p_text, plural, signed
+from hubtools.runs.arms import Arm
 from hubtools.runs.changes import Change
+from hubtools.runs.comparison import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,13 +25,19 @@ QUESTIONS = {
     Question.WEIGHTS: "are these very weights different? Chance: which proteins were tested.",
     Question.RECIPE: "would training again give another result? Chance: which proteins were tested, and the seeds.",
 }
-_COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red", Verdict.EQUIVALENT: "cyan"}
+_COLOURS = {
+    Verdict.BETTER: "green",
+    Verdict.NO_LOSS: "green",
+    Verdict.WITHIN: "cyan",
+    Verdict.WORSE: "red",
+    Verdict.CANNOT_TELL: "yellow",
+}
 # More than this that is not the same is counted; all of it is in JSON.
 _SHOWN_CHANGES = 6
 NARROW = 100
 
 
-def print_comparison(comparison: Comparison, console: Console, *, per_class: bool = False) -> None:
+def print_comparison(comparison: Sides, console: Console, *, per_class: bool = False) -> None:
     """The verdicts first, then each pair with everything that is known of it.
 
     Args:
@@ -52,17 +61,18 @@ def print_comparison(comparison: Comparison, console: Console, *, per_class: boo
             console.print(Text(f"  {line}", style="dim"))
 
 
-def _print_overview(comparison: Comparison, console: Console) -> None:
+def _print_overview(comparison: Sides, console: Console) -> None:
     from rich.text import Text
 
     columns = ["task", "metric", "A", "B", "difference", "95 % interval", "p (Holm)", "verdict"]
     rows: list[list[str | Text]] = []
     for pair in comparison.pairs:
-        found = pair.found
-        word = Text(pair.verdict, style=_COLOURS.get(pair.verdict, ""))
+        one, found = pair.found, pair.found.difference
+        word = Text(one.verdict, style=_COLOURS.get(one.verdict, ""))
         cells = [number(found.baseline), number(found.candidate), signed(found.value)]
         spread = interval(found.low, found.high) or MISSING
-        rows.append([pair.label, metric_title(found.metric, arrow=True), *cells, spread, p_text(pair.adjusted_p), word])
+        adjusted = p_text(one.judgement.adjusted_p)
+        rows.append([pair.label, metric_title(found.metric, arrow=True), *cells, spread, adjusted, word])
     table = _table(columns, rows, leave_out={"metric", "A", "B", "p (Holm)"} if console.width < NARROW else set())
     console.print()
     console.print(table)
@@ -73,11 +83,11 @@ def _print_pair(pair: Pair, console: Console, *, several: bool, per_class: bool)
     from rich.table import Table
     from rich.text import Text
 
-    colour = _COLOURS.get(pair.verdict, "")
+    colour = _COLOURS.get(pair.found.verdict, "")
     metric = metric_title(pair.found.metric, arrow=True)
     console.print()
     console.print(
-        Text.assemble((pair.label, "bold"), f": {metric}, ", (f"B: {pair.verdict}", f"bold {colour}".strip()))
+        Text.assemble((pair.label, "bold"), f": {metric}, ", (f"B: {pair.found.verdict}", f"bold {colour}".strip()))
     )
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -85,7 +95,7 @@ def _print_pair(pair: Pair, console: Console, *, several: bool, per_class: bool)
     for name, text in facts(pair, several=several):
         grid.add_row(Text(name, style="dim"), Text(text))
     console.print(Padding(grid, (0, 0, 0, 2)))
-    if pair.secondary:
+    if pair.found.others:
         columns = ["also", "A", "B", "difference", "95 % interval"]
         console.print(Padding(_table(columns, _secondary(pair)), (1, 0, 0, 2)))
     if per_class and pair.classes:
@@ -115,39 +125,37 @@ def facts(pair: Pair, *, several: bool) -> list[tuple[str, str]]:
         pair: the pair.
         several: whether others are compared beside it, so that there is a correction to speak of.
     """
-    found = pair.found
-    spread = interval(found.low, found.high)
+    one, found = pair.found, pair.found.difference
+    (mean, other_mean), (deviation, other_deviation) = one.means, one.deviations
     lines = [
-        ("A", _arm(pair.a)),
-        ("B", _arm(pair.b)),
-        (
-            "difference",
-            f"{signed(found.value)}, 95 % interval {spread}" if spread else f"{signed(found.value)}, no interval",
-        ),
-        ("verdict", f"{pair.verdict}: {pair.reason}"),
+        ("difference", lost(one)),
+        ("verdict", f"{one.verdict}: {one.judgement.reason}"),
+        ("A", _arm(one.baseline, mean, deviation)),
+        ("B", _arm(one.candidate, other_mean, other_deviation)),
         ("question", f"{found.question}: {QUESTIONS[found.question]}"),
     ]
-    if pair.p_value is not None:
-        adjusted = f"; {p_text(pair.adjusted_p)} after Holm's correction" if several else ""
-        lines.append(("p", f"{p_text(pair.p_value)}{adjusted} ({pair.p_method})"))
-    if found.superiority is not None and not found.identical:
+    if one.margin is not None:
+        lines.append(("margin", f"{one.margin:g}: the loss that counts"))
+    if found.p_value is not None and not one.same:
+        adjusted = f"; {p_text(one.judgement.adjusted_p)} after Holm's correction" if several else ""
+        lines.append(("p", f"{p_text(found.p_value)}{adjusted}, two-sided"))
+    if found.superiority is not None and not one.same:
         lines.append(("B is the better", f"with probability {_probability(found.superiority)}"))
-    if found.detectable is not None and not found.identical:
-        margin = "" if pair.margin is None else f"; the task's margin is {pair.margin:g}"
-        lines.append(("detectable", f"differences of {number(found.detectable)} (with 80 % probability){margin}"))
-    if needed := _seeds_needed(pair):
-        lines.append(("seeds needed", needed))
+    if found.detectable is not None and not one.same:
+        lines.append(("detectable", f"differences of {number(found.detectable)} (with 80 % probability)"))
+    if one.remedy:
+        lines.append(("to tell", one.remedy))
     lines.append(("resampled", found.units))
     lines += _agreement(pair)
     if len(pair.classes) > 1:
         better, worse, neither = pair.wins()
         what = _class_noun(pair, many=True)
         these = "" if found.question is Question.WEIGHTS else ", of these very weights"
-        told = f"B better in {better}, worse in {worse}, no difference shown in {neither} (Holm{these})"
+        told = f"B better in {better}, worse in {worse}, not told apart in {neither} (Holm{these})"
         lines.append((what, told))
-    asked = [one for one in pair.changed if one.what.startswith("recipe") or one.what in {"checkpoint", "seeds"}]
+    asked = [one for one in pair.found.changed if one.what.startswith("recipe") or one.what in {"checkpoint", "seeds"}]
     lines += _changed("compared", asked)
-    lines += _changed("also differs", [one for one in pair.changed if one not in asked])
+    lines += _changed("also differs", [one for one in pair.found.changed if one not in asked])
     lines += [("note", note) for note in pair.notes]
     return lines
 
@@ -161,29 +169,15 @@ def _changed(name: str, changed: Sequence[Change]) -> list[tuple[str, str]]:
     return [(name, "; ".join(shown) + more)]
 
 
-def _arm(side: Side) -> str:
-    deviation = f" ± {number(side.deviation)} (mean ± SD)" if side.deviation is not None else ""
-    seeds = plural(len(side.values), "seed")
-    return f"{number(side.mean)}{deviation}, {seeds}: {side.arm.name}"
+def _arm(arm: Arm, mean: float | None, deviation: float | None) -> str:
+    spread = f" ± {number(deviation)} (mean ± SD)" if deviation is not None else ""
+    return f"{number(mean)}{spread}, {plural(len(arm.runs), 'seed')}: {arm.name}"
 
 
 def _probability(value: float) -> str:
     if value > 0.999:
         return "> 99.9 %"
     return "< 0.1 %" if value < 0.001 else f"{100 * value:.3g} %"
-
-
-def _seeds_needed(pair: Pair) -> str:
-    """What more seeds would do, where the verdict is open."""
-    if pair.verdict not in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL} or pair.found.question is not Question.RECIPE:
-        return ""
-    if min(pair.found.seeds) < MIN_SEEDS:
-        return f"{MIN_SEEDS} an arm at least"
-    if pair.margin is None or pair.found.low is None:
-        return ""
-    if pair.seeds_needed is None:
-        return f"no number of seeds shows a difference of {pair.margin:g} on this test set"
-    return f"{pair.seeds_needed} an arm to find a difference of {pair.margin:g}"
 
 
 def _agreement(pair: Pair) -> list[tuple[str, str]]:
@@ -204,12 +198,12 @@ def _rows(count: float) -> str:
 
 
 def _class_noun(pair: Pair, *, many: bool = False) -> str:
-    kind = pair.task.problem
+    kind = pair.found.task.problem
     noun = "assay" if kind.zero_shot else "label" if kind.kind == "multilabel" else "class"
     return {"class": "classes"}.get(noun, f"{noun}s") if many else noun
 
 
-def markdown(comparison: Comparison, *, per_class: bool = False, figure: tuple[str, str] | None = None) -> str:
+def markdown(comparison: Sides, *, per_class: bool = False, figure: tuple[str, str] | None = None) -> str:
     """The same as a page: verdicts, one section a pair, and where everything came from.
 
     Args:
@@ -221,18 +215,17 @@ def markdown(comparison: Comparison, *, per_class: bool = False, figure: tuple[s
     lines = [f"# {_cell(comparison.headline)}", "", f"- A: `{comparison.a}`", f"- B: `{comparison.b}`"]
     lines += [f"- Differences are B against A on {comparison.split}; positive is better. Intervals are of 95 %."]
     lines += [f"- {comparison.replicates:,} bootstrap replicates.", ""]
-    header = ["task", "metric", "A", "B", "difference", "95 % interval", "p", "p (Holm)", "verdict"]
+    header = ["task", "metric", "A", "B", "difference", "95 % interval", "margin", "p (Holm)", "verdict"]
     rows = [
         [
             pair.label,
             metric_title(pair.found.metric, arrow=True),
-            _score(pair.a),
-            _score(pair.b),
-            signed(pair.found.value),
-            interval(pair.found.low, pair.found.high) or MISSING,
-            p_text(pair.p_value),
-            p_text(pair.adjusted_p),
-            f"**{pair.verdict}**",
+            *(_score(*side) for side in zip(pair.found.means, pair.found.deviations, pair.found.values, strict=True)),
+            signed(pair.found.difference.value),
+            interval(pair.found.difference.low, pair.found.difference.high) or MISSING,
+            MISSING if pair.found.margin is None else f"{pair.found.margin:g}",
+            p_text(pair.found.judgement.adjusted_p),
+            f"**{pair.found.verdict}**",
         ]
         for pair in comparison.pairs
     ]
@@ -240,9 +233,9 @@ def markdown(comparison: Comparison, *, per_class: bool = False, figure: tuple[s
     if figure is not None:
         lines += ["", f"![{_cell(figure[1])}]({figure[0]})"]
     for pair in comparison.pairs:
-        lines += ["", f"## {_cell(pair.label)}: {pair.verdict}", ""]
+        lines += ["", f"## {_cell(pair.label)}: {pair.found.verdict}", ""]
         lines += [f"- {name}: {_cell(text)}" for name, text in facts(pair, several=several)]
-        if pair.secondary:
+        if pair.found.others:
             lines += ["", *_grid(["metric", "A", "B", "difference", "95 % interval"], _secondary(pair))]
         if per_class and pair.classes:
             head = [_class_noun(pair), "rows", "A", "B", "difference", "95 % interval", "p (Holm)"]
@@ -260,16 +253,16 @@ def markdown(comparison: Comparison, *, per_class: bool = False, figure: tuple[s
             f"`{record.command}`",
         ]
         for pair in comparison.pairs
-        for letter, side in (("A", pair.a), ("B", pair.b))
-        for _, record in side.arm.runs
+        for letter, arm in (("A", pair.found.baseline), ("B", pair.found.candidate))
+        for _, record in arm.runs
     ]
     lines += _grid(["task", "side", "run", "seed", "bench", "command"], runs)
     return "\n".join(lines) + "\n"
 
 
-def _score(side: Side) -> str:
-    deviation = f" ± {number(side.deviation)}" if side.deviation is not None else ""
-    return f"{number(side.mean)}{deviation} ({len(side.values)})"
+def _score(mean: float | None, deviation: float | None, values: Sequence[float | None]) -> str:
+    spread = f" ± {number(deviation)}" if deviation is not None else ""
+    return f"{number(mean)}{spread} ({len(values)})"
 
 
 def _secondary(pair: Pair) -> list[list[str]]:
@@ -281,7 +274,7 @@ def _secondary(pair: Pair) -> list[list[str]]:
             signed(row.value),
             interval(row.low, row.high) or MISSING,
         ]
-        for row in pair.secondary
+        for row in pair.found.others
     ]
 
 
@@ -309,7 +302,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def as_json(comparison: Comparison) -> str:
+def as_json(comparison: Sides) -> str:
     """Everything, numbers in full; what is not defined is null."""
     content = {
         "a": comparison.a,
@@ -326,54 +319,50 @@ def as_json(comparison: Comparison) -> str:
 
 def _as_dict(pair: Pair) -> dict[str, Any]:
     better, worse, neither = pair.wins()
+    one, identity = pair.found, pair.found.baseline.record.identity
     return {
         "label": pair.label,
-        "task": {"name": pair.task.name, "version": pair.task.version, "hash": pair.a.arm.record.identity.task.hash},
-        "data": pair.a.arm.record.identity.data,
-        "verdict": pair.verdict,
-        "reason": pair.reason,
-        **_difference(pair.found),
-        "margin": pair.margin,
-        "p_value": pair.p_value,
-        "p_method": pair.p_method,
-        "adjusted_p": pair.adjusted_p,
-        "seeds_needed": pair.seeds_needed,
-        "secondary": [_difference(row) for row in pair.secondary],
+        "task": {"name": one.task.name, "version": one.task.version, "hash": identity.task.hash},
+        "data": identity.data,
+        "verdict": one.verdict,
+        "reason": one.judgement.reason,
+        "same_predictions": one.same,
+        **asdict(one.difference),
+        "margin": one.margin,
+        "adjusted_p": one.judgement.adjusted_p,
+        "seeds_needed": one.seeds_needed,
+        "secondary": [asdict(row) for row in one.others],
         "classes": [asdict(row) for row in pair.classes],
-        "wins": {"better": better, "worse": worse, "no_difference": neither},
+        "wins": {"better": better, "worse": worse, "not_told_apart": neither},
         "agreement": asdict(pair.agreement),
-        "changed": [asdict(change) for change in pair.changed],
+        "changed": [asdict(change) for change in one.changed],
         "notes": list(pair.notes),
-        "a": _side(pair.a),
-        "b": _side(pair.b),
+        "a": _side(one, 0),
+        "b": _side(one, 1),
     }
 
 
-def _difference(found: Difference) -> dict[str, Any]:
-    return asdict(found)
-
-
-def _side(side: Side) -> dict[str, Any]:
-    record = side.arm.record
-    identity = record.identity.model_dump(mode="json")
+def _side(one: Comparison, which: int) -> dict[str, Any]:
+    arm = (one.baseline, one.candidate)[which]
+    identity = arm.record.identity.model_dump(mode="json")
     del identity["seed"]
     return {
-        "name": side.arm.name,
+        "name": arm.name,
         "identity": identity,
-        "overrides": record.overrides,
-        "mean": side.mean,
-        "standard_deviation": side.deviation,
+        "overrides": arm.record.overrides,
+        "mean": one.means[which],
+        "standard_deviation": one.deviations[which],
         "runs": [
             {
-                "run_id": one.run_id,
+                "run_id": record.run_id,
                 "folder": str(folder),
-                "seed": one.identity.seed,
+                "seed": record.identity.seed,
                 "value": value,
-                "command": one.command,
-                "started": one.started.isoformat(),
-                "environment": one.environment.model_dump(mode="json"),
+                "command": record.command,
+                "started": record.started.isoformat(),
+                "environment": record.environment.model_dump(mode="json"),
             }
-            for (folder, one), value in zip(side.arm.runs, side.values, strict=True)
+            for (folder, record), value in zip(arm.runs, one.values[which], strict=True)
         ],
     }
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubtools.reporting.comparison import Comparison, Pair, Verdict
+from hubtools.evaluation.verdicts import Verdict
+from hubtools.reporting.comparison import Pair, Sides
 from hubtools.reporting.plots import BLUE, GREY, INK, PALE, VERMILION, CardFigure, panels, png
 from hubtools.reporting.wording import interval, metric_title, number, signed
 from hubtools.specs.metric_names import METRICS
@@ -20,8 +21,8 @@ GREEN = "#009E73"
 _MARKS = {
     Verdict.BETTER: (BLUE, "o", True),
     Verdict.WORSE: (VERMILION, "s", True),
-    Verdict.EQUIVALENT: (GREEN, "D", True),
-    Verdict.NO_DIFFERENCE: (GREY, "o", False),
+    Verdict.WITHIN: (GREEN, "s", True),
+    Verdict.NO_LOSS: (GREEN, "D", True),
     Verdict.CANNOT_TELL: (GREY, "X", False),
 }
 # In inches. Beside the plot stand what is compared, and at the right numbers and verdict.
@@ -58,7 +59,7 @@ class Row:
     of_class: bool = False
 
 
-def forest_figure(comparison: Comparison, *, per_class: bool = False) -> CardFigure:
+def forest_figure(comparison: Sides, *, per_class: bool = False) -> CardFigure:
     """Draw a comparison: rows whose differences have one scale share a panel.
 
     Args:
@@ -103,12 +104,12 @@ def forest_figure(comparison: Comparison, *, per_class: bool = False) -> CardFig
     return CardFigure("comparison.png", png(figure), alt_text(comparison), comparison.headline)
 
 
-def alt_text(comparison: Comparison) -> str:
+def alt_text(comparison: Sides) -> str:
     """What the plot shows, for those who do not see it."""
     rows = "; ".join(
-        f"{pair.label}: {metric_title(pair.found.metric)} {signed(pair.found.value)}"
-        + (f" ({spread})" if (spread := interval(pair.found.low, pair.found.high)) else "")
-        + f", {pair.verdict}"
+        f"{pair.label}: {metric_title(pair.found.metric)} {signed(pair.found.difference.value)}"
+        + (f" ({spread})" if (spread := interval(pair.found.difference.low, pair.found.difference.high)) else "")
+        + f", {pair.found.verdict}"
         for pair in comparison.pairs
     )
     return f"Forest plot of B against A on {comparison.split}, difference with 95 % interval. {rows}."
@@ -120,17 +121,24 @@ def _scale(pair: Pair) -> str:
     return (
         "score"
         if math.isfinite(info.low) and math.isfinite(info.high)
-        else f"{pair.found.metric} {pair.task.unit or ''}"
+        else f"{pair.found.metric} {pair.found.task.unit or ''}"
     )
 
 
 def _row(pair: Pair) -> Row:
-    found = pair.found
+    found = pair.found.difference
     scores = f"{metric_title(found.metric, arrow=True)}  {number(found.baseline)} → {number(found.candidate)}"
     one, other = found.seeds
     seeds = "" if one == other == 1 else f"  ({one} seeds each)" if one == other else f"  ({one} and {other} seeds)"
     return Row(
-        pair.label, scores + seeds, found.metric, _finite(found.value), found.low, found.high, pair.margin, pair.verdict
+        pair.label,
+        scores + seeds,
+        found.metric,
+        _finite(found.value),
+        found.low,
+        found.high,
+        pair.found.margin,
+        pair.found.verdict,
     )
 
 
@@ -143,10 +151,9 @@ def _class_rows(pair: Pair) -> list[Row]:
     rows = []
     for one in classes:
         told = one.adjusted_p is not None and one.adjusted_p <= 0.05
-        verdict = (Verdict.BETTER if (one.value or 0) > 0 else Verdict.WORSE) if told else Verdict.NO_DIFFERENCE
+        verdict = (Verdict.BETTER if (one.value or 0) > 0 else Verdict.WORSE) if told else Verdict.CANNOT_TELL
         below = f"{metric_title(one.metric)}  {number(one.baseline)} → {number(one.candidate)}  ({one.support:,} rows)"
-        verdict = Verdict.CANNOT_TELL if one.low is None else verdict
-        verdict = Verdict.EQUIVALENT if one.low == one.high == 0 else verdict
+        verdict = Verdict.NO_LOSS if one.low == one.high == 0 else verdict
         rows.append(Row(one.name, below, one.metric, one.value, one.low, one.high, None, verdict, of_class=True))
     return rows
 
@@ -222,7 +229,7 @@ def _words(axes: Axes, place: int, row: Row) -> None:
     _beside(axes, right, place, signed(row.value), 9, INK)
     _beside(axes, right + 0.6, place, interval(row.low, row.high) or "no interval", 9, INK)
     told = row.verdict in {Verdict.BETTER, Verdict.WORSE}
-    colour = INK if row.verdict in {Verdict.NO_DIFFERENCE, Verdict.CANNOT_TELL} else _MARKS[row.verdict][0]
+    colour = INK if row.verdict is Verdict.CANNOT_TELL else _MARKS[row.verdict][0]
     _beside(axes, right + _NUMBERS, place, str(row.verdict), 9, colour, bold=told)
 
 
@@ -262,9 +269,10 @@ def _tick(value: float) -> str:
     return f"{value:+.10g}".replace("-", "−")
 
 
-def _names(comparison: Comparison, letter: str) -> str:
+def _names(comparison: Sides, letter: str) -> str:
     """What a side is: the name that all its arms share, else what the user wrote."""
-    names = {getattr(pair, letter).arm.name for pair in comparison.pairs}
+    sides = [pair.found.baseline if letter == "a" else pair.found.candidate for pair in comparison.pairs]
+    names = {arm.name for arm in sides}
     written = getattr(comparison, letter)
     return f"{names.pop()}  ({written})" if len(names) == 1 else written
 

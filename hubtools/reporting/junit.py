@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 from hubtools import __version__
 from hubtools.reporting.check_report import Sides, difference_text, headline
 from hubtools.reporting.wording import number
-from hubtools.runs.check import Check, Item
+from hubtools.runs.check import Check
+from hubtools.runs.comparison import Comparison
 
 # What XML 1.0 does not allow in a document, not even as a reference.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,7 +19,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit(check: Check, sides: Sides) -> bytes:
     """One test case a comparison (class the task, name arm and metric), one more for its cost where that was compared.
 
-    A regression is a failure; so is what cannot be told, and what costs too much, where these fail the check: else they
+    A loss that counts is a failure; so is what cannot be told, and what costs too much, where these fail the check: else they
     are skipped. What was not comparable is an error.
     """
     suite = ET.Element("testsuite", name="bench check")
@@ -51,28 +52,28 @@ def junit(check: Check, sides: Sides) -> bytes:
 _COUNTS = ("tests", "failures", "errors", "skipped")
 
 
-def _quality(suite: ET.Element, item: Item, check: Check) -> None:
-    case, judgement, found = _case(suite, item.task, f"{item.name} · {item.metric}"), item.judgement, item.difference
-    values: dict[str, float] = {"baseline": item.before, "candidate": item.after, "margin": item.margin}
-    if found is not None:
-        values |= {"difference": found.value}
-        optional = {"low": found.low, "high": found.high, "detectable": found.detectable, "p": judgement.adjusted_p}
-        values |= {name: value for name, value in optional.items() if value is not None}
-    _properties(case, {**values, "verdict": judgement.verdict})
+def _quality(suite: ET.Element, item: Comparison, check: Check) -> None:
+    case, found = _case(suite, item.task_name, f"{item.name} · {item.metric}"), item.difference
+    means = dict(zip(("baseline", "candidate"), item.means, strict=True))
+    values: dict[str, float | None] = {**means, "margin": item.margin}
+    if not item.same:
+        values |= {"difference": found.value, "low": found.low, "high": found.high, "detectable": found.detectable}
+        values |= {"p": item.judgement.adjusted_p}
+    _properties(case, {name: value for name, value in values.items() if value is not None} | {"verdict": item.verdict})
     text = (
-        f"{judgement.verdict}: {number(item.before)} → {number(item.after)}, "
-        f"difference {difference_text(item)}: {judgement.reason}"
+        f"{item.verdict}: {' → '.join(map(number, item.means))}, "
+        f"difference {difference_text(item)}: {item.judgement.reason}"
     )
-    if judgement.verdict == "regression":
-        _child(case, "failure", "regression", text)
-    elif judgement.verdict == "inconclusive":
-        _child(case, "failure" if check.terms.inconclusive == "fail" else "skipped", "inconclusive", text)
+    if item.verdict.fails:
+        _child(case, "failure", item.verdict, text)
+    elif not item.verdict.passes:
+        _child(case, "failure" if check.terms.cannot_tell == "fail" else "skipped", item.verdict, text)
 
 
-def _cost(suite: ET.Element, item: Item, check: Check) -> None:
+def _cost(suite: ET.Element, item: Comparison, check: Check) -> None:
     if not item.cost.ratios:
         return
-    case = _case(suite, item.task, f"{item.name} · cost")
+    case = _case(suite, item.task_name, f"{item.name} · cost")
     _properties(case, {ratio.quantity: f"{ratio.ratio:.4g}" for ratio in item.cost.ratios})
     if over := item.cost.over:
         _child(case, "failure" if check.terms.cost == "fail" else "skipped", "cost", "; ".join(map(str, over)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Cost
+
+if TYPE_CHECKING:
+    from hubtools.runs.comparison import Comparison
 
 INTERVAL_MEANING = (
     "95 % intervals. Several seeds: the score is their mean, and the interval covers both which proteins were tested and "
@@ -81,6 +84,20 @@ def interval(low: float | None, high: float | None, of_weights: bool = False) ->
     if low is None or high is None:
         return ""
     return f"{number(low)} to {number(high)}" + (" †" if of_weights else "")
+
+
+def lost(found: Comparison) -> str:
+    """How much a candidate lost, or gained, with the interval: what every report of a comparison begins with."""
+    metric, gained = metric_title(found.metric), found.difference
+    if found.same:
+        return f"{metric} as it was"
+    if math.isnan(gained.value):
+        return f"{metric} is not defined in every run"
+    size, word = number(abs(gained.value)), "gain" if gained.value > 0 else "loss"
+    if gained.low is None or gained.high is None:
+        return f"{word} of {size} in {metric}, no interval"
+    low, high = (gained.low, gained.high) if gained.value > 0 else (-gained.high, -gained.low)
+    return f"{word} of {size} in {metric} ({number(low)} to {number(high)})"
 
 
 def count(value: float | None) -> str:

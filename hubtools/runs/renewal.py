@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hubtools.evaluation.comparison import Difference, Question, difference
-from hubtools.evaluation.gate import Judgement, judge
+from hubtools.evaluation.comparison import Question
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.evaluation.sameness import largest_difference, other_rows
-from hubtools.runs.arms import Arm, Found, mismatches
+from hubtools.runs.arms import Arm, Found
+from hubtools.runs.comparison import Comparison, NotComparable, judged
+from hubtools.runs.comparison import compared as compare_arms
 from hubtools.runs.frozen import Baseline, describe, measured, rounded, slot_of, sources
 from hubtools.runs.store import PREDICTIONS
 from hubtools.specs.baseline import FrozenArm
@@ -116,14 +117,13 @@ class Compared:
     Attributes:
         renewal: the arm.
         split: the split.
-        difference, judgement: of the new runs against the frozen ones; None where these cannot be compared.
+        comparison: of the new runs with the frozen ones; None where these cannot be compared.
         why_not: the reason, where they cannot.
     """
 
     renewal: Renewal
     split: str
-    difference: Difference | None = None
-    judgement: Judgement | None = None
+    comparison: Comparison | None = None
     why_not: str = ""
 
 
@@ -133,27 +133,21 @@ def compared(baseline: Baseline, found: Sequence[Renewal]) -> list[Compared]:
     Raises:
         UserError: predictions cannot be read.
     """
-    rows: list[Compared] = []
-    tests: list[tuple[int, Difference, float]] = []
-    for renewal in found:
-        for split in renewal.after.scores:
-            row = Compared(renewal, split)
-            if renewal.before is None or renewal.arm is None:
-                row = Compared(renewal, split, why_not="new" if renewal.before is None else "stays: no newer runs")
-            elif not renewal.changed or renewal.after.runs == renewal.before.runs:
-                row = Compared(renewal, split, why_not="as it was")
-            else:
-                before, after = baseline.arm(renewal.before), renewal.arm
-                reasons = mismatches(before, after, split) if split in renewal.before.scores else [f"{split} is new"]
-                if reasons:
-                    row = Compared(renewal, split, why_not=f"not comparable, {reasons[0]}")
-                else:
-                    fixed = before.nothing_random and after.nothing_random
-                    question = Question.WEIGHTS if fixed else Question(baseline.file.question)
-                    made = difference(before.resampled(split), after.resampled(split), question)
-                    row = Compared(renewal, split, made)
-                    tests.append((len(rows), made, baseline.file.margin(after.task)))
-            rows.append(row)
-    for (index, made, _), verdict in zip(tests, judge([t[1] for t in tests], [t[2] for t in tests]), strict=True):
-        rows[index] = Compared(rows[index].renewal, rows[index].split, made, verdict)
-    return rows
+    rows = [_compared(baseline, renewal, split) for renewal in found for split in renewal.after.scores]
+    verdicts = iter(judged([row.comparison for row in rows if row.comparison is not None]))
+    return [row if row.comparison is None else replace(row, comparison=next(verdicts)) for row in rows]
+
+
+def _compared(baseline: Baseline, renewal: Renewal, split: str) -> Compared:
+    if renewal.before is None or renewal.arm is None:
+        return Compared(renewal, split, why_not="new" if renewal.before is None else "stays: no newer runs")
+    if not renewal.changed or renewal.after.runs == renewal.before.runs:
+        return Compared(renewal, split, why_not="as it was")
+    if split not in renewal.before.scores:
+        return Compared(renewal, split, why_not=f"not comparable, {split} is new")
+    before, after = baseline.arm(renewal.before), renewal.arm
+    question, margin = Question(baseline.file.question), baseline.file.margin(after.task)
+    try:
+        return Compared(renewal, split, compare_arms(before, after, split, question=question, margin=margin))
+    except NotComparable as error:
+        return Compared(renewal, split, why_not=f"not comparable, {error.what}")

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.data.task_repositories import open_task
-from hubtools.evaluation.comparison import Question, difference
+from hubtools.evaluation.comparison import Question
 from hubtools.evaluation.equivalence import Finding, Reported, Verdict, of_reported, of_rerun
 from hubtools.evaluation.resampled import resample
-from hubtools.evaluation.sameness import SAME, largest_difference, other_rows
+from hubtools.evaluation.sameness import SAME
 from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
 from hubtools.runs.arms import Arm, Found
 from hubtools.runs.changes import Change, changes
+from hubtools.runs.comparison import NotComparable
+from hubtools.runs.comparison import compared as compared_arms
 from hubtools.runs.fetched import runs_folder
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public import task_reference
@@ -22,6 +24,7 @@ from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS, find_records, run_folder
 from hubtools.specs.errors import UserError
 from hubtools.specs.held import Held
+from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, Identity, RunRecord
 from hubtools.specs.sources import LocalData
@@ -293,17 +296,18 @@ def from_cache(runs: Sequence[Found]) -> list[str]:
 
 
 def _by_predictions(before: Arm, after: Arm, split: str) -> tuple[float, Finding]:
-    (first,), (second,) = before.predictions(split), after.predictions(split)
-    if (line := other_rows(first, second)) is not None:
-        raise UserError(f"the two runs were not scored on the same rows: {line}", fix="Bring back the data of the run.")
-    task, apart = after.task, largest_difference(first, second)
-    same = apart <= SAME and before.thresholds() == after.thresholds()
-    sides = [arm.resampled(split, replicates=0) if same else arm.resampled(split) for arm in (before, after)]
-    if same:
-        was, now = (float(side.values[0]) for side in sides)
-        return apart, Finding(Verdict.AGREE, f"the same predictions within {SAME:g}", was, now, None, None, task.margin)
-    found = difference(sides[0], sides[1], Question.WEIGHTS)
-    return apart, of_rerun(found, task.margin, sides[0].higher_is_better)
+    try:
+        found = compared_arms(before, after, split, question=Question.WEIGHTS, same_within=SAME)
+    except NotComparable as error:
+        raise UserError(
+            f"the two runs were not scored on the same rows: {error.what}", fix="Bring back the data of the run."
+        ) from None
+    assert found.apart is not None  # They are of one seed.
+    if found.same:
+        was, now = found.means
+        reason = f"the same predictions within {SAME:g}"
+        return found.apart, Finding(Verdict.AGREE, reason, was or 0.0, now or 0.0, None, None, after.task.margin)
+    return found.apart, of_rerun(found.difference, after.task.margin, METRICS[found.metric].higher_is_better)
 
 
 def _by_score(before: Arm, after: Arm, split: str) -> Finding:

@@ -121,7 +121,7 @@ def test_update_shows_old_and_new_and_keeps_what_was_edited(bench: Bench) -> Non
     write_seeds(Path("newer"), skill=0.5, minutes=8)
 
     assert bench("update", "main", "--runs", "newer", "--dry-run") == 0
-    assert "regression" in bench.out and "stays: no newer runs" in bench.out and "4 min 00 s → 8 min 00 s" in bench.out
+    assert "worse" in bench.out and "stays: no newer runs" in bench.out and "4 min 00 s → 8 min 00 s" in bench.out
     assert "nothing was written (--dry-run); 1 of 2 arms would change" in bench.err
     assert content(FOLDER) == before
 

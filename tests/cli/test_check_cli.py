@@ -55,14 +55,14 @@ def arm(root: Path, *arguments: Any, **more: Any) -> Path:
         ({"seeds": 1}, (), 0, "pass"),
         ({"rng": 1}, (), 0, "pass"),
         ({"rng": 1, "skill": 1.5}, (), 0, "pass"),
-        ({"rng": 1, "skill": 0.4}, (), 1, "regression"),
-        ({"rng": 1, "skill": 0.98}, ("--margin", "gb1-fitness=0.005"), 3, "inconclusive"),
+        ({"rng": 1, "skill": 0.4}, (), 1, "worse"),
+        ({"rng": 1, "skill": 0.98}, ("--margin", "gb1-fitness=0.005"), 3, "cannot tell"),
         ({"rng": 1, "skill": 0.97}, ("--margin", "gb1-fitness=0.2"), 0, "pass"),
-        ({"rng": 1, "skill": 0.4, "seeds": 1}, (), 3, "inconclusive"),
-        ({"rng": 1, "skill": 0.4, "seeds": 1}, ("--inconclusive", "warn"), 0, "inconclusive"),
-        ({"rng": 1, "skill": 0.4, "seeds": 1}, ("--question", "weights"), 1, "regression"),
+        ({"rng": 1, "skill": 0.4, "seeds": 1}, (), 3, "cannot tell"),
+        ({"rng": 1, "skill": 0.4, "seeds": 1}, ("--cannot-tell", "warn"), 0, "cannot tell"),
+        ({"rng": 1, "skill": 0.4, "seeds": 1}, ("--question", "weights"), 1, "worse"),
         ({"rng": 1, "skill": 0.4}, ("--tolerance", "10"), 0, "pass"),
-        ({"recipe": PROBE, "rng": 1, "skill": 0.4}, (), 1, "regression"),
+        ({"recipe": PROBE, "rng": 1, "skill": 0.4}, (), 1, "worse"),
     ],
 )
 def test_the_verdict_is_the_exit_code(
@@ -76,32 +76,36 @@ def test_the_same_predictions_pass_without_a_test(base: Path, tmp_path: Path) ->
     _, content = verdict(base, arm(tmp_path))
     (one,) = content["comparisons"]
     assert one["difference"] is None and one["largest_difference_of_predictions"] == 0
-    assert one["reason"] == "the same predictions within 0.0001"
+    assert one["reason"] == "the same predictions, apart by 0 at most"
 
 
 def test_other_thresholds_are_not_the_same_predictions(tmp_path: Path) -> None:
     def threshold(value: float):
         return lambda record: record.training.choices.update(thresholds=[value])
 
-    from hubtools.runs.check import _apart
+    from hubtools.runs.comparison import compared
     from hubtools.runs.selection import arms_at
 
     sides = [arms_at(str(arm(tmp_path / str(v), edit=threshold(v))))[0][0] for v in (0.5, 0.25)]
     before, after = sides
-    assert _apart(before, before.predictions(), before, before.predictions()) == 0
-    assert _apart(before, before.predictions(), after, after.predictions()) == 0.25
+    assert compared(before, before, replicates=100).apart == 0
+    assert compared(before, after, replicates=100).apart == 0.25
 
 
 def test_what_cannot_be_told_comes_with_what_would_tell(base: Path, tmp_path: Path) -> None:
     one_seed, margin = arm(tmp_path / "one", rng=1, skill=0.98, seeds=1), "gb1-fitness=0.005"
-    reason = verdict(base, one_seed)[1]["comparisons"][0]["reason"]
-    assert reason == "at least 3 seeds an arm are needed to tell, there are 3 and 1 (baseline, candidate)"
+
+    def why(candidate: Path, *options: str) -> str:
+        report = call(base, candidate, "--format", "markdown", *options).stdout
+        (line,) = [line for line in report.splitlines() if ": cannot tell: " in line]
+        return line.split(": cannot tell: ")[1]
+
+    assert why(one_seed) == "needs at least 3 seeds an arm, there are 3 and 1; at least 3 seeds an arm would tell"
     three = arm(tmp_path / "three", rng=1, skill=0.98)
-    reason = verdict(base, three, "--margin", margin)[1]["comparisons"][0]["reason"]
-    assert reason.startswith("neither a loss nor its absence is shown; ")
+    reason = why(three, "--margin", margin)
+    assert reason.startswith("neither a loss is shown, nor one of 0.005 or more excluded; ")
     assert reason.endswith(" shows a loss of 0.005 on this test set") or reason.endswith(" would show a loss of 0.005")
-    reason = verdict(base, three, "--margin", margin, "--question", "weights")[1]["comparisons"][0]["reason"]
-    assert " cannot be told on this test set" in reason
+    assert " cannot be told on this test set" in why(three, "--margin", margin, "--question", "weights")
 
 
 def test_a_regression_wins_over_what_cannot_be_told(base: Path, tmp_path: Path) -> None:
@@ -111,7 +115,7 @@ def test_a_regression_wins_over_what_cannot_be_told(base: Path, tmp_path: Path) 
         write_arm(root, checkpoint="a/other", skill=skill, rng=2, seeds=1)
     code, content = verdict(both, tmp_path / "mine")
     assert code == 1
-    assert [one["verdict"] for one in content["comparisons"]] == ["regression", "inconclusive"]
+    assert [one["verdict"] for one in content["comparisons"]] == ["worse", "cannot tell"]
 
 
 def test_three_seeds_are_asked_for_only_where_something_is_random(tmp_path: Path) -> None:
@@ -255,7 +259,7 @@ def test_cost_is_a_verdict_of_its_own(base: Path, tmp_path: Path, cost: str, cod
     result = call(base, slower, "--cost", cost)
     assert result.exit_code == code
     assert ("slower: 2.1 x (tolerance 1.5 x)" in result.stdout) == (cost != "ignore")
-    assert "none worse" in result.stdout
+    assert "nothing is lost" in result.stdout or "largest loss" in result.stdout
 
 
 def test_other_hardware_is_said_and_does_not_fail(base: Path, tmp_path: Path) -> None:
@@ -355,13 +359,13 @@ def test_files_and_github_are_written_only_where_asked_for(
     assert result.stdout == Path("s.md").read_text()
     # What another step appends begins after a blank line.
     assert Path("summary").read_text() == result.stdout + "\n\n"
-    assert json.loads(Path("c.json").read_text())["verdict"] == "regression"
+    assert json.loads(Path("c.json").read_text())["verdict"] == "worse"
     assert ET.parse("j.xml").getroot().get("failures") == "1"
     assert read_github_output(Path("output")) == {
-        "verdict": "regression",
+        "verdict": "worse",
         "exit-code": "1",
-        "n-regressions": "1",
-        "n-inconclusive": "0",
+        "n-worse": "1",
+        "n-cannot-tell": "0",
         "n-passed": "0",
         "n-over-budget": "0",
         "report": "s.md",
@@ -369,4 +373,4 @@ def test_files_and_github_are_written_only_where_asked_for(
         "junit": "j.xml",
     }
     (annotation,) = [line for line in result.stderr.splitlines() if line.startswith("::")]
-    assert annotation.startswith("::error title=regression%3A gb1-fitness::facebook/esm2_t6_8M_UR50D · full, spearman")
+    assert annotation.startswith("::error title=worse%3A gb1-fitness::facebook/esm2_t6_8M_UR50D · full: loss of")

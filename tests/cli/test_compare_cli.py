@@ -33,7 +33,7 @@ def test_two_arms_of_one_folder(runs: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     result = call(f"{runs}:recipe=probe,task=anti*", f"{runs}:recipe=full,task=anti*")
     assert result.exit_code == 0
-    assert "B is better: by" in result.stdout and "recipe: would training again" in result.stdout
+    assert "B is better: gain of" in result.stdout and "recipe: would training again" in result.stdout
     assert "next: hold further runs to this, bench check --baseline " in result.stderr
     # Nothing is written that was not asked for.
     assert not list(tmp_path.iterdir())

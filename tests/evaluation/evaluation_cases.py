@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hubtools.evaluation import Predictions
@@ -84,3 +86,11 @@ def pairs(n=150, n_proteins=40, n_clusters=25, seed=0) -> Predictions:
         np.stack([1 - scores, scores], axis=1),
         proteins=np.array([[f"P{a}", f"P{b}"] for a, b in both]),
     )
+
+
+def another(predictions: Predictions, seed: int, noise: float = 0.3) -> Predictions:
+    """A second model: the first one's output and something else."""
+    scores = predictions.scores + noise * np.random.default_rng(seed).random(predictions.scores.shape)
+    if predictions.problem.kind == "classification":
+        scores = scores / scores.sum(axis=1, keepdims=True)
+    return replace(predictions, scores=scores.astype(np.float32))

@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluation_cases import a_task, classification, multilabel, pairs, regression
+from evaluation_cases import a_task, another, classification, multilabel, pairs, regression
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, f1_score
 from test_assays import measured, variant_task
-from test_randomisation import another
 
 from hubtools.evaluation import bootstrap_units, bootstrap_weights, choose_thresholds, decide
 from hubtools.evaluation.classes import class_differences
-from hubtools.evaluation.gate import holm
+from hubtools.evaluation.verdicts import holm
 from hubtools.specs.problem import Problem
 
 

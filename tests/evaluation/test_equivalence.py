@@ -115,8 +115,9 @@ def test_an_undefined_score_cannot_tell() -> None:
         ({}, 0.01, Verdict.DIFFER),
         ({"value": 0.02, "low": 0.015, "high": 0.03}, 0.01, Verdict.DIFFER),
         ({}, 0.05, Verdict.AGREE),
-        # It excludes zero, but the difference is none that counts, nor is one excluded.
-        ({}, 0.025, Verdict.CANNOT_TELL),
+        # A difference is shown, and one that counts is not excluded.
+        ({}, 0.025, Verdict.DIFFER),
+        ({"low": -0.03, "high": 0.001}, 0.025, Verdict.CANNOT_TELL),
         ({"low": -0.05, "high": 0.01}, 0.01, Verdict.CANNOT_TELL),
         ({"low": None, "high": None}, 0.01, Verdict.CANNOT_TELL),
         ({"identical": True, "value": 0.0, "low": 0.0, "high": 0.0}, 0.01, Verdict.AGREE),

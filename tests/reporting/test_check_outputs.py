@@ -17,7 +17,7 @@ from rich.console import Console
 
 from hubtools.evaluation.comparison import Difference, Question
 from hubtools.evaluation.cost import CostComparison, Ratio
-from hubtools.evaluation.gate import Judgement
+from hubtools.evaluation.verdicts import Judgement, Verdict
 from hubtools.reporting.check_report import Sides, as_json, bar, cost_lines, headline, markdown, print_check
 from hubtools.reporting.ci_outputs import (
     LARGEST_SUMMARY,
@@ -31,7 +31,8 @@ from hubtools.reporting.ci_outputs import (
 from hubtools.reporting.junit import junit
 from hubtools.runs.arms import Arm, arms_of
 from hubtools.runs.changes import Change
-from hubtools.runs.check import Check, Item, Terms
+from hubtools.runs.check import Check, Terms
+from hubtools.runs.comparison import Comparison
 from hubtools.runs.store import find_records
 
 SIDES = Sides("main", "runs")
@@ -56,7 +57,9 @@ def renamed(arm: Arm, task: str, checkpoint: str = "a/b") -> Arm:
     return Arm(tuple(runs))
 
 
-def item(arm: Arm, verdict: str = "pass", value: float = -0.03, half: float = 0.01, **more: Any) -> Item:
+def item(
+    arm: Arm, verdict: str = "no loss beyond the margin", value: float = -0.03, half: float = 0.01, **more: Any
+) -> Comparison:
     found = Difference(
         metric="spearman",
         question=Question.RECIPE,
@@ -79,21 +82,21 @@ def item(arm: Arm, verdict: str = "pass", value: float = -0.03, half: float = 0.
     values: dict[str, Any] = {
         "baseline": arm,
         "candidate": arm,
-        "metric": "spearman",
-        "question": Question.RECIPE,
+        "split": "test",
         "margin": 0.01,
-        "before": 0.7,
-        "after": 0.7 + value,
+        "values": ((0.7,), (0.7 + value,)),
         "difference": found,
+        "others": (),
         "apart": 0.3,
-        "judgement": Judgement(verdict, f"because {verdict}", 0.02),  # type: ignore[arg-type]
+        "same": False,
+        "judgement": Judgement(Verdict(verdict), f"because {verdict}", 0.02),
         "cost": CostComparison(),
-        "changed": [],
+        "changed": (),
     }
-    return Item(**values | more)
+    return Comparison(**values | more)
 
 
-def check(*items: Item, problems: tuple[str, ...] = (), **terms: Any) -> Check:
+def check(*items: Comparison, problems: tuple[str, ...] = (), **terms: Any) -> Check:
     return Check(list(items), list(problems), [], Terms(**terms), "test")
 
 
@@ -104,13 +107,13 @@ OVER = CostComparison((Ratio("tokens_per_second", 100.0, 40.0, 2.5, 1.5),))
     ("verdicts", "over", "terms", "outcome", "code"),
     [
         ([], False, {}, "pass", 0),
-        (["pass", "pass"], False, {}, "pass", 0),
-        (["pass", "inconclusive"], False, {}, "inconclusive", 3),
-        (["pass", "inconclusive"], False, {"inconclusive": "warn"}, "inconclusive", 0),
-        (["regression", "inconclusive"], False, {"inconclusive": "warn"}, "regression", 1),
-        (["pass"], True, {}, "regression", 1),
-        (["pass"], True, {"cost": "warn"}, "pass", 0),
-        (["inconclusive"], True, {"cost": "warn"}, "inconclusive", 3),
+        (["better", "no loss beyond the margin"], False, {}, "pass", 0),
+        (["better", "cannot tell"], False, {}, "cannot tell", 3),
+        (["better", "cannot tell"], False, {"cannot_tell": "warn"}, "cannot tell", 0),
+        (["worse", "cannot tell"], False, {"cannot_tell": "warn"}, "worse", 1),
+        (["better"], True, {}, "over budget", 1),
+        (["worse, within the margin"], True, {"cost": "warn"}, "pass", 0),
+        (["cannot tell"], True, {"cost": "warn"}, "cannot tell", 3),
     ],
 )
 def test_the_worst_verdict_is_that_of_all(arm: Arm, verdicts, over, terms, outcome, code) -> None:
@@ -124,9 +127,7 @@ def test_the_worst_verdict_is_that_of_all(arm: Arm, verdicts, over, terms, outco
 
 def test_junit_is_well_formed_with_any_characters(arm: Arm) -> None:
     nasty = renamed(arm, "task", NASTY)
-    done = check(
-        item(nasty, "regression", cost=OVER), item(nasty, "inconclusive"), item(arm, "pass"), inconclusive="warn"
-    )
+    done = check(item(nasty, "worse", cost=OVER), item(nasty, "cannot tell"), item(arm, "better"), cannot_tell="warn")
     root = ET.fromstring(junit(done, Sides(NASTY, "runs")))
     suite = root.find("testsuite")
     assert suite is not None
@@ -142,10 +143,10 @@ def test_junit_is_well_formed_with_any_characters(arm: Arm) -> None:
     kept = NASTY.replace("\x00\x1b\ud800", "\ufffd" * 3)
     assert str(first.get("name")) == f"{kept} · full · spearman"
     failure = first.find("failure")
-    assert failure is not None and failure.get("type") == "regression"
-    assert "−0.030 (−0.040 to −0.020)" in str(failure.text) and "because regression" in str(failure.text)
+    assert failure is not None and failure.get("type") == "worse"
+    assert "−0.030 (−0.040 to −0.020)" in str(failure.text) and "because worse" in str(failure.text)
     values = {one.get("name"): one.get("value") for one in first.findall("properties/property")}
-    assert float(str(values["low"])) == pytest.approx(-0.04) and values["verdict"] == "regression"
+    assert float(str(values["low"])) == pytest.approx(-0.04) and values["verdict"] == "worse"
     about = {one.get("name"): one.get("value") for one in suite.findall("properties/property")}
     assert about["baseline"] == kept and about["question"] == "recipe"
 
@@ -181,10 +182,10 @@ def test_annotations_are_escaped_and_read_back() -> None:
 
 
 def test_at_most_ten_annotations_worst_first(arm: Arm, tmp_path: Path) -> None:
-    unclear = [item(renamed(arm, f"unclear-{n}"), "inconclusive") for n in range(9)]
-    worse = [item(renamed(arm, f"worse-{n}"), "regression") for n in range(4)]
-    costly = [item(renamed(arm, "costly"), "pass", cost=OVER)]
-    found = annotate(check(*worse, *unclear, *costly, inconclusive="warn"), tmp_path)
+    unclear = [item(renamed(arm, f"unclear-{n}"), "cannot tell") for n in range(9)]
+    worse = [item(renamed(arm, f"worse-{n}"), "worse") for n in range(4)]
+    costly = [item(renamed(arm, "costly"), "better", cost=OVER)]
+    found = annotate(check(*worse, *unclear, *costly, cannot_tell="warn"), tmp_path)
     assert len(found) == MOST_ANNOTATIONS
     assert [one.level for one in found[:5]] == ["error"] * 5 and found[4].title == "cost: costly"
     assert found[-1].message == "and 5 more: see the summary of this step"
@@ -200,7 +201,7 @@ def test_an_annotation_lies_at_the_task_in_the_checkout(
     Path("tasks/mine.yaml").write_text("name: mine\nversion: 1\nmargin: 0.02\n")
     Path("tasks/plain.yaml").write_text("version: 1\nname: plain\n")
     tasks = ["mine", "plain", "secondary-structure", "not-there"]
-    found = annotate(check(*(item(renamed(arm, task), "regression") for task in tasks)), tmp_path)
+    found = annotate(check(*(item(renamed(arm, task), "worse") for task in tasks)), tmp_path)
     # A task that bench ships lies elsewhere, and one that nobody has nowhere.
     places = [("tasks/mine.yaml", 3), ("tasks/plain.yaml", 2), (None, None), (None, None)]
     assert [(one.file, one.line) for one in found] == places
@@ -208,26 +209,28 @@ def test_an_annotation_lies_at_the_task_in_the_checkout(
 
 def test_markdown_says_the_verdict_first_and_folds_the_rest(arm: Arm) -> None:
     changed = [Change("package: torch", "1", "2")]
-    done = check(item(arm, "regression", changed=changed, cost=OVER), item(arm, "pass", 0.005, changed=changed))
+    done = check(item(arm, "worse", changed=changed, cost=OVER), item(arm, "better", 0.005, changed=changed))
     text = markdown(done, SIDES)
-    assert text.startswith("## bench check: regression: 2 comparisons, 1 worse, 1 over the budget of cost\n")
+    assert text.startswith(
+        "## bench check: worse: 2 comparisons, 1 worse, 1 over the budget of cost; largest loss: gb1-fitness, loss of 0.030"
+    )
     assert text.count("<details>") == text.count("</details>") == 2
-    assert text.index("because regression") < text.index("<details>") < text.index("| package: torch | 1 | 2 | all |")
+    assert text.index("because worse") < text.index("<details>") < text.index("| package: torch | 1 | 2 | all |")
     assert "slower: 2.5 x (tolerance 1.5 x)" in text
-    rows = [line for line in text.splitlines() if line.startswith(("| **regression", "| pass"))]
+    rows = [line for line in text.splitlines() if line.startswith(("| **worse**", "| better"))]
     assert len(rows) == 2 and all(row.count(" | ") == 8 for row in rows)
 
 
 def test_names_of_strangers_stay_text_in_markdown(arm: Arm) -> None:
-    text = markdown(check(item(renamed(arm, "task", NASTY), "regression")), Sides(NASTY, "</details><img src=x>"))
+    text = markdown(check(item(renamed(arm, "task", NASTY), "worse")), Sides(NASTY, "</details><img src=x>"))
     assert "<b>" not in text and "<img" not in text and "\n::error" not in text
     assert text.count("</details>") == text.count("<details>")
-    (row,) = [line for line in text.splitlines() if line.startswith("| **regression")]
+    (row,) = [line for line in text.splitlines() if line.startswith("| **worse**")]
     assert len(re.findall(r"(?<!\\)\|", row)) == 10
 
 
 def test_a_summary_stays_below_what_github_takes(arm: Arm, tmp_path: Path) -> None:
-    many = check(*(item(renamed(arm, f"task-{n}", "a/" + "é" * 500), "regression") for n in range(800)))
+    many = check(*(item(renamed(arm, f"task-{n}", "a/" + "é" * 500), "worse") for n in range(800)))
     text = markdown(many, SIDES)
     assert len(text.encode()) > LARGEST_SUMMARY
     path = tmp_path / "summary"
@@ -235,7 +238,7 @@ def test_a_summary_stays_below_what_github_takes(arm: Arm, tmp_path: Path) -> No
     append_summary(path, text)
     written = path.read_text()
     assert LARGEST_SUMMARY - 2000 < path.stat().st_size < LARGEST_SUMMARY
-    assert "bench check: regression: 800 comparisons" in written and written.rstrip().endswith("wrote.*")
+    assert "bench check: worse: 800 comparisons" in written and written.rstrip().endswith("wrote.*")
     append_summary(path, text)
     assert path.stat().st_size < LARGEST_SUMMARY
 
@@ -253,13 +256,13 @@ def test_the_bar_shows_interval_margin_and_zero(arm: Arm) -> None:
     assert bar(item(arm, value=-0.02, half=0.0)) == "······●··:··│············"
     # What lies beyond is at the edge.
     assert bar(item(arm, value=-9.0, half=1.0)).startswith("●")
-    assert bar(item(arm, difference=None)) == "·········:··│············"
+    assert bar(item(arm, same=True)) == "·········:··│············"
 
 
 def test_json_holds_everything_and_nothing_that_json_lacks(arm: Arm) -> None:
-    done = check(item(arm, "regression", cost=OVER), item(arm, "pass", difference=None, after=float("nan")))
+    done = check(item(arm, "worse", cost=OVER), item(arm, "better", same=True, values=((0.7,), (None,))))
     content = json.loads(as_json(done, SIDES), parse_constant=lambda name: pytest.fail(name))
-    assert (content["verdict"], content["exit_code"]) == ("regression", 1)
+    assert (content["verdict"], content["exit_code"]) == ("worse", 1)
     first, second = content["comparisons"]
     assert first["difference"]["low"] == pytest.approx(-0.04) and first["difference"]["degrees"] is None
     assert first["cost"]["over"] == ["tokens_per_second"]
@@ -270,18 +273,18 @@ def test_json_holds_everything_and_nothing_that_json_lacks(arm: Arm) -> None:
 def test_the_table_fits_the_terminal(arm: Arm, width: int) -> None:
     long = renamed(arm, "subcellular-localisation-of-eukaryotes", "an-organisation/a-protein-language-model-650M")
     stream = StringIO()
-    print_check(check(item(long, "inconclusive"), item(arm, "pass", cost=OVER)), Console(file=stream, width=width))
+    print_check(check(item(long, "cannot tell"), item(arm, "better", cost=OVER)), Console(file=stream, width=width))
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("regression: 2 comparisons") and max(map(len, lines)) <= width
+    assert lines[0].startswith("over budget: 2 comparisons, 1 cannot be told") and max(map(len, lines)) <= width
     shown = [line for line in lines if "−0.030 (−0.040 to −0.020)" in line]
-    assert len(shown) == 2 and shown[0].startswith("inconclusive")
+    assert len(shown) == 2 and shown[0].startswith("cannot tell")
     assert ("would detect" in stream.getvalue()) == (width == 160)
 
 
 def test_what_was_not_compared_is_said_once_a_reason(arm: Arm) -> None:
     skipped = CostComparison(not_compared="other hardware (A, B)")
     done = check(*(item(arm, cost=skipped) for _ in range(3)), item(arm, cost=OVER), cost="warn")
-    name = f"{item(arm).task}, {item(arm).name}"
+    name = f"{item(arm).task_name}, {item(arm).name}"
     assert cost_lines(done) == [
         f"{name}: slower: 2.5 x (tolerance 1.5 x)",
         "3 of 4 comparisons: not compared: other hardware (A, B)",

@@ -1,4 +1,4 @@
-"""Comparisons as numbers, in words and drawn, against numpy, scipy and scikit-learn."""
+"""Sidess as numbers, in words and drawn, against numpy, scipy and scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, root_mean_squared_error
 
 from hubtools.evaluation.comparison import Question
-from hubtools.evaluation.gate import holm
-from hubtools.reporting.comparison import Comparison, Pair, Verdict, compare
+from hubtools.evaluation.verdicts import Verdict, holm
+from hubtools.reporting.comparison import Pair, Sides, compare
 from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
 from hubtools.reporting.forest import alt_text, forest_figure
+from hubtools.runs.comparison import judged
 from hubtools.runs.pairing import pair_arms
 from hubtools.runs.selection import arms_at
 from hubtools.specs.errors import UserError
@@ -30,14 +31,14 @@ from hubtools.specs.task import Task
 THREE = (1, 2, 3)
 
 
-def compared(a: Path, b: Path, **options: object) -> Comparison:
+def compared(a: Path, b: Path, **options: object) -> Sides:
     found = pair_arms(arms_at(str(a))[0], arms_at(str(b))[0], ("before", "after"))
     options.setdefault("replicates", 400)
     return compare(found.pairs, ("before", "after"), left_out=found.left_out, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Sides:
     """Four tasks with three seeds an arm: better, worse, the same quality, and an error that shrinks."""
     root = tmp_path_factory.mktemp("suite")
     for task, before, after in (
@@ -57,7 +58,7 @@ RMSE = Task.model_validate(
 )
 
 
-def pair(comparison: Comparison, task: Task) -> Pair:
+def pair(comparison: Sides, task: Task) -> Pair:
     return next(pair for pair in comparison.pairs if pair.label == task.name)
 
 
@@ -66,16 +67,15 @@ def decided(task: Task, quality: float, seed: int) -> tuple[np.ndarray, np.ndarr
     return made.truth, made.scores.argmax(axis=1) if made.truth.ndim == 1 else made.scores >= 0.5
 
 
-def test_scores_are_those_of_scikit_learn_and_their_deviation_that_of_numpy(suite: Comparison) -> None:
+def test_scores_are_those_of_scikit_learn_and_their_deviation_that_of_numpy(suite: Sides) -> None:
     found = pair(suite, STRUCTURE)
     expected = [accuracy_score(*decided(STRUCTURE, 2.0, seed)) for seed in THREE]
-    assert found.a.values == pytest.approx(expected)
-    assert found.a.mean == pytest.approx(np.mean(expected)) and found.a.deviation == pytest.approx(
-        np.std(expected, ddof=1)
-    )
+    assert found.found.values[0] == pytest.approx(expected)
+    assert found.found.means[0] == pytest.approx(np.mean(expected))
+    assert found.found.deviations[0] == pytest.approx(np.std(expected, ddof=1))
     after = np.mean([accuracy_score(*decided(STRUCTURE, 1.0, seed)) for seed in THREE])
-    assert found.found.value == pytest.approx(after - np.mean(expected))
-    macro, mcc = found.secondary
+    assert found.found.difference.value == pytest.approx(after - np.mean(expected))
+    macro, mcc = found.found.others
     assert (macro.metric, mcc.metric) == ("macro_f1", "mcc")
     assert macro.baseline == pytest.approx(
         np.mean([f1_score(*decided(STRUCTURE, 2.0, s), average="macro") for s in THREE])
@@ -83,31 +83,33 @@ def test_scores_are_those_of_scikit_learn_and_their_deviation_that_of_numpy(suit
     assert mcc.candidate == pytest.approx(np.mean([matthews_corrcoef(*decided(STRUCTURE, 1.0, s)) for s in THREE]))
 
 
-def test_positive_is_better_also_of_an_error(suite: Comparison) -> None:
+def test_positive_is_better_also_of_an_error(suite: Sides) -> None:
     found = pair(suite, RMSE)
     errors = [
         np.mean([root_mean_squared_error(p.truth, p.scores) for p in (predictions(RMSE, q, s) for s in THREE)])
         for q in (0.9, 1.0)
     ]
-    assert found.found.value == pytest.approx(errors[0] - errors[1], rel=1e-5)
+    assert found.found.difference.value == pytest.approx(errors[0] - errors[1], rel=1e-5)
 
 
-def test_the_verdicts_are_what_was_put_in(suite: Comparison) -> None:
-    verdicts = {found.label: found.verdict for found in suite.pairs}
+def test_the_verdicts_are_what_was_put_in(suite: Sides) -> None:
+    verdicts = {found.label: found.found.verdict for found in suite.pairs}
     assert verdicts["antimicrobial-peptide"] is Verdict.BETTER and verdicts["secondary-structure"] is Verdict.WORSE
-    assert verdicts["localisation"] is Verdict.NO_DIFFERENCE
+    assert verdicts["localisation"] is Verdict.CANNOT_TELL
     assert all(found.found.question is Question.RECIPE for found in suite.pairs)
-    assert [found.adjusted_p for found in suite.pairs] == holm([found.p_value for found in suite.pairs])
+    assert [one.found.judgement.adjusted_p for one in suite.pairs] == holm(
+        [one.found.difference.p_value for one in suite.pairs]
+    )
     assert suite.left_out == ("gb1-fitness: in after only",)
 
 
-def test_an_open_verdict_says_how_many_seeds_would_close_it(suite: Comparison) -> None:
-    found = pair(suite, LOCALISATION)
-    assert found.seeds_needed == found.found.seeds_needed(found.task.margin)
-    assert pair(suite, PEPTIDES).seeds_needed is None
+def test_an_open_verdict_says_how_many_seeds_would_close_it(suite: Sides) -> None:
+    found = pair(suite, LOCALISATION).found
+    assert found.seeds_needed == found.difference.seeds_needed(found.task.margin)
+    assert pair(suite, PEPTIDES).found.seeds_needed is None and pair(suite, PEPTIDES).found.remedy == ""
 
 
-def test_rows_on_which_the_two_disagree_are_counted_within_a_seed(suite: Comparison) -> None:
+def test_rows_on_which_the_two_disagree_are_counted_within_a_seed(suite: Sides) -> None:
     seen = pair(suite, STRUCTURE).agreement
     truth = decided(STRUCTURE, 2.0, 1)[0]
     a = [decided(STRUCTURE, 2.0, seed)[1] for seed in THREE]
@@ -125,7 +127,8 @@ def test_fewer_seeds_ask_about_weights_and_say_so(tmp_path: Path) -> None:
     for side, quality in (("a", 1.0), ("b", 1.6)):
         write_runs_of(tmp_path / side, PEPTIDES, PROBE, quality=quality, seeds=(1, 2))
     found = compared(tmp_path / "a", tmp_path / "b").pairs[0]
-    assert found.found.question is Question.WEIGHTS and found.p_method == "approximate randomisation"
+    made = found.found.difference
+    assert made.question is Question.WEIGHTS
     assert any("fewer than 3 seeds an arm this is about these very weights" in note for note in found.notes)
     # The interval is that of the bootstrap over clusters, redone here with plain loops.
     rng, truth = np.random.default_rng(0), predictions(PEPTIDES, 1.0, 1).truth
@@ -136,45 +139,47 @@ def test_fewer_seeds_ask_about_weights_and_say_so(tmp_path: Path) -> None:
         rows = (drawn[:, None] * CLUSTER + np.arange(CLUSTER)).ravel()
         score = {q: np.mean([matthews_corrcoef(truth[rows], run[rows]) for run in runs]) for q, runs in calls.items()}
         gains.append(score[1.6] - score[1.0])
-    assert found.found.low is not None and found.found.high is not None
-    assert (found.found.low, found.found.high) == pytest.approx(np.quantile(gains, [0.025, 0.975]), abs=0.02)
+    assert made.low is not None and made.high is not None
+    assert (made.low, made.high) == pytest.approx(np.quantile(gains, [0.025, 0.975]), abs=0.02)
 
 
 def test_the_recipe_cannot_be_told_from_fewer_than_three_seeds(tmp_path: Path) -> None:
     for side, quality in (("a", 1.0), ("b", 2.6)):
         write_runs_of(tmp_path / side, PEPTIDES, PROBE, quality=quality, seeds=(1, 2))
     found = compared(tmp_path / "a", tmp_path / "b", question=Question.RECIPE).pairs[0]
-    assert found.verdict is Verdict.CANNOT_TELL and found.seeds_needed == 3
-    assert found.reason == "needs at least 3 seeds an arm, there are 2 and 2"
+    assert found.found.verdict is Verdict.CANNOT_TELL and found.found.seeds_needed == 3
+    assert found.found.judgement.reason == "needs at least 3 seeds an arm, there are 2 and 2"
 
 
 def test_where_nothing_is_random_one_seed_is_all_there_is(tmp_path: Path) -> None:
     write_runs_of(tmp_path / "a", STRUCTURE, BASELINES["majority"], quality=0.5)
     write_runs_of(tmp_path / "b", STRUCTURE, BASELINES["composition"], quality=2.0)
     found = compared(tmp_path / "a", tmp_path / "b", question=Question.RECIPE).pairs[0]
-    assert found.found.question is Question.WEIGHTS and found.verdict is Verdict.BETTER
+    assert found.found.question is Question.WEIGHTS and found.found.verdict is Verdict.BETTER
     assert "nothing in these runs is random" in found.notes[0]
 
 
-def test_the_same_predictions_are_equivalent_without_a_test(tmp_path: Path) -> None:
+def test_the_same_predictions_are_no_loss_without_a_test(tmp_path: Path) -> None:
     for side in "ab":
         write_runs_of(tmp_path / side, PEPTIDES, PROBE)
     comparison = compared(tmp_path / "a", tmp_path / "b")
     found = comparison.pairs[0]
-    assert found.verdict is Verdict.EQUIVALENT and found.p_value is None and found.agreement.differing == 0
+    assert found.found.verdict is Verdict.NO_LOSS and found.found.same and found.agreement.differing == 0
     assert found.notes[-1] == "the same runs made twice"
-    assert comparison.headline == "B is equivalent: both scored the same in every replicate"
+    assert comparison.headline == (
+        "B is not worse by what counts: MCC as it was; the same predictions, apart by 0 at most"
+    )
 
 
-def test_an_interval_inside_the_margin_is_equivalent(tmp_path: Path) -> None:
+def test_an_interval_above_the_margin_is_no_loss_that_counts(tmp_path: Path) -> None:
     wide = PEPTIDES.model_copy(update={"margin": 0.3})
     for side, quality in (("a", 2.0), ("b", 2.01)):
         write_runs_of(tmp_path / side, wide, PROBE, quality=quality)
-    found = compared(tmp_path / "a", tmp_path / "b").pairs[0]
-    assert found.verdict is Verdict.EQUIVALENT and found.reason == "the whole interval is within the margin of ±0.3"
+    found = compared(tmp_path / "a", tmp_path / "b").pairs[0].found
+    assert found.verdict is Verdict.NO_LOSS and found.judgement.reason == "a loss of 0.3 or more is excluded"
     # The margin is about the primary metric; of another one nothing is said.
-    other = compared(tmp_path / "a", tmp_path / "b", metric="accuracy").pairs[0]
-    assert other.margin is None and other.verdict is Verdict.NO_DIFFERENCE and other.found.metric == "accuracy"
+    other = compared(tmp_path / "a", tmp_path / "b", metric="accuracy").pairs[0].found
+    assert other.margin is None and other.verdict is Verdict.CANNOT_TELL and other.metric == "accuracy"
 
 
 def test_what_may_differ_is_noted(tmp_path: Path) -> None:
@@ -189,7 +194,7 @@ def test_what_may_differ_is_noted(tmp_path: Path) -> None:
     [
         (PEPTIDES.model_copy(update={"version": 2}), {}, "task version: 1 and 2"),
         (PEPTIDES, {"subset": 100}, "subset: all and 100; rows of test: "),
-        (PEPTIDES, {"rows": 399}, "antimicrobial-peptide: prediction ids: 400 and 399 rows"),
+        (PEPTIDES, {"rows": 399}, "prediction ids: 400 and 399 rows"),
     ],
 )
 def test_other_data_versions_and_rows_are_refused(
@@ -201,29 +206,31 @@ def test_other_data_versions_and_rows_are_refused(
         compared(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_metric_that_a_task_lacks_is_refused(suite: Comparison) -> None:
+def test_a_metric_that_a_task_lacks_is_refused(suite: Sides) -> None:
     found = pair(suite, PEPTIDES)
     with pytest.raises(UserError, match=r"the task antimicrobial-peptide has no metric macro_f1\. It has mcc, auroc"):
-        compare([(found.a.arm, found.b.arm)], ("a", "b"), metric="macro_f1")
+        compare([(found.found.baseline, found.found.candidate)], ("a", "b"), metric="macro_f1")
 
 
-def printed(comparison: Comparison, width: int, **options: bool) -> str:
+def printed(comparison: Sides, width: int, **options: bool) -> str:
     console = Console(file=io.StringIO(), width=width)
     print_comparison(comparison, console, **options)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("width", [72, 80, 160])
-def test_the_terminal_shows_verdicts_first_and_loses_no_digit(suite: Comparison, width: int) -> None:
+def test_the_terminal_shows_verdicts_first_and_loses_no_digit(suite: Sides, width: int) -> None:
     text = printed(suite, width, per_class=True)
     assert all(len(line) <= width for line in text.splitlines())
-    assert text.index("4 comparisons of B with A: better 1, worse 1, no difference shown 2") < text.index(
-        "antimicrobial-peptide"
+    first = " ".join(text.split())
+    headline = (
+        "4 comparisons of B with A: worse 1, cannot tell 2, better 1; the largest loss: secondary-structure, loss of"
     )
-    gain = pair(suite, PEPTIDES).found
+    assert first.index(headline) < first.index("antimicrobial-peptide")
+    gain = pair(suite, PEPTIDES).found.difference
     assert f"+{gain.value:.3f}" in text and f"{gain.low:.3f} to {gain.high:.3f}" in text
     for words in (
-        "seeds needed",
+        "to tell",
         "B is the better",
         "detectable",
         "100 homology clusters",
@@ -234,48 +241,57 @@ def test_the_terminal_shows_verdicts_first_and_loses_no_digit(suite: Comparison,
     assert "…" not in text
 
 
-def test_markdown_has_a_row_a_pair_and_every_run(suite: Comparison) -> None:
+def test_markdown_has_a_row_a_pair_and_every_run(suite: Sides) -> None:
     text = markdown(suite, figure=("forest.png", alt_text(suite)))
     assert text.startswith("# 4 comparisons of B with A") and "![Forest plot of B against A on test" in text
     table = [line for line in text.splitlines() if line.startswith("| antimicrobial-peptide | MCC ↑")]
     assert len(table) == 1 and "**better**" in table[0] and "(3)" in table[0]
     for found in suite.pairs:
-        for _, record in (*found.a.arm.runs, *found.b.arm.runs):
+        for _, record in (*found.found.baseline.runs, *found.found.candidate.runs):
             assert f"`{record.run_id}`" in text and f"`{record.command}`" in text
     # A cell that opens a column in one row opens it in every row of the table.
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in rows)
 
 
-def test_json_has_everything_and_is_strict(suite: Comparison) -> None:
+def test_json_has_everything_and_is_strict(suite: Sides) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
     content = json.loads(as_json(suite), parse_constant=refuse)
     found, row = pair(suite, PEPTIDES), content["pairs"][0]
-    assert (row["value"], row["low"], row["high"]) == (found.found.value, found.found.low, found.found.high)
-    assert row["verdict"] == "better" and row["question"] == "recipe" and row["adjusted_p"] == found.adjusted_p
+    assert (row["value"], row["low"], row["high"]) == (
+        found.found.difference.value,
+        found.found.difference.low,
+        found.found.difference.high,
+    )
+    assert (
+        row["verdict"] == "better"
+        and row["question"] == "recipe"
+        and row["adjusted_p"] == found.found.judgement.adjusted_p
+    )
     assert [one["metric"] for one in row["secondary"]] == ["auroc", "accuracy"]
     assert [one["name"] for one in row["classes"]] == PEPTIDES.label_names
     runs = row["b"]["runs"]
     assert [one["seed"] for one in runs] == [1, 2, 3] and runs[0]["command"].startswith("bench run")
-    assert runs[0]["environment"]["packages"]["torch"] and runs[0]["run_id"] == found.b.arm.record.run_id
+    assert runs[0]["environment"]["packages"]["torch"] and runs[0]["run_id"] == found.found.candidate.record.run_id
     assert content["left_out"] == list(suite.left_out)
 
 
-def test_an_undefined_metric_is_no_number_anywhere(suite: Comparison) -> None:
+def test_an_undefined_metric_is_no_number_anywhere(suite: Sides) -> None:
     found = pair(suite, PEPTIDES)
-    undefined = replace(found.found, value=float("nan"), candidate=float("nan"), low=None, high=None)
-    broken = replace(suite, pairs=(replace(found, found=undefined, verdict=Verdict.CANNOT_TELL),))
+    undefined = replace(found.found.difference, value=float("nan"), candidate=float("nan"), low=None, high=None)
+    (judged_again,) = judged([replace(found.found, difference=undefined)])
+    broken = replace(suite, pairs=(replace(found, found=judged_again),))
     assert json.loads(as_json(broken))["pairs"][0]["value"] is None
     assert "nan" not in printed(broken, 120).lower().replace("nanmean", "") and "NaN" not in markdown(broken)
     assert "nan" not in alt_text(broken)
     assert forest_figure(broken).png
 
 
-def test_the_forest_plot_grows_with_its_rows_and_says_in_words_what_it_shows(suite: Comparison) -> None:
+def test_the_forest_plot_grows_with_its_rows_and_says_in_words_what_it_shows(suite: Sides) -> None:
     figure = forest_figure(suite)
-    assert all(f"{found.label}: " in figure.alt and f", {found.verdict}" in figure.alt for found in suite.pairs)
+    assert all(f"{found.label}: " in figure.alt and f", {found.found.verdict}" in figure.alt for found in suite.pairs)
     one = suite.pairs[0]
     many = replace(suite, pairs=tuple(replace(one, label=f"task number {i}") for i in range(20)))
     sizes = [matplotlib.image.imread(io.BytesIO(f.png)).shape for f in (figure, forest_figure(many))]

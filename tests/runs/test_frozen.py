@@ -192,9 +192,9 @@ def test_a_worse_model_is_called_that(tmp_path):
     write_seeds(tmp_path / "worse", skill=0.6)
     found = renewals(made, arms_to_freeze(tmp_path / "worse", Wanted()))
     (row,) = compared(made, found)
-    assert row.judgement.verdict == "regression" and row.difference.value < -0.1
+    assert row.comparison.verdict == "worse" and row.comparison.difference.value < -0.1
     (before,), (after,) = arms_at(str(made.folder))[0], arms_at(str(tmp_path / "worse"))[0]
-    assert row.difference == difference(before.resampled(), after.resampled(), Question.RECIPE)
+    assert row.comparison.difference == difference(before.resampled(), after.resampled(), Question.RECIPE)
 
 
 def test_what_has_nothing_random_needs_no_seeds(tmp_path):
@@ -204,7 +204,7 @@ def test_what_has_nothing_random_needs_no_seeds(tmp_path):
     assert made.file.arms[0].checkpoint is None and made.file.arms[0].title == "majority"
     write_seed(tmp_path / "worse", task=STRUCTURE, recipe=majority, checkpoint=None, skill=0.3)
     (row,) = compared(made, renewals(made, arms_to_freeze(tmp_path / "worse", Wanted())))
-    assert (row.difference.question, row.judgement.verdict) == (Question.WEIGHTS, "regression")
+    assert (row.comparison.question, row.comparison.verdict) == (Question.WEIGHTS, "worse")
 
 
 def test_arms_without_newer_runs_stay_and_new_ones_are_added_where_asked_for(tmp_path):
