@@ -158,9 +158,17 @@ class AlignmentFacts(_Part):
     rendering: str = Field(
         default="", description="How residues are written for the tokenizer: plain, spaced, pieces, prostt5, saprot."
     )
+    letters: str = Field(default="", description="Letters that have a token of their own; the others are read as X.")
 
     def __str__(self) -> str:
         return f"{self.aligned:,} of {self.residues:,} residues aligned"
+
+
+class TokenFacts(_Part):
+    """The tokens that all splits were read as, special ones not counted."""
+
+    total: int
+    unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
 
 
 class WindowFacts(_Part):
@@ -353,6 +361,9 @@ class RunRecord(_Part):
     checkpoint: CheckpointFacts | None = None
     data: DataFacts | None = None
     alignment: AlignmentFacts | None = None
+    tokens: TokenFacts | None = Field(
+        default=None, description="Of runs of a checkpoint; records from before they were counted lack it."
+    )
     windows: WindowFacts | None = None
     training: TrainingFacts | None = None
     sweep: SweepFacts | None = None
