@@ -70,6 +70,7 @@ class Predictor:
         self.problem: Problem = self.task.problem
         self.labels = [] if self.problem.kind == "regression" else list(dict.fromkeys(self.task.labels.values()))
         self.window = _window(record)
+        self._padding_proven = False
 
     @classmethod
     def open(cls, folder: Path, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
@@ -125,8 +126,11 @@ class Predictor:
             proteins: in canonical form.
             many: for long streams: first make the model faster, where it then proves to compute the same
                 (:mod:`hubtools.training.engine`), and count proteins on a bar where a person watches.
+
+        Raises:
+            UserError: what the model says of a protein depends on those that it is read with.
         """
-        from hubtools.training.engine import engine
+        from hubtools.training.engine import engine, prove_padding
         from hubtools.training.progress import bar
 
         with contextlib.ExitStack() as stack:
@@ -134,6 +138,9 @@ class Predictor:
             if many:
                 faster = engine(self.model, self.tokeniser, self.execution, bf16=self.bf16, trains=False)
                 packed = stack.enter_context(faster).packed
+            elif not self._padding_proven:
+                prove_padding(self.model.encoder, self.tokeniser, self.execution.device)
+            self._padding_proven = True
             progress = stack.enter_context(
                 contextlib.closing(bar("predicting", None, unit=" proteins", hidden=not many))
             )
