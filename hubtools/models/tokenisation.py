@@ -242,6 +242,7 @@ class ResidueTokeniser:
             replaced=dict(sorted(replaced.items())),
             rendering=self.rendering,
             letters="".join(sorted(set(string.ascii_uppercase) - self.unknown)),
+            special=[len(self.prefix), len(self.suffix)],
             method=f"table lookup, residues written {RENDERING_TITLES[self.rendering]}, {len(self.prefix)} special tokens "
             f"before and {len(self.suffix)} after; equal to the tokenizer on all pairs of letters and on "
             f"{len(sample):,} of these proteins",

@@ -159,6 +159,9 @@ class AlignmentFacts(_Part):
         default="", description="How residues are written for the tokenizer: plain, spaced, pieces, prostt5, saprot."
     )
     letters: str = Field(default="", description="Letters that have a token of their own; the others are read as X.")
+    special: list[int] = Field(
+        default=[], description="How many special tokens stand before the residues, and after them."
+    )
 
     def __str__(self) -> str:
         return f"{self.aligned:,} of {self.residues:,} residues aligned"
