@@ -145,6 +145,27 @@ def break_config(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def only_sentencepiece(folder: Path) -> Path:
+    """Put the vocabulary of ProtT5's kind into a folder as its authors publish it: spiece.model, and no tokenizer.json."""
+    from sentencepiece import sentencepiece_model_pb2 as sentencepiece
+
+    model = sentencepiece.ModelProto()
+    kinds = sentencepiece.ModelProto.SentencePiece
+    for piece, kind in (("<pad>", kinds.CONTROL), ("</s>", kinds.CONTROL), ("<unk>", kinds.UNKNOWN)):
+        model.pieces.add(piece=piece, score=0.0, type=kind)
+    for letter in "ALGVSREDTIPKFQNYMHWCXBOUZ":
+        model.pieces.add(piece=f"▁{letter}", score=-3.0)
+    spec = model.trainer_spec
+    spec.model_type = sentencepiece.TrainerSpec.UNIGRAM
+    spec.vocab_size, spec.pad_id, spec.eos_id, spec.unk_id, spec.bos_id = len(model.pieces), 0, 1, 2, -1
+    model.normalizer_spec.name = "identity"
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
+    (folder / "spiece.model").write_bytes(model.SerializeToString())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0}))
+    return folder
+
+
 _OWN_CODE = '''"""An architecture that transformers does not know: each token is read beside the mean of its row."""
 
 from types import SimpleNamespace

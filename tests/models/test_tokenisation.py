@@ -1,10 +1,13 @@
 """Token i is residue i, for every family, and a checkpoint for which it is not is refused."""
 
 import json
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_checkpoints import FAMILIES, write_checkpoint
+from tiny_checkpoints import FAMILIES, only_sentencepiece, write_checkpoint
 
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.specs.errors import UserError
@@ -86,6 +89,30 @@ def test_many_sequences_at_once_are_each_as_the_tokenizer_reads_it(tokenisers, f
 def test_a_gap_among_many_sequences_is_named_with_its_position(tokenisers):
     with pytest.raises(UserError, match="'-' at residue 3"):
         tokenisers["esm"].encode_all(["MKTAY", "MK-T", "MKT"])
+
+
+def test_a_folder_with_nothing_but_spiece_model_is_read_as_sentencepiece_reads_it(tmp_path):
+    """ProtT5 is published so."""
+    import sentencepiece
+
+    folder = only_sentencepiece(write_checkpoint(tmp_path / "t5", "t5"))
+    assert not (folder / "tokenizer.json").exists()
+    reference = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    tokeniser = ResidueTokeniser.from_checkpoint(resolve_checkpoint(str(folder)))
+    assert (tokeniser.rendering, tokeniser.prefix, len(tokeniser.suffix)) == ("spaced", (), 1)
+    for sequence in ("MKTAYIAKQR", "ACDEFGHIKLMNPQRSTVWYXBOUZ", "W"):
+        expected = [*reference.encode(" ".join(sequence)), reference.eos_id()]
+        assert tokeniser.with_special(tokeniser.encode(sequence)).tolist() == expected
+    assert str(tokeniser.prove(["MKTAY", "MXXU"])) == "9 of 9 residues aligned"
+
+
+def test_what_reads_it_comes_with_a_plain_installation():
+    root = Path(__file__).resolve().parents[2]
+    required = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    pinned = (root / "constraints.txt").read_text()
+    for name in ("sentencepiece", "protobuf"):
+        assert any(requirement.startswith(f"{name}>=") for requirement in required)
+        assert f"\n{name}=={version(name)}\n" in pinned
 
 
 # Checkpoints that are not of proteins, or not read as they were trained
