@@ -13,6 +13,7 @@ import numpy as np
 
 from hubtools import __version__
 from hubtools.runs.store import MODEL, read_record
+from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe, Window
 from hubtools.specs.record import RunRecord
@@ -77,7 +78,7 @@ class Predictor:
         """Load a run's folder, or a repository as published: model and ``run.json`` side by side.
 
         Raises:
-            UserError: there is no such model, or the device is not there.
+            UserError: there is no such model, it cannot be asked as it was trained, or the device is not there.
         """
         from hubtools.models.saved import load_model
         from hubtools.training.device import Execution
@@ -88,6 +89,13 @@ class Predictor:
         model, tokeniser = load_model(
             inside if inside.is_dir() else folder, Task.model_validate(record.task), shipped_code=False
         )
+        if record.alignment is not None and not tokeniser.aligned:
+            # Trained before subwords were refused: it would be asked in tokens that it never saw.
+            raise UserError(
+                f"it learnt residues as single tokens, which its tokenizer does not make of a protein ({tokeniser.why_not})",
+                where=str(folder),
+                fix="Train a model again, on a per-protein task or from another checkpoint.",
+            )
         return cls(model.to(execution.device), tokeniser, record, execution)
 
     @property

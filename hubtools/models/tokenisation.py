@@ -317,17 +317,13 @@ def _refuse_lower_casing(tokenizer: Any) -> None:
 
 def _piece_of_several(tokenizer: Any) -> str | None:
     """A piece of several residues that the tokenizer makes of a protein; None where its vocabulary has none."""
-    special, letters = set(tokenizer.all_special_tokens), set(STANDARD)
-    pieces = {
-        token: _bare(token).upper()
-        for token in tokenizer.get_vocab()
-        if token not in special and len(_bare(token)) > 1 and letters.issuperset(_bare(token).upper())
-    }
+    special, letters, vocabulary = set(tokenizer.all_special_tokens), set(STANDARD), tokenizer.get_vocab()
+    written = {token: _bare(token).upper() for token in vocabulary if token not in special}
+    pieces = {token: piece for token, piece in written.items() if len(piece) > 1 and letters.issuperset(piece)}
     tried = sorted(pieces.items(), key=lambda item: (len(item[1]), item))[:_TRIED]
     # A piece that stands within words only (##LL) is made where something stands before it.
     texts = [text for _, piece in tried for text in (piece, "M" + piece)]
     made = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    vocabulary = tokenizer.get_vocab()
     for index, (token, piece) in enumerate(tried):
         if vocabulary[token] in {*made[2 * index], *made[2 * index + 1]}:
             return piece

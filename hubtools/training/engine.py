@@ -187,7 +187,7 @@ class Proof:
         """
         try:
             proof = cls(encoder, tokeniser, device, bf16, trains)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (torch.OutOfMemoryError, MemoryError, UserError):
             raise
         # An unknown architecture fails in its own way.
         except Exception as error:

@@ -230,3 +230,12 @@ def test_subwords_are_read_as_they_are_and_their_unknown_ones_counted(project: P
     assert answer.scores.sum() == pytest.approx(1)
     code, [line] = run(bench, "./bpe", f"tiny-{RESIDUES}", "probe")
     assert code == 2 and "its vocabulary has pieces of several residues, such as" in line
+
+
+def test_a_model_that_was_trained_letter_by_letter_on_subwords_predicts_nothing(tmp_path: Path) -> None:
+    """Runs from before had a proof of alignment that cut words into letters."""
+    folder = made(tmp_path, PROTEINS)
+    byte_pairs(["MKTAYIAKQRLLLL"] * 50).save_pretrained(folder / "model")
+    (folder / "model" / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"learnt residues as single tokens.* pieces of several residues"):
+        open_predictor(str(folder))
