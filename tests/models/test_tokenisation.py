@@ -122,10 +122,11 @@ EVERY = ("plain", "spaced", "pieces")
 
 
 def byte_pairs(folder):
-    from tokenizers import Tokenizer, models, processors, trainers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE(unk_token="<unk>"))
+    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
     special = ["<unk>", "<pad>", "<cls>", "<eos>"]
     bpe.train_from_iterator(PROTEINS * 20, trainers.BpeTrainer(vocab_size=60, special_tokens=special))
     bpe.post_processor = processors.TemplateProcessing(
