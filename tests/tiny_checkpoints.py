@@ -143,3 +143,101 @@ def break_config(folder: Path, **changes: object) -> None:
     """Change entries of config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def only_sentencepiece(folder: Path) -> Path:
+    """Put the vocabulary of ProtT5's kind into a folder as its authors publish it: spiece.model, and no tokenizer.json."""
+    from sentencepiece import sentencepiece_model_pb2 as sentencepiece
+
+    model = sentencepiece.ModelProto()
+    kinds = sentencepiece.ModelProto.SentencePiece
+    for piece, kind in (("<pad>", kinds.CONTROL), ("</s>", kinds.CONTROL), ("<unk>", kinds.UNKNOWN)):
+        model.pieces.add(piece=piece, score=0.0, type=kind)
+    for letter in "ALGVSREDTIPKFQNYMHWCXBOUZ":
+        model.pieces.add(piece=f"▁{letter}", score=-3.0)
+    spec = model.trainer_spec
+    spec.model_type = sentencepiece.TrainerSpec.UNIGRAM
+    spec.vocab_size, spec.pad_id, spec.eos_id, spec.unk_id, spec.bos_id = len(model.pieces), 0, 1, 2, -1
+    model.normalizer_spec.name = "identity"
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
+    (folder / "spiece.model").write_bytes(model.SerializeToString())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0}))
+    return folder
+
+
+_OWN_CODE = '''"""An architecture that transformers does not know: each token is read beside the mean of its row."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+
+class OwnConfig(PretrainedConfig):
+    model_type = "own_mean"
+
+    def __init__(self, hidden_size=16, vocab_size=26, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_size, self.vocab_size, self.num_hidden_layers = hidden_size, vocab_size, 1
+
+
+class OwnModel(PreTrainedModel):
+    config_class, base_model_prefix = OwnConfig, "body"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.mix = nn.Linear(2 * config.hidden_size, config.hidden_size)
+        self.post_init()
+
+    def forward(self, input_ids=None, attention_mask=None, output_hidden_states=False, **kwargs):
+        x = self.embed(input_ids)
+        weight = (attention_mask if {reads_mask} else input_ids.new_ones(input_ids.shape)).to(x.dtype)[..., None]
+        mean = (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        out = self.mix(torch.cat([x, mean.expand_as(x)], -1))
+        return SimpleNamespace(last_hidden_state=out, hidden_states=(x, out))
+
+
+class OwnForMaskedLM(PreTrainedModel):
+    config_class, base_model_prefix = OwnConfig, "body"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.body = OwnModel(config)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def forward(self, input_ids=None, attention_mask=None, **kwargs):
+        return SimpleNamespace(logits=self.head(self.body(input_ids, attention_mask).last_hidden_state))
+'''
+
+
+def write_own_code(folder: Path, *, reads_mask: bool) -> Path:
+    """A checkpoint whose architecture is code beside it, and which leaves padding out, or does not."""
+    import importlib.util
+
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "modeling_own.py"
+    path.write_text(_OWN_CODE.replace("{reads_mask}", str(reads_mask)))
+    spec = importlib.util.spec_from_file_location("modeling_own", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.manual_seed(0)
+    model = module.OwnForMaskedLM(module.OwnConfig())
+    torch.nn.init.normal_(model.body.embed.weight)
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    classes = {"Config": "OwnConfig", "Model": "OwnModel", "ModelForMaskedLM": "OwnForMaskedLM"}
+    config = {
+        "model_type": "own_mean",
+        "hidden_size": 16,
+        "vocab_size": 26,
+        "auto_map": {f"Auto{auto}": f"modeling_own.{name}" for auto, name in classes.items()},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    _modernbert(folder, 16)[1].save_pretrained(folder)
+    return folder

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, SHOWN_LABELS, new_console, new_table
+from hubtools.cli.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hubtools.data import TaskData
+    from hubtools.models.checkpoint import Checkpoint
     from hubtools.models.tokenisation import ResidueTokeniser
     from hubtools.specs.record import DataFacts
     from hubtools.specs.task import Task
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("file_or_name")
-@click.option("--checkpoint", help="Also prove that each residue is one token of this checkpoint.")
+@click.option("--checkpoint", help="Also prove that this checkpoint can read them: its tokens, and batches.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow code of a folder, or of the Hub as name@<commit>.")
 @MIRRORS
-def check(file_or_name: str, checkpoint: str | None, mirrors: tuple[Path, ...]) -> None:
+def check(file_or_name: str, checkpoint: str | None, trust_remote_code: bool, mirrors: tuple[Path, ...]) -> None:
     """Load a task's data and verify them: columns, labels, lengths, letters, splits.
 
     Prints what is there. Exits with an error, in one line, at the first thing that is wrong.
@@ -36,14 +39,14 @@ def check(file_or_name: str, checkpoint: str | None, mirrors: tuple[Path, ...]) 
     _, task = open_task(file_or_name)
     from hubtools.data import DataCache, load_task_data
 
-    tokeniser = _tokeniser(checkpoint) if checkpoint else None
+    opened = _opened(checkpoint, trust_remote_code) if checkpoint else None
     try:
         data = load_task_data(task, DataCache.default(mirrors))
     except UserError as error:
         raise _pointing_at(error, task, file_or_name) from None
     console = show_data(data)
-    if tokeniser:
-        console.print(f"alignment with {checkpoint}: {_prove(data, tokeniser)}", markup=False)
+    for line in _proofs(data, *opened) if opened else ():
+        console.print(line, markup=False)
     console.print(f"{task.name} is in order", style="green")
 
 
@@ -159,13 +162,29 @@ def _remarks(facts: DataFacts) -> list[str]:
     return lines + [f"found: {line}" for line in facts.findings]
 
 
-def _tokeniser(checkpoint: str) -> ResidueTokeniser:
+def _opened(name: str, trust_remote_code: bool) -> tuple[Checkpoint, ResidueTokeniser]:
+    """A checkpoint and its tokeniser: what is wrong with these is said before data are fetched."""
     from hubtools.models import ResidueTokeniser, resolve_checkpoint
 
-    return ResidueTokeniser.from_checkpoint(resolve_checkpoint(checkpoint))
+    hush_transformers()
+    checkpoint = resolve_checkpoint(name, trust_remote_code=trust_remote_code)
+    return checkpoint, ResidueTokeniser.from_checkpoint(checkpoint)
 
 
-def _prove(data: TaskData, tokeniser: ResidueTokeniser) -> str:
-    facts = tokeniser.prove([sequence for split in data.splits for sequence in data.sequences(split)])
-    shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
-    return f"{facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
+def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> Iterator[str]:
+    """What a run proves of a checkpoint before it computes anything, a line each."""
+    import torch
+
+    from hubtools.models.encoder import load_encoder
+    from hubtools.training.engine import prove_padding
+
+    problem = data.task.problem
+    sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
+    if tokeniser.aligned or problem.per_residue or problem.zero_shot:
+        facts = tokeniser.prove(sequences)
+        shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
+        yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
+    tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
+    yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
+    effect = prove_padding(load_encoder(checkpoint), tokeniser, torch.device("cpu"))
+    yield f"padding with {checkpoint.name}: changes nothing (at most {effect:.0e} of the largest value)"

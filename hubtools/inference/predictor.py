@@ -13,6 +13,7 @@ import numpy as np
 
 from hubtools import __version__
 from hubtools.runs.store import MODEL, read_record
+from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe, Window
 from hubtools.specs.record import RunRecord
@@ -70,13 +71,14 @@ class Predictor:
         self.problem: Problem = self.task.problem
         self.labels = [] if self.problem.kind == "regression" else list(dict.fromkeys(self.task.labels.values()))
         self.window = _window(record)
+        self._padding_proven = False
 
     @classmethod
     def open(cls, folder: Path, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
         """Load a run's folder, or a repository as published: model and ``run.json`` side by side.
 
         Raises:
-            UserError: there is no such model, or the device is not there.
+            UserError: there is no such model, it cannot be asked as it was trained, or the device is not there.
         """
         from hubtools.models.saved import load_model
         from hubtools.training.device import Execution
@@ -87,6 +89,13 @@ class Predictor:
         model, tokeniser = load_model(
             inside if inside.is_dir() else folder, Task.model_validate(record.task), shipped_code=False
         )
+        if record.alignment is not None and not tokeniser.aligned:
+            # Trained before subwords were refused: it would be asked in tokens that it never saw.
+            raise UserError(
+                f"it learnt residues as single tokens, which its tokenizer does not make of a protein ({tokeniser.why_not})",
+                where=str(folder),
+                fix="Train a model again, on a per-protein task or from another checkpoint.",
+            )
         return cls(model.to(execution.device), tokeniser, record, execution)
 
     @property
@@ -125,8 +134,11 @@ class Predictor:
             proteins: in canonical form.
             many: for long streams: first make the model faster, where it then proves to compute the same
                 (:mod:`hubtools.training.engine`), and count proteins on a bar where a person watches.
+
+        Raises:
+            UserError: what the model says of a protein depends on those that it is read with.
         """
-        from hubtools.training.engine import engine
+        from hubtools.training.engine import engine, prove_padding
         from hubtools.training.progress import bar
 
         with contextlib.ExitStack() as stack:
@@ -134,6 +146,9 @@ class Predictor:
             if many:
                 faster = engine(self.model, self.tokeniser, self.execution, bf16=self.bf16, trains=False)
                 packed = stack.enter_context(faster).packed
+            elif not self._padding_proven:
+                prove_padding(self.model.encoder, self.tokeniser, self.execution.device)
+            self._padding_proven = True
             progress = stack.enter_context(
                 contextlib.closing(bar("predicting", None, unit=" proteins", hidden=not many))
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,8 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
         settings = dict(config["encoder"])
         options = {"config": AutoConfig.for_model(settings.pop("model_type"), **settings)}
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
-    return model.eval(), ResidueTokeniser.probe(tokenizer, family_of(encoder_type).renderings)
+    tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_type).renderings)
+    return model.eval(), replace(tokeniser, name=str(folder))
 
 
 def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:

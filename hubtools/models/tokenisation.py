@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import string
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hubtools.models.families import RENDERING_TITLES, RENDERINGS, family_of
 from hubtools.specs.errors import UserError
-from hubtools.specs.record import AlignmentFacts
+from hubtools.specs.record import AlignmentFacts, TokenFacts
 
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 # The proof on the data itself runs the checkpoint's own tokenizer on about this many residues.
 SAMPLE_RESIDUES = 200_000
+# Largest share of tokens that may be unknown to the vocabulary. Letters beyond the twenty and X are a per cent of the
+# residues of a usual data set at most; what reads more of it as unknown was not made for proteins.
+UNKNOWN_LIMIT = 0.03
+# Pieces of the vocabulary that are tried, the shortest first.
+_TRIED = 1000
 
 
 class NotAligned(Exception):
@@ -37,7 +42,8 @@ class ResidueTokeniser:
         prefix, suffix: special tokens around every sequence.
         table: (256,) token of each ASCII letter, or None where the tokenizer is not one token per residue.
         unknown: letters the vocabulary lacks; they are read as X.
-        why_not: why there is no table.
+        why_not: why there is no table. A protein is then read as the tokenizer reads it, in whatever pieces.
+        name: of the checkpoint, for messages.
     """
 
     tokenizer: Any
@@ -47,6 +53,7 @@ class ResidueTokeniser:
     table: np.ndarray | None
     unknown: frozenset[str]
     why_not: str = ""
+    name: str | None = None
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ResidueTokeniser:
@@ -69,11 +76,23 @@ class ResidueTokeniser:
                 where=checkpoint.name,
                 fix="A checkpoint needs its tokenizer files (vocab.txt, tokenizer.json or spiece.model) beside the weights.",
             ) from None
-        return cls.probe(tokenizer, family_of(checkpoint.config.get("model_type", "")).renderings)
+        try:
+            found = cls.probe(tokenizer, family_of(checkpoint.config.get("model_type", "")).renderings)
+        except UserError as error:
+            raise UserError(error.what, where=checkpoint.name, fix=error.fix) from None
+        return replace(found, name=checkpoint.name)
 
     @classmethod
     def probe(cls, tokenizer: Any, renderings: Sequence[str]) -> ResidueTokeniser:
-        """Find the rendering under which each residue is one token of its own, and tabulate it."""
+        """Find the rendering under which each residue is one token of its own, and tabulate it.
+
+        Raises:
+            UserError: the tokenizer cannot read what its vocabulary holds.
+        """
+        _refuse_lower_casing(tokenizer)
+        if (piece := _piece_of_several(tokenizer)) is not None:
+            # Cut into letters it would pass for aligned, and read what no pre-training showed it.
+            return cls._of_pieces(tokenizer, f"its vocabulary has pieces of several residues, such as {piece!r}")
         reasons = []
         for rendering in renderings:
             if rendering == "prostt5" and "<AA2fold>" not in tokenizer.get_vocab():
@@ -82,8 +101,13 @@ class ResidueTokeniser:
                 return cls._tabulate(tokenizer, rendering)
             except NotAligned as error:
                 reasons.append(f"residues written {RENDERING_TITLES[rendering]}: {error}")
-        # Per-protein tasks can still read the tokens, whatever they stand for.
-        return cls(tokenizer, "plain", (), (), None, frozenset(), "; ".join(reasons))
+        return cls._of_pieces(tokenizer, "; ".join(reasons))
+
+    @classmethod
+    def _of_pieces(cls, tokenizer: Any, why_not: str) -> ResidueTokeniser:
+        """Per-protein tasks can still read the tokens, whatever they stand for."""
+        prefix, suffix = _around(tokenizer)
+        return cls(tokenizer, "plain", prefix, suffix, None, frozenset(), why_not)
 
     @classmethod
     def _tabulate(cls, tokenizer: Any, rendering: str) -> ResidueTokeniser:
@@ -127,7 +151,7 @@ class ResidueTokeniser:
     @property
     def n_special(self) -> int:
         """Special tokens added to every sequence."""
-        return len(self.prefix) + len(self.suffix) if self.aligned else self.tokenizer.num_special_tokens_to_add()
+        return len(self.prefix) + len(self.suffix)
 
     @property
     def pad_id(self) -> int:
@@ -170,8 +194,6 @@ class ResidueTokeniser:
 
     def with_special(self, ids: np.ndarray) -> np.ndarray:
         """Special tokens around a piece of a sequence."""
-        if self.table is None:
-            return np.array(self.tokenizer.build_inputs_with_special_tokens(ids.tolist()), dtype=np.int64)
         return np.concatenate([np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)])
 
     def own_tokens(self, sequence: str) -> list[int]:
@@ -191,6 +213,7 @@ class ResidueTokeniser:
         if self.table is None:
             raise UserError(
                 f"its tokenizer is not one token per residue ({self.why_not})",
+                where=self.name,
                 fix="Per-residue tasks need one token per residue; choose another checkpoint or a per-protein task.",
             )
         residues, replaced = 0, Counter[str]()
@@ -209,6 +232,7 @@ class ResidueTokeniser:
             if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
                 raise UserError(
                     f"the tokenizer reads {sequence[:20]}… differently from one token per residue",
+                    where=self.name,
                     fix="Please report this checkpoint; it cannot be used for per-residue tasks.",
                 )
         return AlignmentFacts(
@@ -217,10 +241,47 @@ class ResidueTokeniser:
             aligned=residues,
             replaced=dict(sorted(replaced.items())),
             rendering=self.rendering,
+            letters="".join(sorted(set(string.ascii_uppercase) - self.unknown)),
+            special=[len(self.prefix), len(self.suffix)],
             method=f"table lookup, residues written {RENDERING_TITLES[self.rendering]}, {len(self.prefix)} special tokens "
             f"before and {len(self.suffix)} after; equal to the tokenizer on all pairs of letters and on "
             f"{len(sample):,} of these proteins",
         )
+
+    def count_unknown(self, tokens: Iterable[np.ndarray]) -> TokenFacts:
+        """Count the tokens of proteins, as :meth:`encode_all` gives them, and those that the vocabulary does not know.
+
+        Raises:
+            UserError: too many of them are unknown for the checkpoint to be one of proteins, or letters give no token.
+        """
+        unk, total, unknown = self.tokenizer.unk_token_id, 0, 0
+        for ids in tokens:
+            total += len(ids)
+            unknown += 0 if unk is None else int((ids == unk).sum())
+        share = unknown / max(total, 1)
+        if dropped := [] if self.table is not None else [letter for letter in STANDARD if not len(self.encode(letter))]:
+            raise UserError(
+                f"its tokenizer leaves out residues without a word: {', '.join(dropped)}",
+                where=self.name,
+                fix="Use a checkpoint of proteins.",
+            )
+        if share > UNKNOWN_LIMIT:
+            lacking = ", ".join(self._lacking())
+            why = (
+                f"it lacks {lacking}" if lacking else "it has the letters, but not the words that proteins are read as"
+            )
+            raise UserError(
+                f"{100 * share:.0f} % of the tokens of these proteins are unknown to its vocabulary: {why}",
+                where=self.name,
+                fix="Use a checkpoint of proteins, or correct its tokenizer files.",
+            )
+        return TokenFacts(total=total, unknown=unknown)
+
+    def _lacking(self) -> list[str]:
+        """Letters that read as the unknown token."""
+        if self.table is not None:
+            return sorted(self.unknown)
+        return [letter for letter in STANDARD if self.tokenizer.unk_token_id in self.encode(letter)]
 
     @staticmethod
     def _sample(sequences: Sequence[str]) -> list[str]:
@@ -236,3 +297,51 @@ class ResidueTokeniser:
 def _tokens(tokenizer: Any, rendering: str, sequence: str) -> list[int]:
     text = RENDERINGS[rendering](sequence)
     return list(tokenizer(text, is_split_into_words=rendering == "pieces")["input_ids"])
+
+
+def _refuse_lower_casing(tokenizer: Any) -> None:
+    """Refuse a tokenizer that makes small letters of residues, which its vocabulary has as capitals alone."""
+    pieces = {_bare(token) for token in tokenizer.get_vocab()}
+    if not set(STANDARD) <= pieces or set(STANDARD.lower()) <= pieces:
+        return
+    normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
+    lowers = bool(getattr(tokenizer, "do_lower_case", False))
+    if normalizer is not None:
+        lowers = STANDARD.lower() in normalizer.normalize_str(STANDARD)
+    if lowers:
+        raise UserError(
+            "its tokenizer lower-cases, the vocabulary has upper case",
+            fix="Set do_lower_case to false in tokenizer_config.json, or take the lower-casing out of tokenizer.json.",
+        )
+
+
+def _piece_of_several(tokenizer: Any) -> str | None:
+    """A piece of several residues that the tokenizer makes of a protein; None where its vocabulary has none."""
+    special, letters, vocabulary = set(tokenizer.all_special_tokens), set(STANDARD), tokenizer.get_vocab()
+    written = {token: _bare(token).upper() for token in vocabulary if token not in special}
+    pieces = {token: piece for token, piece in written.items() if len(piece) > 1 and letters.issuperset(piece)}
+    tried = sorted(pieces.items(), key=lambda item: (len(item[1]), item))[:_TRIED]
+    # A piece that stands within words only (##LL) is made where something stands before it.
+    texts = [text for _, piece in tried for text in (piece, "M" + piece)]
+    made = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    for index, (token, piece) in enumerate(tried):
+        if vocabulary[token] in {*made[2 * index], *made[2 * index + 1]}:
+            return piece
+    return None
+
+
+def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Special tokens before and after a text: what is there with them and is not without."""
+    bare, whole = (list(tokenizer(STANDARD, add_special_tokens=special)["input_ids"]) for special in (False, True))
+    for start in range(len(whole) - len(bare) + 1):
+        end = start + len(bare)
+        if whole[start:end] == bare:
+            return tuple(whole[:start]), tuple(whole[end:])
+    raise UserError(
+        "its tokenizer puts special tokens among those of a sequence", fix="Use a checkpoint whose tokenizer does not."
+    )
+
+
+def _bare(token: str) -> str:
+    """A piece of a vocabulary without the marks of where it stands in a word."""
+    return token.removeprefix("▁").removeprefix("Ġ").removeprefix("##").removesuffix("</w>")

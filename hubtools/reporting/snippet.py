@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from pathlib import Path
 from typing import Literal
 
@@ -16,17 +17,19 @@ EXAMPLE_PAIR = ("GIVEQCCTSICSLYQLENYCN", "FVNQHLCGSHLVEALYLVCGERGFFYTPKT")
 CUSTOM_CODE = "modeling_protein_task.py"
 # What of a run with an adapter is published: the merged model, the adapter with its head, or both.
 Weights = Literal["merged", "adapter", "both"]
-# How residues are written for the tokenizer, by the rendering that the alignment proof found.
+# How residues are written for the tokenizer, by the rendering that the alignment proof found; {} is the sequence.
 _WRITTEN = {
-    "plain": "sequence",
-    "spaced": '" ".join(sequence)',
-    "pieces": "list(sequence), is_split_into_words=True",
-    "prostt5": '"<AA2fold> " + " ".join(sequence)',
-    "saprot": '"".join(residue + "#" for residue in sequence)',
+    "plain": "{}",
+    "spaced": '" ".join({})',
+    "pieces": "list({}), is_split_into_words=True",
+    "prostt5": '"<AA2fold> " + " ".join({})',
+    "saprot": '"".join(residue + "#" for residue in {})',
 }
 # More than these are read from the model's configuration, and the likeliest shown.
 MAX_LABELS_IN_CODE, SHOWN = 30, 10
 _SPACED_FAMILIES = {"bert", "t5"}
+_STANDARD = "ACDEFGHIKLMNPQRSTVWY"
+_AS_X = "  # letters that the vocabulary lacks"
 
 
 def has_model(folder: Path) -> bool:
@@ -70,17 +73,18 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
             ],
         )
     lines = [
+        *(["import re", ""] if _lacking(record) else []),
         "import torch",
         *imports,
         "",
-        f"MODEL = {json.dumps(location)}",
+        f"MODEL = {_quoted(location)}",
         *_labels(record, problem),
-        f"pair = {json.dumps(EXAMPLE_PAIR)}  # in any order" if problem.is_pair else f'sequence = "{EXAMPLE}"',
+        *_sequence(record, problem),
         "",
         *loading,
         *(["LABELS = list(model.config.id2label.values())"] if _many(record) else []),
         "",
-        f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt", return_special_tokens_mask=True)',
+        f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt")',
         "with torch.no_grad():",
         '    logits = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits[0]',
         *(_per_residue(record, problem) if problem.per_residue else _per_protein(record, problem)),
@@ -89,14 +93,14 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
 
 
 def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | None:
-    """The same through ``pipeline``, in four lines; None where that would read sequences in another way than bench.
+    """The same through ``pipeline``, in few lines; None where that would read sequences in another way than bench.
 
     Args:
         record, folder, location: as for :func:`usage_snippet`.
     """
     problem = Problem(record.task["problem"])
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
-    if problem.is_pair or theirs or _rendering(record) not in {_WRITTEN["plain"], _WRITTEN["spaced"]}:
+    if problem.is_pair or theirs or _rendering(record) not in {"plain", "spaced"}:
         return None
     if problem.per_residue and problem.kind != "classification":
         # It gives the likeliest label of each token, whatever the task is.
@@ -105,14 +109,29 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     if needs_custom_code(folder) and not _serves_pipelines(folder):
         return None
     trust = ", trust_remote_code=True" if needs_custom_code(folder) else ""
-    every = "" if problem.per_residue or problem.kind == "regression" else ", top_k=None"
+    lines = [
+        *(["import re", ""] if _lacking(record) else []),
+        "from transformers import pipeline",
+        "",
+        *_sequence(record, problem),
+    ]
+    if problem.per_residue:
+        # By default it leaves out what is labelled "O".
+        return "\n".join(
+            [
+                *lines,
+                f'predict = pipeline("{task}", model={_quoted(location)}{trust}, ignore_labels=[])',
+                f"answers = predict({_written(record, problem)})",
+                "assert len(answers) == len(sequence)  # one for each residue, in their order",
+                "print(answers)",
+            ]
+        )
+    every = "" if problem.kind == "regression" else ", top_k=None"
     return "\n".join(
         [
-            "from transformers import pipeline",
-            "",
-            f'predict = pipeline("{task}", model={json.dumps(location)}{trust})',
-            f'sequence = "{EXAMPLE}"',
-            f"print(predict({_rendering(record)}{every}))",
+            *lines,
+            f'predict = pipeline("{task}", model={_quoted(location)}{trust})',
+            f"print(predict({_written(record, problem)}{every}))",
         ]
     )
 
@@ -127,32 +146,80 @@ def _with_adapter(record: RunRecord, folder: str) -> list[str]:
     """Lines that load the base model, put the adapter on it, and bring the tokenizer."""
     base = record.identity.checkpoint
     assert base is not None
-    inside = f", subfolder={json.dumps(folder)}" if folder else ""
+    inside = f", subfolder={_quoted(folder)}" if folder else ""
+    revision = f", revision={_quoted(base.commit)}" if base.commit else ""
     return [
         f"tokenizer = AutoTokenizer.from_pretrained(MODEL{inside}, trust_remote_code=True)",
         f"config = AutoConfig.from_pretrained(MODEL{inside}, trust_remote_code=True)",
         "base = AutoModel.from_config(config, trust_remote_code=True)",
-        f'base.load_encoder("{base.name}", revision="{base.commit}")',
+        f"base.load_encoder({_quoted(base.name)}{revision})",
         f"model = PeftModel.from_pretrained(base, MODEL{inside}).eval()",
     ]
 
 
+def _quoted(text: str) -> str:
+    """A text as a Python literal, on one line and with nothing in it that cannot be seen."""
+    escapes = {'"': '\\"', "\\": "\\\\"}
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return '"' + "".join(escapes.get(c, c) for c in shown) + '"'
+
+
+def _comment(text: str) -> str:
+    """A text as it may stand behind a #: on one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _sequence(record: RunRecord, problem: Problem) -> list[str]:
+    """Lines that bring the example into the form that bench read: upper case, and X for what the vocabulary lacks."""
+    lacking = _lacking(record)
+    as_x = f're.sub("[{lacking}]", "X", sequence)'
+    if problem.is_pair:
+        pair = f"({', '.join(map(_quoted, EXAMPLE_PAIR))})"
+        lines = [f"pair = [sequence.upper() for sequence in {pair}]  # in any order"]
+        return lines + ([f"read = [{as_x} for sequence in pair]{_AS_X}"] if lacking else [])
+    return [f"sequence = {_quoted(EXAMPLE)}.upper()", *([f"read = {as_x}{_AS_X}"] if lacking else [])]
+
+
+def _lacking(record: RunRecord) -> str:
+    """Letters that the vocabulary lacks; of old records, all but the twenty and X. Subwords are read as they are."""
+    if record.alignment is None and record.tokens is not None:
+        return ""
+    known = (record.alignment.letters if record.alignment else "") or _STANDARD
+    return "".join(letter for letter in string.ascii_uppercase if letter not in known and letter != "X")
+
+
 def _written(record: RunRecord, problem: Problem) -> str:
-    """What the tokenizer is given: a sequence, or both of a pair as one padded batch."""
-    rendering = _rendering(record)
+    """The first arguments of the tokenizer's call."""
+    form, name = (
+        _WRITTEN[_rendering(record)],
+        "read" if _lacking(record) else ("pair" if problem.is_pair else "sequence"),
+    )
     if not problem.is_pair:
-        return rendering
-    each, *options = rendering.rsplit(", ", 1) if rendering.endswith("=True") else [rendering]
-    batch = "list(pair)" if each == "sequence" else f"[{each} for sequence in pair]"
+        return form.format(name)
+    each, *options = form.format("sequence").split(", ")
+    batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
     return ", ".join([batch, *options, "padding=True"])
 
 
 def _rendering(record: RunRecord) -> str:
     rendering = record.alignment.rendering if record.alignment else ""
+    if not rendering and record.tokens is not None:
+        return "plain"
     if not rendering:
         family = record.checkpoint.family if record.checkpoint else ""
         rendering = "spaced" if family in _SPACED_FAMILIES else "plain"
-    return _WRITTEN[rendering]
+    return rendering
+
+
+def _between(record: RunRecord) -> str:
+    """The slice of a row of tokens that holds its residues: what lies between the special tokens."""
+    proof = record.alignment
+    if proof is not None and proof.special:
+        before, after = proof.special
+    else:
+        of_t5 = record.checkpoint is not None and record.checkpoint.family == "t5"
+        before, after = int(not of_t5 or _rendering(record) == "prostt5"), 1
+    return f"[{before or ''}:{-after or ''}]"
 
 
 def _many(record: RunRecord) -> bool:
@@ -169,20 +236,21 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
         return []
     thresholds = _thresholds(record)
     if problem.kind == "multilabel" and len(thresholds) == len(names):
-        pairs = ", ".join(
-            f"{json.dumps(n, ensure_ascii=False)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True)
-        )
+        pairs = ", ".join(f"{_quoted(n)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True))
         return [f"LABELS = {{{pairs}}}  # label: decision threshold, chosen on validation"]
-    lines = [f"LABELS = {json.dumps(names, ensure_ascii=False)}"]
+    lines = [f"LABELS = [{', '.join(map(_quoted, names))}]"]
     positive = record.task["metrics"].get("positive")
     if positive is not None and len(thresholds) == 1:
-        lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {positive}, chosen on validation")
+        lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {_comment(positive)}, chosen on validation")
     return lines
 
 
 def _per_protein(record: RunRecord, problem: Problem) -> list[str]:
     if problem.kind == "regression":
-        return ['print(f"{logits.item():.3f}")' + (f"  # {record.task['unit']}" if record.task.get("unit") else "")]
+        return [
+            'print(f"{logits.item():.3f}")'
+            + (f"  # {_comment(record.task['unit'])}" if record.task.get("unit") else "")
+        ]
     if _many(record):
         squash = "sigmoid()" if problem.kind == "multilabel" else "softmax(-1)"
         return [
@@ -200,39 +268,28 @@ def _per_protein(record: RunRecord, problem: Problem) -> list[str]:
     lines = ["for label, p in zip(LABELS, logits.softmax(-1).tolist()):"]
     positive = record.task["metrics"].get("positive")
     if positive is not None and _thresholds(record):
-        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {json.dumps(positive, ensure_ascii=False)} else \"\")"
+        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {_quoted(positive)} else \"\")"
         return [*lines, f'    print(f"{{label}}\\t{{p:.3f}}"{decided})']
     return [*lines, '    print(f"{label}\\t{p:.3f}")']
 
 
 def _per_residue(record: RunRecord, problem: Problem) -> list[str]:
-    # A prefix before the sequence may not count as special: the residues are the last tokens that remain.
-    lines = [
-        'residues = (tokens["special_tokens_mask"][0] == 0).nonzero().flatten()[-len(sequence):]',
-    ]
+    squash = {"regression": "flatten().tolist()", "multilabel": "sigmoid().tolist()"}.get(problem.kind, "softmax(-1)")
     candidates = (record.task.get("data") or {}).get("candidates")
-    only = [f'    if residue in "{candidates}":'] if candidates else []
+    only = [f"    if residue in {_quoted(candidates)}:"] if candidates else []
     indent = "        " if candidates else "    "
-    if problem.kind == "regression":
-        return [
-            *lines,
-            "values = logits[residues].flatten().tolist()",
-            "for position, (residue, value) in enumerate(zip(sequence, values), start=1):",
-            *only,
-            f'{indent}print(f"{{residue}}{{position}}\\t{{value:.3f}}")',
-        ]
-    if problem.kind == "multilabel":
-        return [
-            *lines,
-            "probabilities = logits[residues].sigmoid().tolist()",
-            "for position, (residue, row) in enumerate(zip(sequence, probabilities), start=1):",
-            *only,
-            f'{indent}print(f"{{residue}}{{position}}", *(f"{{label}} {{p:.3f}}" for label, p in zip(LABELS, row)), sep="\\t")',
-        ]
-    lines += [
-        "probabilities = logits[residues].softmax(-1)",
-        "for position, (residue, row) in enumerate(zip(sequence, probabilities), start=1):",
+    row = "value" if problem.kind == "regression" else "row"
+    lines = [
+        f"values = logits{_between(record)}.{squash}  # without the special tokens",
+        "assert len(values) == len(sequence)  # one for each residue",
+        f"for position, (residue, {row}) in enumerate(zip(sequence, values), start=1):",
+        *only,
     ]
+    if problem.kind == "regression":
+        return [*lines, f'{indent}print(f"{{residue}}{{position}}\\t{{value:.3f}}")']
+    if problem.kind == "multilabel":
+        each = 'f"{label} {p:.3f}" for label, p in zip(LABELS, row)'
+        return [*lines, f'{indent}print(f"{{residue}}{{position}}", *({each}), sep="\\t")']
     positive = record.task["metrics"].get("positive")
     if positive is not None and _thresholds(record):
         index = list(dict.fromkeys(record.task["labels"].values())).index(positive)
@@ -241,7 +298,6 @@ def _per_residue(record: RunRecord, problem: Problem) -> list[str]:
         decision = "int(row.argmax())"
     return [
         *lines,
-        *only,
         f"{indent}best = {decision}",
         f'{indent}print(f"{{residue}}{{position}}\\t{{LABELS[best]}}\\t{{row[best]:.3f}}")',
     ]

@@ -202,6 +202,7 @@ class Estimator:
         window = effective_window(run.recipe.window, checkpoint.config, tokeniser.n_special)
         pool = residues_to_pool(run, data, tokeniser)
         splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}
+        tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)  # Refuses what a run would.
         if key not in self._calibrated:
             adapter = run.recipe.adapter
             if adapter is not None and adapter.kind == "qlora" and self.device is None:
@@ -397,6 +398,7 @@ class Estimator:
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
         positions = mutated_positions(list(self.session.data(run.task, run.subset).splits.values()))
         tokeniser.prove(list(positions))
+        tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
         mask = mask_token(tokeniser, checkpoint.name) if recipe.scoring == "masked-marginals" else None
         window = effective_window(recipe.window, checkpoint.config, tokeniser.n_special)
         model: Any = load_masked_lm(checkpoint, weights=recipe.weights, seed=run.seed)

@@ -176,6 +176,7 @@ class Steps:
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
         pool = residues_to_pool(self.run, data, tokeniser)
         splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
+        self.record.tokens = tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)
         self.record.windows = window_facts([split for name, split in splits.items() if name != "train"], window)
         if self.recipe.adapter is not None and self.recipe.adapter.kind == "qlora":
             require_four_bits(self.execution.device)
@@ -284,6 +285,7 @@ class Steps:
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
         positions = mutated_positions(list(data.splits.values()))
         self.record.alignment = tokeniser.prove(list(positions))
+        self.record.tokens = tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
         mask = mask_token(tokeniser, checkpoint.name) if self.recipe.scoring == "masked-marginals" else None
         window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
         self.record.windows = window_facts_of(list(positions), window)

@@ -180,9 +180,20 @@ class AlignmentFacts(_Part):
     rendering: Line = Field(
         default="", description="How residues are written for the tokenizer: plain, spaced, pieces, prostt5, saprot."
     )
+    letters: Line = Field(default="", description="Letters that have a token of their own; the others are read as X.")
+    special: list[int] = Field(
+        default=[], description="How many special tokens stand before the residues, and after them."
+    )
 
     def __str__(self) -> str:
         return f"{self.aligned:,} of {self.residues:,} residues aligned"
+
+
+class TokenFacts(_Part):
+    """The tokens that all splits were read as, special ones not counted."""
+
+    total: int
+    unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
 
 
 class WindowFacts(_Part):
@@ -401,6 +412,9 @@ class RunRecord(_Open):
     checkpoint: CheckpointFacts | None = None
     data: DataFacts | None = None
     alignment: AlignmentFacts | None = None
+    tokens: TokenFacts | None = Field(
+        default=None, description="Of runs of a checkpoint; records from before they were counted lack it."
+    )
     windows: WindowFacts | None = None
     training: TrainingFacts | None = None
     sweep: SweepFacts | None = None

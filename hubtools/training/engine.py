@@ -1,6 +1,6 @@
 """The engine: makes the very model that a run uses faster, and proves first that it computes the same.
 
-Three things are tried: faster equivalents of hand-written operators, packing (no padding is computed), and, where asked
+Before anything, that it can be read in batches: a sequence beside longer ones must give what it gives alone. Three things are tried: faster equivalents of hand-written operators, packing (no padding is computed), and, where asked
 for, compilation. Each is admitted by a test on this model, this device and this precision; what fails the test is not
 used and the reason is kept. A number never depends on a promise.
 """
@@ -21,6 +21,7 @@ from hubtools.models.layers import encoder_layers
 from hubtools.models.operators import Operators
 from hubtools.models.packing import Packing, note_lengths
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
+from hubtools.specs.errors import UserError
 from hubtools.training.device import Execution
 from hubtools.training.measured import measured
 from hubtools.training.predict import autocast
@@ -28,6 +29,9 @@ from hubtools.training.predict import autocast
 log = logging.getLogger(__name__)
 # Of the largest value: what float32 rounding may do between two orders of the same sums.
 SAME = 5e-5
+# Of the largest value: what the padding of a batch may change in float32. The families' own encoders and one of 36 layers
+# change by less than 1e-6, those that do not look at the mask by several per cent and more.
+PADDED = 5e-4
 # In half precision: no farther from float32 than this many times what padded batches are.
 AS_CLOSE = 2.0
 # Parameters whose gradients the test compares.
@@ -77,12 +81,15 @@ def engine(
         execution: device; whether packing and compilation are wanted.
         bf16: whether the model will run under autocast.
         trains: whether the encoder's gradients are needed.
+
+    Raises:
+        UserError: what its encoder computes of a sequence depends on padding, or is not a number.
     """
     encoder = model.encoder
     trains = trains and any(p.requires_grad for p in encoder.parameters())
     made = Engine(getattr(encoder.config, "_attn_implementation", None))
     with contextlib.ExitStack() as stack:
-        proof = Proof(encoder, tokeniser, execution.device, bf16, trains)
+        proof = Proof.passed(encoder, tokeniser, execution.device, bf16, trains)
         operators = Operators(encoder)
         if operators.replacements:
             made.operators = _admitted(stack, proof, operators, "faster operators", made)
@@ -118,6 +125,15 @@ def _admitted(stack: contextlib.ExitStack, proof: Proof, part: Any, name: str, m
     part.detach()
     made.reasons.append(f"no {name}: {why}")
     return False
+
+
+def prove_padding(encoder: Any, tokeniser: ResidueTokeniser, device: torch.device) -> float:
+    """Largest difference between sequences in a padded batch and each alone, as a share of the largest value.
+
+    Raises:
+        UserError: it is more than rounding, or what the encoder computes is not a number.
+    """
+    return Proof.passed(encoder, tokeniser, device, bf16=False, trains=False).padding_effect
 
 
 class Proof:
@@ -162,11 +178,60 @@ class Proof:
             self.padded, self.gradients = self._run(False)
             self.rounded = self._run(True) if bf16 else None
 
+    @classmethod
+    def passed(cls, encoder: Any, tokeniser: ResidueTokeniser, device: torch.device, bf16: bool, trains: bool) -> Proof:
+        """The proof of an encoder that can be read in batches.
+
+        Raises:
+            UserError: padding changes what it computes, or it computes nothing, or what is not a number.
+        """
+        try:
+            proof = cls(encoder, tokeniser, device, bf16, trains)
+        except (torch.OutOfMemoryError, MemoryError, UserError):
+            raise
+        # An unknown architecture fails in its own way.
+        except Exception as error:
+            raise UserError(
+                f"its encoder cannot read a batch of short proteins ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]})",
+                where=tokeniser.name,
+                fix="Check that config.json and the tokenizer belong to its weights, or use another checkpoint.",
+            ) from error
+        proof._require_numbers(tokeniser.name)
+        proof._require_padding_without_effect(tokeniser.name)
+        return proof
+
+    @property
+    def padding_effect(self) -> float:
+        """Largest difference between the padded batch and each sequence alone, as a share of the largest value."""
+        return distance([self.padded], [self.alone])
+
+    def _require_numbers(self, name: str | None) -> None:
+        if bool(self.alone.isfinite().all()):
+            return
+        broken = (n for n, p in self.encoder.named_parameters() if not bool(p.isfinite().all()))
+        if (first := next(broken, None)) is not None:
+            what, fix = f"its weights hold NaN or infinity (first: {first})", "Get the checkpoint again."
+        else:
+            what, fix = "what its encoder computes is not a number", "Use another checkpoint."
+        raise UserError(what, where=name, fix=fix)
+
+    def _require_padding_without_effect(self, name: str | None) -> None:
+        """What a batch makes of a sequence would hang on its neighbours, and every prediction with it."""
+        # Whatever is not a number is not below.
+        if not (effect := self.padding_effect) <= PADDED:
+            size = f"{100 * effect:,.3g} % of the largest value" if np.isfinite(effect) else "NaN"
+            raise UserError(
+                f"its encoder does not ignore padding: a sequence in a padded batch and the same alone differ by {size}",
+                where=name,
+                fix="Its code must leave out tokens whose attention_mask is 0: mend that, or use another checkpoint.",
+            )
+
     def why_not(self) -> str | None:
         """What differs now; None where nothing does."""
         with self._still():
             out, gradients = self._run(False)
-            if (error := distance([out], [self.alone])) > max(SAME, 3 * distance([self.padded], [self.alone])):
+            if (error := distance([out], [self.alone])) > max(SAME, 3 * self.padding_effect):
                 return f"hidden states differ by {error:.1e} of the largest"
             if (error := distance(gradients, self.gradients)) > 10 * SAME:
                 return f"gradients differ by {error:.1e} of the largest"
@@ -178,7 +243,7 @@ class Proof:
             ("gradients", gradients, self.rounded[1], self.gradients),
         ):
             error, usual = spread(got, exact), spread(before, exact)
-            if not error <= AS_CLOSE * usual + SAME:
+            if not (np.isfinite(error) and error <= AS_CLOSE * usual + SAME):
                 return f"in bfloat16 {what} are off by {error:.1e}, padded by {usual:.1e}"
         return None
 
@@ -217,7 +282,8 @@ def distance(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     if not got:
         return 0.0
     largest = max(float(b.abs().max()) for b in expected)
-    error = max(float((a - b).abs().max()) for a, b in zip(got, expected, strict=True))
+    # Not Python's max, which passes over what is not a number.
+    error = float(np.max([float((a - b).abs().max()) for a, b in zip(got, expected, strict=True)]))
     return error / max(largest, 1e-30) if np.isfinite(error) else float("inf")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tiny_checkpoints import write_checkpoint
 
 from hubtools.cli.tasks import tasks
 from hubtools.specs.content import shipped_root
@@ -142,24 +143,13 @@ def test_check_counts_what_is_there(project: Path) -> None:
     assert text.splitlines()[-1] == "sites is in order"
 
 
-def test_check_proves_alignment_where_a_checkpoint_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hubtools import models
-    from hubtools.specs.record import AlignmentFacts
-
-    class Tokeniser:
-        @classmethod
-        def from_checkpoint(cls, checkpoint: str) -> Tokeniser:
-            assert checkpoint == "resolved me/model"
-            return cls()
-
-        def prove(self, sequences: list[str]) -> AlignmentFacts:
-            n = sum(map(len, sequences))
-            return AlignmentFacts(proteins=len(sequences), residues=n, aligned=n, replaced={"U": 1}, method="by table")
-
-    monkeypatch.setattr(models, "resolve_checkpoint", lambda name: f"resolved {name}", raising=False)
-    monkeypatch.setattr(models, "ResidueTokeniser", Tokeniser, raising=False)
-    text = output("check", "sites", "--checkpoint", "me/model")
-    assert "alignment with me/model: 20 of 20 residues aligned; shown as X: U 1 (by table)" in text
+def test_check_proves_that_a_checkpoint_reads_the_task(project: Path) -> None:
+    checkpoint = write_checkpoint(project / "model", "modernbert")
+    text = " ".join(output("check", "sites", "--checkpoint", str(checkpoint)).split())
+    # One U, which this vocabulary lacks.
+    assert "alignment with model: 20 of 20 residues aligned; shown as X: U 1 (table lookup" in text
+    assert "tokens of model: 20, 0 of them unknown to its vocabulary" in text
+    assert "padding with model: changes nothing (at most " in text
 
 
 def test_what_is_wrong_is_one_line_on_stderr(project: Path) -> None:

@@ -117,6 +117,15 @@ def test_several_proteins_by_keyboard_in_the_dark_on_a_narrow_screen(served: tup
         assert seen.complaints == []
 
 
+def test_letters_are_read_as_in_the_run_that_made_the_model(served: tuple[Predictor, str]) -> None:
+    """In upper case, and as X where the vocabulary lacks them; ESM's own tokenizer would make one token of JJ."""
+    predictor, _ = served
+    [expected] = predictor.predict([Protein("sequence", "MKXXAA")])
+    [answer] = Desk(predictor, Limits()).ask("mkJjaa").answers
+    assert answer.answer.protein.sequence == "MKJJAA"
+    np.testing.assert_allclose(answer.answer.scores, expected.scores, atol=1e-6)
+
+
 def test_a_taken_port_is_said(served: tuple[Predictor, str]) -> None:
     predictor, address = served
     page = build(predictor)

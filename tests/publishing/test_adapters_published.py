@@ -21,6 +21,7 @@ from hubtools.evaluation.predictions import read_predictions
 from hubtools.inference.models import open_predictor
 from hubtools.inference.predictor import Protein
 from hubtools.publishing.contents import plan_publication
+from hubtools.reporting.snippet import EXAMPLE
 from hubtools.runs.store import PREDICTIONS, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.task import Task
@@ -55,7 +56,8 @@ def blocks(card: str) -> list[str]:
 
 def said(code: str, hub: Hub, folder: Path, sequence: str) -> str:
     """What a stranger reads who runs it on this sequence."""
-    code = re.sub(r'^sequence = ".*"$', f'sequence = "{sequence}"', code, flags=re.MULTILINE)
+    assert EXAMPLE in code
+    code = code.replace(EXAMPLE, sequence)
     environment = os.environ | hub.env | {"HF_HOME": str(folder / "elsewhere")}
     del environment["HF_TOKEN"]
     command = [sys.executable, "-c", ALONE]

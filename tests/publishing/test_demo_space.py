@@ -104,6 +104,9 @@ def test_requirements_are_versions_of_the_index() -> None:
     assert [line.split("==")[0] for line in lines[1:]] == sorted(REQUIRED)
     assert "peft==" in requirements(["adapter_config.json"])
     assert "sentencepiece" not in requirements(["spiece.model", "tokenizer.json"])
+    assert {"sentencepiece", "protobuf"} <= {
+        line.split("==")[0] for line in requirements(["spiece.model"]).splitlines()
+    }
 
 
 def test_the_pinned_gradio_is_the_one_that_is_tested() -> None:

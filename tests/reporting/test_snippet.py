@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from sample_records import FULL, LOCALISATION, PEPTIDES, PHOSPHO, STRUCTURE, make_record, write_full_run
-from tiny_checkpoints import write_checkpoint
+from sample_records import FITNESS, FULL, LOCALISATION, PEPTIDES, PHOSPHO, STRUCTURE, make_record, write_full_run
+from tiny_checkpoints import FAMILIES, write_checkpoint
+from tiny_runs import made
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
+from hubtools.inference.models import open_predictor
+from hubtools.inference.predictor import Protein
 from hubtools.models import modeling_protein_task
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
 from hubtools.reporting.card import build_card
-from hubtools.reporting.snippet import EXAMPLE, EXAMPLE_PAIR, usage_snippet
-from hubtools.runs.store import write_record
+from hubtools.reporting.snippet import EXAMPLE, EXAMPLE_PAIR, pipeline_snippet, usage_snippet
+from hubtools.runs.store import MODEL, read_record, write_record
 from hubtools.specs.problem import Problem
+from hubtools.specs.record import RunRecord, TokenFacts
 from hubtools.specs.task import Task
 
 torch.set_num_threads(1)
@@ -139,6 +147,195 @@ def test_only_residues_that_the_task_asks_about(tmp_path: Path, capsys: pytest.C
     assert [line[0] for line in lines] == [f"Y{i}" for i, residue in enumerate(EXAMPLE, 1) if residue == "Y"]
 
 
+# What people paste
+
+
+def printed(code: str, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    capsys.readouterr()
+    exec(compile(code, "card", "exec"), {})
+    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Tiny runs, each made once."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    @cache
+    def run(problem: str, family: str, **settings: object) -> Path:
+        return made(folder / f"{problem}-{family}", problem, family, **settings)
+
+    return run
+
+
+UNUSUAL = ["MKJJAA", "mktay", "mkJUUUOBZxxW", "ACDEFGHIKLMNPQRSTVWY"]
+OF_RESIDUES = [
+    *(("residue-classification", family) for family in FAMILIES),
+    *(("residue-multilabel", family) for family in ("esm", "modernbert")),
+    *(("residue-regression", family) for family in ("esm", "modernbert")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("problem", "family"), OF_RESIDUES)
+def test_each_residue_gets_its_own_value_whatever_its_letter(
+    problem: str, family: str, runs: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    """ESM's tokenizer makes one token of neighbouring letters that it does not know: JJ, or all of mktay."""
+    run = runs(problem, family)
+    predictor = open_predictor(str(run))
+    code = usage_snippet(predictor.record, run / MODEL, str(run / MODEL))
+    for sequence in UNUSUAL:
+        lines = printed(code.replace(EXAMPLE, sequence), capsys)
+        [answer] = predictor.predict([Protein("p", sequence.upper())])
+        assert [line[0] for line in lines] == [f"{residue}{i}" for i, residue in enumerate(sequence.upper(), 1)]
+        if problem == "residue-classification":
+            assert [line[1] for line in lines] == [predictor.labels[i] for i in answer.scores.argmax(1)]
+            got, expected = [[float(line[2])] for line in lines], answer.scores.max(1, keepdims=True)
+        elif problem == "residue-multilabel":
+            assert [[text.split()[0] for text in line[1:]] for line in lines] == [predictor.labels] * len(sequence)
+            got, expected = [[float(text.split()[1]) for text in line[1:]] for line in lines], answer.scores
+        else:
+            got, expected = [[float(line[1])] for line in lines], answer.scores
+        np.testing.assert_allclose(np.array(got), expected, atol=6e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["esm", "modernbert"])
+@pytest.mark.parametrize(
+    "problem", ["sequence-classification", "sequence-multilabel", "sequence-regression", "pair-classification"]
+)
+def test_a_protein_is_read_as_bench_reads_it_whatever_its_letters(
+    problem: str, family: str, runs: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    run = runs(problem, family)
+    predictor = open_predictor(str(run))
+    code = usage_snippet(predictor.record, run / MODEL, str(run / MODEL))
+    for sequence in UNUSUAL:
+        partner = "MKTAYjW" if problem.startswith("pair") else None
+        asked = code.replace(EXAMPLE, sequence).replace(EXAMPLE_PAIR[0], sequence)
+        lines = printed(asked.replace(EXAMPLE_PAIR[1], partner or ""), capsys)
+        [answer] = predictor.predict([Protein("p", sequence.upper(), partner and partner.upper())])
+        got = [float(line[0 if problem.endswith("regression") else 1]) for line in lines]
+        np.testing.assert_allclose(got, answer.scores, atol=6e-4)
+
+
+@pytest.mark.slow
+def test_what_is_no_residue_stops_the_snippet(runs: Callable[..., Path]) -> None:
+    run = runs("residue-classification", "esm")
+    code = usage_snippet(read_record(run), run / MODEL, str(run / MODEL))
+    with pytest.raises(AssertionError):
+        exec(compile(code.replace(EXAMPLE, "MK11AA"), "card", "exec"), {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["esm", "bert", "modernbert"])
+def test_a_pipeline_answers_for_each_residue(
+    family: str, runs: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs("residue-classification", family, **{"head.kind": "native"}), run)
+    # A label that pipelines leave out, unless they are told not to.
+    config = json.loads((run / MODEL / "config.json").read_text())
+    config |= {"id2label": {"0": "O", "1": "aromatic"}, "label2id": {"O": 0, "aromatic": 1}}
+    (run / MODEL / "config.json").write_text(json.dumps(config))
+    predictor = open_predictor(str(run))
+    code = pipeline_snippet(predictor.record, run / MODEL, str(run / MODEL))
+    assert code is not None
+    for sequence in UNUSUAL:
+        capsys.readouterr()
+        exec(compile(code.replace(EXAMPLE, sequence), "card", "exec"), found := {})
+        [answer] = predictor.predict([Protein("p", sequence.upper())])
+        assert [one["entity"] for one in found["answers"]] == [("O", "aromatic")[i] for i in answer.scores.argmax(1)]
+        np.testing.assert_allclose([one["score"] for one in found["answers"]], answer.scores.max(1), atol=1e-4)
+
+
+def test_letters_of_an_old_record_are_the_twenty_and_x(tmp_path: Path) -> None:
+    record = make_record(STRUCTURE, FULL, 0.5, checkpoint="a/b")
+    assert record.alignment is not None
+    assert 're.sub("[BJOUZ]", "X", sequence)' in usage_snippet(record, tmp_path, "a/b")
+    record.alignment.letters = "ABCDEFGHIKLMNOPQRSTUVWXYZ"
+    assert 're.sub("[J]", "X", sequence)' in usage_snippet(record, tmp_path, "a/b")
+    record.alignment.letters += "J"
+    assert "re.sub" not in usage_snippet(record, tmp_path, "a/b")
+
+
+def test_subwords_are_given_the_sequence_as_it_is(tmp_path: Path) -> None:
+    record = make_record(LOCALISATION, FULL, 0.5, checkpoint="a/b")
+    assert record.checkpoint is not None
+    record.checkpoint.family, record.alignment = "bert", None
+    assert '" ".join(read)' in usage_snippet(record, tmp_path, "a/b"), "an old record: spaced, as ProtBERT"
+    record.tokens = TokenFacts(total=10, unknown=0)
+    assert "tokenizer(sequence, " in usage_snippet(record, tmp_path, "a/b")
+
+
+# Texts of a task are data
+
+
+HOSTILE = "a\"b'c\\\n\r\u2028#{x}```\u202e\x00é"
+
+
+def shape(code: str) -> str:
+    """The structure of a program, without its texts and numbers."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            node.value = type(node.value).__name__
+    return ast.dump(tree)
+
+
+def described(task: Task, text: str, **changes: Any) -> RunRecord:
+    """A record in which every free text of the task is this one."""
+    record = make_record(task, FULL, 0.5, checkpoint="a/b")
+    values = json.loads(json.dumps(record.task)) | changes
+    values["labels"] = {key: f"{text}{i}" for i, key in enumerate(values["labels"])}
+    values["unit"] = text
+    if values["metrics"].get("positive") is not None:
+        values["metrics"]["positive"] = f"{text}1"
+    if values["data"].get("candidates"):
+        values["data"]["candidates"] = text
+    assert record.identity.checkpoint is not None and record.training is not None
+    record.identity.checkpoint.name = record.identity.checkpoint.commit = text
+    if values["metrics"].get("positive") is not None:
+        record.training.choices = {"thresholds": [0.3]}
+    elif values["problem"].endswith("multilabel"):
+        record.training.choices = {"thresholds": [0.1] * len(values["labels"])}
+    return record.model_copy(update={"task": values})
+
+
+@pytest.mark.parametrize("adapter", [None, "adapter"])
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        (STRUCTURE, {}),
+        (LOCALISATION, {}),
+        (PEPTIDES, {}),
+        (PHOSPHO.model_copy(update={"data": PHOSPHO.data.model_copy(update={"candidates": "Y"})}), {}),
+        (FITNESS, {}),
+        (FITNESS, {"problem": "residue-regression"}),
+    ],
+    ids=["residues", "labels", "two classes", "candidates", "values", "values of residues"],
+)
+def test_no_text_becomes_a_program(task: Task, changes: dict[str, Any], adapter: str | None, tmp_path: Path) -> None:
+    harmless, hostile = (described(task, text, **changes) for text in ("plain", HOSTILE))
+    for write in (
+        lambda record, at: usage_snippet(record, tmp_path, at, adapter),
+        lambda record, at: pipeline_snippet(record, tmp_path, at),
+    ):
+        expected, code = write(harmless, "plain"), write(hostile, HOSTILE)
+        assert (code is None) == (expected is None)
+        if code is None or expected is None:
+            continue
+        assert shape(code) == shape(expected)
+        assert len(code.splitlines()) == len(expected.splitlines())
+        assert all(character.isprintable() or character == "\n" for character in code)
+        # And they are still the texts that they were.
+        texts = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+        assert HOSTILE in texts
+        if task.problem.kind != "regression" and code.startswith("import torch"):
+            assert f"{HOSTILE}1" in texts
+
+
 @pytest.mark.parametrize(
     ("task", "rendering"),
     [(t, r) for t in (STRUCTURE, LOCALISATION) for r in ("plain", "spaced", "pieces", "prostt5", "saprot")],
@@ -150,8 +347,6 @@ def test_every_rendering_is_valid_python(task: Task, rendering: str, tmp_path: P
 
 
 def test_regression_prints_values(tmp_path: Path) -> None:
-    from sample_records import FITNESS
-
     record = make_record(FITNESS, FULL, 0.5, checkpoint="a/b")
     assert "logits.item()" in usage_snippet(record, tmp_path, "a/b")
     task = json.loads(json.dumps(record.task)) | {"problem": "residue-regression"}

@@ -1,0 +1,241 @@
+"""What a checkpoint cannot read is refused in one line, before anything is trained or predicted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_checkpoints import write_checkpoint, write_own_code
+from tiny_project import write_project
+from tiny_runs import made
+from transformers import EsmModel
+
+from hubtools.cli.main import main
+from hubtools.inference.models import open_predictor
+from hubtools.inference.predictor import Protein
+from hubtools.runs.store import find_records
+from hubtools.specs.errors import UserError
+
+pytestmark = pytest.mark.slow
+RESIDUES, PROTEINS = "residue-classification", "sequence-classification"
+PADDING = "its encoder does not ignore padding: a sequence in a padded batch and the same alone differ by "
+VARIANTS = """\
+name: effects
+version: 1
+title: Effects
+problem: variant-effect
+summary: Which survive?
+data:
+  source: file
+  files: [{path: v.csv}]
+  columns: {mutant: mutant, label: fitness, reference: wild}
+  splits: {test: {where: {set: test}}}
+metrics: {primary: spearman}
+licence: CC0-1.0
+citation: none
+"""
+Bench = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCH_DATA_MIRROR", raising=False)
+    folder = write_project(tmp_path / "project", RESIDUES, PROTEINS)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bench:
+    """Call the command as a shell would: its exit code, and both outputs."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["bench", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        return int(exited.value.code or 0), *capfd.readouterr()
+
+    return call
+
+
+def mistakes(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(("error: ", "failed: "))]
+
+
+def run(bench: Bench, checkpoint: str, task: str, recipe: str, *more: str) -> tuple[int, list[str]]:
+    code, _, err = bench(
+        "run", "--checkpoint", checkpoint, "--task", task, "--recipe", recipe, "--seed", "1", "--device", "cpu", *more
+    )
+    return code, mistakes(err)
+
+
+@pytest.mark.parametrize("recipe", ["full", "probe"])
+def test_an_encoder_that_attends_to_padding_trains_nothing(project: Path, bench: Bench, recipe: str) -> None:
+    write_own_code(project / "blind", reads_mask=False)
+    code, lines = run(bench, "./blind", f"tiny-{RESIDUES}", recipe, "--trust-remote-code")
+    assert code == 2
+    [line] = lines
+    assert line.startswith(f"error: blind: {PADDING}") and "of the largest value" in line and "attention_mask" in line
+    assert not list(project.glob("runs/*/training.jsonl")) and not list(project.glob("runs/*/predictions.parquet"))
+
+
+def test_the_same_architecture_runs_where_it_leaves_padding_out(project: Path, bench: Bench) -> None:
+    write_own_code(project / "sees", reads_mask=True)
+    assert run(bench, "./sees", f"tiny-{RESIDUES}", "probe", "--trust-remote-code", "--set", "epochs=1") == (0, [])
+
+
+def test_variants_are_not_scored_where_padding_is_read(project: Path, bench: Bench) -> None:
+    (project / "tasks" / "effects.yaml").write_text(VARIANTS)
+    rows = ["mutant,fitness,wild,set", *(f"K2{letter},0.{i},MKTAYIAKQR,test" for i, letter in enumerate("ACDEFG"))]
+    (project / "tasks" / "v.csv").write_text("\n".join(rows) + "\n")
+    for name, reads_mask in (("blind", False), ("sees", True)):
+        write_own_code(project / name, reads_mask=reads_mask)
+    code, [line] = run(bench, "./blind", "effects", "wildtype-marginals", "--trust-remote-code")
+    assert code == 2 and PADDING in line
+    assert run(bench, "./sees", "effects", "wildtype-marginals", "--trust-remote-code") == (0, [])
+    found, _ = find_records([project / "runs"])
+    [record] = [record for _, record in found if record.status == "complete"]
+    assert record.tokens is not None and (record.tokens.total, record.tokens.unknown) == (10, 0)
+
+
+def test_the_check_of_a_task_says_it_too(project: Path, bench: Bench) -> None:
+    for name, reads_mask in (("blind", False), ("sees", True)):
+        write_own_code(project / name, reads_mask=reads_mask)
+    check = ("tasks", "check", f"tiny-{PROTEINS}", "--trust-remote-code", "--checkpoint")
+    code, out, err = bench(*check, "./blind")
+    assert code == 2 and "is in order" not in out
+    [line] = mistakes(err)
+    assert line.startswith(f"error: blind: {PADDING}")
+    code, out, _ = bench(*check, "./sees")
+    assert code == 0 and "padding with sees: changes nothing" in out and "is in order" in out
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["the page", "bench predict"])
+def test_a_model_that_reads_padding_predicts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """As one would that was trained before padding was looked at."""
+    predictor = open_predictor(str(made(tmp_path, RESIDUES)))
+    right = EsmModel.forward
+
+    def blind(self: Any, input_ids: Any = None, attention_mask: Any = None, **options: Any) -> Any:
+        return right(self, input_ids=input_ids, attention_mask=None, **options)
+
+    monkeypatch.setattr(EsmModel, "forward", blind)
+    with pytest.raises(UserError, match=PADDING):
+        list(predictor.predict([Protein("p", "MKTAY")], many=many))
+
+
+def test_weights_that_are_not_numbers_are_named(project: Path, bench: Bench) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = write_checkpoint(project / "esm", "esm") / "model.safetensors"
+    state = load_file(weights)
+    name = next(key for key in state if key.endswith("layer.0.output.dense.weight"))
+    state[name][0, 0] = torch.nan
+    save_file(state, weights, metadata={"format": "pt"})
+    code, [line] = run(bench, "./esm", f"tiny-{PROTEINS}", "full")
+    assert code == 2 and "its weights hold NaN" in line and name.removeprefix("esm.") in line
+
+
+# Vocabularies
+
+
+def with_vocabulary(folder: Path, tokenizer: Any) -> None:
+    """A BERT whose tokenizer is this one."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=512,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def bases() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<pad>", "<unk>", *"ACGTN"]
+    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
+
+
+def byte_pairs(texts: list[str]) -> Any:
+    from tokenizers import Tokenizer, models, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=60, special_tokens=["<pad>", "<unk>"]))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
+
+
+def test_a_checkpoint_of_nucleotides_finishes_no_task_of_proteins(project: Path, bench: Bench) -> None:
+    with_vocabulary(project / "dna", bases())
+    code, [line] = run(bench, "./dna", f"tiny-{PROTEINS}", "probe")
+    assert code == 2
+    found = re.fullmatch(
+        r"error: dna: (\d+) % of the tokens of these proteins are unknown to its vocabulary: it lacks D, E, F, .*", line
+    )
+    # 16 of the twenty letters are none of the four bases, and the sequences are random.
+    assert found is not None and 70 < int(found[1]) < 90
+    assert not list(project.glob("runs/*/predictions.parquet"))
+    code, _, err = bench("tasks", "check", f"tiny-{PROTEINS}", "--checkpoint", "./dna")
+    assert (code, mistakes(err)) == (2, [line])
+    code, [line] = run(bench, "./dna", f"tiny-{RESIDUES}", "probe")
+    assert code == 2 and "not one token per residue" in line
+
+
+def test_a_tokenizer_that_lower_cases_is_named_before_anything_else(project: Path, bench: Bench) -> None:
+    folder = write_checkpoint(project / "bert", "bert")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    says = "error: bert: its tokenizer lower-cases, the vocabulary has upper case. Set do_lower_case to false"
+    for task in (PROTEINS, RESIDUES):
+        code, [line] = run(bench, "./bert", f"tiny-{task}", "probe")
+        assert code == 2 and line.startswith(says)
+
+
+def test_subwords_are_read_as_they_are_and_their_unknown_ones_counted(project: Path, bench: Bench) -> None:
+    """The vocabulary lacks W: what stands for it is counted, on the record and on the card."""
+    rows = (project / "tasks" / f"{PROTEINS}.csv").read_text().splitlines()[1:]
+    sequences = [row.split(",")[1] for row in rows]
+    tokenizer = byte_pairs([sequence.replace("W", "") for sequence in sequences])
+    with_vocabulary(project / "bpe", tokenizer)
+    task = project / "tasks" / f"{PROTEINS}.csv"
+    # One W in a hundred residues is left.
+    kept = [sequence.replace("W", "Y") + "W" * (i % 4 == 0) for i, sequence in enumerate(sequences)]
+    for old, new in zip(sequences, kept, strict=True):
+        task.write_text(task.read_text().replace(old, new))
+    assert run(bench, "./bpe", f"tiny-{PROTEINS}", "probe", "--set", "epochs=1") == (0, [])
+    [(folder, record)], _ = find_records([project / "runs"])
+    own = [tokenizer.tokenize(sequence) for sequence in kept]
+    assert record.alignment is None and record.tokens is not None
+    assert record.tokens.total == sum(map(len, own)) < sum(map(len, kept))
+    assert record.tokens.unknown == sum(token == "<unk>" for tokens in own for token in tokens) > 0
+    card = (folder / "card" / "README.md").read_text()
+    assert f"**{record.tokens.unknown} of {record.tokens.total:,} tokens are unknown to the vocabulary**" in card
+    [answer] = open_predictor(str(folder)).predict([Protein("p", kept[0])])
+    assert answer.scores.sum() == pytest.approx(1)
+    code, [line] = run(bench, "./bpe", f"tiny-{RESIDUES}", "probe")
+    assert code == 2 and "its vocabulary has pieces of several residues, such as" in line
+
+
+def test_a_model_that_was_trained_letter_by_letter_on_subwords_predicts_nothing(tmp_path: Path) -> None:
+    """Runs from before had a proof of alignment that cut words into letters."""
+    folder = made(tmp_path, PROTEINS)
+    byte_pairs(["MKTAYIAKQRLLLL"] * 50).save_pretrained(folder / "model")
+    (folder / "model" / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"learnt residues as single tokens.* pieces of several residues"):
+        open_predictor(str(folder))
