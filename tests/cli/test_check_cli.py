@@ -20,6 +20,7 @@ from hubtools.evaluation.predictions import read_predictions, write_predictions
 from hubtools.runs.store import PREDICTIONS
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_suite, load_task
+from hubtools.specs.record import PROTOCOL_VERSION
 
 SCRATCH = FULL.model_copy(update={"name": "scratch", "weights": "random"})
 
@@ -283,7 +284,7 @@ def test_what_else_changed_is_shown(base: Path, tmp_path: Path) -> None:
     changed = {change["what"]: (change["before"], change["after"]) for change in content["comparisons"][0]["changed"]}
     assert changed == {
         "recipe: learning_rate": ("0.0001", "2e-05"),
-        "protocol": ("3", "2"),
+        "protocol": (str(PROTOCOL_VERSION), "2"),
         "git commit": ("4f1c2d3e4f5a", "b" * 12),
         "package: torch": ("2.13.0", "9.9"),
     }
