@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from hubtools.runs.selection import Named
+
 # Of more labels than this, only so many are shown.
 SHOWN_LABELS = 40
 # Colour of the dot before a task's trust.
@@ -71,6 +73,23 @@ def runs_option(default: Path) -> Callable[[Callable[..., Any]], Callable[..., A
 
 
 RUNS = runs_option(DEFAULT_ROOT)
+# Where runs are read, and not made.
+NAMED_RUNS = click.option(
+    "--runs",
+    "root",
+    metavar="RUNS",
+    default=str(DEFAULT_ROOT),
+    show_default=True,
+    help="Runs, named as for bench board.",
+)
+
+
+def tell(*named: Named) -> None:
+    """Say once what was resolved, what else there is to know, and which records could not be read."""
+    for line in dict.fromkeys(line for one in named for line in one.notes):
+        click.echo(f"note: {line}", err=True)
+    for line in dict.fromkeys(line for one in named for line in one.left_out):
+        click.echo(f"left out: {line}", err=True)
 
 
 def new_console() -> Console:

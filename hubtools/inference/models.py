@@ -1,51 +1,66 @@
-"""The model that somebody names: a run's folder, a repository as published, or its name on the Hub."""
+"""The model that somebody names: of a run as every command names it, a repository as published, or its name on the Hub."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 
 from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.inference.predictor import Predictor
 from hubtools.models.checkpoint import TOKENIZER_FILES
-from hubtools.runs.public import HUB
+from hubtools.runs.selection import Named, run_named
+from hubtools.runs.selectors import parse
 from hubtools.runs.store import MODEL, RECORD, read_record
 from hubtools.specs.errors import UserError
+from hubtools.specs.record import RunRecord
+from hubtools.specs.references import Reference, is_address, read_address, read_id
 
-_ON_HUB = re.compile(r"(?:hub://)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
-def open_predictor(name: str, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
+def open_predictor(
+    name: str,
+    *,
+    device: str = "auto",
+    token_budget: int | None = None,
+    tell: Callable[[Named], None] = lambda named: None,
+) -> Predictor:
     """Load a model by its name. No code that lies beside it is run: bench has its own copy of the one file it ships.
 
     Args:
-        name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub.
+        name: of one run, as in :func:`hubtools.runs.selection.runs_named`; a downloaded repository; or
+            ``owner/name[@revision]`` on the Hub, also behind ``hub://``.
         device: as for ``bench run``.
         token_budget: tokens of a batch.
+        tell: is told what else was found under the name.
 
     Raises:
         UserError: there is no such model, or it is none that predicts.
     """
-    folder = Path(name)
-    if folder.name == RECORD:
-        folder = folder.parent
-    if not folder.is_dir():
-        folder = _download(name)
-    _refuse_without_model(folder, name)
+    place, selector = parse(name)
+    if not is_address(place) and Path(place).exists():
+        (folder, record), named = run_named(name)
+        tell(named)
+    else:
+        asked = read_address(place, "a model") if is_address(place) else read_id(place)
+        if asked is None:
+            raise UserError(
+                "there is no such folder", where=place, fix="Name a run's folder, or a model on the Hub as owner/name."
+            )
+        folder = _download(asked, place)
+        record = read_record(folder)
+        selector.check([record], name)
+        if not selector.fits(record):
+            raise UserError("no run fits it", where=name, fix=f"It is run {record.run_id}.")
+    _refuse_without_model(folder, record, name)
     return Predictor.open(folder, device=device, token_budget=token_budget)
 
 
-def _download(name: str) -> Path:
-    match = _ON_HUB.fullmatch(name)
-    if match is None or (name.startswith((".", "/")) and not name.startswith(HUB)):
-        raise UserError(
-            "there is no such folder", where=name, fix="Name a run's folder, or a model on the Hub as owner/name."
-        )
-    repo, shown = match["repo"], f"model {name.removeprefix(HUB)}"
+def _download(asked: Reference, name: str) -> Path:
+    repo, shown = asked.repo, f"model {asked.repo}{f'@{asked.revision}' if asked.revision else ''}"
     with hub_errors(shown):
         api = hub_api()
-        commit = str(api.model_info(repo, revision=match["revision"]).sha)
+        commit = str(api.model_info(repo, revision=asked.revision).sha)
         listed = api.list_repo_files(repo, revision=commit)
     if RECORD not in listed:
         raise UserError(
@@ -58,8 +73,7 @@ def _download(name: str) -> Path:
     return download_files(repo, "model", commit, files, shown)
 
 
-def _refuse_without_model(folder: Path, name: str) -> None:
-    record = read_record(folder)
+def _refuse_without_model(folder: Path, record: RunRecord, name: str) -> None:
     if record.recipe.get("adaptation") == "zero-shot":
         raise UserError(
             "it scored variants with the checkpoint as it is, and has no model of its own",

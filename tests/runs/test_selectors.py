@@ -72,7 +72,10 @@ def test_one_run_is_named_by_its_folder_or_its_record(runs: Path) -> None:
         (":recpe=full", r"nothing is called recpe in a selector\. There are task, checkpoint, recipe, seed"),
         (":recipe=full,seed", r"'seed' is not key=pattern\. Write, for example, runs:recipe=lora"),
         (":recipe=full,recipe=probe", "recipe is there twice"),
-        ("/nowhere", r"nowhere: there is no such folder\. Name a folder of runs"),
+        (
+            "/nowhere",
+            r"there is no folder .*nowhere\. Run something first: bench run .* or name another folder of runs",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_is(runs: Path, selector: str, line: str) -> None:
@@ -88,7 +91,7 @@ def test_a_split_that_was_not_scored_is_refused_with_those_that_were(runs: Path)
 def test_what_is_suggested_for_an_arm_means_that_arm_alone(runs: Path) -> None:
     arms, _ = arms_at(str(runs))
     for arm in arms:
-        (chosen,), _ = arms_at(suggested(str(runs), arm, arms))
+        (chosen,), _ = arms_at(suggested(str(runs), arm.record, [one.record for one in arms]))
         assert (chosen.name, chosen.seeds) == (arm.name, arm.seeds)
 
 
