@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hubtools.cli.terminal import hush_transformers, tell
+from hubtools.cli.terminal import hush_transformers, model_named
 
 
 @click.command(short_help="A model as a page on this machine.")
@@ -29,7 +29,7 @@ def demo(model: str, host: str, port: int, no_browser: bool, device: str) -> Non
     from hubtools.inference.models import open_predictor
 
     hush_transformers()
-    page = build(open_predictor(model, device=device, tell=tell))
+    page = build(open_predictor(model_named(model), device=device))
     address = serve(page, host=host, port=port, browser=not no_browser)
     click.echo(f"{address}   (stop with Ctrl-C)")
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import hush_transformers, tell
+from hubtools.cli.terminal import hush_transformers, model_named
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, to
 
     format_of(out)
     hush_transformers()
-    predictor = open_predictor(model, device=device, token_budget=token_budget, tell=tell)
+    predictor = open_predictor(model_named(model), device=device, token_budget=token_budget)
     decider, tally = Decider(predictor), Tally()
     about = predictor.about(model)
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.runs.store import DEFAULT_ROOT
+from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,6 +91,19 @@ def tell(*named: Named) -> None:
         click.echo(f"note: {line}", err=True)
     for line in dict.fromkeys(line for one in named for line in one.left_out):
         click.echo(f"left out: {line}", err=True)
+
+
+def model_named(name: str) -> str:
+    """The folder of the one run that is named, where it is on this machine; else the name, of a model on the Hub."""
+    from hubtools.runs.selection import run_named
+    from hubtools.runs.selectors import parse
+
+    place = parse(name)[0]
+    if is_address(place) or not Path(place).exists():
+        return name
+    (folder, _), named = run_named(name)
+    tell(named)
+    return str(folder)
 
 
 def new_console() -> Console:

@@ -1,59 +1,54 @@
-"""The model that somebody names: of a run as every command names it, a repository as published, or its name on the Hub."""
+"""The model that somebody names: a run's folder, a repository as published, or its name on the Hub."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.inference.predictor import Predictor
 from hubtools.models.checkpoint import TOKENIZER_FILES
-from hubtools.runs.selection import Named, run_named
 from hubtools.runs.selectors import parse
 from hubtools.runs.store import MODEL, RECORD, read_record
 from hubtools.specs.errors import UserError
-from hubtools.specs.record import RunRecord
 from hubtools.specs.references import Reference, is_address, read_address, read_id
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
-def open_predictor(
-    name: str,
-    *,
-    device: str = "auto",
-    token_budget: int | None = None,
-    tell: Callable[[Named], None] = lambda named: None,
-) -> Predictor:
+def open_predictor(name: str, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
     """Load a model by its name. No code that lies beside it is run: bench has its own copy of the one file it ships.
 
     Args:
-        name: of one run, as in :func:`hubtools.runs.selection.runs_named`; a downloaded repository; or
-            ``owner/name[@revision]`` on the Hub, also behind ``hub://``.
+        name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub, also behind ``hub://`` and
+            with a selector that its run must fit.
         device: as for ``bench run``.
         token_budget: tokens of a batch.
-        tell: is told what else was found under the name.
 
     Raises:
         UserError: there is no such model, or it is none that predicts.
     """
-    place, selector = parse(name)
-    if not is_address(place) and Path(place).exists():
-        (folder, record), named = run_named(name)
-        tell(named)
-    else:
-        asked = read_address(place, "a model") if is_address(place) else read_id(place)
-        if asked is None:
-            raise UserError(
-                "there is no such folder", where=place, fix="Name a run's folder, or a model on the Hub as owner/name."
-            )
-        folder = _download(asked, place)
-        record = read_record(folder)
-        selector.check([record], name)
-        if not selector.fits(record):
-            raise UserError("no run fits it", where=name, fix=f"It is run {record.run_id}.")
-    _refuse_without_model(folder, record, name)
+    folder = Path(name)
+    if folder.name == RECORD:
+        folder = folder.parent
+    if not folder.is_dir():
+        folder = _from_hub(name)
+    _refuse_without_model(folder, name)
     return Predictor.open(folder, device=device, token_budget=token_budget)
+
+
+def _from_hub(name: str) -> Path:
+    place, selector = parse(name)
+    asked = read_address(place, "a model") if is_address(place) else read_id(place)
+    if asked is None:
+        raise UserError(
+            "there is no such folder", where=place, fix="Name a run's folder, or a model on the Hub as owner/name."
+        )
+    folder = _download(asked, place)
+    record = read_record(folder)
+    selector.check([record], name)
+    if not selector.fits(record):
+        raise UserError("no run fits it", where=name, fix=f"It is run {record.run_id}.")
+    return folder
 
 
 def _download(asked: Reference, name: str) -> Path:
@@ -73,7 +68,8 @@ def _download(asked: Reference, name: str) -> Path:
     return download_files(repo, "model", commit, files, shown)
 
 
-def _refuse_without_model(folder: Path, record: RunRecord, name: str) -> None:
+def _refuse_without_model(folder: Path, name: str) -> None:
+    record = read_record(folder)
     if record.recipe.get("adaptation") == "zero-shot":
         raise UserError(
             "it scored variants with the checkpoint as it is, and has no model of its own",
