@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import RUNS, new_console
+from hubtools.cli.terminal import NAMED_RUNS, new_console, tell
 from hubtools.specs.baseline import BASELINES
 from hubtools.specs.errors import UserError
+from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rich.console import Console
 
-    from hubtools.runs.frozen import Baseline, Wanted
+    from hubtools.runs.arms import Arm
+    from hubtools.runs.frozen import Baseline
     from hubtools.runs.renewal import Compared, Renewal
+    from hubtools.runs.selectors import Selector
     from hubtools.specs.baseline import FrozenArm
 
 TO = click.option(
@@ -29,10 +32,14 @@ TO = click.option(
     show_default=True,
     help="Folder of baselines.",
 )
-TASK = click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task; repeatable.")
-SUITE = click.option("--suite", metavar="NAME", help="Only tasks and recipes of this suite.")
+TASK = click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (or pattern); repeatable.")
+SUITE = click.option("--suite", metavar="NAME", help="Only tasks and recipes of this suite, by its name or file.")
 CHECKPOINT = click.option(
-    "--checkpoint", "checkpoints", multiple=True, metavar="NAME", help="Only this checkpoint, also name@commit."
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="NAME",
+    help="Only this checkpoint, also name@commit; repeatable.",
 )
 RECIPE = click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only this recipe; repeatable.")
 ANY_SIZE = click.option("--any-size", is_flag=True, help="Also more than 50 MB.")
@@ -45,7 +52,7 @@ def baseline() -> None:
 
 @baseline.command("create")
 @click.argument("name")
-@RUNS
+@NAMED_RUNS
 @TASK
 @SUITE
 @CHECKPOINT
@@ -64,7 +71,7 @@ def baseline() -> None:
 )
 @TO
 @ANY_SIZE
-def create(name: str, root: Path, question: str | None, tolerance: float | None, home: Path, **options: Any) -> None:
+def create(name: str, root: str, question: str | None, tolerance: float | None, home: Path, **options: Any) -> None:
     """Freeze complete runs as the baseline NAME.
 
     Records and predictions of the test splits are kept, small enough for a repository; models are not.
@@ -74,13 +81,13 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
     bench baseline create golden --runs golden-runs --tolerance 1e-3
     """
     from hubtools.evaluation.comparison import MIN_SEEDS
-    from hubtools.runs.frozen import arms_to_freeze, freeze, new_baseline, sources
+    from hubtools.runs.frozen import freeze, new_baseline, sources
 
     any_size = options.pop("any_size")
     target = home / name
     if target.exists():
         raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
-    arms = arms_to_freeze(root, _wanted(**options))
+    arms = _arms(root, _wanted(**options))
     few = [arm for arm in arms if not arm.nothing_random and len(arm.seeds) < MIN_SEEDS]
     question = question or ("weights" if few else "recipe")
     file = new_baseline(name, question, arms, tolerance)
@@ -99,7 +106,7 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
 
 @baseline.command("update")
 @click.argument("name")
-@RUNS
+@NAMED_RUNS
 @TASK
 @SUITE
 @CHECKPOINT
@@ -109,20 +116,20 @@ def create(name: str, root: Path, question: str | None, tolerance: float | None,
 @click.option("--dry-run", is_flag=True, help="Show what would change, and stop.")
 @TO
 @ANY_SIZE
-def update(name: str, root: Path, add: bool, only_cost: bool, dry_run: bool, home: Path, **options: Any) -> None:
+def update(name: str, root: str, add: bool, only_cost: bool, dry_run: bool, home: Path, **options: Any) -> None:
     """Put newer runs in the place of the frozen ones of the baseline NAME.
 
     Shows old and new side by side first. Margins and tolerances stay as they were edited; runs whose predictions did
     not change stay as they are, with their budgets.
     """
-    from hubtools.runs.frozen import arms_to_freeze, freeze
+    from hubtools.runs.frozen import freeze
     from hubtools.runs.renewal import compared, renewals
 
     any_size = options.pop("any_size")
     old = _opened(name, home)
     old.verify()
     slots = None if add else {arm.slot for arm in old.file.arms}
-    found = renewals(old, arms_to_freeze(root, _wanted(**options), slots), add=add, only_cost=only_cost)
+    found = renewals(old, _arms(root, _wanted(**options), slots), add=add, only_cost=only_cost)
     console = new_console()
     _print_scores(compared(old, found), console)
     if any(one.after.budgets != (one.before.budgets if one.before else None) for one in found):
@@ -169,9 +176,8 @@ def _opened(name: str, home: Path) -> Baseline:
     """The baseline of that name, or at that path or address."""
     from hubtools.runs.fetched import fetch_runs
     from hubtools.runs.frozen import open_baseline
-    from hubtools.runs.public import HUB
 
-    if name.startswith(HUB):
+    if is_address(name):
         fetched = fetch_runs(name)
         click.echo(f"{name} is {fetched.reference}", err=True)
         return open_baseline(fetched.folder)
@@ -185,10 +191,19 @@ def _opened(name: str, home: Path) -> Baseline:
     return open_baseline(home / name if (home / name).is_dir() else Path(name))
 
 
+def _arms(root: str, wanted: Selector, slots: Collection[tuple[Any, ...]] | None = None) -> list[Arm]:
+    from hubtools.runs.frozen import arms_to_freeze
+    from hubtools.runs.selection import Needs, runs_named
+
+    named = runs_named([root], Needs.PREDICTIONS)
+    tell(named)
+    return arms_to_freeze(named.found, wanted, slots, root)
+
+
 def _wanted(
     tasks: tuple[str, ...], suite: str | None, checkpoints: tuple[str, ...], recipes: tuple[str, ...]
-) -> Wanted:
-    from hubtools.runs.frozen import Wanted
+) -> Selector:
+    from hubtools.runs.selectors import Selector
 
     if suite is not None:
         from hubtools.data.task_repositories import open_task
@@ -197,7 +212,7 @@ def _wanted(
         spec = load_suite(suite)
         tasks = tasks or tuple(open_task(name)[1].name for name in spec.tasks)
         recipes = recipes or tuple(load_recipe(n).name for n in (spec.recipe, spec.zero_shot, *spec.baselines))
-    return Wanted(frozenset(tasks), frozenset(checkpoints), frozenset(recipes))
+    return Selector.of(task=tasks, checkpoint=checkpoints, recipe=recipes)
 
 
 def _counted(arms: int, runs: int) -> str:

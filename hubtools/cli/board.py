@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import TEMPLATES
-from hubtools.runs.public import HUB
-from hubtools.runs.store import DEFAULT_ROOT, find_records
+from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, tell
 from hubtools.specs.errors import UserError
+from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hubtools.reporting.board import Board
     from hubtools.runs.arms import Found
 
 
 @click.command(short_help="What the runs say: a table of results with intervals.")
-@click.argument("folders", metavar="[RUNS_DIR]...", nargs=-1)
-@click.option(
-    "--runs", default=DEFAULT_ROOT, show_default=True, type=click.Path(path_type=Path), help="Folder of runs."
-)
+@click.argument("names", metavar="[RUNS]...", nargs=-1)
+@NAMED_RUNS
 @click.option("--task", metavar="NAME", help="Only this task.")
 @click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split that rows are ranked on.")
 @click.option(
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 @click.option("--private", is_flag=True, help="Create what is published as private.")
 @TEMPLATES
 def board(
-    folders: tuple[str, ...],
-    runs: Path,
+    names: tuple[str, ...],
+    root: str,
     task: str | None,
     split: str,
     form: str,
@@ -52,8 +52,12 @@ def board(
     """What the runs say: comparable runs side by side, best first, with intervals.
 
     Runs of different task versions, data or subsets stand in separate tables. Runs that did not finish are listed
-    at the end. RUNS_DIR are folders of runs, or single runs; by default the folder given by --runs. hub://owner/name is a
-    results repository, as --results makes one.
+    at the end.
+
+    RUNS are folders of runs, single runs, frozen baselines or hub://user/repo[@revision][/folder]: a published model, a
+    baseline, or results as --results makes them. Behind each a selector may stand: runs:recipe=lora,checkpoint=*8M*. Its
+    keys are task, checkpoint, recipe, seed, fraction, subset, precision, protocol, run and fields of the recipe; its
+    values are patterns, several with | between them. By default the runs of --runs.
 
     A row is one checkpoint at one commit, or one baseline, under one recipe. Its score is the mean over its seeds. The
     95 % interval is the bootstrap interval of the run; over several seeds the bootstrap half-widths are averaged and
@@ -62,21 +66,18 @@ def board(
     """
     from hubtools.reporting import tables
     from hubtools.reporting.board import build_board
+    from hubtools.runs.selection import runs_named
 
-    roots = [Path(folder) for folder in folders if not folder.startswith(HUB)] or ([] if folders else [runs])
-    found, problems = find_records(roots)
-    for name in folders:
-        if name.startswith(HUB):
-            from hubtools.publishing.results import read_results
-
-            found = [*found, *read_results(name)]
+    wanted = names or (root,)
+    named = runs_named(wanted)
     # The records stay until the process ends: what looks for garbage need not go through all of them again and again.
     gc.freeze()
-    for problem in problems:
-        click.echo(f"left out: {problem}", err=True)
+    tell(named)
+    found = named.found
     if not found:
-        where = ", ".join(map(str, folders or roots))
-        raise UserError(f"there is no run in {where}", fix="Run something first: bench run --checkpoint … --task …")
+        raise UserError(
+            f"there is no run in {', '.join(wanted)}", fix="Run something first: bench run --checkpoint … --task …"
+        )
     built = build_board(found, task=task, split=split)
     if form == "table":
         from rich.console import Console
@@ -100,7 +101,7 @@ def board(
         files = write_site(built, site)
         click.echo(f"wrote {len(files)} files: open {site / 'index.html'} in a browser", err=True)
     _publish(built, found, space, dataset, private)
-    click.echo(f"next: {_next_step(built, list(folders or roots), html)}", err=True)
+    click.echo(f"next: {_next_step(built, wanted, html)}", err=True)
 
 
 def _publish(built: Board, found: list[Found], space: str | None, dataset: str | None, private: bool) -> None:
@@ -119,8 +120,10 @@ def _publish(built: Board, found: list[Found], space: str | None, dataset: str |
         click.echo(f"{what}: {done.url}" if done.changed else f"{what}: nothing to do, {done.url}", err=True)
 
 
-def _next_step(built: Board, roots: list[object], html: Path | None) -> str:
+def _next_step(built: Board, names: Sequence[str], html: Path | None) -> str:
     """The one command that most likely helps now."""
+    from hubtools.runs.selectors import parse
+
     stopped = [record for _, record in built.unfinished if record.status != "running"]
     if stopped:
         return f"finish what stopped with the same command, {stopped[0].command}"
@@ -128,5 +131,10 @@ def _next_step(built: Board, roots: list[object], html: Path | None) -> str:
     if not models:
         return "add a checkpoint beside the baselines, bench run --checkpoint … --task …"
     if html is None:
-        return f"see it as a page, bench board {' '.join(map(str, roots))} --html board.html"
-    return f"write a model card, bench card {models[0].runs[0][0]}"
+        return f"see it as a page, bench board {shlex.join(names)} --html board.html"
+    folder, record = models[0].runs[0]
+    if folder.is_dir():
+        return f"write a model card, bench card {folder}"
+    # A record of results on the Hub.
+    places = [place for place in (parse(name)[0] for name in names) if is_address(place)]
+    return f"make it again, bench reproduce {places[0]}:run={record.run_id}"

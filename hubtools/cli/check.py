@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import PROJECT, TEMPLATES
+from hubtools.cli.terminal import PROJECT, TEMPLATES, tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(short_help="Check a candidate against a baseline: no loss that counts, worse, or cannot tell.")
-@click.option("--baseline", required=True, metavar="PATH|hub://REPO@REVISION", help="What it must not be worse than.")
+@click.option("--baseline", required=True, metavar="RUNS", help="What it must not be worse than.")
 @click.option("--baseline-sha256", metavar="HEX", help="sha256 of its baseline.yaml, as bench baseline show prints it.")
-@click.option("--candidate", required=True, metavar="PATH|hub://REPO@REVISION", help="Runs to check.")
+@click.option("--candidate", required=True, metavar="RUNS", help="Runs to check.")
 @click.option("--suite", metavar="NAME", help="Tasks that must be there, on both sides; others are left aside.")
 @click.option(
     "--question",
@@ -90,7 +90,7 @@ def check(
 
     Exit codes: 0 pass, 1 worse (or over the budget of cost), 2 not comparable or a mistake, 3 cannot tell.
 
-    Both sides are runs on the same rows, paired by task, checkpoint and recipe; a task that has one arm on each side
+    Both sides are runs, named as for bench board, on the same rows, paired by task, checkpoint and recipe; a task that has one arm on each side
     pairs these although checkpoint or recipe differ. Chance is told from change by a bootstrap over homology clusters
     and, for the question recipe, by at least three seeds an arm; several tasks are corrected by Holm's method.
 
@@ -123,11 +123,11 @@ def check(
 
 
 def _suite(name: str, owner: Path | None) -> Suite:
+    from hubtools.specs.content import is_path
     from hubtools.specs.held import Held
     from hubtools.specs.loading import load_suite
 
-    is_file = "/" in name or name.endswith((".yaml", ".yml"))
-    return load_suite(name) if is_file else Held(owner).suite(name)
+    return load_suite(name) if is_path(name) else Held(owner).suite(name)
 
 
 def _checked(
@@ -142,9 +142,8 @@ def _checked(
     from hubtools.runs.selection import arms_at
 
     given = _margins(margins)
-    (before, problems), (after, more) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
-    for problem in dict.fromkeys([*problems, *more]):
-        click.echo(f"note: {problem}", err=True)
+    (before, baseline), (after, candidate) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
+    tell(baseline, candidate)
     if sha256 is not None:
         _pinned(before, sha256)
     terms = _terms(before, given, options)

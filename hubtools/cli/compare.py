@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.terminal import tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def compare(
 ) -> None:
     """Better, worse or cannot tell: two sides of runs, task by task.
 
-    A and B are folders of runs, single runs, frozen baselines or hub://user/repo[@revision], each with an optional
-    selector, so that two arms of one folder can be compared. Its keys are task, checkpoint, recipe, seed, fraction,
-    subset, run and fields of the recipe; its values are patterns.
+    A and B are runs, named as for bench board: with selectors, two arms of one folder can be compared.
 
     \b
     bench compare runs-before runs-after
@@ -79,10 +78,8 @@ def compare(
         )
     if split in {"train", "validation"}:
         raise UserError(f"nothing is compared on {split}: choices were made on it", fix="Name a test split.")
-    of_a, notes = arms_at(a, split)
-    of_b, more = arms_at(b, split)
-    for note in dict.fromkeys([*notes, *more]):
-        click.echo(f"note: {note}", err=True)
+    (of_a, named), (of_b, other) = arms_at(a, split), arms_at(b, split)
+    tell(named, other)
     paired = pair_arms(of_a, of_b, (a, b))
     comparison = compared(
         paired.pairs,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.runs.store import DEFAULT_ROOT, find_records
+from hubtools.cli.terminal import NAMED_RUNS, tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Draw learning curves: score against training data.")
-@click.argument("folders", metavar="[RUNS_DIR]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--runs", default=DEFAULT_ROOT, show_default=True, type=click.Path(path_type=Path), help="Folder of runs."
-)
+@click.argument("names", metavar="[RUNS]...", nargs=-1)
+@NAMED_RUNS
 @click.option("--task", metavar="NAME", help="Only this task.")
 @click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split.")
 @click.option(
@@ -28,10 +26,10 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The figure; the numbers go beside it as .json and .tsv.",
 )
-def curve(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, out: Path) -> None:
+def curve(names: tuple[str, ...], root: str, task: str | None, split: str, out: Path) -> None:
     """Draw learning curves: score against training data, pretrained beside random weights.
 
-    Reads the runs of `bench run --suite learning-curve` (or any with --fraction). A point is the mean over its seeds,
+    RUNS are named as for bench board: those of `bench run --suite learning-curve` (or any with --fraction). A point is the mean over its seeds,
     each of which draws its own share of the training proteins (and its own random weights); validation and test are
     whole at every point. The 95 % interval is the board's. Baselines learnt from all training data.
 
@@ -41,17 +39,16 @@ def curve(folders: tuple[Path, ...], runs: Path, task: str | None, split: str, o
     """
     from hubtools.reporting.curve import as_json, as_tsv, build_curves
     from hubtools.reporting.curve_figure import curve_figure
+    from hubtools.runs.selection import runs_named
     from hubtools.specs.files import write_atomic
 
     if out.suffix != ".png":
         raise UserError(
             f"{out.name} does not end with .png", where="--out", fix=f"Use --out {out.with_suffix('.png')}."
         )
-    roots = list(folders) or [runs]
-    found, problems = find_records(roots)
-    for problem in problems:
-        click.echo(f"left out: {problem}", err=True)
-    curves, notes = build_curves(found, task=task, split=split)
+    named = runs_named(names or (root,))
+    tell(named)
+    curves, notes = build_curves(named.found, task=task, split=split)
     for one in curves:
         for series in one.series:
             _print(one, series)

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hubtools.cli.terminal import hush_transformers
+from hubtools.cli.terminal import hush_transformers, model_named
 
 
 @click.command(short_help="A model as a page on this machine.")
@@ -18,7 +18,7 @@ from hubtools.cli.terminal import hush_transformers
 def demo(model: str, host: str, port: int, no_browser: bool, device: str) -> None:
     """Serve a page on which a sequence is pasted and the model's answer is read.
 
-    MODEL is a run's folder, or a model on the Hub that bench published. The page runs on this machine: nothing that is
+    MODEL is one run, named as for bench board, or a model on the Hub that bench published. The page runs on this machine: nothing that is
     pasted leaves it. It needs gradio: pip install "plm-hubtools[demo]".
 
     \b
@@ -29,7 +29,7 @@ def demo(model: str, host: str, port: int, no_browser: bool, device: str) -> Non
     from hubtools.inference.models import open_predictor
 
     hush_transformers()
-    page = build(open_predictor(model, device=device))
+    page = build(open_predictor(model_named(model), device=device))
     address = serve(page, host=host, port=port, browser=not no_browser)
     click.echo(f"{address}   (stop with Ctrl-C)")
     try:

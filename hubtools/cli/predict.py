@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import hush_transformers
+from hubtools.cli.terminal import hush_transformers, model_named
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Tally:
 def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, token_budget: int | None) -> None:
     """Predict what a model was trained on for the proteins of a file.
 
-    MODEL is a run's folder, or a model on the Hub that bench published (owner/name, or owner/name@revision). PROTEINS is
-    a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped or zipped; - reads FASTA from standard input.
+    MODEL is one run, named as for bench board, or a model on the Hub that bench published (owner/name, or
+    owner/name@revision). PROTEINS is a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped or zipped; - reads FASTA from standard input.
 
     Proteins are read one after the other, long ones in windows, so that a file may be of any size. Labels are decided by
     the thresholds that were chosen on validation. Beside the file, FILE.json says how it was made.
@@ -67,7 +67,7 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, to
 
     format_of(out)
     hush_transformers()
-    predictor = open_predictor(model, device=device, token_budget=token_budget)
+    predictor = open_predictor(model_named(model), device=device, token_budget=token_budget)
     decider, tally = Decider(predictor), Tally()
     about = predictor.about(model)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, RUNS, TEMPLATES
+from hubtools.cli.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SHOWN_KEPT = 5
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False)
 @click.option("--repo", metavar="OWNER/NAME", help="Repository on the Hub; created if it is not there.")
 @click.option("--push", "send", is_flag=True, help="Really send it. Without this nothing leaves this machine.")
 @click.option("--dry-run", is_flag=True, help="Check and list only: the default, said aloud.")
@@ -38,15 +38,15 @@ SHOWN_KEPT = 5
 )
 @click.option("--space", metavar="OWNER/NAME", help="Also publish a page on which the model can be tried, as a Space.")
 @click.option("--all", "everything", is_flag=True, help="All models of a suite, a repository each, in a collection.")
-@click.option("--suite", metavar="NAME", help="With --all: the suite.")
+@click.option("--suite", metavar="NAME", help="With --all: the suite, by its name or file.")
 @click.option("--owner", metavar="NAME", help="With --all: whose the repositories are.")
 @click.option("--name", "template", metavar="TEXT", help="With --all: {checkpoint}-{task}, {recipe}, {seed}.")
 @click.option("--seed", type=int, metavar="N", help="With --all: which seed; by default the first of each.")
-@RUNS
+@NAMED_RUNS
 @MIRRORS
 @TEMPLATES
 def publish(
-    run: Path | None,
+    run: str | None,
     repo: str | None,
     send: bool,
     dry_run: bool,
@@ -56,14 +56,14 @@ def publish(
     owner: str | None,
     template: str | None,
     seed: int | None,
-    root: Path,
+    root: str,
     mirrors: tuple[Path, ...],
     revision: str,
     **options: Any,
 ) -> None:
     """Push a run's model, card and record to the Hub.
 
-    RUN is a run folder. A dry run unless --push is given: everything is checked, nothing is sent.
+    RUN is one run, named as for bench board. A dry run unless --push is given: everything is checked, nothing is sent.
     The saved model is loaded by a fresh process and must reproduce the recorded test predictions.
 
     An update keeps the files that are not bench's, what people wrote into the marked places of the card, and every run's
@@ -74,28 +74,34 @@ def publish(
     bench publish runs/RUN --repo me/esm2-localisation
     bench publish runs/RUN --repo me/esm2-localisation --push
     bench publish runs/RUN --repo me/esm2-localisation --space me/esm2-localisation-demo --push
+    bench publish runs:recipe=lora,seed=1 --repo me/esm2-localisation
     bench publish --all --suite core --owner me --push
     """
     if send and dry_run:
         raise UserError("--push and --dry-run contradict each other", fix="Give one of them.")
     from hubtools.publishing.push import Order
+    from hubtools.runs.selection import Needs, run_named
+    from hubtools.specs.loading import suite_named
 
     if everything:
         if run or repo or space or not (suite and owner):
             raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
-        orders = _of_suite(root, suite, owner, template, seed, {"branch": revision, **options})
-        again = [f"bench publish --all --suite {suite} --owner {owner} --runs {root}"]
+        name = suite_named(suite)
+        orders = _of_suite(root, name, owner, template, seed, {"branch": revision, **options})
+        again = [f"bench publish --all --suite {shlex.quote(suite)} --owner {owner} --runs {shlex.quote(root)}"]
         again += ([f"--name {shlex.quote(template)}"] if template else []) + (
             [f"--seed {seed}"] if seed is not None else []
         )
         again += _options(orders[0])
-        _publish_all(orders, owner, suite, " ".join([*again, "--push"]), send, mirrors)
+        _publish_all(orders, owner, name, " ".join([*again, "--push"]), send, mirrors)
         return
     if run is None or repo is None:
         raise UserError("which run goes where?", fix="Write: bench publish RUN --repo OWNER/NAME")
     if space and options["pull_request"]:
         raise UserError("a Space loads a model that is published", where="--space --pr", fix="Leave out one of them.")
-    _publish_one(Order(run, repo, branch=revision, **options), space, send, mirrors)
+    (folder, _), named = run_named(run, Needs.FOLDER)
+    tell(named)
+    _publish_one(Order(folder, repo, branch=revision, **options), space, send, mirrors)
 
 
 def _publish_one(order: Order, space: str | None, send: bool, mirrors: Sequence[Path]) -> None:
@@ -171,12 +177,15 @@ def _refuse_failed(ready: Ready) -> None:
 
 
 def _of_suite(
-    root: Path, suite: str, owner: str, template: str | None, seed: int | None, options: dict[str, Any]
+    root: str, suite: str, owner: str, template: str | None, seed: int | None, options: dict[str, Any]
 ) -> list[Order]:
     from hubtools.publishing.push import Order
     from hubtools.publishing.suites import models_of, repository_names
+    from hubtools.runs.selection import Needs, runs_named
 
-    chosen = models_of(root, suite, seed)
+    named = runs_named([root], Needs.FOLDER)
+    tell(named)
+    chosen = models_of(named.found, suite, seed, root)
     names = repository_names([record for _, record in chosen], owner, template)
     return [Order(folder, name, **options) for (folder, _), name in zip(chosen, names, strict=True)]
 

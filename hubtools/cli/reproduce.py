@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubtools.cli.run import parse_budget, parse_seeds
-from hubtools.cli.terminal import MIRRORS, PROJECT, runs_option
+from hubtools.cli.terminal import MIRRORS, PROJECT, runs_option, tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _EXECUTION = {
 
 
 @click.command(short_help="Make a recorded or a published result again: agree, differ, or cannot tell.")
-@click.argument("what", metavar="RUN|hub://REPO|ID", required=False)
+@click.argument("what", metavar="RUN|ID", required=False)
 @click.option("--list", "list_all", is_flag=True, help="The published results that can be made again.")
 @click.option("--checkpoint", metavar="NAME", help="Where the weights are now; of a published result also others.")
 @click.option("--task", metavar="FILE", help="Of a record: the task file, where its data are elsewhere now.")
@@ -64,7 +65,7 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
 
     Exit codes: 0 agree, 1 differ, 2 a mistake or not the same task, data or weights, 3 cannot tell.
 
-    A record is made again from what it says itself, once task, data and weights are known to be the same: under the name of
+    RUN is one run, named as for bench board. A record is made again from what it says itself, once task, data and weights are known to be the same: under the name of
     a task or recipe of bench, or of the folder that --project names, it must be that one. The same
     predictions within 0.0001 agree; else the interval of the paired difference is held against the task's margin.
     Of a published result all seeds are run, and the interval of the difference, in which the published spread is too,
@@ -72,6 +73,7 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
 
     \b
     bench reproduce runs/RUN
+    bench reproduce runs:recipe=probe,seed=1
     bench reproduce hub://me/my-model
     bench reproduce --list
     bench reproduce schmirler-2024/gb1-frozen/esm2-8m
@@ -83,9 +85,7 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
         _print_list(form, held)
         return
     if what is None:
-        raise UserError(
-            "nothing is named", fix="Name a run's folder, hub://user/repo or an ID of bench reproduce --list."
-        )
+        raise UserError("nothing is named", fix="Name a run, or an ID of bench reproduce --list.")
 
     from hubtools.training.distributed import refuse_company
 
@@ -98,9 +98,11 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
 
 
 def _is_cell(what: str) -> bool:
-    from hubtools.runs.public import HUB
+    from hubtools.runs.selectors import parse
+    from hubtools.specs.references import is_address
 
-    return not what.startswith(HUB) and not Path(what).exists()
+    place = parse(what)[0]
+    return not is_address(place) and not Path(place).exists()
 
 
 def _of_record(what: str, held: Held, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
@@ -108,12 +110,13 @@ def _of_record(what: str, held: Held, options: Mapping[str, Any], dry_run: bool)
 
     if options["seeds"]:
         raise UserError("a record has its seed", where="--seed", fix="Leave it out.")
-    original, notes = records.recorded_run(what)
+    original, named = records.recorded_run(what)
+    tell(replace(named, notes=[]))
     trusted = None if options["as_recorded"] else held
     planned = records.planned_again(original[1], trusted, options["checkpoint"], options["task"])
     # Embeddings that the run itself left would hide that the encoder gives others now.
     session = _session(options, [planned], cached=bool(options["cached"]))
-    notes += records.not_held(original[1], trusted, options["task"])
+    notes = named.notes + records.not_held(original[1], trusted, options["task"])
     notes += records.check_identity(original[1], planned, session)
     records.refuse_itself(original, planned, session)
     for note in notes:

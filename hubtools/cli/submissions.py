@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, PROJECT
+from hubtools.cli.terminal import MIRRORS, PROJECT, tell
 from hubtools.specs.errors import UserError
+from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
     from hubtools.runs.submissions import Verdict
@@ -24,11 +25,13 @@ def submissions() -> None:
 
 
 @submissions.command(short_help="Make a submission of a run.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--to", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Folder of submissions.")
 @click.option("--repo", metavar="OWNER/NAME", help="Results repository: a pull request is opened in it.")
-def add(run: Path, folder: Path | None, repo: str | None) -> None:
+def add(run: str, folder: Path | None, repo: str | None) -> None:
     """Copy of a run what a submission holds: the record as others may see it, and the predictions.
+
+    RUN is one run, named as for bench board.
 
     \b
     bench submissions add runs/RUN --to submissions
@@ -36,19 +39,22 @@ def add(run: Path, folder: Path | None, repo: str | None) -> None:
     """
     import tempfile
 
+    from hubtools.runs.selection import Needs, run_named
     from hubtools.runs.submissions import add_submission
 
     if (folder is None) == (repo is None):
         raise UserError("where does it go?", fix="Give --to DIR, or --repo OWNER/NAME.")
+    (source, _), named = run_named(run, Needs.PREDICTIONS)
+    tell(named)
     if folder is not None:
-        target = add_submission(run, folder)
+        target = add_submission(source, folder)
         click.echo(target)
         click.echo(f"next: bench submissions check {target}", err=True)
         return
     from hubtools.publishing.results import submit
 
     with tempfile.TemporaryDirectory(prefix="bench-submission-") as scratch:
-        done = submit(add_submission(run, Path(scratch)), str(repo))
+        done = submit(add_submission(source, Path(scratch)), str(repo))
     click.echo(f"{'opened a pull request' if done.changed else 'it is there already'}: {done.url}")
 
 
@@ -81,7 +87,7 @@ def check(paths: tuple[str, ...], report: Path | None, owner: Path | None, mirro
             raise UserError("this is in what is checked", where=f"--project {owner}", fix="Name a folder of your own.")
         known = {}
         folder = Path(path)
-        if path.startswith("hub://"):
+        if is_address(path):
             folder, known = fetch_submissions(path), accepted_records(path)
         for submission in submissions_in(folder):
             verdicts.append(check_submission(submission, cache, held, known))

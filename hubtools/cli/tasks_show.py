@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.cli.terminal import DOTS, SHOWN_LABELS, new_console, new_table
+from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,11 +23,11 @@ def show(name: str) -> None:
     """One task: what it asks, on which data, scored how."""
     from rich.padding import Padding
 
-    from hubtools.data.task_repositories import SCHEME, open_task
+    from hubtools.data.task_repositories import open_task
 
     reference, task = open_task(name)
     description = _description(task)
-    if reference.startswith(SCHEME) and task.data.source == "file":
+    if is_address(reference) and task.data.source == "file":
         description["data"] = f"files of {reference}"
     console = new_console()
     console.print(f"[bold]{task.title}[/bold] ({task.name}, version {task.version})")

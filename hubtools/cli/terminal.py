@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.runs.store import DEFAULT_ROOT
+from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from hubtools.runs.selection import Named
 
 # Of more labels than this, only so many are shown.
 SHOWN_LABELS = 40
@@ -71,6 +74,36 @@ def runs_option(default: Path) -> Callable[[Callable[..., Any]], Callable[..., A
 
 
 RUNS = runs_option(DEFAULT_ROOT)
+# Where runs are read, and not made.
+NAMED_RUNS = click.option(
+    "--runs",
+    "root",
+    metavar="RUNS",
+    default=str(DEFAULT_ROOT),
+    show_default=True,
+    help="Runs, named as for bench board.",
+)
+
+
+def tell(*named: Named) -> None:
+    """Say once what was resolved, what else there is to know, and which records could not be read."""
+    for line in dict.fromkeys(line for one in named for line in one.notes):
+        click.echo(f"note: {line}", err=True)
+    for line in dict.fromkeys(line for one in named for line in one.left_out):
+        click.echo(f"left out: {line}", err=True)
+
+
+def model_named(name: str) -> str:
+    """The folder of the one run that is named, where it is on this machine; else the name, of a model on the Hub."""
+    from hubtools.runs.selection import run_named
+    from hubtools.runs.selectors import parse
+
+    place = parse(name)[0]
+    if is_address(place) or not Path(place).exists():
+        return name
+    (folder, _), named = run_named(name)
+    tell(named)
+    return str(folder)
 
 
 def new_console() -> Console:

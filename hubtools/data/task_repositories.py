@@ -15,13 +15,9 @@ from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.specs.content import ONE_TASK, choose_task_file, find
 from hubtools.specs.errors import UserError
 from hubtools.specs.loading import load_task, read_spec
+from hubtools.specs.references import is_address, read_address
 from hubtools.specs.sources import LocalData
 from hubtools.specs.task import Task
-
-SCHEME = "hub://"
-_REFERENCE = re.compile(
-    r"hub://(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/\s]+|[^/\s]+))?(?:/(?P<name>[a-z0-9][a-z0-9-]*))?"
-)
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def open_task(name: str) -> tuple[str, Task]:
     Raises:
         UserError: nothing has that name, the Hub does not give it, or the file is wrong.
     """
-    if not name.startswith(SCHEME):
+    if not is_address(name):
         return name, load_task(name)
     fetched = fetch_task(name)
     return fetched.reference, load_task(str(fetched.path))
@@ -57,7 +53,7 @@ def open_task(name: str) -> tuple[str, Task]:
 
 def task_path(name: str) -> Path:
     """The file of a task that :func:`open_task` has opened."""
-    return fetch_task(name).path if name.startswith(SCHEME) else find("task", name)
+    return fetch_task(name).path if is_address(name) else find("task", name)
 
 
 def fetch_task(reference: str) -> Fetched:
@@ -70,15 +66,10 @@ def fetch_task(reference: str) -> Fetched:
     """
     from huggingface_hub import get_cached_repo_tree
 
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise UserError(
-            "not the address of a task on the Hub", where=reference, fix="Write hub://user/repository@revision/name."
-        )
-    repo, name = match["repo"], match["name"]
-    shown = f"{SCHEME}{repo}{'@' + match['revision'] if match['revision'] else ''}"
+    asked = read_address(reference, "a task", "name")
+    repo, name, shown = asked.repo, asked.inside, asked.repository
     with hub_errors(shown):
-        commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=match["revision"]).resolved
+        commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=asked.revision).resolved
     # Any download brings the list of files; .gitattributes is in every repository.
     download_files(repo, "dataset", commit, [ONE_TASK, ".gitattributes"], shown)
     with hub_errors(shown):
@@ -92,7 +83,7 @@ def fetch_task(reference: str) -> Fetched:
         )
     if needed := _data_files(task, file, listed, shown):
         download_files(repo, "dataset", commit, needed, shown)
-    return Fetched(folder / file, f"{SCHEME}{repo}@{commit}/{task.name}")
+    return Fetched(folder / file, str(asked.at(commit, task.name)))
 
 
 def _task_file(listed: set[str], name: str | None, shown: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.inference.predictor import Predictor
 from hubtools.models.checkpoint import TOKENIZER_FILES
-from hubtools.runs.public import HUB
+from hubtools.runs.selectors import parse
 from hubtools.runs.store import MODEL, RECORD, read_record
 from hubtools.specs.errors import UserError
+from hubtools.specs.references import Reference, is_address, read_address, read_id
 
-_ON_HUB = re.compile(r"(?:hub://)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
@@ -20,7 +19,8 @@ def open_predictor(name: str, *, device: str = "auto", token_budget: int | None 
     """Load a model by its name. No code that lies beside it is run: bench has its own copy of the one file it ships.
 
     Args:
-        name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub.
+        name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub, also behind ``hub://`` and
+            with a selector that its run must fit.
         device: as for ``bench run``.
         token_budget: tokens of a batch.
 
@@ -31,21 +31,31 @@ def open_predictor(name: str, *, device: str = "auto", token_budget: int | None 
     if folder.name == RECORD:
         folder = folder.parent
     if not folder.is_dir():
-        folder = _download(name)
+        folder = _from_hub(name)
     _refuse_without_model(folder, name)
     return Predictor.open(folder, device=device, token_budget=token_budget)
 
 
-def _download(name: str) -> Path:
-    match = _ON_HUB.fullmatch(name)
-    if match is None or (name.startswith((".", "/")) and not name.startswith(HUB)):
+def _from_hub(name: str) -> Path:
+    place, selector = parse(name)
+    asked = read_address(place, "a model") if is_address(place) else read_id(place)
+    if asked is None:
         raise UserError(
-            "there is no such folder", where=name, fix="Name a run's folder, or a model on the Hub as owner/name."
+            "there is no such folder", where=place, fix="Name a run's folder, or a model on the Hub as owner/name."
         )
-    repo, shown = match["repo"], f"model {name.removeprefix(HUB)}"
+    folder = _download(asked, place)
+    record = read_record(folder)
+    selector.check([record], name)
+    if not selector.fits(record):
+        raise UserError("no run fits it", where=name, fix=f"It is run {record.run_id}.")
+    return folder
+
+
+def _download(asked: Reference, name: str) -> Path:
+    repo, shown = asked.repo, f"model {asked.repo}{f'@{asked.revision}' if asked.revision else ''}"
     with hub_errors(shown):
         api = hub_api()
-        commit = str(api.model_info(repo, revision=match["revision"]).sha)
+        commit = str(api.model_info(repo, revision=asked.revision).sha)
         listed = api.list_repo_files(repo, revision=commit)
     if RECORD not in listed:
         raise UserError(

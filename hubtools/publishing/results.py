@@ -14,14 +14,16 @@ from hubtools.publishing.commit import Published, PublishedFile, look, send
 from hubtools.reporting.metadata import front_matter
 from hubtools.reporting.templates import render
 from hubtools.runs.arms import Found, without_copies
-from hubtools.runs.public import HUB, public_record
+from hubtools.runs.fetched import RESULT_RECORDS, read_results
+from hubtools.runs.public import public_record
 from hubtools.runs.store import read_record
 from hubtools.runs.submissions import FILES, FOLDER
 from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
+from hubtools.specs.references import Reference, read_address
 
-RESULTS, RECORDS, README = "data/results.parquet", "data/records.parquet", "README.md"
-_REFERENCE = re.compile(r"hub://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
+RESULTS, README = "data/results.parquet", "README.md"
+_WHAT = "a results repository"
 _SUBMITTED = re.compile(rf"{FOLDER}/[0-9a-f]+/[\w.-]+")
 _SCHEMA: dict[str, str] = {
     "run_id": "string",
@@ -130,19 +132,19 @@ def write_results(found: Sequence[Found], folder: Path, repo: str) -> tuple[Publ
         }
         for name in sorted(complete)
     ]
-    pq.write_table(pa.Table.from_pylist(records), folder / RECORDS, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(records), folder / RESULT_RECORDS, compression="zstd")
     tasks = sorted({row["task"] for row in rows})
     values = {
         "pretty_name": "Results of protein language models, measured by bench",
         "tags": ["biology", "protein", "protein-language-model", "benchmark", "plm-hubtools"],
         "configs": [
             {"config_name": "results", "data_files": RESULTS, "default": True},
-            {"config_name": "records", "data_files": RECORDS},
+            {"config_name": "records", "data_files": RESULT_RECORDS},
         ],
     }
     body = render("results.md.j2", repo=repo, runs=len(records), rows=len(rows), tasks=tasks, columns=list(_SCHEMA))
     (folder / README).write_text(front_matter(values) + body, encoding="utf-8")
-    return tuple(PublishedFile.of(name, folder / name) for name in (README, RESULTS, RECORDS))
+    return tuple(PublishedFile.of(name, folder / name) for name in (README, RESULTS, RESULT_RECORDS))
 
 
 def push_results(found: Sequence[Found], repo: str, *, private: bool = False) -> Published:
@@ -157,34 +159,14 @@ def push_results(found: Sequence[Found], repo: str, *, private: bool = False) ->
         return send(target, files, [], "Results", "Written by bench board --results.")
 
 
-def read_results(reference: str) -> list[Found]:
-    """The records of a results repository, as ``bench board`` reads those of a folder.
-
-    Args:
-        reference: ``hub://owner/name[@revision]``.
-
-    Raises:
-        UserError: there is no such repository, or no results in it.
-    """
-    import pyarrow.parquet as pq
-
-    repo, commit = _resolved(reference)
-    folder = download_files(repo, "dataset", commit, [RECORDS], f"results {repo}")
-    if not (folder / RECORDS).is_file():
-        raise UserError(f"it has no {RECORDS}", where=reference, fix="Make it: bench board --results OWNER/NAME")
-    table = pq.read_table(folder / RECORDS)
-    return [
-        (Path(f"{reference}/{name}"), RunRecord.model_validate_json(text))
-        for name, text in zip(table["run_id"].to_pylist(), table["record"].to_pylist(), strict=True)
-    ]
-
-
-def accepted_records(reference: str) -> dict[str, RunRecord]:
+def accepted_records(address: str) -> dict[str, RunRecord]:
     """By run id, what the repository of a pull request already holds on main; nothing where it has no results yet."""
-    repo = _parts(reference)[0]
+    main = str(Reference(read_address(address, _WHAT).repo))
     try:
-        return {record.run_id: record for _, record in read_results(f"{HUB}{repo}")}
-    except UserError:
+        repo, commit = _resolved(main)
+        folder = download_files(repo, "dataset", commit, [RESULT_RECORDS], f"results {repo}")
+        return {record.run_id: record for _, record in read_results(folder, main)[0]}
+    except (UserError, FileNotFoundError):
         return {}
 
 
@@ -206,26 +188,26 @@ def submit(folder: Path, repo: str) -> Published:
     return send(target, files, [], title, text)
 
 
-def fetch_submissions(reference: str) -> Path:
+def fetch_submissions(address: str) -> Path:
     """Download what a revision has under ``submissions/`` and main has not.
 
     Args:
-        reference: ``hub://owner/name@refs/pr/N``.
+        address: ``hub://owner/name@refs/pr/N``.
 
     Raises:
         UserError: there is no such revision, or it adds nothing.
     """
-    repo, commit = _resolved(reference)
+    repo, commit = _resolved(address)
     api = hub_api()
     with hub_errors(f"results {repo}"):
         there = set(api.list_repo_files(repo, repo_type="dataset", revision="main"))
         listed = api.list_repo_files(repo, repo_type="dataset", revision=commit)
     new = [name for name in listed if name.startswith(f"{FOLDER}/") and name not in there]
     if not new:
-        raise UserError(f"it adds nothing under {FOLDER}/", where=reference)
+        raise UserError(f"it adds nothing under {FOLDER}/", where=address)
     wanted = [name for name in new if _SUBMITTED.fullmatch(name) and name.rsplit("/", 1)[1] in FILES]
     if strange := [name for name in new if name not in wanted]:
-        raise UserError(f"it adds {strange[0]}, which does not belong to a submission", where=reference)
+        raise UserError(f"it adds {strange[0]}, which does not belong to a submission", where=address)
     source = download_files(repo, "dataset", commit, wanted, f"results {repo}")
     # Files in huggingface_hub's cache are links to their content, and a submission may hold none.
     copied = Path(tempfile.mkdtemp(prefix="bench-submissions-"))
@@ -236,17 +218,8 @@ def fetch_submissions(reference: str) -> Path:
     return copied
 
 
-def _parts(reference: str) -> tuple[str, str | None]:
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise UserError(
-            "not a results repository", where=reference, fix="Write hub://owner/name or hub://owner/name@revision."
-        )
-    return match["repo"], match["revision"]
-
-
-def _resolved(reference: str) -> tuple[str, str]:
-    repo, revision = _parts(reference)
-    with hub_errors(f"results {repo}"):
-        info: Any = hub_api().dataset_info(repo, revision=revision)
-    return repo, str(info.sha)
+def _resolved(address: str) -> tuple[str, str]:
+    asked = read_address(address, _WHAT)
+    with hub_errors(f"results {asked.repo}"):
+        info: Any = hub_api().dataset_info(asked.repo, revision=asked.revision)
+    return asked.repo, str(info.sha)

@@ -11,8 +11,8 @@ from pathlib import Path
 from hubtools.data.hub import hub_api, hub_errors
 from hubtools.publishing.patience import patiently
 from hubtools.publishing.tags import tag_name
-from hubtools.runs.arms import arms_of
-from hubtools.runs.store import MODEL, find_records
+from hubtools.runs.arms import Found, arms_of
+from hubtools.runs.store import MODEL
 from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
 
@@ -21,25 +21,25 @@ FIELDS = ("checkpoint", "task", "recipe", "seed")
 DEFAULT_NAME = "{checkpoint}-{task}"
 
 
-def models_of(root: Path, suite: str, seed: int | None = None) -> list[tuple[Path, RunRecord]]:
+def models_of(found: Sequence[Found], suite: str, seed: int | None = None, where: str = "runs") -> list[Found]:
     """One run of each checkpoint, task and recipe of a suite that has a model to publish.
 
     Which seed is decided before any score is looked at: the one asked for, else the first.
 
     Args:
-        root: folder of runs.
+        found: runs.
         suite: its name, as the records have it.
         seed: which seed; by default the lowest of each.
+        where: what the user named, for messages.
 
     Raises:
         UserError: there is none.
     """
-    found, _ = find_records([root])
     of_suite = [(folder, record) for folder, record in found if record.suite == suite]
     if not of_suite:
         known = sorted({record.suite for _, record in found if record.suite})
         raise UserError(
-            f"no run in {root} is of the suite {suite!r}",
+            f"no run in {where} is of the suite {suite!r}",
             fix=f"There are runs of: {', '.join(known)}." if known else "Run it first: bench run --suite NAME …",
         )
     chosen = []

@@ -1,4 +1,4 @@
-"""Runs from the Hub, ``hub://user/repo[@revision][/folder]``: a model that bench published, or a frozen baseline.
+"""Runs from the Hub, ``hub://user/repo[@revision][/folder]``: a model that bench published, a frozen baseline, or results.
 
 Records and predictions are downloaded at one commit, and nothing else: no weights, no code. A commit that is in
 huggingface_hub's cache needs no network.
@@ -6,21 +6,22 @@ huggingface_hub's cache needs no network.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hubtools.data.hub import download_files, hub_api, hub_errors
-from hubtools.runs.frozen import is_baseline, open_baseline
-from hubtools.runs.public import HUB
-from hubtools.runs.store import PREDICTIONS, RECORD
+from hubtools.runs.store import PREDICTIONS, RECORD, parse_record
 from hubtools.specs.baseline import BASELINE_FILE, read_baseline_file
 from hubtools.specs.errors import UserError
+from hubtools.specs.record import RunRecord
+from hubtools.specs.references import Reference, read_address
 
-_REFERENCE = re.compile(
-    r"hub://(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/\s]+|[^/\s]+))?"
-    r"(?:/(?P<folder>[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)*)/?)?"
-)
+# Of a results repository: the records, one a row. bench board --results writes it.
+RESULT_RECORDS = "data/records.parquet"
 
 
 @dataclass(frozen=True)
@@ -28,62 +29,39 @@ class Fetched:
     """Runs that came from a repository.
 
     Attributes:
-        folder: in huggingface_hub's cache: a run's folder, or a baseline's.
+        folder: in huggingface_hub's cache: a run's folder, a baseline's, or that of the whole repository of results.
         reference: what names exactly these runs again, the commit written out.
+        holds: which of the three it is.
     """
 
     folder: Path
     reference: str
+    holds: Literal["run", "baseline", "results"]
 
 
-def runs_folder(where: str) -> tuple[Path, list[str]]:
-    """The folder of the runs that a user names, and what there is to say about it.
-
-    Args:
-        where: a folder of runs, a run's folder or its ``run.json``, a baseline's folder, or an address on the Hub.
-
-    Raises:
-        UserError: a baseline was altered, or the Hub does not give it.
-    """
-    notes = []
-    if where.startswith(HUB):
-        fetched = fetch_runs(where)
-        folder = fetched.folder
-        if where != fetched.reference:
-            notes.append(f"{where} is {fetched.reference}")
-    else:
-        path = Path(where)
-        folder = path.parent if path.name in {RECORD, BASELINE_FILE} else path
-    if is_baseline(folder):
-        open_baseline(folder).verify()
-    return folder, notes
-
-
-def fetch_runs(reference: str) -> Fetched:
+def fetch_runs(address: str) -> Fetched:
     """Bring runs into huggingface_hub's cache, or find them there.
 
     Raises:
         UserError: no such repository, revision or folder; it is gated; the Hub is not reached; no runs are in it.
     """
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise UserError(
-            "not the address of runs on the Hub", where=reference, fix="Write hub://user/repository@revision/folder."
-        )
-    repo, inside = match["repo"], match["folder"]
-    shown = f"{HUB}{repo}{'@' + match['revision'] if match['revision'] else ''}"
-    kind, commit = _resolve(repo, match["revision"], shown)
-    pinned = f"{HUB}{repo}@{commit}"
-    # Any download brings the list of files; .gitattributes is in every repository.
-    root = download_files(repo, kind, commit, [RECORD, BASELINE_FILE, ".gitattributes"], shown)
-    listed = _files(repo, kind, commit) or set()
-    if inside is None and BASELINE_FILE not in listed and RECORD in listed:
+    asked = read_address(address, "runs", "folder")
+    repo, inside, shown = asked.repo, asked.inside, asked.repository
+    kind, commit, listed = _looked_at(asked, ("model", "dataset"))
+    if kind == "model" and _holds(listed, inside) is None:
+        # A data set may have the name of a model.
+        with contextlib.suppress(UserError):
+            kind, commit, listed = _looked_at(asked, ("dataset",))
+    holds, pinned = _holds(listed, inside), str(asked.at(commit))
+    if holds is None:
+        raise _nothing_there(listed, inside, shown)
+    if holds == "results":
+        return Fetched(download_files(repo, kind, commit, [RESULT_RECORDS], shown), pinned, holds)
+    if holds == "run":
         if PREDICTIONS not in listed:
             raise UserError(f"it has a {RECORD} but no {PREDICTIONS}", where=shown, fix="Ask its owner to add it.")
-        return Fetched(download_files(repo, kind, commit, [RECORD, PREDICTIONS], shown), pinned)
+        return Fetched(download_files(repo, kind, commit, [RECORD, PREDICTIONS], shown), pinned, holds)
     prefix = f"{inside}/" if inside else ""
-    if f"{prefix}{BASELINE_FILE}" not in listed:
-        raise _nothing_there(listed, inside, shown)
     folder = download_files(repo, kind, commit, [f"{prefix}{BASELINE_FILE}"], shown) / (inside or "")
     files = [
         f"{prefix}{run.folder}/{name}"
@@ -98,20 +76,66 @@ def fetch_runs(reference: str) -> Fetched:
             fix="Ask its owner to add it.",
         )
     download_files(repo, kind, commit, files, shown)
-    return Fetched(root / (inside or ""), f"{pinned}/{inside}" if inside else pinned)
+    return Fetched(folder, pinned, holds)
 
 
-def _resolve(repo: str, revision: str | None, shown: str) -> tuple[str, str]:
-    """Kind of the repository and commit: a model, else a data set of that name."""
+def read_results(folder: Path, address: str) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
+    """The records of a results repository, as :func:`hubtools.runs.store.find_records` gives those of a folder.
+
+    Args:
+        folder: that was downloaded.
+        address: what it is called; no folder of that name is there.
+
+    Raises:
+        UserError: the file is not one that bench wrote.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        texts = pq.read_table(folder / RESULT_RECORDS, columns=["record"])["record"].to_pylist()
+    except (pa.ArrowException, KeyError) as error:
+        why = str(error).partition("\n")[0][:100]
+        raise UserError(f"its {RESULT_RECORDS} cannot be read ({why})", where=address) from None
+    found, problems = [], []
+    for number, text in enumerate(texts, 1):
+        try:
+            record = parse_record(str(text), f"{address}, row {number:,} of {RESULT_RECORDS}")
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        found.append((Path(address) / record.run_id, record))
+    return found, problems
+
+
+def _looked_at(asked: Reference, kinds: Sequence[str]) -> tuple[str, str, set[str]]:
+    """Kind, commit and files of a repository."""
+    kind, commit = _resolve(asked, kinds)
+    # Any download brings the list of files; .gitattributes is in every repository.
+    download_files(asked.repo, kind, commit, [RECORD, BASELINE_FILE, ".gitattributes"], asked.repository)
+    return kind, commit, _files(asked.repo, kind, commit) or set()
+
+
+def _holds(listed: set[str], inside: str | None) -> Literal["run", "baseline", "results"] | None:
+    """What is in a repository, or in a folder of it, with these files."""
+    if (f"{inside}/" if inside else "") + BASELINE_FILE in listed:
+        return "baseline"
+    if inside is None and RECORD in listed:
+        return "run"
+    return "results" if inside is None and RESULT_RECORDS in listed else None
+
+
+def _resolve(asked: Reference, kinds: Sequence[str]) -> tuple[str, str]:
+    """Kind of the repository and commit: the first kind that has one of that name."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionResolutionError
 
-    kinds = ("model", "dataset")
+    repo, revision = asked.repo, asked.revision
     if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
         for kind in kinds:
             if _files(repo, kind, revision) is not None:
                 return kind, revision
     unknown: Exception | None = None
-    with hub_errors(shown):
+    with hub_errors(asked.repository):
         for kind in kinds:
             try:
                 commit = hub_api().resolve_revision(repo, repo_type=kind, revision=revision).resolved
@@ -144,6 +168,6 @@ def _nothing_there(listed: set[str], inside: str | None, shown: str) -> UserErro
     fix = (
         f"There are: {', '.join(f'{shown}/{folder}' for folder in known[:20])}."
         if known
-        else f"A model that bench published has {RECORD}; a frozen baseline has {BASELINE_FILE}."
+        else f"A model that bench published has {RECORD}; a frozen baseline has {BASELINE_FILE}; results have {RESULT_RECORDS}."
     )
     return UserError(f"there is no baseline {inside}" if inside else "there are no runs", where=shown, fix=fix)

@@ -23,7 +23,8 @@ from hubtools.evaluation.cost import typical
 from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
 from hubtools.runs.arms import Arm, Found, arms_of
 from hubtools.runs.public import public_record
-from hubtools.runs.store import PREDICTIONS, RECORD, find_records, read_record, run_folder, write_record
+from hubtools.runs.selectors import EVERYTHING, Selector
+from hubtools.runs.store import PREDICTIONS, RECORD, read_record, run_folder, write_record
 from hubtools.specs.baseline import (
     BASELINE_FILE,
     BaselineFile,
@@ -122,53 +123,36 @@ def open_baseline(folder: Path) -> Baseline:
     return Baseline(folder, read_baseline_file(folder))
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which of the runs of a folder are meant.
-
-    Attributes:
-        tasks, checkpoints, recipes: names; empty for all. A checkpoint may be ``name@commit``.
-    """
-
-    tasks: frozenset[str] = frozenset()
-    checkpoints: frozenset[str] = frozenset()
-    recipes: frozenset[str] = frozenset()
-
-    def __contains__(self, record: RunRecord) -> bool:
-        checkpoint = record.identity.checkpoint
-        names = set() if checkpoint is None else {checkpoint.name, f"{checkpoint.name}@{checkpoint.commit}"}
-        return (
-            (not self.tasks or record.identity.task.name in self.tasks)
-            and (not self.checkpoints or bool(names & self.checkpoints))
-            and (not self.recipes or record.identity.recipe.name in self.recipes)
-        )
-
-
-def arms_to_freeze(root: Path, wanted: Wanted, slots: Collection[tuple[Any, ...]] | None = None) -> list[Arm]:
-    """The arms of a folder of runs.
+def arms_to_freeze(
+    found: Sequence[Found],
+    wanted: Selector = EVERYTHING,
+    slots: Collection[tuple[Any, ...]] | None = None,
+    where: str | None = None,
+) -> list[Arm]:
+    """The arms of runs that are to be frozen.
 
     Args:
-        root: the folder.
-        wanted: which of its runs.
+        found: the runs.
+        wanted: which of them; each of its tasks must be there.
         slots: of a baseline's arms, where only runs that could take their places are meant.
+        where: what the user named, for messages.
 
     Raises:
-        UserError: a run is not complete or cannot be read; a task or a name has no run.
+        UserError: a run is not complete; a task or a name has no run.
     """
-    found, problems = find_records([root])
-    if problems:
-        raise UserError(problems[0].rstrip("."), fix="Remove it, or run it again.")
     chosen = [
-        (folder, record) for folder, record in found if record in wanted and (slots is None or slot_of(record) in slots)
+        (folder, record)
+        for folder, record in found
+        if wanted.fits(record) and (slots is None or slot_of(record) in slots)
     ]
     if not chosen:
-        raise UserError("there is no such run", where=str(root), fix="bench board shows what is there.")
+        raise UserError("there is no such run", where=where, fix="bench board shows what is there.")
     if stopped := [(folder, record) for folder, record in chosen if record.status != "complete"]:
         folder, record = stopped[0]
         count = f"{len(stopped)} of {len(chosen)} runs are not complete, the first is {record.status}"
         raise UserError(count, where=str(folder), fix=f"Finish it first: {record.command}")
-    if missing := wanted.tasks - {record.identity.task.name for _, record in chosen}:
-        raise UserError(f"there is no run of the task {min(missing)}", where=str(root), fix="Run it first.")
+    if missing := wanted.unmet("task", [record for _, record in chosen]):
+        raise UserError(f"there is no run of the task {min(missing)}", where=where, fix="Run it first.")
     splits = dict.fromkeys(split for _, record in chosen for split in record.test_splits)
     arms = {arm.runs[0][1].run_id: arm for split in splits for arm in arms_of(chosen, split)}
     return list(arms.values())

@@ -158,7 +158,7 @@ def _of_task(
         raise UserError(
             f"several arms of {one.record.identity.task.name} could be meant: "
             f"A has {listed(choices[0])}; B has {listed(choices[1])}",
-            fix=f"Say which, for example: bench compare '{suggested(named[0], one, a)}' '{suggested(named[1], other, b)}'.",
+            fix=f"Say which, for example: bench compare '{_written(named[0], one, a)}' '{_written(named[1], other, b)}'.",
         )
     return matched, [*((arm, named[0]) for arm in left), *((arm, named[1]) for arm in right)]
 
@@ -225,5 +225,9 @@ def _example(a: Sequence[Arm], b: Sequence[Arm], named: tuple[str, str]) -> str:
     of_one_task = [arm for arm in models if arm.record.identity.task.name == models[0].record.identity.task.name]
     if len(of_one_task) < 2:
         return ""
-    shown = [f"'{suggested(where, arm, arms)}'" for arm in of_one_task[:2]]
+    shown = [f"'{_written(where, arm, arms)}'" for arm in of_one_task[:2]]
     return f", for example: bench compare {shown[0]} {shown[1]}"
+
+
+def _written(where: str, arm: Arm, arms: Sequence[Arm]) -> str:
+    return suggested(where, arm.record, [one.record for one in arms])

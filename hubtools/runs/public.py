@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from hubtools.specs.record import RunRecord
+from hubtools.specs.references import is_address
 
-HUB = "hub://"
 # Options of `bench run` whose value may be a path.
 _PATHS = {"--task", "--recipe", "--checkpoint"}
 
@@ -16,7 +16,7 @@ def task_reference(record: RunRecord) -> str | None:
     """``hub://user/repository@commit/name`` where the task is from the Hub: what finds it again, anywhere."""
     words = shlex.split(record.command)
     named = words[words.index("--task") + 1] if "--task" in words[:-1] else ""
-    return named if named.startswith(HUB) else None
+    return named if is_address(named) else None
 
 
 def public_record(record: RunRecord) -> RunRecord:
@@ -44,6 +44,6 @@ def public_command(record: RunRecord) -> str:
     on_hub = checkpoint is not None and checkpoint.source == "hub"
     for index, option in enumerate(words[:-1]):
         value = words[index + 1]
-        if option in _PATHS and not value.startswith(HUB) and not (option == "--checkpoint" and on_hub):
+        if option in _PATHS and not is_address(value) and not (option == "--checkpoint" and on_hub):
             words[index + 1] = Path(value).name
     return shlex.join(words)

@@ -17,9 +17,9 @@ from hubtools.runs.arms import Arm, Found
 from hubtools.runs.changes import Change, changes
 from hubtools.runs.comparison import NotComparable
 from hubtools.runs.comparison import compared as compared_arms
-from hubtools.runs.fetched import runs_folder
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public import task_reference
+from hubtools.runs.selection import Named, run_named
 from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS, find_records, run_folder
 from hubtools.specs.errors import UserError
@@ -59,26 +59,19 @@ class Reproduction:
     notes: list[str]
 
 
-def recorded_run(where: str) -> tuple[Found, list[str]]:
-    """The one complete run that a user names, and a line for an address that was resolved.
+def recorded_run(where: str) -> tuple[Found, Named]:
+    """The one complete run that a user names, and what else was found under its name.
 
     Args:
-        where: a run's folder or its ``run.json``, or ``hub://user/repo[@revision]``.
+        where: as for :func:`hubtools.runs.selection.runs_named`.
 
     Raises:
         UserError: it is not there, is several runs, or did not finish.
     """
-    folder, notes = runs_folder(where)
-    found, problems = find_records([folder])
-    if not found:
-        raise UserError(problems[0] if problems else "there is no run record", where=where, fix="Name a run's folder.")
-    if len(found) > 1:
-        names = ", ".join(run.name for run, _ in found[:3])
-        raise UserError(f"it holds {len(found)} runs: {names}, …", where=where, fix="Name one of them.")
-    run, record = found[0]
+    (run, record), named = run_named(where)
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(run), fix=f"Finish it: {record.command}")
-    return (run, record), notes
+    return (run, record), named
 
 
 def planned_again(

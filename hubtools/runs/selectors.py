@@ -1,19 +1,19 @@
 """Some of the runs of a folder, as people write them: ``runs:recipe=lora,checkpoint=*8M*``.
 
 A selector stands behind the last thing that names a place and has patterns as a shell has them (``*``, ``?``, ``[12]``),
-in any case of letters. A colon that no ``key=`` follows belongs to the path.
+several with ``|`` between them, in any case of letters. A colon that no ``key=`` follows belongs to the path. Options such
+as ``--task`` are selectors too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hubtools.runs.arms import Arm, Found
 from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
 
@@ -27,31 +27,48 @@ class Selector:
     """Patterns that a run must all fit.
 
     Attributes:
-        patterns: key -> pattern.
+        patterns: key -> pattern, or several of which one must fit, with ``|`` between them.
     """
 
-    patterns: Mapping[str, str]
+    patterns: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, **names: Sequence[str]) -> Selector:
+        """From the values of options that may be repeated; without any, an option says nothing."""
+        return cls({key: "|".join(values) for key, values in names.items() if values})
 
     def fits(self, record: RunRecord) -> bool:
         """Whether a run is meant."""
         return all(
-            any(fnmatchcase(value.lower(), pattern.lower()) for value in said(record, key))
-            for key, pattern in self.patterns.items()
+            any(_is(value, pattern) for value in said(record, key) for pattern in self.alternatives(key))
+            for key in self.patterns
         )
 
-    def check(self, found: Sequence[Found], where: str) -> None:
+    def alternatives(self, key: str) -> list[str]:
+        """The patterns of a key."""
+        return [part.strip() for part in self.patterns.get(key, "").split("|") if part.strip()]
+
+    def unmet(self, key: str, records: Iterable[RunRecord]) -> list[str]:
+        """The patterns of a key that none of these runs fits."""
+        values = {value for record in records for value in said(record, key)}
+        return [one for one in self.alternatives(key) if not any(_is(value, one) for value in values)]
+
+    def check(self, records: Sequence[RunRecord], where: str) -> None:
         """Refuse a key that means nothing for any of these runs.
 
         Raises:
             UserError: a key is neither of KEYS nor a field of a recipe.
         """
         for key in self.patterns:
-            if key not in KEYS and not any(said(record, key) for _, record in found):
+            if key not in KEYS and not any(said(record, key) for record in records):
                 raise UserError(
                     f"nothing is called {key} in a selector",
                     where=where,
                     fix=f"There are {', '.join(KEYS)}, and the fields of a recipe, such as learning_rate.",
                 )
+
+
+EVERYTHING = Selector()
 
 
 def parse(where: str) -> tuple[str, Selector]:
@@ -65,7 +82,7 @@ def parse(where: str) -> tuple[str, Selector]:
     """
     split = None if Path(where).exists() else _SELECTOR.search(where)
     if split is None:
-        return where, Selector({})
+        return where, EVERYTHING
     place, written = where[: split.start()], where[split.end() :]
     patterns: dict[str, str] = {}
     for part in written.split(","):
@@ -76,7 +93,7 @@ def parse(where: str) -> tuple[str, Selector]:
             )
         if key in patterns:
             raise UserError(
-                f"{key} is there twice", where=where, fix=f"Write one pattern, for example {key}=*, or {key}=[12]."
+                f"{key} is there twice", where=where, fix=f"Write {key}=FIRST|SECOND, or one pattern, such as {key}=*."
             )
         patterns[key] = pattern
     return place, Selector(patterns)
@@ -114,21 +131,21 @@ def said(record: RunRecord, key: str) -> list[str]:
     return [] if isinstance(value, Mapping) else [_written(value)]
 
 
-def suggested(place: str, arm: Arm, among: Sequence[Arm]) -> str:
-    """What to write for one arm of a place: the shortest selector that no other arm of its fits.
+def suggested(place: str, record: RunRecord, among: Sequence[RunRecord], *, by_seed: bool = False) -> str:
+    """What to write for one of the runs of a place: the shortest selector that no other of them fits.
 
     Args:
         place: what the user named.
-        arm: the arm.
-        among: the arms of the place.
+        record: the run; of an arm the first.
+        among: the runs of the place; of arms the first of each.
+        by_seed: whether seeds tell them apart, as they do not tell arms.
     """
     base, already = parse(place)
-    record = arm.record
-    changed = {key for one in among for key in one.record.overrides}
-    keys = ["recipe", "checkpoint", "task", "fraction", "subset", *sorted(changed), "precision", "protocol"]
+    changed = {key for one in among for key in one.overrides}
+    keys = ["recipe", "checkpoint", "task", "fraction", "subset", *(["seed"] if by_seed else [])]
     patterns: dict[str, str] = dict(already.patterns)
-    others = [other.record for other in among if other is not arm]
-    for key in keys:
+    others = [other for other in among if other is not record]
+    for key in [*keys, *sorted(changed), "precision", "protocol"]:
         if not others:
             break
         values = said(record, key)
@@ -143,6 +160,11 @@ def suggested(place: str, arm: Arm, among: Sequence[Arm]) -> str:
     if others or not patterns:
         patterns["run"] = record.run_id
     return f"{base}:{','.join(f'{key}={pattern}' for key, pattern in patterns.items())}"
+
+
+def _is(value: str, pattern: str) -> bool:
+    """Whether a value fits a pattern, or is it: names may hold what means something in a pattern."""
+    return value == pattern or fnmatchcase(value.lower(), pattern.lower())
 
 
 def _written(value: Any) -> str:

@@ -49,16 +49,26 @@ def read_record(folder: Path) -> RunRecord:
     """
     path = folder if folder.name == RECORD else folder / RECORD
     try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        return parse_record(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError("there is no run record", where=str(path), fix="Name a folder that bench run made.") from None
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
     except UnicodeDecodeError:
         raise UserError("not a run record (not text in UTF-8)", where=str(path)) from None
+
+
+def parse_record(text: str, where: str) -> RunRecord:
+    """The record that a text is.
+
+    Raises:
+        UserError: it is not a record of this schema.
+    """
+    try:
+        return RunRecord.model_validate_json(text)
     except ValidationError as error:
         why = first_mistake(error, RunRecord)[1]
-        raise UserError(f"not a run record of this version of bench ({why})", where=str(path)) from None
+        raise UserError(f"not a run record of this version of bench ({why})", where=where) from None
 
 
 def find_records(roots: list[Path], task: str | None = None) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
@@ -76,7 +86,7 @@ def find_records(roots: list[Path], task: str | None = None) -> tuple[list[tuple
         if not root.exists():
             raise UserError(
                 f"there is no folder {root}",
-                fix="Run something first: bench run --checkpoint … --task …, or give --runs.",
+                fix="Run something first: bench run --checkpoint … --task …, or name another folder of runs.",
             )
         paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"*/{RECORD}"))
         with _uncollected():

@@ -116,6 +116,11 @@ def _name_of(path: Path, kind: str) -> str:
     return path.stem
 
 
+def is_path(name: str) -> bool:
+    """Whether what a user writes for a task, recipe or suite is a file or folder, not a name."""
+    return Path(name).suffix in {".yaml", ".yml"} or "/" in name or os.sep in name or name in {".", ".."}
+
+
 def find(kind: str, name: str) -> Path:
     """The file of a task, recipe or suite, named by a path or by its name; a task also by a folder that holds one.
 
@@ -123,10 +128,9 @@ def find(kind: str, name: str) -> Path:
         UserError: nothing has that name; the message lists near misses. A folder holds no task or several.
     """
     as_path = Path(name)
-    is_path = as_path.suffix in {".yaml", ".yml"} or "/" in name or os.sep in name or name in {".", ".."}
-    if kind == "task" and is_path and as_path.is_dir():
+    if kind == "task" and is_path(name) and as_path.is_dir():
         return task_file_in(as_path)
-    if is_path:
+    if is_path(name):
         if not as_path.is_file():
             raise UserError(f"no {kind} file {name}", fix=f"Give a path to a YAML file, or a name: bench {kind}s list.")
         return as_path

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from hubtools.specs.content import ONE_TASK, find
+from hubtools.specs.content import ONE_TASK, find, is_path
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
@@ -74,6 +74,15 @@ def recipe_in(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
 def load_suite(name: str) -> Suite:
     """The suite of that name, or of that YAML file. Relative paths in it are resolved against the file."""
     return suite_in(find("suite", name))
+
+
+def suite_named(name: str) -> str:
+    """What the suite of a file is called; of a name that name, which runs may have although no file is here any more.
+
+    Raises:
+        UserError: the file is not there, or wrong.
+    """
+    return load_suite(name).name if is_path(name) else name
 
 
 def suite_in(path: Path) -> Suite:

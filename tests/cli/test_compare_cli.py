@@ -64,7 +64,7 @@ def test_figure_markdown_and_json(runs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "more", "line"),
     [
-        ("nowhere", "", [], "nowhere: there is no such folder"),
+        ("nowhere", "", [], "there is no folder nowhere"),
         (":recipe=lora", "", [], "no complete run with results on test fits it"),
         ("", "", [], "are the same runs, and there is nothing to compare"),
         (":task=sec*", ":task=anti*", [], "no task is on both sides"),

@@ -14,8 +14,10 @@ from hub_server import Hub
 from sample_records import ranked_runs, write_runs
 from tiny_runs import made
 
-from hubtools.publishing.results import RECORDS, RESULTS, read_results, result_rows, write_results
+from hubtools.publishing.results import RESULTS, result_rows, write_results
 from hubtools.reporting.board import build_board
+from hubtools.runs.fetched import RESULT_RECORDS
+from hubtools.runs.selection import runs_named
 from hubtools.runs.store import read_record
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -65,8 +67,8 @@ def test_what_the_hub_puts_into_a_new_space_is_no_page_of_somebody(hub: Hub, ben
 def test_a_board_is_made_from_a_results_repository(hub: Hub, bench: Bench, runs: Path) -> None:
     code, _, err = bench("board", runs, "--results", DATA)
     assert code == 0, err
-    assert {"README.md", RESULTS, RECORDS} <= files(hub, "datasets", DATA)
-    found = read_results(f"hub://{DATA}")
+    assert {"README.md", RESULTS, RESULT_RECORDS} <= files(hub, "datasets", DATA)
+    found = runs_named([f"hub://{DATA}"]).found
     board, again = build_board(ranked_runs()), build_board(found)
     assert [[row.scores[t.primary].value for row in t.rows] for t in again.tables] == [
         [row.scores[t.primary].value for row in t.rows] for t in board.tables
@@ -84,7 +86,7 @@ def test_the_table_holds_every_score_of_every_run(tmp_path: Path) -> None:
             rows = frame[(frame.run_id == record.run_id) & (frame.split == split)].set_index("metric")
             assert rows["value"].to_dict() == {m: s.value for m, s in record.results[split].scores.items()}
             assert rows["primary"].sum() == 1
-    records = pq.read_table(tmp_path / RECORDS)
+    records = pq.read_table(tmp_path / RESULT_RECORDS)
     assert sorted(records["run_id"].to_pylist()) == sorted({record.run_id for _, record in found})
     card = yaml.safe_load((tmp_path / "README.md").read_text().split("---\n")[1])
     assert [config["config_name"] for config in card["configs"]] == ["results", "records"]

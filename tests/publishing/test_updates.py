@@ -16,7 +16,7 @@ from hubtools.publishing.push import Order, prepare, release
 from hubtools.publishing.reload import Reproduction
 from hubtools.publishing.suites import models_of, repository_names
 from hubtools.reporting.card_edits import sign
-from hubtools.runs.store import read_record, write_record
+from hubtools.runs.store import find_records, read_record, write_record
 from hubtools.specs.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -111,15 +111,15 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_one_seed_of_each_is_published_and_no_score_says_which(runs: Path) -> None:
-    chosen = models_of(runs, "core")
+    chosen = models_of(find_records([runs])[0], "core")
     assert [(record.subject, record.identity.seed) for _, record in chosen] == [("lab/bert", 1), ("lab/esm", 1)]
-    assert [record.identity.seed for _, record in models_of(runs, "core", seed=2)] == [2, 2]
+    assert [record.identity.seed for _, record in models_of(find_records([runs])[0], "core", seed=2)] == [2, 2]
     with pytest.raises(UserError, match=r"no run in .* is of the suite 'cor'.*There are runs of: core"):
-        models_of(runs, "cor")
+        models_of(find_records([runs])[0], "cor")
 
 
 def test_names_of_repositories(runs: Path) -> None:
-    records = [record for _, record in models_of(runs, "core")]
+    records = [record for _, record in models_of(find_records([runs])[0], "core")]
     assert repository_names(records, "me") == ["me/bert-peptides", "me/esm-peptides"]
     assert repository_names(records, "me", "{recipe}-{checkpoint}-s{seed}") == ["me/full-bert-s1", "me/full-esm-s1"]
     with pytest.raises(UserError, match="would be the repository of several runs"):

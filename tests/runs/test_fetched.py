@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from small_run import make_run
 
 from hubtools.runs.fetched import fetch_runs
-from hubtools.runs.frozen import Wanted, arms_to_freeze, freeze, new_baseline, open_baseline, sources
+from hubtools.runs.frozen import arms_to_freeze, freeze, new_baseline, open_baseline, sources
 from hubtools.runs.selection import arms_at
-from hubtools.runs.store import PREDICTIONS, RECORD
+from hubtools.runs.store import PREDICTIONS, RECORD, find_records
 from hubtools.specs.baseline import BASELINE_FILE
 from hubtools.specs.errors import UserError
 
@@ -28,7 +28,7 @@ def files_of(folder: Path, below: str = "") -> dict[str, bytes | str]:
 @pytest.fixture
 def frozen(tmp_path: Path) -> Path:
     write_seeds(tmp_path / "runs")
-    arms = arms_to_freeze(tmp_path / "runs", Wanted())
+    arms = arms_to_freeze(find_records([tmp_path / "runs"])[0])
     return freeze(tmp_path / "main", new_baseline("main", "recipe", arms, None), sources(arms)).folder
 
 
@@ -48,10 +48,10 @@ def test_a_published_model_is_a_run(hub: Hub, tmp_path: Path) -> None:
     assert fetched.reference == f"hub://lab/peptides-esm@{commit}"
     # Neither weights nor code.
     assert set(files_of(fetched.folder)) == {RECORD, PREDICTIONS}
-    (arm,), notes = arms_at("hub://lab/peptides-esm")
+    (arm,), named = arms_at("hub://lab/peptides-esm")
     assert (arm.seeds, len(arm.predictions()[0])) == ([1], 3)
-    assert notes == [f"hub://lab/peptides-esm is hub://lab/peptides-esm@{commit}"]
-    assert arms_at(fetched.reference)[1] == []
+    assert named.notes == [f"hub://lab/peptides-esm is hub://lab/peptides-esm@{commit}"]
+    assert arms_at(fetched.reference)[1].notes == []
 
 
 @pytest.mark.parametrize("kind", ["models", "datasets"])

@@ -10,15 +10,20 @@ from frozen_runs import BASELINES, PEPTIDES, PROBE, STRUCTURE, write_seed, write
 from hubtools.evaluation.comparison import Question, difference
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.runs.arms import arms_of
-from hubtools.runs.frozen import Wanted, arms_to_freeze, freeze, new_baseline, open_baseline, sources
+from hubtools.runs.frozen import arms_to_freeze, freeze, new_baseline, open_baseline, sources
 from hubtools.runs.renewal import compared, renewals
 from hubtools.runs.selection import arms_at
+from hubtools.runs.selectors import Selector
 from hubtools.runs.store import PREDICTIONS, RECORD, find_records, read_record, write_record
 from hubtools.specs.errors import UserError
 
 
+def arms_in(root, **wanted):
+    return arms_to_freeze(find_records([root])[0], Selector.of(**wanted))
+
+
 def frozen(root, target, question="recipe", tolerance=None, **wanted):
-    arms = arms_to_freeze(root, Wanted(**wanted))
+    arms = arms_in(root, **wanted)
     return freeze(target, new_baseline(target.name, question, arms, tolerance), sources(arms))
 
 
@@ -95,7 +100,7 @@ def test_a_baseline_is_a_folder_of_runs(tmp_path):
     made = frozen(tmp_path / "runs", tmp_path / "main")
     (arm,), notes = arms_at(str(made.folder))
     (source,), _ = arms_at(str(tmp_path / "runs"))
-    assert (arm.seeds, notes) == ([1, 2, 3], [])
+    assert (arm.seeds, notes.notes, notes.left_out) == ([1, 2, 3], [], [])
     found = difference(source.resampled(replicates=200), arm.resampled(replicates=200), Question.RECIPE)
     assert found.identical
 
@@ -131,9 +136,9 @@ def test_an_incomplete_run_is_not_frozen(tmp_path):
 def test_a_task_without_runs_is_said(tmp_path):
     write_seeds(tmp_path / "runs")
     with pytest.raises(UserError, match="no run of the task secondary-structure"):
-        frozen(tmp_path / "runs", tmp_path / "main", tasks=frozenset({PEPTIDES.name, STRUCTURE.name}))
+        frozen(tmp_path / "runs", tmp_path / "main", task=[PEPTIDES.name, STRUCTURE.name])
     with pytest.raises(UserError, match="there is no such run"):
-        frozen(tmp_path / "runs", tmp_path / "main", recipes=frozenset({"lora"}))
+        frozen(tmp_path / "runs", tmp_path / "main", recipe=["lora"])
 
 
 def test_a_name_is_a_name(tmp_path):
@@ -147,7 +152,7 @@ def test_too_large_for_a_repository(tmp_path, monkeypatch):
     monkeypatch.setattr("hubtools.runs.frozen.TOO_LARGE", 1000)
     with pytest.raises(UserError, match="hub://"):
         frozen(tmp_path / "runs", tmp_path / "main")
-    arms = arms_to_freeze(tmp_path / "runs", Wanted())
+    arms = arms_in(tmp_path / "runs")
     file = new_baseline("main", "recipe", arms, None)
     assert freeze(tmp_path / "main", file, sources(arms), any_size=True).bytes > 1000
 
@@ -160,7 +165,7 @@ def test_an_update_without_change_changes_nothing(tmp_path):
     made = frozen(tmp_path / "runs", tmp_path / "main")
     # Run again, elsewhere, later and slower: the predictions are the same.
     write_seeds(tmp_path / "again", minutes=9)
-    found = renewals(made, arms_to_freeze(tmp_path / "again", Wanted()))
+    found = renewals(made, arms_in(tmp_path / "again"))
     assert [one.changed for one in found] == [False]
     assert [row.why_not for row in compared(made, found)] == ["as it was"]
 
@@ -170,7 +175,7 @@ def test_what_agrees_within_the_tolerance_stays(tmp_path):
     write_seeds(tmp_path / "again", task=STRUCTURE, shift=5e-4)
     for name, tolerance, changed in (("loose", 1e-3, False), ("tight", 1e-4, True), ("exact", None, True)):
         made = frozen(tmp_path / "runs", tmp_path / name, tolerance=tolerance)
-        (one,) = renewals(made, arms_to_freeze(tmp_path / "again", Wanted()))
+        (one,) = renewals(made, arms_in(tmp_path / "again"))
         assert one.changed is changed
 
 
@@ -178,19 +183,19 @@ def test_only_costs(tmp_path):
     write_seeds(tmp_path / "runs")
     made = frozen(tmp_path / "runs", tmp_path / "main")
     write_seeds(tmp_path / "again", minutes=9)
-    (one,) = renewals(made, arms_to_freeze(tmp_path / "again", Wanted()), only_cost=True)
+    (one,) = renewals(made, arms_in(tmp_path / "again"), only_cost=True)
     assert one.after.budgets.wall_seconds == 540
     assert one.after.model_copy(update={"budgets": one.before.budgets}) == one.before
     write_seeds(tmp_path / "other", skill=1.0)
     with pytest.raises(UserError, match="their cost is that of something else"):
-        renewals(made, arms_to_freeze(tmp_path / "other", Wanted()), only_cost=True)
+        renewals(made, arms_in(tmp_path / "other"), only_cost=True)
 
 
 def test_a_worse_model_is_called_that(tmp_path):
     write_seeds(tmp_path / "runs")
     made = frozen(tmp_path / "runs", tmp_path / "main")
     write_seeds(tmp_path / "worse", skill=0.6)
-    found = renewals(made, arms_to_freeze(tmp_path / "worse", Wanted()))
+    found = renewals(made, arms_in(tmp_path / "worse"))
     (row,) = compared(made, found)
     assert row.comparison.verdict == "worse" and row.comparison.difference.value < -0.1
     (before,), (after,) = arms_at(str(made.folder))[0], arms_at(str(tmp_path / "worse"))[0]
@@ -203,7 +208,7 @@ def test_what_has_nothing_random_needs_no_seeds(tmp_path):
     made = frozen(tmp_path / "runs", tmp_path / "main", question="recipe")
     assert made.file.arms[0].checkpoint is None and made.file.arms[0].title == "majority"
     write_seed(tmp_path / "worse", task=STRUCTURE, recipe=majority, checkpoint=None, skill=0.3)
-    (row,) = compared(made, renewals(made, arms_to_freeze(tmp_path / "worse", Wanted())))
+    (row,) = compared(made, renewals(made, arms_in(tmp_path / "worse")))
     assert (row.comparison.question, row.comparison.verdict) == (Question.WEIGHTS, "worse")
 
 
@@ -213,7 +218,7 @@ def test_arms_without_newer_runs_stay_and_new_ones_are_added_where_asked_for(tmp
     made = frozen(tmp_path / "runs", tmp_path / "main")
     write_seeds(tmp_path / "newer", skill=2.5)
     write_seeds(tmp_path / "newer", task=STRUCTURE)
-    arms = arms_to_freeze(tmp_path / "newer", Wanted())
+    arms = arms_in(tmp_path / "newer")
     changed = {(one.after.task, one.after.recipe): one.changed for one in renewals(made, arms)}
     assert changed == {("antimicrobial-peptide", "full"): True, ("antimicrobial-peptide", "probe"): False}
     found = renewals(made, arms, add=True)
@@ -233,4 +238,4 @@ def test_runs_of_something_else_are_no_update(tmp_path):
     made = frozen(tmp_path / "runs", tmp_path / "main")
     write_seeds(tmp_path / "other", task=STRUCTURE)
     with pytest.raises(UserError, match="none of these runs is in the baseline"):
-        renewals(made, arms_to_freeze(tmp_path / "other", Wanted()))
+        renewals(made, arms_in(tmp_path / "other"))

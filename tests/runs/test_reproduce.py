@@ -115,15 +115,15 @@ def test_other_rows_and_splits_that_are_not_there_are_refused(tmp_path: Path) ->
 
 
 def test_only_one_complete_run_is_reproduced(tmp_path: Path) -> None:
-    found, notes = recorded_run(str(made(tmp_path / "one")[0] / "run.json"))
-    assert notes == [] and found[1].identity.seed == 1
+    found, named = recorded_run(str(made(tmp_path / "one")[0] / "run.json"))
+    assert named.notes == [] and found[1].identity.seed == 1
     made(tmp_path / "two")
     made(tmp_path / "two", task=PEPTIDES)
     folder, record = made(tmp_path / "three")
     record.status = "failed"
     write_record(folder, record)
     for where, said in (
-        (tmp_path / "two", "it holds 2 runs"),
+        (tmp_path / "two", r"2 runs are named, and one is wanted: .*\. Name one, for example .*/two:task="),
         (folder, "this run is failed"),
         (tmp_path, "no run record"),
     ):

@@ -10,8 +10,8 @@ from sample_records import BASELINES, FULL, NATIVE, PEPTIDES, PROBE, SCRATCH, ST
 
 from hubtools.runs.arms import Arm
 from hubtools.runs.pairing import pair_arms
-from hubtools.runs.selection import arms_at
-from hubtools.runs.selectors import parse, suggested
+from hubtools.runs.selection import arms_at, run_named, runs_named
+from hubtools.runs.selectors import Selector, parse, suggested
 from hubtools.specs.errors import UserError
 
 
@@ -40,6 +40,8 @@ def named(where: str) -> list[tuple[str, list[int]]]:
         ("checkpoint=esm2_t33_650M_UR50D,recipe=probe", [(f"{ESM650} · probe", [1, 2])]),
         ("recipe=probe,seed=2,checkpoint=*8M*", [(f"{ESM8} · probe", [2])]),
         ("recipe=majority", [("majority", [1])]),
+        ("recipe=majority|full,checkpoint=*8M*", [(f"{ESM8} · full", [1])]),
+        ("recipe=lora | f*", [(f"{ESM650} · full", [1]), (f"{ESM8} · full", [1])]),
         ("fraction=0.1", [(f"{ESM8} · probe, learning_rate=0.01", [1])]),
         ("learning_rate=0.01", [(f"{ESM8} · probe, learning_rate=0.01", [1])]),
         ("task=antimicrobial-*, recipe=majority", [("majority", [1])]),
@@ -72,12 +74,56 @@ def test_one_run_is_named_by_its_folder_or_its_record(runs: Path) -> None:
         (":recpe=full", r"nothing is called recpe in a selector\. There are task, checkpoint, recipe, seed"),
         (":recipe=full,seed", r"'seed' is not key=pattern\. Write, for example, runs:recipe=lora"),
         (":recipe=full,recipe=probe", "recipe is there twice"),
-        ("/nowhere", r"nowhere: there is no such folder\. Name a folder of runs"),
+        (
+            "/nowhere",
+            r"there is no folder .*nowhere\. Run something first: bench run .* or name another folder of runs",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_is(runs: Path, selector: str, line: str) -> None:
     with pytest.raises(UserError, match=line):
         arms_at(f"{runs}{selector}")
+
+
+def test_options_are_selectors(runs: Path) -> None:
+    records = [record for _, record in runs_named([runs]).found]
+    assert all(Selector.of(task=(), checkpoint=()).fits(record) for record in records)
+    chosen = [r for r in records if Selector.of(recipe=("full", "majority"), checkpoint=(ESM8,)).fits(r)]
+    assert [record.identity.recipe.name for record in chosen] == ["full"]
+    wanted = Selector.of(task=("antimicrobial-*", "localisation", "gb1-fitness"))
+    assert wanted.unmet("task", records) == ["localisation", "gb1-fitness"]
+
+
+def test_a_name_is_also_what_would_be_a_pattern(runs: Path) -> None:
+    (_, record), _ = run_named(f"{runs}:recipe=full,checkpoint=*8M*")
+    odd = record.model_copy(deep=True)
+    odd.identity.checkpoint = record.identity.checkpoint.model_copy(update={"name": "lab/esm[1]"})
+    assert Selector.of(checkpoint=["lab/esm[1]"]).fits(odd) and not Selector.of(checkpoint=["lab/esm[2]"]).fits(odd)
+
+
+def test_one_run_is_one_run(runs: Path) -> None:
+    (folder, record), _ = run_named(f"{runs}:recipe=probe,checkpoint=*8M*,seed=2")
+    assert (record.identity.recipe.name, record.identity.seed, folder.parent) == ("probe", 2, runs)
+    with pytest.raises(UserError, match=r": 2 runs are named, and one is wanted: .*; .*\. Name one, for ex"):
+        run_named(f"{runs}:recipe=probe,seed=1,fraction=1")
+    with pytest.raises(UserError, match=r"8 runs are named, and one is wanted: .* and 5 more"):
+        run_named(runs)
+
+
+def test_what_is_suggested_for_a_run_means_that_run_alone(runs: Path) -> None:
+    records = [record for _, record in runs_named([runs]).found]
+    for record in records:
+        (_, found), _ = run_named(suggested(str(runs), record, records, by_seed=True))
+        assert found.run_id == record.run_id
+
+
+def test_runs_that_are_named_twice_are_there_once(runs: Path) -> None:
+    assert len(runs_named([runs, f"{runs}:seed=1", next(runs.glob("*majority*"))]).found) == 8
+
+
+def test_a_record_that_is_not_there_is_not_its_folder(runs: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .*/run\.json"):
+        runs_named([runs / "run.json"])
 
 
 def test_a_split_that_was_not_scored_is_refused_with_those_that_were(runs: Path) -> None:
@@ -88,7 +134,7 @@ def test_a_split_that_was_not_scored_is_refused_with_those_that_were(runs: Path)
 def test_what_is_suggested_for_an_arm_means_that_arm_alone(runs: Path) -> None:
     arms, _ = arms_at(str(runs))
     for arm in arms:
-        (chosen,), _ = arms_at(suggested(str(runs), arm, arms))
+        (chosen,), _ = arms_at(suggested(str(runs), arm.record, [one.record for one in arms]))
         assert (chosen.name, chosen.seeds) == (arm.name, arm.seeds)
 
 

@@ -1,0 +1,86 @@
+"""Addresses on the Hugging Face Hub: ``hub://user/repo[@revision][/inside]``, and a plain Hub id ``user/repo[@revision]``.
+
+The revision is a branch, tag, commit or ``refs/pr/N``; a slash in another revision is written ``%2F``. Whether the Hub
+has it is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+from hubtools.specs.errors import UserError
+
+HUB = "hub://"
+_REFERENCE = re.compile(
+    r"(?P<scheme>hub://)?(?P<repo>[\w.-]+/[\w.-]+)"
+    r"(?:@(?P<revision>refs/(?:pr|convert)/[^/\s]+|[^/\s]+))?"
+    r"(?:/(?P<inside>[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)*)/?)?"
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Something in a repository.
+
+    Attributes:
+        repo: ``user/repo``.
+        revision: as the user gave it; None for the newest of main.
+        inside: what of the repository is meant.
+    """
+
+    repo: str
+    revision: str | None = None
+    inside: str | None = None
+
+    @property
+    def repository(self) -> str:
+        """The address without what is inside."""
+        revision = self.revision or ""
+        written = revision if revision.startswith("refs/") else revision.replace("/", "%2F")
+        return f"{HUB}{self.repo}{f'@{written}' if written else ''}"
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.inside}" if self.inside else self.repository
+
+    def at(self, commit: str, inside: str | None = None) -> Reference:
+        """The same at a commit; with ``inside`` that in the place of what was."""
+        return replace(self, revision=commit, inside=inside or self.inside)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is meant as an address on the Hub."""
+    return text.startswith(HUB)
+
+
+def read_address(text: str, what: str, inside: str | None = None) -> Reference:
+    """Parse an address.
+
+    Args:
+        text: as the user wrote it.
+        what: that has the address, for messages: ``a task``.
+        inside: what may be named of the repository, for messages; None for nothing.
+
+    Raises:
+        UserError: it is none.
+    """
+    match = _REFERENCE.fullmatch(text)
+    if match is None or not match["scheme"] or (match["inside"] and inside is None):
+        end = f"/{inside}" if inside else ", a slash in a revision as %2F"
+        raise UserError(
+            f"not the address of {what} on the Hub", where=text, fix=f"Write {HUB}user/repository@revision{end}."
+        )
+    return _reference(match)
+
+
+def read_id(text: str) -> Reference | None:
+    """Parse a plain Hub id, perhaps with a revision; None where it is none, and may be a path."""
+    match = _REFERENCE.fullmatch(text)
+    if match is None or match["scheme"] or match["inside"] or text.startswith("."):
+        return None
+    return _reference(match)
+
+
+def _reference(match: re.Match[str]) -> Reference:
+    return Reference(match["repo"], unquote(match["revision"]) if match["revision"] else None, match["inside"])
