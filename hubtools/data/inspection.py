@@ -14,8 +14,8 @@ from typing import Any
 from hubtools.data.labels import listed
 from hubtools.data.sources import cell_text
 from hubtools.data.streams import only_member, text_lines
-from hubtools.data.tables import near, read_table
-from hubtools.specs.errors import UserError
+from hubtools.data.tables import read_table
+from hubtools.specs.errors import UserError, near
 from hubtools.specs.problem import Problem
 from hubtools.specs.sources import LocalFile
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hubtools.data.labels import Labels
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.sources import cell_text
-from hubtools.data.tables import nearest
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, nearest
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from hubtools.data.cache import DataCache
 from hubtools.data.pins import pinned
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.swissprot import read_entries
-from hubtools.data.tables import arrow_to_rows, near, read_table, renamed
-from hubtools.specs.errors import UserError
+from hubtools.data.tables import arrow_to_rows, read_table, renamed
+from hubtools.specs.errors import UserError, near
 from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.record import SourceFile
 from hubtools.specs.sources import HubData, HubFile, LocalData, PackageData, TableFile, UniProtData

@@ -14,8 +14,7 @@ from hubtools.data.identity import engine
 from hubtools.data.pairs import proteins
 from hubtools.data.rows import content, kind
 from hubtools.data.sources import FILE, ID, cell_text, columns_present
-from hubtools.data.tables import near
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, near
 from hubtools.specs.sources import SplitRule
 from hubtools.specs.task import Task
 

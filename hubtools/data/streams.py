@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 
 from tqdm import tqdm
 
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, near
 from hubtools.specs.sources import TableFile
 
 # Files at least this large show how far they have been read.
@@ -81,8 +81,6 @@ def _damaged(file: TableFile, error: Exception) -> UserError:
 
 
 def _member(archive: zipfile.ZipFile, file: TableFile) -> IO[bytes]:
-    from hubtools.data.tables import near  # Which reads its files through this module.
-
     assert file.member is not None
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if file.member not in names:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.data.fasta import fasta_entries, sequence_entries
 from hubtools.data.separated import separated_rows
 from hubtools.data.streams import ended_lines, text_lines, unpacked
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, near
 from hubtools.specs.sources import TableFile
 
 if TYPE_CHECKING:
@@ -139,18 +137,3 @@ def _lines(names: list[str], body: str, where: str) -> dict[str, str]:
             fix="Name each line in lines, or correct the file.",
         )
     return dict(zip(names, lines, strict=True))
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like one that is not there; None where none is."""
-    names = [str(entry) for entry in known]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return next(iter([*close, *(entry for entry in names if entry.lower() == name.lower())]), None)
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """The remedy for a name that is not there: the nearest one, and all of them where they are few."""
-    names = [str(entry) for entry in known]
-    close = nearest(name, names)
-    listed = f"There are: {', '.join(names[:30])}{' …' if len(names) > 30 else ''}."
-    return f"Did you mean {close}? {listed}" if close else listed

@@ -12,8 +12,7 @@ import numpy as np
 
 from hubtools.data.sequences import canonical_sequences
 from hubtools.data.sources import ID, cell_text, columns_present, require_column
-from hubtools.data.tables import near
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, near
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ class Sides:
         if len(self.pairs) == 1:
             found = self.pairs[0].found
             return f"B is {_SAID.get(found.verdict, found.verdict.value)}: {lost(found)}; {found.judgement.reason}"
-        counted = [f"{verdict} {len(found)}" for verdict in Verdict if (found := self.of(verdict))]
+        counted = [f"{verdict} {len(those)}" for verdict in Verdict if (those := self.of(verdict))]
         worst = largest_loss([pair.found for pair in self.pairs])
         shown = f"; the largest loss: {worst.task_name}, {lost(worst)}" if worst else ""
         return f"{plural(len(self.pairs), 'comparison')} of B with A: {', '.join(counted)}{shown}"

@@ -94,7 +94,8 @@ class Comparison:
     @property
     def means(self) -> tuple[float | None, float | None]:
         """Of both arms over their runs; None where one run has no value."""
-        before, after = (fmean(v) if None not in v else None for v in self.values)  # type: ignore[type-var]
+        known = [[value for value in side if value is not None] for side in self.values]
+        before, after = (fmean(k) if len(k) == len(side) else None for k, side in zip(known, self.values, strict=True))
         return before, after
 
     @property

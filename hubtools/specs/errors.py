@@ -1,6 +1,9 @@
-"""The one exception for a user's mistake."""
+"""The one exception for a user's mistake, and what is said of a name that is not there."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -16,3 +19,18 @@ class UserError(Exception):
         self.what, self.where, self.fix = what, where, fix
         line = f"{where}: {what}" if where else what
         super().__init__(f"{line.rstrip('.')}. {fix}" if fix else line)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like one that is not there; None where none is."""
+    names = [str(entry) for entry in known]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return next(iter([*close, *(entry for entry in names if entry.lower() == name.lower())]), None)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is not there: the nearest one, and all of them where they are few."""
+    names = [str(entry) for entry in known]
+    close = nearest(name, names)
+    listed = f"There are: {', '.join(names[:30])}{' …' if len(names) > 30 else ''}."
+    return f"Did you mean {close}? {listed}" if close else listed

@@ -98,7 +98,7 @@ def test_what_cannot_be_told_comes_with_what_would_tell(base: Path, tmp_path: Pa
 
     def why(candidate: Path, *options: str) -> str:
         report = call(base, candidate, "--format", "markdown", *options).stdout
-        (line,) = [line for line in report.splitlines() if ": cannot tell: " in line]
+        (line,) = [line for line in report.splitlines() if line.startswith("- ") and ": cannot tell: " in line]
         return line.split(": cannot tell: ")[1]
 
     assert why(one_seed) == "needs at least 3 seeds an arm, there are 3 and 1; at least 3 seeds an arm would tell"
