@@ -18,8 +18,14 @@ from scipy.stats import t as student
 from hubtools.evaluation import Predictions
 from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.seeds import arm_interval, covariances, hierarchical_interval, satterthwaite, variance_parts
-from hubtools.reporting.estimate import combine
+from hubtools.evaluation.seeds import (
+    arm_interval,
+    arm_score,
+    covariances,
+    hierarchical_interval,
+    satterthwaite,
+    variance_parts,
+)
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import Score
 from hubtools.specs.task import Task
@@ -98,12 +104,12 @@ class World:
     """
 
     sizes: np.ndarray
-    latent: tuple[np.ndarray, np.ndarray]
-    overall: tuple[np.ndarray, np.ndarray]
+    latent: tuple[np.ndarray, ...]
+    overall: tuple[np.ndarray, ...]
 
 
-def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
-    """A test set and runs of both arms."""
+def draw_world(regime: Regime, runs: int, rng: np.random.Generator, arms: int = 2) -> World:
+    """A test set and runs of two arms, or of several; the first is the baseline."""
     if regime.unequal:
         weights = rng.lognormal(sigma=1.0, size=regime.families)
         extra = rng.multinomial(regime.proteins - regime.families, weights / weights.sum())
@@ -117,7 +123,7 @@ def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
 
     shared = effects(regime.family, len(sizes))[family]
     latent, overall = [], []
-    for arm in (0, 1):
+    for arm in range(arms):
         everywhere, by_family, by_protein = regime.seed_effects(arm)
         own = regime.arm_family + regime.arm_protein + everywhere + by_family + by_protein
         value = np.zeros((runs, n), dtype=np.float32) + shared
@@ -129,9 +135,9 @@ def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
         value += effects(by_protein, runs, n)
         latent.append((value, 1 - regime.family - own))
         overall.append(seeds[:, 0])
-    # What is left of the variance is the protein's, the same for both arms up to where their seeds differ.
+    # What is left of the variance is the protein's, the same for all arms up to where their seeds differ.
     protein = rng.standard_normal(n, dtype=np.float32)
-    return World(sizes, tuple(value + np.sqrt(left) * protein for value, left in latent), tuple(overall))  # type: ignore[arg-type]
+    return World(sizes, tuple(value + np.sqrt(left) * protein for value, left in latent), tuple(overall))
 
 
 def constant(accuracy: float) -> float:
@@ -280,7 +286,7 @@ def root_of_squares(arm: Resampled) -> tuple[float, float]:
     for seed, (value, drawn) in enumerate(zip(arm.values, arm.drawn, strict=True)):
         low, high = percentiles(drawn)
         scores.append((seed, Score(value=float(value), low=low, high=high)))
-    estimate = combine(scores, arm.metric)
+    estimate = arm_score(scores, None, arm.metric)
     assert estimate.low is not None and estimate.high is not None
     return estimate.low, estimate.high
 

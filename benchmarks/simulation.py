@@ -4,12 +4,15 @@
 usage: python benchmarks/simulation.py [--trials N] [--quick] [--out FILE]
        python benchmarks/simulation.py --runs FOLDER [--trials N]
        python benchmarks/simulation.py --bound
+       python benchmarks/simulation.py --best [--trials N]
 
 Made-up models are tested on made-up proteins of homology families, many times, and every method is asked each time. The
 truth is a formula, so that whether an interval covers it, and whether a gate was right to fire, is known. Four tables:
 intervals of one model and of a difference; gates by false alarms and power; the verdicts of bench check; and the same
 through the real path, from predictions of macro F1 and Spearman's rho to p-values. With --runs, the runs of a folder that
 differ in their seed alone take the place of the made-up models: groups of them are compared on proteins drawn anew.
+
+With --best, sets that shall hold the best of several models (benchmarks/best_sets.py).
 
 The models and the methods are in benchmarks/simulated.py.
 """
@@ -26,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from best_sets import sets_tables, simulate_sets, simulate_tasks
 from scipy.stats import t as student
 from simulated import (
     ACCURACY,
@@ -396,6 +400,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few test sets: to see that it runs")
     parser.add_argument("--runs", type=Path, help="a folder of runs that differ in their seed alone")
     parser.add_argument("--bound", action="store_true", help="what the lower bound of the variance between seeds does")
+    parser.add_argument("--best", action="store_true", help="whether best sets hold the true best, and their size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write every share there as JSON")
     options = parser.parse_args()
@@ -403,6 +408,10 @@ def main() -> None:
     tally, rng, started = Tally(), np.random.default_rng(options.seed), time.perf_counter()
     if options.bound:
         print(of_the_bound(100 * trials, rng))
+    elif options.best:
+        simulate_sets(trials, tally, rng)
+        simulate_tasks(trials, tally, rng)
+        print(sets_tables(trials, tally, markdown))
     elif options.runs is not None:
         about = among_runs(options.runs, trials, tally, rng)
         names = sorted({key[1] for key in tally.of})
