@@ -7,6 +7,7 @@ but the constant are normal with the variances of the regime; they add up to one
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,36 @@ from hubtools.specs.task import Task
 ACCURACY = 0.80
 REPLICATES = 1_000
 TAIL = 0.025
+
+
+class Tally:
+    """How often what happened, by any key; and numbers by key."""
+
+    def __init__(self) -> None:
+        self.happened: dict[tuple[Any, ...], int] = defaultdict(int)
+        self.of: dict[tuple[Any, ...], int] = defaultdict(int)
+        self.numbers: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+
+    def add(self, *key: Any, happened: bool) -> None:
+        """Count one case."""
+        self.happened[key] += bool(happened)
+        self.of[key] += 1
+
+    def share(self, *key: Any) -> float | None:
+        """Share of cases in which it happened; None without cases."""
+        return self.happened[key] / self.of[key] if self.of.get(key) else None
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Every count."""
+        return [{"key": list(key), "happened": self.happened[key], "of": of} for key, of in self.of.items()]
+
+    def join(self, other: Tally) -> None:
+        """Add the counts and numbers of another."""
+        for key, of in other.of.items():
+            self.of[key] += of
+            self.happened[key] += other.happened[key]
+        for key, numbers in other.numbers.items():
+            self.numbers[key] += numbers
 
 
 @dataclass(frozen=True)

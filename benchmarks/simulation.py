@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +40,7 @@ from simulated import (
     TAIL,
     Case,
     Regime,
+    Tally,
     World,
     bounds,
     constant,
@@ -79,28 +79,6 @@ DIFFERENCES = (
     "recipe: no lower bound",
     "recipe: bench",
 )
-
-
-class Tally:
-    """How often what happened, by any key; and numbers by key."""
-
-    def __init__(self) -> None:
-        self.happened: dict[tuple[Any, ...], int] = defaultdict(int)
-        self.of: dict[tuple[Any, ...], int] = defaultdict(int)
-        self.numbers: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-
-    def add(self, *key: Any, happened: bool) -> None:
-        """Count one case."""
-        self.happened[key] += bool(happened)
-        self.of[key] += 1
-
-    def share(self, *key: Any) -> float | None:
-        """Share of cases in which it happened; None without cases."""
-        return self.happened[key] / self.of[key] if self.of.get(key) else None
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Every count."""
-        return [{"key": list(key), "happened": self.happened[key], "of": of} for key, of in self.of.items()]
 
 
 def simulate(regime: Regime, trials: int, tally: Tally, rng: np.random.Generator) -> None:

@@ -48,7 +48,7 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
     best = [row.scores[primary] for row in rows]
     shown = [
         Column("", [str(row.rank) for row in rows]),
-        Column("Best set", [wording.mark(row.best_set) for row in rows]),
+        Column("Best set", [wording.mark(row.best_set) for row in rows], right=False),
         Column("Model", labels(table), right=False),
         Column("Recipe", [row.recipe for row in rows], right=False),
         Column(table.heading(primary), [wording.number(e.value) for e in best]),
@@ -83,7 +83,7 @@ def overall_columns(overall: Overall) -> list[Column]:
     bordas, of_bordas = shown([row.borda for row in rows], "{:.2f}".format)
     better, of_better = shown([row.improvability for row in rows], "{:.1f}".format)
     return [
-        Column("Best set", [wording.mark(row.best_set) for row in rows]),
+        Column("Best set", [wording.mark(row.best_set) for row in rows], right=False),
         Column("Model", names([row.row for row in rows]), right=False),
         Column("Recipe", [row.row.recipe for row in rows], right=False),
         Column("Mean rank ↓", ranks),
