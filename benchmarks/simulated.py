@@ -7,6 +7,7 @@ but the constant are normal with the variances of the regime; they add up to one
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,36 @@ from hubtools.specs.task import Task
 ACCURACY = 0.80
 REPLICATES = 1_000
 TAIL = 0.025
+
+
+class Tally:
+    """How often what happened, by any key; and numbers by key."""
+
+    def __init__(self) -> None:
+        self.happened: dict[tuple[Any, ...], int] = defaultdict(int)
+        self.of: dict[tuple[Any, ...], int] = defaultdict(int)
+        self.numbers: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+
+    def add(self, *key: Any, happened: bool) -> None:
+        """Count one case."""
+        self.happened[key] += bool(happened)
+        self.of[key] += 1
+
+    def share(self, *key: Any) -> float | None:
+        """Share of cases in which it happened; None without cases."""
+        return self.happened[key] / self.of[key] if self.of.get(key) else None
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Every count."""
+        return [{"key": list(key), "happened": self.happened[key], "of": of} for key, of in self.of.items()]
+
+    def join(self, other: Tally) -> None:
+        """Add the counts and numbers of another."""
+        for key, of in other.of.items():
+            self.of[key] += of
+            self.happened[key] += other.happened[key]
+        for key, numbers in other.numbers.items():
+            self.numbers[key] += numbers
 
 
 @dataclass(frozen=True)
@@ -112,12 +143,12 @@ class World:
     """
 
     sizes: np.ndarray
-    latent: tuple[np.ndarray, np.ndarray]
-    overall: tuple[np.ndarray, np.ndarray]
+    latent: tuple[np.ndarray, ...]
+    overall: tuple[np.ndarray, ...]
 
 
-def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
-    """A test set and runs of both arms."""
+def draw_world(regime: Regime, runs: int, rng: np.random.Generator, arms: int = 2) -> World:
+    """A test set and runs of two arms, or of several; the first is the baseline."""
     if regime.unequal:
         weights = rng.lognormal(sigma=1.0, size=regime.families)
         extra = rng.multinomial(regime.proteins - regime.families, weights / weights.sum())
@@ -131,7 +162,7 @@ def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
 
     shared = effects(regime.family, len(sizes))[family]
     latent, overall = [], []
-    for arm in (0, 1):
+    for arm in range(arms):
         everywhere, by_family, by_protein = regime.seed_effects(arm)
         own = regime.arm_family + regime.arm_protein + everywhere + by_family + by_protein
         value = np.zeros((runs, n), dtype=np.float32) + shared
@@ -143,9 +174,9 @@ def draw_world(regime: Regime, runs: int, rng: np.random.Generator) -> World:
         value += effects(by_protein, runs, n)
         latent.append((value, 1 - regime.family - own))
         overall.append(seeds[:, 0])
-    # What is left of the variance is the protein's, the same for both arms up to where their seeds differ.
+    # What is left of the variance is the protein's, the same for all arms up to where their seeds differ.
     protein = rng.standard_normal(n, dtype=np.float32)
-    return World(sizes, tuple(value + np.sqrt(left) * protein for value, left in latent), tuple(overall))  # type: ignore[arg-type]
+    return World(sizes, tuple(value + np.sqrt(left) * protein for value, left in latent), tuple(overall))
 
 
 def constant(accuracy: float) -> float:

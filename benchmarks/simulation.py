@@ -4,12 +4,15 @@
 usage: python benchmarks/simulation.py [--trials N] [--quick] [--out FILE]
        python benchmarks/simulation.py --runs FOLDER [--trials N]
        python benchmarks/simulation.py --bound
+       python benchmarks/simulation.py --best [--trials N]
 
 Made-up models are tested on made-up proteins of homology families, many times, and every method is asked each time. The
 truth is a formula, so that whether an interval covers it, and whether a gate was right to fire, is known. Four tables:
 intervals of one model and of a difference; gates by false alarms and power; the verdicts of bench check; and the same
 through the real path, from predictions of macro F1 and Spearman's rho to p-values. With --runs, the runs of a folder that
 differ in their seed alone take the place of the made-up models: groups of them are compared on proteins drawn anew.
+
+With --best, sets that shall hold the best of several models (benchmarks/best_sets.py).
 
 The models and the methods are in benchmarks/simulated.py.
 """
@@ -19,13 +22,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from best_sets import sets_tables, simulate_sets, simulate_tasks
 from scipy.stats import t as student
 from simulated import (
     ACCURACY,
@@ -38,6 +41,7 @@ from simulated import (
     TAIL,
     Case,
     Regime,
+    Tally,
     World,
     bounds,
     constant,
@@ -76,28 +80,6 @@ DIFFERENCES = (
     "recipe: no lower bound",
     "recipe: bench",
 )
-
-
-class Tally:
-    """How often what happened, by any key; and numbers by key."""
-
-    def __init__(self) -> None:
-        self.happened: dict[tuple[Any, ...], int] = defaultdict(int)
-        self.of: dict[tuple[Any, ...], int] = defaultdict(int)
-        self.numbers: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-
-    def add(self, *key: Any, happened: bool) -> None:
-        """Count one case."""
-        self.happened[key] += bool(happened)
-        self.of[key] += 1
-
-    def share(self, *key: Any) -> float | None:
-        """Share of cases in which it happened; None without cases."""
-        return self.happened[key] / self.of[key] if self.of.get(key) else None
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Every count."""
-        return [{"key": list(key), "happened": self.happened[key], "of": of} for key, of in self.of.items()]
 
 
 def simulate(regime: Regime, trials: int, tally: Tally, rng: np.random.Generator) -> None:
@@ -425,6 +407,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few test sets: to see that it runs")
     parser.add_argument("--runs", type=Path, help="a folder of runs that differ in their seed alone")
     parser.add_argument("--bound", action="store_true", help="what the lower bound of the variance between seeds does")
+    parser.add_argument("--best", action="store_true", help="whether best sets hold the true best, and their size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write every share there as JSON")
     options = parser.parse_args()
@@ -432,6 +415,10 @@ def main() -> None:
     tally, rng, started = Tally(), np.random.default_rng(options.seed), time.perf_counter()
     if options.bound:
         print(of_the_bound(100 * trials, rng))
+    elif options.best:
+        simulate_sets(trials, tally, rng)
+        simulate_tasks(trials, tally, rng)
+        print(sets_tables(trials, tally, markdown))
     elif options.runs is not None:
         about = among_runs(options.runs, trials, tally, rng)
         names = sorted({key[1] for key in tally.of})

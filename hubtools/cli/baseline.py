@@ -98,7 +98,7 @@ def create(name: str, root: str, question: str | None, tolerance: float | None, 
     if few and question == "recipe":
         click.echo(
             f"warning: {few[0].record.identity.task.name}, {few[0].name} has fewer than three seeds: "
-            "checks with the question recipe will be inconclusive, only weights can be answered",
+            "checks with the question recipe cannot tell, only weights can be answered",
             err=True,
         )
     click.echo(f"next: read {target / 'baseline.yaml'}, commit {target}, bench check --baseline {target}", err=True)

@@ -61,8 +61,8 @@ def board(
 
     A row is one checkpoint at one commit, or one baseline, under one recipe. Its score is the mean over its seeds. The
     95 % interval is the bootstrap interval of the run; over several seeds the bootstrap half-widths are averaged and
-    joined, by the root of the sum of squares, with the t-interval of the mean over seeds. Rows of one group are not
-    separable from the first of the group at 95 %, by the paired difference. Over two tasks or more, mean ranks stand first.
+    joined, by the root of the sum of squares, with the t-interval of the mean over seeds. Rows with ● make up
+    the best set, which holds the truly best row with 95 % confidence. Over two tasks or more, mean ranks stand first.
     """
     from hubtools.reporting import tables
     from hubtools.reporting.board import build_board

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ MIN_SEEDS = 3
 POWER = 0.80
 
 # A difference that is nothing but the order in which numbers were added.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 class Question(StrEnum):
@@ -193,8 +194,8 @@ def _of_clusters(gain: float, gains: np.ndarray, degrees: float) -> _Spread:
     from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
     error = float(gains.std(ddof=1))
-    if error <= _ROUNDING:
-        return _Spread(0.0, math.inf, 0.0, 0.0, gain, gain, 0.5 if abs(gain) <= _ROUNDING else float(gain > 0))
+    if error <= ROUNDING:
+        return _Spread(0.0, math.inf, 0.0, 0.0, gain, gain, 0.5 if abs(gain) <= ROUNDING else float(gain > 0))
     stretch = math.sqrt((degrees + 1) / degrees)
     tail = float(ndtr(-stretch * stdtrit(degrees, (1 + CONFIDENCE) / 2)))
     low, high = np.quantile(gains, [tail, 1 - tail])
@@ -211,28 +212,93 @@ def _of_seeds_and_clusters(
     """The t-interval of the variance that the module's docstring gives."""
     from scipy.special import stdtr, stdtrit
 
-    k, m = len(before), len(after)
+    k, same_seeds = len(before), baseline.seeds == candidate.seeds
     covariance = covariances(drawn, baseline.units)
-    one, other = variance_parts(covariance[:k, :k], before), variance_parts(covariance[k:, k:], after)
     cross = covariance[:k, k:]
-    same_seeds = baseline.seeds == candidate.seeds
-    common = float(cross[~np.eye(k, dtype=bool)].mean() if same_seeds else cross.mean())
-    shared = max(0.0, one.common + other.common - 2 * common)
-    alike = (float(np.diag(cross).mean()) - common) if same_seeds else 0.0
-    if same_seeds and alike > 0.5 * math.sqrt(max(one.own * other.own, 0.0)):
-        # Runs of one seed are nearly the same run (a change of code or hardware that leaves training alone): take pairs.
-        variance, degrees = at_least(float((after - before).var(ddof=1)), one.own + other.own - 2 * alike, k)
-        of_seeds, terms = variance, [(variance / k, degrees)]
-    else:
-        of_seeds = one.between + other.between
-        terms = [(one.between / k, one.degrees), (other.between / m, other.degrees)]
-    error, degrees = satterthwaite([(shared, baseline.units.degrees), *terms])
+    found = pair_chance(
+        arm_chance(covariance[:k, :k], before),
+        arm_chance(covariance[k:, k:], after),
+        cross.mean(),
+        np.diag(cross).mean() if same_seeds else np.nan,
+        (after - before).var(ddof=1) if same_seeds else np.nan,
+        baseline.units.degrees,
+    )
+    error, degrees, shared, of_seeds = map(float, (found.error, found.degrees, found.shared, found.of_seeds))
     gain = float(after.mean() - before.mean())
-    if error <= _ROUNDING:
-        return _Spread(0.0, math.inf, shared, of_seeds, gain, gain, 0.5 if abs(gain) <= _ROUNDING else float(gain > 0))
+    if error <= ROUNDING:
+        return _Spread(0.0, math.inf, shared, of_seeds, gain, gain, 0.5 if abs(gain) <= ROUNDING else float(gain > 0))
     half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
     superiority = float(stdtr(degrees, gain / error))
     return _Spread(error, degrees, shared, of_seeds, gain - half, gain + half, superiority)
+
+
+@dataclass(frozen=True, eq=False)
+class Chance:
+    """What may vary of the mean score of an arm, or of each of (n,) arms: their seeds, or for fixed weights none.
+
+    Attributes:
+        clusters: variance over the clusters that different runs share; of fixed weights that of their mean.
+        own, between, degrees: as :class:`hubtools.evaluation.seeds.Parts` has them; 0, 0 and infinite for fixed weights.
+        runs: of the arm.
+    """
+
+    clusters: Any
+    own: Any
+    between: Any
+    degrees: Any
+    runs: Any
+
+
+@dataclass(frozen=True, eq=False)
+class PairChance:
+    """Of differences of arms: standard error, its degrees of freedom, and the two parts of its square (seeds as one run)."""
+
+    error: Any
+    degrees: Any
+    shared: Any
+    of_seeds: Any
+
+
+def arm_chance(covariance: np.ndarray, values: np.ndarray, question: Question = Question.RECIPE) -> Chance:
+    """The chance of one arm.
+
+    Args:
+        covariance: (k, k) of its runs over the replicates.
+        values: (k,) score of each run.
+        question: ``recipe`` needs two runs.
+    """
+    if question is Question.WEIGHTS:
+        return Chance(float(covariance.mean()), 0.0, 0.0, math.inf, len(values))
+    parts = variance_parts(covariance, values)
+    return Chance(parts.common, parts.own, parts.between, parts.degrees, len(values))
+
+
+def pair_chance(one: Chance, other: Chance, cross: Any, same_seed: Any, paired: Any, unit_degrees: float) -> PairChance:
+    """The chance of a difference of two arms, or of many at once: the variance that the module's docstring gives.
+
+    Args:
+        one, other: of the arms.
+        cross: mean covariance of the runs of one with those of the other.
+        same_seed: mean covariance of their runs of equal seeds; NaN where not both have the same seeds.
+        paired: variance of the differences between the scores of these; NaN as above.
+        unit_degrees: degrees of freedom of a variance over the units.
+    """
+    same, k = ~np.isnan(same_seed), one.runs
+    with np.errstate(invalid="ignore"):
+        common = np.where(same, (k * cross - same_seed) / np.maximum(k - 1, 1), cross)
+        alike = np.where(same, same_seed - common, 0.0)
+        # Runs of one seed are nearly the same run (a change of code or hardware that leaves training alone): take pairs.
+        nearly = same & (alike > 0.5 * np.sqrt(np.maximum(one.own * other.own, 0.0)))
+        by_pairs, its_degrees = at_least(paired, one.own + other.own - 2 * alike, k)
+    shared = np.maximum(0.0, one.clusters + other.clusters - 2 * common)
+    error, degrees = satterthwaite(
+        [
+            (shared, unit_degrees),
+            (np.where(nearly, by_pairs, one.between) / k, np.where(nearly, its_degrees, one.degrees)),
+            (np.where(nearly, 0.0, other.between) / other.runs, other.degrees),
+        ]
+    )
+    return PairChance(error, degrees, shared, np.where(nearly, by_pairs, one.between + other.between))
 
 
 def detectable(standard_error: float, degrees: float) -> float:

@@ -149,5 +149,7 @@ def _half(error: float, degrees: float, reported: Reported) -> float:
     """Half the width of the interval of a difference."""
     from scipy.special import stdtrit
 
-    total, freedom = satterthwaite([(error**2, degrees), ((reported.standard_error or 0.0) ** 2, reported.degrees)])
+    total, freedom = map(
+        float, satterthwaite([(error**2, degrees), ((reported.standard_error or 0.0) ** 2, reported.degrees)])
+    )
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * total

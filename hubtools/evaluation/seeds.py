@@ -25,6 +25,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def arm_interval(resampled: Resampled) -> Interval:
     else:
         parts = variance_parts(covariances(drawn, units), resampled.values)
         terms = [(max(0.0, parts.common), units.degrees), (parts.between / len(drawn), parts.degrees)]
-    error, degrees = satterthwaite(terms)
+    error, degrees = map(float, satterthwaite(terms))
     half = float(stdtrit(degrees, _TAILS[1])) * error if error else 0.0
     return Interval(value, *around(value, half, half, METRICS[resampled.metric]), error, degrees)
 
@@ -284,10 +285,11 @@ def variance_parts(covariance: np.ndarray, values: np.ndarray) -> Parts:
     different = covariance[~np.eye(len(covariance), dtype=bool)]
     common = float(different.mean())
     own = float(np.diag(covariance).mean()) - common
-    return Parts(common, own, *at_least(float(values.var(ddof=1)), own, len(values)))
+    between, degrees = at_least(float(values.var(ddof=1)), own, len(values))
+    return Parts(common, own, float(between), float(degrees))
 
 
-def at_least(between: float, own: float, runs: int) -> tuple[float, float]:
+def at_least(between: Any, own: Any, runs: Any) -> tuple[Any, Any]:
     """Variance between runs and its degrees of freedom, given that it cannot be less than what is each run's own.
 
     Few runs may agree by chance. Where they agree better than they can, the bound takes the place of their variance. It is
@@ -295,15 +297,17 @@ def at_least(between: float, own: float, runs: int) -> tuple[float, float]:
     as many as the bound itself has, the interval would be too narrow by a little; with k - 1 it would be wide for nothing.
 
     Args:
-        between: variance of the k scores.
+        between: variance of the k scores, of an arm or of many.
         own: the bound.
         runs: k.
     """
-    return (between, runs - 1) if between >= own else (own, 3 * (runs - 1))
+    enough = between >= own
+    return np.where(enough, between, own), np.where(enough, runs - 1, 3 * (runs - 1))
 
 
-def satterthwaite(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Standard error, and degrees of freedom, of a sum of independent (variance, degrees of freedom)."""
+def satterthwaite(terms: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Standard error, and degrees of freedom, of a sum of independent (variance, degrees of freedom): numbers or arrays."""
     variance = sum(term for term, _ in terms)
     weight = sum(term**2 / degrees for term, degrees in terms)
-    return math.sqrt(variance), variance**2 / weight if weight > 0 else math.inf
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sqrt(variance), np.where(weight > 0, np.square(variance) / weight, np.inf)

@@ -1,8 +1,4 @@
-"""Who stands where, and who cannot be told apart: tie groups, mean rank, Borda score and improvability.
-
-A tie group has a leader, the best of those that are in no group yet, and all whose difference to it has a 95 % interval
-that covers 0. The leader is chosen by the data, so a group says which pairs with the leader the data do not separate. It
-does not say that its members are equal, and two of them may well be separable from each other.
+"""Who stands where over several tasks: mean rank, Borda score, improvability, and which rows may be the best.
 
 Over tasks, ranks are used and scores are never averaged. The intervals are of a bootstrap over tasks, clusters and seeds:
 in each replicate tasks are drawn with replacement; each drawn task takes one of its kept resamplings of clusters, the same
@@ -13,119 +9,18 @@ TabArena (Erickson et al., 2025).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hubtools.evaluation.comparison import CONFIDENCE, MIN_SEEDS, Question, difference
-from hubtools.evaluation.resampled import Resampled
+from hubtools.evaluation.best import best_of_draws
+from hubtools.evaluation.comparison import CONFIDENCE
 
-# Where the worse of two is ahead in fewer or more replicates than this, the interval needs no computing: the exact
-# border is 2.5 %. What lies between is left to the comparison itself.
-_CLEAR, _TIED = 0.01, 0.06
-# An interval never reaches further than this many standard errors of both: a t-interval with two degrees of freedom
-# reaches 4.3, and a percentile 6.2 at the very most (Cantelli).
-_FAR = 6.3
-
-Separable = Callable[[int, np.ndarray], np.ndarray]
-
-
-def groups(order: Sequence[int] | np.ndarray, separable: Separable) -> dict[int, tuple[int, int]]:
-    """Tie groups.
-
-    Args:
-        order: what is grouped, best first.
-        separable: leader, (n,) others -> (n,) whether each is told from the leader.
-
-    Returns:
-        Of each: its group, from 1, and the leader of the group.
-    """
-    found: dict[int, tuple[int, int]] = {}
-    rest, number = np.asarray(order, dtype=int), 0
-    while len(rest):
-        leader, others, number = int(rest[0]), rest[1:], number + 1
-        told = separable(leader, others) if len(others) else np.zeros(0, dtype=bool)
-        found[leader] = (number, leader)
-        found |= {int(tied): (number, leader) for tied in others[~told]}
-        rest = others[told]
-    return found
-
-
-def question_of(first: Resampled, second: Resampled) -> Question:
-    """``recipe`` where both arms have the seeds for it, else ``weights``: the weights of these very runs."""
-    return Question.RECIPE if min(len(first.seeds), len(second.seeds)) >= MIN_SEEDS else Question.WEIGHTS
-
-
-def tie_groups(arms: Sequence[Resampled]) -> list[tuple[int, int]]:
-    """Group of each arm and its leader, by the differences to the leader.
-
-    Args:
-        arms: of one metric, resampled alike, each with a score.
-
-    Raises:
-        ValueError: the arms were not resampled alike.
-    """
-    if not arms:
-        return []
-    sign = 1.0 if arms[0].higher_is_better else -1.0
-    values = sign * np.array([arm.values.mean() for arm in arms])
-    drawn = sign * np.stack([arm.drawn.mean(axis=0) for arm in arms])
-    seeds = np.array([len(arm.seeds) for arm in arms])
-    reach = _FAR * np.array([_spread(arm) for arm in arms])
-    of_seeds = np.array([_of_seeds(arm) for arm in arms])
-
-    def separable(leader: int, others: np.ndarray) -> np.ndarray:
-        told = values[leader] - values[others] > reach[leader] + reach[others]
-        asked = np.flatnonzero(~told)
-        unclear = np.ones(len(asked), dtype=bool)
-        if drawn.shape[1]:
-            behind = (drawn[others[asked]] >= drawn[leader]).mean(axis=1)
-            fewest = np.minimum(seeds[leader], seeds[others[asked]])
-            by_weights = fewest < MIN_SEEDS
-            whole = ~(np.isnan(drawn[leader]).any() | np.isnan(drawn[others[asked]]).any(axis=1))
-            clear = by_weights & whole & (behind < _CLEAR)
-            if (by_recipe := whole & ~by_weights).any():
-                error = np.hypot(
-                    (drawn[others[asked]] - drawn[leader]).std(axis=1), of_seeds[leader] + of_seeds[others[asked]]
-                )
-                clear |= by_recipe & (values[leader] - values[others[asked]] > 1.1 * _t_quantiles(fewest - 1) * error)
-            unclear = ~(clear | (by_weights & whole & (behind > _TIED) & (behind < 0.5)))
-            told[asked[clear]] = True
-        for place in asked[unclear]:
-            first, second = arms[leader], arms[int(others[place])]
-            found = difference(second, first, question_of(first, second))
-            told[place] = found.low is not None and found.high is not None and not found.low <= 0 <= found.high
-        return told
-
-    found = groups(sorted(range(len(arms)), key=lambda i: -values[i]), separable)
-    return [found[index] for index in range(len(arms))]
-
-
-def _spread(arm: Resampled) -> float:
-    """A generous standard error of an arm's mean: clusters, and between its seeds. Infinite where there is none."""
-    kept = arm.drawn[:, ~np.isnan(arm.drawn).any(axis=0)]
-    if kept.shape[1] < 2 or 2 * kept.shape[1] < arm.drawn.shape[1]:
-        return np.inf
-    between = arm.values.std(ddof=1) if len(arm.values) > 1 else 0.0
-    return float(kept.std(axis=1).max() + between)
-
-
-def _of_seeds(arm: Resampled) -> float:
-    """A generous standard error of an arm's mean from its seeds: as they scored, or as their replicates differ."""
-    k = len(arm.values)
-    if k < MIN_SEEDS or arm.drawn.shape[1] < 2:
-        return 0.0
-    own = max(0.0, float(arm.drawn.var(axis=1).mean() - arm.drawn.mean(axis=0).var())) * k / (k - 1)
-    return float(np.sqrt(max(arm.values.var(ddof=1), own) / k))
-
-
-def _t_quantiles(degrees: np.ndarray) -> np.ndarray:
-    """Of the two-sided interval; with the fewest degrees of freedom that a comparison can have it is the widest."""
-    from scipy.stats import t
-
-    different, place = np.unique(np.maximum(degrees, 1), return_inverse=True)
-    return t.ppf((1 + CONFIDENCE) / 2, different)[place]
+# With fewer tasks there is nothing to be told of tasks in general: being ahead on every one of four happens by luck.
+ENOUGH_TASKS = 5
+# Variance of a rank, of which only whole numbers are seen.
+_OF_A_RANK = 1 / 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +51,7 @@ class Standing:
         present: (N, T) where there is a result.
         ranks: (N, T) rank in each task, NaN where there is no result.
         mean_rank, borda, improvability: (3, N) value and the ends of its 95 % interval.
-        group: of each row, 0 where it is in none (results are missing).
+        best: (N,) whether the row may have the best mean rank; not where results are missing.
     """
 
     complete: np.ndarray
@@ -166,7 +61,7 @@ class Standing:
     mean_rank: np.ndarray
     borda: np.ndarray
     improvability: np.ndarray
-    group: tuple[int, ...]
+    best: np.ndarray
 
 
 def standing(tasks: Sequence[TaskScores], replicates: int = 1_000, seed: int = 0) -> Standing:
@@ -211,20 +106,16 @@ def standing(tasks: Sequence[TaskScores], replicates: int = 1_000, seed: int = 0
         mean_rank=result[0],
         borda=result[1],
         improvability=result[2],
-        group=_overall_groups(means[0], drawn[0], complete),
+        best=_best(means[0], drawn[0], complete, len(tasks)),
     )
 
 
-def _overall_groups(mean_rank: np.ndarray, drawn: np.ndarray, complete: np.ndarray) -> tuple[int, ...]:
-    """Groups of the complete rows by the paired differences of their mean ranks."""
-
-    def separable(leader: int, others: np.ndarray) -> np.ndarray:
-        low, high = _interval(drawn[:, others] - drawn[:, [leader]])
-        return (low > 0) | (high < 0)
-
-    rows = np.flatnonzero(complete)
-    found = groups(rows[np.argsort(mean_rank[rows], kind="stable")], separable) if len(rows) > 1 else {}
-    return tuple(found.get(index, (0, 0))[0] for index in range(len(complete)))
+def _best(mean_rank: np.ndarray, drawn: np.ndarray, complete: np.ndarray, tasks: int) -> np.ndarray:
+    """Which of the complete rows may have the best mean rank on other tasks, proteins and seeds."""
+    found, rows = complete & (complete.sum() > 1), np.flatnonzero(complete)
+    if len(rows) > 1 and tasks >= ENOUGH_TASKS:
+        found[rows] = best_of_draws(-mean_rank[rows], -drawn[:, rows], tasks - 1, _OF_A_RANK / tasks)
+    return found
 
 
 def _mean(of: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubtools.evaluation.seeds import ArmScore
-from hubtools.reporting.groups import BY_INTERVALS, memberships, resampled_rows
+from hubtools.reporting.best_sets import BY_INTERVALS, in_best_set, resampled_rows
 from hubtools.reporting.overall import Overall, overall_of
 from hubtools.reporting.wording import metric_title, plural, share, trust
 from hubtools.runs.arms import Arm, Found, Question, arm_key, precision_apart, without_copies
@@ -35,8 +35,8 @@ class Row:
         runs: folders and records, by seed.
         scores: estimates by (split, metric).
         rank: place by the primary metric, from 1.
-        group: tie group by the primary metric, from 1; None where the score is not defined.
-        basis: what the difference to the group's leader was asked as: ``recipe``, ``weights`` or ``intervals``.
+        best_set: whether it may be the best by the primary metric, at 95 % over all rows of the table.
+        basis: what that was asked of: its ``recipe``, its ``weights``, or ``intervals``; empty where the score is not defined.
         resampled: the primary metric under the resamplings that all rows of the table share; None where not all have it.
         precision: in which its runs computed, where a row differs from it in that alone; else empty.
     """
@@ -44,15 +44,15 @@ class Row:
     runs: tuple[Found, ...]
     scores: dict[tuple[str, str], ArmScore]
     rank: int = 0
-    group: int | None = None
+    best_set: bool = False
     basis: str = ""
     resampled: Resampled | None = field(default=None, repr=False, compare=False)
     precision: str = ""
 
     @property
     def standing(self) -> Literal["best", "within", ""]:
-        """``best``, ``within`` (not separable from the best) or nothing."""
-        if self.group != 1:
+        """``best`` (leads), ``within`` (in the best set too) or nothing."""
+        if not self.best_set:
             return ""
         return "best" if self.rank == 1 else "within"
 
@@ -164,18 +164,15 @@ class Table:
 
     @property
     def basis(self) -> str:
-        """How the tie groups were made, in words."""
-        first: dict[int | None, Row] = {}
-        asked = {row.basis for row in self.rows if first.setdefault(row.group, row) is not row and row.basis}
-        if not asked:
-            asked = {row.basis for row in self.rows[1:] if row.basis}
-        if not asked:
+        """How the best set was made, in words; empty where one row is all there is."""
+        asked = {row.basis for row in self.rows if row.basis}
+        if sum(bool(row.basis) for row in self.rows) < 2:
             return ""
         if asked == {BY_INTERVALS}:
-            return "groups by intervals: not every run kept its resamplings"
+            return "best set by intervals: not every run kept its resamplings"
         if len(asked) > 1:
-            return "groups by paired differences: recipe where both rows have three seeds, else weights"
-        return f"groups by paired differences, question {asked.pop()}"
+            return "best set by paired differences: of recipes where rows have three seeds, else of these weights"
+        return f"best set by paired differences, question {asked.pop()}"
 
     @property
     def primary(self) -> tuple[str, str]:
@@ -334,8 +331,10 @@ def _table(question: Question, found: list[Found], split: str, remarks: tuple[st
     resampled = resampled_rows([row.runs for row in scored], split, metrics[0]) if scored else None
     drawn = [*(resampled or [])] + [None] * (len(rows) - len(resampled or []))
     ranked = [
-        replace(row, rank=rank, group=member.group, basis=member.basis, resampled=one)
-        for rank, (row, member, one) in enumerate(zip(rows, memberships(estimates, resampled), drawn, strict=True), 1)
+        replace(row, rank=rank, best_set=inside, basis=basis, resampled=one)
+        for rank, (row, (inside, basis), one) in enumerate(
+            zip(rows, in_best_set(estimates, resampled), drawn, strict=True), 1
+        )
     ]
     return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
 

@@ -10,9 +10,9 @@ from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.seeds import ArmScore
 from hubtools.evaluation.verdicts import Verdict, judge
 from hubtools.reporting import tables, wording
+from hubtools.reporting.best_sets import resampled_rows
 from hubtools.reporting.board import Row, Table
 from hubtools.reporting.card_results import score_text
-from hubtools.reporting.groups import resampled_rows
 from hubtools.runs.arms import Arm, arm_key
 from hubtools.runs.comparison import question_of
 from hubtools.specs.record import RunRecord

@@ -18,10 +18,10 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
+from hubtools.evaluation.best import question_of
 from hubtools.evaluation.comparison import difference
 from hubtools.evaluation.resampled import Resampled
 from hubtools.evaluation.seeds import ArmScore
-from hubtools.evaluation.standing import question_of
 from hubtools.reporting.wording import interval, number, plural, share
 from hubtools.runs.arms import Arm, Found, Question, without_copies
 from hubtools.specs.errors import UserError

@@ -12,8 +12,6 @@ from hubtools.specs.metric_names import METRICS
 if TYPE_CHECKING:
     from hubtools.reporting.board import Row, Table
 
-# With fewer tasks a bootstrap over tasks has few different draws.
-ENOUGH_TASKS = 5
 # Beyond so many rows an overall table is not what is looked for, and its bootstrap would take long.
 MOST_ROWS = 1_000
 
@@ -36,7 +34,7 @@ class OverallRow:
         mean_rank: 1 is best.
         borda: share of the others that it beats, from 0 to 1.
         improvability: by how many per cent its error is above the best one's, as a share of its own.
-        group: tie group by mean rank; None where results are missing.
+        best_set: whether it may have the best mean rank, at 95 % over all rows; None where results are missing.
         ranks: by task; None where there is no result.
     """
 
@@ -44,7 +42,7 @@ class OverallRow:
     mean_rank: Ends
     borda: Ends
     improvability: Ends
-    group: int | None
+    best_set: bool | None
     ranks: dict[str, float | None]
 
     @property
@@ -111,7 +109,7 @@ def overall_of(tables: Sequence[Table]) -> tuple[Overall | None, list[str]]:
 
 
 def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tuple[str, str], ...]) -> Overall:
-    from hubtools.evaluation.standing import standing
+    from hubtools.evaluation.standing import ENOUGH_TASKS, standing
 
     scores = [_scores(table, list(keys)) for table in chosen.values()]
     found = standing(scores)
@@ -124,7 +122,8 @@ def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tupl
             Ends(*map(float, of[:, index])) for of in (found.mean_rank, found.borda, found.improvability)
         )
         of_tasks = dict(zip(chosen, ranks, strict=True))
-        rows.append(OverallRow(row, mean_rank, borda, improvability, found.group[index] or None, of_tasks))
+        inside = bool(found.best[index]) if found.complete[index] and found.complete.sum() > 1 else None
+        rows.append(OverallRow(row, mean_rank, borda, improvability, inside, of_tasks))
     rows.sort(key=lambda one: (len(one.missing), one.mean_rank.value, one.row.name, one.row.recipe))
     complete = int(found.complete.sum())
     notes = [
@@ -140,7 +139,7 @@ def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tupl
     elif complete < len(rows):
         notes.append(
             "Fewer than two rows have a result on every task: each task ranks those that are there, mean ranks of rows "
-            "with different tasks do not compare, and there are no groups of them."
+            "with different tasks do not compare, and there is no best set."
         )
     without = [task for task, one in zip(chosen, scores, strict=True) if one.drawn is None]
     drawn = "tasks, clusters and seeds" if not without else "tasks and seeds"
@@ -149,13 +148,15 @@ def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tupl
     elif without:
         drawn += " (the runs kept no resamplings of clusters)"
     notes.append(
-        f"95 % intervals by bootstrap over {drawn}. A group holds the rows whose difference in mean rank to its first, "
-        "under the same draws, has an interval that covers 0."
+        f"95 % intervals by bootstrap over {drawn}. ● Best set: with 95 % confidence it holds the row whose mean rank "
+        "over such tasks is truly the best, whichever leads here."
     )
     if any(len(one.row.seeds) == 1 for one in rows):
         notes.append("Of a row with one seed the interval does not hold what another seed would have given.")
     if len(chosen) < ENOUGH_TASKS:
-        notes.append(f"{len(chosen)} tasks are few: a bootstrap over them is coarse, and its intervals are rough.")
+        notes.append(
+            f"{len(chosen)} tasks are few: a bootstrap over them is coarse, its intervals are rough, and the best set leaves none out."
+        )
     notes += [f"Left out: {task}, {why}." for task, why in left_out]
     return Overall(tuple(rows), tuple(chosen), left_out, tuple(notes))
 

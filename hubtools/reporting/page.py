@@ -11,7 +11,7 @@ from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.tables import facts, labels, names, provenance
 from hubtools.reporting.templates import render
-from hubtools.reporting.wording import INTERVAL_MEANING, WITHIN_MEANING
+from hubtools.reporting.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.specs.metric_names import METRICS
 
 
@@ -35,7 +35,7 @@ def board_page(board: Board) -> str:
         tables=[_table(table) for table in board.tables],
         unfinished=[{"record": record, "folder": folder} for folder, record in board.unfinished],
         interval_meaning=INTERVAL_MEANING,
-        within_meaning=WITHIN_MEANING,
+        best_set_meaning=BEST_SET_MEANING,
     )
 
 
@@ -101,7 +101,7 @@ def _overall(overall: Overall) -> dict[str, Any]:
             {
                 "row": one.row,
                 "label": label,
-                "group": one.group,
+                "best_set": one.best_set,
                 "place": index,
                 "missing": one.missing,
                 "coverage": one.coverage,

@@ -97,7 +97,7 @@ def _csv(data: dict[str, Any]) -> str:
             "low",
             "high",
             "seeds",
-            "group",
+            "best_set",
             "wall_seconds",
             "kwh",
         ]
@@ -114,6 +114,6 @@ def _csv(data: dict[str, Any]) -> str:
             ]
             for split, metric, value, low, high in measured:
                 out.writerow(
-                    [*about, *who, split, metric, value, low, high, row["n"], row["group"], row["w"], row["e"]]
+                    [*about, *who, split, metric, value, low, high, row["n"], row["best_set"], row["w"], row["e"]]
                 )
     return stream.getvalue()

@@ -12,7 +12,7 @@ from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.tables import facts, names, provenance
-from hubtools.reporting.wording import INTERVAL_MEANING, WITHIN_MEANING
+from hubtools.reporting.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.runs.arms import arm_key
 from hubtools.runs.public import public_command, public_record
 from hubtools.specs.metric_names import METRICS
@@ -51,7 +51,7 @@ def site_data(board: Board) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         },
         "latest": latest.strftime("%Y-%m-%d %H:%M UTC") if latest else None,
         "bench": sorted({record.environment.bench for record in records}),
-        "meanings": {"interval": INTERVAL_MEANING, "group": WITHIN_MEANING},
+        "meanings": {"interval": INTERVAL_MEANING, "best_set": BEST_SET_MEANING},
         "notes": list(board.notes),
         "arms": [_arm(row, label) for row, label in zip(listed, names(listed), strict=True)],
         "overall": _overall(board.overall, arms) if board.overall else None,
@@ -142,7 +142,7 @@ def _row(table: Table, row: Row, arms: Mapping[Any, int]) -> dict[str, Any]:
     estimate = row.scores[table.primary]
     return {
         "arm": arms[arm_key(row.record)],
-        "group": row.group,
+        "best_set": row.best_set,
         "v": _plain(estimate.value),
         "l": _plain(estimate.low),
         "h": _plain(estimate.high),
@@ -168,7 +168,7 @@ def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
         "rows": [
             {
                 "arm": arms[arm_key(one.row.record)],
-                "group": one.group,
+                "best_set": one.best_set,
                 "rank": ends(one.mean_rank),
                 "borda": ends(one.borda),
                 "improvability": ends(one.improvability),

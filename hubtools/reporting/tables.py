@@ -14,7 +14,7 @@ from hubtools.reporting import wording
 from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.templates import cell
-from hubtools.reporting.wording import INTERVAL_MEANING, SHORT_INTERVAL_MEANING, WITHIN_MEANING
+from hubtools.reporting.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
 from hubtools.runs.arms import Found
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -48,7 +48,7 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
     best = [row.scores[primary] for row in rows]
     shown = [
         Column("", [str(row.rank) for row in rows]),
-        Column("Group", [wording.MISSING if row.group is None else f"={row.group}" for row in rows]),
+        Column("Best set", [wording.mark(row.best_set) for row in rows], right=False),
         Column("Model", labels(table), right=False),
         Column("Recipe", [row.recipe for row in rows], right=False),
         Column(table.heading(primary), [wording.number(e.value) for e in best]),
@@ -73,7 +73,7 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
 
 
 def overall_columns(overall: Overall) -> list[Column]:
-    """What the table over tasks shows, left to right; rows with missing results have neither place nor group."""
+    """What the table over tasks shows, left to right; rows with missing results have no place in the best set."""
     rows = overall.rows
 
     def shown(of: Sequence[Ends], write: Any) -> tuple[list[str], list[str]]:
@@ -83,7 +83,7 @@ def overall_columns(overall: Overall) -> list[Column]:
     bordas, of_bordas = shown([row.borda for row in rows], "{:.2f}".format)
     better, of_better = shown([row.improvability for row in rows], "{:.1f}".format)
     return [
-        Column("Group", [wording.MISSING if row.group is None else f"={row.group}" for row in rows]),
+        Column("Best set", [wording.mark(row.best_set) for row in rows], right=False),
         Column("Model", names([row.row for row in rows]), right=False),
         Column("Recipe", [row.row.recipe for row in rows], right=False),
         Column("Mean rank ↓", ranks),
@@ -150,7 +150,7 @@ def print_board(board: Board, console: Console) -> None:
         _print_columns(columns(table, bars=True), styles, console, "csv")
         console.print()
     if any(len(table.rows) > 1 for table in board.tables):
-        console.print(Text(WITHIN_MEANING, style="dim"))
+        console.print(Text(BEST_SET_MEANING, style="dim"))
     if any(len(row.runs) > 1 or row.of_weights for table in board.tables for row in table.rows):
         console.print(Text(SHORT_INTERVAL_MEANING, style="dim"))
     if board.unfinished:
@@ -164,7 +164,7 @@ def _print_overall(overall: Overall, console: Console) -> None:
     from rich.text import Text
 
     console.print(Text(f"Over {wording.plural(len(overall.tasks), 'task')}: {', '.join(overall.tasks)}", style="bold"))
-    styles = ["bold" if row.group == 1 else "dim" if row.row.is_baseline else "" for row in overall.rows]
+    styles = ["bold" if row.best_set else "dim" if row.row.is_baseline else "" for row in overall.rows]
     _print_columns(overall_columns(overall), styles, console, "json")
     for note in overall.notes:
         console.print(Text(note, style="dim"))
@@ -193,7 +193,7 @@ def _print_columns(kept: list[Column], styles: list[str], console: Console, comp
                 column.heading,
                 justify="right" if column.right else "left",
                 overflow="fold",
-                no_wrap=column.heading not in {"Model", "Recipe", "Tasks"},
+                no_wrap=column.heading not in {"Best set", "Model", "Recipe", "Tasks"},
             )
         for cells, style in rows:
             printed.add_row(*map(Text, cells), style=style)
@@ -244,7 +244,7 @@ def markdown(board: Board) -> str:
     parts = []
     if overall := board.overall:
         parts += [f"## Over {wording.plural(len(overall.tasks), 'task')}: {cell(', '.join(overall.tasks))}", ""]
-        best = [row.group == 1 for row in overall.rows]
+        best = [bool(row.best_set) for row in overall.rows]
         parts += [
             *_markdown_columns(overall_columns(overall), best),
             "",
@@ -252,7 +252,7 @@ def markdown(board: Board) -> str:
         ]
     for table in board.tables:
         parts += [f"## {cell(table.title)}", "", cell(facts(table)), "", *_warning(table), *_markdown_table(table), ""]
-    parts += [WITHIN_MEANING, "", INTERVAL_MEANING, ""]
+    parts += [BEST_SET_MEANING, "", INTERVAL_MEANING, ""]
     if board.unfinished:
         parts += ["## Not finished", "", *(f"- {cell(unfinished_line(found))}" for found in board.unfinished), ""]
     return "\n".join(parts)
@@ -283,7 +283,7 @@ CSV_FIELDS = (
     "task", "task_version", "task_hash", "data", "subset", "fraction", "split", "metric", "primary", "rank", "standing",
     "subject", "revision", "kind", "recipe", "recipe_hash", "sweep_trials",
     "value", "low", "high", "interval_of", "higher_is_better", "seeds", "parameters",
-    "wall_seconds", "status", "failure", "run_ids", "group", "question",
+    "wall_seconds", "status", "failure", "run_ids", "best_set", "question",
 )  # fmt: skip
 
 
@@ -315,7 +315,7 @@ def as_csv(board: Board) -> str:
                         "wall_seconds": row.wall_seconds,
                         "status": "complete",
                         "run_ids": " ".join(record.run_id for _, record in row.runs),
-                        "group": row.group if primary else "",
+                        "best_set": row.best_set if primary else "",
                         "question": row.basis if primary else "",
                     }
                 )
@@ -394,7 +394,7 @@ def _row_dict(row: Row) -> dict[str, Any]:
     return {
         "rank": row.rank,
         "standing": row.standing,
-        "group": row.group,
+        "best_set": row.best_set,
         "question": row.basis,
         "subject": row.record.subject,
         "kind": row.kind,
@@ -437,7 +437,7 @@ def _overall_dict(overall: Overall) -> dict[str, Any]:
                 "revision": one.row.revision,
                 "recipe": one.row.recipe,
                 "recipe_hash": one.row.record.identity.recipe.hash,
-                "group": one.group,
+                "best_set": one.best_set,
                 "mean_rank": ends(one.mean_rank),
                 "borda": ends(one.borda),
                 "improvability": ends(one.improvability),

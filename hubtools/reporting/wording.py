@@ -20,15 +20,20 @@ SHORT_INTERVAL_MEANING = (
     "95 % intervals; over several seeds the score is their mean, and the interval covers both which proteins were "
     "tested and which seeds were drawn. † Of these weights: one seed, and the interval covers the proteins alone."
 )
-WITHIN_MEANING = (
-    "A tie group holds its first row, the best that is in no group above, and all rows that are not separable from it: the "
-    "95 % interval of the paired difference covers 0. Question recipe (would training again tell them apart?) where both "
-    "rows have at least three seeds, else weights (are these very models different?). Where runs kept no resamplings, "
-    "groups are by intervals: a row whose own interval contains the first one's score. The first is chosen by the data, "
-    "and a group is a statement about pairs with it, not that its rows are equal."
+BEST_SET_MEANING = (
+    "● Best set: with 95 % confidence it holds the row that is truly the best, over all rows at once and whichever leads "
+    "here. Rows of at least three seeds stand for their recipe and others for these very weights; where runs kept no "
+    "resamplings, the set is the rows down to the last whose own interval contains the best score."
 )
+# A row of the best set.
+MARK = "●"
 # A score that is not there: never zero, never an empty cell that reads as "not asked".
 MISSING = "–"
+
+
+def mark(best_set: bool | None) -> str:
+    """A row's cell in the column of the best set; ``–`` where it was not asked."""
+    return MISSING if best_set is None else MARK if best_set else ""
 
 
 _TRUST = {

@@ -55,7 +55,7 @@ function mainTables(query) {
 
 const kindOf = (arm) => (arm.kind === "checkpoint" ? "" : arm.kind === "random" ? "low random" : "low");
 const who = (arm) => [h("a", { href: armLink(arm) }, arm.name), h("span", { class: "sub" }, [arm.recipe, arm.parameters && `${count(arm.parameters)} parameters`].filter(Boolean).join(" · "))];
-const groupMark = (group) => (group === null ? "–" : h("span", { class: group === 1 ? "group first" : "group", title: `tie group ${group}` }, String(group)));
+const bestMark = (inside) => (inside === null ? "–" : inside ? h("span", { class: "group first", title: "in the best set" }, "●") : "");
 
 function overview(query) {
   const tables = mainTables(query);
@@ -66,7 +66,7 @@ function overview(query) {
     const row = table.rows[index];
     return { table, row, index, arm: row && DATA.arms[row.arm], models: table.rows.filter((one) => armShown(DATA.arms[one.arm], query)).length };
   });
-  parts.push(h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Tasks"), h("p", { class: "muted" }, "The best row shown of each; a task's page has all, with intervals and tie groups.")), sortable({
+  parts.push(h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Tasks"), h("p", { class: "muted" }, "The best row shown of each; a task's page has all, with intervals and the best set.")), sortable({
     caption: "Tasks and their best row",
     sort: query.get("sort"), onsort: (value) => change("sort", value), rows,
     columns: [
@@ -93,12 +93,12 @@ function overallCard(query, tables) {
   let rows = all.rows.filter((row) => armShown(DATA.arms[row.arm], query));
   // Over a part of the tasks the mean of their ranks is what can be said; the intervals are of all tasks.
   const mean = (row) => { const known = places.map((i) => row.ranks[i]).filter((rank) => rank !== null); return known.length === places.length && known.length ? known.reduce((a, b) => a + b) / known.length : null; };
-  if (!whole) rows = rows.map((row) => ({ ...row, group: null, rank: [mean(row), null, null] })).sort(comparing((row) => row.rank[0], "ascending"));
+  if (!whole) rows = rows.map((row) => ({ ...row, best_set: null, rank: [mean(row), null, null] })).sort(comparing((row) => row.rank[0], "ascending"));
   const ends = axisOf(rows.flatMap((row) => row.rank));
   const percent = ([value, low, high], digits) => (value === null ? "–" : [value.toFixed(digits), low !== null && h("span", { class: "sub" }, `${low.toFixed(digits)} to ${high.toFixed(digits)}`)]);
   const lacks = (row) => row.ranks.map((rank, i) => (rank === null ? all.tasks[i] : null)).filter(Boolean);
   const columns = [
-    { title: "Group", cell: (row) => groupMark(row.group) },
+    { title: "Best set", cell: (row) => bestMark(row.best_set) },
     { key: "model", title: "Model", value: (row) => DATA.arms[row.arm].name, cell: (row) => [who(DATA.arms[row.arm]), lacks(row).length ? h("span", { class: "missing" }, `no result on ${lacks(row).join(", ")}`) : null] },
     { key: "rank", title: "Mean rank", num: true, value: (row) => row.rank[0], cell: (row) => [h("span", { class: "score" }, row.rank[0] === null ? "–" : row.rank[0].toFixed(2)), row.rank[1] !== null && h("span", { class: "sub" }, `${row.rank[1].toFixed(2)} to ${row.rank[2].toFixed(2)}`)] },
     { title: "1 is best", head: axis(ends), cell: (row) => bar(row.rank, ends) },
@@ -108,8 +108,8 @@ function overallCard(query, tables) {
     { key: "improvability", title: "Improvability, %", num: true, value: (row) => row.improvability[0], cell: (row) => percent(row.improvability, 1) });
   columns.push({ key: "parameters", title: "Parameters", num: true, value: (row) => DATA.arms[row.arm].parameters, cell: (row) => count(DATA.arms[row.arm].parameters) });
   const caption = whole ? `Rank over ${plural(all.tasks.length, "task")}` : `Mean rank over ${plural(places.length, "task")} of ${all.tasks.length}, without interval`;
-  return h("section", { class: "card", id: "overall" }, h("div", { class: "head" }, h("h2", {}, "Over the tasks"), h("p", { class: "muted" }, "Rows of one group cannot be told apart at 95 %. A missing result is shown, and counts as nothing.")),
-    rows.length && places.length ? sortable({ caption, columns, rows, sort: query.get("sort"), onsort: (value) => change("sort", value), classes: (row) => kindOf(DATA.arms[row.arm]), grouped: whole ? (row) => row.group : null, label: 1 }) : h("p", { class: "none" }, "No row fits these filters."),
+  return h("section", { class: "card", id: "overall" }, h("div", { class: "head" }, h("h2", {}, "Over the tasks"), h("p", { class: "muted" }, "Rows with ● may be the best, at 95 %. A missing result is shown, and counts as nothing.")),
+    rows.length && places.length ? sortable({ caption, columns, rows, sort: query.get("sort"), onsort: (value) => change("sort", value), classes: (row) => kindOf(DATA.arms[row.arm]), grouped: whole ? (row) => row.best_set : null, label: 1 }) : h("p", { class: "none" }, "No row fits these filters."),
     h("div", { class: "note" }, all.notes.map((note) => h("p", {}, note))));
 }
 
@@ -125,7 +125,7 @@ function taskPage(query, id) {
   const ends = axisOf(rows.flatMap(({ row }) => [row.v, row.l, row.h]));
   const best = table.metric.higher ? "descending" : "ascending";
   const columns = [
-    { title: "Group", cell: ({ row }) => groupMark(row.group) },
+    { title: "Best set", cell: ({ row }) => bestMark(row.best_set) },
     { key: "model", title: "Model", value: ({ arm }) => arm.name, cell: ({ arm }) => who(arm) },
     { key: "score", title: table.metric.title, num: true, first: best, value: ({ row }) => row.v, cell: ({ index }) => scoreButton(table, index) },
     { title: "", head: axis(ends), cell: ({ row }) => bar([row.v, row.l, row.h], ends) },
@@ -136,14 +136,14 @@ function taskPage(query, id) {
   ];
   const others = DATA.tables.filter((other) => other.task === table.task && other !== table);
   say(`${plural(rows.length, "row")} of ${table.rows.length.toLocaleString("en")}`);
-  shown = { header: ["model", "recipe", "group", table.metric.name, "low", "high", ...table.columns.map((c) => `${c.split} ${c.name}`), "seeds", "seconds"], rows: rows.map(({ row, arm }) => [arm.name, arm.recipe, row.group, row.v, row.l, row.h, ...row.c.map((c) => c[0]), row.n, row.w]) };
+  shown = { header: ["model", "recipe", "best_set", table.metric.name, "low", "high", ...table.columns.map((c) => `${c.split} ${c.name}`), "seeds", "seconds"], rows: rows.map(({ row, arm }) => [arm.name, arm.recipe, row.best_set, row.v, row.l, row.h, ...row.c.map((c) => c[0]), row.n, row.w]) };
   return [
     h("p", { class: "crumbs" }, h("a", { href: link("") }, "Overview"), " › ", "Task"),
     h("section", { class: "card" }, h("div", { class: "head" },
       h("h1", {}, table.title, h("span", { class: "tag" }, `version ${table.version}`), table.remarks.map((remark) => h("span", { class: "tag" }, remark))),
       h("p", {}, table.summary), h("p", { class: "facts" }, table.facts),
       table.trust && h("p", { class: `trust ${table.trust.colour}` }, h("b", {}, table.trust.colour), `: ${table.trust.reason}`)),
-      rows.length ? sortable({ caption: `${table.metric.title} on ${table.split}, ${table.metric.higher ? "higher" : "lower"} is better`, columns, rows, sort: query.get("sort"), onsort: (value) => change("sort", value), classes: ({ arm }) => kindOf(arm), grouped: ({ row }) => row.group, label: 1 }) : h("p", { class: "none" }, "No row fits these filters.")),
+      rows.length ? sortable({ caption: `${table.metric.title} on ${table.split}, ${table.metric.higher ? "higher" : "lower"} is better`, columns, rows, sort: query.get("sort"), onsort: (value) => change("sort", value), classes: ({ arm }) => kindOf(arm), grouped: ({ row }) => row.best_set, label: 1 }) : h("p", { class: "none" }, "No row fits these filters.")),
     table.published.length ? h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Published numbers"), h("p", { class: "muted" }, "Read from the literature, not measured here: data, training and selection differ. They say what to expect, and are no ranking.")), sortable({ caption: "Numbers from the literature", rows: table.published, columns: [
       { title: "What", cell: (known) => known.what }, { title: "How", cell: (known) => known.how }, { title: "Metric", cell: (known) => known.metric },
       { title: "Value", num: true, cell: (known) => [number(known.value), known.spread ? ` ${known.spread}` : ""] }, { title: "Split", cell: (known) => known.split }, { title: "Source", cell: (known) => known.source }, { title: "Note", cell: (known) => known.note || "–" }] })) : null,
@@ -165,7 +165,7 @@ function modelPage(query, name) {
   const { arm } = arms[0];
   const facts = [arm.parameters && `${count(arm.parameters)} parameters`, arm.family && `family ${arm.family}`, arm.licence && `licence ${arm.licence}`].filter(Boolean);
   say(plural(rows.length, "result"));
-  shown = { header: ["task", "version", "remarks", "model", "recipe", "metric", "score", "low", "high", "group", "seeds"], rows: rows.map(({ table, row, arm: one }) => [table.task, table.version, table.remarks.join("; "), one.name, one.recipe, table.metric.name, row.v, row.l, row.h, row.group, row.n]) };
+  shown = { header: ["task", "version", "remarks", "model", "recipe", "metric", "score", "low", "high", "best_set", "seeds"], rows: rows.map(({ table, row, arm: one }) => [table.task, table.version, table.remarks.join("; "), one.name, one.recipe, table.metric.name, row.v, row.l, row.h, row.best_set, row.n]) };
   return [
     h("p", { class: "crumbs" }, h("a", { href: link("") }, "Overview"), " › ", "Model"),
     h("section", { class: "card" }, h("div", { class: "head" }, h("h1", {}, name), h("p", { class: "facts" }, facts.join(" · "), arm.hub ? [facts.length ? " · " : "", h("a", { href: `https://huggingface.co/${arm.hub}`, rel: "noopener" }, "on the Hub")] : null), arm.revision ? h("p", { class: "facts" }, "Revision ", [...new Set(arms.map((one) => one.arm.revision))].map((revision) => [h("code", {}, revision.slice(0, 12)), " "])) : null),
@@ -175,7 +175,7 @@ function modelPage(query, name) {
         { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => `${table.metric.title} ${table.metric.higher ? "↑" : "↓"}` },
         { title: "Score", num: true, cell: ({ table, index }) => scoreButton(table, index) },
         { title: "", cell: ({ table, row }) => bar([row.v, row.l, row.h], axisOf(table.rows.flatMap((one) => [one.v, one.l, one.h]))) },
-        { key: "group", title: "Tie group", num: true, value: ({ row }) => row.group, cell: ({ row }) => groupMark(row.group) },
+        { key: "best_set", title: "Best set", value: ({ row }) => Number(!row.best_set), cell: ({ row }) => bestMark(row.best_set) },
         { key: "place", title: "Place", num: true, value: ({ index }) => index, cell: ({ table, index }) => `${index + 1} of ${table.rows.length}` },
         { key: "seeds", title: "Seeds", num: true, value: ({ row }) => row.n, cell: ({ row }) => String(row.n) },
       ] }) : h("p", { class: "none" }, "No result fits these filters.")),
@@ -225,7 +225,7 @@ function readPage() {
   const part = (title, ...texts) => [h("h2", {}, title), texts.map((text) => h("p", {}, text))];
   return [h("section", { class: "card read" }, h("h1", {}, "How to read it"),
     part("A row", "is one checkpoint at one commit, or one baseline, under one recipe. Its seeds are averaged. Rows stand in one table only where they answer the same question: the same task file and version, the same data and test rows, the same protocol."),
-    part("Intervals", DATA.meanings.interval), part("Tie groups", DATA.meanings.group),
+    part("Intervals", DATA.meanings.interval), part("Best set", DATA.meanings.best_set),
     part("Over the tasks", "Scores of different tasks are never averaged. Mean rank: 1 is best. Borda share: the share of the other rows that it beats, averaged over the tasks. Improvability: by how many per cent its error is above the best one's."),
     part("Trust", "A task's semaphore says how far its test score measures generalisation: green as it stands, amber with the reservation beside it, red not for ranking."),
     part("Provenance", "Every score opens its runs: identity, seeds, commits, data by checksum, environment, and the command that makes it again. Nothing here was typed by hand; what was measured was measured by whoever ran it."),

@@ -124,6 +124,16 @@ def test_best_first_and_what_is_within_its_interval() -> None:
     assert [row.is_baseline for row in table.rows] == [False, False, False, True]
 
 
+def test_by_intervals_every_row_above_one_of_the_best_set_is_in_it() -> None:
+    records = [
+        make_record(LOCALISATION, FULL, score, checkpoint=f"lab/{score}", half_width=width)
+        for score, width in ((0.60, 0.02), (0.57, 0.01), (0.55, 0.06), (0.50, 0.02))
+    ]
+    (table,) = build_board(found(*records)).tables
+    assert [row.best_set for row in table.rows] == [True, True, True, False]
+    assert table.basis.startswith("best set by intervals")
+
+
 def test_a_long_table_is_cut_to_the_best_the_own_and_the_best_baselines() -> None:
     records = [make_record(LOCALISATION, FULL, 0.9 - i / 100, checkpoint=f"lab/{i}") for i in range(40)]
     baselines = [make_record(LOCALISATION, BASELINES[name], 0.1 + i / 100) for i, name in enumerate(BASELINES)]
@@ -150,7 +160,7 @@ def test_lower_is_better_puts_the_lowest_first() -> None:
     assert table.heading(table.primary) == "RMSE ↓"
 
 
-def test_a_score_that_is_not_defined_comes_last_and_is_no_tie() -> None:
+def test_a_score_that_is_not_defined_comes_last_and_is_in_no_best_set() -> None:
     records = [
         make_record(LOCALISATION, FULL, 0.4, checkpoint=ESM8),
         make_record(LOCALISATION, FULL, 0.9, checkpoint=ESM650),

@@ -25,11 +25,11 @@ def printed(board: Board, width: int) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_terminal_shows_rows_ties_and_what_did_not_finish(board: Board) -> None:
+def test_terminal_shows_rows_the_best_set_and_what_did_not_finish(board: Board) -> None:
     text = printed(board, 170)
     assert "Subcellular localisation · version 1 · subset of at most 500 proteins a split" in text
-    assert "=1   facebook/esm2_t33_650M_UR50D" in text
-    assert "groups by intervals" in text and "Over 5 tasks" in text
+    assert "●          facebook/esm2_t33_650M_UR50D" in text
+    assert "best set by intervals" in text and "Over 5 tasks" in text
     assert "0.626 to 0.668" in text
     assert "Not finished: 3 runs" in text
     assert "CUDA out of memory" in text

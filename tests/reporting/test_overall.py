@@ -1,4 +1,4 @@
-"""Rows over the tasks of a board, and the groups of its tables."""
+"""Rows over the tasks of a board, and the best sets of its tables."""
 
 from __future__ import annotations
 
@@ -39,14 +39,15 @@ def board(written: list[Found]) -> Board:
     return build_board(written)
 
 
-def test_tables_are_grouped_by_paired_differences_and_say_so(board: Board, written: list[Found]) -> None:
+def test_tables_have_best_sets_by_paired_differences_and_say_so(board: Board, written: list[Found]) -> None:
     table = next(t for t in board.tables if t.question.task == "localisation")
     assert [row.rank for row in table.rows] == list(range(1, 8))
-    paired = [row.group for row in table.rows]
     by_intervals = build_board([(Path("none") / folder.name, record) for folder, record in written])
     blunt = next(t for t in by_intervals.tables if t.question.task == "localisation")
-    assert max(g for g in paired if g) > max(g for row in blunt.rows if (g := row.group))
-    assert "question recipe" in table.basis and "by intervals" in blunt.basis
+    for shown in (table, blunt):
+        inside = [row.best_set for row in shown.rows]
+        assert inside == sorted(inside, reverse=True) and inside[0] and not inside[-1]
+    assert "question" not in blunt.basis and "of recipes where" in table.basis and "by intervals" in blunt.basis
     assert {row.basis for row in table.rows if row.name == "composition"} == {"weights"}
     assert {row.basis for row in table.rows if row.name != "composition"} == {"recipe"}
 
@@ -66,10 +67,10 @@ def test_one_run_without_resamplings_leaves_its_table_to_intervals(written: list
 def test_the_row_that_lacks_a_task_stands_below_and_says_which(board: Board) -> None:
     assert board.overall and len(board.overall.tasks) == 5
     *complete, last = board.overall.rows
-    assert (last.row.name, last.missing, last.group) == (BERT, ["phosphotyrosine"], None)
+    assert (last.row.name, last.missing, last.best_set) == (BERT, ["phosphotyrosine"], None)
     assert last.coverage == "4 of 5, not phosphotyrosine"
     assert [row.mean_rank.value for row in complete] == sorted(row.mean_rank.value for row in complete)
-    assert complete[0].group == 1 and complete[-1].row.name == "composition"
+    assert complete[0].best_set is True and complete[-1].row.name == "composition"
     assert any("neither as zero nor as last" in note for note in board.overall.notes)
     without = build_board([])
     assert without.overall is None
@@ -99,12 +100,14 @@ def test_only_the_latest_version_on_all_data_counts_and_red_tasks_do_not() -> No
     assert any("kept no resamplings" in note for note in overall.notes)
 
 
-def test_text_and_page_carry_groups_and_the_overall_table(board: Board) -> None:
+def test_text_and_page_carry_best_sets_and_the_overall_table(board: Board) -> None:
     content = json.loads(as_json(board))
     assert content["overall"]["rows"][-1]["missing"] == ["phosphotyrosine"]
-    assert content["tables"][0]["rows"][0]["group"] == 1
+    assert content["tables"][0]["rows"][0]["best_set"] is True
+    assert content["overall"]["rows"][-1]["best_set"] is None
     lines = list(csv.DictReader(io.StringIO(as_csv(board))))
-    assert list(lines[0])[-2:] == ["group", "question"]
+    assert list(lines[0])[-2:] == ["best_set", "question"]
+    assert {line["best_set"] for line in lines if line["primary"] == "True"} == {"True", "False"}
     assert {line["question"] for line in lines if line["primary"] == "True"} == {"recipe", "weights"}
     assert markdown(board).startswith("## Over 5 tasks")
     page = board_page(board)

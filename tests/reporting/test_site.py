@@ -49,7 +49,7 @@ def test_every_row_and_score_of_the_board_is_in_the_data(board: Board) -> None:
         assert len(shown["rows"]) == len(table.rows) == len(details[shown["id"]])
         for one, row in zip(shown["rows"], table.rows, strict=True):
             estimate = row.scores[table.primary]
-            assert one["v"] == pytest.approx(estimate.value, rel=1e-5) and one["group"] == row.group
+            assert one["v"] == pytest.approx(estimate.value, rel=1e-5) and one["best_set"] == row.best_set
             assert data["arms"][one["arm"]]["model"] == row.name
             assert one["n"] == len(row.runs)
         for known, row in zip(details[shown["id"]], table.rows, strict=True):

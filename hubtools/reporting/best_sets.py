@@ -1,9 +1,8 @@
-"""Tie groups of a table: from the resamplings that the runs kept, or by intervals where there are none."""
+"""The best set of a table: from the resamplings that the runs kept, or by intervals where there are none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubtools.evaluation.seeds import ArmScore
@@ -16,19 +15,6 @@ if TYPE_CHECKING:
 # Runs of a table whose resamplings are made from predictions where they kept none.
 FEW_RUNS = 8
 BY_INTERVALS = "intervals"
-
-
-@dataclass(frozen=True)
-class Membership:
-    """A row's place in the tie groups.
-
-    Attributes:
-        group: from 1; None where the score is not defined.
-        basis: what its difference to the group's leader was asked as: ``recipe``, ``weights`` or ``intervals``.
-    """
-
-    group: int | None
-    basis: str
 
 
 def resampled_rows(rows: Sequence[tuple[Found, ...]], split: str, metric: str) -> list[Resampled] | None:
@@ -61,36 +47,20 @@ def resampled_rows(rows: Sequence[tuple[Found, ...]], split: str, metric: str) -
     return found if len(alike) == 1 and found[0].drawn.shape[1] > 1 else None
 
 
-def memberships(estimates: Sequence[ArmScore], resampled: Sequence[Resampled] | None) -> list[Membership]:
-    """Tie groups of rows, best first, those without a score last.
+def in_best_set(estimates: Sequence[ArmScore], resampled: Sequence[Resampled] | None) -> list[tuple[bool, str]]:
+    """Whether each row may be the best, and what it was asked as: ``recipe``, ``weights`` or ``intervals``; else empty.
 
     Args:
-        estimates: the primary score of each row.
+        estimates: the primary score of each row, best first, those without a score last.
         resampled: of each row that has a score; None: by intervals.
     """
-    scored = [index for index, estimate in enumerate(estimates) if estimate.value is not None]
-    result = [Membership(None, "")] * len(estimates)
+    scored = [estimate for estimate in estimates if estimate.value is not None]
+    without = [(False, "")] * (len(estimates) - len(scored))
     if resampled is None:
-        for index, number in zip(scored, _by_intervals([estimates[index] for index in scored]), strict=True):
-            result[index] = Membership(number, BY_INTERVALS)
-        return result
-    from hubtools.evaluation.standing import question_of, tie_groups
+        best = scored[0].value if scored else None
+        last = max((i for i, one in enumerate(scored) if best is not None and one.contains(best)), default=0)
+        return [(index <= last, BY_INTERVALS) for index in range(len(scored))] + without
+    from hubtools.evaluation.best import best_set, question_of
 
-    for index, own, (number, leader) in zip(scored, resampled, tie_groups(resampled), strict=True):
-        result[index] = Membership(number, question_of(resampled[leader], own).value)
-    return result
-
-
-def _by_intervals(estimates: Sequence[ArmScore]) -> list[int]:
-    """A row belongs to the leader whose score its own interval contains."""
-    numbers = [0] * len(estimates)
-    rest, number = list(range(len(estimates))), 0
-    while rest:
-        number += 1
-        leader = estimates[rest[0]].value
-        assert leader is not None
-        within = {index for index in rest if estimates[index].contains(leader)} | {rest[0]}
-        for index in within:
-            numbers[index] = number
-        rest = [index for index in rest if index not in within]
-    return numbers
+    found = best_set(resampled)
+    return [(bool(of), question_of(row, row).value) for of, row in zip(found, resampled, strict=True)] + without
