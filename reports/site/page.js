@@ -4,7 +4,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const TABLES = new Map(DATA.tables.map((table) => [table.id, table]));
 const SVG = "http://www.w3.org/2000/svg";
-const CHUNK = 200; // Rows that are drawn at once.
+const CHUNK = 200; // Rows of a table that are drawn at once.
 
 function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -97,7 +97,7 @@ function plotLines([from, to], best = null, low = null) {
 
 // A table that sorts. columns: {key, title, num, plot, first, value(row), cell(row)}; `first` is the order of a first click.
 // In their own order rows are by "order", where there is such a column; `own` begins the name of what it sorts by.
-function sortable({ caption, columns, rows, sort, onsort, own = "", lines = null, classes = () => "", grouped = null, label = null }) {
+function sortable({ caption, columns, rows, sort, onsort, own = "", most = CHUNK, lines = null, classes = () => "", grouped = null, label = null }) {
   const [key, way] = (sort || "").split(":");
   const by = sort === "order:ascending" ? undefined : columns.find((column) => column.key === key && column.value);
   const sorted = by ? [...rows].sort(comparing(by.value, way)) : rows;
@@ -117,15 +117,15 @@ function sortable({ caption, columns, rows, sort, onsort, own = "", lines = null
       h(place === (label ?? 0) ? "th" : "td", place === (label ?? 0) ? { scope: "row" } : { class: kind(column) }, column.cell(row, index))));
   };
   const more = h("div", { class: "more", hidden: true }, h("button", { type: "button", onclick: () => draw(Infinity) }));
-  function draw(most) {
+  function draw(some) {
     const from = body.rows.length;
     const part = document.createDocumentFragment();
-    sorted.slice(from, from + most).forEach((row, i) => part.append(line(row, from + i)));
+    sorted.slice(from, from + some).forEach((row, i) => part.append(line(row, from + i)));
     body.append(part);
     more.hidden = body.rows.length === sorted.length;
     more.firstChild.textContent = `Show all ${plural(sorted.length, "row")}`;
   }
-  draw(CHUNK);
+  draw(most);
   const table = h("table", { class: "data", style: lines && `--lines: ${lines}` }, h("caption", {}, caption), h("thead", {}, h("tr", {}, head)), body);
   return [h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table), more];
 }

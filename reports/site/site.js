@@ -179,7 +179,7 @@ function resultsCard(table, query, rows, level) {
     h("p", {}, table.summary),
     table.trust && h("p", { class: `trust ${table.trust.colour}` }, h("b", {}, `${table.trust.colour}, ${table.trust.meaning}`), `: ${table.trust.reason}`),
     h("p", { class: "facts" }, `${table.facts}; data licence ${table.licence}`)),
-  rows.length ? sortable({ caption: `${table.metric.title} on ${table.split}, ${table.metric.higher ? "higher" : "lower"} is better`, columns, rows, lines: plotLines(ends, top, low), own, sort: sort.startsWith(own) ? sort.slice(own.length) : "", onsort: (value) => change("sort", value && own + value), classes: ({ arm }) => kindOf(arm), grouped: ({ row }) => row.group, label: 2 }) : h("p", { class: "none" }, "No row fits these filters."));
+  rows.length ? sortable({ caption: `${table.metric.title} on ${table.split}, ${table.metric.higher ? "higher" : "lower"} is better`, columns, rows, lines: plotLines(ends, top, low), own, most: own ? Math.max(20, Math.ceil((2 * CHUNK) / DATA.tables.length)) : CHUNK, sort: sort.startsWith(own) ? sort.slice(own.length) : "", onsort: (value) => change("sort", value && own + value), classes: ({ arm }) => kindOf(arm), grouped: ({ row }) => row.group, label: 2 }) : h("p", { class: "none" }, "No row fits these filters."));
 }
 
 function taskPage(query, id) {
