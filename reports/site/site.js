@@ -323,6 +323,8 @@ function settle() {
 
 function options(name, pairs) {
   form.elements[name].append(...pairs.map(([value, text]) => h("option", { value }, text)));
+  // Nothing to choose from.
+  form.elements[name].closest("label").hidden = pairs.length < 2;
 }
 
 options("problem", [...new Set(DATA.tables.map((table) => table.problem))].sort().map((one) => [one, one]));

@@ -421,6 +421,7 @@ def test_the_head_of_a_long_table_stays_in_sight(tmp_path: Path) -> None:
         page.goto(path.as_uri())
         # One task: its table is there at once, two hundred rows of it.
         assert page.inner_text("h1").startswith("Subcellular localisation") and page.locator("tbody tr").count() >= 200
+        assert not page.is_visible("[name=task]") and page.is_visible("[name=adaptation]"), "a choice of one"
         page.evaluate("scrollTo(0, 5000)")
         head, bar = (f"document.querySelector('{css}').getBoundingClientRect()" for css in ("thead th", "#filters"))
         page.wait_for_function(f"Math.abs({head}.top - {bar}.bottom) < 2")
