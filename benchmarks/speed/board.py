@@ -5,7 +5,7 @@ usage: python benchmarks/speed/board.py [--records 1000 10000] [--replicates 100
 
 Board: invented run folders (five tasks, two recipes, five seeds, as many checkpoints as it takes) are written into a
 temporary folder. Then, each as a process of its own: all records are read, and nothing else; ``bench board``;
-``bench board --html``; ``bench board --site``, whose page is then used in Chromium; ``bench card`` of one run, which looks for what stands beside it. The growth between the sizes
+``bench board --html`` and ``bench board --site``, whose pages are then used in Chromium; ``bench card`` of one run, which looks for what stands beside it. The growth between the sizes
 is printed as the exponent of CPU seconds: 1 is proportional. The card draws all its figures.
 
 Statistics: every metric of a task, and its intervals, on 5,000 proteins and on 1,000,000 residues of 5,000 proteins,
@@ -73,7 +73,7 @@ def read_only(folder: Path) -> None:
     print(json.dumps({"seconds": time.perf_counter() - started, "records": len(found), "problems": problems}))
 
 
-def in_browser(site: Path) -> str:
+def in_browser(page: Path) -> str:
     """How long Chromium takes from the address to a table, and from a click to another, in milliseconds; medians of 5."""
     sys.path[:0] = [str(ROOT / "tests")]
     from browser import browser_page
@@ -92,7 +92,7 @@ def in_browser(site: Path) -> str:
     try:
         for _ in range(5):
             with browser_page() as seen:
-                seen.page.goto((site / "index.html").as_uri())
+                seen.page.goto(page.as_uri())
                 seen.page.wait_for_selector("main table")
                 loaded = "performance.getEntriesByType('navigation')[0].domComplete"
                 took.setdefault("load", []).append(seen.page.evaluate(loaded))
@@ -136,9 +136,8 @@ def measure_board(sizes: list[int], rounds: int) -> tuple[list[list[str]], dict[
                 memory = median(done.megabytes for done in found)
                 cpu = median(done.cpu_seconds for done in found)
                 computed.setdefault(name, {})[size] = cpu
-                rest = f"page of {page.stat().st_size / 1e6:.1f} MB" if "html" in name else ""
-                if "site" in name:
-                    rest = f"page of {(site / 'index.html').stat().st_size / 1e6:.1f} MB; {in_browser(site)}"
+                shown = {"bench board --html": page, "bench board --site": site / "index.html"}.get(name)
+                rest = f"page of {shown.stat().st_size / 1e6:.1f} MB; {in_browser(shown)}" if shown else ""
                 rows.append(
                     [name, f"{size:,}", f"{took:.2f}", f"{cpu:.2f}", f"{size / took:,.0f}", f"{memory:.0f}", rest]
                 )

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "csv", "json"])
 )
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Also write one self-contained page.")
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Also write all of it as one page.")
 @click.option(
-    "--site", metavar="DIR", type=click.Path(path_type=Path), help="Also write a whole site for a web server."
+    "--site", metavar="DIR", type=click.Path(path_type=Path), help="Also write the same as a site for a web server."
 )
 @click.option("--push", "space", metavar="OWNER/NAME", help="Publish the site as a static Space.")
 @click.option("--results", "dataset", metavar="OWNER/NAME", help="Publish the results as a data set.")
@@ -90,10 +90,10 @@ def board(
     for note in built.notes:
         click.echo(f"note: {note}", err=True)
     if html:
-        from hubtools.reporting.page import board_page
+        from hubtools.reporting.site import page_file
         from hubtools.specs.files import write_atomic
 
-        write_atomic(html, board_page(built))
+        write_atomic(html, page_file(built))
         click.echo(f"wrote {html}: open it in a browser", err=True)
     if site:
         from hubtools.reporting.site import write_site

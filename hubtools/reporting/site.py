@@ -1,4 +1,7 @@
-"""The board as a folder of files that any web server, or none, can show: no request leaves it."""
+"""The board as a page: a folder of files that any web server, or none, can show, or all of it in one file.
+
+Both are one template with one style and one set of scripts. No request leaves either.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from hubtools.specs.files import replacing_folder
 INDEX = "index.html"
 # In every site, so that a folder that is none is never replaced.
 MARK = "bench-site.json"
+# Of a site's table as many rows are shown without scripts: all of them are in its results.csv. One file shows them all.
+_WITHOUT_SCRIPTS = 20
 
 
 def write_site(board: Board, folder: Path) -> list[Path]:
@@ -49,25 +54,35 @@ def write_site(board: Board, folder: Path) -> list[Path]:
     return [Path(name) for name in files]
 
 
-def site_files(board: Board) -> Iterator[tuple[str, str]]:
-    """Name and text of each file."""
+def page_file(board: Board) -> str:
+    """The whole site as one page. The same records give the same page, byte for byte."""
     data, details = site_data(board)
-    yield (
-        INDEX,
-        render(
-            "site/index.html.j2",
-            data=data,
-            json=_inline(data),
-            style=asset("site/site.css"),
-            scripts=[asset(f"site/{name}.js") for name in ("page", "plots", "site")],
-        ),
-    )
+    return _page(data, {key: _inline(rows) for key, rows in details.items()})
+
+
+def site_files(board: Board) -> Iterator[tuple[str, str]]:
+    """Name and text of each file of the site."""
+    data, details = site_data(board)
+    yield INDEX, _page(data, None)
     for key, rows in details.items():
         # A script and not JSON: a page that was opened from a disk may load the one and not the other.
         yield f"data/{key}.js", f"benchDetails({_inline(key)}, {_inline(rows)});\n"
     yield "results.json", json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     yield "results.csv", _csv(data)
     yield MARK, json.dumps({"made_by": "bench board --site", "runs": data["counts"]["runs"]}) + "\n"
+
+
+def _page(data: dict[str, Any], details: dict[str, str] | None) -> str:
+    """The page; with the provenance of each table inside, or None where it lies beside."""
+    return render(
+        "site/index.html.j2",
+        data=data,
+        json=_inline(data),
+        details=details,
+        most=_WITHOUT_SCRIPTS if details is None else None,
+        style=asset("site/site.css"),
+        scripts=[asset(f"site/{name}.js") for name in ("page", "plots", "provenance", "site")],
+    )
 
 
 def _inline(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -13,8 +14,8 @@ from hubtools.reporting.board import Board, Row, Table
 from hubtools.reporting.overall import Ends, Overall
 from hubtools.reporting.tables import facts, names, provenance
 from hubtools.reporting.wording import BEST_SET_MEANING, INTERVAL_MEANING
-from hubtools.runs.arms import arm_key
-from hubtools.runs.public import public_command, public_record
+from hubtools.runs.arms import Found, arm_key
+from hubtools.runs.public import public_command, public_failure, public_record
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord, SourceFile
@@ -23,14 +24,15 @@ from hubtools.specs.record import RunRecord, SourceFile
 _DIGITS = 6
 
 
-def site_data(board: Board) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The board for the page, and the provenance of each table's rows, which is loaded when it is looked at.
+def site_data(board: Board) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The board for the page, and the provenance of each table's rows, which is read when it is looked at.
 
     Args:
         board: of any number of tasks.
 
     Returns:
-        What is in the page; and by id of a table, for each of its rows, its runs.
+        What is in the page; and by id of a table, for each of its ``rows``, its runs. What rows and runs have in common is
+        in ``shared``, and they have its place there.
     """
     arms: dict[Any, int] = {}
     listed: list[Row] = []
@@ -53,12 +55,12 @@ def site_data(board: Board) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         "bench": sorted({record.environment.bench for record in records}),
         "meanings": {"interval": INTERVAL_MEANING, "best_set": BEST_SET_MEANING},
         "notes": list(board.notes),
+        "unfinished": [_unfinished(record) for _, record in board.unfinished],
         "arms": [_arm(row, label) for row, label in zip(listed, names(listed), strict=True)],
         "overall": _overall(board.overall, arms) if board.overall else None,
         "tables": [_table(key, table, arms) for key, table in tables.items()],
     }
-    details = {key: [_runs(table, row) for row in table.rows] for key, table in tables.items()}
-    return data, details
+    return data, {key: _details(table) for key, table in tables.items()}
 
 
 def _slug(table: Table, number: int) -> str:
@@ -101,7 +103,7 @@ def _table(key: str, table: Table, arms: Mapping[Any, int]) -> dict[str, Any]:
         "summary": task.get("summary", ""),
         "problem": problem.value,
         "facts": facts(table),
-        "trust": stated and {"colour": stated["colour"], "reason": stated["reason"]},
+        "trust": stated,
         "licence": task.get("licence", "unknown"),
         "homepage": task.get("homepage"),
         "citation": str(task.get("citation", "")).strip(),
@@ -173,21 +175,77 @@ def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
                 "borda": ends(one.borda),
                 "improvability": ends(one.improvability),
                 "ranks": [one.ranks[task] for task in overall.tasks],
+                "coverage": one.coverage,
             }
             for one in overall.rows
         ],
     }
 
 
-def _runs(table: Table, row: Row) -> dict[str, Any]:
-    """Where a row's numbers are from."""
+def _unfinished(record: RunRecord) -> dict[str, Any]:
+    """A run that stands nowhere, and why."""
+    identity = record.identity
+    return {
+        "what": record.subject,
+        "run": record.run_id,
+        "task": f"{identity.task.name} version {identity.task.version}",
+        "recipe": identity.recipe.name,
+        "seed": identity.seed,
+        "status": "running, or killed" if record.status == "running" else record.status,
+        "why": public_failure(record),
+        "command": public_command(record),
+    }
+
+
+class _Shared:
+    """Values that many rows have in common, each once."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, value: Any) -> int:
+        """Where it stands."""
+        place = self._places.setdefault(json.dumps(value), len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return place
+
+
+def _details(table: Table) -> dict[str, Any]:
+    """Where the numbers of a table's rows are from."""
+    shared = _Shared()
+    rows = [
+        {"about": shared.place(_about(table, row)), "runs": [_run(table, found, shared) for found in row.runs]}
+        for row in table.rows
+    ]
+    return {"shared": shared.values, "rows": rows}
+
+
+def _about(table: Table, row: Row) -> dict[str, Any]:
+    """What the runs of a row have in common."""
     record = row.record
     return {
         "recipe": {"name": record.identity.recipe.name, "hash": record.identity.recipe.hash, "set": record.overrides},
+        "how": _how(record),
         "rows_sha256": record.data.splits[table.split].rows_sha256 if record.data else None,
         "files": [{"name": file.name, "location": file.location, "sha256": file.sha256} for file in _files(record)],
-        "runs": [_provenance(table, found) for found in row.runs],
     }
+
+
+def _how(record: RunRecord) -> list[tuple[str, str]]:
+    """What a reader asks of a run besides its identity: name and text."""
+    told = []
+    if record.training and record.recipe.get("adaptation") == "zero-shot":
+        told.append(("Trained", f"nothing; scored by {str(record.recipe['scoring']).replace('-', ' ')}"))
+    elif record.training:
+        told.append(("Selected by", record.training.selected_by))
+    if record.alignment:
+        told.append(("Alignment", str(record.alignment)))
+    if record.windows:
+        cut = wording.plural(record.windows.proteins_cut, "protein")
+        told.append(("Windows", f"{cut} cut into windows of {record.windows.residues_per_window:,} residues"))
+    return told
 
 
 def _files(record: RunRecord) -> list[SourceFile]:
@@ -199,19 +257,21 @@ def _files(record: RunRecord) -> list[SourceFile]:
     return known.data.files if known.data else []
 
 
-def _provenance(table: Table, found: Any) -> dict[str, Any]:
-    record: RunRecord = found[1]
-    score = record.score(*table.primary)
+def _run(table: Table, found: Found, shared: _Shared) -> dict[str, Any]:
+    record = found[1]
+    score, environment = record.score(*table.primary), record.environment
     known = provenance(found)
-    # Where a machine keeps its runs is nobody else's business.
-    known["folder"] = found[0].name
-    known["command"] = public_command(record)
-    environment = record.environment
-    return known | {
+    packages = {name: environment.packages[name] for name in ("torch", "transformers") if name in environment.packages}
+    where = {key: known[key] for key in ("bench", "git_commit", "git_dirty", "device", "precision")}
+    return {
+        "run": record.run_id,
+        "seed": record.identity.seed,
         "score": [_plain(score.value), _plain(score.low), _plain(score.high)] if score else None,
-        "packages": {
-            name: environment.packages[name] for name in ("torch", "transformers") if name in environment.packages
-        },
+        # Where a machine keeps its files is nobody else's business.
+        "command": public_command(record),
+        "when": (record.finished or record.started).strftime("%Y-%m-%d %H:%M"),
+        "seconds": known["wall_seconds"],
+        "where": shared.place(where | {"packages": packages}),
     }
 
 

@@ -4,7 +4,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const TABLES = new Map(DATA.tables.map((table) => [table.id, table]));
 const SVG = "http://www.w3.org/2000/svg";
-const CHUNK = 200; // Rows that are drawn at once.
+const CHUNK = 200; // Rows of a table that are drawn at once.
 
 function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -85,36 +85,48 @@ function axis([from, to]) {
   return h("div", { class: "axis" }, ticks(from, to, 4).map((tick) => h("span", { style: `left:${(100 * (tick - from)) / (to - from)}%` }, String(tick).replace("-", "−"))));
 }
 
-// A table that sorts. columns: {key, title, num, first, value(row), cell(row)}; `first` is the order of a first click.
-function sortable({ caption, columns, rows, sort, onsort, classes = () => "", grouped = null, label = null }) {
+// What stands behind the bars: ticks, the best score and, dotted, the best baseline.
+function plotLines([from, to], best = null, low = null) {
+  const at = (x, width) => `calc(16px + (100% - 32px) * ${((x - from) / (to - from)).toFixed(4)}) 0 / ${width} 100% no-repeat`;
+  return [
+    best !== null && `linear-gradient(var(--span), var(--span)) ${at(best, "2px")}`,
+    low !== null && `repeating-linear-gradient(var(--plain) 0 2px, transparent 2px 5px) ${at(low, "1.5px")}`,
+    ...ticks(from, to, 4).map((tick) => `linear-gradient(var(--line), var(--line)) ${at(tick, "1px")}`),
+  ].filter(Boolean).join(", ");
+}
+
+// A table that sorts. columns: {key, title, num, plot, first, value(row), cell(row)}; `first` is the order of a first click.
+// In their own order rows are by "order", where there is such a column; `own` begins the name of what it sorts by.
+function sortable({ caption, columns, rows, sort, onsort, own = "", most = CHUNK, lines = null, classes = () => "", grouped = null, label = null }) {
   const [key, way] = (sort || "").split(":");
-  const by = columns.find((column) => column.key === key && column.value);
+  const by = sort === "order:ascending" ? undefined : columns.find((column) => column.key === key && column.value);
   const sorted = by ? [...rows].sort(comparing(by.value, way)) : rows;
+  const kind = (column) => (column.num ? "num" : column.plot ? "plots" : null);
   const head = columns.map((column) => {
-    const attributes = { scope: "col", class: column.num ? "num" : null };
-    if (!column.value) return h("th", attributes, column.head || column.title || h("span", { class: "hidden" }, "More"));
-    const current = column === by ? way : null;
+    const attributes = { scope: "col", class: kind(column) };
+    if (!column.value) return h("th", attributes, column.title || h("span", { class: "hidden" }, "More"), column.head);
+    const current = column === by ? way : !by && column.key === "order" ? "ascending" : null;
     const next = current === null ? column.first || "ascending" : current === "ascending" ? "descending" : "ascending";
-    const button = h("button", { type: "button", "data-sort": column.key, onclick: () => onsort(`${column.key}:${next}`) }, column.title);
+    const button = h("button", { type: "button", "data-sort": own + column.key, onclick: () => onsort(`${column.key}:${next}`) }, column.title);
     return h("th", { ...attributes, "aria-sort": current || "none" }, button, column.head);
   });
   const body = h("tbody");
   const line = (row, index) => {
     const opens = !by && grouped && index > 0 && grouped(row) !== grouped(sorted[index - 1]);
     return h("tr", { class: [classes(row), opens && "opens"].filter(Boolean).join(" ") || null }, columns.map((column, place) =>
-      h(place === (label ?? 0) ? "th" : "td", place === (label ?? 0) ? { scope: "row" } : { class: column.num ? "num" : null }, column.cell(row, index))));
+      h(place === (label ?? 0) ? "th" : "td", place === (label ?? 0) ? { scope: "row" } : { class: kind(column) }, column.cell(row, index))));
   };
   const more = h("div", { class: "more", hidden: true }, h("button", { type: "button", onclick: () => draw(Infinity) }));
-  function draw(most) {
+  function draw(some) {
     const from = body.rows.length;
     const part = document.createDocumentFragment();
-    sorted.slice(from, from + most).forEach((row, i) => part.append(line(row, from + i)));
+    sorted.slice(from, from + some).forEach((row, i) => part.append(line(row, from + i)));
     body.append(part);
     more.hidden = body.rows.length === sorted.length;
     more.firstChild.textContent = `Show all ${plural(sorted.length, "row")}`;
   }
-  draw(CHUNK);
-  const table = h("table", { class: "data" }, h("caption", {}, caption), h("thead", {}, h("tr", {}, head)), body);
+  draw(most);
+  const table = h("table", { class: "data", style: lines && `--lines: ${lines}` }, h("caption", {}, caption), h("thead", {}, h("tr", {}, head)), body);
   return [h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table), more];
 }
 

@@ -36,7 +36,8 @@ const armLink = (arm) => link(`model/${encodeURIComponent(arm.model)}`);
 
 function armShown(arm, query) {
   const q = (query.get("q") || "").toLowerCase();
-  if (q && !`${arm.name} ${arm.recipe}`.toLowerCase().includes(q)) return false;
+  const said = `${arm.name} ${arm.recipe} ${arm.revision}`.toLowerCase();
+  if (!q.split(/\s+/).every((word) => said.includes(word))) return false;
   if (query.get("baselines") === "no" && arm.kind !== "checkpoint") return false;
   if (query.get("adaptation") && arm.adaptation !== query.get("adaptation")) return false;
   const size = SIZES[query.get("size")];
@@ -54,10 +55,14 @@ function mainTables(query) {
 }
 
 const kindOf = (arm) => (arm.kind === "checkpoint" ? "" : arm.kind === "random" ? "low random" : "low");
-const who = (arm) => [h("a", { href: armLink(arm) }, arm.name), h("span", { class: "sub" }, [arm.recipe, arm.parameters && `${count(arm.parameters)} parameters`].filter(Boolean).join(" · "))];
-const bestMark = (inside) => (inside === null ? "–" : inside ? h("span", { class: "group first", title: "in the best set" }, "●") : "");
+// A long name breaks after its owner first.
+const broken = (name) => name.split("/").map((part, i) => (i ? ["/", h("wbr"), part] : part));
+const who = (arm, seeds = null) => [h("a", { href: armLink(arm) }, broken(arm.name)), h("span", { class: "sub" }, [arm.recipe, seeds && plural(seeds, "seed"), arm.revision && arm.revision.slice(0, 7)].filter(Boolean).join(" · "))];
+const bestMark = (inside) => (inside === null ? "–" : inside ? h("span", { class: "best-mark", title: "in the best set" }, "●") : "");
 
 function overview(query) {
+  // With one task there is nothing to choose.
+  if (DATA.counts.tasks === 1) return [...taskPage(query, DATA.tables[0].id).slice(1), ...outside()];
   const tables = mainTables(query);
   const parts = [h("h1", { class: "hidden" }, "Overview")];
   if (DATA.overall) parts.push(overallCard(query, tables));
@@ -73,7 +78,7 @@ function overview(query) {
       { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
       { key: "problem", title: "Problem", value: (one) => one.table.problem, cell: ({ table }) => table.problem },
       { title: "Trust", cell: ({ table }) => (table.trust ? h("span", { class: `trust ${table.trust.colour}`, title: table.trust.reason }, table.trust.colour) : "–") },
-      { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => `${table.metric.title} ${table.metric.higher ? "↑" : "↓"}` },
+      { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`) },
       { key: "model", title: "Best shown", value: (one) => one.arm && one.arm.name, cell: ({ arm }) => (arm ? who(arm) : "–") },
       { key: "score", title: "Score", num: true, first: "descending", value: (one) => one.row && one.row.v, cell: ({ table, row, index }) => (row ? scoreButton(table, index) : "–") },
       { key: "rows", title: "Rows", num: true, first: "descending", value: (one) => one.models, cell: ({ models }) => models.toLocaleString("en") },
@@ -81,8 +86,27 @@ function overview(query) {
   })));
   say(`${plural(rows.length, "task")}${DATA.overall ? "" : `, ${plural(DATA.arms.filter((arm) => armShown(arm, query)).length, "row")}`}`);
   shown = { header: ["task", "version", "metric", "model", "recipe", "score", "low", "high"], rows: rows.map(({ table, row, arm }) => [table.task, table.version, table.metric.name, arm && arm.name, arm && arm.recipe, row && row.v, row && row.l, row && row.h]) };
-  if (DATA.counts.unfinished || DATA.notes.length) parts.push(h("div", { class: "note" }, DATA.notes.map((note) => h("p", {}, note)), DATA.counts.unfinished ? h("p", {}, `${plural(DATA.counts.unfinished, "run")} did not finish and stand nowhere.`) : null));
-  return parts;
+  return [...parts, ...outside()];
+}
+
+// What stands in no table.
+function outside() {
+  const stopped = DATA.unfinished;
+  return [
+    DATA.notes.length ? h("div", { class: "note" }, DATA.notes.map((note) => h("p", {}, note))) : null,
+    stopped.length ? h("section", { class: "card", id: "unfinished" }, h("div", { class: "head" }, h("h2", {}, "Not finished"), h("p", { class: "muted" }, `${plural(stopped.length, "run")} did not finish and stand${stopped.length === 1 ? "s" : ""} nowhere. The same command goes on with one.`)), sortable({ caption: "Runs that did not finish", rows: stopped, columns: [
+      { title: "What", cell: (run) => [run.what, h("span", { class: "sub" }, h("code", {}, run.run))] }, { title: "Task", cell: (run) => [run.task, h("span", { class: "sub" }, `${run.recipe}, seed ${run.seed}`)] },
+      { title: "Status", cell: (run) => h("span", { class: "missing" }, run.status) }, { title: "Why", cell: (run) => run.why || "–" }, { title: "Made by", cell: (run) => h("code", {}, run.command) }] })) : null,
+  ];
+}
+
+function allTables(query) {
+  const tables = DATA.tables.filter((table) => tableShown(table, query));
+  if (!tables.length) return nothing("No task fits these filters.");
+  const rows = tables.map((table) => shownRows(table, query));
+  say(`${plural(rows.reduce((sum, some) => sum + some.length, 0), "row")} in ${plural(tables.length, "table")}`);
+  shown = { header: ["task", "version", "remarks", "metric", "model", "recipe", "best_set", "score", "low", "high", "seeds"], rows: tables.flatMap((table, i) => rows[i].map(({ row, arm }) => [table.task, table.version, table.remarks.join("; "), table.metric.name, arm.name, arm.recipe, row.best_set, row.v, row.l, row.h, row.n])) };
+  return [h("h1", { class: "hidden" }, "All tables"), ...tables.map((table, i) => resultsCard(table, query, rows[i], "h2"))];
 }
 
 function overallCard(query, tables) {
@@ -96,12 +120,11 @@ function overallCard(query, tables) {
   if (!whole) rows = rows.map((row) => ({ ...row, best_set: null, rank: [mean(row), null, null] })).sort(comparing((row) => row.rank[0], "ascending"));
   const ends = axisOf(rows.flatMap((row) => row.rank));
   const percent = ([value, low, high], digits) => (value === null ? "–" : [value.toFixed(digits), low !== null && h("span", { class: "sub" }, `${low.toFixed(digits)} to ${high.toFixed(digits)}`)]);
-  const lacks = (row) => row.ranks.map((rank, i) => (rank === null ? all.tasks[i] : null)).filter(Boolean);
   const columns = [
     { title: "Best set", cell: (row) => bestMark(row.best_set) },
-    { key: "model", title: "Model", value: (row) => DATA.arms[row.arm].name, cell: (row) => [who(DATA.arms[row.arm]), lacks(row).length ? h("span", { class: "missing" }, `no result on ${lacks(row).join(", ")}`) : null] },
-    { key: "rank", title: "Mean rank", num: true, value: (row) => row.rank[0], cell: (row) => [h("span", { class: "score" }, row.rank[0] === null ? "–" : row.rank[0].toFixed(2)), row.rank[1] !== null && h("span", { class: "sub" }, `${row.rank[1].toFixed(2)} to ${row.rank[2].toFixed(2)}`)] },
-    { title: "1 is best", head: axis(ends), cell: (row) => bar(row.rank, ends) },
+    { key: "model", title: "Model", value: (row) => DATA.arms[row.arm].name, cell: (row) => [who(DATA.arms[row.arm]), row.ranks.includes(null) ? h("span", { class: "missing" }, row.coverage) : null] },
+    { key: "rank", title: "Mean rank", num: true, value: (row) => row.rank[0], cell: (row) => [h("span", { class: "score", title: all.tasks.map((task, i) => `${task}: ${row.ranks[i] === null ? "no result" : `rank ${row.ranks[i]}`}`).join("\n") }, row.rank[0] === null ? "–" : row.rank[0].toFixed(2)), row.rank[1] !== null && h("span", { class: "sub" }, `${row.rank[1].toFixed(2)} to ${row.rank[2].toFixed(2)}`)] },
+    { title: "1 is best", head: axis(ends), plot: true, cell: (row) => bar(row.rank, ends) },
   ];
   if (whole) columns.push(
     { key: "borda", title: "Borda share", num: true, first: "descending", value: (row) => row.borda[0], cell: (row) => percent(row.borda, 2) },
@@ -109,45 +132,70 @@ function overallCard(query, tables) {
   columns.push({ key: "parameters", title: "Parameters", num: true, value: (row) => DATA.arms[row.arm].parameters, cell: (row) => count(DATA.arms[row.arm].parameters) });
   const caption = whole ? `Rank over ${plural(all.tasks.length, "task")}` : `Mean rank over ${plural(places.length, "task")} of ${all.tasks.length}, without interval`;
   return h("section", { class: "card", id: "overall" }, h("div", { class: "head" }, h("h2", {}, "Over the tasks"), h("p", { class: "muted" }, "Rows with ● may be the best, at 95 %. A missing result is shown, and counts as nothing.")),
-    rows.length && places.length ? sortable({ caption, columns, rows, sort: query.get("sort"), onsort: (value) => change("sort", value), classes: (row) => kindOf(DATA.arms[row.arm]), grouped: whole ? (row) => row.best_set : null, label: 1 }) : h("p", { class: "none" }, "No row fits these filters."),
+    rows.length && places.length ? sortable({ caption, columns, rows, lines: plotLines(ends), sort: query.get("sort"), onsort: (value) => change("sort", value), classes: (row) => kindOf(DATA.arms[row.arm]), grouped: whole ? (row) => row.best_set : null, label: 1 }) : h("p", { class: "none" }, "No row fits these filters."),
     h("div", { class: "note" }, all.notes.map((note) => h("p", {}, note))));
 }
 
 function scoreButton(table, index) {
   const row = table.rows[index];
-  return [h("button", { type: "button", class: "link score", title: "Where this number is from", onclick: () => openDetails(table, index) }, number(row.v)), interval(row.l, row.h) && h("span", { class: "sub" }, interval(row.l, row.h))];
+  return [h("button", { type: "button", class: "link score", title: `${exact(table.metric.title, table.split, [row.v, row.l, row.h])}\nPress for where it is from`, onclick: () => openDetails(table, index) }, number(row.v)), interval(row.l, row.h) && h("span", { class: "sub" }, interval(row.l, row.h))];
+}
+
+const shownRows = (table, query) => table.rows.map((row, index) => ({ row, index, arm: DATA.arms[row.arm] })).filter(({ arm }) => armShown(arm, query));
+
+// To five digits, where pointing at a number asks for more than it shows.
+function exact(title, split, [value, low, high]) {
+  const text = (x) => String(Number(x.toPrecision(5)));
+  return value === null ? `${title} on ${split}: not defined in every seed` : `${title} on ${split}: ${text(value)}${low === null || high === null ? "" : `\n95 % interval ${text(low)} to ${text(high)}`}`;
+}
+
+// A heading that may break after the name of its split, and nowhere else.
+const unbroken = (title) => title.replaceAll(" ", "\u00a0").replace(":\u00a0", ": ");
+
+// A table of results. Of several on a page each sorts by itself.
+function resultsCard(table, query, rows, level) {
+  const ends = axisOf(rows.flatMap(({ row }) => [row.v, row.l, row.h]));
+  const best = table.metric.higher ? "descending" : "ascending";
+  const own = level === "h2" ? `${table.id}.` : "";
+  const sort = query.get("sort") || "";
+  const first = (fits) => (rows.find(({ row, arm }) => row.v !== null && fits(arm)) || { row: { v: null } }).row.v;
+  // Of what is shown; the rows stand best first.
+  const [top, low] = [first(() => true), first((arm) => arm.kind !== "checkpoint")];
+  const columns = [
+    { key: "order", title: "#", num: true, value: ({ index }) => index, cell: ({ index }) => String(index + 1) },
+    { title: "Best set", cell: ({ row }) => bestMark(row.best_set) },
+    { key: "model", title: "Model", value: ({ arm }) => arm.name, cell: ({ arm, row }) => who(arm, row.n) },
+    { key: "score", title: unbroken(table.metric.title), num: true, first: best, value: ({ row }) => row.v, cell: ({ index }) => scoreButton(table, index) },
+    { title: "95 % interval", head: axis(ends), plot: true, cell: ({ row }) => bar([row.v, row.l, row.h], ends) },
+    ...table.columns.map((column, i) => ({ key: `c${i}`, title: unbroken(column.split === table.split ? column.title : `${column.split}: ${column.title}`), num: true, first: column.higher ? "descending" : "ascending", value: ({ row }) => row.c[i][0], cell: ({ row }) => h("span", { title: exact(column.title, column.split, row.c[i]) }, number(row.c[i][0])) })),
+    { key: "parameters", title: "Parameters", num: true, value: ({ arm }) => arm.parameters, cell: ({ arm }) => count(arm.parameters) },
+    { key: "time", title: "Time", num: true, value: ({ row }) => row.w, cell: ({ row }) => duration(row.w) },
+    { title: "", cell: ({ index, arm }) => h("button", { type: "button", class: "small", "aria-label": `Where the numbers of ${arm.name} are from`, onclick: () => openDetails(table, index) }, "Provenance") },
+  ];
+  const tags = [h("span", { class: "tag" }, `version ${table.version}`), table.remarks.map((remark) => h("span", { class: "tag" }, remark))];
+  return h("section", { class: "card" }, h("div", { class: "head" },
+    top === null ? null : h("p", { class: "keys", "aria-hidden": "true" }, h("span", {}, h("i", {}), "best score"), low === null ? null : h("span", {}, h("i", { class: "low" }), "best baseline")),
+    h(level, {}, own ? h("a", { href: link(`task/${table.id}`) }, table.title) : table.title, tags),
+    h("p", {}, table.summary),
+    table.trust && h("p", { class: `trust ${table.trust.colour}` }, h("b", {}, `${table.trust.colour}, ${table.trust.meaning}`), `: ${table.trust.reason}`),
+    h("p", { class: "facts" }, `${table.facts}; data licence ${table.licence}`)),
+  rows.length ? sortable({ caption: `${table.metric.title} on ${table.split}, ${table.metric.higher ? "higher" : "lower"} is better`, columns, rows, lines: plotLines(ends, top, low), own, most: own ? Math.max(20, Math.ceil((2 * CHUNK) / DATA.tables.length)) : CHUNK, sort: sort.startsWith(own) ? sort.slice(own.length) : "", onsort: (value) => change("sort", value && own + value), classes: ({ arm }) => kindOf(arm), grouped: ({ row }) => row.best_set, label: 2 }) : h("p", { class: "none" }, "No row fits these filters."));
 }
 
 function taskPage(query, id) {
   const table = TABLES.get(id);
   if (!table) return nothing(`There is no task ${id} here.`);
-  const rows = table.rows.map((row, index) => ({ row, index, arm: DATA.arms[row.arm] })).filter(({ arm }) => armShown(arm, query));
-  const ends = axisOf(rows.flatMap(({ row }) => [row.v, row.l, row.h]));
-  const best = table.metric.higher ? "descending" : "ascending";
-  const columns = [
-    { title: "Best set", cell: ({ row }) => bestMark(row.best_set) },
-    { key: "model", title: "Model", value: ({ arm }) => arm.name, cell: ({ arm }) => who(arm) },
-    { key: "score", title: table.metric.title, num: true, first: best, value: ({ row }) => row.v, cell: ({ index }) => scoreButton(table, index) },
-    { title: "", head: axis(ends), cell: ({ row }) => bar([row.v, row.l, row.h], ends) },
-    ...table.columns.map((column, i) => ({ key: `c${i}`, title: column.split === table.split ? column.title : `${column.split}: ${column.title}`, num: true, first: column.higher ? "descending" : "ascending", value: ({ row }) => row.c[i][0], cell: ({ row }) => h("span", { title: interval(row.c[i][1], row.c[i][2]) }, number(row.c[i][0])) })),
-    { key: "seeds", title: "Seeds", num: true, first: "descending", value: ({ row }) => row.n, cell: ({ row }) => String(row.n) },
-    { key: "time", title: "Time", num: true, value: ({ row }) => row.w, cell: ({ row }) => duration(row.w) },
-    { title: "", cell: ({ index, arm }) => h("button", { type: "button", "aria-label": `Where the numbers of ${arm.name} are from`, onclick: () => openDetails(table, index) }, "Provenance") },
-  ];
+  const rows = shownRows(table, query);
   const others = DATA.tables.filter((other) => other.task === table.task && other !== table);
   say(`${plural(rows.length, "row")} of ${table.rows.length.toLocaleString("en")}`);
   shown = { header: ["model", "recipe", "best_set", table.metric.name, "low", "high", ...table.columns.map((c) => `${c.split} ${c.name}`), "seeds", "seconds"], rows: rows.map(({ row, arm }) => [arm.name, arm.recipe, row.best_set, row.v, row.l, row.h, ...row.c.map((c) => c[0]), row.n, row.w]) };
   return [
     h("p", { class: "crumbs" }, h("a", { href: link("") }, "Overview"), " › ", "Task"),
-    h("section", { class: "card" }, h("div", { class: "head" },
-      h("h1", {}, table.title, h("span", { class: "tag" }, `version ${table.version}`), table.remarks.map((remark) => h("span", { class: "tag" }, remark))),
-      h("p", {}, table.summary), h("p", { class: "facts" }, table.facts),
-      table.trust && h("p", { class: `trust ${table.trust.colour}` }, h("b", {}, table.trust.colour), `: ${table.trust.reason}`)),
-      rows.length ? sortable({ caption: `${table.metric.title} on ${table.split}, ${table.metric.higher ? "higher" : "lower"} is better`, columns, rows, sort: query.get("sort"), onsort: (value) => change("sort", value), classes: ({ arm }) => kindOf(arm), grouped: ({ row }) => row.best_set, label: 1 }) : h("p", { class: "none" }, "No row fits these filters.")),
+    resultsCard(table, query, rows, "h1"),
     table.published.length ? h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Published numbers"), h("p", { class: "muted" }, "Read from the literature, not measured here: data, training and selection differ. They say what to expect, and are no ranking.")), sortable({ caption: "Numbers from the literature", rows: table.published, columns: [
       { title: "What", cell: (known) => known.what }, { title: "How", cell: (known) => known.how }, { title: "Metric", cell: (known) => known.metric },
       { title: "Value", num: true, cell: (known) => [number(known.value), known.spread ? ` ${known.spread}` : ""] }, { title: "Split", cell: (known) => known.split }, { title: "Source", cell: (known) => known.source }, { title: "Note", cell: (known) => known.note || "–" }] })) : null,
-    h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Data"), h("p", {}, `Licence: ${table.licence}. `, table.homepage ? h("a", { href: safe(table.homepage), rel: "noopener" }, "Home of the data") : null)), sortable({ caption: "Splits, after cleaning", rows: table.splits, columns: [
+    h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Data"), safe(table.homepage) ? h("p", {}, h("a", { href: safe(table.homepage), rel: "noopener" }, "Home of the data")) : null), sortable({ caption: "Splits, after cleaning", rows: table.splits, columns: [
       { title: "Split", cell: (split) => split.name }, ...["proteins", "residues", "labelled"].map((key) => ({ title: key[0].toUpperCase() + key.slice(1), num: true, cell: (split) => split[key].toLocaleString("en") }))] }),
       h("div", { class: "note" }, table.notes.map((note) => h("p", {}, note)), h("p", {}, "Task file ", h("code", {}, table.hash.slice(0, 16)), ", data ", h("code", {}, table.data.slice(0, 16)), `, protocol ${table.protocol}.`), table.citation ? h("p", {}, table.citation.startsWith("@") ? h("code", {}, table.citation) : table.citation) : null)),
     others.length ? h("p", {}, "Other tables of this task: ", others.map((other, i) => [i ? ", " : "", h("a", { href: link(`task/${other.id}`) }, [`version ${other.version}`, ...other.remarks].join(" · "))])) : null,
@@ -172,9 +220,9 @@ function modelPage(query, name) {
       rows.length ? sortable({ caption: `All results of ${name}`, sort: query.get("sort"), onsort: (value) => change("sort", value), rows, columns: [
         { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
         { key: "recipe", title: "Recipe", value: (one) => one.arm.recipe, cell: (one) => one.arm.recipe },
-        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => `${table.metric.title} ${table.metric.higher ? "↑" : "↓"}` },
+        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`) },
         { title: "Score", num: true, cell: ({ table, index }) => scoreButton(table, index) },
-        { title: "", cell: ({ table, row }) => bar([row.v, row.l, row.h], axisOf(table.rows.flatMap((one) => [one.v, one.l, one.h]))) },
+        { title: "95 % interval", plot: true, cell: ({ table, row }) => bar([row.v, row.l, row.h], axisOf(table.rows.flatMap((one) => [one.v, one.l, one.h]))) },
         { key: "best_set", title: "Best set", value: ({ row }) => Number(!row.best_set), cell: ({ row }) => bestMark(row.best_set) },
         { key: "place", title: "Place", num: true, value: ({ index }) => index, cell: ({ table, index }) => `${index + 1} of ${table.rows.length}` },
         { key: "seeds", title: "Seeds", num: true, value: ({ row }) => row.n, cell: ({ row }) => String(row.n) },
@@ -224,9 +272,9 @@ function readPage() {
   say("");
   const part = (title, ...texts) => [h("h2", {}, title), texts.map((text) => h("p", {}, text))];
   return [h("section", { class: "card read" }, h("h1", {}, "How to read it"),
-    part("A row", "is one checkpoint at one commit, or one baseline, under one recipe. Its seeds are averaged. Rows stand in one table only where they answer the same question: the same task file and version, the same data and test rows, the same protocol."),
+    part("A row", "is one checkpoint at one commit, or one baseline, under one recipe. Its seeds are averaged. Rows stand in one table only where they answer the same question: the same task file and version, the same data and test rows, the same protocol. Random weights are the checkpoint's architecture without what it learned, and count as a baseline."),
     part("Intervals", DATA.meanings.interval), part("Best set", DATA.meanings.best_set),
-    part("Over the tasks", "Scores of different tasks are never averaged. Mean rank: 1 is best. Borda share: the share of the other rows that it beats, averaged over the tasks. Improvability: by how many per cent its error is above the best one's."),
+    part("Over the tasks", ...(DATA.overall ? DATA.overall.notes : ["Scores of different tasks are never averaged."])),
     part("Trust", "A task's semaphore says how far its test score measures generalisation: green as it stands, amber with the reservation beside it, red not for ranking."),
     part("Provenance", "Every score opens its runs: identity, seeds, commits, data by checksum, environment, and the command that makes it again. Nothing here was typed by hand; what was measured was measured by whoever ran it."),
   )];
@@ -237,45 +285,6 @@ function nothing(text) {
   return [h("section", { class: "card" }, h("p", { class: "none" }, text, " ", h("a", { href: "#/" }, "Overview")))];
 }
 
-// Provenance
-
-const waiting = new Map();
-const loaded = new Map();
-window.benchDetails = (id, rows) => { loaded.set(id, rows); (waiting.get(id) || []).forEach((then) => then()); waiting.delete(id); };
-
-function load(id) {
-  if (loaded.has(id)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    waiting.set(id, [...(waiting.get(id) || []), resolve]);
-    document.head.append(h("script", { src: `data/${id}.js`, onerror: () => reject(new Error(`data/${id}.js is not there`)) }));
-  });
-}
-
-function openDetails(table, index) {
-  const row = table.rows[index];
-  const arm = DATA.arms[row.arm];
-  const close = h("button", { type: "button", class: "close", onclick: () => dialog.close() }, "Close");
-  const body = h("div", {}, h("p", { class: "muted" }, "Loading …"));
-  dialog.replaceChildren(close, h("h2", { id: "details-title" }, arm.name), h("p", { class: "muted" }, `${table.title}, version ${table.version} · ${arm.recipe} · ${table.metric.title} ${number(row.v)}${interval(row.l, row.h) ? `, 95 % interval ${interval(row.l, row.h)}` : ""}`), body);
-  dialog.showModal();
-  load(table.id).then(() => body.replaceChildren(...provenance(table, row, arm, loaded.get(table.id)[index])), (error) => body.replaceChildren(h("p", { class: "missing" }, `Provenance could not be loaded: ${error.message}.`)));
-}
-
-function provenance(table, row, arm, details) {
-  const facts = (pairs) => h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
-  const set = Object.entries(details.recipe.set);
-  return [
-    facts([["Checkpoint", arm.hub ? [h("a", { href: `https://huggingface.co/${arm.hub}`, rel: "noopener" }, arm.model), " at ", h("code", {}, arm.revision)] : arm.revision ? [arm.model, " sha256 ", h("code", {}, arm.revision)] : null], ["Recipe", [details.recipe.name, " ", h("code", {}, details.recipe.hash.slice(0, 12)), set.length ? `, ${set.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}` : ""]], ["Trained parameters", row.p === null ? null : row.p.toLocaleString("en")], ["Task", ["version ", String(table.version), ", file ", h("code", {}, table.hash.slice(0, 16))]], ["Test rows", details.rows_sha256 ? h("code", {}, details.rows_sha256) : null], ["Energy of a run", row.e === null ? null : `${row.e.toPrecision(3)} kWh`]]),
-    h("h3", {}, plural(details.runs.length, "run")),
-    sortable({ caption: "Runs", rows: details.runs, columns: [
-      { title: "Seed", cell: (run) => String(run.seed) }, { title: table.metric.title, cell: (run) => (run.score ? `${number(run.score[0])}${interval(run.score[1], run.score[2]) ? ` (${interval(run.score[1], run.score[2])})` : ""}` : "–") },
-      { title: "Run", cell: (run) => h("code", {}, run.run_id) }, { title: "When", cell: (run) => (run.finished || run.started || "").slice(0, 16).replace("T", " ") }, { title: "Where", cell: (run) => [run.device, `, ${run.precision}, ${duration(run.wall_seconds)}`] },
-      { title: "Code", cell: (run) => [`bench ${run.bench}`, run.git_commit ? [" ", h("code", {}, run.git_commit.slice(0, 10)), run.git_dirty ? " with changes" : ""] : "", ...Object.entries(run.packages).map(([name, version]) => `, ${name} ${version}`)] }] }),
-    h("h3", {}, "Make it again"), h("pre", {}, details.runs[0].command),
-    details.files.length ? [h("h3", {}, "Data files"), facts(details.files.map((file) => [file.name, [file.location, file.sha256 ? [" ", h("code", {}, file.sha256.slice(0, 16))] : ""]]))] : null,
-  ].flat(Infinity).filter(Boolean);
-}
-
 // Drawing
 
 function say(text) {
@@ -284,7 +293,8 @@ function say(text) {
 
 function draw(moved = false) {
   const { view, argument, query } = address();
-  const pages = { overview, task: taskPage, model: modelPage, map: mapPage, trade: tradePage, read: readPage };
+  const pages = { overview, tables: allTables, task: taskPage, model: modelPage, map: mapPage, trade: tradePage, read: readPage };
+  const held = main.contains(document.activeElement) ? document.activeElement.dataset.sort : null;
   main.replaceChildren(...(pages[view] ? pages[view](query, argument) : nothing("There is no such page.")).filter(Boolean));
   for (const one of document.querySelectorAll("nav a")) {
     const current = one.dataset.view === view;
@@ -295,11 +305,26 @@ function draw(moved = false) {
   form.elements.baselines.checked = query.get("baselines") !== "no";
   const title = main.querySelector("h1");
   document.title = title && view !== "overview" ? `${title.firstChild.textContent} · bench leaderboard` : "bench leaderboard";
+  settle();
+  // Whoever sorts by the keyboard stays where they are.
+  if (held) main.querySelector(`[data-sort="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
   if (moved) { main.focus({ preventScroll: true }); scrollTo(0, 0); }
+}
+
+// A head that stays in sight needs a table that does not scroll by itself.
+function settle() {
+  const above = getComputedStyle(form).position === "sticky" ? form.offsetHeight : 0;
+  document.documentElement.style.setProperty("--above", `${above}px`);
+  const parts = [...main.querySelectorAll(".scroll")];
+  for (const part of parts) part.classList.remove("fits");
+  const fits = parts.map((part) => part.scrollWidth <= part.clientWidth);
+  parts.forEach((part, i) => part.classList.toggle("fits", fits[i]));
 }
 
 function options(name, pairs) {
   form.elements[name].append(...pairs.map(([value, text]) => h("option", { value }, text)));
+  // Nothing to choose from.
+  form.elements[name].closest("label").hidden = pairs.length < 2;
 }
 
 options("problem", [...new Set(DATA.tables.map((table) => table.problem))].sort().map((one) => [one, one]));
@@ -313,13 +338,20 @@ form.addEventListener("reset", (event) => { event.preventDefault(); const { view
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 document.getElementById("shown-csv").addEventListener("click", () => {
   const quoted = (cell) => (cell === null || cell === undefined ? "" : /[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell);
-  const text = [shown.header, ...shown.rows].map((row) => row.map(quoted).join(",")).join("\n");
-  h("a", { href: `data:text/csv;charset=utf-8,${encodeURIComponent(`${text}\n`)}`, download: "shown.csv" }).click();
+  save("shown.csv", "text/csv;charset=utf-8", `${[shown.header, ...shown.rows].map((row) => row.map(quoted).join(",")).join("\n")}\n`);
 });
+document.getElementById("all-json")?.addEventListener("click", () => save("results.json", "application/json", `${JSON.stringify(DATA, null, 1)}\n`));
+
+function save(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
 
 const theme = document.getElementById("theme");
 function dark(on) {
   document.documentElement.classList.toggle("dark", on);
+  document.documentElement.classList.toggle("light", !on);
   theme.setAttribute("aria-pressed", String(on));
 }
 let kept = null;
@@ -330,6 +362,9 @@ theme.addEventListener("click", () => {
   dark(on);
   try { localStorage.setItem("bench-theme", on ? "dark" : "light"); } catch { /* Then it lasts as long as the page. */ }
 });
+// On paper there is no button to press.
+addEventListener("beforeprint", () => { for (const button of main.querySelectorAll(".more:not([hidden]) button")) button.click(); });
+addEventListener("resize", settle);
 addEventListener("hashchange", () => draw(true));
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 draw();

@@ -1,4 +1,4 @@
-"""The leaderboard site: its data are the board's, and in a real browser it sorts, filters, links and asks nobody."""
+"""The leaderboard, as a site and in one file: its data are the board's; in a real browser it sorts, filters, links and asks nobody."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from browser import Seen, browser_page
-from sample_records import FULL, LOCALISATION, PEPTIDES, PROBE, make_record, ranked_runs, sample_runs
+from sample_records import FULL, LOCALISATION, PEPTIDES, PROBE, make_record, many_runs, ranked_runs, sample_runs
 
 from hubtools.reporting.board import Board, build_board
-from hubtools.reporting.site import MARK, site_files, write_site
+from hubtools.reporting.site import MARK, page_file, site_files, write_site
 from hubtools.reporting.site_data import site_data
 from hubtools.specs.errors import UserError
 
@@ -39,6 +39,17 @@ def site(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", params=["site", "one file"])
+def address(request: pytest.FixtureRequest, site: Path, board: Board, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of the page: what the one can, the other can."""
+    if request.param == "site":
+        return (site / "index.html").as_uri()
+    # Alone in its folder.
+    path = tmp_path_factory.mktemp("file") / "board.html"
+    path.write_text(page_file(board), encoding="utf-8")
+    return path.as_uri()
+
+
 # The data
 
 
@@ -46,15 +57,17 @@ def test_every_row_and_score_of_the_board_is_in_the_data(board: Board) -> None:
     data, details = site_data(board)
     assert [table["task"] for table in data["tables"]] == [table.question.task for table in board.tables]
     for shown, table in zip(data["tables"], board.tables, strict=True):
-        assert len(shown["rows"]) == len(table.rows) == len(details[shown["id"]])
+        assert len(shown["rows"]) == len(table.rows) == len(details[shown["id"]]["rows"])
         for one, row in zip(shown["rows"], table.rows, strict=True):
             estimate = row.scores[table.primary]
             assert one["v"] == pytest.approx(estimate.value, rel=1e-5) and one["best_set"] == row.best_set
             assert data["arms"][one["arm"]]["model"] == row.name
             assert one["n"] == len(row.runs)
-        for known, row in zip(details[shown["id"]], table.rows, strict=True):
-            assert [run["run_id"] for run in known["runs"]] == [record.run_id for _, record in row.runs]
+        for known, row in zip(details[shown["id"]]["rows"], table.rows, strict=True):
+            assert [run["run"] for run in known["runs"]] == [record.run_id for _, record in row.runs]
             assert [run["seed"] for run in known["runs"]] == row.seeds
+            about = details[shown["id"]]["shared"][known["about"]]
+            assert about["recipe"]["hash"] == row.record.identity.recipe.hash
     assert board.overall is not None
     assert [row["rank"][0] for row in data["overall"]["rows"]] == [
         pytest.approx(one.mean_rank.value, rel=1e-5) for one in board.overall.rows
@@ -117,10 +130,10 @@ def test_one_task_needs_no_overall_table(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def seen(site: Path) -> Iterator[Seen]:
+def seen(address: str) -> Iterator[Seen]:
     """The overview; at the end nothing was complained of, and nobody was asked for anything."""
     with browser_page() as seen:
-        seen.page.goto((site / "index.html").as_uri())
+        seen.page.goto(address)
         seen.page.wait_for_selector("main table")
         yield seen
         assert seen.complaints == [] and seen.requests == []
@@ -138,8 +151,7 @@ def go(seen: Seen, view: str) -> None:
 
 def heading(seen: Seen, begins: str) -> str:
     """The heading, as soon as it begins so."""
-    begun = f"(document.querySelector('h1') || {{innerText: ''}}).innerText.startsWith({json.dumps(begins)})"
-    seen.page.wait_for_function(begun)
+    seen.page.locator("h1", has_text=re.compile("^" + re.escape(begins))).wait_for()
     return str(seen.page.inner_text("h1"))
 
 
@@ -288,10 +300,10 @@ def test_keyboard_and_screen_reader(seen: Seen) -> None:
 
 
 @pytest.mark.slow
-def test_dark_and_light(site: Path) -> None:
+def test_dark_and_light(address: str) -> None:
     with browser_page(color_scheme="dark") as seen:
         page = seen.page
-        page.goto((site / "index.html").as_uri())
+        page.goto(address)
         background = "getComputedStyle(document.body).backgroundColor"
         dark = page.evaluate(background)
         assert page.get_attribute("#theme", "aria-pressed") == "true"
@@ -299,15 +311,20 @@ def test_dark_and_light(site: Path) -> None:
         assert page.evaluate(background) != dark
         page.reload()
         assert page.get_attribute("#theme", "aria-pressed") == "false", "the choice is kept"
+        page.click("#theme")
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.querySelector('h2')).color") == "rgb(23, 33, 45)", (
+            "dark on paper"
+        )
         assert seen.complaints == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(site: Path, scheme: str) -> None:
+def test_text_stands_out_from_what_is_behind_it(address: str, scheme: str) -> None:
     """WCAG 2.1 AA: a contrast of at least 4.5."""
     with browser_page(color_scheme=scheme) as seen:
-        seen.page.goto((site / "index.html").as_uri())
+        seen.page.goto(address)
         low = seen.page.evaluate(
             """() => {
               const parse = c => c.match(/[\\d.]+/g).map(Number);
@@ -326,19 +343,94 @@ def test_text_stands_out_from_what_is_behind_it(site: Path, scheme: str) -> None
 
 
 @pytest.mark.slow
-def test_narrow_screens_do_not_scroll_sideways(site: Path) -> None:
-    with browser_page(viewport={"width": 390, "height": 844}) as seen:
-        for view in ("#/", "#/map", "#/trade"):
-            seen.page.goto((site / "index.html").as_uri() + view)
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_no_screen_scrolls_sideways(site: Path, width: int) -> None:
+    with browser_page(viewport={"width": width, "height": 844}) as seen:
+        seen.page.goto((site / "index.html").as_uri())
+        task = seen.page.evaluate("DATA.tables[0].id")
+        for view in ("#/", "#/tables", f"#/task/{task}", "#/map", "#/trade", "#/read"):
+            go(seen, view)
             seen.page.wait_for_selector("main .card")
             assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
 @pytest.mark.slow
-def test_without_scripts_the_results_are_there(site: Path, board: Board) -> None:
-    with browser_page(java_script_enabled=False) as seen:
-        seen.page.goto((site / "index.html").as_uri())
+def test_without_scripts_the_results_are_there(address: str, board: Board) -> None:
+    with browser_page(java_script_enabled=False, color_scheme="dark") as seen:
+        seen.page.goto(address)
         text = seen.page.inner_text("main")
         for table in board.tables:
             assert table.task["title"] in text
-        assert "results.csv" in text
+        assert ("results.csv" in text) == address.endswith("index.html")
+        assert not seen.page.is_visible("nav") and not seen.page.is_visible("#theme"), "buttons that do nothing"
+        assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 19, 25)", "dark"
+
+
+@pytest.mark.slow
+def test_all_tables_below_each_other_each_sorts_by_itself(seen: Seen, board: Board) -> None:
+    go(seen, "#/tables")
+    seen.page.wait_for_selector(f"main .card:nth-of-type({len(board.tables)})")
+    titles = texts(seen, "main .card h2 a")
+    assert titles == [table.task["title"] for table in board.tables]
+    first = seen.page.locator("main .card").nth(0).locator("[data-sort$='.score']")
+    first.focus()
+    for order in ("descending", "ascending"):
+        seen.page.keyboard.press("Enter")
+        heads = seen.page.evaluate(
+            "[...document.querySelectorAll('[data-sort$=\".score\"]')].map(b => b.closest('th').ariaSort)"
+        )
+        assert heads == [order, *["none"] * (len(heads) - 1)]
+        # The keyboard stays where it was, though the tables are drawn anew.
+        assert seen.page.evaluate("document.activeElement.dataset.sort").endswith(".score")
+
+
+@pytest.mark.slow
+def test_lines_behind_the_bars_stand_where_best_and_baseline_do(seen: Seen) -> None:
+    the_task(seen, "localisation")
+    heading(seen, "Subcellular localisation")
+    # The middle of the dot of the best row, and of the best baseline's, from the left of their cells.
+    dots, width, places, layers = seen.page.evaluate(
+        """() => {
+          const middle = row => { const [cell, dot] = ['td.plots', 'td.plots b'].map(css => row.querySelector(css).getBoundingClientRect());
+            return dot.left + dot.width / 2 - cell.left; };
+          const style = getComputedStyle(document.querySelector('td.plots'));
+          return [['tbody tr', 'tbody tr.low'].map(css => middle(document.querySelector(css))),
+            document.querySelector('td.plots').getBoundingClientRect().width, style.backgroundPosition.split(', '), style.backgroundImage];
+        }"""
+    )
+    for dot, place, line in zip(dots, places, (2, 1.5), strict=False):
+        share, sign, pixels = re.match(r"calc\(([\d.]+)% ([+-]) ([\d.]+)px\)", place).groups()  # type: ignore[union-attr]
+        assert float(share) / 100 * (width - line) + float(sign + pixels) == pytest.approx(dot, abs=2)
+    assert layers.startswith("linear-gradient") and layers.count("repeating-linear-gradient") == 1
+
+
+@pytest.mark.slow
+def test_ticks_are_few_and_inside(seen: Seen) -> None:
+    for low, high in ((0, 1), (0.09, 0.67), (0.8492, 0.861), (-3, 250), (0.5, 0.5)):
+        marks = seen.page.evaluate(f"ticks({low}, {high})")
+        assert 1 <= len(marks) <= 6 and all(low - 1e-9 <= mark <= high + 1e-9 for mark in marks)
+
+
+@pytest.mark.slow
+def test_the_head_of_a_long_table_stays_in_sight(tmp_path: Path) -> None:
+    path = tmp_path / "board.html"
+    path.write_text(page_file(build_board(many_runs(400))), encoding="utf-8")
+    with browser_page(viewport={"width": 1280, "height": 700}) as seen:
+        page = seen.page
+        page.goto(path.as_uri())
+        # One task: its table is there at once, two hundred rows of it.
+        assert page.inner_text("h1").startswith("Subcellular localisation") and page.locator("tbody tr").count() >= 200
+        assert not page.is_visible("[name=task]") and page.is_visible("[name=adaptation]"), "a choice of one"
+        page.evaluate("scrollTo(0, 5000)")
+        head, bar = (f"document.querySelector('{css}').getBoundingClientRect()" for css in ("thead th", "#filters"))
+        page.wait_for_function(f"Math.abs({head}.top - {bar}.bottom) < 2")
+        page.fill("[name=q]", "protein-model-17 full")
+        assert all("protein-model-17" in name for name in texts(seen, ".card >> nth=0 >> tbody th a"))
+        commit = page.evaluate("DATA.arms[3].revision.slice(0, 7)")
+        page.fill("[name=q]", commit)
+        assert all(commit in name for name in texts(seen, ".card >> nth=0 >> tbody th"))
+        page.fill("[name=q]", "")
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("main .card >> nth=0 >> tbody tr").count() == 400, "paper has no button for the rest"
+        assert seen.complaints == []

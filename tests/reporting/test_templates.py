@@ -13,7 +13,7 @@ from hubtools.cli.main import cli
 from hubtools.reporting.templates import asset, render, templates_of
 from hubtools.specs.errors import UserError
 
-NAMES = ("board.html.j2", "model_card.md.j2", "check.md.j2", "site/index.html.j2", "audit.html.j2")
+NAMES = ("model_card.md.j2", "check.md.j2", "site/index.html.j2", "audit.html.j2")
 # Each wrote a file, or ran a shell, in an open environment.
 ATTACKS = [
     "{{ cycler.__init__.__globals__.os.system('touch PWNED') }}",

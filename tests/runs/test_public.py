@@ -10,9 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from small_run import make_run
 
-from hubtools.runs.public import public_record, task_reference
+from hubtools.runs.public import public_command, public_failure, public_record, task_reference
 from hubtools.runs.store import read_record
-from hubtools.specs.record import DataFacts, RunRecord, SourceFile
+from hubtools.specs.record import DataFacts, Failure, RunRecord, SourceFile
 
 REPOSITORY = f"hub://lab/peptides@{'d' * 40}"
 
@@ -47,3 +47,25 @@ def test_no_folder_of_this_machine_is_told(tmp_path: Path, task: str, location: 
 def test_what_is_public_already_stays(tmp_path: Path) -> None:
     record = read_record(make_run(tmp_path))
     assert public_record(record) == record
+
+
+def test_a_command_whose_quotes_do_not_close_is_shown_all_the_same(tmp_path: Path) -> None:
+    record = local_record(tmp_path, "it's.yaml")
+    assert task_reference(record) is None
+    said = public_command(record)
+    assert "it" in said and "/home" not in said and said.endswith("--seed 1")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("no file '/home/ann/data/x.csv'", "no file 'x.csv'"),
+        ("no file ~/data/x.csv, nor C:\\Users\\ann\\y.csv", "no file x.csv, nor y.csv"),
+        ("see https://hf.co/docs/hub and either/or", "see https://hf.co/docs/hub and either/or"),
+    ],
+)
+def test_a_failure_names_files_by_their_names_alone(tmp_path: Path, message: str, shown: str) -> None:
+    record = local_record(tmp_path, "t.yaml")
+    assert public_failure(record) == ""
+    record.failure = Failure(kind="OSError", message=message)
+    assert public_failure(record) == f"OSError: {shown}"

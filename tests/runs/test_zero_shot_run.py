@@ -18,7 +18,7 @@ from hubtools.publishing.contents import plan_publication
 from hubtools.reporting.board import build_board
 from hubtools.reporting.card import build_card
 from hubtools.reporting.lint import lint_card
-from hubtools.reporting.page import board_page
+from hubtools.reporting.site import page_file
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import find_records
@@ -143,7 +143,7 @@ def test_card_and_board(outcome: Outcome) -> None:
     board = build_board(find_records([outcome.folder.parent])[0])
     assert [row.kind for row in board.tables[0].rows].count("baseline") == 1
     assert len(board.tables[0].rows) == 3
-    assert "nothing; scored by masked marginals" in board_page(board)
+    assert "nothing; scored by masked marginals" in page_file(board)
 
 
 def test_there_is_nothing_to_publish(outcome: Outcome) -> None:
