@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 def scripts_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
-    for name in ("simulation", "simulated"):
+    for name in ("simulation", "best_sets", "simulated"):
         sys.modules.pop(name, None)
 
 
@@ -135,3 +136,40 @@ def test_the_tables_are_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     ):
         assert title in printed
     assert "bench (recipe)" in printed and (tmp_path / "out.json").stat().st_size > 1_000
+
+
+def test_a_best_set_holds_the_best_of_many_where_the_tie_group_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty arms of one seed that are equally good: a given one is in the tie group of the leader far too seldom."""
+    import best_sets
+    from simulation import markdown
+
+    for name, value in {"FAMILIES": (60,), "ARMS": (20,), "SEEDS": (1, 3), "TASKS": (5,), "OTHERS": 20}.items():
+        monkeypatch.setattr(best_sets, name, value)
+    kind = next(kind for kind in best_sets.KINDS if kind.name == "seeds differ protein by protein")
+    monkeypatch.setattr(best_sets, "KINDS", (kind,))
+    tally = best_sets._case(replace(kind, families=60, proteins=500), 40, np.random.default_rng(0))
+    held = {
+        method: tally.share("set", method, kind.name, 20, "all equal", 60, 1) for method in ("best set", "tie group")
+    }
+    assert held["best set"] >= 0.85 > held["tie group"]
+    tally.join(best_sets._ranks(5, 20, 20, np.random.default_rng(0)))
+    text = best_sets.sets_tables(40, tally, markdown)
+    assert len([line for line in text.splitlines() if line.startswith("| 20 |")]) == 5 + 5 + 2
+
+
+def test_the_tie_group_of_the_simulation_is_that_of_comparisons() -> None:
+    from best_sets import tied
+    from simulated import REPLICATES
+
+    from hubtools.evaluation.comparison import Question, difference
+    from hubtools.evaluation.resampled import Resampled, Units
+
+    rng, units = np.random.default_rng(0), Units(60, None, "60 families", "made up")
+    for k, question in ((1, Question.WEIGHTS), (5, Question.RECIPE)):
+        values = 0.7 + rng.normal(scale=0.03, size=(12, 1)) + rng.normal(scale=0.01, size=(12, k))
+        drawn = values[..., None] + rng.normal(scale=0.01, size=(12, k, REPLICATES))
+        arms = [Resampled("accuracy", tuple(range(10 * i, 10 * i + k)), values[i], drawn[i], units) for i in range(12)]
+        leader = max(arms, key=lambda arm: arm.values.mean())
+        found = [difference(leader, arm, question) for arm in arms]
+        expected = [arm is leader or one.high >= 0 for arm, one in zip(arms, found, strict=True)]  # type: ignore[operator]
+        assert tied(arms).tolist() == expected and 1 < sum(expected) < 12
