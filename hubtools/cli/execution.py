@@ -155,5 +155,6 @@ def execution_options(refused: Mapping[str, str] | None = None) -> Callable[[Com
 
 def _refuse(why: str, context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     if context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT:
-        raise UserError(why, where=f"{parameter.opts[0]} of {context.command_path}", fix="Leave it out.")
+        names = "/".join([*parameter.opts, *parameter.secondary_opts])
+        raise UserError(why, where=f"{names} of {context.command_path}", fix="Leave it out.")
     return value
