@@ -108,9 +108,9 @@ def test_the_code_as_it_is_passes(golden: Callable[[str, str], Check], task: str
 
 def labels_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The labels of training residues belong to their left neighbours; what is tested stays right."""
-    from hubtools.runs import steps
+    from hubtools.runs import preparation
 
-    encode = steps.encode
+    encode = preparation.encode
 
     def shifted(dataset: Any, *arguments: Any) -> Any:
         encoded = encode(dataset, *arguments)
@@ -118,7 +118,7 @@ def labels_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
             encoded.labels[:] = [np.roll(labels, 1) for labels in encoded.labels]
         return encoded
 
-    monkeypatch.setattr(steps, "encode", shifted)
+    monkeypatch.setattr(preparation, "encode", shifted)
 
 
 def pooling_over_special_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,11 @@ import time
 
 import click
 
-from hubtools.cli.terminal import hush_transformers, model_named
+from hubtools.cli.execution import ASKING, ExecutionOptions, execution_options
+from hubtools.cli.predict import opened
+from hubtools.cli.terminal import hush_transformers
+
+ONE_BY_ONE = "a page answers one question at a time, too few for the model to be made faster first"
 
 
 @click.command(short_help="A model as a page on this machine.")
@@ -14,8 +18,8 @@ from hubtools.cli.terminal import hush_transformers, model_named
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps.")
-def demo(model: str, host: str, port: int, no_browser: bool, device: str) -> None:
+@execution_options(refused=ASKING | {"packing": ONE_BY_ONE, "compiled": ONE_BY_ONE})
+def demo(model: str, host: str, port: int, no_browser: bool, execution: ExecutionOptions) -> None:
     """Serve a page on which a sequence is pasted and the model's answer is read.
 
     MODEL is one run, named as for bench board, or a model on the Hub that bench published. The page runs on this machine: nothing that is
@@ -26,10 +30,9 @@ def demo(model: str, host: str, port: int, no_browser: bool, device: str) -> Non
     bench demo runs/RUN --port 8000
     """
     from hubtools.inference.demo import build, serve
-    from hubtools.inference.models import open_predictor
 
     hush_transformers()
-    page = build(open_predictor(model_named(model), device=device))
+    page = build(opened(model, execution))
     address = serve(page, host=host, port=port, browser=not no_browser)
     click.echo(f"{address}   (stop with Ctrl-C)")
     try:

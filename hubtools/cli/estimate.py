@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.run import planned_by, run, session_by
-from hubtools.cli.terminal import hush_transformers
+from hubtools.cli.execution import ExecutionOptions, execution_options
+from hubtools.cli.run import FORCE, plan_options, planned_by
+from hubtools.cli.terminal import TEMPLATES, hush_transformers
 
 if TYPE_CHECKING:
     from hubtools.runs.estimate import RunEstimate
     from hubtools.runs.workload import Device
 
-# What has no meaning before anything runs.
-NOT_SHARED = {"dry_run"}
 HOUR, GB = 3600, 1e9
 
 
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@plan_options
+@execution_options(refused={"shard": "an estimate is of one process, and weights are divided among several"})
+@FORCE
+@click.option("--device-flops", type=_POSITIVE, metavar="F", help="Of another device: operations a second, 400e12.")
+@click.option("--device-memory", type=_POSITIVE, metavar="GB", help="Of another device.")
+@click.option("--price-per-hour", type=_POSITIVE, metavar="P", help="Gives the cost.")
+@click.option("--watts", type=_POSITIVE, metavar="W", help="Of the device: gives the energy.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@TEMPLATES
 def estimate(
     *,
+    root: Path,
+    execution: ExecutionOptions,
     device_flops: float | None,
     device_memory: float | None,
     price_per_hour: float | None,
@@ -44,8 +60,6 @@ def estimate(
 
     if (device_flops is None) != (device_memory is None):
         raise UserError("--device-flops and --device-memory belong together", fix="Give both, or neither to measure.")
-    if options["shard"]:
-        raise UserError("an estimate is of one process", fix="Leave --shard out; it divides the weights.")
     planned = planned_by(options)
 
     from hubtools.training.distributed import refuse_company
@@ -59,9 +73,9 @@ def estimate(
     other = None
     if device_flops is not None and device_memory is not None:
         other = Device(device_flops, round(device_memory * GB))
-        if not isinstance(options["token_budget"], int):
-            options["token_budget"] = USUAL_ON_GPU
-    session = session_by(options, planned)
+        if not isinstance(execution.token_budget, int):
+            execution = replace(execution, token_budget=USUAL_ON_GPU)
+    session = execution.session(root, planned)
     hush_transformers()
     estimator = Estimator(session, other, lambda line: click.echo(line, err=True), force=force)
     found = [estimator.estimate(item) for item in planned]
@@ -168,22 +182,3 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
-
-
-_POSITIVE = click.FloatRange(min=0, min_open=True)
-OWN = [
-    click.Option(
-        ["--device-flops"], type=_POSITIVE, metavar="F", help="Of another device: operations a second, 400e12."
-    ),
-    click.Option(["--device-memory"], type=_POSITIVE, metavar="GB", help="Of another device."),
-    click.Option(["--price-per-hour"], type=_POSITIVE, metavar="P", help="Gives the cost."),
-    click.Option(["--watts"], type=_POSITIVE, metavar="W", help="Of the device: gives the energy."),
-    click.Option(["--json", "as_json"], is_flag=True, help="For programs."),
-]
-# The options of bench run are those objects themselves: what is added there is an option here.
-estimate_command = click.Command(
-    "estimate",
-    params=[*(parameter for parameter in run.params if parameter.name not in NOT_SHARED), *OWN],
-    callback=estimate,
-    help=estimate.__doc__,
-)

@@ -16,7 +16,7 @@ from hubtools.specs.texts import control_character
 
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
-    "estimate": ("hubtools.cli.estimate:estimate_command", "Time, memory and cost of runs before they are started."),
+    "estimate": ("hubtools.cli.estimate:estimate", "Time, memory and cost of runs before they are started."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
     "compare": ("hubtools.cli.compare:compare", "Better, worse or cannot tell: two sides of runs, task by task."),
     "check": (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.execution import ASKING, ExecutionOptions, execution_options
 from hubtools.cli.terminal import hush_transformers, model_named
 from hubtools.specs.errors import UserError
 
@@ -45,9 +46,8 @@ class Tally:
 @click.argument("proteins", metavar="PROTEINS")
 @click.option("-o", "--out", default="-", metavar="FILE", help="Written here: .tsv, .csv, .jsonl, .parquet, .gff3.")
 @click.option("--skip-bad", is_flag=True, help="Leave out what is no protein and go on; it is listed at the end.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps.")
-@click.option("--token-budget", type=click.IntRange(min=1), metavar="N", help="Tokens of a batch.")
-def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, token_budget: int | None) -> None:
+@execution_options(refused=ASKING)
+def predict(model: str, proteins: str, out: str, skip_bad: bool, execution: ExecutionOptions) -> None:
     """Predict what a model was trained on for the proteins of a file.
 
     MODEL is one run, named as for bench board, or a model on the Hub that bench published (owner/name, or
@@ -61,13 +61,12 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, to
     bench predict runs/RUN proteins.fasta.gz -o sites.gff3
     """
     from hubtools.inference.answers import Decider
-    from hubtools.inference.models import open_predictor
     from hubtools.inference.writers import PARTIAL, format_of, writing
     from hubtools.specs.files import write_atomic
 
     format_of(out)
     hush_transformers()
-    predictor = open_predictor(model_named(model), device=device, token_budget=token_budget)
+    predictor = opened(model, execution)
     decider, tally = Decider(predictor), Tally()
     about = predictor.about(model)
     try:
@@ -83,6 +82,27 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, device: str, to
     if out != "-":
         write_atomic(Path(f"{out}.json"), json.dumps(about | {"proteins": f"{tally.proteins:,}"}, indent=2) + "\n")
     _tell(predictor, tally, out)
+
+
+def opened(model: str, execution: ExecutionOptions) -> Predictor:
+    """The model that a user names, on the device and with the budget that were asked for.
+
+    Raises:
+        UserError: there is no such model, or the device cannot be used.
+    """
+    from hubtools.inference.models import open_predictor
+
+    predictor = open_predictor(model_named(model), execution.choose())
+    if predictor.execution.auto_budget:
+        from hubtools.data import DataCache
+        from hubtools.specs.recipe import Recipe
+        from hubtools.training.calibration import settle_budget
+
+        # Nothing is trained, and it computes in float32: as a probe reads.
+        reading = Recipe(name="reading", adaptation="probe", precision="float32")
+        root = DataCache.default(()).root
+        predictor.execution = settle_budget(predictor.model, reading, predictor.execution, root)
+    return predictor
 
 
 def _good(predictor: Predictor, source: str, skip_bad: bool, tally: Tally) -> Iterator[Protein]:

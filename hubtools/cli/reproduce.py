@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.run import parse_budget, parse_seeds
-from hubtools.cli.terminal import MIRRORS, PROJECT, runs_option, tell
+from hubtools.cli.execution import execution_options
+from hubtools.cli.run import parse_seeds
+from hubtools.cli.terminal import PROJECT, runs_option, tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from hubtools.specs.published import Cell
 
 DEFAULT_ROOT = Path("reproduced")
-# What bench run has beside, and a rerun leaves at its default: none of it changes a result.
-_EXECUTION = {
-    "gradient_checkpointing": False,
-    "packing": True,
-    "compiled": False,
-    "shard": False,
-}
 
 
 @click.command(short_help="Make a recorded or a published result again: agree, differ, or cannot tell.")
@@ -44,16 +38,7 @@ _EXECUTION = {
 )
 @click.option("--split", metavar="NAME", help="Of a record: the test split that is compared. [default: test]")
 @runs_option(DEFAULT_ROOT)
-@MIRRORS
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
-@click.option("--token-budget", callback=parse_budget, metavar="N", help="As for bench run.")
-@click.option(
-    "--embedding-cache/--no-embedding-cache",
-    "cached",
-    default=None,
-    help="Read embeddings that earlier runs left. Default: not for a record, whose own they may be.",
-)
-@click.option("--trust-remote-code", is_flag=True, help="Where the run that is made again ran a checkpoint's code.")
+@execution_options(refused={"shard": "runs are made again in one process, and weights are divided among several"})
 @click.option(
     "--as-recorded", is_flag=True, help="Of a record: its own task and recipe, although others are held of their names."
 )
@@ -115,7 +100,7 @@ def _of_record(what: str, held: Held, options: Mapping[str, Any], dry_run: bool)
     trusted = None if options["as_recorded"] else held
     planned = records.planned_again(original[1], trusted, options["checkpoint"], options["task"])
     # Embeddings that the run itself left would hide that the encoder gives others now.
-    session = _session(options, [planned], cached=bool(options["cached"]))
+    session = _session(options, [planned], cached=False)
     notes = named.notes + records.not_held(original[1], trusted, options["task"])
     notes += records.check_identity(original[1], planned, session)
     records.refuse_itself(original, planned, session)
@@ -142,15 +127,15 @@ def _of_cell(what: str, held: Held, options: Mapping[str, Any], dry_run: bool) -
         click.echo(f"  {item.title}", err=True)
     if dry_run:
         return None
-    session = _session(options, planned, cached=options["cached"] is not False)
+    session = _session(options, planned, cached=True)
     return replicated(cell, _run_all(planned, session), options["checkpoint"])
 
 
 def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun], *, cached: bool) -> Session:
-    from hubtools.cli.run import check_writable, session_by
+    from hubtools.cli.run import check_writable
 
     check_writable(options["root"])
-    return session_by({**_EXECUTION, **options, "no_embedding_cache": not cached}, planned)
+    return options["execution"].session(options["root"], planned, cached=cached)
 
 
 def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:

@@ -8,14 +8,15 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubtools.cli import run_report
-from hubtools.cli.terminal import MIRRORS, RUNS, TEMPLATES, hush_transformers
+from hubtools.cli.execution import ExecutionOptions, execution_options
+from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,86 +80,65 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     return settings
 
 
-def parse_budget(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
-    """A number of tokens, or ``auto``."""
-    if value is None or value == "auto":
-        return value
-    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < 64:
-        raise UserError(
-            f"{value!r} is neither auto nor a number of tokens from 64",
-            where="--token-budget",
-            fix="--token-budget 2048",
-        )
-    return int(value)
+# What is asked for: the runs, and the folder that they go to.
+_PLAN = (
+    click.option(
+        "--checkpoint",
+        "checkpoints",
+        multiple=True,
+        metavar="NAME",
+        help="Hub id (also id@revision) or folder; repeatable.",
+    ),
+    click.option(
+        "--task",
+        "tasks",
+        multiple=True,
+        metavar="NAME",
+        help="Task name, file, folder or hub://user/repo[@revision][/name]; repeatable. Default: the suite's.",
+    ),
+    click.option("--suite", metavar="NAME", help="Suite name or file. Default without --task: core."),
+    click.option("--recipe", metavar="NAME", help="How to adapt and train. Default: the suite's, else full."),
+    click.option(
+        "--seed", "--seeds", "seeds", multiple=True, callback=parse_seeds, metavar="N", help="One seed, 1,2,3 or 1-5."
+    ),
+    click.option(
+        "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="Replace a recipe field."
+    ),
+    click.option("--baselines/--no-baselines", default=None, help="Trivial baselines beside. Default: with a suite."),
+    click.option(
+        "--subset",
+        type=click.IntRange(min=10),
+        metavar="N",
+        help="At most N proteins (or pairs) of each split (kept apart on boards).",
+    ),
+    click.option(
+        "--fraction",
+        "--fractions",
+        "fractions",
+        multiple=True,
+        callback=parse_fractions,
+        metavar="SHARE",
+        help="Learn from this share of the training data, 0.1 or 0.01,0.1,1 (kept apart on boards).",
+    ),
+    RUNS,
+)
+FORCE = click.option("--force", is_flag=True, help="Run again what is already done.")
+
+
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that :func:`planned_by` reads, and the folder of runs."""
+    for option in reversed(_PLAN):
+        command = option(command)
+    return command
 
 
 @click.command()
-@click.option(
-    "--checkpoint",
-    "checkpoints",
-    multiple=True,
-    metavar="NAME",
-    help="Hub id (also id@revision) or folder; repeatable.",
-)
-@click.option(
-    "--task",
-    "tasks",
-    multiple=True,
-    metavar="NAME",
-    help="Task name, file, folder or hub://user/repo[@revision][/name]; repeatable. Default: the suite's.",
-)
-@click.option("--suite", metavar="NAME", help="Suite name or file. Default without --task: core.")
-@click.option("--recipe", metavar="NAME", help="How to adapt and train. Default: the suite's, else full.")
-@click.option(
-    "--seed", "--seeds", "seeds", multiple=True, callback=parse_seeds, metavar="N", help="One seed, 1,2,3 or 1-5."
-)
-@click.option(
-    "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="Replace a recipe field."
-)
-@click.option("--baselines/--no-baselines", default=None, help="Trivial baselines beside. Default: with a suite.")
-@click.option(
-    "--subset",
-    type=click.IntRange(min=10),
-    metavar="N",
-    help="At most N proteins (or pairs) of each split (kept apart on boards).",
-)
-@click.option(
-    "--fraction",
-    "--fractions",
-    "fractions",
-    multiple=True,
-    callback=parse_fractions,
-    metavar="SHARE",
-    help="Learn from this share of the training data, 0.1 or 0.01,0.1,1 (kept apart on boards).",
-)
-@RUNS
-@MIRRORS
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
-@click.option(
-    "--token-budget",
-    callback=parse_budget,
-    metavar="N",
-    help="Tokens of one padded batch: memory and speed, not results. auto: measured on this device.",
-)
-@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
-@click.option(
-    "--no-embedding-cache", is_flag=True, help="Neither read nor keep embeddings of frozen encoders (bench cache ls)."
-)
-@click.option(
-    "--packing/--no-packing",
-    default=True,
-    show_default=True,
-    help="Compute no padding, where the model passes the test that this changes nothing.",
-)
-@click.option(
-    "--compile", "compiled", is_flag=True, help="Compile the encoder's layers: worth its minute in long runs."
-)
-@click.option("--shard", is_flag=True, help="Under torchrun: divide the weights among the processes, too (FSDP).")
-@click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
-@click.option("--force", is_flag=True, help="Run again what is already done.")
+@plan_options
+@execution_options()
+@FORCE
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @TEMPLATES
-def run(*, root: Path, force: bool, dry_run: bool, **options: Any) -> None:
+def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, **options: Any) -> None:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
     The same command twice does nothing new; an interrupted one goes on where it stopped.
@@ -184,7 +164,7 @@ def run(*, root: Path, force: bool, dry_run: bool, **options: Any) -> None:
 
     from hubtools.training import distributed
 
-    session = session_by({"root": root, **options}, planned)
+    session = execution.session(root, planned)
     hush_transformers()
     with stoppable(), distributed.joined(session.execution.device):
         if distributed.is_main():
@@ -197,34 +177,6 @@ def planned_by(options: Mapping[str, Any]) -> list[PlannedRun]:
     """The runs that the options of ``bench run`` ask for, by their names there."""
     names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset", "fractions")
     return plan_runs(*(options[name] for name in names))
-
-
-def session_by(options: Mapping[str, Any], planned: Sequence[PlannedRun]) -> Session:
-    """Where, how and with which caches the runs of ``bench run`` are done; ``bench estimate`` asks for the same.
-
-    Raises:
-        UserError: the device cannot be used.
-    """
-    from hubtools.data import DataCache
-    from hubtools.runs.session import Session
-    from hubtools.training.device import Execution
-
-    execution = Execution.choose(
-        options["device"],
-        options["token_budget"],
-        options["gradient_checkpointing"],
-        options["packing"],
-        options["compiled"],
-        options["shard"],
-    )
-    return Session(
-        options["root"],
-        DataCache.default(options["mirrors"]),
-        execution,
-        options["trust_remote_code"],
-        not options["no_embedding_cache"],
-        tuple(planned),
-    )
 
 
 class Terminated(KeyboardInterrupt):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.execution import ExecutionOptions, execution_options
 from hubtools.cli.run import check_writable, parse_seeds, parse_settings, stoppable
-from hubtools.cli.terminal import MIRRORS, RUNS, hush_transformers
+from hubtools.cli.terminal import RUNS, hush_transformers
 from hubtools.runs.store import DEFAULT_ROOT
 from hubtools.specs.errors import UserError
 
@@ -38,9 +39,16 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
 
 @click.command()
 @click.option("--checkpoint", metavar="NAME", help="Hub id (also id@revision) or folder.")
-@click.option("--task", required=True, metavar="NAME", help="Task name, file, folder or hub://user/repo[/name].")
 @click.option(
-    "--recipe", default="probe", show_default=True, metavar="NAME", help="The recipe whose fields are varied."
+    "--task", "task_name", required=True, metavar="NAME", help="Task name, file, folder or hub://user/repo[/name]."
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default="probe",
+    show_default=True,
+    metavar="NAME",
+    help="The recipe whose fields are varied.",
 )
 @click.option(
     "--over",
@@ -64,30 +72,9 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
 )
 @click.option("--subset", type=click.IntRange(min=10), metavar="N", help="At most N proteins (or pairs) of each split.")
 @RUNS
-@MIRRORS
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps.")
-@click.option("--token-budget", type=click.IntRange(min=64), metavar="N", help="Tokens of one batch; memory.")
-@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
-@click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>.")
+@execution_options(refused={"shard": "a sweep works in one process, and weights are divided among several"})
 @click.option("--dry-run", is_flag=True, help="Check and show what is searched, and stop.")
-def sweep(
-    checkpoint: str | None,
-    task: str,
-    recipe: str,
-    over: tuple[str, ...],
-    trials: int,
-    budget: float | None,
-    seeds: list[int],
-    settings: dict[str, Any],
-    subset: int | None,
-    root: Path,
-    mirrors: tuple[Path, ...],
-    device: str,
-    token_budget: int | None,
-    gradient_checkpointing: bool,
-    trust_remote_code: bool,
-    dry_run: bool,
-) -> None:
+def sweep(*, seeds: list[int], root: Path, execution: ExecutionOptions, dry_run: bool, **asked: Any) -> None:
     """Search recipe fields for the best validation score, then run the best once, as any other run.
 
     No trial reads a test split, and none can stand on a board; the best does, and says of how many trials it was
@@ -99,8 +86,8 @@ def sweep(
     """
     if importlib.util.find_spec("optuna") is None:
         raise UserError("bench sweep needs Optuna", fix="pip install 'plm-hubtools[sweep]'")
-    planned = plan_sweep(checkpoint, task, recipe, over, trials, budget, seeds or [1], settings, subset)
-    until = f"{trials} trials" + ("" if budget is None else f" or {budget:.0f} s")
+    planned = plan_sweep(seeds=seeds or [1], **asked)
+    until = f"{planned.trials} trials" + ("" if planned.budget is None else f" or {planned.budget:.0f} s")
     click.echo(f"up to {until} of {planned.base.title}:", err=True)
     for dimension in planned.space:
         click.echo(f"  {dimension.field} in {dimension}", err=True)
@@ -109,20 +96,17 @@ def sweep(
         return
     check_writable(root)
 
-    from hubtools.data import DataCache
-    from hubtools.runs.session import Session
-    from hubtools.training.device import Execution
     from hubtools.training.distributed import refuse_company
 
     refuse_company("bench sweep")
-    execution = Execution.choose(device, token_budget, gradient_checkpointing)
-    session = Session(root, DataCache.default(mirrors), execution, trust_remote_code)
+    session = execution.session(root)
     hush_transformers()
     with stoppable():
         _go(planned, session, seeds or [1])
 
 
 def plan_sweep(
+    *,
     checkpoint: str | None,
     task_name: str,
     recipe_name: str,

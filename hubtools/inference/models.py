@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hubtools.data.hub import download_files, hub_api, hub_errors
 from hubtools.inference.predictor import Predictor
@@ -12,17 +13,19 @@ from hubtools.runs.store import MODEL, RECORD, read_record
 from hubtools.specs.errors import UserError
 from hubtools.specs.references import Reference, is_address, read_address, read_id
 
+if TYPE_CHECKING:
+    from hubtools.training.device import Execution
+
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
-def open_predictor(name: str, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
+def open_predictor(name: str, execution: Execution | None = None) -> Predictor:
     """Load a model by its name. No code that lies beside it is run: bench has its own copy of the one file it ships.
 
     Args:
         name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub, also behind ``hub://`` and
             with a selector that its run must fit.
-        device: as for ``bench run``.
-        token_budget: tokens of a batch.
+        execution: where and how it computes; by default on the best device there is.
 
     Raises:
         UserError: there is no such model, or it is none that predicts.
@@ -33,7 +36,7 @@ def open_predictor(name: str, *, device: str = "auto", token_budget: int | None 
     if not folder.is_dir():
         folder = _from_hub(name)
     _refuse_without_model(folder, name)
-    return Predictor.open(folder, device=device, token_budget=token_budget)
+    return Predictor.open(folder, execution)
 
 
 def _from_hub(name: str) -> Path:

@@ -74,17 +74,21 @@ class Predictor:
         self._padding_proven = False
 
     @classmethod
-    def open(cls, folder: Path, *, device: str = "auto", token_budget: int | None = None) -> Predictor:
+    def open(cls, folder: Path, execution: Execution | None = None) -> Predictor:
         """Load a run's folder, or a repository as published: model and ``run.json`` side by side.
 
+        Args:
+            folder: of it.
+            execution: where and how it computes; by default on the best device there is.
+
         Raises:
-            UserError: there is no such model, it cannot be asked as it was trained, or the device is not there.
+            UserError: there is no such model, or it cannot be asked as it was trained.
         """
         from hubtools.models.saved import load_model
         from hubtools.training.device import Execution
 
         record = read_record(folder)
-        execution = Execution.choose(device, token_budget)
+        execution = execution or Execution.choose()
         inside = folder / MODEL
         model, tokeniser = load_model(
             inside if inside.is_dir() else folder, Task.model_validate(record.task), shipped_code=False

@@ -21,7 +21,7 @@ from hubtools.reporting.templates import render
 from hubtools.specs.errors import UserError
 
 # What app.py imports; the rest follows.
-ENTRIES = ("hubtools.inference.demo", "hubtools.inference.models")
+ENTRIES = ("hubtools.inference.demo", "hubtools.inference.models", "hubtools.training.device")
 # Gradio and Python that the page is tested with.
 GRADIO, PYTHON = "6.31.0", "3.12"
 # Packages that the shipped modules import, besides gradio, which the Space's front matter asks for.

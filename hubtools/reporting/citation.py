@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from hubtools.reporting.templates import asset
+from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
+
+FILE = "citations.bib"
 
 
 @dataclass(frozen=True)
@@ -15,142 +19,37 @@ class Paper:
     Attributes:
         family: its name.
         pattern: regular expression that the name of a checkpoint on the Hub contains, whatever its case.
-        bibtex: the entry.
+        key: of its entry in ``reports/citations.bib``.
     """
 
     family: str
     pattern: str
-    bibtex: str
+    key: str
+
+    @property
+    def bibtex(self) -> str:
+        """The entry.
+
+        Raises:
+            UserError: the file (the user may have an own one) has none of this key.
+        """
+        entry = re.search(rf"^@\w+{{{re.escape(self.key)},$.*?^}}$", asset(FILE), re.MULTILINE | re.DOTALL)
+        if entry is None:
+            raise UserError(f"there is no entry {self.key}", where=FILE, fix="Add it.")
+        return entry[0]
 
 
-def _entry(kind: str, key: str, **fields: str) -> str:
-    """A BibTeX entry, one field a line."""
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@{kind}{{{key},", *lines, "}"])
-
-
-_SCIENCE = "Science"
 # In this order: ProstT5 before the ProtT5 that it was made of. Names of organisations are no proof of anything; a checkpoint
 # that builds on one of these carries its name.
 PAPERS = (
-    Paper(
-        "ESM-2",
-        r"esm-?2[_-]",
-        _entry(
-            "article",
-            "lin2023evolutionary",
-            title="Evolutionary-scale prediction of atomic-level protein structure with a language model",
-            author="Lin, Zeming and Akin, Halil and Rao, Roshan and Hie, Brian and Zhu, Zhongkai and others",
-            journal=_SCIENCE,
-            volume="379",
-            number="6637",
-            pages="1123--1130",
-            year="2023",
-            doi="10.1126/science.ade2574",
-        ),
-    ),
-    Paper(
-        "ESM-1b",
-        r"esm-?1b[_-]",
-        _entry(
-            "article",
-            "rives2021biological",
-            title="Biological structure and function emerge from scaling unsupervised learning to 250 million protein "
-            "sequences",
-            author="Rives, Alexander and Meier, Joshua and Sercu, Tom and Goyal, Siddharth and Lin, Zeming and others",
-            journal="Proceedings of the National Academy of Sciences",
-            volume="118",
-            number="15",
-            pages="e2016239118",
-            year="2021",
-            doi="10.1073/pnas.2016239118",
-        ),
-    ),
-    Paper(
-        "ESM-1v",
-        r"esm-?1v[_-]",
-        _entry(
-            "inproceedings",
-            "meier2021language",
-            title="Language models enable zero-shot prediction of the effects of mutations on protein function",
-            author="Meier, Joshua and Rao, Roshan and Verkuil, Robert and Liu, Jason and Sercu, Tom and Rives, Alexander",
-            booktitle="Advances in Neural Information Processing Systems",
-            volume="34",
-            year="2021",
-            doi="10.1101/2021.07.09.450648",
-        ),
-    ),
-    Paper(
-        "ESM C",
-        r"esm-?c[_-]",
-        _entry(
-            "misc",
-            "esm2024cambrian",
-            title="{ESM Cambrian}: Revealing the mysteries of proteins with unsupervised learning",
-            author="{ESM Team}",
-            year="2024",
-            url="https://www.evolutionaryscale.ai/blog/esm-cambrian",
-        ),
-    ),
-    Paper(
-        "ProstT5",
-        r"prostt5",
-        _entry(
-            "article",
-            "heinzinger2024bilingual",
-            title="Bilingual language model for protein sequence and structure",
-            author="Heinzinger, Michael and Weissenow, Konstantin and Gomez Sanchez, Joaquin and Henkel, Adrian and "
-            "Mirdita, Milot and Steinegger, Martin and Rost, Burkhard",
-            journal="NAR Genomics and Bioinformatics",
-            volume="6",
-            number="4",
-            pages="lqae150",
-            year="2024",
-            doi="10.1093/nargab/lqae150",
-        ),
-    ),
-    Paper(
-        "ProtTrans",
-        r"prot_(t5|bert|albert|electra|xlnet)|prott5",
-        _entry(
-            "article",
-            "elnaggar2022prottrans",
-            title="{ProtTrans}: Toward understanding the language of life through self-supervised learning",
-            author="Elnaggar, Ahmed and Heinzinger, Michael and Dallago, Christian and Rehawi, Ghalia and Wang, Yu and others",
-            journal="IEEE Transactions on Pattern Analysis and Machine Intelligence",
-            volume="44",
-            number="10",
-            pages="7112--7127",
-            year="2022",
-            doi="10.1109/TPAMI.2021.3095381",
-        ),
-    ),
-    Paper(
-        "Ankh",
-        r"ankh",
-        _entry(
-            "misc",
-            "elnaggar2023ankh",
-            title="Ankh: Optimized protein language model unlocks general-purpose modelling",
-            author="Elnaggar, Ahmed and Essam, Hazem and Salah-Eldin, Wafaa and Moustafa, Walid and Elkerdawy, Mohamed "
-            "and Rochereau, Charlotte and Rost, Burkhard",
-            year="2023",
-            doi="10.48550/arXiv.2301.06568",
-        ),
-    ),
-    Paper(
-        "SaProt",
-        r"saprot",
-        _entry(
-            "inproceedings",
-            "su2024saprot",
-            title="{SaProt}: Protein language modeling with structure-aware vocabulary",
-            author="Su, Jin and Han, Chenchen and Zhou, Yuyang and Shan, Junjie and Zhou, Xibin and Yuan, Fajie",
-            booktitle="International Conference on Learning Representations",
-            year="2024",
-            doi="10.1101/2023.10.01.560349",
-        ),
-    ),
+    Paper("ESM-2", r"esm-?2[_-]", "lin2023evolutionary"),
+    Paper("ESM-1b", r"esm-?1b[_-]", "rives2021biological"),
+    Paper("ESM-1v", r"esm-?1v[_-]", "meier2021language"),
+    Paper("ESM C", r"esm-?c[_-]", "esm2024cambrian"),
+    Paper("ProstT5", r"prostt5", "heinzinger2024bilingual"),
+    Paper("ProtTrans", r"prot_(t5|bert|albert|electra|xlnet)|prott5", "elnaggar2022prottrans"),
+    Paper("Ankh", r"ankh", "elnaggar2023ankh"),
+    Paper("SaProt", r"saprot", "su2024saprot"),
 )
 
 
@@ -199,6 +98,12 @@ def of_bench(record: RunRecord) -> str:
         year=str((record.finished or record.started).year),
         note=f"Software, version {_text(environment.bench)}{commit}",
     )
+
+
+def _entry(kind: str, key: str, **fields: str) -> str:
+    """A BibTeX entry, one field a line."""
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}"])
 
 
 def _key(text: str) -> str:

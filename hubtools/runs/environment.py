@@ -14,7 +14,6 @@ from hubtools.training import distributed
 from hubtools.training.device import Execution, cpu_count
 
 PACKAGES = (
-    "accelerate",
     "bitsandbytes",
     "datasets",
     "huggingface_hub",

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +16,22 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from hubtools.models import ResidueTokeniser, build_model
-from hubtools.models.adapters import base_parameters, require_four_bits
-from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models import ResidueTokeniser
+from hubtools.models.adapters import base_parameters
 from hubtools.models.packing import Packing
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.session import Session
-from hubtools.runs.steps import residues_to_pool
+from hubtools.runs.preparation import (
+    Computing,
+    Reading,
+    answering,
+    ask,
+    build,
+    computing,
+    kept_embeddings,
+    language_model,
+    read,
+)
+from hubtools.runs.session import Session, shares_heads
 from hubtools.runs.store import read_record, run_folder
 from hubtools.runs.workload import Device, Workload, fine_tuning, probing, scoring
 from hubtools.specs.errors import UserError
@@ -35,14 +44,13 @@ from hubtools.training.calibration import (
     heads_seconds,
     rates,
     reading_speed,
-    settle_budget,
     training_speed,
 )
 from hubtools.training.device import Execution
-from hubtools.training.embedding import IN_MEMORY, chosen_layers, embed, entry_keys
-from hubtools.training.embedding_store import KeptEmbeddings, Source, Space
-from hubtools.training.encoding import Encoded, effective_window, encode
-from hubtools.training.engine import engine
+from hubtools.training.embedding import IN_MEMORY, chosen_layers, embed, entry_keys, kind_of
+from hubtools.training.embedding_store import Kind, Space
+from hubtools.training.encoding import Encoded
+from hubtools.training.engine import Engine
 from hubtools.training.fit import checkpoint_activations
 from hubtools.training.heads import PARAMETERS
 from hubtools.training.job import Job
@@ -50,7 +58,6 @@ from hubtools.training.loss import loss_for
 from hubtools.training.parameters import freeze_layers
 from hubtools.training.predict import predict
 from hubtools.training.resume import learnt
-from hubtools.training.variants import lengths_to_read, log_probabilities, mutated_positions
 
 # Checkpoints of a fit that are there at once: the best, the last, and the one that is being written.
 CHECKPOINTS = 3
@@ -99,22 +106,18 @@ class Calibrated:
     """What is known of a checkpoint under a recipe, and serves all its runs on a task.
 
     Attributes:
-        execution: with the token budget that the run will have.
-        packed: whether it will be packed.
-        rounding: what its embeddings will be rounded by.
+        how: the run will compute.
         flops, activations, speed: of the model.
         heads: seconds of an epoch of a probe's heads, for each row of the training split.
         memory: without a batch.
         free: bytes on the device before anything was measured.
-        layers, width, by_residue: of the embeddings that a probe reads.
+        layers, width, kind: of the embeddings that a probe reads.
         saved: bytes of the model that is saved.
         state: bytes of what an interrupted fit goes on from.
         setup: seconds until training begins.
     """
 
-    execution: Execution
-    packed: bool
-    rounding: str
+    how: Computing
     flops: Flops
     activations: Activations
     speed: Speed
@@ -123,7 +126,7 @@ class Calibrated:
     free: int | None
     layers: list[int]
     width: int
-    by_residue: bool
+    kind: Kind
     saved: int
     state: int
     setup: float
@@ -170,7 +173,7 @@ class Estimator:
             return self._probe(run, key)
         if key + share not in self._estimated:
             splits, known = self._prepared(run, key)
-            work = fine_tuning(splits, run.recipe, known.flops, known.execution.token_budget)
+            work = fine_tuning(splits, run.recipe, known.flops, known.how.execution.token_budget)
             # The model is saved while the checkpoints are still there, but no longer a third one.
             running = max(CHECKPOINTS * known.state, (CHECKPOINTS - 1) * known.state + known.saved)
             self._estimated[key + share] = self._finished(
@@ -194,67 +197,44 @@ class Estimator:
         assert run.checkpoint is not None
         if key not in self._calibrated:
             self._tell(run)
-        data = self.session.data(run.task, run.subset, run.fraction, run.seed)
-        checkpoint = self.session.checkpoint(run.checkpoint)
-        tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
-        if run.task.problem.per_residue and not tokeniser.aligned:
-            tokeniser.prove([])  # Says why not.
-        window = effective_window(run.recipe.window, checkpoint.config, tokeniser.n_special)
-        pool = residues_to_pool(run, data, tokeniser)
-        splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}
-        tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)  # Refuses what a run would.
+        reading = read(run, self.session, self.session.data(run.task, run.subset, run.fraction, run.seed))
         if key not in self._calibrated:
-            adapter = run.recipe.adapter
-            if adapter is not None and adapter.kind == "qlora" and self.device is None:
-                require_four_bits(self.session.execution.device)
-            model = build_model(checkpoint, run.task, run.recipe, tokeniser, run.seed, pool)
-            self._calibrated[key] = self._measured(run, model, tokeniser, splits, started)
+            model = build(run, reading, None if self.device else self.session.execution.device)
+            self._calibrated[key] = self._measured(run, model, reading, started)
         known = self._calibrated[key]
-        return {name: replace(split, packed=known.packed) for name, split in splits.items()}, known
+        return known.how.laid_out(reading.splits), known
 
-    def _measured(
-        self, run: PlannedRun, model: Any, tokeniser: ResidueTokeniser, splits: dict[str, Encoded], started: float
-    ) -> Calibrated:
-        recipe, execution, here = run.recipe, self.session.execution, self.device is None
-        probe, bf16 = recipe.adaptation == "probe", execution.bf16(recipe.precision)
+    def _measured(self, run: PlannedRun, model: Any, reading: Reading, started: float) -> Calibrated:
+        recipe, here = run.recipe, self.device is None
+        probe = recipe.adaptation == "probe"
         resident = 0
-        if here and execution.device.type == "cpu":
+        if here and self.session.execution.device.type == "cpu":
             # Of Python and its libraries.
             resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
-        with contextlib.ExitStack() as attached:
-            packed, rounding = execution.packing and Packing.why_not(model.encoder) is None, ""
-            if here:
-                model.to(execution.device)
-                made = attached.enter_context(engine(model, tokeniser, execution, bf16=bf16, trains=not probe))
-                packed, rounding = made.packed, made.rounding(bf16)
-                if execution.auto_budget:
-                    execution = settle_budget(model, recipe, execution, self.session.cache.root)
-            splits = {name: replace(split, packed=packed) for name, split in splits.items()}
+        with self._computing(run, model, reading.tokeniser) as how:
+            splits = how.laid_out(reading.splits)
             if probe:
                 model.encoder.requires_grad_(False)
             freeze_layers(model, recipe.freeze_layers)
             flops = count_flops(model)
             model.train(not probe)
-            activations = activations_of(
-                model, trains=not probe, bf16=bf16, checkpointing=execution.gradient_checkpointing
-            )
+            checkpointing = how.execution.gradient_checkpointing
+            activations = activations_of(model, trains=not probe, bf16=how.bf16, checkpointing=checkpointing)
             memory = Memory.of(model, 0, trains=not probe, process=resident)
-            free = free_memory(execution.device) if self.device is None else self.device.memory
-            layers, by_residue = [], False
+            free = free_memory(how.execution.device) if self.device is None else self.device.memory
+            layers, kind = [], kind_of(splits["train"], probe and model.reads_residues)
             if probe:
                 layers = chosen_layers(recipe.probe.layers, model.encoder.config.num_hidden_layers)
-                by_residue = model.reads_residues or run.task.problem.per_residue
-                memory = replace(memory, tables=_tables(model, splits, run, layers, by_residue, len(self._seeds(run))))
+                tables = _tables(model, splits, run, layers, kind, 1 + len(self.session.seeds_to_come(run)))
+                memory = replace(memory, tables=tables)
             setup = time.perf_counter() - started
             speed, heads = self.device.speed if self.device else Speed((1.0, 1.0), (1.0, 1.0)), (0.0, 0.0)
             if here:
-                speed, heads = self._speeds(run, model, splits, execution, flops, layers)
+                speed, heads = self._speeds(run, model, splits, how, flops, layers)
         head = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())
         state = sum(tensor.nbytes for tensor in learnt(model).values())
         return Calibrated(
-            execution,
-            packed,
-            rounding,
+            how,
             flops,
             activations,
             speed,
@@ -263,23 +243,35 @@ class Estimator:
             free,
             layers,
             model.encoder.config.hidden_size,
-            by_residue,
+            kind,
             # What is saved is float32, whatever the weights were kept in, with the adapter merged into it.
             FLOAT32 * (base_parameters(model.encoder) + head),
             0 if probe else state + memory.optimiser,
             setup,
         )
 
+    @contextlib.contextmanager
+    def _computing(self, run: PlannedRun, model: Any, tokeniser: ResidueTokeniser) -> Iterator[Computing]:
+        """How the run's model computes here; of a device that is not here what may be expected."""
+        if self.device is None:
+            with computing(run, self.session, model, tokeniser) as how:
+                yield how
+            return
+        execution = self.session.execution
+        packs = execution.packing and Packing.why_not(model.encoder) is None
+        made = Engine(None, "packed" if packs else "padded")
+        yield Computing(execution, execution.bf16(run.recipe.precision), made)
+
     def _speeds(
         self,
         run: PlannedRun,
         model: Any,
         splits: dict[str, Encoded],
-        execution: Execution,
+        how: Computing,
         flops: Flops,
         layers: list[int],
     ) -> tuple[Speed, Span]:
-        recipe, train, bf16 = run.recipe, splits["train"], execution.bf16(run.recipe.precision)
+        recipe, train, execution, bf16 = run.recipe, splits["train"], how.execution, how.bf16
         loss = loss_for(train, run.task.n_outputs, recipe.class_weights)
         with tempfile.TemporaryDirectory(prefix="bench-estimate-") as folder:
             work = Path(folder)
@@ -294,7 +286,7 @@ class Estimator:
 
             if recipe.adaptation == "probe":
                 reading = reading_speed(read, train, recipe, execution, flops)
-                seeds = self._seeds(run)
+                seeds = [run.seed, *self.session.seeds_to_come(run)]
                 low, high = heads_seconds(model, train, splits["validation"], job, layers, seeds)
                 return Speed(None, reading), (low / len(train), high / len(train))
             if execution.gradient_checkpointing:
@@ -311,7 +303,7 @@ class Estimator:
         free_disk = _free_disk(self.session.root)
         advice = []
         if enough is False:
-            advice += _advice(run, known.execution)
+            advice += _advice(run, known.how.execution)
         if disk[1] > free_disk:
             advice.append("more room on the disk, or another --runs")
         return RunEstimate(
@@ -324,41 +316,32 @@ class Estimator:
             False if advice else enough,
             disk,
             free_disk,
-            known.execution.token_budget,
+            known.how.execution.token_budget,
             advice=", ".join(advice),
         )
 
     # Probes
-
-    def _seeds(self, run: PlannedRun) -> list[int]:
-        """The seeds whose heads are trained together with this run's."""
-        alike = replace(run, seed=0)
-        if run.recipe.weights == "random" or run.fraction is not None:
-            return [run.seed]
-        planned = list(self.session.planned)
-        position = planned.index(run) if run in planned else len(planned)
-        return [run.seed, *(other.seed for other in planned[position + 1 :] if replace(other, seed=0) == alike)]
 
     def _probe(self, run: PlannedRun, key: str) -> RunEstimate:
         splits, known = self._prepared(run, key)
         assert run.checkpoint is not None
         alike = replace(run, seed=0)
         shared = alike in self._trained
-        if run.recipe.weights == "pretrained" and run.fraction is None:
+        if shares_heads(run):
             self._trained.append(alike)
         # Where another seed has trained the heads, nothing but the test splits is read.
         wanted = {name: split for name, split in splits.items() if not shared or name not in {"train", "validation"}}
         unread, there = self._unread(run, known, wanted)
         unread = {name: unread.get(name, []) for name in splits}
-        work = probing(splits, unread, run.recipe, known.flops, known.execution.token_budget)
+        work = probing(splits, unread, run.recipe, known.flops, known.how.execution.token_budget)
         low, high = work.seconds(known.speed)
         rows = 0 if shared else work.proteins
         epochs = work.epochs if run.recipe.head.solver == "gradient" else (1, 1)
         seconds = (low + known.heads[0] * rows * epochs[0], high + known.heads[1] * rows * epochs[1])
         values = known.width * len(known.layers)
-        new = {name: _rows(splits[name], known.by_residue, proteins) for name, proteins in unread.items()}
+        new = {name: _rows(splits[name], known.kind, proteins) for name, proteins in unread.items()}
         kept = 0 if self.session.embeddings is None else FLOAT32 * values * sum(new.values())
-        tables = [FLOAT32 * values * _rows(split, known.by_residue) for split in splits.values()]
+        tables = [FLOAT32 * values * _rows(split, known.kind) for split in splits.values()]
         mapped = sum(table for table in tables if table > IN_MEMORY)
         found = self._finished(run, known, work, seconds, kept, (known.saved, max(known.saved, mapped)))
         note = "trained with the first seed" if shared else "without training the heads" if self.device else ""
@@ -369,18 +352,21 @@ class Estimator:
     ) -> tuple[dict[str, list[int]], int]:
         """The proteins of each split that the encoder will have to read, and how many others there are."""
         assert run.checkpoint is not None
-        identity, device = self.session.checkpoint(run.checkpoint).identity, known.execution.device.type
-        store = self.session.embeddings if self.device is None else None
-        kept = KeptEmbeddings(store, Source.of(identity, run.recipe.weights, run.seed, known.rounding, device))
-        spaces = [kept.source.space("residues" if known.by_residue else "mean", layer) for layer in known.layers]
+        kept = kept_embeddings(run, self.session, self.session.checkpoint(run.checkpoint), known.how.rounding)
+        # Nothing is known of the store of another machine.
+        look = self.device is None
+        spaces = [kept.source.space(known.kind, layer) for layer in known.layers]
         unread, there = {}, 0
         for name, split in splits.items():
             first: dict[bytes, int] = {}
-            for protein, key in enumerate(entry_keys(split if split.pairs is None else split.alone, known.by_residue)):
+            for protein, key in enumerate(
+                entry_keys(split if split.pairs is None else split.alone, known.kind == "residues")
+            ):
                 first.setdefault(key, protein)
             held = set(first)
             for space in spaces:
-                held &= self._coming.get(space, set()) | set(kept.find(space.kind, space.layer, list(first)))
+                found = set(kept.find(space.kind, space.layer, list(first))) if look else set()
+                held &= self._coming.get(space, set()) | found
             unread[name] = [protein for key, protein in first.items() if key not in held]
             there += len(held)
             if self.session.embeddings is not None:
@@ -392,16 +378,9 @@ class Estimator:
 
     def _zero_shot(self, run: PlannedRun) -> RunEstimate:
         started = time.perf_counter()
-        recipe, execution = run.recipe, replace(self.session.execution, packing=False)
-        assert run.checkpoint is not None
-        checkpoint = self.session.checkpoint(run.checkpoint)
-        tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
-        positions = mutated_positions(list(self.session.data(run.task, run.subset).splits.values()))
-        tokeniser.prove(list(positions))
-        tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
-        mask = mask_token(tokeniser, checkpoint.name) if recipe.scoring == "masked-marginals" else None
-        window = effective_window(recipe.window, checkpoint.config, tokeniser.n_special)
-        model: Any = load_masked_lm(checkpoint, weights=recipe.weights, seed=run.seed)
+        execution = self.session.execution
+        questions = ask(run, self.session, self.session.data(run.task, run.subset))
+        positions, model = questions.positions, language_model(run, questions)
         body: Any = nn.Module()
         body.encoder, body.config = model.base_model, SimpleNamespace(per_residue=False)
         flops, activations = count_flops(body), activations_of(body, trains=False)
@@ -409,8 +388,8 @@ class Estimator:
         if self.device is None and execution.device.type == "cpu":
             resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
         memory = Memory.of(model, 0, trains=False, process=resident)
-        special, one_by_one, budget = tokeniser.n_special, mask is not None, execution.token_budget
-        work = scoring(lengths_to_read(positions, window, special, one_by_one), len(positions), flops, budget)
+        budget = execution.token_budget
+        work = scoring(questions.lengths(positions), len(positions), flops, budget)
         asked = [(wild, place) for wild, places in positions.items() for place in places.tolist()]
 
         def score(rows: list[int]) -> float:
@@ -418,22 +397,18 @@ class Estimator:
             for wild, place in (asked[row] for row in sorted(rows)):
                 some.setdefault(wild, []).append(place)
             chosen = {wild: np.array(places) for wild, places in some.items()}
-            options: dict[str, Any] = {"mask": mask, "token_budget": budget, "device": execution.device}
-            log_probabilities(model, tokeniser, chosen, window, **options)
-            return scoring(
-                lengths_to_read(chosen, window, special, one_by_one), len(chosen), flops, budget
-            ).reading_flops[0]
+            questions.answers(model, chosen, execution)
+            return scoring(questions.lengths(chosen), len(chosen), flops, budget).reading_flops[0]
 
         setup, speed = time.perf_counter() - started, self.device.speed if self.device else None
         free = free_memory(execution.device) if self.device is None else self.device.memory
         if speed is None:
             model.to(execution.device)
-            with engine(SimpleNamespace(encoder=model.base_model), tokeniser, execution, bf16=False, trains=False):
+            with answering(model, questions, execution):
                 lengths = np.array([len(wild) for wild, _ in asked])
                 speed = Speed(None, rates(score, lengths, 128, execution.device, 4.0))
-        known = Calibrated(
-            execution, False, "", flops, activations, speed, (0.0, 0.0), memory, free, [], 0, False, 0, 0, setup
-        )  # fmt: skip
+        how = Computing(execution, False, Engine(None))
+        known = Calibrated(how, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, "mean", 0, 0, setup)
         found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
         return replace(found, note="nothing is trained")
 
@@ -452,18 +427,16 @@ def _advice(run: PlannedRun, execution: Execution) -> list[str]:
     return ways
 
 
-def _rows(split: Encoded, by_residue: bool, proteins: list[int] | None = None) -> int:
+def _rows(split: Encoded, kind: Kind, proteins: list[int] | None = None) -> int:
     """Rows of the embeddings of a split, or of some of its proteins."""
     lengths = split.lengths if proteins is None else split.lengths[proteins]
-    return int(lengths.sum()) if by_residue else len(lengths)
+    return int(lengths.sum()) if kind == "residues" else len(lengths)
 
 
-def _tables(
-    model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: list[int], by_residue: bool, seeds: int
-) -> int:
+def _tables(model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: list[int], kind: Kind, seeds: int) -> int:
     """Bytes of the embeddings that heads learn from and are checked on, and of the heads in training."""
     width = model.encoder.config.hidden_size
-    each = [FLOAT32 * _rows(splits[name], by_residue) * width * len(layers) for name in ("train", "validation")]
+    each = [FLOAT32 * _rows(splits[name], kind) * width * len(layers) for name in ("train", "validation")]
     heads = seeds * len(layers) * max(1, len(run.recipe.probe.learning_rates))
     parameters = sum(p.numel() for p in model.head.parameters())
     return sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6)

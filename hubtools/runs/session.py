@@ -18,6 +18,11 @@ from hubtools.training.embedding_store import EmbeddingStore
 from hubtools.training.probe import Companions
 
 
+def shares_heads(run: PlannedRun) -> bool:
+    """Whether a probe's runs with other seeds differ from it in the head alone."""
+    return run.recipe.weights == "pretrained" and run.fraction is None
+
+
 @dataclass
 class Session:
     """What the runs of one command share: caches, so that what is large is read once, and heads of probes.
@@ -68,16 +73,22 @@ class Session:
         Only what depends on the seed in the head alone is trained together: random encoder weights do not, nor does
         a share of the training data that the seed draws.
         """
-        if run.recipe.weights == "random" or run.fraction is not None:
+        if not shares_heads(run):
             return Companions()
-        alike = replace(run, seed=0)
-        key = (alike, data.facts.splits["train"].rows_sha256)
+        key = (replace(run, seed=0), data.facts.splits["train"].rows_sha256)
         if self._companions is None or self._companions[0] != key:
             self._companions = (key, Companions())
         found = self._companions[1]
-        position = self.planned.index(run) if run in self.planned else len(self.planned)
-        found.seeds = [other.seed for other in self.planned[position + 1 :] if replace(other, seed=0) == alike]
+        found.seeds = self.seeds_to_come(run)
         return found
+
+    def seeds_to_come(self, run: PlannedRun) -> list[int]:
+        """Of later runs of the same probe, whose heads are trained with this run's."""
+        if not shares_heads(run):
+            return []
+        alike = replace(run, seed=0)
+        position = self.planned.index(run) if run in self.planned else len(self.planned)
+        return [other.seed for other in self.planned[position + 1 :] if replace(other, seed=0) == alike]
 
     def identify(self, run: PlannedRun) -> Identity:
         """What determines the run's result.

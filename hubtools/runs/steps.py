@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,15 +15,15 @@ from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.resampled import write_replicates
-from hubtools.models import ResidueTokeniser, build_model, save_model
-from hubtools.models.adapters import merge_adapter, require_four_bits
+from hubtools.models import Checkpoint, ResidueTokeniser, save_model
+from hubtools.models.adapters import merge_adapter
 from hubtools.models.encoder import checkpoint_facts
-from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
 from hubtools.runs.closer import strata_of
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.preparation import answering, ask, build, computing, kept_embeddings, language_model, read
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
     ADAPTER,
@@ -33,10 +32,8 @@ from hubtools.runs.store import (
     REPLICATES,
     TRAINING_LOG,
 )
-from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import (
-    CheckpointIdentity,
     Cost,
     EmbeddingFacts,
     OutputFile,
@@ -45,23 +42,15 @@ from hubtools.specs.record import (
 )
 from hubtools.training import distributed
 from hubtools.training.baselines import fit_baseline, read_plain
-from hubtools.training.calibration import settle_budget
-from hubtools.training.embedding_store import KeptEmbeddings, Source
-from hubtools.training.encoding import Encoded, effective_window, encode, varying_positions, window_facts
-from hubtools.training.engine import engine
+from hubtools.training.embedding_store import KeptEmbeddings
+from hubtools.training.encoding import Encoded, window_facts
 from hubtools.training.fit import fit
 from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.predict import predict
 from hubtools.training.probe import fit_probe, predict_probe
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
-from hubtools.training.variants import (
-    blosum62,
-    log_probabilities,
-    marginals,
-    mutated_positions,
-    window_facts_of,
-)
+from hubtools.training.variants import blosum62, marginals, window_facts_of
 
 WORK = ".work"
 # From the name of a split to its predictions.
@@ -81,12 +70,12 @@ class Prepared:
         rounding: what its embeddings are rounded by.
     """
 
-    checkpoint: CheckpointIdentity
+    checkpoint: Checkpoint
     model: Any
     tokeniser: ResidueTokeniser
     splits: dict[str, Encoded]
     bf16: bool
-    rounding: str = "float32"
+    rounding: str
 
 
 class Steps:
@@ -155,7 +144,6 @@ class Steps:
 
     def _with_checkpoint(self, data: TaskData) -> Predictor:
         ready = self._prepare(data)
-        self._make_faster(ready)
         loss = loss_for(ready.splits["train"], self.task.n_outputs, self.recipe.class_weights)
         fitted = self._fit(ready, loss, data)
         if loss.kind == "regression":
@@ -168,36 +156,21 @@ class Steps:
 
     def _prepare(self, data: TaskData) -> Prepared:
         """Tokens proven and cut into windows, and the model before training, on the device."""
-        assert self.run.checkpoint is not None
-        checkpoint = self.session.checkpoint(self.run.checkpoint)
-        tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
-        if tokeniser.aligned or self.task.problem.per_residue:
-            self.record.alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
-        window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
-        pool = residues_to_pool(self.run, data, tokeniser)
-        splits = {name: encode(split, self.task, tokeniser, window, pool) for name, split in data.splits.items()}
-        self.record.tokens = tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)
-        self.record.windows = window_facts([split for name, split in splits.items() if name != "train"], window)
-        if self.recipe.adapter is not None and self.recipe.adapter.kind == "qlora":
-            require_four_bits(self.execution.device)
-        model: Any = build_model(checkpoint, self.task, self.recipe, tokeniser, self.run.seed, pool)
-        self.record.checkpoint = checkpoint_facts(checkpoint, model.encoder, self.recipe.weights)
-        model.to(self.execution.device)
-        return Prepared(checkpoint.identity, model, tokeniser, splits, self.execution.bf16(self.recipe.precision))
-
-    def _make_faster(self, ready: Prepared) -> None:
-        """Attach the engine until the test splits are predicted; find the token budget where that is asked for."""
-        made = self.attached.enter_context(
-            engine(ready.model, ready.tokeniser, self.execution, bf16=ready.bf16, trains=not self.probes)
-        )
-        environment, ready.rounding = self.record.environment, made.rounding(ready.bf16)
-        environment.attention, environment.compiled = made.attention, made.compiled
-        if made.packed:
+        reading = read(self.run, self.session, data)
+        self.record.alignment, self.record.tokens = reading.alignment, reading.tokens
+        scored = [split for name, split in reading.splits.items() if name != "train"]
+        self.record.windows = window_facts(scored, reading.window)
+        model = build(self.run, reading, self.execution.device)
+        self.record.checkpoint = checkpoint_facts(reading.checkpoint, model.encoder, self.recipe.weights)
+        # The engine stays attached until the test splits are predicted.
+        how = self.attached.enter_context(computing(self.run, self.session, model, reading.tokeniser))
+        self.execution, environment = how.execution, self.record.environment
+        environment.attention, environment.compiled = how.made.attention, how.made.compiled
+        environment.token_budget = how.execution.token_budget
+        if how.made.packed:
             environment.layout = "packed"
-            ready.splits = {name: replace(split, packed=True) for name, split in ready.splits.items()}
-        if self.execution.auto_budget:
-            self.execution = settle_budget(ready.model, self.recipe, self.execution, self.session.cache.root)
-            environment.token_budget = self.execution.token_budget
+        splits = how.laid_out(reading.splits)
+        return Prepared(reading.checkpoint, model, reading.tokeniser, splits, how.bf16, how.rounding)
 
     def _fit(self, ready: Prepared, loss: Loss, data: TaskData) -> Fitted:
         """Train on train, choose on validation, and note what was done."""
@@ -205,9 +178,7 @@ class Steps:
         trained: torch.nn.Module = ready.model
         if self.probes:
             assert isinstance(ready.model, ProteinTaskModel)
-            precision, device = ready.rounding, self.execution.device.type
-            source = Source.of(ready.checkpoint, self.recipe.weights, self.run.seed, precision, device)
-            self.embeddings = KeptEmbeddings(self.session.embeddings, source)
+            self.embeddings = kept_embeddings(self.run, self.session, ready.checkpoint, ready.rounding)
             companions = self.session.companions(self.run, data)
             fitted = fit_probe(ready.model, train, validation, self._job(loss), companions)
             trained = ready.model.head
@@ -243,7 +214,7 @@ class Steps:
         keeps = self.test and distributed.is_main()
         if self.recipe.adapter is not None:
             if keeps and self.recipe.weights == "pretrained":
-                save_adapter(ready.model, ready.tokeniser, self.folder / ADAPTER, ready.checkpoint)
+                save_adapter(ready.model, ready.tokeniser, self.folder / ADAPTER, ready.checkpoint.identity)
             merge_adapter(ready.model)
         if keeps:
             save_model(ready.model, ready.tokeniser, self.task, self.folder / MODEL)
@@ -280,32 +251,15 @@ class Steps:
         )
         if not self.recipe.needs_checkpoint:
             return lambda name: blosum62(data.splits[name])
-        assert self.run.checkpoint is not None
-        checkpoint = self.session.checkpoint(self.run.checkpoint)
-        tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
-        positions = mutated_positions(list(data.splits.values()))
-        self.record.alignment = tokeniser.prove(list(positions))
-        self.record.tokens = tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
-        mask = mask_token(tokeniser, checkpoint.name) if self.recipe.scoring == "masked-marginals" else None
-        window = effective_window(self.recipe.window, checkpoint.config, tokeniser.n_special)
-        self.record.windows = window_facts_of(list(positions), window)
-        model: Any = load_masked_lm(checkpoint, weights=self.recipe.weights, seed=self.run.seed)
-        self.record.checkpoint = checkpoint_facts(checkpoint, model, self.recipe.weights)
+        questions = ask(self.run, self.session, data)
+        self.record.alignment, self.record.tokens = questions.alignment, questions.tokens
+        self.record.windows = window_facts_of(list(questions.positions), questions.window)
+        model = language_model(self.run, questions)
+        self.record.checkpoint = checkpoint_facts(questions.checkpoint, model, self.recipe.weights)
         model.to(self.execution.device)
-        # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
-        padded, body = replace(self.execution, packing=False), SimpleNamespace(encoder=model.base_model)
-        made = self.attached.enter_context(engine(body, tokeniser, padded, bf16=False, trains=False))
+        made = self.attached.enter_context(answering(model, questions, self.execution))
         self.record.environment.attention, self.record.environment.compiled = made.attention, made.compiled
-        tables = log_probabilities(
-            model,
-            tokeniser,
-            positions,
-            window,
-            mask=mask,
-            token_budget=self.execution.token_budget,
-            device=self.execution.device,
-            shown=True,
-        )
+        tables = questions.answers(model, questions.positions, self.execution, shown=True)
         return lambda name: marginals(data.splits[name], tables)
 
     def _baseline(self, data: TaskData) -> Predictor:
@@ -344,22 +298,6 @@ class Steps:
         )
         before = self.record.cost or Cost(wall_seconds=0)
         self.record.cost = before.model_copy(update={"train_seconds": round(fitted.seconds, 3)})
-
-
-def residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
-    """The residues that the recipe pools over; None for all.
-
-    Raises:
-        UserError: the checkpoint, or the task, has none that could be told apart.
-    """
-    if run.recipe.head.pooling != "mutations":
-        return None
-    if not tokeniser.aligned:
-        raise UserError(
-            f"head.pooling: mutations needs one token per residue ({tokeniser.why_not})",
-            fix="Use head.pooling=mean, or another checkpoint.",
-        )
-    return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, run.task.name)
 
 
 def _outputs(folder: Path) -> list[OutputFile]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.training.batches import Batch, micro_batches, rows_between
 from hubtools.training.device import Execution
-from hubtools.training.embedding_store import KeptEmbeddings
+from hubtools.training.embedding_store import KeptEmbeddings, Kind
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.memory import within_memory
 from hubtools.training.predict import autocast
@@ -116,7 +116,8 @@ def embed(
     """
     model.eval()
     proteins = split if split.pairs is None else split.alone
-    by_residue = per_residue or split.problem.per_residue
+    kind = kind_of(split, per_residue)
+    by_residue = kind == "residues"
     masks = [_counting(label) for label in split.labels] if split.problem.per_residue else None
     sizes = np.ones(len(proteins), dtype=np.int64)
     if by_residue:
@@ -138,7 +139,6 @@ def embed(
             here = rows if masks is None else rows[masks[protein]]
             tables[layer][first[protein] : first[protein + 1]] = here
 
-    kind: Literal["mean", "residues"] = "residues" if by_residue else "mean"
     held = {layer: kept.find(kind, layer, list(owners)) if kept else {} for layer in wanted}
     for layer, entries in held.items():
         for key, rows in entries.items():
@@ -166,6 +166,11 @@ def embed(
         kept.computed += len(missing)
         kept.read += len(owners) - len(missing)
     return _features(split, tables, sizes, masks, by_residue, tokens, budget)
+
+
+def kind_of(split: Encoded, per_residue: bool) -> Kind:
+    """What of a split's proteins is embedded; ``per_residue`` as of :func:`embed`."""
+    return "residues" if per_residue or split.problem.per_residue else "mean"
 
 
 def entry_keys(proteins: Encoded, by_residue: bool) -> list[bytes]:

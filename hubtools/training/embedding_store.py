@@ -29,6 +29,8 @@ from hubtools.specs.files import replacing
 from hubtools.specs.hashing import digest
 from hubtools.specs.record import CheckpointIdentity
 
+# What is kept of a protein: the mean over its residues, or a row of each.
+Kind = Literal["mean", "residues"]
 # Raised when a change of code changes embeddings or the layout of shards.
 FORMAT = 1
 FOLDER, SUFFIX = "embeddings", ".safetensors"
@@ -61,7 +63,7 @@ class Space:
     checkpoint: str
     content: str
     weights: str
-    kind: Literal["mean", "residues"]
+    kind: Kind
     layer: int
     precision: str
     device: str
@@ -101,7 +103,7 @@ class Source:
             ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers")),
         )
 
-    def space(self, kind: Literal["mean", "residues"], layer: int) -> Space:
+    def space(self, kind: Kind, layer: int) -> Space:
         """One of its spaces."""
         return Space(kind=kind, layer=layer, **asdict(self))
 
@@ -374,11 +376,11 @@ class KeptEmbeddings:
         self._waiting: dict[Space, dict[bytes, np.ndarray]] = {}
         self._bytes, self._since = 0, time.monotonic()
 
-    def find(self, kind: Literal["mean", "residues"], layer: int, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+    def find(self, kind: Kind, layer: int, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """As :meth:`EmbeddingStore.find`."""
         return {} if self.store is None else self.store.find(self.source.space(kind, layer), keys)
 
-    def add(self, kind: Literal["mean", "residues"], layer: int, entries: Mapping[bytes, np.ndarray]) -> None:
+    def add(self, kind: Kind, layer: int, entries: Mapping[bytes, np.ndarray]) -> None:
         """Keep entries; they are on disk when a shard is full, after a while, or after :meth:`flush`."""
         if self.store is None or not entries:
             return

@@ -119,7 +119,6 @@ class FairTrainer:
         self.sampler = BucketedBatches(train.row_lengths, job.recipe.batch_size, job.recipe.bucket, job.seed)
         self.progress = Progress()
         self.total = self.recipe.epochs * len(self.sampler)
-        self.warmup = math.ceil(self.recipe.warmup * self.total)
         # Every process decides as the main one does, which alone writes.
         resume = distributed.by_main(lambda: last_whole_checkpoint(job.work, self._check))
         if resume is not None:
@@ -305,7 +304,7 @@ class FairTrainer:
 
     def _set_rates(self) -> None:
         """Learning rates of the next step, as the schedule wants them."""
-        now = factor(self.recipe.schedule, self.progress.step, self.warmup, self.total)
+        now = factor(self.recipe, self.progress.step, self.total)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * now
 

@@ -19,12 +19,12 @@ from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.recipe import Recipe
 from hubtools.training.encoding import IGNORED
 from hubtools.training.examples import Examples
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
 from hubtools.training.progress import bar
+from hubtools.training.schedule import factor
 from hubtools.training.stack import Inputs, Stack
 
 # Bytes of features that are multiplied at once: more do not fit in a CPU's cache, fewer do not fill a GPU.
@@ -188,7 +188,7 @@ class _Fleet:
         """All epochs, or as many as patience allows."""
         recipe, n = self.recipe, len(self.examples)
         per_epoch = -(-n // recipe.batch_size)
-        scale = _schedule(recipe, per_epoch * recipe.epochs)
+        steps = per_epoch * recipe.epochs
         done: set[int] = set()
         progress = bar("training the head" if len(self.left) == 1 else "training heads", recipe.epochs, unit="epoch")
         for epoch in range(1, recipe.epochs + 1):
@@ -198,11 +198,12 @@ class _Fleet:
             for index, start in enumerate(range(0, n, recipe.batch_size)):
                 step = (epoch - 1) * per_epoch + index
                 chosen = {seed: order[start : start + recipe.batch_size] for seed, order in orders.items()}
-                losses, denominators = self._step(chosen, step + 1, scale(step))
+                losses, denominators = self._step(chosen, step + 1, factor(recipe, step, steps))
                 total += losses
                 for seed, value in denominators.items():
                     weight[seed] += value
-            self._validate(epoch, epoch * per_epoch, total.tolist(), weight, scale(epoch * per_epoch), done)
+            next_scale = factor(recipe, epoch * per_epoch, steps)
+            self._validate(epoch, epoch * per_epoch, total.tolist(), weight, next_scale, done)
             progress.update()
             if len(done) == len(self.trained):
                 break
@@ -339,17 +340,3 @@ class _Fleet:
         self.groups, self.left = [self.groups[g] for g in keep], [self.left[i] for i in rows]
         self.table, self.first, self.second = self.table[rows], self.first[rows], self.second[rows]
         self.rates = self.rates[rows]
-
-
-def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    warm = max(1, math.ceil(recipe.warmup * steps))
-
-    def scale(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        done = (step - warm) / max(1, steps - warm)
-        if recipe.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
-        return 1.0 if recipe.schedule == "constant" else 1 - done
-
-    return scale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scoring_matrices import ScoringMatrix
 
 from hubtools.data.variants import STANDARD, substitutions
 from hubtools.evaluation.predictions import Assays, Predictions
@@ -15,7 +16,6 @@ from hubtools.models.windows import Piece, pieces
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
-from hubtools.training.blosum62 import BLOSUM62
 from hubtools.training.memory import within_memory
 from hubtools.training.progress import bar, unless_it_fails
 
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
 
 LETTER = {letter: index for index, letter in enumerate(STANDARD)}
+# Log-odds of substitutions between related proteins in half bits (S. and J. G. Henikoff, PNAS 89, 10915–10919, 1992).
+BLOSUM62 = ScoringMatrix.from_name("BLOSUM62")
 # A wild type's row of tokens, the residues (0-based) that are asked of it, and where it starts.
 Query = tuple[str, Piece, np.ndarray]
 
 
 def blosum62(dataset: Dataset) -> Predictions:
     """The sum of BLOSUM62 over the substitutions of each variant; 0 for the wild type."""
-    return predictions_of(dataset, lambda _, change: BLOSUM62[LETTER[change.before], LETTER[change.after]])
+    return predictions_of(dataset, lambda _, change: BLOSUM62[change.before, change.after])
 
 
 def marginals(dataset: Dataset, tables: dict[str, np.ndarray]) -> Predictions:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from tiny_checkpoints import write_checkpoint
 from tiny_project import write_project
 
-from hubtools.cli.estimate import NOT_SHARED, OWN, duration, estimate_command, span
-from hubtools.cli.run import planned_by, run, session_by
+from hubtools.cli.estimate import duration, estimate, span
+from hubtools.cli.run import planned_by, run
 from hubtools.specs.errors import UserError
 
 TASK = "tiny-sequence-classification"
@@ -31,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def said(*options: str) -> str:
     base = ["--checkpoint", "model", "--task", TASK, "--device", "cpu"]
-    done = CliRunner().invoke(estimate_command, [*base, *options], catch_exceptions=False)
+    done = CliRunner().invoke(estimate, [*base, *options], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 
@@ -39,39 +38,15 @@ def said(*options: str) -> str:
 # The options
 
 
-class Read(dict[str, Any]):
-    """Options that remember which of them were asked for."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        super().__init__(options)
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.names.add(name)
-        return super().__getitem__(name)
+def test_no_option_of_bench_run_is_forgotten() -> None:
+    names = {option.name for option in estimate.params}
+    assert {option.name for option in run.params} - names == {"dry_run"}
 
 
-def test_no_option_of_bench_run_is_forgotten(project: Path) -> None:
-    options = Read(run.make_context("run", ["--checkpoint", "model", "--task", TASK]).params)
-    session_by(options, planned_by(options))
-    # What is left is about running: both commands read the first, and only bench run the second.
-    assert set(options) - options.names == {"force", "dry_run"}
-    own = {option.name for option in OWN}
-    assert {option.name for option in estimate_command.params} - own == set(options) - NOT_SHARED
-    assert {"dry_run"} == NOT_SHARED
-
-
-def test_the_session_is_what_the_options_say(project: Path) -> None:
-    given = ["--checkpoint", "model", "--task", TASK, "--device", "cpu", "--no-packing", "--compile", "--runs", "there"]
-    given += ["--no-embedding-cache", "--token-budget", "777", "--gradient-checkpointing", "--fractions", "0.5,1"]
-    options = run.make_context("run", given).params
-    planned = planned_by(options)
-    assert [item.fraction for item in planned] == [0.5, None]
-    session = session_by(options, planned)
-    execution = session.execution
-    assert (execution.token_budget, execution.packing, execution.compile) == (777, False, True)
-    assert execution.gradient_checkpointing and not execution.shard and not execution.auto_budget
-    assert session.root == Path("there") and session.embeddings is None and list(session.planned) == planned
+def test_the_runs_are_those_of_bench_run(project: Path) -> None:
+    given = ["--checkpoint", "model", "--task", TASK, "--fractions", "0.5,1"]
+    asked, here = (planned_by(command.make_context("x", list(given)).params) for command in (run, estimate))
+    assert [item.fraction for item in asked] == [0.5, None] and asked == here
 
 
 def test_half_a_device_is_refused(project: Path) -> None:
@@ -86,12 +61,6 @@ def test_an_estimate_is_of_one_process(project: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     with pytest.raises(UserError, match="works in one process"):
         said(*STATED)
-
-
-@pytest.mark.parametrize("value", ["63", "many", "-1", "1e4"])
-def test_a_budget_is_a_number_or_auto(project: Path, value: str) -> None:
-    with pytest.raises(UserError, match="neither auto nor a number"):
-        said("--token-budget", value)
 
 
 def test_a_checkpoint_that_is_not_there_is_one_line(project: Path) -> None:

@@ -38,6 +38,7 @@ from hubtools.publishing.demo_space import (
 )
 from hubtools.publishing.push import push
 from hubtools.specs.errors import UserError
+from hubtools.training.device import Execution
 
 REPO, SPACE, COMMIT = "me/peptides", "me/peptides-demo", "c" * 40
 PACKAGE = Path(hubtools.__file__).parent
@@ -223,7 +224,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
 @pytest.mark.slow
 def test_a_space_answers_with_its_own_files_alone(served: str, run_folder: Path) -> None:
     sequence = "MKTAYFWYKDEDEFWYMKTAYFWYKDE"
-    predictor = Predictor.open(run_folder, device="cpu")
+    predictor = Predictor.open(run_folder, Execution.choose("cpu"))
     (expected,) = predictor.predict([Protein("sequence", sequence)])
     with browser_page() as seen:
         seen.page.goto(served)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from sample_records import FULL, LOCALISATION, make_record
 
 from hubtools.reporting import citation
+from hubtools.reporting.templates import asset, templates_of
+from hubtools.specs.errors import UserError
 
 
 def parsed(bibtex: str) -> dict[str, str]:
@@ -36,6 +39,20 @@ def test_the_papers_of_families_are_whole_entries(paper: citation.Paper) -> None
     assert re.fullmatch(r"20[12]\d", fields["year"])
     assert re.fullmatch(r"10\.\d{4,5}/\S+", fields["doi"]) if "doi" in fields else fields["url"].startswith("https://")
     assert len({parsed(other.bibtex)["key"] for other in citation.PAPERS}) == len(citation.PAPERS)
+
+
+def test_the_file_holds_the_papers_and_nothing_else() -> None:
+    keys = re.findall(r"^@\w+\{([^,]+),$", asset(citation.FILE), re.MULTILINE)
+    assert keys == [paper.key for paper in citation.PAPERS]
+    assert asset(citation.FILE).split("\n\n", 1)[1] == "\n\n".join(paper.bibtex for paper in citation.PAPERS) + "\n"
+
+
+def test_a_file_of_ones_own_that_lacks_a_paper_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / citation.FILE).write_text("@misc{lin2023evolutionary,\n  title = {Mine},\n}\n")
+    with templates_of(tmp_path):
+        assert parsed(citation.PAPERS[0].bibtex)["title"] == "Mine"
+        with pytest.raises(UserError, match="there is no entry rives2021biological"):
+            _ = citation.PAPERS[1].bibtex
 
 
 @pytest.mark.parametrize(

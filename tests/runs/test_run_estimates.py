@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from hubtools.runs.session import Session
 from hubtools.runs.unit import execute
 from hubtools.runs.workload import ASSUMED_UTILISATION, Device
 from hubtools.specs.loading import load_recipe, load_task
+from hubtools.specs.recipe import Window
 from hubtools.training.device import Execution
+from hubtools.training.engine import Engine
 
 # The checkpoint: two layers of this width, their feed-forward layers twice as wide.
 WIDTH, LAYERS = 16, 2
@@ -241,6 +244,48 @@ def test_tables_of_a_probe_are_rows_of_all_layers(project: Path, plan: Plan, tmp
 # Against what is recorded
 
 
+def narrow(window: Window, config: Any, n_special: int) -> Window:
+    """As if the model read no more than twelve residues at once."""
+    return window.model_copy(update={"residues": 12, "overlap": 4})
+
+
+@pytest.mark.parametrize("recipe", ["full", "probe"])
+def test_the_estimate_sees_how_the_steps_cut_proteins(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    run = plan(recipe, batch_size=8, epochs=1)
+    (before,) = estimates(tmp_path, run)
+    monkeypatch.setattr("hubtools.runs.preparation.effective_window", narrow)
+    (after,) = estimates(tmp_path, run)
+    record = execute(run, session(tmp_path, run)).record
+    assert record.windows and record.windows.residues_per_window == 12 and record.training
+    assert before.workload and after.workload
+    assert before.workload.tokens_per_epoch < after.workload.tokens_per_epoch == record.training.tokens
+    assert after.workload.largest_batch[1] == 12 + 2
+
+
+def test_the_estimate_sees_what_the_steps_pack(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def nothing(*given: Any, **options: Any) -> Iterator[Engine]:
+        yield Engine("eager", "padded")
+
+    monkeypatch.setattr("hubtools.runs.preparation.engine", nothing)
+    run = plan("full", batch_size=8, epochs=1)
+    made = session(tmp_path, run)
+    estimator = Estimator(made, None, lambda line: None)
+    estimator.estimate(run)
+    (known,) = estimator._calibrated.values()
+    assert not known.how.made.packed and execute(run, made).record.environment.layout != "packed"
+
+
+def test_the_estimate_knows_which_seeds_train_together(plan: Plan, tmp_path: Path) -> None:
+    runs = [plan("probe", seed, probe__learning_rates=[1e-3, 1e-2]) for seed in (1, 2, 3)]
+    together, alone = estimates(tmp_path, *runs)[0], estimates(tmp_path, runs[0])[0]
+    assert together.memory and alone.memory
+    assert together.memory.tables - alone.memory.tables == 2 * 2 * HEAD * 4 * 6
+    assert session(tmp_path, *runs).seeds_to_come(runs[0]) == [2, 3]
+
+
 @pytest.mark.parametrize("recipe", ["full", "lora", "probe"])
 def test_a_run_does_what_was_estimated(plan: Plan, tmp_path: Path, recipe: str) -> None:
     run = plan(recipe, batch_size=8, epochs=3, patience=1)
@@ -267,14 +312,14 @@ def test_what_is_measured_has_the_engine_and_leaves_nothing(plan: Plan, tmp_path
     estimator = Estimator(made, None, lambda line: None)
     found = estimator.estimate(run)
     (known,) = estimator._calibrated.values()
-    assert known.packed
+    assert known.how.made.packed
     assert found.workload and found.workload.largest_batch[0] <= 512
     assert not (tmp_path / "runs").exists()
     padded = replace(made, execution=replace(made.execution, packing=False))
     estimator = Estimator(padded, None, lambda line: None)
     estimator.estimate(run)
     (known,) = estimator._calibrated.values()
-    assert not known.packed
+    assert not known.how.made.packed
 
 
 # Variants

@@ -16,7 +16,7 @@ from tiny_project import QUICK, task_name, tiny_rows, write_project, write_rows,
 from tiny_tasks import PROBLEMS
 
 from hubtools.data import DataCache
-from hubtools.runs import steps
+from hubtools.runs import preparation, steps
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import find_records, read_record
@@ -336,7 +336,7 @@ def test_memory_that_is_full_names_the_remedy(plan: Plan, tmp_path: Path, monkey
     def full(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate …")
 
-    monkeypatch.setattr(steps, "build_model", full)
+    monkeypatch.setattr(preparation, "build_model", full)
     failure = execute(plan(), session(tmp_path)).record.failure
     assert failure is not None
     assert failure.message == "out of memory. Use a smaller --token-budget (it was 512), or --gradient-checkpointing"

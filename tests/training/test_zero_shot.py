@@ -18,8 +18,14 @@ from hubtools.models.families import RENDERINGS
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Window
-from hubtools.training.blosum62 import BLOSUM62
-from hubtools.training.variants import blosum62, log_probabilities, marginals, mutated_positions, window_facts_of
+from hubtools.training.variants import (
+    BLOSUM62,
+    blosum62,
+    log_probabilities,
+    marginals,
+    mutated_positions,
+    window_facts_of,
+)
 
 WILD = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGD"
 SHORT = "GSHMWY"
@@ -174,14 +180,41 @@ def test_an_architecture_without_such_a_head_is_refused(tmp_path, family):
         load_masked_lm(resolve_checkpoint(str(write_checkpoint(tmp_path / "m", family))))
 
 
+# S. Henikoff and J. G. Henikoff, "Amino acid substitution matrices from protein blocks", PNAS 89, 10915–10919 (1992),
+# doi:10.1073/pnas.89.22.10915.
+ORDER = "ARNDCQEGHILKMFPSTWYV"
+ROWS = """
+ 4 -1 -2 -2  0 -1 -1  0 -2 -1 -1 -1 -1 -2 -1  1  0 -3 -2  0
+-1  5  0 -2 -3  1  0 -2  0 -3 -2  2 -1 -3 -2 -1 -1 -3 -2 -3
+-2  0  6  1 -3  0  0  0  1 -3 -3  0 -2 -3 -2  1  0 -4 -2 -3
+-2 -2  1  6 -3  0  2 -1 -1 -3 -4 -1 -3 -3 -1  0 -1 -4 -3 -3
+ 0 -3 -3 -3  9 -3 -4 -3 -3 -1 -1 -3 -1 -2 -3 -1 -1 -2 -2 -1
+-1  1  0  0 -3  5  2 -2  0 -3 -2  1  0 -3 -1  0 -1 -2 -1 -2
+-1  0  0  2 -4  2  5 -2  0 -3 -3  1 -2 -3 -1  0 -1 -3 -2 -2
+ 0 -2  0 -1 -3 -2 -2  6 -2 -4 -4 -2 -3 -3 -2  0 -2 -2 -3 -3
+-2  0  1 -1 -3  0  0 -2  8 -3 -3 -1 -2 -1 -2 -1 -2 -2  2 -3
+-1 -3 -3 -3 -1 -3 -3 -4 -3  4  2 -3  1  0 -3 -2 -1 -3 -1  3
+-1 -2 -3 -4 -1 -2 -3 -4 -3  2  4 -2  2  0 -3 -2 -1 -2 -1  1
+-1  2  0 -1 -3  1  1 -2 -1 -3 -2  5 -1 -3 -1  0 -1 -3 -2 -2
+-1 -1 -2 -3 -1  0 -2 -3 -2  1  2 -1  5  0 -2 -1 -1 -1 -1  1
+-2 -3 -3 -3 -2 -3 -3 -3 -1  0  0 -3  0  6 -4 -2 -2  1  3 -1
+-1 -2 -2 -1 -3 -1 -1 -2 -2 -3 -3 -1 -2 -4  7 -1 -1 -4 -3 -2
+ 1 -1  1  0 -1  0  0  0 -1 -2 -2  0 -1 -2 -1  4  1 -3 -2 -2
+ 0 -1  0 -1 -1 -1 -1 -2 -2 -1 -1 -1 -1 -2 -1  1  5 -2 -2  0
+-3 -3 -4 -4 -2 -2 -3 -2 -2 -3 -2 -3 -1  1 -4 -3 -2 11  2 -3
+-2 -2 -2 -3 -2 -1 -2 -3  2 -1 -1 -2 -1  3 -3 -2 -2  2  7 -1
+ 0 -3 -3 -3 -1 -2 -2 -3 -3  3  1 -2  1 -1 -2 -2  0 -3 -1  4
+"""
+
+
 def test_blosum62_as_published():
-    entry = lambda a, b: BLOSUM62[STANDARD.index(a), STANDARD.index(b)]  # noqa: E731
-    assert (BLOSUM62 == BLOSUM62.T).all()
-    assert [entry(*pair) for pair in ("WW", "AA", "CC", "IV", "DE", "WG", "PF")] == [11, 4, 9, 3, 2, -2, -4]
+    published = [[int(value) for value in row.split()] for row in ROWS.split("\n") if row]
+    assert sorted(ORDER) == sorted(STANDARD) and len(published) == 20
+    assert [[BLOSUM62[a, b] for b in ORDER] for a in ORDER] == published
     assert blosum62(VARIANTS).scores.tolist() == [-1, 3, 1, 0, -1, 0 + 1 + 3]
 
 
 def test_blosum62_against_biopython():
     matrices = pytest.importorskip("Bio.Align.substitution_matrices", reason="Biopython is not installed")
     theirs = matrices.load("BLOSUM62")
-    assert all(BLOSUM62[i, j] == theirs[a, b] for i, a in enumerate(STANDARD) for j, b in enumerate(STANDARD))
+    assert all(BLOSUM62[a, b] == theirs[a, b] for a in STANDARD for b in STANDARD)
