@@ -265,3 +265,19 @@ def test_a_reader_that_stops_early_is_no_error(runs: dict[str, Path], tmp_path: 
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[0].startswith("id\tposition")
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr, done.stderr
+
+
+def test_a_measured_budget_changes_no_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    folder = made(tmp_path, "sequence-classification")
+    proteins = tmp_path / "two.fasta"
+    proteins.write_text(">a\nMKTAYIAKQRQISFVKSHFSRQ\n>b\nMKLLAAAGGGSSSPPPQ\n")
+    usual, measured = (
+        CliRunner().invoke(predict, [str(folder), str(proteins), "--device", "cpu", *more], catch_exceptions=False)
+        for more in ((), ("--token-budget", "auto", "--no-packing"))
+    )
+    first, second = (list(csv.DictReader(io.StringIO(said.stdout), delimiter="\t")) for said in (usual, measured))
+    assert [row["predicted"] for row in first] == [row["predicted"] for row in second] and len(first) == 2
+    for one, other in zip(first, second, strict=True):
+        assert float(one["probability"]) == pytest.approx(float(other["probability"]), abs=1e-5)
+    assert list((tmp_path / "cache" / "budgets").glob("*.json"))
