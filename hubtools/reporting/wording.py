@@ -94,7 +94,7 @@ def interval(low: float | None, high: float | None, of_weights: bool = False) ->
 def lost(found: Comparison) -> str:
     """How much a candidate lost, or gained, with the interval: what every report of a comparison begins with."""
     metric, gained = metric_title(found.metric), found.difference
-    if found.same:
+    if found.same or found.difference.identical:
         return f"{metric} as it was"
     if math.isnan(gained.value):
         return f"{metric} is not defined in every run"

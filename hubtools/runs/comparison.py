@@ -202,7 +202,7 @@ def compared(
         difference=replace(first, identical=True) if same else first,
         others=tuple(rest),
         apart=apart,
-        same=same or first.identical,
+        same=same,
         judgement=NOT_JUDGED,
         cost=NOT_ASKED,
         changed=tuple(changes(baseline, candidate)),
@@ -219,8 +219,6 @@ def judged(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _same_predictions(one: Comparison) -> str:
-    if one.apart is None:
-        return "the same scores in every replicate"
     missing = [str(seed) for seed in one.baseline.seeds if seed not in one.candidate.seeds]
     fewer = f", of seeds that both have (without {', '.join(missing)})" if missing else ""
     return f"the same predictions, apart by {one.apart:.1g} at most{fewer}"

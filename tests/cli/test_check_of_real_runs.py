@@ -46,6 +46,6 @@ def test_an_unchanged_rerun_passes_and_a_broken_learning_rate_does_not(
     assert bench(*run, *quick, *broken, "--runs", "broken")[0] == 0
     code, text = bench("check", "--baseline", baseline, "--candidate", "broken", "--format", "json")
     (one,) = json.loads(text)["comparisons"]
-    assert (code, one["verdict"]) == (1, "regression")
+    assert (code, one["verdict"]) == (1, "worse")
     changed = {change["what"]: change["after"] for change in one["changed"]}
     assert changed == {"recipe: learning_rate": "1e-09", "recipe: head_learning_rate": "1e-09"}
