@@ -97,7 +97,7 @@ class Row:
     @property
     def of_weights(self) -> bool:
         """Whether the interval is of these very weights, one seed, where another seed would give others."""
-        return len(self.runs) == 1 and not Arm(self.runs).nothing_random
+        return Arm(self.runs).of_weights
 
     @property
     def trials(self) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.reporting.comparison import largest_loss
 from hubtools.reporting.wording import lost, metric_title, number, plural, signed
-from hubtools.runs.arms import Arm
 from hubtools.runs.changes import Change
 from hubtools.runs.check import Check
 from hubtools.runs.comparison import Comparison
@@ -254,8 +253,8 @@ def _item(item: Comparison) -> dict[str, Any]:
         "adjusted_p": item.judgement.adjusted_p,
         "margin": item.margin,
         "question": item.question,
-        "baseline": _arm(item.baseline, item.means[0]),
-        "candidate": _arm(item.candidate, item.means[1]),
+        "baseline": _arm(item, 0),
+        "candidate": _arm(item, 1),
         "largest_difference_of_predictions": item.apart,
         "difference": None if item.same else asdict(item.difference),
         "cost": {
@@ -267,8 +266,16 @@ def _item(item: Comparison) -> dict[str, Any]:
     }
 
 
-def _arm(arm: Arm, score: float | None) -> dict[str, Any]:
-    return {"name": arm.name, "score": score, "seeds": arm.seeds, "runs": [record.run_id for _, record in arm.runs]}
+def _arm(item: Comparison, which: int) -> dict[str, Any]:
+    arm, score = (item.baseline, item.candidate)[which], item.scores[which]
+    return {
+        "name": arm.name,
+        "score": item.means[which],
+        "low": None if score is None else score.low,
+        "high": None if score is None else score.high,
+        "seeds": arm.seeds,
+        "runs": [record.run_id for _, record in arm.runs],
+    }
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hubtools.evaluation.comparison import Question
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.evaluation.verdicts import Verdict
 from hubtools.reporting.comparison import Pair, Sides
 from hubtools.reporting.wording import MISSING, interval, lost, metric_title, number, p_text, plural, signed
@@ -126,12 +127,12 @@ def facts(pair: Pair, *, several: bool) -> list[tuple[str, str]]:
         several: whether others are compared beside it, so that there is a correction to speak of.
     """
     one, found = pair.found, pair.found.difference
-    (mean, other_mean), (deviation, other_deviation) = one.means, one.deviations
+    (mean, other_mean), (deviation, other_deviation), scores = one.means, one.deviations, one.scores
     lines = [
         ("difference", lost(one)),
         ("verdict", f"{one.verdict}: {one.judgement.reason}"),
-        ("A", _arm(one.baseline, mean, deviation)),
-        ("B", _arm(one.candidate, other_mean, other_deviation)),
+        ("A", _arm(one.baseline, mean, deviation, scores[0])),
+        ("B", _arm(one.candidate, other_mean, other_deviation, scores[1])),
         ("question", f"{found.question}: {QUESTIONS[found.question]}"),
     ]
     if one.margin is not None:
@@ -169,9 +170,10 @@ def _changed(name: str, changed: Sequence[Change]) -> list[tuple[str, str]]:
     return [(name, "; ".join(shown) + more)]
 
 
-def _arm(arm: Arm, mean: float | None, deviation: float | None) -> str:
-    spread = f" ± {number(deviation)} (mean ± SD)" if deviation is not None else ""
-    return f"{number(mean)}{spread}, {plural(len(arm.runs), 'seed')}: {arm.name}"
+def _arm(arm: Arm, mean: float | None, deviation: float | None, score: ArmScore | None) -> str:
+    shown = "" if score is None else interval(score.low, score.high, arm.of_weights)
+    spread = f", SD {number(deviation)}" if deviation is not None else ""
+    return f"{number(mean)}{f' ({shown})' if shown else ''}, {plural(len(arm.runs), 'seed')}{spread}: {arm.name}"
 
 
 def _probability(value: float) -> str:
@@ -342,6 +344,10 @@ def _as_dict(pair: Pair) -> dict[str, Any]:
     }
 
 
+def _interval(score: ArmScore | None) -> dict[str, float | None]:
+    return {"low": None, "high": None} if score is None else {"low": score.low, "high": score.high}
+
+
 def _side(one: Comparison, which: int) -> dict[str, Any]:
     arm = (one.baseline, one.candidate)[which]
     identity = arm.record.identity.model_dump(mode="json")
@@ -351,6 +357,7 @@ def _side(one: Comparison, which: int) -> dict[str, Any]:
         "identity": identity,
         "overrides": arm.record.overrides,
         "mean": one.means[which],
+        **_interval(one.scores[which]),
         "standard_deviation": one.deviations[which],
         "runs": [
             {

@@ -93,6 +93,11 @@ class Arm:
             return False
         return recipe["adaptation"] in {"zero-shot", "baseline"} or recipe["head"]["solver"] == "ridge"
 
+    @property
+    def of_weights(self) -> bool:
+        """Whether its interval is of these very weights: of one seed, where another seed would give others."""
+        return len(self.runs) == 1 and not self.nothing_random
+
     @cached_property
     def task(self) -> Task:
         """The task file as used."""

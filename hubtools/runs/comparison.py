@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
+from statistics import stdev
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hubtools.evaluation.cost import CostComparison
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.resampled import REPLICATES, resample_metrics
 from hubtools.evaluation.sameness import largest_difference, other_rows
+from hubtools.evaluation.seeds import ArmScore
 from hubtools.evaluation.verdicts import Judgement, Verdict, judge
 from hubtools.runs.arms import Arm, mismatches
 from hubtools.runs.changes import Change, changes
@@ -95,7 +96,16 @@ class Comparison:
     def means(self) -> tuple[float | None, float | None]:
         """Of both arms over their runs; None where one run has no value."""
         known = [[value for value in side if value is not None] for side in self.values]
-        before, after = (fmean(k) if len(k) == len(side) else None for k, side in zip(known, self.values, strict=True))
+        before, after = (
+            float(np.mean(k)) if len(k) == len(side) else None for k, side in zip(known, self.values, strict=True)
+        )
+        return before, after
+
+    @property
+    def scores(self) -> tuple[ArmScore | None, ArmScore | None]:
+        """Of both arms, with their intervals, as every table shows them; None where its runs did not record the metric."""
+        column = (self.split, self.metric)
+        before, after = (arm.scores([column]).get(column) for arm in (self.baseline, self.candidate))
         return before, after
 
     @property
