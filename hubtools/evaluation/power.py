@@ -30,7 +30,7 @@ from hubtools.specs.task import Task
 
 # Of the rows of a class, or of the variance of errors: what two made-up models, or two seeds of one, do not share.
 APART = 0.1
-# Of the rows of a class: those on which both made-up models are wrong.
+# Of the rows of a class: those on which both made-up models are wrong, at most.
 WRONG = 0.2
 # Standard deviation of a made-up model's errors in that of the truth: the correlation is then 0.8.
 NOISE = 0.75
@@ -132,22 +132,22 @@ def _made_up(task: Task, rows: Predictions) -> tuple[Predictions, Predictions, s
         shared, *own = rng.normal(size=(3, len(rows)))
         spread = _spread(rows)
         scores = [rows.truth + NOISE * spread * (math.sqrt(1 - APART) * shared + math.sqrt(APART) * e) for e in own]
-        said = f"two models, or two seeds, have all but {APART:.0%} of the variance of their errors in common"
+        said = f"two models, or two seeds, have all but {100 * APART:g} % of the variance of their errors in common"
     else:
         columns = rows.truth.T if kind == "multilabel" else rows.truth[None]
         n_classes = 2 if kind == "multilabel" else rows.n_outputs
-        calls = np.stack([_calls(column, n_classes, rng) for column in columns])
+        calls = _calls(columns, n_classes, rng)
         sure = rng.uniform(0.5, 1.0, size=columns.shape)
         # What is wrong is less sure, so that metrics of ranks are not those of a guess.
         scores = []
-        for call in (calls[:, 0], calls[:, 1]):
+        for call in calls:
             surety = np.where(call == columns, sure, 0.5 + (sure - 0.5) / 2) + 1e-6
             if kind == "multilabel":
                 scores.append(np.where(call == 1, surety, 1 - surety).T)
                 continue
             others = ((1 - surety[0]) / (n_classes - 1))[:, None]
             scores.append(np.where(np.arange(n_classes) == call[0][:, None], surety[0][:, None], others))
-        apart = float((calls[:, 0] != calls[:, 1]).mean())
+        apart = float((calls[0] != calls[1]).mean())
         of = {"protein": "proteins", "residue": "residues", "pair": "pairs", "variant": "variants"}[task.problem.level]
         what = f"labels of the {of}" if kind == "multilabel" else of
         said = f"two models, or two seeds, disagree on {100 * apart:.2g} % of the {what}"
@@ -155,27 +155,40 @@ def _made_up(task: Task, rows: Predictions) -> tuple[Predictions, Predictions, s
     return first, second, said
 
 
-def _calls(truth: np.ndarray, n_classes: int, rng: np.random.Generator) -> np.ndarray:
-    """(2, n) classes that two models decide for, each as often as it is true.
+def _calls(columns: np.ndarray, n_classes: int, rng: np.random.Generator) -> np.ndarray:
+    """(2, L, n) classes that two models decide for, given the (L, n) true ones; as often one is right as the other.
 
-    Of a class they are wrong on shares of its rows; of one that is most of the data on as many as of all others, or else
-    its errors alone would make every precision poor.
+    A class that is most of a column counts for as much as all others: errors on a share of its rows would alone make every
+    precision poor. Rows are taken at equal steps, class by class, so that the shares hold in each.
     """
+    order, weights = [], []
+    for column, truth in enumerate(columns):
+        counts = np.bincount(truth, minlength=n_classes)
+        rows = rng.permutation(len(truth))
+        rows = rows[np.argsort(truth[rows], kind="stable")]
+        order.append(rows + column * len(truth))
+        weights.append((np.minimum(counts, len(truth) - counts) / np.maximum(counts, 1))[truth[rows]])
+    rows, weight = np.concatenate(order), np.concatenate(weights)
+    reached, truth = np.cumsum(weight), columns.ravel()
     calls = np.stack([truth, truth])
-    counts = np.bincount(truth, minlength=n_classes)
-    wrong: list[list[np.ndarray]] = [[], [], []]
-    for label, count in enumerate(counts):
-        rows = rng.permutation(np.flatnonzero(truth == label))
-        most = min(count, len(truth) - count)
-        ends = np.round(np.cumsum([WRONG, APART / 2, APART / 2]) * most).astype(int)
-        for part, chosen in zip(wrong, np.split(rows, ends)[:3], strict=True):
-            part.append(chosen)
-    for part, models in zip(wrong, ([0, 1], [0], [1]), strict=True):
-        rows = np.concatenate(part)
-        # By class, and moved on by half: no class is more than half of them, so that each gets another.
+    if not reached[-1]:
+        return calls.reshape(2, *columns.shape)
+
+    def every(step: float, first: float) -> np.ndarray:
+        return np.floor((reached - first) / step) > np.floor((reached - weight - first) / step)
+
+    # Of a small test set one row at least: what is said of the disagreement is counted.
+    step = min(2 / APART, float(reached[-1]))
+    one, other = every(step, step / 4), every(step, 3 * step / 4)
+    both = every(1 / WRONG, 0.5 / WRONG) & ~one & ~other
+    for chosen, models in ((both, [0, 1]), (one, [0]), (other, [1])):
+        is_true = truth[rows[chosen]]
+        # Moved on by half, wrong calls are as frequent as the classes are.
+        call = np.roll(is_true, len(is_true) // 2)
+        call = np.where(call == is_true, (is_true + 1) % n_classes, call)
         for model in models:
-            calls[model, rows] = np.roll(truth[rows], len(rows) // 2)
-    return calls
+            calls[model, rows[chosen]] = 1 - is_true if n_classes == 2 else call
+    return calls.reshape(2, *columns.shape)
 
 
 def _spread(rows: Predictions) -> np.ndarray:

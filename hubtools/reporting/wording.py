@@ -164,21 +164,21 @@ def plural(n: int, noun: str, many: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else many or noun + 's'}"
 
 
-def power_text(power: Power, margin: float | None = None) -> str:
+def power_text(power: Power, margin: float, other: Power | None = None) -> str:
     """What a comparison could show, and whether that is as little as the margin.
 
     Args:
         power: of the runs, or of the test set.
-        margin: the loss that counts, in units of the metric; None where nothing is said of it.
+        margin: the loss that counts, in units of the metric.
+        other: of the test set, where ``power`` is of runs, and says nothing of another model.
     """
-    metric = metric_title(power.metric)
-    with_seeds = f"with {plural(power.seeds, 'seed')} an arm "
-    text = f"{with_seeds}a test on {power.units} can show a loss of {power.detectable:.2g} in {metric}"
+    of, metric = f"with {plural(power.seeds, 'seed')} an arm a test on {power.units}", metric_title(power.metric)
+    text = f"{of} can show a loss of about {power.detectable:.2g} in {metric}"
     if power.floor and power.floor < power.detectable:
         text += f", and with any number of seeds none below {power.floor:.2g}"
     text += f", where {power.assumption}"
-    if margin is None:
-        return text
+    if other is not None:
+        text += f"; in another model, with any number of seeds, none below {other.floor:.2g}, where {other.assumption}"
     if power.sees(margin):
         return f"{text}. That is enough for the margin of {margin:g}"
     return f"{text}. The margin of {margin:g} is smaller than that: checks will often say cannot tell"
