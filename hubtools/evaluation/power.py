@@ -71,6 +71,8 @@ def power_of_runs(arm: Resampled) -> Power | None:
 
     The candidate's seeds are taken to scatter as the arm's do, and the candidate to suit the same clusters, as after a
     change of code or recipe: V_shared is 0. Of another model it is not, and :func:`power_of_split` tells the floor.
+    Simulated, five seeds find a loss of that size in 80 % of cases and three in 69 %, for the degrees of freedom of three
+    are estimated too, and are then often fewer.
 
     Args:
         arm: at least three runs.
@@ -108,8 +110,8 @@ def power_of_split(task: Task, rows: Predictions, seeds: int = MIN_SEEDS) -> Pow
     needed = rows.n_outputs if task.problem.kind == "multilabel" else 0 if positive is None else 1
     thresholds = [0.5] * needed or None
     replicates = FEW_REPLICATES if len(rows) < MANY_ROWS else FEW_REPLICATES // 10
-    arms = [resample(task, [model], [thresholds], [0], replicates=replicates) for model in (first, second)]
-    found = difference(*arms, Question.WEIGHTS)
+    one, other = (resample(task, [model], [thresholds], [0], replicates=replicates) for model in (first, second))
+    found = difference(one, other, Question.WEIGHTS)
     if not found.detectable or found.shared is None or not math.isfinite(found.detectable):
         return None
     power = Power(found.metric, seeds, found.detectable, found.detectable, found.units, assumption)
