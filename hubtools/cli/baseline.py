@@ -273,6 +273,7 @@ def _print_arms(frozen: Baseline, console: Console) -> None:
 
 def _show_power(frozen: Baseline) -> None:
     """What checks against each arm could show; a warning where that is not as little as the margin."""
+    from hubtools.evaluation.comparison import Question
     from hubtools.evaluation.power import power_of_runs, power_of_split
     from hubtools.evaluation.resampled import KEPT_REPLICATES
     from hubtools.reporting.wording import power_text
@@ -283,8 +284,8 @@ def _show_power(frozen: Baseline) -> None:
         arm = frozen.arm(one)
         margin = frozen.file.margin(arm.task)
         for split in one.scores:
-            # Under weights it is the mean of these very runs: what seeds do is no part of the question.
-            found = other = power_of_split(arm.task, arm.predictions(split)[0], seeds=1)
+            rows, seeds = arm.predictions(split)[0], len(arm.runs)
+            found = other = power_of_split(arm.task, rows, seeds, Question.WEIGHTS)
             if frozen.file.question == "recipe" and not arm.nothing_random:
                 found = power_of_runs(arm.resampled(split, replicates=KEPT_REPLICATES))
             if found is not None:

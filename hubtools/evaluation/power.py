@@ -46,10 +46,11 @@ class Power:
 
     Attributes:
         metric: its name.
-        seeds: runs of each arm; fewer than three are compared as fixed weights.
+        seeds: runs of each arm.
         detectable: the smallest true loss that is shown, or excluded where there is none, in 80 % of cases, in units of
             the metric.
-        floor: the same with any number of seeds; 0 where only seeds are what may vary.
+        floor: the same with any number of seeds; 0 where only seeds are what may vary; equal to ``detectable`` where fixed
+            weights are compared.
         units: what is resampled, in words.
         assumption: what was taken for true of the two arms, in words that follow "where".
     """
@@ -89,7 +90,9 @@ def power_of_runs(arm: Resampled) -> Power | None:
     return Power(arm.metric, len(arm.values), _shown(found), 0.0, arm.units.described, assumption)
 
 
-def power_of_split(task: Task, rows: Predictions, seeds: int = MIN_SEEDS) -> Power | None:
+def power_of_split(
+    task: Task, rows: Predictions, seeds: int = MIN_SEEDS, question: Question = Question.RECIPE
+) -> Power | None:
     """What a test set could show before anything is trained: from its labels, the task's metric and its resampling.
 
     Two seeds of one model are taken to differ as much as two models: then Var = V + V / k, with V the variance of the
@@ -99,6 +102,7 @@ def power_of_split(task: Task, rows: Predictions, seeds: int = MIN_SEEDS) -> Pow
         task: the task.
         rows: of a test split; of its scores only the shape is used.
         seeds: runs of each arm.
+        question: what is asked; fewer than three seeds are always compared as fixed weights.
 
     Returns:
         None where the metric is not defined on such rows, or the split has too few of what is resampled.
@@ -115,7 +119,7 @@ def power_of_split(task: Task, rows: Predictions, seeds: int = MIN_SEEDS) -> Pow
     if not found.detectable or found.shared is None or not math.isfinite(found.detectable):
         return None
     power = Power(found.metric, seeds, found.detectable, found.detectable, found.units, assumption)
-    if seeds < MIN_SEEDS:
+    if seeds < MIN_SEEDS or question is Question.WEIGHTS:
         return power
     half = found.shared / 2
     between, degrees = at_least(0.0, half, seeds)

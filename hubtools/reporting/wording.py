@@ -172,9 +172,10 @@ def power_text(power: Power, margin: float, other: Power | None = None) -> str:
         margin: the loss that counts, in units of the metric.
         other: of the test set, where ``power`` is of runs, and says nothing of another model.
     """
-    of, metric = f"with {plural(power.seeds, 'seed')} an arm a test on {power.units}", metric_title(power.metric)
-    text = f"{of} can show a loss of about {power.detectable:.2g} in {metric}"
-    if power.floor and power.floor < power.detectable:
+    of_weights = power.floor == power.detectable
+    text = f"with {plural(power.seeds, 'seed')} an arm{', taken as fixed weights,' if of_weights else ''} a test on {power.units}"
+    text += f" can show a loss of about {power.detectable:.2g} in {metric_title(power.metric)}"
+    if power.floor and not of_weights:
         text += f", and with any number of seeds none below {power.floor:.2g}"
     text += f", where {power.assumption}"
     if other is not None:

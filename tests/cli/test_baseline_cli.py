@@ -72,7 +72,7 @@ def test_a_gate_that_cannot_see_its_margin_says_so(bench: Bench) -> None:
     assert line.endswith("The margin of 0.01 is smaller than that: checks will often say cannot tell")
     assert bench("create", "weights", "--question", "weights") == 0
     (line,) = power_of(bench)
-    assert line.startswith("warning: power of") and "with 1 seed an arm" in line
+    assert line.startswith("warning: power of") and "3 seeds an arm, taken as fixed weights, a test" in line
     assert bench("create", "exact", "--tolerance", "0.001") == 0 and not power_of(bench)
 
 
