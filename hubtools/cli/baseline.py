@@ -94,6 +94,7 @@ def create(name: str, root: str, question: str | None, tolerance: float | None, 
     click.echo(f"freezing {_counted(len(arms), sum(len(arm.seeds) for arm in arms))} …", err=True)
     frozen = freeze(target, file, sources(arms), any_size=any_size)
     _print_arms(frozen, new_console())
+    _show_power(frozen)
     _closing(frozen)
     if few and question == "recipe":
         click.echo(
@@ -144,7 +145,9 @@ def update(name: str, root: str, add: bool, only_cost: bool, dry_run: bool, home
     file = old.file.model_copy(update={"arms": [one.after for one in found]})
     kept = {folder: source for one in found for folder, source in one.runs.items()}
     console.print()
-    _closing(freeze(old.folder, file, kept, any_size=any_size))
+    frozen = freeze(old.folder, file, kept, any_size=any_size)
+    _show_power(frozen)
+    _closing(frozen)
     click.echo(f"next: git diff {old.folder}", err=True)
 
 
@@ -266,6 +269,29 @@ def _print_arms(frozen: Baseline, console: Console) -> None:
             scores = [str(len(arm.runs)), number(score.mean), interval(score.low, score.high)]
             rows.append((_title(arm, split), [*scores, *costs]))
     _print_rows(console, ("seeds", "score", "95 % interval", "time", "tokens/s", "memory"), rows)
+
+
+def _show_power(frozen: Baseline) -> None:
+    """What checks against each arm could show; a warning where that is not as little as the margin."""
+    from hubtools.evaluation.comparison import Question
+    from hubtools.evaluation.power import power_of_runs, power_of_split
+    from hubtools.evaluation.resampled import KEPT_REPLICATES
+    from hubtools.reporting.wording import power_text
+
+    if frozen.file.prediction_tolerance is not None:
+        return  # Checks look at the predictions, and at no margin.
+    for one in frozen.file.arms:
+        arm = frozen.arm(one)
+        margin = frozen.file.margin(arm.task)
+        for split in one.scores:
+            rows, seeds = arm.predictions(split)[0], len(arm.runs)
+            found = other = power_of_split(arm.task, rows, seeds, Question.WEIGHTS)
+            if frozen.file.question == "recipe" and not arm.nothing_random:
+                found = power_of_runs(arm.resampled(split, replicates=KEPT_REPLICATES))
+            if found is not None:
+                said = power_text(found, margin, other if found is not other else None)
+                warning = "" if found.sees(margin) else "warning: "
+                click.echo(f"{warning}power of {_title(one, split)}: {said}", err=True)
 
 
 def _closing(frozen: Baseline) -> None:

@@ -66,6 +66,7 @@ def estimate(
 
     refuse_company("bench estimate")
 
+    from hubtools.reporting.wording import power_text
     from hubtools.runs.estimate import Estimator
     from hubtools.runs.workload import Device
     from hubtools.training.device import USUAL_ON_GPU
@@ -87,7 +88,13 @@ def estimate(
         click.echo(json.dumps(values, indent=2))
         return
     _show_table(found)
-    _show_sum(found, total, cost, energy, other)
+    # A sentence a task: its runs differ in it only where they differ in their number of seeds.
+    powers = {
+        f"power    {run.task.name}: {power_text(item.power, run.task.margin)}": None
+        for run, item in zip(planned, found, strict=True)
+        if item.power is not None
+    }
+    _show_sum(found, total, cost, energy, other, list(powers))
 
 
 def _show_table(found: list[RunEstimate]) -> None:
@@ -124,6 +131,7 @@ def _show_sum(
     cost: list[float] | None,
     energy: list[float] | None,
     other: Device | None,
+    powers: list[str],
 ) -> None:
     from hubtools.runs.workload import ASSUMED_UTILISATION
 
@@ -141,6 +149,8 @@ def _show_sum(
         click.echo(f"cost     {span(cost, ',.2f')}")
     if energy is not None:
         click.echo(f"energy   {span(energy, ',.3g')} kWh, an estimate: watts × hours")
+    for line in powers:
+        click.echo(line)
     if other is not None:
         shares = f"{ASSUMED_UTILISATION[0]:.0%} to {ASSUMED_UTILISATION[1]:.0%}"
         click.echo(f"arithmetic, not a measurement: {other.flops:.3g} FLOP/s of which {shares} are reached")

@@ -15,6 +15,7 @@ from hubtools.cli.tasks_check import show_data
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
+    from hubtools.data import TaskData
     from hubtools.data.inspection import Sheet
     from hubtools.specs.problem import Problem
 
@@ -86,9 +87,21 @@ def new(table: Path, output: Path, force: bool, header: str | None, **given: Any
     task = task.model_copy(update={"data": task.data.model_copy(update={"files": files})})
     data = load_task_data(task, DataCache.default())
     show_data(data)
+    _show_power(data)
     write_atomic(path, text)
     called = name if output == Path("tasks") else path
     click.echo(f"written: {path}\nnext:    bench run --checkpoint embedded --task {called}")
+
+
+def _show_power(data: TaskData) -> None:
+    """What the test set could show, beside the task's margin, which stays what it is."""
+    from hubtools.evaluation.power import power_of_split
+    from hubtools.reporting.wording import power_text
+    from hubtools.training.baselines import labelled_rows
+
+    power = power_of_split(data.task, labelled_rows(data.splits["test"], data.task))
+    if power is not None:
+        click.echo(f"power: {power_text(power, data.task.margin)}")
 
 
 def _ask(

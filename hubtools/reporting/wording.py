@@ -9,6 +9,7 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Cost
 
 if TYPE_CHECKING:
+    from hubtools.evaluation.power import Power
     from hubtools.runs.comparison import Comparison
 
 INTERVAL_MEANING = (
@@ -161,3 +162,24 @@ def share(fraction: float) -> str:
 def plural(n: int, noun: str, many: str | None = None) -> str:
     """A counted noun: 1 run, 2 runs, 1,200 proteins."""
     return f"{n:,} {noun if n == 1 else many or noun + 's'}"
+
+
+def power_text(power: Power, margin: float, other: Power | None = None) -> str:
+    """What a comparison could show, and whether that is as little as the margin.
+
+    Args:
+        power: of the runs, or of the test set.
+        margin: the loss that counts, in units of the metric.
+        other: of the test set, where ``power`` is of runs, and says nothing of another model.
+    """
+    of_weights = power.floor == power.detectable
+    text = f"with {plural(power.seeds, 'seed')} an arm{', taken as fixed weights,' if of_weights else ''} a test on {power.units}"
+    text += f" can show a loss of about {power.detectable:.2g} in {metric_title(power.metric)}"
+    if power.floor and not of_weights:
+        text += f", and with any number of seeds none below {power.floor:.2g}"
+    text += f", where {power.assumption}"
+    if other is not None:
+        text += f"; in another model, with any number of seeds, none below {other.floor:.2g}, where {other.assumption}"
+    if power.sees(margin):
+        return f"{text}. That is enough for the margin of {margin:g}"
+    return f"{text}. The margin of {margin:g} is smaller than that: checks will often say cannot tell"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from hubtools.evaluation.power import Power, power_of_split
 from hubtools.models import ResidueTokeniser
 from hubtools.models.adapters import base_parameters
 from hubtools.models.packing import Packing
@@ -36,6 +37,7 @@ from hubtools.runs.store import read_record, run_folder
 from hubtools.runs.workload import Device, Workload, fine_tuning, probing, scoring
 from hubtools.specs.errors import UserError
 from hubtools.training.arithmetic import FLOAT32, Activations, Flops, Memory, activations_of, count_flops
+from hubtools.training.baselines import labelled_rows
 from hubtools.training.calibration import (
     USABLE,
     Span,
@@ -80,6 +82,7 @@ class RunEstimate:
         budget: tokens of a batch.
         cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
         advice: what would make it fit.
+        power: what the test set could show with as many seeds as are planned; None where nothing can be said.
     """
 
     title: str
@@ -94,6 +97,7 @@ class RunEstimate:
     budget: int = 0
     cached: tuple[int, int] | None = None
     advice: str = ""
+    power: Power | None = None
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -151,6 +155,7 @@ class Estimator:
         # Embeddings that earlier runs of the session will have kept, and probes whose heads they will have trained.
         self._coming: dict[Space, set[bytes]] = {}
         self._trained: list[PlannedRun] = []
+        self._power: dict[str, Power | None] = {}
 
     def estimate(self, run: PlannedRun) -> RunEstimate:
         """The estimate of a run.
@@ -318,7 +323,17 @@ class Estimator:
             free_disk,
             known.how.execution.token_budget,
             advice=", ".join(advice),
+            power=self._power_of(run),
         )
+
+    def _power_of(self, run: PlannedRun) -> Power | None:
+        """Of the test set with the planned seeds, once for a task."""
+        seeds = len({other.seed for other in self.session.planned if replace(other, seed=run.seed) == run})
+        key = f"{run.task.hash} {run.subset} {seeds}"
+        if key not in self._power:
+            split = self.session.data(run.task, run.subset, run.fraction, run.seed).splits["test"]
+            self._power[key] = power_of_split(run.task, labelled_rows(split, run.task), max(seeds, 1))
+        return self._power[key]
 
     # Probes
 

@@ -25,6 +25,7 @@ from hubtools.training.heads import Check, Group, diverged, train_heads
 from hubtools.training.job import Fitted, Job
 from hubtools.training.predict import assemble, of_rows
 from hubtools.training.stack import Stack
+from hubtools.training.variants import predictions_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -276,3 +277,12 @@ def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitte
     job.log.write_text("".join(json.dumps(line) + "\n" for line in trained.lines))
     steps = trained.lines[-1]["step"]
     return Fitted(len(trained.lines), trained.best_epoch, steps, 0, time.perf_counter() - started), predict
+
+
+def labelled_rows(dataset: Dataset, task: Task) -> Predictions:
+    """The rows of a split that are scored, with their labels and no prediction: every score is 0."""
+    if task.problem.zero_shot:
+        return predictions_of(dataset, lambda _, change: 0.0)
+    constant = np.zeros(() if task.problem.kind == "regression" else task.n_outputs)
+    predict = _per_split(lambda split, n: np.broadcast_to(constant, (n, *constant.shape)))
+    return predict(read_plain(dataset, task))

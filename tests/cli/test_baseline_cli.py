@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from frozen_runs import PROBE, STRUCTURE, write_seed, write_seeds
+from frozen_runs import PEPTIDES, PROBE, STRUCTURE, write_seed, write_seeds
 from hub_server import Hub
 
 from hubtools.cli.main import main
@@ -57,6 +57,30 @@ def test_create_show_and_what_is_altered(bench: Bench) -> None:
     assert bench("show", "main") == 2
     assert f"altered: {path.parent.name}/run.json is not what was frozen" in bench.err
     assert bench.err.splitlines()[-1].startswith("error: benchmarks/baselines/main: 1 file")
+
+
+def power_of(bench: Bench) -> list[str]:
+    return [line for line in bench.err.splitlines() if "power of" in line]
+
+
+def test_a_gate_that_cannot_see_its_margin_says_so(bench: Bench) -> None:
+    write_seeds(Path("runs"))
+    assert bench("create", "main") == 0
+    (line,) = power_of(bench)
+    assert line.startswith("warning: power of") and "with 3 seeds an arm a test on 30 homology clusters" in line
+    assert "in another model, with any number of seeds, none below" in line
+    assert line.endswith("The margin of 0.01 is smaller than that: checks will often say cannot tell")
+    assert bench("create", "weights", "--question", "weights") == 0
+    (line,) = power_of(bench)
+    assert line.startswith("warning: power of") and "3 seeds an arm, taken as fixed weights, a test" in line
+    assert bench("create", "exact", "--tolerance", "0.001") == 0 and not power_of(bench)
+
+
+def test_a_gate_that_sees_its_margin_says_that(bench: Bench) -> None:
+    write_seeds(Path("runs"), task=PEPTIDES.model_copy(update={"margin": 0.9}))
+    assert bench("create", "main") == 0
+    (line,) = power_of(bench)
+    assert line.startswith("power of") and line.endswith("That is enough for the margin of 0.9")
 
 
 def test_what_is_there_is_not_written_over(bench: Bench) -> None:

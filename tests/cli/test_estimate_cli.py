@@ -80,8 +80,16 @@ def test_a_table_a_sum_and_what_to_do_next(project: Path) -> None:
     assert all(row.split()[-1] == "yes" for row in rows[:-1])
     assert rows[-1] == "and 3 runs: baseline without a checkpoint: small, not estimated"
     names = [line.split()[0] for line in total.splitlines()]
-    assert names == ["time", "memory", "disk", "arithmetic,", "training", "next:"]
+    assert names == ["time", "memory", "disk", "power", "arithmetic,", "training", "next:"]
     assert total.endswith("next: bench run with the same options\n")
+
+
+def test_what_the_test_set_could_show_is_said_with_the_planned_seeds(project: Path) -> None:
+    (line,) = [line for line in said("--recipe", "quick", "--seeds", "1-3", *STATED).splitlines() if "power" in line]
+    assert line.startswith(f"power    {TASK}: with 3 seeds an arm a test on 40 proteins") and "with any number" in line
+    assert line.endswith("The margin of 0.01 is smaller than that: checks will often say cannot tell")
+    (run,) = json.loads(said("--recipe", "quick", *STATED, "--json"))["runs"]
+    assert run["power"]["seeds"] == 1 and 0.05 < run["power"]["detectable"] == run["power"]["floor"] < 0.3
 
 
 def test_what_does_not_fit_says_what_would(project: Path) -> None:

@@ -97,6 +97,15 @@ def test_what_the_table_says_is_proposed(bench: Bench) -> None:
     assert made()["metrics"]["positive"] == "yes"
 
 
+def test_what_the_test_set_could_show_is_said_beside_the_margin(bench: Bench) -> None:
+    Path("x.csv").write_text(table(HEADER, simple()))
+    code, out, _ = bench("x.csv", "--name", "t")
+    (line,) = [line for line in out.splitlines() if line.startswith("power: ")]
+    assert code == 0 and "with 3 seeds an arm a test on 10 proteins" in line and "in MCC" in line
+    assert line.endswith("The margin of 0.01 is smaller than that: checks will often say cannot tell")
+    assert "margin" not in made()
+
+
 def problem_of(bench: Bench, rows: Rows, *options: str, header: str = "id,sequence,label") -> dict:
     Path("x.csv").write_text(table(header, rows))
     code, _, err = bench("x.csv", "--name", "t", "--force", "--no-clusters", *options)
