@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
@@ -151,10 +152,10 @@ def row(case: Case, run: Path, folder: Path) -> tuple[str, str, str, str, str]:
 
 def tiny_run(folder: Path) -> Path:
     """A run of a tiny checkpoint, made once for all failures."""
-    os.environ["BENCH_ENERGY"] = "off"
     from tiny_runs import made
 
-    return made(folder, "sequence-classification")
+    with mock.patch.dict(os.environ, {"BENCH_ENERGY": "off"}):
+        return made(folder, "sequence-classification")
 
 
 def main() -> None:
