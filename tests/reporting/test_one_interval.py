@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from sample_records import PEPTIDES, PROBE, STRUCTURE, make_record
+from scipy import stats
 
 from hubtools.cli.main import cli
+from hubtools.evaluation.equivalence import Reported, of_reported
 from hubtools.evaluation.predictions import Assays, Predictions, write_predictions
 from hubtools.evaluation.resampled import write_replicates
 from hubtools.evaluation.scoring import score_and_resample
+from hubtools.evaluation.seeds import arm_interval
 from hubtools.reporting import wording
 from hubtools.reporting.board import build_board
 from hubtools.reporting.card import build_card
@@ -198,3 +201,18 @@ def test_everything_that_shows_an_arm_shows_one_interval(case: str, seeds: int, 
 
     side = json.loads(bench("compare", selected, rest, "--format", "json"))["pairs"][0]
     assert tuple(side["a"][name] for name in ("mean", "low", "high")) == expected
+
+    (one,) = json.loads(bench("check", "--baseline", selected, "--candidate", selected, "--format", "json"))[
+        "comparisons"
+    ]
+    assert tuple(one["baseline"][name] for name in ("score", "low", "high")) == expected
+
+    resampled = whole.kept()
+    assert resampled is not None
+    if seeds >= 3:
+        # Held against a number from a paper on other rows: the same standard error, about the difference.
+        published = of_reported(resampled, Reported(0.5, None), 0.01, same_test=False)
+        of_arm = arm_interval(resampled)
+        assert published.low is not None and published.high is not None and of_arm.standard_error is not None
+        half = stats.t.ppf(0.975, of_arm.degrees) * of_arm.standard_error
+        assert (published.high - published.low) / 2 == pytest.approx(half, rel=1e-9)
