@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,9 @@ def publish(run: Path, hub: Hub, case: Case | None = None) -> tuple[int, str]:
     command = [sys.executable, *program, "publish", str(run), "--repo", REPO, "--licence", "mit", "--push"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if case and case.interrupts:
-        hub.during_upload = lambda _: process.send_signal(signal.SIGINT)
+        pressed = threading.Lock()
+        # Files are uploaded side by side, and the key is pressed once.
+        hub.during_upload = lambda _: process.send_signal(signal.SIGINT) if pressed.acquire(blocking=False) else None
     output = process.communicate(timeout=300)[0]
     hub.during_upload = None
     return process.returncode, output
