@@ -22,6 +22,7 @@ from simulated import (
     constant,
     draw_world,
     first,
+    of_families,
     of_weights,
     resampled,
 )
@@ -29,7 +30,6 @@ from simulated import (
 from hubtools.evaluation.best import _Rows, best_set
 from hubtools.evaluation.comparison import MIN_SEEDS, Question, difference
 from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.resampling import bootstrap_weights
 from hubtools.evaluation.standing import TaskScores, standing
 
 SEEDS = (1, 3, 5, 10)
@@ -81,8 +81,7 @@ def simulate_sets(trials: int, tally: Tally, rng: np.random.Generator) -> None:
 
 def _case(regime: Regime, trials: int, rng: np.random.Generator) -> Tally:
     tally, families = Tally(), regime.families
-    weights = np.concatenate(list(bootstrap_weights(families, REPLICATES, 0))).astype(np.float32)
-    units = Units(families, None, f"{families} families", "made up")
+    weights, units = of_families(families)
     for arms in ARMS:
         for trial in range(trials):
             _one_board(regime, arms, weights, units, tally, rng, trial % OTHERS == 0)

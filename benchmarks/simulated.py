@@ -19,6 +19,7 @@ from scipy.stats import t as student
 from hubtools.evaluation import Predictions
 from hubtools.evaluation.comparison import Difference, Question, difference
 from hubtools.evaluation.resampled import Resampled, Units
+from hubtools.evaluation.resampling import bootstrap_weights
 from hubtools.evaluation.seeds import (
     arm_interval,
     arm_score,
@@ -145,6 +146,12 @@ class World:
     sizes: np.ndarray
     latent: tuple[np.ndarray, ...]
     overall: tuple[np.ndarray, ...]
+
+
+def of_families(families: int) -> tuple[np.ndarray, Units]:
+    """The bootstrap's draws of so many families, and what they are."""
+    weights = np.concatenate(list(bootstrap_weights(families, REPLICATES, 0))).astype(np.float32)
+    return weights, Units(families, None, f"{families} families", "made up")
 
 
 def draw_world(regime: Regime, runs: int, rng: np.random.Generator, arms: int = 2) -> World:

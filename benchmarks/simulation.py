@@ -37,7 +37,6 @@ from simulated import (
     ONE_ARM_REGIMES,
     REAL,
     REGIMES,
-    REPLICATES,
     TAIL,
     Case,
     Regime,
@@ -49,6 +48,7 @@ from simulated import (
     draw_world,
     first,
     gates,
+    of_families,
     of_weights,
     one_arm,
     resampled,
@@ -58,7 +58,6 @@ from simulated import (
 from hubtools.evaluation import Predictions, resample
 from hubtools.evaluation.comparison import Question, difference
 from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.resampling import bootstrap_weights
 from hubtools.evaluation.seeds import arm_interval
 from hubtools.evaluation.verdicts import Verdict, holm, judge
 
@@ -82,18 +81,21 @@ DIFFERENCES = (
 )
 
 
+def truth_of(regime: Regime, world: World, seeds: int) -> float:
+    """What the interval of the first arm is about: of one seed its weights, which no other seed has."""
+    return of_weights(regime, 0, world.overall[0][:1], ACCURACY) if seeds == 1 else ACCURACY
+
+
 def simulate(regime: Regime, trials: int, tally: Tally, rng: np.random.Generator) -> None:
     """All methods on many test sets of a regime."""
-    weights = np.concatenate(list(bootstrap_weights(regime.families, REPLICATES, 0))).astype(np.float32)
-    units = Units(regime.families, None, f"{regime.families} families", "made up")
+    weights, units = of_families(regime.families)
     losses: list[float] = []
     for _ in range(trials):
         world = draw_world(regime, max(SEEDS), rng)
         right = world.latent[0] > -constant(ACCURACY)
         baseline = resampled(right, world, weights, units)
         for k in SEEDS:
-            # One seed's interval is of its weights, which no other seed has.
-            truth = of_weights(regime, 0, world.overall[0][:1], ACCURACY) if k == 1 else ACCURACY
+            truth = truth_of(regime, world, k)
             for name, (low, high) in one_arm(right[:k], first(baseline, k, 0), rng).items():
                 tally.add("arm", regime.name, name, k, happened=low <= truth <= high)
         for effect in EFFECTS:
@@ -137,8 +139,7 @@ def simulate(regime: Regime, trials: int, tally: Tally, rng: np.random.Generator
 def few_and_many(trials: int, tally: Tally, rng: np.random.Generator) -> None:
     """Coverage of one arm's interval with few families and many, equal and unequal, weakly and strongly alike."""
     for families in FAMILIES:
-        weights = np.concatenate(list(bootstrap_weights(families, REPLICATES, 0))).astype(np.float32)
-        units = Units(families, None, f"{families} families", "made up")
+        weights, units = of_families(families)
         for which in ONE_ARM_REGIMES:
             for unequal in (False, True):
                 regime = replace(which, families=families, unequal=unequal, proteins=max(1_000, 13 * families))
@@ -147,7 +148,7 @@ def few_and_many(trials: int, tally: Tally, rng: np.random.Generator) -> None:
                     right = world.latent[0] > -constant(ACCURACY)
                     arm = resampled(right, world, weights, units)
                     for k in SEEDS:
-                        truth = of_weights(regime, 0, world.overall[0][:1], ACCURACY) if k == 1 else ACCURACY
+                        truth = truth_of(regime, world, k)
                         low, high = bounds(arm_interval(first(arm, k, 0)))
                         tally.add("few", families, unequal, which.name, k, happened=low <= truth <= high)
 

@@ -27,18 +27,6 @@ QUICK = ("--set", "epochs=3", "--device", "cpu")
 Bench = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bench:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["bench", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        shown = capfd.readouterr()
-        return int(exited.value.code or 0), shown.out, shown.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one run of a probe, which the tests copy."""

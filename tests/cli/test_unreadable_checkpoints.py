@@ -13,7 +13,6 @@ from tiny_project import write_project
 from tiny_runs import made
 from transformers import EsmModel
 
-from hubtools.cli.main import main
 from hubtools.inference.models import open_predictor
 from hubtools.inference.predictor import Protein
 from hubtools.runs.store import find_records
@@ -47,19 +46,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_project(tmp_path / "project", RESIDUES, PROTEINS)
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Bench:
-    """Call the command as a shell would: its exit code, and both outputs."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["bench", *arguments])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        return int(exited.value.code or 0), *capfd.readouterr()
-
-    return call
 
 
 def mistakes(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from tiny_runs import made
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
 from hubtools.inference.models import open_predictor
-from hubtools.inference.predictor import Protein
+from hubtools.inference.predictor import Predictor, Protein
 from hubtools.models import modeling_protein_task
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
 from hubtools.reporting.card import build_card
@@ -176,15 +176,19 @@ OF_RESIDUES = [
 ]
 
 
+def asked_both(run: Path) -> tuple[Predictor, str]:
+    """What bench asks of a run's model, and the lines of its card."""
+    predictor = open_predictor(str(run))
+    return predictor, usage_snippet(predictor.record, run / MODEL, str(run / MODEL))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("problem", "family"), OF_RESIDUES)
 def test_each_residue_gets_its_own_value_whatever_its_letter(
     problem: str, family: str, runs: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
     """ESM's tokenizer makes one token of neighbouring letters that it does not know: JJ, or all of mktay."""
-    run = runs(problem, family)
-    predictor = open_predictor(str(run))
-    code = usage_snippet(predictor.record, run / MODEL, str(run / MODEL))
+    predictor, code = asked_both(runs(problem, family))
     for sequence in UNUSUAL:
         lines = printed(code.replace(EXAMPLE, sequence), capsys)
         [answer] = predictor.predict([Protein("p", sequence.upper())])
@@ -208,9 +212,7 @@ def test_each_residue_gets_its_own_value_whatever_its_letter(
 def test_a_protein_is_read_as_bench_reads_it_whatever_its_letters(
     problem: str, family: str, runs: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
-    run = runs(problem, family)
-    predictor = open_predictor(str(run))
-    code = usage_snippet(predictor.record, run / MODEL, str(run / MODEL))
+    predictor, code = asked_both(runs(problem, family))
     for sequence in UNUSUAL:
         partner = "MKTAYjW" if problem.startswith("pair") else None
         asked = code.replace(EXAMPLE, sequence).replace(EXAMPLE_PAIR[0], sequence)
