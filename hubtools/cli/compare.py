@@ -12,7 +12,7 @@ from hubtools.cli.terminal import tell
 from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.reporting.comparison import Sides
+    from hubtools.reporting.comparison import SideBySide
 
 
 @click.command(short_help="Better, worse or cannot tell: two sides of runs, task by task.")
@@ -94,7 +94,7 @@ def compare(
     click.echo(f"next: {_next_step(comparison)}", err=True)
 
 
-def _show(comparison: Sides, form: str, per_class: bool, out: Path | None) -> None:
+def _show(comparison: SideBySide, form: str, per_class: bool, out: Path | None) -> None:
     """Print, and draw where asked for."""
     from hubtools.cli.terminal import new_console
     from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
@@ -114,7 +114,7 @@ def _show(comparison: Sides, form: str, per_class: bool, out: Path | None) -> No
         click.echo(f"wrote {out}", err=True)
 
 
-def _next_step(comparison: Sides) -> str:
+def _next_step(comparison: SideBySide) -> str:
     """The one command that most likely helps now."""
     from hubtools.evaluation.comparison import MIN_SEEDS, Question
     from hubtools.evaluation.verdicts import Verdict

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from hubtools.data.streams import LINE_END
 from hubtools.specs.errors import UserError
 
 # The csv module refuses cells of more than 128 KiB unless told; per-residue labels of a long protein are longer.
@@ -15,7 +15,6 @@ _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _FIX = "Check the separator, quotes around cells that hold it, and what is above the names of the columns (skip_rows)."
 # A field of at least so many capital letters and nothing else is taken for a protein.
 _PROTEIN = 10
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def separated_rows(
@@ -117,7 +116,7 @@ def _lines_before_quote(held: list[str], separator: str) -> int:
 
 
 def _lines(cell: str) -> list[str]:
-    return _LINE_END.split(cell)
+    return LINE_END.split(cell)
 
 
 def _is_row(line: str, fields: int, separator: str) -> bool:

@@ -22,7 +22,7 @@ from hubtools.specs.sources import TableFile
 _LARGE = 64 << 20  # bytes
 _LINES_BETWEEN_UPDATES = 1 << 16
 _GZIP = b"\x1f\x8b"
-_LINE_END = re.compile(r"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @contextlib.contextmanager
@@ -161,7 +161,7 @@ def _not_text(file: TableFile, before: int, error: UnicodeDecodeError) -> UserEr
     """
     if b"\0" in error.object and error.encoding.startswith("utf-8"):
         return UserError("it is not text", where=file.path_for_format, fix="Is it of the format that its name says?")
-    line = before + 1 + len(_LINE_END.findall(error.object[: error.start].decode(error.encoding, "ignore")))
+    line = before + 1 + len(LINE_END.findall(error.object[: error.start].decode(error.encoding, "ignore")))
     if not error.encoding.startswith("utf-8"):
         return UserError(f"it is not text in UTF-16 (line {line})", where=file.path_for_format, fix="Save it as UTF-8.")
     return UserError(

@@ -36,11 +36,7 @@ class Against:
     @property
     def gain(self) -> str:
         """The difference with its interval."""
-        if self.found is None:
-            return wording.MISSING
-        low, high = self.found.low, self.found.high
-        bounds = "" if low is None or high is None else f" ({wording.signed(low)} to {wording.signed(high)})"
-        return wording.signed(self.found.value) + bounds
+        return wording.MISSING if self.found is None else wording.gained(self.found)
 
     @property
     def said(self) -> str:

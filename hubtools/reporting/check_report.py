@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubtools.reporting.comparison import largest_loss
-from hubtools.reporting.wording import lost, metric_title, number, plural, signed
+from hubtools.reporting.wording import finite, gained, lost, metric_title, number, plural
 from hubtools.runs.changes import Change
 from hubtools.runs.check import Check
 from hubtools.runs.comparison import Comparison
@@ -50,11 +50,7 @@ def headline(check: Check) -> str:
 
 def difference_text(item: Comparison) -> str:
     """The gain with its interval; nothing where the predictions are the same."""
-    if item.same:
-        return "same predictions"
-    low, high = item.difference.low, item.difference.high
-    spread = "" if low is None or high is None else f" ({signed(low)} to {signed(high)})"
-    return f"{signed(item.difference.value)}{spread}"
+    return "same predictions" if item.same else gained(item.difference)
 
 
 def cost_lines(check: Check) -> list[str]:
@@ -241,7 +237,7 @@ def as_json(check: Check, sides: Sides) -> str:
         "problems": check.problems,
         "notes": check.notes,
     }
-    return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _item(item: Comparison) -> dict[str, Any]:
@@ -276,15 +272,6 @@ def _arm(item: Comparison, which: int) -> dict[str, Any]:
         "seeds": arm.seeds,
         "runs": [record.run_id for _, record in arm.runs],
     }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no word for what is not a finite number."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _plain(text: object) -> str:

@@ -51,7 +51,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Sides:
+class SideBySide:
     """What came of comparing two sides.
 
     Attributes:
@@ -105,7 +105,7 @@ def compare(
     split: str = "test",
     replicates: int = REPLICATES,
     left_out: Sequence[str] = (),
-) -> Sides:
+) -> SideBySide:
     """Compare arms, pair by pair.
 
     Args:
@@ -156,7 +156,7 @@ def compare(
         _pair(label, one, question, min(replicates, CLASS_REPLICATES))
         for label, one in zip(_labels(pairs), judged(found), strict=True)
     ]
-    return Sides(*named, split, replicates, question, tuple(made), tuple(left_out))
+    return SideBySide(*named, split, replicates, question, tuple(made), tuple(left_out))
 
 
 def _pair(label: str, found: Comparison, asked: Question | None, replicates: int) -> Pair:

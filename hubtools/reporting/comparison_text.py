@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Container, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hubtools.evaluation.comparison import Question
 from hubtools.evaluation.seeds import ArmScore
 from hubtools.evaluation.verdicts import Verdict
-from hubtools.reporting.comparison import Pair, Sides
-from hubtools.reporting.wording import MISSING, interval, lost, metric_title, number, p_text, plural, signed
+from hubtools.reporting.comparison import Pair, SideBySide
+from hubtools.reporting.wording import MISSING, finite, interval, lost, metric_title, number, p_text, plural, signed
 from hubtools.runs.arms import Arm
 from hubtools.runs.changes import Change
 from hubtools.runs.comparison import Comparison
@@ -38,7 +37,7 @@ _SHOWN_CHANGES = 6
 NARROW = 100
 
 
-def print_comparison(comparison: Sides, console: Console, *, per_class: bool = False) -> None:
+def print_comparison(comparison: SideBySide, console: Console, *, per_class: bool = False) -> None:
     """The verdicts first, then each pair with everything that is known of it.
 
     Args:
@@ -62,7 +61,7 @@ def print_comparison(comparison: Sides, console: Console, *, per_class: bool = F
             console.print(Text(f"  {line}", style="dim"))
 
 
-def _print_overview(comparison: Sides, console: Console) -> None:
+def _print_overview(comparison: SideBySide, console: Console) -> None:
     from rich.text import Text
 
     columns = ["task", "metric", "A", "B", "difference", "95 % interval", "p (Holm)", "verdict"]
@@ -205,7 +204,7 @@ def _class_noun(pair: Pair, *, many: bool = False) -> str:
     return {"class": "classes"}.get(noun, f"{noun}s") if many else noun
 
 
-def markdown(comparison: Sides, *, per_class: bool = False, figure: tuple[str, str] | None = None) -> str:
+def markdown(comparison: SideBySide, *, per_class: bool = False, figure: tuple[str, str] | None = None) -> str:
     """The same as a page: verdicts, one section a pair, and where everything came from.
 
     Args:
@@ -304,7 +303,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def as_json(comparison: Sides) -> str:
+def as_json(comparison: SideBySide) -> str:
     """Everything, numbers in full; what is not defined is null."""
     content = {
         "a": comparison.a,
@@ -316,7 +315,7 @@ def as_json(comparison: Sides) -> str:
         "pairs": [_as_dict(pair) for pair in comparison.pairs],
         "left_out": list(comparison.left_out),
     }
-    return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _as_dict(pair: Pair) -> dict[str, Any]:
@@ -372,12 +371,3 @@ def _side(one: Comparison, which: int) -> dict[str, Any]:
             for (folder, record), value in zip(arm.runs, one.values[which], strict=True)
         ],
     }
-
-
-def _plain(value: Any) -> Any:
-    """For JSON, which knows neither NaN nor infinity."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubtools.evaluation.verdicts import Verdict
-from hubtools.reporting.comparison import Pair, Sides
+from hubtools.reporting.comparison import Pair, SideBySide
 from hubtools.reporting.plots import BLUE, GREY, INK, PALE, VERMILION, CardFigure, panels, png
 from hubtools.reporting.wording import interval, metric_title, number, signed
 from hubtools.specs.metric_names import METRICS
@@ -59,7 +59,7 @@ class Row:
     of_class: bool = False
 
 
-def forest_figure(comparison: Sides, *, per_class: bool = False) -> CardFigure:
+def forest_figure(comparison: SideBySide, *, per_class: bool = False) -> CardFigure:
     """Draw a comparison: rows whose differences have one scale share a panel.
 
     Args:
@@ -104,7 +104,7 @@ def forest_figure(comparison: Sides, *, per_class: bool = False) -> CardFigure:
     return CardFigure("comparison.png", png(figure), alt_text(comparison), comparison.headline)
 
 
-def alt_text(comparison: Sides) -> str:
+def alt_text(comparison: SideBySide) -> str:
     """What the plot shows, for those who do not see it."""
     rows = "; ".join(
         f"{pair.label}: {metric_title(pair.found.metric)} {signed(pair.found.difference.value)}"
@@ -269,7 +269,7 @@ def _tick(value: float) -> str:
     return f"{value:+.10g}".replace("-", "−")
 
 
-def _names(comparison: Sides, letter: str) -> str:
+def _names(comparison: SideBySide, letter: str) -> str:
     """What a side is: the name that all its arms share, else what the user wrote."""
     sides = [pair.found.baseline if letter == "a" else pair.found.candidate for pair in comparison.pairs]
     names = {arm.name for arm in sides}

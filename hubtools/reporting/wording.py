@@ -9,6 +9,7 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Cost
 
 if TYPE_CHECKING:
+    from hubtools.evaluation.comparison import Difference
     from hubtools.evaluation.power import Power
     from hubtools.runs.comparison import Comparison
 
@@ -90,6 +91,21 @@ def interval(low: float | None, high: float | None, of_weights: bool = False) ->
     if low is None or high is None:
         return ""
     return f"{number(low)} to {number(high)}" + (" †" if of_weights else "")
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON, which has no word for what is not a finite number: None, wherever it is inside."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def gained(found: Difference) -> str:
+    """How much better a candidate is, with the interval."""
+    spread = "" if found.low is None or found.high is None else f" ({signed(found.low)} to {signed(found.high)})"
+    return f"{signed(found.value)}{spread}"
 
 
 def lost(found: Comparison) -> str:

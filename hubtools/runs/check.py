@@ -144,14 +144,12 @@ def check(
     if problems:
         return Check([], problems, notes, terms, split)
     notes += [
-        f"{_task(item.baseline)}, {item.name}: these are the baseline's own runs, copied"
-        for item in items
-        if _copied(item)
+        f"{item.task_name}, {item.name}: these are the baseline's own runs, copied" for item in items if _copied(item)
     ]
     order = list(Verdict)
     found = [_held_to(item, terms) for item in judged(items)]
     return Check(
-        sorted(found, key=lambda item: (order.index(item.verdict), not item.cost.over, _task(item.baseline))),
+        sorted(found, key=lambda item: (order.index(item.verdict), not item.cost.over, item.task_name)),
         [],
         notes,
         terms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import stdev
 
 import numpy as np
@@ -101,7 +102,7 @@ class Comparison:
         )
         return before, after
 
-    @property
+    @cached_property
     def scores(self) -> tuple[ArmScore | None, ArmScore | None]:
         """Of both arms, with their intervals, as every table shows them; None where its runs did not record the metric."""
         column = (self.split, self.metric)

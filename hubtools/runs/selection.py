@@ -125,20 +125,22 @@ def arms_at(where: str, split: str = "test") -> tuple[list[Arm], Named]:
 def listed(arms: Sequence[Arm]) -> str:
     """What is there, for people: the name of each arm, after its task where there are several."""
     tasks = {arm.record.identity.task.name for arm in arms}
-    names = []
-    for arm in arms:
-        identity = arm.record.identity
-        name = f"{identity.task.name}: {arm.name}" if len(tasks) > 1 else arm.name
-        names.append(name if identity.fraction is None else f"{name}, {100 * identity.fraction:g} % of train")
-    return _shown(names)
+    return _shown(_called(arm) if len(tasks) > 1 else f"{arm.name}{_share(arm)}" for arm in arms)
 
 
 def title(found: Found) -> str:
     """What a run is called among others."""
-    record = found[1]
-    identity = record.identity
-    share = "" if identity.fraction is None else f", {100 * identity.fraction:g} % of train"
-    return f"{identity.task.name}: {Arm((found,)).name}{share}, seed {identity.seed}"
+    return f"{_called(Arm((found,)))}, seed {found[1].identity.seed}"
+
+
+def _called(arm: Arm) -> str:
+    return f"{arm.record.identity.task.name}: {arm.name}{_share(arm)}"
+
+
+def _share(arm: Arm) -> str:
+    """Of the training data, where it is not all."""
+    fraction = arm.record.identity.fraction
+    return "" if fraction is None else f", {100 * fraction:g} % of train"
 
 
 def _looked_up(name: str, needs: Needs) -> tuple[Named, list[Found]]:

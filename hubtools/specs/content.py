@@ -5,14 +5,13 @@ Tasks may also lie in the folders that ``BENCH_TASKS`` names and in installed pa
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, nearest
 from hubtools.specs.task_packages import package_folders
 
 KINDS = {
@@ -139,8 +138,8 @@ def find(kind: str, name: str) -> Path:
         return known[name]
     if kind == "task" and as_path.is_dir():
         return task_file_in(as_path)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known) or 'none'}."
+    close = nearest(name, known)
+    hint = f"Did you mean {close}?" if close else f"Known: {', '.join(known) or 'none'}."
     raise UserError(f"no {kind} is called {name!r}", fix=hint)
 
 

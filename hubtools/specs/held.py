@@ -6,14 +6,13 @@ from the current folder, from ``BENCH_TASKS`` or from installed packages, and no
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hubtools.specs.content import KINDS, Place, catalogue, shipped_root
-from hubtools.specs.errors import UserError
+from hubtools.specs.errors import UserError, nearest
 from hubtools.specs.loading import recipe_in, suite_in, task_in
 from hubtools.specs.published import Cell, published_cells
 from hubtools.specs.recipe import Recipe
@@ -80,8 +79,8 @@ class Held:
         known = catalogue(kind, self.places(kind))
         if name in known:
             return known[name].path
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
+        close = nearest(name, known)
+        hint = f"Did you mean {close}? " if close else ""
         raise UserError(
             f"no {kind} {name!r} is held here",
             fix=f"{hint}What is checked does not bring its own: --project DIR names a folder whose {kind}s are right.",

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# Control characters (Cc), line and paragraph separators, and the marks that change the direction of writing.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_CONTROL_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Of control characters (Cc) those beyond ASCII's first, line and paragraph separators, and the marks that change the
+# direction of writing.
+_HIDDEN = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_CONTROL = re.compile(rf"[\x00-\x1f{_HIDDEN}]")
+_CONTROL_BUT_LINES = re.compile(rf"[\x00-\x08\x0b-\x1f{_HIDDEN}]")
 # The same for the types of a model.
-ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+ONE_LINE = rf"^[^\x00-\x1f{_HIDDEN}]*$"
 # BibTeX has lines.
 WITH_LINES = frozenset({"citation"})
 # Sentences and queries, which a file may break anywhere: their lines are joined.

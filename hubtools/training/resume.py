@@ -172,20 +172,22 @@ def _remove(path: Path) -> None:
 
 def read_optimiser(folder: Path) -> dict[int, dict[str, torch.Tensor]]:
     """What the optimiser kept of each parameter, by its number."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in load_file(folder / OPTIMISER).items():
-        place, _, moment = key.partition(".")
-        state.setdefault(int(place), {})[moment] = tensor
-    return state
+    return _numbered(folder / OPTIMISER)
 
 
 def read_randomness(folder: Path) -> list[dict[str, torch.Tensor]]:
     """The states of the random generators, of every process in order."""
-    states: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in load_file(folder / RANDOM).items():
-        place, _, name = key.partition(".")
-        states.setdefault(int(place), {})[name] = tensor
+    states = _numbered(folder / RANDOM)
     return [states[place] for place in range(len(states))]
+
+
+def _numbered(path: Path) -> dict[int, dict[str, torch.Tensor]]:
+    """The tensors of a file, whose keys are ``number.name``."""
+    found: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in load_file(path).items():
+        place, _, name = key.partition(".")
+        found.setdefault(int(place), {})[name] = tensor
+    return found
 
 
 def learnt(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, root_me
 
 from hubtools.evaluation.comparison import Question
 from hubtools.evaluation.verdicts import Verdict, holm
-from hubtools.reporting.comparison import Pair, Sides, compare
+from hubtools.reporting.comparison import Pair, SideBySide, compare
 from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
 from hubtools.reporting.forest import alt_text, forest_figure
 from hubtools.runs.comparison import judged
@@ -31,14 +31,14 @@ from hubtools.specs.task import Task
 THREE = (1, 2, 3)
 
 
-def compared(a: Path, b: Path, **options: object) -> Sides:
+def compared(a: Path, b: Path, **options: object) -> SideBySide:
     found = pair_arms(arms_at(str(a))[0], arms_at(str(b))[0], ("before", "after"))
     options.setdefault("replicates", 400)
     return compare(found.pairs, ("before", "after"), left_out=found.left_out, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Sides:
+def suite(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
     """Four tasks with three seeds an arm: better, worse, the same quality, and an error that shrinks."""
     root = tmp_path_factory.mktemp("suite")
     for task, before, after in (
@@ -58,7 +58,7 @@ RMSE = Task.model_validate(
 )
 
 
-def pair(comparison: Sides, task: Task) -> Pair:
+def pair(comparison: SideBySide, task: Task) -> Pair:
     return next(pair for pair in comparison.pairs if pair.label == task.name)
 
 
@@ -67,7 +67,7 @@ def decided(task: Task, quality: float, seed: int) -> tuple[np.ndarray, np.ndarr
     return made.truth, made.scores.argmax(axis=1) if made.truth.ndim == 1 else made.scores >= 0.5
 
 
-def test_scores_are_those_of_scikit_learn_and_their_deviation_that_of_numpy(suite: Sides) -> None:
+def test_scores_are_those_of_scikit_learn_and_their_deviation_that_of_numpy(suite: SideBySide) -> None:
     found = pair(suite, STRUCTURE)
     expected = [accuracy_score(*decided(STRUCTURE, 2.0, seed)) for seed in THREE]
     assert found.found.values[0] == pytest.approx(expected)
@@ -83,7 +83,7 @@ def test_scores_are_those_of_scikit_learn_and_their_deviation_that_of_numpy(suit
     assert mcc.candidate == pytest.approx(np.mean([matthews_corrcoef(*decided(STRUCTURE, 1.0, s)) for s in THREE]))
 
 
-def test_positive_is_better_also_of_an_error(suite: Sides) -> None:
+def test_positive_is_better_also_of_an_error(suite: SideBySide) -> None:
     found = pair(suite, RMSE)
     errors = [
         np.mean([root_mean_squared_error(p.truth, p.scores) for p in (predictions(RMSE, q, s) for s in THREE)])
@@ -92,7 +92,7 @@ def test_positive_is_better_also_of_an_error(suite: Sides) -> None:
     assert found.found.difference.value == pytest.approx(errors[0] - errors[1], rel=1e-5)
 
 
-def test_the_verdicts_are_what_was_put_in(suite: Sides) -> None:
+def test_the_verdicts_are_what_was_put_in(suite: SideBySide) -> None:
     verdicts = {found.label: found.found.verdict for found in suite.pairs}
     assert verdicts["antimicrobial-peptide"] is Verdict.BETTER and verdicts["secondary-structure"] is Verdict.WORSE
     assert verdicts["localisation"] is Verdict.CANNOT_TELL
@@ -103,13 +103,13 @@ def test_the_verdicts_are_what_was_put_in(suite: Sides) -> None:
     assert suite.left_out == ("gb1-fitness: in after only",)
 
 
-def test_an_open_verdict_says_how_many_seeds_would_close_it(suite: Sides) -> None:
+def test_an_open_verdict_says_how_many_seeds_would_close_it(suite: SideBySide) -> None:
     found = pair(suite, LOCALISATION).found
     assert found.seeds_needed == found.difference.seeds_needed(found.task.margin)
     assert pair(suite, PEPTIDES).found.seeds_needed is None and pair(suite, PEPTIDES).found.remedy == ""
 
 
-def test_rows_on_which_the_two_disagree_are_counted_within_a_seed(suite: Sides) -> None:
+def test_rows_on_which_the_two_disagree_are_counted_within_a_seed(suite: SideBySide) -> None:
     seen = pair(suite, STRUCTURE).agreement
     truth = decided(STRUCTURE, 2.0, 1)[0]
     a = [decided(STRUCTURE, 2.0, seed)[1] for seed in THREE]
@@ -206,20 +206,20 @@ def test_other_data_versions_and_rows_are_refused(
         compared(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_metric_that_a_task_lacks_is_refused(suite: Sides) -> None:
+def test_a_metric_that_a_task_lacks_is_refused(suite: SideBySide) -> None:
     found = pair(suite, PEPTIDES)
     with pytest.raises(UserError, match=r"the task antimicrobial-peptide has no metric macro_f1\. It has mcc, auroc"):
         compare([(found.found.baseline, found.found.candidate)], ("a", "b"), metric="macro_f1")
 
 
-def printed(comparison: Sides, width: int, **options: bool) -> str:
+def printed(comparison: SideBySide, width: int, **options: bool) -> str:
     console = Console(file=io.StringIO(), width=width)
     print_comparison(comparison, console, **options)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("width", [72, 80, 160])
-def test_the_terminal_shows_verdicts_first_and_loses_no_digit(suite: Sides, width: int) -> None:
+def test_the_terminal_shows_verdicts_first_and_loses_no_digit(suite: SideBySide, width: int) -> None:
     text = printed(suite, width, per_class=True)
     assert all(len(line) <= width for line in text.splitlines())
     first = " ".join(text.split())
@@ -241,7 +241,7 @@ def test_the_terminal_shows_verdicts_first_and_loses_no_digit(suite: Sides, widt
     assert "…" not in text
 
 
-def test_markdown_has_a_row_a_pair_and_every_run(suite: Sides) -> None:
+def test_markdown_has_a_row_a_pair_and_every_run(suite: SideBySide) -> None:
     text = markdown(suite, figure=("forest.png", alt_text(suite)))
     assert text.startswith("# 4 comparisons of B with A") and "![Forest plot of B against A on test" in text
     table = [line for line in text.splitlines() if line.startswith("| antimicrobial-peptide | MCC ↑")]
@@ -254,7 +254,7 @@ def test_markdown_has_a_row_a_pair_and_every_run(suite: Sides) -> None:
     assert all(line.endswith("|") for line in rows)
 
 
-def test_json_has_everything_and_is_strict(suite: Sides) -> None:
+def test_json_has_everything_and_is_strict(suite: SideBySide) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
@@ -278,7 +278,7 @@ def test_json_has_everything_and_is_strict(suite: Sides) -> None:
     assert content["left_out"] == list(suite.left_out)
 
 
-def test_an_undefined_metric_is_no_number_anywhere(suite: Sides) -> None:
+def test_an_undefined_metric_is_no_number_anywhere(suite: SideBySide) -> None:
     found = pair(suite, PEPTIDES)
     undefined = replace(found.found.difference, value=float("nan"), candidate=float("nan"), low=None, high=None)
     (judged_again,) = judged([replace(found.found, difference=undefined)])
@@ -289,7 +289,7 @@ def test_an_undefined_metric_is_no_number_anywhere(suite: Sides) -> None:
     assert forest_figure(broken).png
 
 
-def test_the_forest_plot_grows_with_its_rows_and_says_in_words_what_it_shows(suite: Sides) -> None:
+def test_the_forest_plot_grows_with_its_rows_and_says_in_words_what_it_shows(suite: SideBySide) -> None:
     figure = forest_figure(suite)
     assert all(f"{found.label}: " in figure.alt and f", {found.found.verdict}" in figure.alt for found in suite.pairs)
     one = suite.pairs[0]
