@@ -266,7 +266,11 @@ def _print_arms(frozen: Baseline, console: Console) -> None:
         budgets = arm.budgets
         costs = [duration(budgets.wall_seconds), count(budgets.tokens_per_second), size(budgets.peak_memory_bytes)]
         for split, score in arm.scores.items():
-            scores = [str(len(arm.runs)), number(score.mean), interval(score.low, score.high)]
+            scores = [
+                str(len(arm.runs)),
+                number(score.mean),
+                interval(score.low, score.high, frozen.arm(arm).of_weights),
+            ]
             rows.append((_title(arm, split), [*scores, *costs]))
     _print_rows(console, ("seeds", "score", "95 % interval", "time", "tokens/s", "memory"), rows)
 

@@ -107,3 +107,7 @@ def _print_table(complete: list[Outcome]) -> None:
             _seconds(outcome),
         )
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    # To a table whose rows are single runs, no mark is needed.
+    click.echo(
+        "95 % intervals are of these weights: they cover which proteins were tested, not another seed.", err=True
+    )

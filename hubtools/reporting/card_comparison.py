@@ -129,7 +129,7 @@ def beside(table: Table, record: RunRecord) -> list[dict[str, Any]]:
             label + (" (this model)" if own else ""),
             row.recipe,
             wording.number(estimate.value),
-            wording.interval(estimate.low, estimate.high) or wording.MISSING,
+            wording.interval(estimate.low, estimate.high, row.of_weights) or wording.MISSING,
             str(len(row.seeds)),
         ]
         rows.append({"cells": cells, "own": own})
@@ -146,7 +146,7 @@ def recipe_rows(own: Row, table: Table, found: Comparisons) -> list[dict[str, An
         training, held = row.record.training, against.get(row.rank)
         cells = [
             row.recipe + (" (this model)" if row is own else ""),
-            score_text(row.scores[table.primary]),
+            score_text(row.scores[table.primary], row.of_weights),
             str(len(row.seeds)),
             wording.count(training.parameters_trained if training else None),
             wording.duration(row.wall_seconds).replace(" ", "\N{NO-BREAK SPACE}"),

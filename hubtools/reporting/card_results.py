@@ -15,12 +15,11 @@ from hubtools.specs.record import RunRecord, Stratum
 MAX_CLASSES_IN_TABLE = 30
 
 
-def score_text(score: Any) -> str:
-    """A score or estimate with its interval; a word where it is not defined."""
+def score_text(score: Any, of_weights: bool = False) -> str:
+    """A score or estimate with its interval, marked where it is of one seed's weights; a word where it is not defined."""
     if score is None or score.value is None:
         return "not defined"
-    interval = wording.interval(score.low, score.high)
-    return f"{wording.number(score.value)} ({interval})" if interval else wording.number(score.value)
+    return wording.with_interval(score.value, score.low, score.high, of_weights)
 
 
 @dataclass(frozen=True)

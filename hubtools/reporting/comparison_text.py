@@ -11,7 +11,18 @@ from hubtools.evaluation.comparison import Question
 from hubtools.evaluation.seeds import ArmScore
 from hubtools.evaluation.verdicts import Verdict
 from hubtools.reporting.comparison import Pair, SideBySide
-from hubtools.reporting.wording import MISSING, finite, interval, lost, metric_title, number, p_text, plural, signed
+from hubtools.reporting.wording import (
+    MISSING,
+    finite,
+    interval,
+    lost,
+    metric_title,
+    number,
+    p_text,
+    plural,
+    signed,
+    with_interval,
+)
 from hubtools.runs.arms import Arm
 from hubtools.runs.changes import Change
 from hubtools.runs.comparison import Comparison
@@ -170,9 +181,9 @@ def _changed(name: str, changed: Sequence[Change]) -> list[tuple[str, str]]:
 
 
 def _arm(arm: Arm, mean: float | None, deviation: float | None, score: ArmScore | None) -> str:
-    shown = "" if score is None else interval(score.low, score.high, arm.of_weights)
+    ends = (None, None) if score is None else (score.low, score.high)
     spread = f", SD {number(deviation)}" if deviation is not None else ""
-    return f"{number(mean)}{f' ({shown})' if shown else ''}, {plural(len(arm.runs), 'seed')}{spread}: {arm.name}"
+    return f"{with_interval(mean, *ends, arm.of_weights)}, {plural(len(arm.runs), 'seed')}{spread}: {arm.name}"
 
 
 def _probability(value: float) -> str:

@@ -22,7 +22,7 @@ from hubtools.evaluation.best import question_of
 from hubtools.evaluation.comparison import difference
 from hubtools.evaluation.resampled import Resampled
 from hubtools.evaluation.seeds import ArmScore
-from hubtools.reporting.wording import interval, number, plural, share
+from hubtools.reporting.wording import number, plural, share, with_interval
 from hubtools.runs.arms import Arm, Found, Question, without_copies
 from hubtools.specs.errors import UserError
 from hubtools.specs.hashing import digest
@@ -277,8 +277,7 @@ class Gain:
     of_weights: bool
 
     def __str__(self) -> str:
-        inside = interval(self.low, self.high, self.of_weights)
-        return f"{number(self.value)} ({inside})" if inside else number(self.value)
+        return with_interval(self.value, self.low, self.high, self.of_weights)
 
 
 def gain(pretrained: Point | None, random: Point | None) -> Gain | None:
@@ -394,8 +393,7 @@ def as_tsv(curves: Sequence[Curve]) -> str:
 
 def score_text(point: Point | None) -> str:
     """A point's score for people, with its interval."""
-    if point is None or point.estimate.value is None:
+    if point is None:
         return number(None)
-    estimate = point.estimate
-    inside = interval(estimate.low, estimate.high, len(point.seeds) == 1)
-    return f"{number(estimate.value)} ({inside})" if inside else number(estimate.value)
+    found = point.estimate
+    return with_interval(found.value, found.low, found.high, len(point.seeds) == 1)

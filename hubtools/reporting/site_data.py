@@ -145,6 +145,7 @@ def _row(table: Table, row: Row, arms: Mapping[Any, int]) -> dict[str, Any]:
     return {
         "arm": arms[arm_key(row.record)],
         "best_set": row.best_set,
+        "o": row.of_weights,
         "v": _plain(estimate.value),
         "l": _plain(estimate.low),
         "h": _plain(estimate.high),

@@ -93,6 +93,12 @@ def interval(low: float | None, high: float | None, of_weights: bool = False) ->
     return f"{number(low)} to {number(high)}" + (" †" if of_weights else "")
 
 
+def with_interval(value: float | None, low: float | None, high: float | None, of_weights: bool = False) -> str:
+    """A number with its 95 % interval, where there is one; ``of_weights`` as for :func:`interval`."""
+    inside = interval(low, high, of_weights)
+    return f"{number(value)} ({inside})" if inside else number(value)
+
+
 def finite(value: Any) -> Any:
     """A value for JSON, which has no word for what is not a finite number: None, wherever it is inside."""
     if isinstance(value, dict):

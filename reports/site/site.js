@@ -138,7 +138,7 @@ function overallCard(query, tables) {
 
 function scoreButton(table, index) {
   const row = table.rows[index];
-  return [h("button", { type: "button", class: "link score", title: `${exact(table.metric.title, table.split, [row.v, row.l, row.h])}\nPress for where it is from`, onclick: () => openDetails(table, index) }, number(row.v)), interval(row.l, row.h) && h("span", { class: "sub" }, interval(row.l, row.h))];
+  return [h("button", { type: "button", class: "link score", title: `${exact(table.metric.title, table.split, [row.v, row.l, row.h])}\nPress for where it is from`, onclick: () => openDetails(table, index) }, number(row.v)), interval(row.l, row.h) && h("span", { class: "sub" }, interval(row.l, row.h) + (row.o ? " †" : ""))];
 }
 
 const shownRows = (table, query) => table.rows.map((row, index) => ({ row, index, arm: DATA.arms[row.arm] })).filter(({ arm }) => armShown(arm, query));

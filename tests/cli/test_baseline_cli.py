@@ -110,6 +110,13 @@ def test_fewer_than_three_seeds_answer_only_weights(
     assert ("has fewer than three seeds" in bench.err) is warned
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_an_interval_of_one_seed_is_marked(bench: Bench, seeds: int) -> None:
+    write_seeds(Path("runs"), seeds)
+    assert bench("create", "main") == 0
+    assert (" †" in bench.out) is (seeds == 1)
+
+
 def test_only_what_is_asked_for(bench: Bench) -> None:
     for task in (STRUCTURE, None):
         for recipe in (PROBE, None):

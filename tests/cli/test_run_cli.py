@@ -455,3 +455,4 @@ def test_a_terminal_shows_our_lines_and_no_others(project: Path) -> None:
         assert noise not in text
     score = read_record(next((project / "runs").iterdir())).score()
     assert score is not None and f"{score.value:.3f}" in text and f"{score.low:.3f} – {score.high:.3f}" in text
+    assert "intervals are of these weights" in text

@@ -167,6 +167,8 @@ def test_everything_that_shows_an_arm_shows_one_interval(case: str, seeds: int, 
     six_digits = tuple(round(number, 6) for number in expected if number is not None)
     assert six_digits in [(one["v"], one["l"], one["h"]) for one in shown]
 
+    assert {one["o"] for one in shown} == {seeds == 1}
+
     lines = [line for line in csv.DictReader(io.StringIO(as_csv(board))) if line["primary"] == "True"]
     assert expected in [tuple(float(line[name]) for name in ("value", "low", "high")) for line in lines]
     assert {line["interval_of"] for line in lines} == {"weights" if seeds == 1 else "recipe"}
