@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from hubtools.evaluation import Predictions
 from hubtools.evaluation.comparison import Difference, Question, difference
-from hubtools.evaluation.resampled import Resampled, Units
+from hubtools.evaluation.resampled import Resampled, Units, worth
 from hubtools.evaluation.resampling import bootstrap_weights
 from hubtools.evaluation.seeds import (
     arm_interval,
@@ -203,7 +203,7 @@ def resampled(right: np.ndarray, world: World, weights: np.ndarray, units: Units
     by_family = np.add.reduceat(right, starts, axis=1, dtype=np.float32)
     sizes = world.sizes.astype(np.float32)
     drawn = weights @ by_family.T / (weights @ sizes)[:, None]
-    units = replace(units, effective=float(sizes.sum() ** 2 / (sizes**2).sum()))
+    units = replace(units, effective=worth(world.sizes))
     seeds = tuple(range(len(right)))
     return Resampled("accuracy", seeds, right.mean(axis=1), drawn.T.astype(np.float64), units)
 
