@@ -27,10 +27,10 @@ from simulated import (
     resampled,
 )
 
-from hubtools.evaluation.best import _Rows, best_set
-from hubtools.evaluation.comparison import MIN_SEEDS, Question, difference
-from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.standing import TaskScores, standing
+from hubtools.evaluation.statistics.best_set import _Rows, best_set
+from hubtools.evaluation.statistics.difference import MIN_SEEDS, Question, difference
+from hubtools.evaluation.statistics.mean_ranks import TaskScores, standing
+from hubtools.evaluation.statistics.resampled import Resampled, Units
 
 SEEDS = (1, 3, 5, 10)
 FAMILIES = (20, 60, 150)

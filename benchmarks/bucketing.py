@@ -22,12 +22,12 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from matplotlib import pyplot
 
 from hubtools.data import DataCache
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import TRAINING_LOG
-from hubtools.runs.unit import execute
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 
 def main() -> None:

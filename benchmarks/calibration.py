@@ -14,9 +14,9 @@ import argparse
 
 import numpy as np
 
+from hubtools.evaluation.metrics.calibration_error import calibration, claims, expected_calibration_error
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.reliability import calibration, claims, expected_calibration_error
-from hubtools.evaluation.resampling import bootstrap_units, bootstrap_weights
+from hubtools.evaluation.statistics.resampling import bootstrap_units, bootstrap_weights
 from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 

@@ -42,18 +42,18 @@ import numpy as np
 
 from hubtools.cli.run import hush_transformers
 from hubtools.data import DataCache
-from hubtools.data.task_repositories import open_task
+from hubtools.data.sources.task_repositories import open_task
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun, expand
 from hubtools.runs.session import Session
 from hubtools.runs.steps import Prepared, Steps
 from hubtools.runs.store import MODEL
-from hubtools.runs.unit import execute
-from hubtools.specs.loading import load_recipe
-from hubtools.training import probe
-from hubtools.training.device import Execution
-from hubtools.training.embedding import Features
+from hubtools.specs.lookup.spec_files import load_recipe
+from hubtools.training.compute.device import Execution
 from hubtools.training.encoding import Encoded
-from hubtools.training.fit import FairTrainer
+from hubtools.training.finetune.fit import FairTrainer
+from hubtools.training.frozen import probe
+from hubtools.training.frozen.embedding import Features
 
 # Verdicts of the command, by its exit code.
 VERDICTS = {0: "pass", 1: "worse", 2: "refused", 3: "cannot tell"}

@@ -17,10 +17,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import t as student
 
 from hubtools.evaluation import Predictions
-from hubtools.evaluation.comparison import Difference, Question, difference
-from hubtools.evaluation.resampled import Resampled, Units, worth
-from hubtools.evaluation.resampling import bootstrap_weights
-from hubtools.evaluation.seeds import (
+from hubtools.evaluation.statistics.arm_interval import (
     arm_interval,
     arm_score,
     covariances,
@@ -28,6 +25,9 @@ from hubtools.evaluation.seeds import (
     satterthwaite,
     variance_parts,
 )
+from hubtools.evaluation.statistics.difference import Difference, Question, difference
+from hubtools.evaluation.statistics.resampled import Resampled, Units, worth
+from hubtools.evaluation.statistics.resampling import bootstrap_weights
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import Score
 from hubtools.specs.task import Task

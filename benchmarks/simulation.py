@@ -56,10 +56,10 @@ from simulated import (
 )
 
 from hubtools.evaluation import Predictions, resample
-from hubtools.evaluation.comparison import Question, difference
-from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.seeds import arm_interval
-from hubtools.evaluation.verdicts import Verdict, holm, judge
+from hubtools.evaluation.statistics.arm_interval import arm_interval
+from hubtools.evaluation.statistics.difference import Question, difference
+from hubtools.evaluation.statistics.resampled import Resampled, Units
+from hubtools.evaluation.statistics.verdicts import Verdict, holm, judge
 
 SEEDS = (1, 3, 5, 10)
 FAMILIES = (20, 40, 80, 150)
@@ -211,8 +211,8 @@ def _expected(case: Case, rng: np.random.Generator) -> float:
 
 def among_runs(folder: Path, trials: int, tally: Tally, rng: np.random.Generator) -> str:
     """Groups of runs of one arm, which are equally good by construction, on clusters drawn anew from the test split."""
-    from hubtools.evaluation.resampling import bootstrap_units
-    from hubtools.runs.arms import arms_of
+    from hubtools.evaluation.statistics.resampling import bootstrap_units
+    from hubtools.results.arms import arms_of
     from hubtools.runs.store import find_records
 
     arms = arms_of(find_records([folder])[0])

@@ -21,10 +21,10 @@ from hubtools.models.saved import load_model
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
 from hubtools.training.encoding import encode
 from hubtools.training.loss import Loss
-from hubtools.training.predict import predict
+from hubtools.training.prediction import predict
 
 
 def main() -> None:

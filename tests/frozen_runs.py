@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from sample_records import BASELINES, FULL, PEPTIDES, PROBE, STRUCTURE, TASKS, make_record
 
+from hubtools.evaluation.metrics.scoring import score_and_resample
 from hubtools.evaluation.predictions import Predictions, write_predictions
-from hubtools.evaluation.resampled import write_replicates
-from hubtools.evaluation.scoring import score_and_resample
+from hubtools.evaluation.statistics.resampled import write_replicates
 from hubtools.runs.store import PREDICTIONS, REPLICATES, run_folder, write_record
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from hubtools.common.hashing import digest
 from hubtools.evaluation.predictions import Predictions, read_predictions, write_predictions
-from hubtools.evaluation.resampled import KEPT_REPLICATES, Units, write_replicates
+from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Units, write_replicates
 from hubtools.runs.store import PREDICTIONS, REPLICATES, TRAINING_LOG, read_record, run_folder, write_record
-from hubtools.specs.hashing import digest
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,8 +15,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "hubtools"
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "_content" not in path.parts)
 # A room imports from itself and from rooms before it.
-ROOMS = ["specs", "data", "models", "evaluation", "training", "runs", "reporting", "publishing", "inference", "cli"]
+ROOMS = [
+    "common",
+    "specs",
+    "data",
+    "models",
+    "evaluation",
+    "training",
+    "runs",
+    "results",
+    "reporting",
+    "publishing",
+    "inference",
+    "cli",
+]
 LONGEST = 500
+# Modules of one folder; a command is a module, and there are as many as there are.
+MOST = 16
+MOST_COMMANDS = 24
 # Modules whose files are programs.
 PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "numpy"}
@@ -29,10 +46,9 @@ def dotted(path: Path) -> str:
 NAMES = {dotted(path): path for path in MODULES}
 
 
-def imports(path: Path, *, when_imported: bool = False) -> Iterator[str]:
-    """Modules of the package that a module imports, also inside functions unless it is about import time."""
-    tree = ast.parse(path.read_text())
-    for node in statements(tree) if when_imported else ast.walk(tree):
+def imports(path: Path) -> Iterator[str]:
+    """Modules of the package that a module imports, also inside functions and for its types."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -44,17 +60,6 @@ def imports(path: Path, *, when_imported: bool = False) -> Iterator[str]:
         else:
             continue
         yield from (name for name in found if name.split(".")[0] == "hubtools")
-
-
-def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that run when a module is imported: not those of functions, nor those for type checkers."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            continue
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from statements(node)
 
 
 def room(name: str) -> str | None:
@@ -77,14 +82,43 @@ def test_a_room_knows_only_the_rooms_before_it(name: str) -> None:
     assert not wrong, f"{name} may import from {', '.join(known) or 'no room'}, and imports {', '.join(wrong)}"
 
 
-def test_no_module_needs_itself_to_be_imported() -> None:
-    # A package's __init__ gathers what its modules make; a module that is imported loads its package first, so an
-    # import of the own package's name would be a circle.
-    graph = {name: {n for n in imports(path, when_imported=True) if n != name} for name, path in NAMES.items()}
+def test_no_module_needs_itself() -> None:
+    """Neither when it is imported, nor inside a function, nor for its types."""
+    graph = {name: {n for n in imports(path) if n != name} for name, path in NAMES.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_name_of_a_file_means_one_thing() -> None:
+    counted = Counter(path.stem for path in MODULES if path.stem != "__init__")
+    assert not [name for name, count in counted.items() if count > 1]
+
+
+def test_a_name_of_a_class_means_one_thing() -> None:
+    classes = [
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert not [name for name, count in Counter(classes).items() if count > 1]
+
+
+def test_a_folder_can_be_overlooked() -> None:
+    counted = Counter(path.parent for path in MODULES if path.stem != "__init__")
+    for folder, count in counted.items():
+        assert count <= (MOST_COMMANDS if folder.name == "cli" else MOST), f"{folder} has {count} modules"
+
+
+def test_a_room_says_what_is_inside() -> None:
+    for folder in {path.parent for path in MODULES} - {ROOT}:
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        inside = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+        missing = {name for name in inside - {"__init__"} if f"``{name}``" not in said}
+        # Commands are listed by the command.
+        assert not missing or folder.name == "cli" or folder.parent.name == "cli", f"{folder}: {missing}"
 
 
 @pytest.mark.parametrize("name", NAMES)

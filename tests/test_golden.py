@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from hubtools.cli.main import main
-from hubtools.evaluation.verdicts import Verdict
-from hubtools.runs.check import Check, check, terms_of
-from hubtools.runs.frozen import open_baseline
-from hubtools.runs.selection import arms_at
-from hubtools.specs.loading import load_recipe, load_suite, load_task
+from hubtools.evaluation.statistics.verdicts import Verdict
+from hubtools.results.frozen_baseline import open_baseline
+from hubtools.results.gate import Check, check, terms_of
+from hubtools.results.naming.named_runs import arms_at
+from hubtools.specs.lookup.spec_files import load_recipe, load_suite, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "benchmarks" / "baselines" / "golden"

@@ -18,10 +18,10 @@ from tiny_project import write_project
 from hubtools.models.windows import pieces
 from hubtools.runs.steps import Steps
 from hubtools.specs.problem import Problem
-from hubtools.training import probe
-from hubtools.training.embedding import Features
 from hubtools.training.encoding import Encoded
-from hubtools.training.fit import FairTrainer
+from hubtools.training.finetune.fit import FairTrainer
+from hubtools.training.frozen import probe
+from hubtools.training.frozen.embedding import Features
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 

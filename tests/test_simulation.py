@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hubtools.evaluation.verdicts import Verdict
+from hubtools.evaluation.statistics.verdicts import Verdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -161,8 +161,8 @@ def test_the_tie_group_of_the_simulation_is_that_of_comparisons() -> None:
     from best_sets import tied
     from simulated import REPLICATES
 
-    from hubtools.evaluation.comparison import Question, difference
-    from hubtools.evaluation.resampled import Resampled, Units
+    from hubtools.evaluation.statistics.difference import Question, difference
+    from hubtools.evaluation.statistics.resampled import Resampled, Units
 
     rng, units = np.random.default_rng(0), Units(60, None, "60 families", "made up")
     for k, question in ((1, Question.WEIGHTS), (5, Question.RECIPE)):

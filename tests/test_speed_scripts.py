@@ -48,7 +48,7 @@ def test_rivals_get_the_task_that_bench_gets(tmp_path: Path, per_residue: bool) 
     from rivals import write_data
 
     from hubtools.data import DataCache, load_task_data
-    from hubtools.specs.loading import load_task
+    from hubtools.specs.lookup.spec_files import load_task
 
     residues = write_data(tmp_path, 60, per_residue)
     rows = list(csv.DictReader((tmp_path / "data.csv").open()))

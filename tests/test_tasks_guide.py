@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from hubtools.cli.main import main
-from hubtools.specs.loading import load_task
-from hubtools.specs.task_packages import GROUP
+from hubtools.specs.lookup.spec_files import load_task
+from hubtools.specs.lookup.task_packages import GROUP
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "tasks.md"
 

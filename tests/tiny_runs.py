@@ -9,11 +9,11 @@ from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_task
 
 from hubtools.data import DataCache
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.runs.unit import execute
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 
 def made(

@@ -66,7 +66,7 @@ def made_up(level: str, kind: str) -> tuple[Any, np.ndarray | None]:
 def ours(level: str, kind: str, metric: str, replicates: int) -> tuple[float, float, list[float]]:
     """Seconds and CPU seconds of preparing and drawing, and the first values."""
     from hubtools.evaluation import bootstrap_weights, statistic
-    from hubtools.evaluation.resampling import bootstrap_units
+    from hubtools.evaluation.statistics.resampling import bootstrap_units
 
     predictions, decision = made_up(level, kind)
     started, computed = time.perf_counter(), time.process_time()
@@ -153,7 +153,7 @@ def measure(given: argparse.Namespace) -> tuple[list[list[str]], dict[str, Any]]
                         if which == "ours":
                             memory.append(done.megabytes)
                 values = [np.array(found[which][0][2][:few]) for which in ("ours", "plain")]
-                # Very many rows are ranked in levels (hubtools.evaluation.ranking).
+                # Very many rows are ranked in levels (hubtools.evaluation.metrics.ranking).
                 near = {"rtol": 1e-9} if level == "protein" else {"rtol": 0, "atol": 1e-5}
                 np.testing.assert_allclose(values[0], values[1][: len(values[0])], **near)
                 took, cpu = (median(one[i] for one in found["ours"]) for i in (0, 1))

@@ -45,15 +45,15 @@ def parts(sizes: np.ndarray, checkpoint: str, folder: Path) -> dict[str, float]:
     from hubtools.models import ResidueTokeniser, resolve_checkpoint
     from hubtools.models.encoder import load_encoder
     from hubtools.models.task_model import bench_model
-    from hubtools.specs.loading import load_recipe
+    from hubtools.specs.lookup.spec_files import load_recipe
     from hubtools.specs.recipe import Window
     from hubtools.training.batches import BucketedBatches, micro_batches
-    from hubtools.training.device import Execution
-    from hubtools.training.embedding import embed
+    from hubtools.training.compute.device import Execution
+    from hubtools.training.compute.engine import engine
     from hubtools.training.encoding import encode
-    from hubtools.training.engine import engine
+    from hubtools.training.frozen.embedding import embed
     from hubtools.training.loss import loss_for
-    from hubtools.training.predict import predict
+    from hubtools.training.prediction import predict
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)

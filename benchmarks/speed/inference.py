@@ -21,10 +21,10 @@ from measuring import interleaved, options, report
 from workload import COLUMNS, Ceiling, Collator, Work, shape_options, table
 
 from hubtools.training.batches import micro_batches
-from hubtools.training.device import Execution
-from hubtools.training.engine import engine
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import engine
 from hubtools.training.loss import loss_for
-from hubtools.training.predict import predict
+from hubtools.training.prediction import predict
 
 CPU = torch.device("cpu")
 BUDGET = 2048

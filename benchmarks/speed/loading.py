@@ -61,10 +61,10 @@ def write_fasta(path: Path, size: int) -> None:
 
 def read(kind: str, path: Path) -> None:
     """In a process of its own: rows, seconds and kilobytes as JSON."""
-    from hubtools.data.annotation import Annotator
-    from hubtools.data.sources import _read_swissprot
-    from hubtools.data.tables import read_table
-    from hubtools.specs.sources import LocalFile
+    from hubtools.data.rows.annotation import Annotator
+    from hubtools.data.sources.source_rows import _read_swissprot
+    from hubtools.data.sources.table_files import read_table
+    from hubtools.specs.data_sources import LocalFile
     from hubtools.specs.task import Task
 
     file = LocalFile(path=path)

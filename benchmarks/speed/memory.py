@@ -56,10 +56,10 @@ def bench(folder: Path, sequences: list[str], labels: list[int], budget: int, ch
     from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
     from hubtools.specs.recipe import Recipe
     from hubtools.specs.task import Task
-    from hubtools.training.device import Execution
+    from hubtools.training.compute.device import Execution
+    from hubtools.training.compute.engine import engine
     from hubtools.training.encoding import encode
-    from hubtools.training.engine import engine
-    from hubtools.training.fit import fit
+    from hubtools.training.finetune.fit import fit
     from hubtools.training.job import Job
     from hubtools.training.loss import loss_for
 

@@ -25,10 +25,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.task_model import bench_model
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 from hubtools.training.encoding import Encoded
-from hubtools.training.fit import Effective, FairTrainer
+from hubtools.training.finetune.fit import EffectiveBatch, FairTrainer
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
 from hubtools.training.progress import bar
@@ -101,7 +101,7 @@ def variants(shape: str, given: argparse.Namespace, folder: Path) -> dict[str, A
     return {"plain loop": plain, "bench": bench, "Trainer": trainer(model, steps, job.loss, folder)}
 
 
-def backward(model: Any, step: Effective, loss: Loss) -> torch.Tensor:
+def backward(model: Any, step: EffectiveBatch, loss: Loss) -> torch.Tensor:
     """Gradients of an effective batch, written out."""
     total = torch.zeros(())
     for batch in step.batches:
@@ -112,14 +112,14 @@ def backward(model: Any, step: Effective, loss: Loss) -> torch.Tensor:
     return total
 
 
-def trainer(model: Any, steps: list[Effective], loss: Loss, folder: Path) -> Any:
+def trainer(model: Any, steps: list[EffectiveBatch], loss: Loss, folder: Path) -> Any:
     """The Trainer of transformers on the same pieces, with nothing logged and nothing saved."""
 
     class Pieces(Dataset):
         def __len__(self) -> int:
             return len(steps)
 
-        def __getitem__(self, index: int) -> Effective:
+        def __getitem__(self, index: int) -> EffectiveBatch:
             return steps[index]
 
     class Stock(Trainer):

@@ -35,18 +35,18 @@ from hubtools.models.encoder import load_encoder
 from hubtools.models.modeling_protein_task import ProteinTaskModel, build_encoder
 from hubtools.models.task_model import bench_model, fresh_head
 from hubtools.models.windows import pieces
-from hubtools.specs.loading import load_recipe, load_task
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.record import CheckpointIdentity
-from hubtools.training.device import Execution
-from hubtools.training.embedding import Features, chosen_layers, embed
-from hubtools.training.embedding_store import EmbeddingStore, KeptEmbeddings, Source
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import engine
 from hubtools.training.encoding import Encoded
-from hubtools.training.engine import engine
-from hubtools.training.examples import Examples, Scale
-from hubtools.training.heads import Check, Group, train_heads
+from hubtools.training.frozen.embedding import Features, chosen_layers, embed
+from hubtools.training.frozen.embedding_store import EmbeddingSource, EmbeddingStore, KeptEmbeddings
+from hubtools.training.frozen.examples import Examples, Scale
+from hubtools.training.frozen.heads import Group, ValidationCheck, train_heads
 from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
-from hubtools.training.predict import of_rows
+from hubtools.training.prediction import of_rows
 
 EPOCHS, SEEDS, NOTEBOOK_BATCH = 10, 5, 8
 
@@ -57,7 +57,7 @@ class Setting:
 
     model: ProteinTaskModel
     split: Encoded
-    source: Source
+    source: EmbeddingSource
     recipe: Any
     task: Any
     execution: Execution
@@ -95,7 +95,7 @@ class Setting:
             return of_rows(self.split, features.owners, None, features.labels, scores)
 
         job = Job(self.task, self.recipe, loss, 0, self.execution, self.folder, self.folder / "log.jsonl")
-        train_heads(heads, [self.recipe.learning_rate], examples, Check(examples, predictions, loss), job)
+        train_heads(heads, [self.recipe.learning_rate], examples, ValidationCheck(examples, predictions, loss), job)
 
     def notebook(self, epochs: int) -> np.ndarray:
         """The frozen encoder in every epoch; the means of the last epoch, to compare: (proteins, width)."""
@@ -158,7 +158,7 @@ def prepare(given: argparse.Namespace, folder: Path) -> Setting:
         tokeniser=tokeniser,
     )
     precision = "bf16" if execution.bf16(recipe.precision) else "float32"
-    source = Source.of(identity, "pretrained", 0, precision, "cpu")
+    source = EmbeddingSource.of(identity, "pretrained", 0, precision, "cpu")
     return Setting(model, split, source, recipe, task, execution, folder)
 
 

@@ -28,10 +28,10 @@ from workload import COLUMNS, Ceiling, Collator, Work, shape_options, table
 
 from hubtools.specs.recipe import Recipe
 from hubtools.training.batches import BucketedBatches, micro_batches
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import engine
 from hubtools.training.encoding import Encoded
-from hubtools.training.engine import engine
-from hubtools.training.fit import fit
+from hubtools.training.finetune.fit import fit
 from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
 

@@ -14,7 +14,7 @@ from measuring import SHAPES, Timing, esm2, proteins
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import bench_model
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe, Window
 from hubtools.specs.task import Task
 from hubtools.training.encoding import Encoded, encode

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.terminal import NAMED_RUNS, new_console, tell
-from hubtools.specs.baseline import BASELINES
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.specs.baseline_file import BASELINES
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from hubtools.runs.arms import Arm
-    from hubtools.runs.frozen import Baseline
-    from hubtools.runs.renewal import Compared, Renewal
-    from hubtools.runs.selectors import Selector
-    from hubtools.specs.baseline import FrozenArm
+    from hubtools.results.arms import Arm
+    from hubtools.results.baseline_update import Compared, Renewal
+    from hubtools.results.frozen_baseline import Baseline
+    from hubtools.results.naming.selectors import Selector
+    from hubtools.specs.baseline_file import FrozenArm
 
 TO = click.option(
     "--to",
@@ -80,8 +80,8 @@ def create(name: str, root: str, question: str | None, tolerance: float | None, 
     bench baseline create main --suite core --checkpoint facebook/esm2_t6_8M_UR50D
     bench baseline create golden --runs golden-runs --tolerance 1e-3
     """
-    from hubtools.evaluation.comparison import MIN_SEEDS
-    from hubtools.runs.frozen import freeze, new_baseline, sources
+    from hubtools.evaluation.statistics.difference import MIN_SEEDS
+    from hubtools.results.frozen_baseline import freeze, new_baseline, sources
 
     any_size = options.pop("any_size")
     target = home / name
@@ -123,8 +123,8 @@ def update(name: str, root: str, add: bool, only_cost: bool, dry_run: bool, home
     Shows old and new side by side first. Margins and tolerances stay as they were edited; runs whose predictions did
     not change stay as they are, with their budgets.
     """
-    from hubtools.runs.frozen import freeze
-    from hubtools.runs.renewal import compared, renewals
+    from hubtools.results.baseline_update import compared, renewals
+    from hubtools.results.frozen_baseline import freeze
 
     any_size = options.pop("any_size")
     old = _opened(name, home)
@@ -177,8 +177,8 @@ def show(name: str, home: Path) -> None:
 
 def _opened(name: str, home: Path) -> Baseline:
     """The baseline of that name, or at that path or address."""
-    from hubtools.runs.fetched import fetch_runs
-    from hubtools.runs.frozen import open_baseline
+    from hubtools.results.frozen_baseline import open_baseline
+    from hubtools.results.naming.hub_runs import fetch_runs
 
     if is_address(name):
         fetched = fetch_runs(name)
@@ -195,8 +195,8 @@ def _opened(name: str, home: Path) -> Baseline:
 
 
 def _arms(root: str, wanted: Selector, slots: Collection[tuple[Any, ...]] | None = None) -> list[Arm]:
-    from hubtools.runs.frozen import arms_to_freeze
-    from hubtools.runs.selection import Needs, runs_named
+    from hubtools.results.frozen_baseline import arms_to_freeze
+    from hubtools.results.naming.named_runs import Needs, runs_named
 
     named = runs_named([root], Needs.PREDICTIONS)
     tell(named)
@@ -206,11 +206,11 @@ def _arms(root: str, wanted: Selector, slots: Collection[tuple[Any, ...]] | None
 def _wanted(
     tasks: tuple[str, ...], suite: str | None, checkpoints: tuple[str, ...], recipes: tuple[str, ...]
 ) -> Selector:
-    from hubtools.runs.selectors import Selector
+    from hubtools.results.naming.selectors import Selector
 
     if suite is not None:
-        from hubtools.data.task_repositories import open_task
-        from hubtools.specs.loading import load_recipe, load_suite
+        from hubtools.data.sources.task_repositories import open_task
+        from hubtools.specs.lookup.spec_files import load_recipe, load_suite
 
         spec = load_suite(suite)
         tasks = tasks or tuple(open_task(name)[1].name for name in spec.tasks)
@@ -219,7 +219,7 @@ def _wanted(
 
 
 def _counted(arms: int, runs: int) -> str:
-    from hubtools.reporting.wording import plural
+    from hubtools.results.wording import plural
 
     return plural(runs, "run") + ("" if runs == arms else f" of {plural(arms, 'arm')}")
 
@@ -259,7 +259,7 @@ def _print_rows(console: Console, headings: Sequence[str], rows: Sequence[tuple[
 
 
 def _print_arms(frozen: Baseline, console: Console) -> None:
-    from hubtools.reporting.wording import count, duration, interval, number, size
+    from hubtools.results.wording import count, duration, interval, number, size
 
     rows = []
     for arm in frozen.file.arms:
@@ -277,10 +277,10 @@ def _print_arms(frozen: Baseline, console: Console) -> None:
 
 def _show_power(frozen: Baseline) -> None:
     """What checks against each arm could show; a warning where that is not as little as the margin."""
-    from hubtools.evaluation.comparison import Question
-    from hubtools.evaluation.power import power_of_runs, power_of_split
-    from hubtools.evaluation.resampled import KEPT_REPLICATES
-    from hubtools.reporting.wording import power_text
+    from hubtools.evaluation.statistics.difference import Question
+    from hubtools.evaluation.statistics.power import power_of_runs, power_of_split
+    from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
+    from hubtools.results.wording import power_text
 
     if frozen.file.prediction_tolerance is not None:
         return  # Checks look at the predictions, and at no margin.
@@ -301,8 +301,8 @@ def _show_power(frozen: Baseline) -> None:
 def _closing(frozen: Baseline) -> None:
     """How large it is; a warning where it is large."""
     from hubtools.evaluation.predictions import read_predictions
-    from hubtools.reporting.wording import size
-    from hubtools.runs.frozen import LARGE
+    from hubtools.results.frozen_baseline import LARGE
+    from hubtools.results.wording import size
     from hubtools.runs.store import PREDICTIONS
 
     runs = [run for arm in frozen.file.arms for run in arm.runs]
@@ -325,7 +325,7 @@ def _closing(frozen: Baseline) -> None:
 
 
 def _print_scores(rows: Sequence[Compared], console: Console) -> None:
-    from hubtools.reporting.wording import number
+    from hubtools.results.wording import number
 
     lines = []
     for row in rows:
@@ -344,7 +344,7 @@ def _print_scores(rows: Sequence[Compared], console: Console) -> None:
 
 
 def _print_costs(found: Sequence[Renewal], console: Console) -> None:
-    from hubtools.reporting.wording import count, duration, size
+    from hubtools.results.wording import count, duration, size
 
     rows = []
     for one in found:

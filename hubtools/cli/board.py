@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubtools.reporting.board import Board
-    from hubtools.runs.arms import Found
+    from hubtools.results.arms import Found
+    from hubtools.results.board.leaderboard import Board
 
 
 @click.command(short_help="What the runs say: a table of results with intervals.")
@@ -64,9 +64,9 @@ def board(
     joined, by the root of the sum of squares, with the t-interval of the mean over seeds. Rows with ● make up
     the best set, which holds the truly best row with 95 % confidence. Over two tasks or more, mean ranks stand first.
     """
-    from hubtools.reporting import tables
-    from hubtools.reporting.board import build_board
-    from hubtools.runs.selection import runs_named
+    from hubtools.reporting import board_tables as tables
+    from hubtools.results.board.leaderboard import build_board
+    from hubtools.results.naming.named_runs import runs_named
 
     wanted = names or (root,)
     named = runs_named(wanted)
@@ -90,8 +90,8 @@ def board(
     for note in built.notes:
         click.echo(f"note: {note}", err=True)
     if html:
+        from hubtools.common.files import write_atomic
         from hubtools.reporting.site import page_file
-        from hubtools.specs.files import write_atomic
 
         write_atomic(html, page_file(built))
         click.echo(f"wrote {html}: open it in a browser", err=True)
@@ -114,7 +114,7 @@ def _publish(built: Board, found: list[Found], space: str | None, dataset: str |
 
             done = push_board(built, repo, private=private)
         else:
-            from hubtools.publishing.results import push_results
+            from hubtools.publishing.results_repository import push_results
 
             done = push_results(found, repo, private=private)
         click.echo(f"{what}: {done.url}" if done.changed else f"{what}: nothing to do, {done.url}", err=True)
@@ -122,7 +122,7 @@ def _publish(built: Board, found: list[Found], space: str | None, dataset: str |
 
 def _next_step(built: Board, names: Sequence[str], html: Path | None) -> str:
     """The one command that most likely helps now."""
-    from hubtools.runs.selectors import parse
+    from hubtools.results.naming.selectors import parse
 
     stopped = [record for _, record in built.unfinished if record.status != "running"]
     if stopped:

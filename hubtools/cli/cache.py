@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hubtools.training.embedding_store import EmbeddingStore, KeptSpace
+    from hubtools.training.frozen.embedding_store import EmbeddingStore, KeptSpace
 
 # Seconds.
 AGES = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -34,7 +34,7 @@ def ls(as_json: bool) -> None:
     import time
     from dataclasses import asdict
 
-    from hubtools.training.embedding_store import human
+    from hubtools.training.frozen.embedding_store import human
 
     store = _store()
     kept = store.spaces()
@@ -75,8 +75,8 @@ def rm(checkpoints: tuple[str, ...], age: str | None, everything: bool) -> None:
     """
     import time
 
-    from hubtools.specs.errors import UserError
-    from hubtools.training.embedding_store import SUFFIX, human
+    from hubtools.common.errors import UserError
+    from hubtools.training.frozen.embedding_store import SUFFIX, human
 
     if everything == bool(checkpoints or age):
         raise UserError(
@@ -111,8 +111,8 @@ def ago(seconds: float) -> str:
 
 
 def _store() -> EmbeddingStore:
-    from hubtools.data.cache import DataCache
-    from hubtools.training.embedding_store import EmbeddingStore
+    from hubtools.data.sources.file_cache import DataCache
+    from hubtools.training.frozen.embedding_store import EmbeddingStore
 
     return EmbeddingStore.beside(DataCache.default().root)
 
@@ -124,7 +124,7 @@ def _named(item: KeptSpace, name: str) -> bool:
 
 
 def _seconds(age: str) -> float:
-    from hubtools.specs.errors import UserError
+    from hubtools.common.errors import UserError
 
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([hdw])", age.strip())
     if match is None:

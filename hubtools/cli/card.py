@@ -26,10 +26,10 @@ def card(names: tuple[str, ...], author: str | None) -> None:
 
     What you write between <!-- bench:edit ... --> and <!-- /bench:edit --> stays; what you change elsewhere does not.
     """
-    from hubtools.reporting.card import build_card, existing_card
-    from hubtools.reporting.card_edits import changed_by_hand
-    from hubtools.reporting.snippet import has_model
-    from hubtools.runs.selection import Needs, no_run, runs_named
+    from hubtools.reporting.card.card_edits import changed_by_hand
+    from hubtools.reporting.card.model_card import build_card, existing_card
+    from hubtools.reporting.card.snippet import has_model
+    from hubtools.results.naming.named_runs import Needs, no_run, runs_named
 
     named = runs_named(names, Needs.FOLDER)
     if not named.found:

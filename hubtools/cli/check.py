@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.terminal import PROJECT, TEMPLATES, tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hubtools.reporting.check_report import Sides
-    from hubtools.runs.arms import Arm
-    from hubtools.runs.check import Check, Terms
+    from hubtools.reporting.comparison.check_report import Sides
+    from hubtools.results.arms import Arm
+    from hubtools.results.gate import Check, Terms
     from hubtools.specs.suite import Suite
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -103,7 +103,7 @@ def check(
     bench check --baseline benchmarks/baselines/main --candidate runs
     bench check --baseline hub://me/my-model@1f0c9d2 --candidate runs --question weights
     """
-    from hubtools.reporting import check_report
+    from hubtools.reporting.comparison import check_report
 
     sides = check_report.Sides(baseline, candidate)
     files = {summary: "markdown", json_file: "json", junit_file: "junit"}
@@ -123,11 +123,11 @@ def check(
 
 
 def _suite(name: str, owner: Path | None) -> Suite:
-    from hubtools.specs.content import is_path
-    from hubtools.specs.held import Held
-    from hubtools.specs.loading import load_suite
+    from hubtools.specs.lookup.content import is_path
+    from hubtools.specs.lookup.spec_files import load_suite
+    from hubtools.specs.lookup.trusted import TrustedSpecs
 
-    return load_suite(name) if is_path(name) else Held(owner).suite(name)
+    return load_suite(name) if is_path(name) else TrustedSpecs(owner).suite(name)
 
 
 def _checked(
@@ -138,8 +138,8 @@ def _checked(
     margins: Sequence[str],
     options: Mapping[str, Any],
 ) -> Check:
-    from hubtools.runs.check import check as checked
-    from hubtools.runs.selection import arms_at
+    from hubtools.results.gate import check as checked
+    from hubtools.results.naming.named_runs import arms_at
 
     given = _margins(margins)
     (before, baseline), (after, candidate) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
@@ -154,7 +154,7 @@ def _checked(
 
 def _pinned(arms: Sequence[Arm], sha256: str) -> None:
     """Its file names the checksum of everything else in it, which was looked at when it was read."""
-    from hubtools.runs.frozen import open_baseline
+    from hubtools.results.frozen_baseline import open_baseline
 
     found = open_baseline(arms[0].runs[0][0].parent).sha256
     if found != sha256.strip().lower():
@@ -182,8 +182,8 @@ def _terms(arms: Sequence[Arm], margins: Mapping[str, float], options: Mapping[s
     """What the baseline's file says, and over it what the command line says."""
     from dataclasses import replace
 
-    from hubtools.evaluation.comparison import Question
-    from hubtools.runs.check import terms_of
+    from hubtools.evaluation.statistics.difference import Question
+    from hubtools.results.gate import terms_of
 
     terms = terms_of(arms)
     set_here = {name: value for name, value in options.items() if value is not None}
@@ -194,7 +194,7 @@ def _terms(arms: Sequence[Arm], margins: Mapping[str, float], options: Mapping[s
 
 def _tell(done: Check, sides: Sides, form: str) -> None:
     from hubtools.cli.terminal import new_console
-    from hubtools.reporting import check_report
+    from hubtools.reporting.comparison import check_report
 
     if form == "table":
         check_report.print_check(done, new_console())
@@ -209,8 +209,8 @@ def _tell(done: Check, sides: Sides, form: str) -> None:
 
 
 def _text(done: Check, sides: Sides, kind: str) -> str | bytes:
-    from hubtools.reporting import check_report
-    from hubtools.reporting.junit import junit
+    from hubtools.reporting.comparison import check_report
+    from hubtools.reporting.comparison.junit import junit
 
     if kind == "junit":
         return junit(done, sides)
@@ -218,7 +218,7 @@ def _text(done: Check, sides: Sides, kind: str) -> str | bytes:
 
 
 def _write(path: Path, done: Check, sides: Sides, kind: str) -> None:
-    from hubtools.specs.files import write_atomic
+    from hubtools.common.files import write_atomic
 
     write_atomic(path, _text(done, sides, kind))
     click.echo(f"wrote {path}", err=True)
@@ -226,7 +226,7 @@ def _write(path: Path, done: Check, sides: Sides, kind: str) -> None:
 
 def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) -> None:
     """The step's summary, outputs and annotations, each where the runner asks for it."""
-    from hubtools.reporting import check_report, ci_outputs
+    from hubtools.reporting.comparison import check_report, ci_outputs
 
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         ci_outputs.append_summary(Path(path), check_report.markdown(done, sides))
@@ -244,9 +244,9 @@ def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) ->
 
 def _tell_github_of(error: UserError) -> None:
     """A mistake is said where a reader of the job looks, too."""
-    from hubtools.reporting import ci_outputs
+    from hubtools.reporting.comparison import ci_outputs
 
     if path := os.environ.get("GITHUB_OUTPUT"):
         ci_outputs.append_outputs(Path(path), {"verdict": "error", "exit-code": 2})
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        click.echo(str(ci_outputs.Annotation("error", "bench check", str(error))), err=True)
+        click.echo(str(ci_outputs.WorkflowAnnotation("error", "bench check", str(error))), err=True)

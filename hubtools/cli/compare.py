@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.cli.terminal import tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.reporting.comparison import SideBySide
+    from hubtools.results.side_by_side import SideBySide
 
 
 @click.command(short_help="Better, worse or cannot tell: two sides of runs, task by task.")
@@ -67,10 +67,10 @@ def compare(
     clusters; over several tasks p is corrected by Holm's method. Classes are compared by weights, whatever the question.
     The exit code is 0 whatever the verdict; bench check is the gate.
     """
-    from hubtools.evaluation.comparison import Question
-    from hubtools.reporting.comparison import compare as compared
-    from hubtools.runs.pairing import pair_arms
-    from hubtools.runs.selection import arms_at
+    from hubtools.evaluation.statistics.difference import Question
+    from hubtools.results.naming.named_runs import arms_at
+    from hubtools.results.pairing import pair_arms
+    from hubtools.results.side_by_side import compare as compared
 
     if out is not None and out.suffix != ".png":
         raise UserError(
@@ -97,9 +97,9 @@ def compare(
 def _show(comparison: SideBySide, form: str, per_class: bool, out: Path | None) -> None:
     """Print, and draw where asked for."""
     from hubtools.cli.terminal import new_console
-    from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
-    from hubtools.reporting.forest import forest_figure
-    from hubtools.specs.files import write_atomic
+    from hubtools.common.files import write_atomic
+    from hubtools.reporting.comparison.comparison_text import as_json, markdown, print_comparison
+    from hubtools.reporting.figures.forest import forest_figure
 
     figure = forest_figure(comparison, per_class=per_class) if out is not None else None
     if form == "table":
@@ -116,8 +116,8 @@ def _show(comparison: SideBySide, form: str, per_class: bool, out: Path | None) 
 
 def _next_step(comparison: SideBySide) -> str:
     """The one command that most likely helps now."""
-    from hubtools.evaluation.comparison import MIN_SEEDS, Question
-    from hubtools.evaluation.verdicts import Verdict
+    from hubtools.evaluation.statistics.difference import MIN_SEEDS, Question
+    from hubtools.evaluation.statistics.verdicts import Verdict
 
     for pair in comparison.pairs:
         found = pair.found

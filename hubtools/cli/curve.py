@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.cli.terminal import NAMED_RUNS, tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.reporting.curve import Curve, Series
+    from hubtools.results.board.learning_curve import Curve, Series
 
 
 @click.command(short_help="Draw learning curves: score against training data.")
@@ -37,10 +37,10 @@ def curve(names: tuple[str, ...], root: str, task: str | None, split: str, out: 
     own curve, straight between its points over the logarithm of the number: > where all data do not suffice, < where
     the least do. It comes from means and has no interval.
     """
-    from hubtools.reporting.curve import as_json, as_tsv, build_curves
-    from hubtools.reporting.curve_figure import curve_figure
-    from hubtools.runs.selection import runs_named
-    from hubtools.specs.files import write_atomic
+    from hubtools.common.files import write_atomic
+    from hubtools.reporting.figures.curve_figure import curve_figure
+    from hubtools.results.board.learning_curve import as_json, as_tsv, build_curves
+    from hubtools.results.naming.named_runs import runs_named
 
     if out.suffix != ".png":
         raise UserError(
@@ -64,8 +64,8 @@ def curve(names: tuple[str, ...], root: str, task: str | None, split: str, out: 
 def _print(curve: Curve, series: Series) -> None:
     """One series as a table."""
     from hubtools.cli.terminal import new_console, new_table
-    from hubtools.reporting.curve import gain, score_text
-    from hubtools.reporting.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
+    from hubtools.results.board.learning_curve import gain, score_text
+    from hubtools.results.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
 
     console = new_console()
     console.print(f"\n[bold]{curve.title}[/bold]: {metric_title(curve.metric, arrow=True)} on {curve.split}")

@@ -10,7 +10,7 @@ import click
 from hubtools.cli.terminal import MIRRORS
 
 if TYPE_CHECKING:
-    from hubtools.data.cache import DataCache
+    from hubtools.data.sources.file_cache import DataCache
     from hubtools.specs.task import Task
 
 
@@ -30,14 +30,14 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
     A query to UniProt gets the release and the checksum of its rows, an address its sha256, a data set on the Hub its
     commit. Comments, order and all else in the file stay as they are.
     """
-    from hubtools.specs.content import find
-    from hubtools.specs.loading import load_task
+    from hubtools.specs.lookup.content import find
+    from hubtools.specs.lookup.spec_files import load_task
     from hubtools.specs.pinning import write_pins
 
     path, task = find("task", name), load_task(name)
     _refuse_shipped(path)
-    from hubtools.data.cache import DataCache
-    from hubtools.data.pins import forget, pinned
+    from hubtools.data.sources.file_cache import DataCache
+    from hubtools.data.sources.pins import forget, pinned
 
     cache = DataCache.default(mirrors)
     if refresh:
@@ -58,11 +58,11 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
 @MIRRORS
 def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]) -> None:
     """Download everything that tasks read, to work without a network afterwards."""
-    from hubtools.specs.loading import load_task
+    from hubtools.specs.lookup.spec_files import load_task
 
     tasks = [load_task(name) for name in names]
-    from hubtools.data.cache import DataCache
-    from hubtools.data.pins import pinned
+    from hubtools.data.sources.file_cache import DataCache
+    from hubtools.data.sources.pins import pinned
 
     cache = DataCache.default(mirrors)
     for task in tasks:
@@ -81,8 +81,8 @@ def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]
 @data.command("ls")
 def ls() -> None:
     """What the data cache holds: size, checksum, and which tasks use it."""
-    from hubtools.data.answers import kept_answers
-    from hubtools.data.cache import DataCache
+    from hubtools.data.sources.file_cache import DataCache
+    from hubtools.data.sources.uniprot_answers import kept_answers
 
     cache = DataCache.default()
     files = sorted((cache.root / "files").glob("*"), key=lambda path: (-path.stat().st_size, path.name))
@@ -102,8 +102,8 @@ def ls() -> None:
 @click.option("--all", "everything", is_flag=True, help="Every source file in the cache.")
 def rm(what: tuple[str, ...], everything: bool) -> None:
     """Remove source files from the data cache: by the first digits of their checksum, or all that a task pins."""
-    from hubtools.data.cache import DataCache
-    from hubtools.specs.errors import UserError
+    from hubtools.common.errors import UserError
+    from hubtools.data.sources.file_cache import DataCache
 
     if bool(what) == everything:
         raise UserError("nothing is named", where="bench data rm", fix="Name checksums or tasks, or give --all.")
@@ -126,8 +126,8 @@ def rm(what: tuple[str, ...], everything: bool) -> None:
 
 def _files(task: Task, cache: DataCache) -> dict[str, Path]:
     """The source files of a pinned task on this machine, fetched where needed, by their sha256."""
-    from hubtools.data.sources import fetch_sources
-    from hubtools.specs.hashing import file_sha256
+    from hubtools.common.hashing import file_sha256
+    from hubtools.data.sources.source_rows import fetch_sources
 
     return {file_sha256(path): path for path in fetch_sources(task, cache)}
 
@@ -135,7 +135,7 @@ def _files(task: Task, cache: DataCache) -> dict[str, Path]:
 def _copy(files: dict[str, Path], folder: Path) -> None:
     import shutil
 
-    from hubtools.specs.files import replacing
+    from hubtools.common.files import replacing
 
     for sha256, path in files.items():
         if not (folder / sha256).is_file():
@@ -146,8 +146,8 @@ def _copy(files: dict[str, Path], folder: Path) -> None:
 
 def _refuse_shipped(path: Path) -> None:
     """A file that bench ships is not the user's to change, unless it is the user who is working on bench."""
-    from hubtools.specs.content import shipped_root
-    from hubtools.specs.errors import UserError
+    from hubtools.common.errors import UserError
+    from hubtools.specs.lookup.content import shipped_root
 
     shipped = shipped_root()
     if path.resolve().is_relative_to(shipped.resolve()) and Path.cwd().resolve() != shipped.resolve():
@@ -160,11 +160,11 @@ def _refuse_shipped(path: Path) -> None:
 
 def _users(cache: DataCache) -> dict[str, list[str]]:
     """Which tasks read a file, by its checksum: the pinned ones, and those whose first answer it is."""
-    from hubtools.data.answers import kept_answers
-    from hubtools.specs.content import available
-    from hubtools.specs.errors import UserError
-    from hubtools.specs.loading import load_task
-    from hubtools.specs.sources import UniProtData
+    from hubtools.common.errors import UserError
+    from hubtools.data.sources.uniprot_answers import kept_answers
+    from hubtools.specs.data_sources import UniProtData
+    from hubtools.specs.lookup.content import available
+    from hubtools.specs.lookup.spec_files import load_task
 
     first = {(kept.query, *kept.fields): kept.file_sha256 for kept in kept_answers(cache)}
     users: dict[str, list[str]] = {}

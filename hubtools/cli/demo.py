@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hubtools.cli.execution import ASKING, ExecutionOptions, execution_options
+from hubtools.cli.execution_options import ASKING, ExecutionOptions, execution_options
 from hubtools.cli.predict import opened
 from hubtools.cli.terminal import hush_transformers
 
@@ -29,7 +29,7 @@ def demo(model: str, host: str, port: int, no_browser: bool, execution: Executio
     bench demo me/esm2-localisation
     bench demo runs/RUN --port 8000
     """
-    from hubtools.inference.demo import build, serve
+    from hubtools.inference.demo_page import build, serve
 
     hush_transformers()
     page = build(opened(model, execution))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.execution import ExecutionOptions, execution_options
+from hubtools.cli.execution_options import ExecutionOptions, execution_options
 from hubtools.cli.run import FORCE, plan_options, planned_by
 from hubtools.cli.terminal import TEMPLATES, hush_transformers
 
 if TYPE_CHECKING:
-    from hubtools.runs.estimate import RunEstimate
-    from hubtools.runs.workload import Device
+    from hubtools.runs.run_estimate import RunEstimate
+    from hubtools.runs.workload import StatedDevice
 
 HOUR, GB = 3600, 1e9
 
@@ -56,24 +56,24 @@ def estimate(
     bench estimate --checkpoint embedded --suite quickstart
     bench estimate --checkpoint embedded --task localisation --device-flops 400e12 --device-memory 80
     """
-    from hubtools.specs.errors import UserError
+    from hubtools.common.errors import UserError
 
     if (device_flops is None) != (device_memory is None):
         raise UserError("--device-flops and --device-memory belong together", fix="Give both, or neither to measure.")
     planned = planned_by(options)
 
-    from hubtools.training.distributed import refuse_company
+    from hubtools.training.compute.distributed import refuse_company
 
     refuse_company("bench estimate")
 
-    from hubtools.reporting.wording import power_text
-    from hubtools.runs.estimate import Estimator
-    from hubtools.runs.workload import Device
-    from hubtools.training.device import USUAL_ON_GPU
+    from hubtools.results.wording import power_text
+    from hubtools.runs.run_estimate import Estimator
+    from hubtools.runs.workload import StatedDevice
+    from hubtools.training.compute.device import USUAL_ON_GPU
 
     other = None
     if device_flops is not None and device_memory is not None:
-        other = Device(device_flops, round(device_memory * GB))
+        other = StatedDevice(device_flops, round(device_memory * GB))
         if not isinstance(execution.token_budget, int):
             execution = replace(execution, token_budget=USUAL_ON_GPU)
     session = execution.session(root, planned)
@@ -130,7 +130,7 @@ def _show_sum(
     total: list[float],
     cost: list[float] | None,
     energy: list[float] | None,
-    other: Device | None,
+    other: StatedDevice | None,
     powers: list[str],
 ) -> None:
     from hubtools.runs.workload import ASSUMED_UTILISATION
@@ -165,13 +165,13 @@ def _show_sum(
         click.echo("next: bench run with the same options")
 
 
-def _free(other: Device | None) -> str:
+def _free(other: StatedDevice | None) -> str:
     return "are free" if other is None else "are stated"
 
 
 def size(count: float) -> str:
     """Bytes as people read them."""
-    from hubtools.training.embedding_store import human
+    from hubtools.training.frozen.embedding_store import human
 
     return human(count)
 

@@ -17,8 +17,8 @@ def _listing(kind: str, plural: str) -> click.Group:
         from rich.console import Console
         from rich.table import Table
 
-        from hubtools.specs.content import available
-        from hubtools.specs.loading import load_recipe, load_suite
+        from hubtools.specs.lookup.content import available
+        from hubtools.specs.lookup.spec_files import load_recipe, load_suite
 
         load: Any = {"recipe": load_recipe, "suite": load_suite}[kind]
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -34,7 +34,7 @@ def _listing(kind: str, plural: str) -> click.Group:
     def show(name: str) -> None:
         import yaml
 
-        from hubtools.specs.loading import load_recipe, load_suite
+        from hubtools.specs.lookup.spec_files import load_recipe, load_suite
 
         load: Any = {"recipe": load_recipe, "suite": load_suite}[kind]
         spec = load(name)

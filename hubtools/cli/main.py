@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from hubtools import __version__
-from hubtools.specs.errors import UserError
-from hubtools.specs.texts import control_character
+from hubtools.common.errors import UserError
+from hubtools.common.texts import control_character
 
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
@@ -32,7 +32,7 @@ COMMANDS = {
     "submissions": ("hubtools.cli.submissions:submissions", "Hand in results, and check what is handed in."),
     "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
-    "tasks": ("hubtools.cli.tasks:tasks", "List, show and check tasks."),
+    "tasks": ("hubtools.cli.tasks.group:tasks", "List, show and check tasks."),
     "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),
     "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),
     "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.execution import ASKING, ExecutionOptions, execution_options
+from hubtools.cli.execution_options import ASKING, ExecutionOptions, execution_options
 from hubtools.cli.terminal import hush_transformers, model_named
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.inference.answers import Decided
+    from hubtools.inference.decisions import Decided
     from hubtools.inference.predictor import Predictor, Protein
     from hubtools.inference.proteins import Unreadable
 
@@ -60,9 +60,9 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, execution: Exec
     bench predict me/esm2-localisation proteins.fasta -o out.tsv
     bench predict runs/RUN proteins.fasta.gz -o sites.gff3
     """
-    from hubtools.inference.answers import Decider
+    from hubtools.common.files import write_atomic
+    from hubtools.inference.decisions import Decider
     from hubtools.inference.writers import PARTIAL, format_of, writing
-    from hubtools.specs.files import write_atomic
 
     format_of(out)
     hush_transformers()
@@ -90,13 +90,13 @@ def opened(model: str, execution: ExecutionOptions) -> Predictor:
     Raises:
         UserError: there is no such model, or the device cannot be used.
     """
-    from hubtools.inference.models import open_predictor
+    from hubtools.inference.named_model import open_predictor
 
     predictor = open_predictor(model_named(model), execution.choose())
     if predictor.execution.auto_budget:
         from hubtools.data import DataCache
         from hubtools.specs.recipe import Recipe
-        from hubtools.training.calibration import settle_budget
+        from hubtools.training.compute.speed import settle_budget
 
         # Nothing is trained, and it computes in float32: as a probe reads.
         reading = Recipe(name="reading", adaptation="probe", precision="float32")
@@ -139,7 +139,7 @@ def _count(tally: Tally, decided: Decided) -> None:
 
 def _tell(predictor: Predictor, tally: Tally, out: str) -> None:
     """What was read and said, on stderr, a line each."""
-    from hubtools.reporting.wording import plural
+    from hubtools.results.wording import plural
 
     def say(text: str) -> None:
         click.echo(text, err=True)

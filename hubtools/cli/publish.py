@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubtools.publishing.push import Order, Ready
+    from hubtools.publishing.push import PreparedPush, PushRequest
 
 SHOWN_KEPT = 5
 
@@ -79,9 +79,9 @@ def publish(
     """
     if send and dry_run:
         raise UserError("--push and --dry-run contradict each other", fix="Give one of them.")
-    from hubtools.publishing.push import Order
-    from hubtools.runs.selection import Needs, run_named
-    from hubtools.specs.loading import suite_named
+    from hubtools.publishing.push import PushRequest
+    from hubtools.results.naming.named_runs import Needs, run_named
+    from hubtools.specs.lookup.spec_files import suite_named
 
     if everything:
         if run or repo or space or not (suite and owner):
@@ -101,10 +101,10 @@ def publish(
         raise UserError("a Space loads a model that is published", where="--space --pr", fix="Leave out one of them.")
     (folder, _), named = run_named(run, Needs.FOLDER)
     tell(named)
-    _publish_one(Order(folder, repo, branch=revision, **options), space, send, mirrors)
+    _publish_one(PushRequest(folder, repo, branch=revision, **options), space, send, mirrors)
 
 
-def _publish_one(order: Order, space: str | None, send: bool, mirrors: Sequence[Path]) -> None:
+def _publish_one(order: PushRequest, space: str | None, send: bool, mirrors: Sequence[Path]) -> None:
     from hubtools.cli.space import look_at_space, publish_space, show_space
 
     # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
@@ -137,11 +137,11 @@ def _publish_one(order: Order, space: str | None, send: bool, mirrors: Sequence[
     click.echo(f"  python -m hubtools.publishing.reload {name}")
 
 
-def _checked(order: Order, send: bool, mirrors: Sequence[Path]) -> Ready:
+def _checked(order: PushRequest, send: bool, mirrors: Sequence[Path]) -> PreparedPush:
     """Everything examined and shown. Before the slow part the repository is looked at, and kept: if the branch moves while
     we check, nothing is written.
     """
-    from hubtools.data.hub import HubUnavailable
+    from hubtools.common.hub import HubUnavailable
     from hubtools.publishing.push import prepare, verified
 
     if send:
@@ -166,7 +166,7 @@ def _has_token() -> bool:
     return get_token() is not None
 
 
-def _refuse_failed(ready: Ready) -> None:
+def _refuse_failed(ready: PreparedPush) -> None:
     publication = ready.publication
     if failed := publication.failed:
         raise UserError(
@@ -178,23 +178,25 @@ def _refuse_failed(ready: Ready) -> None:
 
 def _of_suite(
     root: str, suite: str, owner: str, template: str | None, seed: int | None, options: dict[str, Any]
-) -> list[Order]:
-    from hubtools.publishing.push import Order
+) -> list[PushRequest]:
+    from hubtools.publishing.push import PushRequest
     from hubtools.publishing.suites import models_of, repository_names
-    from hubtools.runs.selection import Needs, runs_named
+    from hubtools.results.naming.named_runs import Needs, runs_named
 
     named = runs_named([root], Needs.FOLDER)
     tell(named)
     chosen = models_of(named.found, suite, seed, root)
     names = repository_names([record for _, record in chosen], owner, template)
-    return [Order(folder, name, **options) for (folder, _), name in zip(chosen, names, strict=True)]
+    return [PushRequest(folder, name, **options) for (folder, _), name in zip(chosen, names, strict=True)]
 
 
-def _publish_all(orders: list[Order], owner: str, suite: str, again: str, send: bool, mirrors: Sequence[Path]) -> None:
+def _publish_all(
+    orders: list[PushRequest], owner: str, suite: str, again: str, send: bool, mirrors: Sequence[Path]
+) -> None:
     """Check every model, then push them one by one; what is there already is left alone."""
     from hubtools.publishing.push import release
     from hubtools.publishing.suites import collect, is_published
-    from hubtools.reporting.wording import plural
+    from hubtools.results.wording import plural
     from hubtools.runs.store import read_record
 
     there = {order.repo for order in orders if send and is_published(order.repo, read_record(order.folder))}
@@ -228,12 +230,12 @@ def _publish_all(orders: list[Order], owner: str, suite: str, again: str, send: 
         click.echo(f"collection: {collect(owner, suite, [order.repo for order in orders], private=orders[0].private)}")
 
 
-def _again(order: Order) -> str:
+def _again(order: PushRequest) -> str:
     """The options of a command that does the same."""
     return " ".join([f"--repo {order.repo}", *_options(order)])
 
 
-def _options(order: Order) -> list[str]:
+def _options(order: PushRequest) -> list[str]:
     """Those that were given, but for the repository."""
     parts = []
     for field in dataclasses.fields(order):
@@ -245,9 +247,9 @@ def _options(order: Order) -> list[str]:
     return parts
 
 
-def _show(ready: Ready) -> None:
+def _show(ready: PreparedPush) -> None:
     from hubtools.publishing.push import title
-    from hubtools.reporting.wording import plural, size
+    from hubtools.results.wording import plural, size
 
     publication, target = ready.publication, ready.target
     click.echo(title(publication))
@@ -282,7 +284,7 @@ def _show(ready: Ready) -> None:
         click.echo(f"  {mark} {check.title}: {detail}")
 
 
-def _where(ready: Ready) -> str:
+def _where(ready: PreparedPush) -> str:
     target = ready.target
     if target is None:
         return ""

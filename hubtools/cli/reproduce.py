@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.execution import execution_options
+from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds
 from hubtools.cli.terminal import PROJECT, runs_option, tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubtools.runs.arms import Found
+    from hubtools.results.arms import Found
+    from hubtools.results.replication import Replication
+    from hubtools.results.reproduction import Reproduction
     from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.published import Replication
-    from hubtools.runs.reproduce import Reproduction
     from hubtools.runs.session import Session
-    from hubtools.specs.held import Held
-    from hubtools.specs.published import Cell
+    from hubtools.specs.lookup.trusted import TrustedSpecs
+    from hubtools.specs.published_results import Cell
 
 DEFAULT_ROOT = Path("reproduced")
 
@@ -63,16 +63,16 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
     bench reproduce --list
     bench reproduce schmirler-2024/gb1-frozen/esm2-8m
     """
-    from hubtools.specs.held import Held
+    from hubtools.specs.lookup.trusted import TrustedSpecs
 
-    held = Held(owner)
+    held = TrustedSpecs(owner)
     if list_all:
         _print_list(form, held)
         return
     if what is None:
         raise UserError("nothing is named", fix="Name a run, or an ID of bench reproduce --list.")
 
-    from hubtools.training.distributed import refuse_company
+    from hubtools.training.compute.distributed import refuse_company
 
     refuse_company("bench reproduce")
     done = (_of_cell if _is_cell(what) else _of_record)(what, held, options, dry_run)
@@ -83,15 +83,15 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
 
 
 def _is_cell(what: str) -> bool:
-    from hubtools.runs.selectors import parse
+    from hubtools.results.naming.selectors import parse
     from hubtools.specs.references import is_address
 
     place = parse(what)[0]
     return not is_address(place) and not Path(place).exists()
 
 
-def _of_record(what: str, held: Held, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
-    from hubtools.runs import reproduce as records
+def _of_record(what: str, held: TrustedSpecs, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
+    from hubtools.results import reproduction as records
 
     if options["seeds"]:
         raise UserError("a record has its seed", where="--seed", fix="Leave it out.")
@@ -113,9 +113,9 @@ def _of_record(what: str, held: Held, options: Mapping[str, Any], dry_run: bool)
     return records.compared(original, again, options["split"] or "test", notes)
 
 
-def _of_cell(what: str, held: Held, options: Mapping[str, Any], dry_run: bool) -> Replication | None:
-    from hubtools.runs.published import planned_runs, replicated
-    from hubtools.specs.published import find_cell
+def _of_cell(what: str, held: TrustedSpecs, options: Mapping[str, Any], dry_run: bool) -> Replication | None:
+    from hubtools.results.replication import planned_runs, replicated
+    from hubtools.specs.published_results import find_cell
 
     cell = find_cell(what, held.cells())
     for name in ("task", "split", "as_recorded"):
@@ -147,7 +147,7 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
     from hubtools.cli import run_report
     from hubtools.cli.run import stoppable
     from hubtools.cli.terminal import hush_transformers
-    from hubtools.runs.unit import execute
+    from hubtools.runs.execute import execute
 
     hush_transformers()
     found = []
@@ -166,8 +166,8 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
 
 def _tell(done: Reproduction | Replication, form: str) -> int:
     from hubtools.cli.terminal import new_console
-    from hubtools.reporting import reproduction
-    from hubtools.runs.published import Replication
+    from hubtools.reporting.comparison import reproduction_report as reproduction
+    from hubtools.results.replication import Replication
 
     if form == "json":
         click.echo(reproduction.as_json(done), nl=False)
@@ -178,11 +178,11 @@ def _tell(done: Reproduction | Replication, form: str) -> int:
     return reproduction.EXIT_CODES[done.finding.verdict]
 
 
-def _print_list(form: str, held: Held) -> None:
+def _print_list(form: str, held: TrustedSpecs) -> None:
     import json
 
     from hubtools.cli.terminal import new_console, new_table
-    from hubtools.reporting.wording import metric_title
+    from hubtools.results.wording import metric_title
 
     cells = held.cells()
     if form == "json":

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli import run_report
-from hubtools.cli.execution import ExecutionOptions, execution_options
+from hubtools.cli.execution_options import ExecutionOptions, execution_options
 from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.runs.plan import PlannedRun
@@ -162,7 +162,7 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
         return
     check_writable(root)
 
-    from hubtools.training import distributed
+    from hubtools.training.compute import distributed
 
     session = execution.session(root, planned)
     hush_transformers()
@@ -186,7 +186,7 @@ class Terminated(KeyboardInterrupt):
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """End with one line and the shell's exit code for the signal; records are written on the way out."""
-    from hubtools.training import distributed
+    from hubtools.training.compute import distributed
 
     def stop(number: int, frame: Any) -> None:
         # A second one must not disturb the writing of the record; torchrun sends SIGTERM after Ctrl-C.
@@ -203,9 +203,9 @@ def stoppable() -> Iterator[None]:
     except KeyboardInterrupt as stopped:
         click.echo("\nstopped; what is done is kept. The same command goes on.", err=True)
         distributed.leave(143 if isinstance(stopped, Terminated) else 130)
-    except distributed.Parted as parted:
+    except distributed.ProcessLost as lost:
         if distributed.is_main():
-            click.echo(f"error: {parted}", err=True)
+            click.echo(f"error: {lost}", err=True)
         distributed.leave(1)
     finally:
         for number, handler in before.items():
@@ -228,9 +228,9 @@ def plan_runs(
     Raises:
         UserError: no such task, recipe or suite, or no checkpoint where one is needed.
     """
-    from hubtools.data.task_repositories import open_task
+    from hubtools.data.sources.task_repositories import open_task
     from hubtools.runs.plan import expand
-    from hubtools.specs.loading import load_recipe, load_suite
+    from hubtools.specs.lookup.spec_files import load_recipe, load_suite
 
     if suite_name is None and not tasks:
         suite_name = "core"
@@ -279,23 +279,23 @@ def check_writable(root: Path) -> None:
 
 def _help_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
     """What the processes beside the main one do: the same runs, in silence."""
-    from hubtools.runs.unit import execute
-    from hubtools.training.distributed import Elsewhere, Parted
+    from hubtools.runs.execute import execute
+    from hubtools.training.compute.distributed import MainProcessFailed, ProcessLost
 
     for item in planned:
         try:
             execute(item, session, force=force)
-        except Elsewhere:
+        except MainProcessFailed:
             continue
-        except Parted:
+        except ProcessLost:
             raise
         except Exception as error:
             # Outside of what a record tells; the main process will only see that this one is gone.
-            raise Parted(str(error)) from error
+            raise ProcessLost(str(error)) from error
 
 
 def _run_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
-    from hubtools.runs.unit import Outcome, execute
+    from hubtools.runs.execute import Outcome, execute
 
     started = time.perf_counter()
     outcomes: list[Outcome] = []

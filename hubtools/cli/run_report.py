@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.common.errors import UserError
 from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE
-from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.runs.unit import Outcome
+    from hubtools.runs.execute import Outcome
 
 
 def reason(outcome: Outcome) -> str:
@@ -46,7 +46,7 @@ def _seconds(outcome: Outcome) -> str:
 
 def write_card(outcome: Outcome, problems: list[str], *, again: bool = False) -> None:
     """The card of a run, unless it is there (or ``again``); what goes wrong here must not end a night of runs."""
-    from hubtools.reporting.card import build_card
+    from hubtools.reporting.card.model_card import build_card
 
     if not again and outcome.was_done and (outcome.folder / CARD / "README.md").is_file():
         return

@@ -24,7 +24,7 @@ def look_at_space(repo: str, *, private: bool, signed_in: bool) -> Target | None
     Raises:
         UserError: it may not be written, or holds another app.
     """
-    from hubtools.data.hub import HubUnavailable
+    from hubtools.common.hub import HubUnavailable
     from hubtools.publishing.commit import look
     from hubtools.publishing.demo_space import refuse_another_app
 
@@ -41,7 +41,7 @@ def look_at_space(repo: str, *, private: bool, signed_in: bool) -> Target | None
 def show_space(publication: Publication, repo: str, target: Target | None, *, private: bool) -> None:
     """List what would go into the Space."""
     from hubtools.publishing.demo_space import write_space
-    from hubtools.reporting.wording import plural, size
+    from hubtools.results.wording import plural, size
 
     with tempfile.TemporaryDirectory(prefix="bench-space-") as folder:
         space = write_space(Path(folder), repo, publication, "COMMIT", private=private)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.terminal import MIRRORS, PROJECT, tell
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
-    from hubtools.runs.submissions import Verdict
+    from hubtools.results.verification import Verification
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -39,8 +39,8 @@ def add(run: str, folder: Path | None, repo: str | None) -> None:
     """
     import tempfile
 
-    from hubtools.runs.selection import Needs, run_named
-    from hubtools.runs.submissions import add_submission
+    from hubtools.results.naming.named_runs import Needs, run_named
+    from hubtools.results.verification import add_submission
 
     if (folder is None) == (repo is None):
         raise UserError("where does it go?", fix="Give --to DIR, or --repo OWNER/NAME.")
@@ -51,7 +51,7 @@ def add(run: str, folder: Path | None, repo: str | None) -> None:
         click.echo(target)
         click.echo(f"next: bench submissions check {target}", err=True)
         return
-    from hubtools.publishing.results import submit
+    from hubtools.publishing.results_repository import submit
 
     with tempfile.TemporaryDirectory(prefix="bench-submission-") as scratch:
         done = submit(add_submission(source, Path(scratch)), str(repo))
@@ -74,13 +74,13 @@ def check(paths: tuple[str, ...], report: Path | None, owner: Path | None, mirro
     Exit code 0: all are accepted. 1: one is refused. 3: something could not be looked at here.
     What cannot be recomputed is that the predictions come from the checkpoint: bench reproduce makes a run again.
     """
+    from hubtools.common.files import write_atomic
     from hubtools.data import DataCache
-    from hubtools.publishing.results import accepted_records, fetch_submissions
-    from hubtools.runs.submissions import check_submission, submissions_in
-    from hubtools.specs.files import write_atomic
-    from hubtools.specs.held import Held
+    from hubtools.publishing.results_repository import accepted_records, fetch_submissions
+    from hubtools.results.verification import check_submission, submissions_in
+    from hubtools.specs.lookup.trusted import TrustedSpecs
 
-    cache, held = DataCache.default(mirrors), Held(owner)
+    cache, held = DataCache.default(mirrors), TrustedSpecs(owner)
     verdicts = []
     for path in paths:
         if owner is not None and owner.resolve().is_relative_to(Path(path).resolve()):
@@ -104,7 +104,7 @@ def check(paths: tuple[str, ...], report: Path | None, owner: Path | None, mirro
     sys.exit(1 if refused else 3 if open_ else 0)
 
 
-def _show(verdict: Verdict) -> None:
+def _show(verdict: Verification) -> None:
     click.echo(verdict.folder.name)
     for finding in verdict.findings:
         fix = f" {finding.fix}" if finding.fix and finding.holds is False else ""
@@ -114,7 +114,7 @@ def _show(verdict: Verdict) -> None:
         click.echo(f"  not checked: that these are its predictions. {verdict.record.command}")
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: Verification) -> dict[str, Any]:
     return {
         "submission": verdict.folder.name,
         "accepted": verdict.accepted,

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.execution import ExecutionOptions, execution_options
+from hubtools.cli.execution_options import ExecutionOptions, execution_options
 from hubtools.cli.run import check_writable, parse_seeds, parse_settings, stoppable
 from hubtools.cli.terminal import RUNS, hush_transformers
+from hubtools.common.errors import UserError
 from hubtools.runs.store import DEFAULT_ROOT
-from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.runs.session import Session
-    from hubtools.runs.sweep import Sweep, Trial
+    from hubtools.runs.trials import Sweep, Trial
 
 SHOWN = 5
 _UNITS = {"h": 3600, "m": 60, "min": 60, "s": 1}
@@ -96,7 +96,7 @@ def sweep(*, seeds: list[int], root: Path, execution: ExecutionOptions, dry_run:
         return
     check_writable(root)
 
-    from hubtools.training.distributed import refuse_company
+    from hubtools.training.compute.distributed import refuse_company
 
     refuse_company("bench sweep")
     session = execution.session(root)
@@ -122,11 +122,11 @@ def plan_sweep(
     Raises:
         UserError: no such task, recipe, field or value, or nothing that is trained.
     """
-    from hubtools.data.task_repositories import open_task
+    from hubtools.data.sources.task_repositories import open_task
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.search_space import read_space
-    from hubtools.runs.sweep import Sweep
-    from hubtools.specs.loading import load_recipe
+    from hubtools.runs.trials import Sweep
+    from hubtools.specs.lookup.spec_files import load_recipe
 
     given, task = open_task(task_name)
     recipe = load_recipe(recipe_name, settings)
@@ -162,8 +162,8 @@ def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
     from tqdm import tqdm
 
     from hubtools.cli import run_report
-    from hubtools.runs.sweep import kept_trials, search
-    from hubtools.runs.unit import execute
+    from hubtools.runs.execute import execute
+    from hubtools.runs.trials import kept_trials, search
     from hubtools.training.progress import bar
 
     folder = planned.folder(session)
@@ -224,7 +224,7 @@ def _words(trial: Trial) -> str:
 def _print_best(planned: Sweep, trials: list[Trial]) -> None:
     """The best trials, and which field mattered."""
     from hubtools.cli.terminal import new_console, new_table
-    from hubtools.runs.sweep import importance
+    from hubtools.runs.trials import importance
 
     complete = sorted((t for t in trials if t.score is not None), key=lambda t: -planned.direction * (t.score or 0))
     table = new_table("trial", *(d.field for d in planned.space), "validation", "epochs run", "seconds", numbers_from=1)
@@ -241,9 +241,9 @@ def _print_best(planned: Sweep, trials: list[Trial]) -> None:
 
 
 def _write_figure(planned: Sweep, trials: list[Trial], folder: Path) -> list[Path]:
-    from hubtools.reporting.sweep_figure import sweep_figure
-    from hubtools.runs.sweep import TRIALS
-    from hubtools.specs.files import write_atomic
+    from hubtools.common.files import write_atomic
+    from hubtools.reporting.figures.sweep_figure import sweep_figure
+    from hubtools.runs.trials import TRIALS
 
     best = planned.best(trials)
     assert best is not None

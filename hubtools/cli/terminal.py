@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from hubtools.runs.selection import Named
+    from hubtools.results.naming.named_runs import Named
 
 # Of more labels than this, only so many are shown.
 SHOWN_LABELS = 40
@@ -95,8 +95,8 @@ def tell(*named: Named) -> None:
 
 def model_named(name: str) -> str:
     """The folder of the one run that is named, where it is on this machine; else the name, of a model on the Hub."""
-    from hubtools.runs.selection import run_named
-    from hubtools.runs.selectors import parse
+    from hubtools.results.naming.named_runs import run_named
+    from hubtools.results.naming.selectors import parse
 
     place = parse(name)[0]
     if is_address(place) or not Path(place).exists():

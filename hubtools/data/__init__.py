@@ -1,4 +1,7 @@
-"""From a task file to rows: cache, sources, canonical columns, splits, leakage. No torch."""
+"""From a task file to rows: sources, canonical columns, splits, leakage. No torch.
+
+``task_data`` does it all in one call. ``sources`` reads, ``rows`` brings into one form, ``splits`` divides and looks for leaks.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hubtools.data.cache import DataCache
-    from hubtools.data.loading import TaskData, load_task_data
-    from hubtools.data.sources import source_digest
+    from hubtools.data.sources.file_cache import DataCache
+    from hubtools.data.sources.source_rows import source_digest
+    from hubtools.data.task_data import TaskData, load_task_data
 
 __all__ = ["DataCache", "TaskData", "load_task_data", "source_digest"]
 
-_HOMES = {"DataCache": "cache", "TaskData": "loading", "load_task_data": "loading", "source_digest": "sources"}
+_HOMES = {
+    "DataCache": "sources.file_cache",
+    "TaskData": "task_data",
+    "load_task_data": "task_data",
+    "source_digest": "sources.source_rows",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,15 @@
-"""What a model's predictions are worth: metrics, thresholds, intervals. No torch."""
+"""What a model's predictions are worth: metrics, thresholds, intervals. No torch.
 
-from hubtools.evaluation.evaluate_adapter import metric
-from hubtools.evaluation.metrics import replicates, statistic, value
+``predictions`` are read and written; ``metrics`` computes, ``statistics`` says how sure it is.
+"""
+
+from hubtools.evaluation.metrics.evaluate_adapter import metric
+from hubtools.evaluation.metrics.formulas import replicates, statistic, value
+from hubtools.evaluation.metrics.scoring import primary_score, score_and_resample, score_split
+from hubtools.evaluation.metrics.thresholds import choose_thresholds, decide
 from hubtools.evaluation.predictions import Predictions, read_label_names, read_predictions, write_predictions
-from hubtools.evaluation.resampled import Resampled, resample
-from hubtools.evaluation.resampling import bootstrap_units, bootstrap_weights
-from hubtools.evaluation.scoring import primary_score, score_and_resample, score_split
-from hubtools.evaluation.thresholds import choose_thresholds, decide
+from hubtools.evaluation.statistics.resampled import Resampled, resample
+from hubtools.evaluation.statistics.resampling import bootstrap_units, bootstrap_weights
 
 __all__ = [
     "Predictions",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import replacing
+from hubtools.common.errors import UserError
+from hubtools.common.files import replacing
 from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:

@@ -1,1 +1,5 @@
-"""A trained model at work: predictions for sequences that nobody has labelled."""
+"""A saved model asked about proteins that nobody has labelled.
+
+``named_model`` opens, ``proteins`` reads, ``predictor`` predicts, ``decisions`` decides, ``writers`` and ``drawing`` show;
+``demo_page`` is all of it in a browser.
+"""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hubtools.reporting.wording import metric_title, number, plural
+from hubtools.results.wording import metric_title, number, plural
 
 if TYPE_CHECKING:
-    from hubtools.inference.answers import Decided, Decider
+    from hubtools.inference.decisions import Decided, Decider
     from hubtools.inference.predictor import Predictor
 
 # Eight colours that people with any colour vision tell apart (Okabe and Ito, 2008), black replaced; text on them is dark.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools import __version__
+from hubtools.common.errors import UserError
 from hubtools.runs.store import MODEL, read_record
-from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe, Window
 from hubtools.specs.record import RunRecord
@@ -21,7 +21,7 @@ from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
-    from hubtools.training.device import Execution
+    from hubtools.training.compute.device import Execution
     from hubtools.training.encoding import Encoded
 
 # Proteins that are read together, sorted by length among themselves.
@@ -38,7 +38,7 @@ class Protein:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProteinPrediction:
     """What the model says of one protein or pair.
 
     Attributes:
@@ -85,7 +85,7 @@ class Predictor:
             UserError: there is no such model, or it cannot be asked as it was trained.
         """
         from hubtools.models.saved import load_model
-        from hubtools.training.device import Execution
+        from hubtools.training.compute.device import Execution
 
         record = read_record(folder)
         execution = execution or Execution.choose()
@@ -131,18 +131,18 @@ class Predictor:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def predict(self, proteins: Iterable[Protein], *, many: bool = False) -> Iterator[Answer]:
+    def predict(self, proteins: Iterable[Protein], *, many: bool = False) -> Iterator[ProteinPrediction]:
         """Answers in the order of the proteins, which are read a chunk at a time: a stream may be endless.
 
         Args:
             proteins: in canonical form.
             many: for long streams: first make the model faster, where it then proves to compute the same
-                (:mod:`hubtools.training.engine`), and count proteins on a bar where a person watches.
+                (:mod:`hubtools.training.compute.engine`), and count proteins on a bar where a person watches.
 
         Raises:
             UserError: what the model says of a protein depends on those that it is read with.
         """
-        from hubtools.training.engine import engine, prove_padding
+        from hubtools.training.compute.engine import engine, prove_padding
         from hubtools.training.progress import bar
 
         with contextlib.ExitStack() as stack:
@@ -160,9 +160,9 @@ class Predictor:
                 yield from self._of(chunk, packed)
                 progress.update(len(chunk))
 
-    def _of(self, proteins: Sequence[Protein], packed: bool) -> Iterator[Answer]:
+    def _of(self, proteins: Sequence[Protein], packed: bool) -> Iterator[ProteinPrediction]:
         from hubtools.training.loss import Loss
-        from hubtools.training.predict import predict
+        from hubtools.training.prediction import predict
 
         split = replace(self._encode(proteins), packed=packed)
         found = predict(
@@ -180,7 +180,7 @@ class Predictor:
         else:
             parts = list(scores)
         for index, (protein, part) in enumerate(zip(proteins, parts, strict=True)):
-            yield Answer(protein, part, len(split.windows[index]) if split.pairs is None else 1)
+            yield ProteinPrediction(protein, part, len(split.windows[index]) if split.pairs is None else 1)
 
     def _encode(self, proteins: Sequence[Protein]) -> Encoded:
         """The proteins as a split whose labels all count and mean nothing."""

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubtools.data.fasta import sequence_entries
-from hubtools.data.separated import separated_rows
-from hubtools.data.sequences import canonical_sequences
-from hubtools.data.streams import ended_lines, only_member, text_lines
+from hubtools.common.errors import UserError
+from hubtools.data.rows.sequences import canonical_sequences
+from hubtools.data.sources.fasta import sequence_entries
+from hubtools.data.sources.separated import separated_rows
+from hubtools.data.sources.streams import ended_lines, only_member, text_lines
 from hubtools.inference.predictor import Protein
-from hubtools.specs.errors import UserError
-from hubtools.specs.sources import LocalFile
+from hubtools.specs.data_sources import LocalFile
 
 STDIN = "-"
 # What a column of a table may be called, by what it holds.

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.inference.answers import Decided, Decider
+    from hubtools.inference.decisions import Decided, Decider
 
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".gff3": "gff3", ".gff": "gff3"}
 PARTIAL = ".partial"

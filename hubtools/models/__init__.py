@@ -1,6 +1,9 @@
 """Any checkpoint -> residue-aligned tokens, encoder, head.
 
-Imported lazily (PEP 562), since most of this room needs torch.
+``checkpoint`` resolves, ``tokenisation`` (with ``windows``) reads, ``families`` is the one table of what cannot be measured;
+``encoder``, ``masked_lm`` and ``task_model`` build, ``modeling_protein_task`` is the file that ships; ``adapters`` (with ``layers``,
+``four_bits``) puts small trainable parts in; ``attention``, ``packing`` and ``operators`` compute the same faster; ``saved`` writes
+and reads. Imported on first use (PEP 562), since most of this room needs torch.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hubtools.common.errors import UserError
 from hubtools.models.families import family_of
 from hubtools.models.four_bits import FourBitLinear, load_bitsandbytes
 from hubtools.models.layers import encoder_layers
-from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.models.modeling_protein_task import ProteinTaskModel

@@ -1,7 +1,7 @@
 """Attention within each of several sequences that lie one after another in one row.
 
 Padding is not computed, and no sequence sees another. There are several ways to compute the same; which one is the
-fastest depends on device, precision and head size, and is measured (:mod:`hubtools.training.engine`).
+fastest depends on device, precision and head size, and is measured (:mod:`hubtools.training.compute.engine`).
 """
 
 from __future__ import annotations

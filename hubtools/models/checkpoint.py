@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from hubtools.data.cache import DataCache
-from hubtools.data.hub import hub_api, hub_errors
-from hubtools.specs.content import shipped_root
-from hubtools.specs.errors import UserError
-from hubtools.specs.hashing import digest, file_sha256
+from hubtools.common.errors import UserError
+from hubtools.common.hashing import digest, file_sha256
+from hubtools.common.hub import hub_api, hub_errors
+from hubtools.data.sources.file_cache import DataCache
+from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
 
 EMBEDDED = "embedded"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hubtools.common.errors import UserError
 from hubtools.models.adapters import base_parameters
 from hubtools.models.families import Family, family_of
 from hubtools.models.modeling_protein_task import build_encoder
-from hubtools.specs.errors import UserError
 from hubtools.specs.record import CheckpointFacts
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hubtools.common.errors import UserError
 from hubtools.models.encoder import _loaded
 from hubtools.models.families import family_of
-from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint

@@ -2,7 +2,7 @@
 
 They replace the ``forward`` of single modules of one model, leave weights, names and what is saved alone, and are taken
 away again by :meth:`Operators.detach`. That they compute the same is tested on the very model before they are used
-(:mod:`hubtools.training.engine`).
+(:mod:`hubtools.training.compute.engine`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Two hooks on the encoder do it: the first takes padded input and packs it, the second puts what comes out back into
 padded form. So heads, losses, adapters and the published model file need not know. Nothing of it is in the weights
 or in what is saved. Whether an architecture may be packed is not looked up but tested on the very model
-(:mod:`hubtools.training.engine`).
+(:mod:`hubtools.training.compute.engine`).
 """
 
 from __future__ import annotations

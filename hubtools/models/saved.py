@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from hubtools.data.hub import hub_errors
+from hubtools.common.errors import UserError
+from hubtools.common.files import replacing_folder
+from hubtools.common.hub import hub_errors
 from hubtools.models import modeling_protein_task
 from hubtools.models.families import family_of
 from hubtools.models.four_bits import load_bitsandbytes
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import NativeTaskModel, label_settings
 from hubtools.models.tokenisation import ResidueTokeniser
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import replacing_folder
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hubtools.common.errors import UserError
 from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel, per_protein
-from hubtools.specs.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint

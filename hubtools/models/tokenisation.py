@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.errors import UserError
 from hubtools.models.families import RENDERING_TITLES, RENDERINGS, family_of
-from hubtools.specs.errors import UserError
 from hubtools.specs.record import AlignmentFacts, TokenFacts
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubtools.data.hub import hub_api
+from hubtools.common.errors import UserError
+from hubtools.common.hub import hub_api
 from hubtools.publishing.patience import patiently
-from hubtools.specs.errors import UserError
 
 WRITES = frozenset({"repo.write", "repo.content.write"})
 PROPOSES = "discussion.write"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hubtools.publishing.commit import Published, PublishedFile, Target, look, send
-from hubtools.reporting.board import Board
-from hubtools.reporting.metadata import front_matter
+from hubtools.common.errors import UserError
+from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, look, send
+from hubtools.reporting.card.card_metadata import front_matter
 from hubtools.reporting.site import INDEX, MARK, write_site
-from hubtools.specs.errors import UserError
+from hubtools.results.board.leaderboard import Board
 
 README = "README.md"
 
 
-def push_board(board: Board, repo: str, *, private: bool = False) -> Published:
+def push_board(board: Board, repo: str, *, private: bool = False) -> PushedCommit:
     """Publish the site; files of an earlier site that are no longer part of it go, others stay.
 
     Args:

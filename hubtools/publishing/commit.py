@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hubtools.data.hub import hub_api, hub_errors, scrub
+from hubtools.common.errors import UserError
+from hubtools.common.hashing import file_sha256
+from hubtools.common.hub import hub_api, hub_errors, scrub
 from hubtools.publishing.access import require, who_am_i
 from hubtools.publishing.patience import is_transient, patiently
-from hubtools.specs.errors import UserError
-from hubtools.specs.hashing import file_sha256
 
 MAIN = "main"
 # Larger files are sent one by one, in this thread, so that Ctrl-C is heard at once.
@@ -45,7 +45,7 @@ class PublishedFile:
 
 
 @dataclass(frozen=True)
-class Held:
+class RemoteFile:
     """A file that a repository holds.
 
     Attributes:
@@ -91,7 +91,7 @@ class Target:
     exists: bool = False
     new_branch: bool = False
     head: str | None = None
-    held: Mapping[str, Held] = field(default_factory=dict, repr=False)
+    held: Mapping[str, RemoteFile] = field(default_factory=dict, repr=False)
     sdk: str | None = None
     gated: bool = False
 
@@ -108,7 +108,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Published:
+class PushedCommit:
     """What was published where.
 
     Attributes:
@@ -217,13 +217,13 @@ def _as_it_is(repo: str, kind: str, branch: str, pull_request: bool, private: bo
     )
 
 
-def _held(repo: str, kind: str, commit: str) -> dict[str, Held]:
+def _held(repo: str, kind: str, commit: str) -> dict[str, RemoteFile]:
     tree = hub_api().list_repo_tree(repo, repo_type=kind, recursive=True, revision=commit)
     files: list[Any] = [entry for entry in tree if hasattr(entry, "blob_id")]
-    return {f.path: Held(f.size, f.blob_id, f.lfs.sha256 if f.lfs else None) for f in files}
+    return {f.path: RemoteFile(f.size, f.blob_id, f.lfs.sha256 if f.lfs else None) for f in files}
 
 
-def send(target: Target, files: Sequence[PublishedFile], removed: Sequence[str], title: str, text: str) -> Published:
+def send(target: Target, files: Sequence[PublishedFile], removed: Sequence[str], title: str, text: str) -> PushedCommit:
     """Make the one commit, and check what the Hub then has.
 
     What can be repeated is repeated while the Hub is busy. Large files are sent before the commit, and those that the
@@ -248,10 +248,10 @@ def send(target: Target, files: Sequence[PublishedFile], removed: Sequence[str],
         target, url = _prepared(target, title, text)
         removed = [name for name in removed if name in target.held]
         if target.head is not None and target.holds(files, removed):
-            return Published(url or _page(target, target.head), target.head, False)
+            return PushedCommit(url or _page(target, target.head), target.head, False)
         commit, pull = _committed(target, files, removed, title, text)
         _read_back(target, files, removed, commit)
-    return Published(pull or url or _page(target, commit), commit, True)
+    return PushedCommit(pull or url or _page(target, commit), commit, True)
 
 
 def open_pull_request(target: Target, title: str, text: str) -> tuple[str, str, str] | None:
@@ -361,7 +361,7 @@ def _committed(
 
 
 def validate_card(text: str, kind: str, repo: str) -> None:
-    """Ask the Hub, which knows more rules than :func:`hubtools.reporting.lint.lint_card`.
+    """Ask the Hub, which knows more rules than :func:`hubtools.reporting.card.card_lint.lint_card`.
 
     Raises:
         UserError: it refuses the card.

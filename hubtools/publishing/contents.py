@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hubtools.data.hub import scrub
+from hubtools.common.errors import UserError
+from hubtools.common.hub import scrub
 from hubtools.publishing.commit import PublishedFile
-from hubtools.reporting.eval_results import FOLDER as EVAL_RESULTS
-from hubtools.reporting.licence import choose_licence
-from hubtools.reporting.snippet import Weights
-from hubtools.runs.public import public_record
+from hubtools.reporting.card.eval_results import FOLDER as EVAL_RESULTS
+from hubtools.reporting.card.licence import choose_licence
+from hubtools.reporting.card.snippet import Weights
+from hubtools.runs.public_record import public_record
 from hubtools.runs.store import ADAPTER, CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
-from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
 
 README = "README.md"
@@ -31,7 +31,7 @@ _LAYOUT: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Check:
+class PublishingCheck:
     """One condition of publishing. ``error`` is None where it holds."""
 
     title: str
@@ -48,10 +48,10 @@ class Publication:
     record: RunRecord
     licence: str | None
     files: tuple[PublishedFile, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[PublishingCheck, ...]
 
     @property
-    def failed(self) -> list[Check]:
+    def failed(self) -> list[PublishingCheck]:
         """The conditions that do not hold."""
         return [check for check in self.checks if check.error]
 
@@ -165,11 +165,11 @@ def lay_out(files: tuple[PublishedFile, ...]) -> tempfile.TemporaryDirectory[str
     return stage
 
 
-def _examine(title: str, examine: Callable[[], str]) -> Check:
+def _examine(title: str, examine: Callable[[], str]) -> PublishingCheck:
     try:
-        return Check(title, examine())
+        return PublishingCheck(title, examine())
     except UserError as error:
-        return Check(title, error=error)
+        return PublishingCheck(title, error=error)
 
 
 def _require_publishable(folder: Path, record: RunRecord) -> None:
@@ -224,7 +224,7 @@ def _no_adapter(folder: Path, record: RunRecord) -> str | None:
 
 
 def _write_card(folder: Path, record: RunRecord, repo: str, licence: str, weights: Weights, author: str | None) -> str:
-    from hubtools.reporting.card import build_card, lint_card
+    from hubtools.reporting.card.model_card import build_card, lint_card
 
     build_card(folder, repo_id=repo, licence=licence, weights=weights, author=author)
     problems = lint_card((folder / CARD / README).read_text(encoding="utf-8"))

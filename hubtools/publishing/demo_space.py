@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hubtools
-from hubtools.publishing.commit import Published, PublishedFile, Target, send
+from hubtools.common.errors import UserError
+from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
 from hubtools.publishing.contents import README, Publication
-from hubtools.reporting.metadata import front_matter
+from hubtools.reporting.card.card_metadata import front_matter
 from hubtools.reporting.templates import render
-from hubtools.specs.errors import UserError
 
 # What app.py imports; the rest follows.
-ENTRIES = ("hubtools.inference.demo", "hubtools.inference.models", "hubtools.training.device")
+ENTRIES = ("hubtools.inference.demo_page", "hubtools.inference.named_model", "hubtools.training.compute.device")
 # Gradio and Python that the page is tested with.
 GRADIO, PYTHON = "6.31.0", "3.12"
 # Packages that the shipped modules import, besides gradio, which the Space's front matter asks for.
@@ -124,7 +124,7 @@ def refuse_another_app(target: Target) -> None:
         )
 
 
-def push_space(space: DemoSpace, target: Target, publication: Publication, commit: str) -> Published:
+def push_space(space: DemoSpace, target: Target, publication: Publication, commit: str) -> PushedCommit:
     """One commit, in which modules that an earlier page needed go.
 
     Args:

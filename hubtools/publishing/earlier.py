@@ -12,15 +12,15 @@ from typing import Any
 
 import yaml
 
-from hubtools.data.hub import hub_api, hub_errors
+from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
+from hubtools.common.hub import hub_api, hub_errors
 from hubtools.models.checkpoint import TOKENIZER_FILES
 from hubtools.publishing.commit import PublishedFile, Target
 from hubtools.publishing.contents import README, SHIPPED_CODE, UNSAFE, Publication
 from hubtools.publishing.patience import patiently
-from hubtools.reporting.card_edits import keep_edits, sign
+from hubtools.reporting.card.card_edits import keep_edits, sign
 from hubtools.runs.store import ADAPTER, CARD, MODEL, RECORD
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import write_atomic
 
 # Keys of a card that say what a model is: of the earlier model they are wrong now. All others are the user's.
 _DESCRIBES = frozenset(
@@ -49,7 +49,7 @@ _FRONT_MATTER = re.compile(r"\A---\n(.*?\n?)---\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PreviousPublication:
     """What lies in the repository already.
 
     Attributes:
@@ -63,21 +63,23 @@ class Earlier:
     card: str | None = None
 
 
-def look_back(target: Target) -> Earlier:
+def look_back(target: Target) -> PreviousPublication:
     """Read the record and the card at the target's commit.
 
     Raises:
         UserError: the Hub does not give them, or there is no room to put them.
     """
     if target.head is None:
-        return Earlier()
+        return PreviousPublication()
     card, text = _read(target, README), _read(target, RECORD)
     try:
         record: Any = json.loads(text or "null")
         run, outputs = str(record["run_id"]), [str(output["path"]) for output in record["outputs"]]
     except (ValueError, KeyError, TypeError):
-        return Earlier(card=card)
-    return Earlier(run, frozenset([RECORD, README, *(name for path in outputs for name in _published_as(path))]), card)
+        return PreviousPublication(card=card)
+    return PreviousPublication(
+        run, frozenset([RECORD, README, *(name for path in outputs for name in _published_as(path))]), card
+    )
 
 
 def _published_as(path: str) -> Iterable[str]:
@@ -105,7 +107,7 @@ def _read(target: Target, name: str) -> str | None:
         ) from None
 
 
-def stale(publication: Publication, target: Target, earlier: Earlier | None = None) -> list[str]:
+def stale(publication: Publication, target: Target, earlier: PreviousPublication | None = None) -> list[str]:
     """What goes: files of an earlier publication that are no longer part of it, and what would be loaded with the model.
 
     All other files are the user's, and stay.
@@ -114,7 +116,7 @@ def stale(publication: Publication, target: Target, earlier: Earlier | None = No
     return [name for name in target.files if name not in new and (name in ours or _is_of_a_model(name))]
 
 
-def foreign_model(target: Target, earlier: Earlier) -> list[str]:
+def foreign_model(target: Target, earlier: PreviousPublication) -> list[str]:
     """Files of a model that bench did not publish there, and that a publication would replace or remove."""
     if earlier.run is not None or target.kind != "model":
         return []
@@ -130,7 +132,7 @@ def _is_of_a_model(name: str) -> bool:
     return weights or name in {*SHIPPED_CODE, *TOKENIZER_FILES, "adapter_config.json"}
 
 
-def with_edits(publication: Publication, earlier: Earlier) -> Publication:
+def with_edits(publication: Publication, earlier: PreviousPublication) -> Publication:
     """The same with the card as a user edited it on the Hub, where there is one of an earlier publication.
 
     Raises:

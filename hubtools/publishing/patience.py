@@ -61,7 +61,7 @@ def is_transient(error: BaseException | None) -> bool:
         return is_transient(error.__cause__)
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in TRANSIENT
-    # The base of all errors of the HTTP library, whichever huggingface_hub uses (see hubtools.data.hub).
+    # The base of all errors of the HTTP library, whichever huggingface_hub uses (see hubtools.common.hub).
     broken = (HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)
     return isinstance(error, broken) and not isinstance(error, OfflineModeIsEnabled)
 

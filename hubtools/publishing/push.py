@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubtools.common.errors import UserError
 from hubtools.publishing import reload
-from hubtools.publishing.commit import Published, Target, look, send
+from hubtools.publishing.commit import PushedCommit, Target, look, send
 from hubtools.publishing.contents import Publication, lay_out, plan_publication
-from hubtools.publishing.earlier import Earlier, foreign_model, look_back, stale, with_edits
+from hubtools.publishing.earlier import PreviousPublication, foreign_model, look_back, stale, with_edits
 from hubtools.publishing.tags import tag_run
-from hubtools.reporting.snippet import Weights
-from hubtools.reporting.wording import plural
-from hubtools.specs.errors import UserError
+from hubtools.reporting.card.snippet import Weights
+from hubtools.results.wording import plural
 
 
 @dataclass(frozen=True)
-class Order:
+class PushRequest:
     """What whoever publishes a run decides.
 
     Attributes:
@@ -42,7 +42,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedPush:
     """A publication whose repository was looked at.
 
     Attributes:
@@ -53,7 +53,7 @@ class Ready:
 
     publication: Publication
     target: Target | None = None
-    earlier: Earlier | None = None
+    earlier: PreviousPublication | None = None
 
     @property
     def removed(self) -> list[str]:
@@ -61,7 +61,7 @@ class Ready:
         return stale(self.publication, self.target, self.earlier) if self.target else []
 
 
-def prepare(order: Order, *, asks: bool = True, signed_in: bool = True) -> Ready:
+def prepare(order: PushRequest, *, asks: bool = True, signed_in: bool = True) -> PreparedPush:
     """Plan a publication and look at its repository: everything but the slow check. Nothing is written on the Hub.
 
     Args:
@@ -76,7 +76,7 @@ def prepare(order: Order, *, asks: bool = True, signed_in: bool = True) -> Ready
         order.folder, order.repo, licence=order.licence, weights=order.weights, author=order.author
     )
     if not asks:
-        return Ready(publication)
+        return PreparedPush(publication)
     target = look(
         order.repo,
         branch=order.branch,
@@ -86,20 +86,20 @@ def prepare(order: Order, *, asks: bool = True, signed_in: bool = True) -> Ready
     )
     earlier = look_back(target)
     publication = with_edits(publication, earlier)
-    return Ready(publication.with_check("repository", lambda: _state(order, target, earlier)), target, earlier)
+    return PreparedPush(publication.with_check("repository", lambda: _state(order, target, earlier)), target, earlier)
 
 
-def verified(ready: Ready, mirrors: Sequence[Path] = ()) -> Ready:
+def verified(ready: PreparedPush, mirrors: Sequence[Path] = ()) -> PreparedPush:
     """The same after the saved model was loaded by a fresh process, which predicts the test splits again."""
     publication = ready.publication
     with lay_out(publication.files) as stage:
         publication = publication.with_check(
             "reload", lambda: str(reload.reproduce_in_fresh_process(Path(stage), mirrors, publication.record.task))
         )
-    return Ready(publication, ready.target, ready.earlier)
+    return PreparedPush(publication, ready.target, ready.earlier)
 
 
-def push(publication: Publication, target: Target, earlier: Earlier | None = None) -> Published:
+def push(publication: Publication, target: Target, earlier: PreviousPublication | None = None) -> PushedCommit:
     """Make the one commit, and check what the Hub then has.
 
     Args:
@@ -116,7 +116,7 @@ def push(publication: Publication, target: Target, earlier: Earlier | None = Non
     return send(target, publication.files, removed, title(publication), _description(publication))
 
 
-def release(ready: Ready) -> Published:
+def release(ready: PreparedPush) -> PushedCommit:
     """Push, and tag the commit with the run's name; a pull request is tagged by nobody before it is merged.
 
     Raises:
@@ -135,7 +135,7 @@ def title(publication: Publication) -> str:
     return f"{identity.task.name}: {publication.record.subject}, {identity.recipe.name}, seed {identity.seed}"
 
 
-def _state(order: Order, target: Target, earlier: Earlier) -> str:
+def _state(order: PushRequest, target: Target, earlier: PreviousPublication) -> str:
     if not target.exists:
         return f"will be created, {'private' if target.private else 'public'}"
     if (theirs := foreign_model(target, earlier)) and not order.replace:

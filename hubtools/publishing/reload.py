@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.runs.public import task_reference
+from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
+from hubtools.runs.public_record import task_reference
 from hubtools.runs.store import ADAPTER, PREDICTIONS, read_record
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ TASK_VARIABLE = "BENCH_RELOAD_TASK"
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class ReloadedPredictions:
     """How the reloaded model's predictions compare with the recorded ones.
 
     Attributes:
@@ -65,7 +65,9 @@ class Reproduction:
         )
 
 
-def compare(recorded: Mapping[str, Predictions], again: Mapping[str, Predictions], precision: str) -> Reproduction:
+def compare(
+    recorded: Mapping[str, Predictions], again: Mapping[str, Predictions], precision: str
+) -> ReloadedPredictions:
     """Compare predictions of the same splits.
 
     Args:
@@ -97,10 +99,10 @@ def compare(recorded: Mapping[str, Predictions], again: Mapping[str, Predictions
             f"(rounding: {tolerance:.0e})",
             fix="Do not publish it. Run it again with --force, and report this if it stays.",
         )
-    return Reproduction(rows, tuple(recorded), worst, tolerance)
+    return ReloadedPredictions(rows, tuple(recorded), worst, tolerance)
 
 
-def reproduce(folder: Path) -> Reproduction:
+def reproduce(folder: Path) -> ReloadedPredictions:
     """Predict the recorded test splits again with the model in the folder, in this process.
 
     Raises:
@@ -123,7 +125,7 @@ def reproduce(folder: Path) -> Reproduction:
 
 def reproduce_in_fresh_process(
     folder: Path, mirrors: Sequence[Path] = (), task: dict[str, Any] | None = None
-) -> Reproduction:
+) -> ReloadedPredictions:
     """:func:`reproduce` in a new Python process with an empty cache of model code, as on a stranger's machine.
 
     Args:
@@ -154,7 +156,7 @@ def reproduce_in_fresh_process(
             values = json.loads(out.read_text())
             if "error" in values:
                 raise UserError(values["error"], fix=values["fix"])
-            return Reproduction(**values | {"splits": tuple(values["splits"])})
+            return ReloadedPredictions(**values | {"splits": tuple(values["splits"])})
     last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit code {done.returncode}")
     raise UserError(
         f"the saved model could not be loaded and run ({last.strip()[:300]})",
@@ -188,8 +190,8 @@ def _task_of(record: RunRecord) -> Task:
     Raises:
         UserError: they are files of the machine that made the run, or another task has their place.
     """
-    from hubtools.data.task_repositories import open_task
-    from hubtools.specs.sources import LocalData
+    from hubtools.data.sources.task_repositories import open_task
+    from hubtools.specs.data_sources import LocalData
     from hubtools.specs.task import Task
 
     task = Task.model_validate(record.task)
@@ -228,11 +230,11 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     from hubtools.data import DataCache, load_task_data, source_digest
     from hubtools.models.saved import load_model
     from hubtools.specs.recipe import Recipe
-    from hubtools.training.device import Execution
+    from hubtools.training.compute.device import Execution
+    from hubtools.training.compute.engine import engine
     from hubtools.training.encoding import encode
-    from hubtools.training.engine import engine
     from hubtools.training.loss import Loss
-    from hubtools.training.predict import predict
+    from hubtools.training.prediction import predict
 
     task, recipe, made_on = _task_of(record), Recipe.model_validate(record.recipe), record.environment
     cache = DataCache.default()

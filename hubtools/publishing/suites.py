@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from hubtools.data.hub import hub_api, hub_errors
+from hubtools.common.errors import UserError
+from hubtools.common.hub import hub_api, hub_errors
 from hubtools.publishing.patience import patiently
 from hubtools.publishing.tags import tag_name
-from hubtools.runs.arms import Found, arms_of
+from hubtools.results.arms import Found, arms_of
 from hubtools.runs.store import MODEL
-from hubtools.specs.errors import UserError
 from hubtools.specs.record import RunRecord
 
 # What a name may be made of.

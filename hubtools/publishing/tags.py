@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hubtools.data.hub import hub_api, hub_errors
+from hubtools.common.hub import hub_api, hub_errors
 from hubtools.publishing.patience import patiently
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from hubtools.data.audit import Audit
-from hubtools.data.distributions import LENGTH_EDGES
+from hubtools.data.splits.distributions import LENGTH_EDGES
+from hubtools.data.splits.split_audit import Audit
 from hubtools.reporting.templates import render
 
 _SHOWN_LABELS = 20

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hubtools.reporting.board import Board
+from hubtools.common.errors import UserError
+from hubtools.common.files import replacing_folder
 from hubtools.reporting.site_data import site_data
 from hubtools.reporting.templates import asset, render
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import replacing_folder
+from hubtools.results.board.leaderboard import Board
 
 INDEX = "index.html"
 # In every site, so that a folder that is none is never replaced.

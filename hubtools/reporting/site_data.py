@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from hubtools.evaluation.seeds import ArmScore
-from hubtools.reporting import wording
-from hubtools.reporting.board import Board, Row, Table
-from hubtools.reporting.overall import Ends, Overall
-from hubtools.reporting.tables import facts, names, provenance
-from hubtools.reporting.wording import BEST_SET_MEANING, INTERVAL_MEANING
-from hubtools.runs.arms import Found, arm_key
-from hubtools.runs.public import public_command, public_failure, public_record
+from hubtools.evaluation.statistics.arm_interval import ArmScore
+from hubtools.reporting.board_tables import facts, names, provenance
+from hubtools.results import wording
+from hubtools.results.arms import Found, arm_key
+from hubtools.results.board.board_rows import Row, Table
+from hubtools.results.board.leaderboard import Board
+from hubtools.results.board.overall import Ends, Overall
+from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING
+from hubtools.runs.public_record import public_command, public_failure, public_record
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord, SourceFile

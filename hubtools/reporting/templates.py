@@ -14,9 +14,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from hubtools.reporting import wording
-from hubtools.specs.content import shipped_root
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.results import wording
+from hubtools.specs.lookup.content import shipped_root
 
 _named: ContextVar[Path | None] = ContextVar("templates", default=None)
 

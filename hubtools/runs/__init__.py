@@ -1,1 +1,7 @@
-"""Runs: what is to be done (plan), doing one (unit), where it is kept (store)."""
+"""From a plan to a record.
+
+``plan`` (pure) and ``session``; ``execute`` claims, runs and records one; ``preparation`` says what it reads and with which
+model, ``steps`` does it, ``run_strata`` looks closer; ``attempts``, ``energy``, ``environment`` are what it took and where;
+``store`` is the folder of runs, ``public_record`` a record without this machine's folders. ``run_estimate`` and ``workload`` tell
+beforehand; ``search_space`` and ``trials`` are a sweep.
+"""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 from hubtools.specs.record import Energy
 
 COUNTRY, INTENSITY, MODE = "BENCH_COUNTRY", "BENCH_CARBON_INTENSITY", "BENCH_ENERGY"
@@ -46,7 +46,7 @@ _WATTS_PER_THREAD = 10.0
 
 
 @dataclass(frozen=True)
-class Device:
+class PowerDraw:
     """What draws power.
 
     Attributes:
@@ -84,7 +84,7 @@ class Meter:
         UserError: a setting is not what it may be.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: PowerDraw) -> None:
         self.device, self.seconds, self._started = device, 0.0, 0.0
         self.energy: Energy | None = None
         self._tracker: Any = None
@@ -132,7 +132,7 @@ class Meter:
         return Energy(source="codecarbon", kwh=kwh, co2_grams=grams, how=how, place=self.country)
 
 
-def estimated(device: Device, seconds: float, intensity: float | None = None) -> Energy | None:
+def estimated(device: PowerDraw, seconds: float, intensity: float | None = None) -> Energy | None:
     """Hours times the power of the device; None where that power is not known.
 
     Args:

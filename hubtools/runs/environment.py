@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hubtools import __version__
 from hubtools.specs.record import Environment
-from hubtools.training import distributed
-from hubtools.training.device import Execution, cpu_count
+from hubtools.training.compute import distributed
+from hubtools.training.compute.device import Execution, cpu_count
 
 PACKAGES = (
     "bitsandbytes",

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, SweepFacts
 from hubtools.specs.task import Task

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from hubtools.common.errors import UserError
 from hubtools.data import TaskData
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model
 from hubtools.models.adapters import require_four_bits
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import AlignmentFacts, TokenFacts
-from hubtools.training.calibration import settle_budget
-from hubtools.training.device import Execution
-from hubtools.training.embedding_store import KeptEmbeddings, Source
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import Engine, engine
+from hubtools.training.compute.speed import settle_budget
 from hubtools.training.encoding import Encoded, effective_window, encode, varying_positions
-from hubtools.training.engine import Engine, engine
-from hubtools.training.variants import lengths_to_read, log_probabilities, mutated_positions
+from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
+from hubtools.training.variant_scores import lengths_to_read, log_probabilities, mutated_positions
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def kept_embeddings(run: PlannedRun, session: Session, checkpoint: Checkpoint, r
     """
     device = session.execution.device.type
     return KeptEmbeddings(
-        session.embeddings, Source.of(checkpoint.identity, run.recipe.weights, run.seed, rounding, device)
+        session.embeddings, EmbeddingSource.of(checkpoint.identity, run.recipe.weights, run.seed, rounding, device)
     )
 
 

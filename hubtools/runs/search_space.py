@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 

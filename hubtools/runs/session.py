@@ -13,9 +13,9 @@ from hubtools.models import Checkpoint, resolve_checkpoint
 from hubtools.runs.plan import PlannedRun
 from hubtools.specs.record import Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.task import Task
-from hubtools.training.device import Execution
-from hubtools.training.embedding_store import EmbeddingStore
-from hubtools.training.probe import Companions
+from hubtools.training.compute.device import Execution
+from hubtools.training.frozen.embedding_store import EmbeddingStore
+from hubtools.training.frozen.probe import Companions
 
 
 def shares_heads(run: PlannedRun) -> bool:

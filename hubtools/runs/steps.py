@@ -11,19 +11,20 @@ from typing import Any
 
 import torch
 
+from hubtools.common.hashing import file_sha256
 from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.resampled import write_replicates
+from hubtools.evaluation.statistics.resampled import write_replicates
 from hubtools.models import Checkpoint, ResidueTokeniser, save_model
 from hubtools.models.adapters import merge_adapter
 from hubtools.models.encoder import checkpoint_facts
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
-from hubtools.runs.closer import strata_of
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import answering, ask, build, computing, kept_embeddings, language_model, read
+from hubtools.runs.run_strata import strata_of
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
     ADAPTER,
@@ -32,7 +33,6 @@ from hubtools.runs.store import (
     REPLICATES,
     TRAINING_LOG,
 )
-from hubtools.specs.hashing import file_sha256
 from hubtools.specs.record import (
     Cost,
     EmbeddingFacts,
@@ -40,17 +40,17 @@ from hubtools.specs.record import (
     RunRecord,
     TrainingFacts,
 )
-from hubtools.training import distributed
-from hubtools.training.baselines import fit_baseline, read_plain
-from hubtools.training.embedding_store import KeptEmbeddings
+from hubtools.training.compute import distributed
 from hubtools.training.encoding import Encoded, window_facts
-from hubtools.training.fit import fit
+from hubtools.training.finetune.fit import fit
+from hubtools.training.frozen.embedding_store import KeptEmbeddings
+from hubtools.training.frozen.probe import fit_probe, predict_probe
 from hubtools.training.job import Fitted, Job
 from hubtools.training.loss import Loss, loss_for
-from hubtools.training.predict import predict
-from hubtools.training.probe import fit_probe, predict_probe
+from hubtools.training.prediction import predict
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
-from hubtools.training.variants import blosum62, marginals, window_facts_of
+from hubtools.training.trivial_baselines import fit_baseline, read_plain
+from hubtools.training.variant_scores import blosum62, marginals, window_facts_of
 
 WORK = ".work"
 # From the name of a split to its predictions.

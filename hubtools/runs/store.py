@@ -12,9 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import write_atomic
-from hubtools.specs.loading import first_mistake
+from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
+from hubtools.specs.lookup.spec_files import first_mistake
 from hubtools.specs.record import Identity, RunRecord
 
 RECORD = "run.json"

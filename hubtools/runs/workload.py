@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hubtools.specs.recipe import Recipe
-from hubtools.training.arithmetic import Flops, squares
-from hubtools.training.calibration import Span, Speed, window_lengths
+from hubtools.training.compute.operations import Flops, squares
+from hubtools.training.compute.speed import Span, Speed, window_lengths
 from hubtools.training.encoding import Encoded
 
 # Shares of a device's peak that training reaches, from unfused code to well fused kernels.
@@ -17,7 +17,7 @@ ASSUMED_UTILISATION = (0.2, 0.5)
 
 
 @dataclass(frozen=True)
-class Device:
+class StatedDevice:
     """A device that is not here: what its maker states.
 
     Attributes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from hubtools.specs.texts import PROSE, hidden_in, joined
+from hubtools.common.texts import PROSE, hidden_in, joined
 
 
 class Spec(BaseModel):
     """Immutable; a key that is not known is an error instead of being ignored, and so is a text that cannot be shown.
 
     Lines of prose are joined; elsewhere a line break is refused, as any control character is
-    (:mod:`hubtools.specs.texts`).
+    (:mod:`hubtools.common.texts`).
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""Every metric's name, direction and bounds. The formulas are in ``hubtools.evaluation.metrics``."""
+"""Every metric's name, direction and bounds. The formulas are in ``hubtools.evaluation.metrics.formulas``."""
 
 from __future__ import annotations
 

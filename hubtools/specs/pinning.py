@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import replacing
-from hubtools.specs.loading import read_spec
-from hubtools.specs.sources import HubData, UniProtData, UrlData
+from hubtools.common.errors import UserError
+from hubtools.common.files import replacing
+from hubtools.specs.data_sources import HubData, UniProtData, UrlData
+from hubtools.specs.lookup.spec_files import read_spec
 from hubtools.specs.task import Task
 
 

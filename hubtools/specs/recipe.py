@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hubtools.common.hashing import digest
 from hubtools.specs.base import Spec
-from hubtools.specs.hashing import digest
 from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hubtools.specs.hashing import digest
+from hubtools.common.hashing import digest
+from hubtools.common.texts import ONE_LINE, hidden_in
 from hubtools.specs.names import Commit, InnerPath, Name, RunId, Sha256, SplitName
-from hubtools.specs.texts import ONE_LINE, hidden_in
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
@@ -20,11 +20,11 @@ PROTOCOL_VERSION = 4
 Line = Annotated[str, Field(pattern=ONE_LINE)]
 
 
-class _Part(BaseModel):
+class _RecordPart(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class _Open(_Part):
+class _Open(_RecordPart):
     """A part with values of any kind, in which texts are looked for. Elsewhere the types see to it, which is faster."""
 
     @model_validator(mode="after")
@@ -34,7 +34,7 @@ class _Open(_Part):
         return self
 
 
-class CheckpointIdentity(_Part):
+class CheckpointIdentity(_RecordPart):
     """Which weights. A Hub checkpoint is its commit; a folder is the sha256 of its files."""
 
     name: Line = Field(description="Hub id, or the folder's name.")
@@ -44,7 +44,7 @@ class CheckpointIdentity(_Part):
     trust_remote_code: bool = False
 
 
-class TaskIdentity(_Part):
+class TaskIdentity(_RecordPart):
     """Which question."""
 
     name: Name
@@ -52,14 +52,14 @@ class TaskIdentity(_Part):
     hash: Line
 
 
-class RecipeIdentity(_Part):
+class RecipeIdentity(_RecordPart):
     """Which procedure."""
 
     name: Name
     hash: Line
 
 
-class Identity(_Part):
+class Identity(_RecordPart):
     """Everything that determines a result, and nothing else. Its hash is the run's id."""
 
     protocol: int = PROTOCOL_VERSION
@@ -94,7 +94,7 @@ class Identity(_Part):
         return digest(content)[:12]
 
 
-class SourceFile(_Part):
+class SourceFile(_RecordPart):
     """One source file as used."""
 
     name: Line
@@ -102,7 +102,7 @@ class SourceFile(_Part):
     sha256: Line | None = None
 
 
-class SplitFacts(_Part):
+class SplitFacts(_RecordPart):
     """What one split holds."""
 
     proteins: int = Field(description="Distinct ones, in pair tasks.")
@@ -116,7 +116,7 @@ class SplitFacts(_Part):
     longest: int = 0
 
 
-class SplitOverlap(_Part):
+class SplitOverlap(_RecordPart):
     """What two splits have in common, after what bench removes was removed."""
 
     first: Line
@@ -130,7 +130,7 @@ class SplitOverlap(_Part):
     shared_clusters: int | None = Field(default=None, description="Clusters that have proteins in both.")
 
 
-class DataFacts(_Part):
+class DataFacts(_RecordPart):
     """The data as used."""
 
     source: Line
@@ -152,7 +152,7 @@ class DataFacts(_Part):
     release: Line | None = Field(default=None, description="UniProt release.")
 
 
-class CheckpointFacts(_Part):
+class CheckpointFacts(_RecordPart):
     """The checkpoint as loaded."""
 
     family: Line
@@ -165,7 +165,7 @@ class CheckpointFacts(_Part):
     weights: Literal["pretrained", "random"] = "pretrained"
 
 
-class AlignmentFacts(_Part):
+class AlignmentFacts(_RecordPart):
     """The proof that token i is residue i."""
 
     proteins: int
@@ -189,14 +189,14 @@ class AlignmentFacts(_Part):
         return f"{self.aligned:,} of {self.residues:,} residues aligned"
 
 
-class TokenFacts(_Part):
+class TokenFacts(_RecordPart):
     """The tokens that all splits were read as, special ones not counted."""
 
     total: int
     unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
 
 
-class WindowFacts(_Part):
+class WindowFacts(_RecordPart):
     """Proteins longer than the model's window."""
 
     residues_per_window: int
@@ -207,7 +207,7 @@ class WindowFacts(_Part):
     residues_total: int
 
 
-class EmbeddingFacts(_Part):
+class EmbeddingFacts(_RecordPart):
     """Proteins whose embeddings a probe read: distinct ones of each split, added up."""
 
     computed: int = Field(description="That the encoder read in this run.")
@@ -250,7 +250,7 @@ class SweepFacts(_Open):
     sampler: Line
 
 
-class Score(_Part):
+class Score(_RecordPart):
     """One metric on one split, with its 95 % interval."""
 
     value: float | None = Field(description="None where the metric is not defined, for example one class only.")
@@ -259,8 +259,8 @@ class Score(_Part):
     higher_is_better: bool = True
 
 
-class Calibration(_Part):
-    """Whether probabilities mean what they say (:mod:`hubtools.evaluation.reliability`). Lists have one entry a bin."""
+class Calibration(_RecordPart):
+    """Whether probabilities mean what they say (:mod:`hubtools.evaluation.metrics.calibration_error`). Lists have one entry a bin."""
 
     of: Line = Field(description="Whose probability: the likeliest class, each label, or the class to be detected.")
     ece: float = Field(description="Expected calibration error, 15 bins of equal width.")
@@ -281,7 +281,7 @@ class Calibration(_Part):
     observed_high: list[float | None]
 
 
-class Stratum(_Part):
+class Stratum(_RecordPart):
     """The proteins of a split that are alike in one respect, and the primary metric on them alone."""
 
     name: Line = Field(description="For example: at least 50 % identity to train, or 100 to 250 residues.")
@@ -311,7 +311,7 @@ class SplitResult(_Open):
     )
 
 
-class Environment(_Part):
+class Environment(_RecordPart):
     """Where and with what the run was made."""
 
     bench: Line
@@ -334,7 +334,7 @@ class Environment(_Part):
     sharded: bool = Field(default=False, description="Weights were divided among the processes (FSDP).")
 
 
-class Energy(_Part):
+class Energy(_RecordPart):
     """Electricity and what its generation emitted: measured, or estimated and called so."""
 
     source: Literal["codecarbon", "estimate"]
@@ -344,7 +344,7 @@ class Energy(_Part):
     place: Line | None = Field(default=None, description="Whose electricity: a country or region.")
 
 
-class Attempt(_Part):
+class Attempt(_RecordPart):
     """One of the tries that a run took, from its start to its end."""
 
     started: datetime
@@ -357,7 +357,7 @@ class Attempt(_Part):
     energy: Energy | None = Field(default=None, description="None where it is not known, as of one that was killed.")
 
 
-class Cost(_Part):
+class Cost(_RecordPart):
     """What it took, all attempts together."""
 
     wall_seconds: float = Field(description="The sum over the attempts; a lower bound where one of them was killed.")
@@ -380,7 +380,7 @@ class Cost(_Part):
         return sum(attempt.ended == "killed" for attempt in self.attempts)
 
 
-class OutputFile(_Part):
+class OutputFile(_RecordPart):
     """A file of the run folder."""
 
     path: InnerPath
@@ -388,7 +388,7 @@ class OutputFile(_Part):
     sha256: Line
 
 
-class Failure(_Part):
+class Failure(_RecordPart):
     """Why a run did not finish."""
 
     kind: Line

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 HUB = "hub://"
 _REFERENCE = re.compile(

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hubtools.specs.annotation import Annotation
+from hubtools.common.hashing import digest
+from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
-from hubtools.specs.hashing import digest
+from hubtools.specs.data_sources import Data, LocalData
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
-from hubtools.specs.sources import Data, LocalData
 
 
 class MetricChoice(Spec):
@@ -48,7 +48,7 @@ class Semaphore(Spec):
     reason: str = Field(min_length=10)
 
 
-class Published(Spec):
+class PublishedScore(Spec):
     """One number from the literature, to be read beside one's own."""
 
     what: str = Field(description="Checkpoint or method.")
@@ -95,7 +95,7 @@ class Task(Spec):
     citation: str = Field(description="BibTeX, or a plain reference.")
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")
     semaphore: Semaphore | None = Field(default=None, description="How far the split can be trusted.")
-    published: list[Published] = Field(default=[], description="Known results, to compare with.")
+    published: list[PublishedScore] = Field(default=[], description="Known results, to compare with.")
     hub_benchmark: HubBenchmark | None = Field(
         default=None, description="Where the Hub ranks results of this task; cards then carry them for it."
     )

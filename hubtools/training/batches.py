@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 
 from hubtools.models.packing import lengths_of, note_lengths
 from hubtools.models.windows import Piece
-from hubtools.training.distributed import divided
+from hubtools.training.compute.distributed import divided
 from hubtools.training.encoding import Encoded
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.errors import UserError
 from hubtools.models.families import max_tokens
 from hubtools.models.windows import Piece, pieces
-from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts

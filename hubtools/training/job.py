@@ -11,8 +11,8 @@ import numpy as np
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.task import Task
-from hubtools.training.device import Execution
-from hubtools.training.embedding_store import KeptEmbeddings
+from hubtools.training.compute.device import Execution
+from hubtools.training.frozen.embedding_store import KeptEmbeddings
 from hubtools.training.loss import Loss
 
 

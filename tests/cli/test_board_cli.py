@@ -13,8 +13,8 @@ from sample_records import BASELINES, FULL, LOCALISATION, make_record, sample_ru
 
 from hubtools.cli.board import board
 from hubtools.cli.main import cli
+from hubtools.common.errors import UserError
 from hubtools.runs.store import RECORD
-from hubtools.specs.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from tiny_project import write_project
 from hubtools.cli.cache import ago
 from hubtools.cli.main import main
 from hubtools.runs.store import find_records
-from hubtools.training import embedding
-from hubtools.training.embedding_store import EmbeddingStore, Space, human
+from hubtools.training.frozen import embedding
+from hubtools.training.frozen.embedding_store import EmbeddingStore, Space, human
 
 Said = tuple[int, str, str]
 SPACE = Space("ann/esm", "c0ffee", "pretrained", "mean", 6, "float32", "cpu", "torch 1")

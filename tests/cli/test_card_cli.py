@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from sample_records import BASELINES, PEPTIDES, STRUCTURE, write_full_run
 
 from hubtools.cli.main import cli
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 
 def call(*arguments: str):

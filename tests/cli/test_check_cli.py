@@ -16,10 +16,10 @@ from hub_server import Hub
 from sample_records import BASELINES, FITNESS, FULL, PROBE
 
 from hubtools.cli.main import cli
+from hubtools.common.errors import UserError
 from hubtools.evaluation.predictions import read_predictions, write_predictions
 from hubtools.runs.store import PREDICTIONS
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_suite, load_task
+from hubtools.specs.lookup.spec_files import load_suite, load_task
 from hubtools.specs.record import PROTOCOL_VERSION
 
 SCRATCH = FULL.model_copy(update={"name": "scratch", "weights": "random"})
@@ -84,8 +84,8 @@ def test_other_thresholds_are_not_the_same_predictions(tmp_path: Path) -> None:
     def threshold(value: float):
         return lambda record: record.training.choices.update(thresholds=[value])
 
-    from hubtools.runs.comparison import compared
-    from hubtools.runs.selection import arms_at
+    from hubtools.results.arm_comparison import compared
+    from hubtools.results.naming.named_runs import arms_at
 
     sides = [arms_at(str(arm(tmp_path / str(v), edit=threshold(v))))[0][0] for v in (0.5, 0.25)]
     before, after = sides

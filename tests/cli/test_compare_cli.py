@@ -12,7 +12,7 @@ from sample_records import FULL, PEPTIDES, PROBE, STRUCTURE
 
 from hubtools.cli.compare import more_seeds
 from hubtools.cli.main import cli, main
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 
 def call(*arguments: str):

@@ -12,7 +12,7 @@ from tiny_project import write_project
 
 from hubtools.cli.estimate import duration, estimate, span
 from hubtools.cli.run import planned_by, run
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 TASK = "tiny-sequence-classification"
 # A device that is not here, so that nothing is measured.

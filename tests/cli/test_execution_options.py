@@ -11,13 +11,13 @@ from click.testing import CliRunner
 
 from hubtools.cli.demo import demo
 from hubtools.cli.estimate import estimate
-from hubtools.cli.execution import OPTIONS, ExecutionOptions
+from hubtools.cli.execution_options import OPTIONS, ExecutionOptions
 from hubtools.cli.predict import predict
 from hubtools.cli.reproduce import reproduce
 from hubtools.cli.run import run
 from hubtools.cli.sweep import sweep
-from hubtools.specs.errors import UserError
-from hubtools.training.device import Execution
+from hubtools.common.errors import UserError
+from hubtools.training.compute.device import Execution
 
 LEARN = ("--checkpoint", "embedded", "--task", "localisation")
 # A command, and how it is called.

@@ -12,8 +12,8 @@ import pytest
 from hubtools import __version__
 from hubtools.cli import main as main_module
 from hubtools.cli.main import COMMANDS, cli, main
-from hubtools.specs.content import available
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.content import available
 
 
 def bench(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -17,14 +17,14 @@ from tiny_project import task_name, write_task
 
 from hubtools.cli.main import main
 from hubtools.data import DataCache
-from hubtools.publishing.reload import Reproduction
-from hubtools.runs.fetched import RESULT_RECORDS
+from hubtools.publishing.reload import ReloadedPredictions
+from hubtools.results.naming.hub_runs import RESULT_RECORDS
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import MODEL, PREDICTIONS, RECORD, read_record, write_record
-from hubtools.runs.unit import execute
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 PROBLEM = "sequence-classification"
@@ -90,7 +90,9 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No fresh process loads the model that is to be published: other tests let it."""
     monkeypatch.setattr(
         "hubtools.publishing.reload.reproduce_in_fresh_process",
-        lambda folder, mirrors=(), task=None: Reproduction(rows=3, splits=("test",), difference=0.0, tolerance=1e-4),
+        lambda folder, mirrors=(), task=None: ReloadedPredictions(
+            rows=3, splits=("test",), difference=0.0, tolerance=1e-4
+        ),
     )
 
 
@@ -229,8 +231,8 @@ class Page:
 def test_every_command_knows_every_way_to_name_runs(
     hub: Hub, bench: Bench, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unloaded: None, command: str
 ) -> None:
-    monkeypatch.setattr("hubtools.inference.demo.build", lambda predictor: Page())
-    monkeypatch.setattr("hubtools.inference.demo.serve", lambda page, **options: "http://127.0.0.1")
+    monkeypatch.setattr("hubtools.inference.demo_page.build", lambda predictor: Page())
+    monkeypatch.setattr("hubtools.inference.demo_page.serve", lambda page, **options: "http://127.0.0.1")
     monkeypatch.setattr("hubtools.cli.demo.time.sleep", interrupted)
     monkeypatch.setenv("BENCH_CACHE", str(made.home / "cache"))
     monkeypatch.chdir(tmp_path)

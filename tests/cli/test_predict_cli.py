@@ -18,13 +18,13 @@ from tiny_runs import made
 from tiny_tasks import PROBLEMS
 
 from hubtools.cli.predict import predict
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache
-from hubtools.data.loading import load_task_data
+from hubtools.data.task_data import load_task_data
 from hubtools.evaluation.predictions import read_predictions
-from hubtools.inference.models import open_predictor
+from hubtools.inference.named_model import open_predictor
 from hubtools.inference.predictor import Protein
 from hubtools.runs.store import PREDICTIONS, read_record
-from hubtools.specs.errors import UserError
 from hubtools.specs.task import Task
 
 pytestmark = pytest.mark.slow

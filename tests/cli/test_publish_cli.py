@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hub_server import Hub
 
-from hubtools.publishing.reload import Reproduction
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.publishing.reload import ReloadedPredictions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 REPO = "me/peptides"
@@ -24,7 +24,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("hubtools.publishing.contents._write_card", write_small_card)
     monkeypatch.setattr(
         "hubtools.publishing.reload.reproduce_in_fresh_process",
-        lambda folder, mirrors=(), task=None: Reproduction(rows=3, splits=("test",), difference=2e-7, tolerance=1e-4),
+        lambda folder, mirrors=(), task=None: ReloadedPredictions(
+            rows=3, splits=("test",), difference=2e-7, tolerance=1e-4
+        ),
     )
     return make_run(tmp_path / "run")
 
@@ -75,7 +77,7 @@ def test_a_pull_request(hub: Hub, bench: Bench, run: Path) -> None:
 
 
 def test_a_model_that_does_not_reproduce_is_not_sent(hub: Hub, bench: Bench, run: Path, monkeypatch) -> None:
-    def differs(*_: object) -> Reproduction:
+    def differs(*_: object) -> ReloadedPredictions:
         raise UserError("the saved model does not do what was measured", fix="Do not publish it.")
 
     monkeypatch.setattr("hubtools.publishing.reload.reproduce_in_fresh_process", differs)
@@ -96,9 +98,9 @@ def test_the_model_is_not_even_loaded_when_something_else_is_wrong(
 def test_a_branch_that_moves_during_the_reload_is_left_alone(hub: Hub, bench: Bench, run: Path, monkeypatch) -> None:
     hub.add_model(REPO, {"README.md": "# there"})
 
-    def slow(*_: object) -> Reproduction:
+    def slow(*_: object) -> ReloadedPredictions:
         hub.commit(hub.model(REPO), {"README.md": "# somebody was faster"})
-        return Reproduction(rows=3, splits=("test",), difference=0.0, tolerance=1e-4)
+        return ReloadedPredictions(rows=3, splits=("test",), difference=0.0, tolerance=1e-4)
 
     monkeypatch.setattr("hubtools.publishing.reload.reproduce_in_fresh_process", slow)
     code, _, err = bench("publish", run, "--repo", REPO, "--push")

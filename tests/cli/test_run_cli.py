@@ -210,7 +210,7 @@ def test_a_card_that_cannot_be_written_is_said_and_ends_nothing(
     def broken(folder: Path) -> None:
         raise KeyError("licence")
 
-    monkeypatch.setattr("hubtools.reporting.card.build_card", broken)
+    monkeypatch.setattr("hubtools.reporting.card.model_card.build_card", broken)
     said = bench(
         "run", "--checkpoint", "./esm", "--task", TASK, "--seeds", "1,2", "--recipe", "probe", "--set", "epochs=1"
     )

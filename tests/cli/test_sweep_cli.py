@@ -10,8 +10,8 @@ import pytest
 from test_run_cli import Bench, Said, bench, checkpoint, project  # noqa: F401
 
 from hubtools.cli.sweep import parse_budget
+from hubtools.common.errors import UserError
 from hubtools.runs.store import find_records
-from hubtools.specs.errors import UserError
 
 pytest.importorskip("optuna")
 TASK = "tiny-sequence-classification"

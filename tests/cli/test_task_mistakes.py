@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.spec_files import load_task
 
 GOOD = """\
 name: t

@@ -11,10 +11,10 @@ from hub_server import Hub
 from tiny_project import write_project
 
 from hubtools.cli.main import main
-from hubtools.cli.tasks import tasks
+from hubtools.cli.tasks.group import tasks
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache, source_digest
-from hubtools.data.task_repositories import fetch_task, open_task
-from hubtools.specs.errors import UserError
+from hubtools.data.sources.task_repositories import fetch_task, open_task
 
 NAME = "tiny-sequence-classification"
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from tiny_checkpoints import write_checkpoint
 
-from hubtools.cli.tasks import tasks
-from hubtools.specs.content import shipped_root
-from hubtools.specs.errors import UserError
+from hubtools.cli.tasks.group import tasks
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.content import shipped_root
 
 TASK = """\
 name: sites

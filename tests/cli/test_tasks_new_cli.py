@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hubtools.cli.main import main
-from hubtools.specs.loading import load_task
+from hubtools.specs.lookup.spec_files import load_task
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 Rows = list[list[str]]

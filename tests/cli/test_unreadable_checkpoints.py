@@ -13,10 +13,10 @@ from tiny_project import write_project
 from tiny_runs import made
 from transformers import EsmModel
 
-from hubtools.inference.models import open_predictor
+from hubtools.common.errors import UserError
+from hubtools.inference.named_model import open_predictor
 from hubtools.inference.predictor import Protein
 from hubtools.runs.store import find_records
-from hubtools.specs.errors import UserError
 
 pytestmark = pytest.mark.slow
 RESIDUES, PROTEINS = "residue-classification", "sequence-classification"

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from hubtools.data import DataCache, TaskData, load_task_data
-from hubtools.specs.loading import load_task
+from hubtools.specs.lookup.spec_files import load_task
 from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 

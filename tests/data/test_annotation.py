@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from task_files import load
 
-from hubtools.data.annotation import Annotator, Entry, Feature, entry_of_row, features_of_cell, statements
-from hubtools.data.swissprot import read_entries
-from hubtools.specs.content import shipped_root
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
-from hubtools.specs.sources import LocalFile
+from hubtools.common.errors import UserError
+from hubtools.data.rows.annotation import Annotator, Feature, UniProtEntry, entry_of_row, features_of_cell, statements
+from hubtools.data.sources.swissprot import read_entries
+from hubtools.specs.data_sources import LocalFile
+from hubtools.specs.lookup.content import shipped_root
+from hubtools.specs.lookup.spec_files import load_task
 from hubtools.specs.task import Task
 
 REAL = shipped_root().parent / "shared" / "data" / "swissprot_entries"
@@ -134,7 +134,7 @@ def test_absence_is_only_known_near_a_feature_where_a_gap_is_given() -> None:
 def test_several_labels_of_a_residue_are_all_kept() -> None:
     rules = [{"label": "x", "field": "ft_mod_res", "note": "Acetyl"}, {"label": "y", "field": "ft_crosslnk"}]
     reader = annotator({"features": rules, "evidence": ["ECO:1234567"]}, "residue-multilabel", ("x", "y"))
-    entry = Entry(
+    entry = UniProtEntry(
         "P1",
         "MKK",
         features={
@@ -211,13 +211,13 @@ RULES: dict[str, Any] = {
 def test_rules_for_comments(text: str, changes: dict[str, Any], expected: str) -> None:
     reader = annotator({**RULES, **changes}, "sequence-classification", ("a", "b"))
     comment = f"SUBCELLULAR LOCATION: {text}" if text else ""
-    label = reader.label(Entry("P1", "MK", comments={"cc_subcellular_location": comment}))
+    label = reader.label(UniProtEntry("P1", "MK", comments={"cc_subcellular_location": comment}))
     assert label == expected or (label is None and reader.removed == {expected: 1})
 
 
 def test_several_labels_of_a_protein_are_kept_where_asked() -> None:
     reader = annotator({**RULES, "several": "keep"}, "sequence-multilabel", ("a", "b"))
-    entry = Entry("P1", "MK", comments={"cc_subcellular_location": "Cell membrane. Cytoplasm."})
+    entry = UniProtEntry("P1", "MK", comments={"cc_subcellular_location": "Cell membrane. Cytoplasm."})
     assert reader.label(entry) == ["a", "b"]
 
 
@@ -238,9 +238,9 @@ def test_the_notebooks_rule_is_as_published() -> None:
     ]
     reader = Annotator(load_task(str(shipped_root() / "tasks" / "notebook-localisation.yaml")))
     field = "cc_subcellular_location"
-    assert [reader.label(Entry("P", "M", comments={field: text})) for text in texts] == expected
+    assert [reader.label(UniProtEntry("P", "M", comments={field: text})) for text in texts] == expected
     corrected = Annotator(load_task(str(shipped_root() / "tasks" / "notebook-localisation-corrected.yaml")))
-    assert [corrected.label(Entry("P", "M", comments={field: text})) for text in texts] == [
+    assert [corrected.label(UniProtEntry("P", "M", comments={field: text})) for text in texts] == [
         "cytosolic", "membrane", "membrane", None, "cytosolic", None, None, "membrane", "membrane", None,
     ]  # fmt: skip
 
@@ -289,7 +289,7 @@ SQ   SEQUENCE   12 AA;  1 MW;  0 CRC64;
 FIELDS = ["ft_mod_res", "ft_helix", "ft_strand", "cc_subcellular_location"]
 
 
-def entries(folder: Path, text: str | bytes, name: str = "x.dat") -> list[Entry]:
+def entries(folder: Path, text: str | bytes, name: str = "x.dat") -> list[UniProtEntry]:
     (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return list(read_entries(LocalFile(path=folder / name), folder / name, FIELDS))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hubtools.data import clusters as clusters_module
-from hubtools.data.clusters import similarity_clusters
+from hubtools.data.splits import clusters as clusters_module
+from hubtools.data.splits.clusters import similarity_clusters
 
 
 def relatives(seed: int, families: int = 12, members: int = 5) -> list[str]:

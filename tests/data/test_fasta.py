@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from hubtools.data.fasta import Entry, fasta_entries, sequence_entries
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.data.sources.fasta import FastaEntry, fasta_entries, sequence_entries
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 UBIQUITIN = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
@@ -25,7 +25,11 @@ def wrapped(sequence: str, width: int) -> str:
 
 def test_entries_as_they_come() -> None:
     lines = [";made by hand", "", ">a b\r\n", "MKT\n", " >c", "", "AC D", ">"]
-    assert list(fasta_entries(lines, "x")) == [Entry(3, "a b", "MKT"), Entry(5, "c", "\nAC D"), Entry(8, "", "")]
+    assert list(fasta_entries(lines, "x")) == [
+        FastaEntry(3, "a b", "MKT"),
+        FastaEntry(5, "c", "\nAC D"),
+        FastaEntry(8, "", ""),
+    ]
 
 
 def test_what_is_above_the_first_header_is_no_fasta() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 from tests.data.task_files import csv, load
 
 FASTA = ">a|train|x\nMKT\nHh1\n>b|test\nACD\nU12\n>c|validation\nWWY\n11h\n"

@@ -12,8 +12,8 @@ from tiny_project import write_project
 from tiny_tasks import PROBLEMS, tiny_task
 
 from hubtools.data import DataCache, TaskData, load_task_data
-from hubtools.data.fractions import drawing_order, fraction_of, held_labels
-from hubtools.specs.loading import load_task
+from hubtools.data.splits.fractions import drawing_order, fraction_of, held_labels
+from hubtools.specs.lookup.spec_files import load_task
 
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
 

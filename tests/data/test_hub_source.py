@@ -11,8 +11,8 @@ import pytest
 import yaml
 from hub_server import Hub
 
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache, load_task_data, source_digest
-from hubtools.specs.errors import UserError
 from hubtools.specs.task import Task
 
 
@@ -129,7 +129,7 @@ def test_a_data_set_without_revision_is_at_its_latest_commit_until_it_is_pinned(
     from click.testing import CliRunner
 
     from hubtools.cli.main import cli
-    from hubtools.specs.loading import load_task
+    from hubtools.specs.lookup.spec_files import load_task
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     first = datasets_hub.add_dataset("me/sites", FILES)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hubtools.data import identity as identity_module
-from hubtools.data.identity import best_identities, can_tell, engine, identity_clusters
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.data.splits import identity as identity_module
+from hubtools.data.splits.identity import best_identities, can_tell, engine, identity_clusters
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 needs_mmseqs = pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not installed")

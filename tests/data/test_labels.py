@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from task_files import load
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 
 NAN = float("nan")
 

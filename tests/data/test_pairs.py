@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from task_files import csv, load, write_task
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.spec_files import load_task
 
 PROTEINS = ">p1\nMKT\n>p2 second\nmkvv\n>alias\nMKT\n>p3\nMKWY*\n>p4\nAAAA\n>p5\nCCCC\n>p6\nDDDD\n"
 LOOKUP = {"proteins.fasta": {"lookup": True}}

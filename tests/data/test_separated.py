@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hubtools.data.separated import separated_rows
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.data.sources.separated import separated_rows
 
 
 def read(text: str, table_format: str = "csv", **options: object) -> list[list[str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hubtools.data.sequences import canonical_sequences, letters_outside
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.data.rows.sequences import canonical_sequences, letters_outside
 
 
 def canonical(*cells: object, marker: str | None = None) -> tuple[list[str], object, dict[str, int]]:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from hubtools.data import DataCache, TaskData, load_task_data
-from hubtools.data.audit import audit_task
-from hubtools.specs.content import shipped_root
-from hubtools.specs.loading import load_task
-from hubtools.specs.sources import HubData, UniProtData
+from hubtools.data.splits.split_audit import audit_task
+from hubtools.specs.data_sources import HubData, UniProtData
+from hubtools.specs.lookup.content import shipped_root
+from hubtools.specs.lookup.spec_files import load_task
 from hubtools.specs.task import Task
 
 MIRROR = Path(os.environ.get("BENCH_DATA_MIRROR") or shipped_root().parent / "shared" / "mirror")

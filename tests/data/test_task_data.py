@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from task_files import csv, load, write_task
 
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache, source_digest
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.specs.lookup.spec_files import load_task
 
 ROWS = [("mkt", "a", "train"), ("MKVV", "b", "train"), ("MKW*", "a", "test"), ("MKYYY", "b", "validation")]
 

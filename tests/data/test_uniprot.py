@@ -14,11 +14,12 @@ import yaml
 from click.testing import CliRunner
 from uniprot_server import UniProt
 
-from hubtools.data import DataCache, load_task_data, source_digest, uniprot
-from hubtools.data.answers import kept_answers, rows_sha256
-from hubtools.data.uniprot import Answer, fetch_answer
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.common.errors import UserError
+from hubtools.data import DataCache, load_task_data, source_digest
+from hubtools.data.sources import uniprot
+from hubtools.data.sources.uniprot import UniProtAnswer, fetch_answer
+from hubtools.data.sources.uniprot_answers import kept_answers, rows_sha256
+from hubtools.specs.lookup.spec_files import load_task
 
 PLACES = ["Cytoplasm {ECO:0000269}.", "Cell membrane; Multi-pass membrane protein."]
 ENTRIES = [
@@ -41,7 +42,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[UniProt]:
         yield running
 
 
-def fetched() -> Answer:
+def fetched() -> UniProtAnswer:
     return fetch_answer("(reviewed:true)", FIELDS)
 
 
@@ -106,7 +107,7 @@ def test_what_passes_is_tried_again(server: UniProt, step: Any) -> None:
 
 def test_retry_after_is_waited_for(server: UniProt, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("hubtools.data.uniprot.time.sleep", waited.append)
+    monkeypatch.setattr("hubtools.data.sources.uniprot.time.sleep", waited.append)
     server.script = [(429, 7)]
     fetched()
     assert waited == [7]
@@ -305,8 +306,8 @@ def test_a_frozen_file_that_is_not_what_the_task_says_is_refused(
 
 def test_two_processes_fetch_once(server: UniProt, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom hubtools.data.answers import first_answer\n"
-        "from hubtools.data.cache import DataCache\nfrom hubtools.specs.loading import load_task\n"
+        "import sys\nfrom pathlib import Path\nfrom hubtools.data.sources.uniprot_answers import first_answer\n"
+        "from hubtools.data.sources.file_cache import DataCache\nfrom hubtools.specs.lookup.spec_files import load_task\n"
         f"print(first_answer(load_task({str(task_file(tmp_path))!r}).data, DataCache(Path({str(tmp_path / 'c')!r}))).sha256)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from task_files import csv, load
 
-from hubtools.data.variants import substitutions
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.data.rows.variants import substitutions
 
 TEST = {"test": {"files": ["v"]}}
 WILD = ">wt\nMKTAY\n"

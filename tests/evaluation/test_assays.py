@@ -12,10 +12,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from hubtools.evaluation import read_predictions, score_split, value, write_predictions
-from hubtools.evaluation.assays import assay_statistic, assay_units
+from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
+from hubtools.evaluation.metrics.ranking import ndcg
 from hubtools.evaluation.predictions import Assays, Predictions
-from hubtools.evaluation.ranking import ndcg
-from hubtools.evaluation.resampling import bootstrap_weights
+from hubtools.evaluation.statistics.resampling import bootstrap_weights
 from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sample_records import FITNESS, FULL, PROBE, make_record
 
-from hubtools.evaluation.cost import Costs, compare_cost, typical
+from hubtools.evaluation.statistics.cost import Costs, compare_cost, typical
 from hubtools.specs.record import Attempt, EmbeddingFacts, RunRecord
 
 ESM = "facebook/esm2_t6_8M_UR50D"

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from hubtools.common.errors import UserError
 from hubtools.evaluation import metric
-from hubtools.specs.errors import UserError
 from hubtools.specs.metric_names import METRICS
 
 RNG = np.random.default_rng(0)

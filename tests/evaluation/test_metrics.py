@@ -10,7 +10,8 @@ from evaluation_cases import classification, multilabel, regression, tied
 from scipy import stats
 from sklearn import metrics as sk
 
-from hubtools.evaluation import Predictions, bootstrap_units, bootstrap_weights, ranking, replicates, value
+from hubtools.evaluation import Predictions, bootstrap_units, bootstrap_weights, replicates, value
+from hubtools.evaluation.metrics import ranking
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 
@@ -178,7 +179,7 @@ def test_many_replicates_equal_those_computed_one_by_one():
 
 
 def test_thousands_of_classes_are_counted_sparsely(monkeypatch):
-    from hubtools.evaluation import counting
+    from hubtools.evaluation.metrics import counting
 
     predictions = classification()
     decision, weights = decided(predictions), next(bootstrap_weights(25, 10, seed=0))

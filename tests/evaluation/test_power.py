@@ -10,13 +10,13 @@ from evaluation_cases import a_task
 from tiny_tasks import METRIC, PROBLEMS, tiny_split
 
 from hubtools.evaluation import Predictions
-from hubtools.evaluation.comparison import Question, detectable, difference
-from hubtools.evaluation.power import APART, power_of_runs, power_of_split
+from hubtools.evaluation.metrics.scoring import score_split
 from hubtools.evaluation.predictions import Assays
-from hubtools.evaluation.resampled import Resampled, Units
-from hubtools.evaluation.scoring import score_split
+from hubtools.evaluation.statistics.difference import Question, detectable, difference
+from hubtools.evaluation.statistics.power import APART, power_of_runs, power_of_split
+from hubtools.evaluation.statistics.resampled import Resampled, Units
 from hubtools.specs.problem import Problem
-from hubtools.training.baselines import labelled_rows
+from hubtools.training.trivial_baselines import labelled_rows
 
 UNITS = Units(400, None, "400 proteins (no clusters)", "x", 400.0)
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation_cases import classification, multilabel, pairs, regression
 
+from hubtools.common.errors import UserError
 from hubtools.evaluation import Predictions, read_label_names, read_predictions, write_predictions
-from hubtools.specs.errors import UserError
 from hubtools.specs.problem import Problem
 
 

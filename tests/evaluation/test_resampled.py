@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from evaluation_cases import a_task, classification, multilabel
 
+from hubtools.common.errors import UserError
 from hubtools.evaluation import resample
-from hubtools.evaluation.resampled import read_replicates, worth, write_replicates
-from hubtools.evaluation.scoring import score_and_resample
-from hubtools.specs.errors import UserError
+from hubtools.evaluation.metrics.scoring import score_and_resample
+from hubtools.evaluation.statistics.resampled import read_replicates, worth, write_replicates
 from hubtools.specs.problem import Problem
 
 TASK = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1", also=["accuracy"])

@@ -8,7 +8,7 @@ from evaluation_cases import a_task, classification, multilabel, regression
 from sklearn import metrics as sk
 
 from hubtools.evaluation import Predictions, score_split
-from hubtools.evaluation.strata import by_identity, by_length
+from hubtools.evaluation.metrics.strata import by_identity, by_length
 from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 

@@ -10,7 +10,7 @@ from evaluation_cases import a_task, classification, multilabel, regression, tie
 from sklearn.metrics import f1_score
 
 from hubtools.evaluation import choose_thresholds, decide
-from hubtools.evaluation.thresholds import best_threshold
+from hubtools.evaluation.metrics.thresholds import best_threshold
 from hubtools.specs.problem import Problem
 
 MULTILABEL = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")

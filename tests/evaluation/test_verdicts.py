@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from hubtools.evaluation.comparison import Difference, Question
-from hubtools.evaluation.verdicts import Verdict, holm, judge
+from hubtools.evaluation.statistics.difference import Difference, Question
+from hubtools.evaluation.statistics.verdicts import Verdict, holm, judge
 
 
 def found(value=0.0, low=None, high=None, superiority=None, identical=False) -> Difference:

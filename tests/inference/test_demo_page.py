@@ -13,10 +13,10 @@ import pytest
 from browser import Seen, browser_page
 from tiny_runs import made
 
-from hubtools.inference.demo import Desk, Limits, build, serve
-from hubtools.inference.models import open_predictor
+from hubtools.common.errors import UserError
+from hubtools.inference.demo_page import DemoService, Limits, build, serve
+from hubtools.inference.named_model import open_predictor
 from hubtools.inference.predictor import Predictor, Protein
-from hubtools.specs.errors import UserError
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("gradio", reason='gradio is not installed: pip install "plm-hubtools[demo]"')
@@ -121,7 +121,7 @@ def test_letters_are_read_as_in_the_run_that_made_the_model(served: tuple[Predic
     """In upper case, and as X where the vocabulary lacks them; ESM's own tokenizer would make one token of JJ."""
     predictor, _ = served
     [expected] = predictor.predict([Protein("sequence", "MKXXAA")])
-    [answer] = Desk(predictor, Limits()).ask("mkJjaa").answers
+    [answer] = DemoService(predictor, Limits()).ask("mkJjaa").answers
     assert answer.answer.protein.sequence == "MKJJAA"
     np.testing.assert_allclose(answer.answer.scores, expected.scores, atol=1e-6)
 
@@ -135,7 +135,7 @@ def test_a_taken_port_is_said(served: tuple[Predictor, str]) -> None:
 
 def test_pairs_are_asked_for_by_two_boxes(tmp_path: Path) -> None:
     predictor = open_predictor(str(made(tmp_path, "pair-classification")))
-    desk = Desk(predictor, Limits())
+    desk = DemoService(predictor, Limits())
     (expected,) = predictor.predict([Protein("pair", "MKV", "FWY")])
     told = desk.ask("MKV", partner="FWY")
     np.testing.assert_array_equal(told.answers[0].answer.scores, expected.scores)

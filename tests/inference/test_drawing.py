@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tiny_tasks import tiny_task
 
-from hubtools.inference.answers import Decider
+from hubtools.inference.decisions import Decider
 from hubtools.inference.drawing import answer_html, codes, message
-from hubtools.inference.predictor import Answer, Protein
+from hubtools.inference.predictor import Protein, ProteinPrediction
 
 
 def decider_of(problem: str, thresholds: list[float] | None = None, **changes: Any) -> Decider:
@@ -24,7 +24,7 @@ def decider_of(problem: str, thresholds: list[float] | None = None, **changes: A
 
 
 def html(decider: Decider, scores: Any, sequence: str = "MKV", name: str = "a", windows: int = 1) -> str:
-    answer = Answer(Protein(name, sequence), np.array(scores, dtype=np.float32), windows)
+    answer = ProteinPrediction(Protein(name, sequence), np.array(scores, dtype=np.float32), windows)
     return answer_html(decider, decider.decide(answer))
 
 

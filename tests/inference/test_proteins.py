@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hubtools.common.errors import UserError
 from hubtools.inference.predictor import Protein
 from hubtools.inference.proteins import Unreadable, nucleotides, parse_fasta, pasted, read_proteins
-from hubtools.specs.errors import UserError
 
 
 def read(folder: Path, text: str, name: str = "p.fasta", pairs: bool = False) -> list[Protein | Unreadable]:

@@ -18,6 +18,7 @@ from tiny_checkpoints import FAMILIES, break_config, write_checkpoint
 from tiny_tasks import tiny_task
 from torch import nn
 
+from hubtools.common.errors import UserError
 from hubtools.models import Checkpoint, ResidueTokeniser, adapters, build_model, resolve_checkpoint
 from hubtools.models.adapters import base_parameters, is_adapter, merge_adapter, quantise
 from hubtools.models.encoder import checkpoint_facts, load_encoder
@@ -25,11 +26,10 @@ from hubtools.models.four_bits import FourBitLinear
 from hubtools.models.layers import encoder_layers
 from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import bench_model
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
-from hubtools.training import resume
-from hubtools.training.parameters import parameter_groups
-from hubtools.training.resume import Progress, checkpoint_folder, load_weights
+from hubtools.specs.lookup.spec_files import load_recipe
+from hubtools.training.finetune import resume
+from hubtools.training.finetune.parameters import parameter_groups
+from hubtools.training.finetune.resume import Progress, checkpoint_folder, load_weights
 
 KINDS = ("lora", "dora", "rslora", "ia3", four_bits("qlora"))
 # Written out by hand from the architectures: the linear layers in one layer of each family's encoder.

@@ -13,9 +13,9 @@ import pytest
 from hub_server import TOKEN, Hub
 from safetensors.numpy import save
 
-from hubtools.data.hub import hub_api, hub_errors, scrub
+from hubtools.common.errors import UserError
+from hubtools.common.hub import hub_api, hub_errors, scrub
 from hubtools.models.checkpoint import read_licence, resolve_checkpoint
-from hubtools.specs.errors import UserError
 
 WEIGHTS = save({"w": np.arange(6, dtype=np.float32)})
 FILES: dict[str, bytes | str] = {
@@ -294,7 +294,7 @@ import sys
 from pathlib import Path
 from transformers import AutoModel, AutoTokenizer, EsmConfig, EsmModel, EsmTokenizer
 from hubtools.models.checkpoint import resolve_checkpoint
-from hubtools.data.hub import hub_api
+from hubtools.common.hub import hub_api
 
 folder = Path(sys.argv[1])
 (folder / "words").write_text("\\n".join(["<cls>", "<pad>", "<eos>", "<unk>", *"ACDEFGHIKLMNPQRSTVWXY", "<mask>"]))

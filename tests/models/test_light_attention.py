@@ -12,13 +12,13 @@ from torch import nn
 
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
 from hubtools.models.modeling_protein_task import LightAttention, pooled_logits
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.training.encoding import encode
-from hubtools.training.examples import Scale
+from hubtools.training.frozen.examples import Scale
 from hubtools.training.loss import Loss
-from hubtools.training.predict import predict
+from hubtools.training.prediction import predict
 
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFG", "M"]
 TASK = tiny_task("sequence-classification")

@@ -6,10 +6,10 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import FAMILIES, break_config, write_checkpoint
 from tiny_tasks import tiny_task
 
+from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
 from hubtools.models.encoder import load_encoder
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFG", "MW"]
 

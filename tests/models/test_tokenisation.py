@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny_checkpoints import FAMILIES, only_sentencepiece, write_checkpoint
 
+from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
-from hubtools.specs.errors import UserError
 
 EXPECTED = {
     # family: (rendering, special tokens before, after)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from hubtools.common.hashing import digest, file_sha256
 from hubtools.evaluation.predictions import Predictions, write_predictions
-from hubtools.reporting.card_edits import sign
+from hubtools.reporting.card.card_edits import sign
 from hubtools.runs.store import PREDICTIONS, TRAINING_LOG, write_record
-from hubtools.specs.hashing import digest, file_sha256
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import (

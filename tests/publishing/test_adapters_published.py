@@ -16,14 +16,14 @@ from tiny_checkpoints import write_checkpoint
 from tiny_runs import made
 
 from hubtools.cli.main import main
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache, load_task_data
 from hubtools.evaluation.predictions import read_predictions
-from hubtools.inference.models import open_predictor
+from hubtools.inference.named_model import open_predictor
 from hubtools.inference.predictor import Protein
 from hubtools.publishing.contents import plan_publication
-from hubtools.reporting.snippet import EXAMPLE
+from hubtools.reporting.card.snippet import EXAMPLE
 from hubtools.runs.store import PREDICTIONS, read_record
-from hubtools.specs.errors import UserError
 from hubtools.specs.task import Task
 
 pytestmark = pytest.mark.slow

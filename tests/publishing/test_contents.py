@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from small_run import make_run, write_small_card
 
+from hubtools.common.errors import UserError
 from hubtools.publishing.contents import Publication, lay_out, plan_publication
-from hubtools.specs.errors import UserError
 
 
 @pytest.fixture(autouse=True)

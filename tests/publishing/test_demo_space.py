@@ -23,6 +23,7 @@ from small_run import make_run, write_small_card
 from tiny_runs import made
 
 import hubtools
+from hubtools.common.errors import UserError
 from hubtools.inference.predictor import Predictor, Protein
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
@@ -37,8 +38,7 @@ from hubtools.publishing.demo_space import (
     write_space,
 )
 from hubtools.publishing.push import push
-from hubtools.specs.errors import UserError
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
 
 REPO, SPACE, COMMIT = "me/peptides", "me/peptides-demo", "c" * 40
 PACKAGE = Path(hubtools.__file__).parent

@@ -117,11 +117,11 @@ def make_real_run(folder: Path, problem: str, overrides: dict[str, Any]) -> Path
     import torch
 
     from hubtools.data import DataCache
+    from hubtools.runs.execute import execute
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
-    from hubtools.runs.unit import execute
-    from hubtools.specs.loading import load_recipe, load_task
-    from hubtools.training.device import Execution
+    from hubtools.specs.lookup.spec_files import load_recipe, load_task
+    from hubtools.training.compute.device import Execution
 
     torch.set_num_threads(1)
     words = {"columns": COLUMNS.get(problem, "{id: id}"), "labels": LABELS.get(problem, CLASSES)}

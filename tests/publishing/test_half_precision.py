@@ -14,12 +14,12 @@ from hubtools.data import DataCache
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.publishing.contents import collect_files, lay_out
 from hubtools.publishing.reload import reproduce
+from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS
-from hubtools.runs.unit import Outcome, execute
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 PROBLEMS = ("sequence-classification", "sequence-regression", "residue-classification")
 

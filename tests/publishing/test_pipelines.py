@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny_runs import made
 
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache, load_task_data
 from hubtools.evaluation.predictions import read_predictions
-from hubtools.reporting.snippet import needs_custom_code, pipeline_snippet
+from hubtools.reporting.card.snippet import needs_custom_code, pipeline_snippet
 from hubtools.runs.store import MODEL, PREDICTIONS, read_record
-from hubtools.specs.errors import UserError
 from hubtools.specs.task import Task
 
 pytestmark = pytest.mark.slow

@@ -14,12 +14,12 @@ from tiny_tasks import LETTERS
 from hubtools.data import DataCache
 from hubtools.publishing.contents import collect_files, lay_out
 from hubtools.publishing.reload import reproduce
-from hubtools.reporting.card import build_card
+from hubtools.reporting.card.model_card import build_card
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.runs.unit import execute
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 PROBLEM = "sequence-regression"
 SITES = [4, 11, 33]

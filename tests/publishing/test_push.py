@@ -10,11 +10,11 @@ import pytest
 from hub_server import ID_TOKEN, TOKEN, Hub
 from small_run import CARD, make_run, write_small_card
 
+from hubtools.common.errors import UserError
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
 from hubtools.publishing.earlier import stale
 from hubtools.publishing.push import push
-from hubtools.specs.errors import UserError
 
 REPO = "me/peptides"
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

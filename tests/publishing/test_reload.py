@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from small_run import make_run, small_predictions
 
+from hubtools.common.errors import UserError
 from hubtools.publishing import reload
 from hubtools.publishing.contents import collect_files, lay_out
 from hubtools.publishing.reload import compare, reproduce, reproduce_in_fresh_process
-from hubtools.specs.errors import UserError
 
 RECORDED = {"test": small_predictions()}
 

@@ -9,15 +9,15 @@ import pytest
 from hub_server import Hub
 from small_run import CARD, make_run, write_small_card
 
+from hubtools.common.errors import UserError
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
 from hubtools.publishing.earlier import look_back, merged_card, stale
-from hubtools.publishing.push import Order, prepare, release
-from hubtools.publishing.reload import Reproduction
+from hubtools.publishing.push import PushRequest, prepare, release
+from hubtools.publishing.reload import ReloadedPredictions
 from hubtools.publishing.suites import models_of, repository_names
-from hubtools.reporting.card_edits import sign
+from hubtools.reporting.card.card_edits import sign
 from hubtools.runs.store import find_records, read_record, write_record
-from hubtools.specs.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 REPO = "me/peptides"
@@ -28,13 +28,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubtools.publishing.contents._write_card", write_small_card)
     monkeypatch.setattr(
         "hubtools.publishing.reload.reproduce_in_fresh_process",
-        lambda *_, **__: Reproduction(rows=3, splits=("test",), difference=0.0, tolerance=1e-4),
+        lambda *_, **__: ReloadedPredictions(rows=3, splits=("test",), difference=0.0, tolerance=1e-4),
     )
 
 
 def published(folder: Path, **options: object) -> str:
     """Commit of a run that was published."""
-    return release(prepare(Order(folder, REPO, **options))).commit  # type: ignore[arg-type]
+    return release(prepare(PushRequest(folder, REPO, **options))).commit  # type: ignore[arg-type]
 
 
 def test_each_run_has_a_tag_for_ever(hub: Hub, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_what_people_wrote_on_the_hub_stays(hub: Hub, tmp_path: Path) -> None:
 def test_a_model_of_somebody_else_is_not_replaced_in_passing(hub: Hub, tmp_path: Path) -> None:
     hub.add_model(REPO, {"pytorch_model.bin": b"theirs", "README.md": "# Theirs"})
     run = make_run(tmp_path / "run")
-    failed = prepare(Order(run, REPO)).publication.failed
+    failed = prepare(PushRequest(run, REPO)).publication.failed
     assert len(failed) == 1 and "--replace" in str(failed[0].error)
     published(run, replace=True)
     assert "pytorch_model.bin" not in hub.model(REPO).history()[0].files

@@ -27,11 +27,11 @@ from sample_records import (
 )
 
 from hubtools.cli.card import card
-from hubtools.reporting.card import build_card, lint_card
-from hubtools.reporting.card_edits import changed_by_hand
-from hubtools.reporting.card_results import largest_classes
+from hubtools.common.errors import UserError
+from hubtools.reporting.card.card_edits import changed_by_hand
+from hubtools.reporting.card.card_results import largest_classes
+from hubtools.reporting.card.model_card import build_card, lint_card
 from hubtools.runs.store import read_record, run_folder, write_record
-from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Head, Recipe
 from hubtools.specs.record import Cost, EmbeddingFacts, SweepFacts
 

@@ -17,13 +17,13 @@ from sample_records import (
     write_runs,
 )
 
-from hubtools.evaluation.comparison import Question, difference
-from hubtools.evaluation.resampled import KEPT_REPLICATES
-from hubtools.reporting.board import table_of
-from hubtools.reporting.card import build_card
-from hubtools.reporting.card_comparison import Comparisons, comparisons
-from hubtools.reporting.comparison import Verdict, compare
-from hubtools.runs.arms import Arm, arms_of
+from hubtools.evaluation.statistics.difference import Question, difference
+from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
+from hubtools.reporting.card.card_comparison import Comparisons, comparisons
+from hubtools.reporting.card.model_card import build_card
+from hubtools.results.arms import Arm, arms_of
+from hubtools.results.board.leaderboard import table_of
+from hubtools.results.side_by_side import Verdict, compare
 from hubtools.runs.store import find_records, read_record
 
 

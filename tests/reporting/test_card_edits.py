@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hubtools.reporting.card_edits import changed_by_hand, edits, keep_edits, sign
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.reporting.card.card_edits import changed_by_hand, edits, keep_edits, sign
 
 NEW = """---
 license: mit

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sample_records import BASELINES, FULL, LOCALISATION, SCRATCH, enriched, make_record, write_full_run
 
-from hubtools.reporting.card import build_card
-from hubtools.reporting.card_leakage import not_looked_for, statement
+from hubtools.reporting.card.card_leakage import not_looked_for, statement
+from hubtools.reporting.card.model_card import build_card
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import RunRecord, SplitOverlap
 

@@ -15,24 +15,24 @@ import yaml
 from check_cases import read_github_output, write_arm
 from rich.console import Console
 
-from hubtools.evaluation.comparison import Difference, Question
-from hubtools.evaluation.cost import CostComparison, Ratio
-from hubtools.evaluation.verdicts import Judgement, Verdict
-from hubtools.reporting.check_report import Sides, as_json, bar, cost_lines, headline, markdown, print_check
-from hubtools.reporting.ci_outputs import (
+from hubtools.evaluation.statistics.cost import CostComparison, Ratio
+from hubtools.evaluation.statistics.difference import Difference, Question
+from hubtools.evaluation.statistics.verdicts import Judgement, Verdict
+from hubtools.reporting.comparison.check_report import Sides, as_json, bar, cost_lines, headline, markdown, print_check
+from hubtools.reporting.comparison.ci_outputs import (
     LARGEST_SUMMARY,
     MOST_ANNOTATIONS,
-    Annotation,
+    WorkflowAnnotation,
     annotate,
     append_outputs,
     append_summary,
     cut_to,
 )
-from hubtools.reporting.junit import junit
-from hubtools.runs.arms import Arm, arms_of
-from hubtools.runs.changes import Change
-from hubtools.runs.check import Check, Terms
-from hubtools.runs.comparison import Comparison
+from hubtools.reporting.comparison.junit import junit
+from hubtools.results.arm_comparison import Comparison
+from hubtools.results.arms import Arm, arms_of
+from hubtools.results.changes import Change
+from hubtools.results.gate import Check, Terms
 from hubtools.runs.store import find_records
 
 SIDES = Sides("main", "runs")
@@ -168,7 +168,7 @@ def test_outputs_of_any_characters_are_read_back(tmp_path: Path) -> None:
 
 def test_annotations_are_escaped_and_read_back() -> None:
     text = "100 % sure,\r\nreally: yes"
-    line = str(Annotation("warning", text, text, "tasks/a,b:c.yaml", 3))
+    line = str(WorkflowAnnotation("warning", text, text, "tasks/a,b:c.yaml", 3))
     assert "\n" not in line and "\r" not in line
     found = re.fullmatch(r"::warning file=([^,:]*),line=3,title=([^,:]*)::(.*)", line)
     assert found is not None

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sample_records import FULL, LOCALISATION, make_record
 
-from hubtools.reporting import citation
+from hubtools.common.errors import UserError
+from hubtools.reporting.card import citation
 from hubtools.reporting.templates import asset, templates_of
-from hubtools.specs.errors import UserError
 
 
 def parsed(bibtex: str) -> dict[str, str]:

@@ -17,15 +17,15 @@ from sample_records import BASELINES, FITNESS, FULL, LOCALISATION, PEPTIDES, PRO
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, root_mean_squared_error
 
-from hubtools.evaluation.comparison import Question
-from hubtools.evaluation.verdicts import Verdict, holm
-from hubtools.reporting.comparison import Pair, SideBySide, compare
-from hubtools.reporting.comparison_text import as_json, markdown, print_comparison
-from hubtools.reporting.forest import alt_text, forest_figure
-from hubtools.runs.comparison import judged
-from hubtools.runs.pairing import pair_arms
-from hubtools.runs.selection import arms_at
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.evaluation.statistics.difference import Question
+from hubtools.evaluation.statistics.verdicts import Verdict, holm
+from hubtools.reporting.comparison.comparison_text import as_json, markdown, print_comparison
+from hubtools.reporting.figures.forest import alt_text, forest_figure
+from hubtools.results.arm_comparison import judged
+from hubtools.results.naming.named_runs import arms_at
+from hubtools.results.pairing import pair_arms
+from hubtools.results.side_by_side import Pair, SideBySide, compare
 from hubtools.specs.task import Task
 
 THREE = (1, 2, 3)

@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
 from sample_records import FULL, LOCALISATION, make_record
 
-from hubtools.reporting.eval_results import eval_results, eval_results_name
+from hubtools.reporting.card.eval_results import eval_results, eval_results_name
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 

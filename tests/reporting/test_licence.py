@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hubtools.reporting.licence import choose_licence
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.reporting.card.licence import choose_licence
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from browser import Seen, browser_page
 from sample_records import FULL, LOCALISATION, PEPTIDES, PROBE, make_record, many_runs, ranked_runs, sample_runs
 
-from hubtools.reporting.board import Board, build_board
+from hubtools.common.errors import UserError
 from hubtools.reporting.site import MARK, page_file, site_files, write_site
 from hubtools.reporting.site_data import site_data
-from hubtools.specs.errors import UserError
+from hubtools.results.board.leaderboard import Board, build_board
 
 EVIL = "lab/</script><script>document.title='taken'</script>"
 

@@ -19,12 +19,12 @@ from tiny_checkpoints import FAMILIES, write_checkpoint
 from tiny_runs import made
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from hubtools.inference.models import open_predictor
+from hubtools.inference.named_model import open_predictor
 from hubtools.inference.predictor import Predictor, Protein
 from hubtools.models import modeling_protein_task
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
-from hubtools.reporting.card import build_card
-from hubtools.reporting.snippet import EXAMPLE, EXAMPLE_PAIR, pipeline_snippet, usage_snippet
+from hubtools.reporting.card.model_card import build_card
+from hubtools.reporting.card.snippet import EXAMPLE, EXAMPLE_PAIR, pipeline_snippet, usage_snippet
 from hubtools.runs.store import MODEL, read_record, write_record
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord, TokenFacts

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from sample_records import PEPTIDES, write_full_run
 
 from hubtools.cli.main import cli
+from hubtools.common.errors import UserError
 from hubtools.reporting.templates import asset, render, templates_of
-from hubtools.specs.errors import UserError
 
 NAMES = ("model_card.md.j2", "check.md.j2", "site/index.html.j2", "audit.html.j2")
 # Each wrote a file, or ran a shell, in an open environment.

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_project
 
+from hubtools.common.hashing import file_sha256
 from hubtools.data import DataCache, load_task_data
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.models import ResidueTokeniser, load_model, resolve_checkpoint
@@ -23,13 +24,12 @@ from hubtools.models.encoder import load_encoder
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel
 from hubtools.publishing.reload import reproduce
 from hubtools.runs import steps
+from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS
-from hubtools.runs.unit import Outcome, execute
-from hubtools.specs.hashing import file_sha256
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 pytestmark = pytest.mark.slow
 # In one layer of width 16, feed-forward width 32: LoRA adds rank × (in + out) to each of its linear layers.

@@ -15,13 +15,13 @@ from tiny_project import task_name, write_project
 from hubtools.data import DataCache
 from hubtools.runs import steps
 from hubtools.runs.attempts import earlier, last_written, total_energy
+from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, write_record
-from hubtools.runs.unit import Outcome, execute
-from hubtools.specs.loading import load_recipe, load_task
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.record import Attempt, Cost, Energy, RunRecord
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
 
 ESM = "facebook/esm2_t6_8M_UR50D"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hubtools.runs.energy import COUNTRY, INTENSITY, MODE, Device, Meter, estimated
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
+from hubtools.runs.energy import COUNTRY, INTENSITY, MODE, Meter, PowerDraw, estimated
 
-CPU = Device("Some CPU", is_gpu=False, threads=4)
+CPU = PowerDraw("Some CPU", is_gpu=False, threads=4)
 
 
 @pytest.fixture(autouse=True)
@@ -24,17 +24,17 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("device", "watts"),
     [
-        (Device("NVIDIA H100 80GB HBM3", True, 16), 700),
-        (Device("NVIDIA H100 PCIe", True, 16), 350),
-        (Device("NVIDIA A100-SXM4-80GB", True, 16), 400),
-        (Device("NVIDIA L4", True, 8), 72),
-        (Device("NVIDIA L40S", True, 8), 350),
-        (Device("Tesla T4", True, 4), 70),
-        (Device("NVIDIA A100-SXM4-80GB", True, 16, processes=4), 1600),
+        (PowerDraw("NVIDIA H100 80GB HBM3", True, 16), 700),
+        (PowerDraw("NVIDIA H100 PCIe", True, 16), 350),
+        (PowerDraw("NVIDIA A100-SXM4-80GB", True, 16), 400),
+        (PowerDraw("NVIDIA L4", True, 8), 72),
+        (PowerDraw("NVIDIA L40S", True, 8), 350),
+        (PowerDraw("Tesla T4", True, 4), 70),
+        (PowerDraw("NVIDIA A100-SXM4-80GB", True, 16, processes=4), 1600),
         (CPU, 40),
     ],
 )
-def test_an_estimate_is_hours_times_rated_power(device: Device, watts: int) -> None:
+def test_an_estimate_is_hours_times_rated_power(device: PowerDraw, watts: int) -> None:
     energy = estimated(device, 1800)
     assert energy is not None and energy.source == "estimate"
     assert energy.kwh == pytest.approx(watts * 0.5 / 1000)
@@ -42,7 +42,7 @@ def test_an_estimate_is_hours_times_rated_power(device: Device, watts: int) -> N
 
 
 def test_of_an_unknown_device_nothing_is_made_up() -> None:
-    assert estimated(Device("Accelerator of tomorrow", True, 8), 3600) is None
+    assert estimated(PowerDraw("Accelerator of tomorrow", True, 8), 3600) is None
 
 
 def test_grams_need_a_carbon_intensity(monkeypatch: pytest.MonkeyPatch) -> None:

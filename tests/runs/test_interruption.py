@@ -17,17 +17,17 @@ import torch
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_project
 
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache
+from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import claimed, read_record
-from hubtools.runs.unit import Outcome, execute
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_task
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.record import RunRecord
-from hubtools.training import fit as fit_module
-from hubtools.training import heads as head_module
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
+from hubtools.training.finetune import fit as fit_module
+from hubtools.training.frozen import heads as head_module
 
 pytestmark = pytest.mark.slow
 # Long enough that a signal finds it at work.

@@ -12,9 +12,9 @@ from tiny_tasks import tiny_task
 
 from hubtools.cli.run import plan_runs
 from hubtools.cli.run import run as run_command
+from hubtools.common.errors import UserError
 from hubtools.runs.plan import PlannedRun, expand
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_suite, load_task
+from hubtools.specs.lookup.spec_files import load_recipe, load_suite, load_task
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import BASELINES
 from hubtools.specs.record import CheckpointIdentity

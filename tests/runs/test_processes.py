@@ -17,10 +17,10 @@ from tiny_checkpoints import write_checkpoint
 from tiny_project import task_name, write_project
 
 from hubtools.cli.main import cli
+from hubtools.common.errors import UserError
 from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.runs.store import find_records
-from hubtools.specs.errors import UserError
-from hubtools.training.distributed import divided
+from hubtools.training.compute.distributed import divided
 
 SETTINGS = ["epochs=3", "batch_size=7", "learning_rate=1e-4", "head_learning_rate=1e-3", "head.dropout=0"]
 # Recipe -> its tasks and settings.
@@ -144,7 +144,7 @@ BREAKS = """
 import os, sys
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 from hubtools.cli.main import main
-from hubtools.training.fit import FairTrainer
+from hubtools.training.finetune.fit import FairTrainer
 
 original = FairTrainer.training_step
 

@@ -20,15 +20,15 @@ from tiny_project import write_project
 from hubtools.data import DataCache
 from hubtools.models import resolve_checkpoint
 from hubtools.models.encoder import load_encoder
-from hubtools.runs.estimate import Estimator, RunEstimate
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.run_estimate import Estimator, RunEstimate
 from hubtools.runs.session import Session
-from hubtools.runs.unit import execute
-from hubtools.runs.workload import ASSUMED_UTILISATION, Device
-from hubtools.specs.loading import load_recipe, load_task
+from hubtools.runs.workload import ASSUMED_UTILISATION, StatedDevice
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.recipe import Window
-from hubtools.training.device import Execution
-from hubtools.training.engine import Engine
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import Engine
 
 # The checkpoint: two layers of this width, their feed-forward layers twice as wide.
 WIDTH, LAYERS = 16, 2
@@ -38,7 +38,7 @@ LAYER = PRODUCTS + 5 * WIDTH + 2 * WIDTH + 2 * 2 * WIDTH
 HEAD = 2 * WIDTH + 2
 # ESM's own head for contacts, which nothing reads: a weight for each head of each layer, and a bias.
 CONTACTS = LAYERS * 2 + 1
-TERA = Device(flops=1e12, memory=10**9)
+TERA = StatedDevice(flops=1e12, memory=10**9)
 Plan = Callable[..., PlannedRun]
 
 
@@ -65,7 +65,9 @@ def session(root: Path, *planned: PlannedRun, kept: bool = True, **execution: An
     return Session(root / "runs", DataCache(root / "cache"), device, embedding_cache=kept, planned=planned)
 
 
-def estimates(root: Path, *planned: PlannedRun, device: Device | None = TERA, **options: Any) -> list[RunEstimate]:
+def estimates(
+    root: Path, *planned: PlannedRun, device: StatedDevice | None = TERA, **options: Any
+) -> list[RunEstimate]:
     made = session(root, *planned, **options)
     estimator = Estimator(made, device, lambda line: None)
     return [estimator.estimate(run) for run in planned]
@@ -168,7 +170,7 @@ def test_a_share_of_the_training_data_is_read(project: Path, plan: Plan, tmp_pat
 
 
 def test_what_does_not_fit_says_what_would(plan: Plan, tmp_path: Path) -> None:
-    small = Device(1e12, 100_000)
+    small = StatedDevice(1e12, 100_000)
     full, lora, probe = estimates(tmp_path, plan("full"), plan("lora"), plan("probe"), device=small)
     assert full.fits is lora.fits is probe.fits is False
     budget = "a --token-budget below 512"

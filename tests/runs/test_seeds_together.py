@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_unit import plan, project, session
+from test_execute import plan, project, session
 
 from hubtools.publishing.reload import reproduce
+from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.unit import execute
-from hubtools.training import probe as probe_module
+from hubtools.training.frozen import probe as probe_module
 
 assert plan and project  # fixtures
 Plan = Callable[..., PlannedRun]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sample_records import sample_runs, write_runs
 
+from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
+from hubtools.results.verification import add_submission
 from hubtools.runs.store import claimed, find_records, read_record, run_folder, write_record
-from hubtools.runs.submissions import add_submission
-from hubtools.specs.errors import UserError
-from hubtools.specs.files import write_atomic
 from hubtools.specs.record import RunRecord
 
 
@@ -37,7 +37,7 @@ def test_a_write_that_dies_leaves_the_old_file_and_nothing_else(
     def die(descriptor: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hubtools.specs.files.os.fsync", die)
+    monkeypatch.setattr("hubtools.common.files.os.fsync", die)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, inside: str) -
 def test_a_run_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     claim = (
         "import sys; from pathlib import Path; from hubtools.runs.store import claimed; "
-        "from hubtools.specs.errors import UserError\n"
+        "from hubtools.common.errors import UserError\n"
         "try:\n  with claimed(Path(sys.argv[1])): print('mine')\n"
         "except UserError as error: print(error)"
     )

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_unit import plan, project, session
+from test_execute import plan, project, session
 
+from hubtools.common.errors import UserError
 from hubtools.evaluation import choose_thresholds, read_predictions
+from hubtools.evaluation.metrics.calibration_error import log_loss
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.reliability import log_loss
 from hubtools.publishing.reload import compare, predict_again, reproduce
+from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun, expand
-from hubtools.runs.unit import Outcome, execute
-from hubtools.specs.errors import UserError
 
 assert plan and project  # fixtures
 Plan = Callable[..., PlannedRun]

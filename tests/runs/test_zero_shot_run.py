@@ -12,20 +12,20 @@ import yaml
 from scipy.stats import spearmanr
 from tiny_checkpoints import write_checkpoint
 
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache
 from hubtools.evaluation import read_predictions
 from hubtools.publishing.contents import plan_publication
-from hubtools.reporting.board import build_board
-from hubtools.reporting.card import build_card
-from hubtools.reporting.lint import lint_card
+from hubtools.reporting.card.card_lint import lint_card
+from hubtools.reporting.card.model_card import build_card
 from hubtools.reporting.site import page_file
+from hubtools.results.board.leaderboard import build_board
+from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import find_records
-from hubtools.runs.unit import Outcome, execute
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_task
-from hubtools.training.device import Execution
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.training.compute.device import Execution
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.record import CheckpointIdentity, Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.task import Task
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.common.errors import UserError
+from hubtools.specs.data_sources import Frozen
+from hubtools.specs.lookup.spec_files import load_task
 from hubtools.specs.pinning import write_pins
-from hubtools.specs.sources import Frozen
 from hubtools.specs.task import Task
 
 HEAD = "name: t\nversion: 1\ntitle: T\nproblem: sequence-regression\nsummary: s\n"

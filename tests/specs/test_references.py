@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 from hubtools.specs.references import HUB, Reference, read_address, read_id
 
 ROOT = Path(__file__).resolve().parents[2] / "hubtools"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.specs.loading import load_suite
+from hubtools.specs.lookup.spec_files import load_suite
 
 TEXT = "name: mine\ntitle: Mine\ntasks: [own/a.yaml, localisation]\nrecipe: own/r.yaml\nbaselines: [majority]\n"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe, load_task
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.task import Task
 
 GOOD = """\

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from test_task_loading import GOOD
 
-from hubtools.specs.content import catalogue, find
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_task
+from hubtools.common.errors import UserError
+from hubtools.specs.lookup.content import catalogue, find
+from hubtools.specs.lookup.spec_files import load_task
 
 
 def put(path: Path, name: str, title: str = "T") -> Path:

@@ -13,8 +13,8 @@ from torch import nn
 from hubtools.models import resolve_checkpoint
 from hubtools.models.encoder import load_encoder
 from hubtools.specs.recipe import Recipe
-from hubtools.training.calibration import LARGEST_ON_CPU, SMALLEST, best_budget, settle_budget
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.speed import LARGEST_ON_CPU, SMALLEST, best_budget, settle_budget
 
 # Seconds a token, by budget.
 FASTER_UNTIL_4096 = {512: 1.0, 1024: 0.8, 2048: 0.6, 4096: 0.5, 8192: 0.49, 16384: 0.2}

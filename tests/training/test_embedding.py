@@ -14,16 +14,16 @@ from datasets import Dataset
 from tiny_checkpoints import FAMILIES, write_checkpoint
 from tiny_tasks import tiny_split, tiny_task
 
+from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
 from hubtools.models.checkpoint import Checkpoint
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
-from hubtools.training import embedding
-from hubtools.training.device import Execution
-from hubtools.training.embedding import Features, embed
-from hubtools.training.embedding_store import EmbeddingStore, KeptEmbeddings, Source
+from hubtools.training.compute.device import Execution
 from hubtools.training.encoding import Encoded, encode
+from hubtools.training.frozen import embedding
+from hubtools.training.frozen.embedding import Features, embed
+from hubtools.training.frozen.embedding_store import EmbeddingSource, EmbeddingStore, KeptEmbeddings
 
 PROBLEMS = ["sequence-classification", "residue-classification", "residue-multilabel", "pair-classification"]
 
@@ -42,7 +42,7 @@ class Setting:
         self.task, self.recipe = tiny_task(problem), load_recipe("probe", overrides)
         self.tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
         self.model: Any = build_model(checkpoint, self.task, self.recipe, self.tokeniser, seed)
-        self.source = Source.of(checkpoint.identity, self.recipe.weights, seed, "float32", "cpu")
+        self.source = EmbeddingSource.of(checkpoint.identity, self.recipe.weights, seed, "float32", "cpu")
         self.calls = 0
         forward = self.model.encoder.forward
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from hubtools.specs.errors import UserError
+from hubtools.common.errors import UserError
 from hubtools.specs.record import CheckpointIdentity
-from hubtools.training import embedding_store
-from hubtools.training.embedding_store import (
+from hubtools.training.frozen import embedding_store
+from hubtools.training.frozen.embedding_store import (
+    EmbeddingSource,
     EmbeddingStore,
     KeptEmbeddings,
-    Source,
     Space,
     human,
     size_limit,
@@ -85,7 +85,7 @@ def test_another_space_never_answers(tmp_path: Path, changed: dict[str, str]) ->
 def test_sources_differ_by_commit_content_seed_and_precision() -> None:
     def name(weights: str = "pretrained", seed: int = 1, precision: str = "float32", **checkpoint: str) -> str:
         values = {"name": "a/b", "source": "hub", "commit": "1" * 40, **checkpoint}
-        return Source.of(CheckpointIdentity(**values), weights, seed, precision, "cpu").space("mean", 1).name
+        return EmbeddingSource.of(CheckpointIdentity(**values), weights, seed, precision, "cpu").space("mean", 1).name
 
     base = name()
     assert name(seed=2) == base, "pretrained weights have no seed"
@@ -151,7 +151,7 @@ def test_half_a_shard_has_no_name_that_anybody_reads(tmp_path: Path, monkeypatch
 def test_two_processes_write_the_same_space_at_once(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from hubtools.training.embedding_store import EmbeddingStore, Space\n"
+        "from hubtools.training.frozen.embedding_store import EmbeddingStore, Space\n"
         "space = Space('esm', 'c0ffee', 'pretrained', 'residues', 2, 'float32', 'cpu', 'torch 1')\n"
         "store = EmbeddingStore(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
@@ -295,7 +295,7 @@ def test_a_limit_that_is_no_size_is_one_line() -> None:
 def test_what_waits_is_written_when_it_is_much_or_old_or_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Source("esm", "c0ffee", "pretrained", "float32", "cpu", "torch 1")
+    source = EmbeddingSource("esm", "c0ffee", "pretrained", "float32", "cpu", "torch 1")
     kept = KeptEmbeddings(EmbeddingStore(tmp_path), source)
     kept.add("mean", 1, entries(KEYS[:1]))
     kept.add("mean", 2, entries(KEYS[:1]))

@@ -8,20 +8,20 @@ import torch
 from tiny_checkpoints import FAMILIES, write_checkpoint
 from tiny_tasks import tiny_split, tiny_task
 
+from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint, save_model
 from hubtools.models import attention as attention_module
 from hubtools.models.attention import Boundaries, Options, product, sdpa, sdpa_float32
 from hubtools.models.packing import Packing, note_lengths
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
-from hubtools.training import engine as engine_module
-from hubtools.training import measured as measured_module
 from hubtools.training.batches import micro_batches
-from hubtools.training.device import Execution
+from hubtools.training.compute import engine as engine_module
+from hubtools.training.compute import measured as measured_module
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import PADDED, distance, engine, prove_padding
+from hubtools.training.compute.measured import fastest, measured
 from hubtools.training.encoding import encode
-from hubtools.training.engine import PADDED, distance, engine, prove_padding
-from hubtools.training.measured import fastest, measured
 
 CPU = torch.device("cpu")
 PACKED = [family for family in FAMILIES if family not in {"t5", "ankh"}]
@@ -392,7 +392,7 @@ def test_the_safe_choice_stays_unless_clearly_beaten():
 
 def test_fastest_asks_the_device_and_auto_does_not(monkeypatch):
     for answer in ("float32", "bfloat16"):
-        monkeypatch.setattr("hubtools.training.device.measured", lambda *args, answer=answer: answer)
+        monkeypatch.setattr("hubtools.training.compute.device.measured", lambda *args, answer=answer: answer)
         assert Execution(CPU, 64).bf16("fastest") is (answer == "bfloat16")
         assert Execution(CPU, 64).bf16("auto") is False
 

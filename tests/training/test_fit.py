@@ -18,17 +18,17 @@ from tiny_tasks import PROBLEMS, tiny_data, tiny_task
 from hubtools.evaluation import primary_score
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
 from hubtools.models.task_model import scale_output
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
-from hubtools.training import fit as fit_module
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
 from hubtools.training.encoding import encode
-from hubtools.training.fit import fit
+from hubtools.training.finetune import fit as fit_module
+from hubtools.training.finetune.fit import fit
+from hubtools.training.finetune.resume import OPTIMISER, RANDOM, STATE, WEIGHTS
+from hubtools.training.frozen.probe import fit_probe
 from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
-from hubtools.training.predict import predict
-from hubtools.training.probe import fit_probe
-from hubtools.training.resume import OPTIMISER, RANDOM, STATE, WEIGHTS
+from hubtools.training.prediction import predict
 
 CPU = torch.device("cpu")
 QUICK = {"epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "patience": None}

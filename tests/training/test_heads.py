@@ -16,18 +16,18 @@ from tiny_checkpoints import write_checkpoint
 from tiny_tasks import METRIC, tiny_data
 from torch import nn
 
+from hubtools.common.errors import UserError
 from hubtools.evaluation import primary_score
 from hubtools.models import load_model, resolve_checkpoint, save_model
 from hubtools.models.modeling_protein_task import pooled_logits
 from hubtools.models.task_model import fresh_head
-from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Window
-from hubtools.training.embedding import embed
 from hubtools.training.encoding import encode
-from hubtools.training.examples import Examples, Scale
-from hubtools.training.heads import Check, Group, _Fleet, train_heads
-from hubtools.training.predict import of_rows, predict
-from hubtools.training.probe import Companions, fit_probe
+from hubtools.training.frozen.embedding import embed
+from hubtools.training.frozen.examples import Examples, Scale
+from hubtools.training.frozen.heads import Group, ValidationCheck, _Fleet, train_heads
+from hubtools.training.frozen.probe import Companions, fit_probe
+from hubtools.training.prediction import of_rows, predict
 
 BRIEF = {"epochs": 4, "patience": 1, "weight_decay": 0.05, "max_grad_norm": 0.3, "warmup": 0.2}
 
@@ -59,7 +59,7 @@ class Bench:
         train, unseen = (
             Examples(part.tables, part.labels, part.owners, CPU, self.scales, pooled) for part in self.features.values()
         )
-        self.train, self.check = train, Check(unseen, self.predictions, setting.loss)
+        self.train, self.check = train, ValidationCheck(unseen, self.predictions, setting.loss)
 
     def predictions(self, scores: np.ndarray) -> Any:
         features, split = self.features["validation"], self.setting.splits["validation"]
@@ -166,7 +166,7 @@ def test_heads_that_do_not_fit_together_train_one_fleet_after_the_other(checkpoi
     sizes: list[int] = []
     original = _Fleet.__init__
     monkeypatch.setattr(_Fleet, "__init__", lambda self, *a: (sizes.append(len(a[1])), original(self, *a))[1])
-    monkeypatch.setattr("hubtools.training.heads.PARAMETERS", 1)
+    monkeypatch.setattr("hubtools.training.frozen.heads.PARAMETERS", 1)
     split = train_heads(heads, [1e-3, 1e-2], bench.train, bench.check, setting.job)
     assert sizes == [1, 1, 1, 1]
     for a, b in zip(whole, split, strict=True):

@@ -10,12 +10,12 @@ from tiny_tasks import PROBLEMS, tiny_split, tiny_task
 from torch.nn import functional
 
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
 from hubtools.training.batches import micro_batches
-from hubtools.training.device import Execution
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import engine
 from hubtools.training.encoding import encode
-from hubtools.training.engine import engine
 from hubtools.training.loss import Loss, balanced_weights, loss_for
 
 

@@ -11,14 +11,14 @@ import torch
 from test_fit import CPU, GENTLE, Setting
 from tiny_checkpoints import write_checkpoint
 
+from hubtools.common.errors import UserError
 from hubtools.models import resolve_checkpoint
-from hubtools.specs.errors import UserError
-from hubtools.training import embedding as embedding_module
-from hubtools.training import predict as predict_module
-from hubtools.training.fit import FairTrainer
-from hubtools.training.memory import out_of_memory, within_memory
-from hubtools.training.predict import predict
-from hubtools.training.probe import fit_probe
+from hubtools.training import prediction as predict_module
+from hubtools.training.compute.memory import out_of_memory, within_memory
+from hubtools.training.finetune.fit import FairTrainer
+from hubtools.training.frozen import embedding as embedding_module
+from hubtools.training.frozen.probe import fit_probe
+from hubtools.training.prediction import predict
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from datasets import Dataset
 from tiny_checkpoints import write_checkpoint
 from tiny_tasks import LETTERS, tiny_task
 
+from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
-from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Recipe, Window
 from hubtools.training.batches import micro_batches
 from hubtools.training.encoding import encode, varying_positions
 from hubtools.training.loss import Loss
-from hubtools.training.predict import predict
+from hubtools.training.prediction import predict
 
 TASK = tiny_task("sequence-regression")
 RECIPE = Recipe(name="r", adaptation="probe", head={"pooling": "mutations"})

@@ -12,10 +12,10 @@ from tiny_checkpoints import FAMILIES, write_checkpoint
 from tiny_tasks import tiny_task
 from torch import nn
 
+from hubtools.common.errors import UserError
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model, resolve_checkpoint
-from hubtools.specs.errors import UserError
-from hubtools.specs.loading import load_recipe
-from hubtools.training.parameters import freeze_layers, parameter_groups
+from hubtools.specs.lookup.spec_files import load_recipe
+from hubtools.training.finetune.parameters import freeze_layers, parameter_groups
 
 # Of each family's two layers: what lies before them, and after them. (T5's first layer holds the positions of all.)
 EMBEDDINGS = {

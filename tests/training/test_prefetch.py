@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from hubtools.training.prefetch import ahead
+from hubtools.training.finetune.prefetch import ahead
 
 
 def test_the_order_is_kept():

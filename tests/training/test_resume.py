@@ -13,9 +13,9 @@ from tiny_checkpoints import FAMILIES, write_checkpoint
 from tiny_tasks import tiny_task
 
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint
-from hubtools.specs.loading import load_recipe
-from hubtools.training import resume
-from hubtools.training.resume import Progress, last_whole_checkpoint, learnt, load_weights, read_progress
+from hubtools.specs.lookup.spec_files import load_recipe
+from hubtools.training.finetune import resume
+from hubtools.training.finetune.resume import Progress, last_whole_checkpoint, learnt, load_weights, read_progress
 
 
 @pytest.mark.parametrize("recipe", ["full", "lora", "dora", "ia3", "qlora"])

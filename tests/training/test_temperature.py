@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from tiny_tasks import PROBLEMS
 
 from hubtools.models.task_model import final_linear, scale_output
-from hubtools.specs.loading import load_recipe
+from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 from hubtools.training.loss import Loss

@@ -12,13 +12,13 @@ from datasets import Dataset
 from tiny_checkpoints import write_checkpoint
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from hubtools.data.variants import STANDARD
+from hubtools.common.errors import UserError
+from hubtools.data.rows.variants import STANDARD
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.families import RENDERINGS
 from hubtools.models.masked_lm import load_masked_lm, mask_token
-from hubtools.specs.errors import UserError
 from hubtools.specs.recipe import Window
-from hubtools.training.variants import (
+from hubtools.training.variant_scores import (
     BLOSUM62,
     blosum62,
     log_probabilities,

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
 
-from hubtools.data.cache import DataCache
-from hubtools.specs.loading import load_task
+from hubtools.data.sources.file_cache import DataCache
+from hubtools.specs.lookup.spec_files import load_task
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]

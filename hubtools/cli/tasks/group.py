@@ -1,0 +1,107 @@
+"""``bench tasks``: what there is to predict."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubtools.cli.tasks.tasks_audit import audit
+from hubtools.cli.tasks.tasks_check import check
+from hubtools.cli.tasks.tasks_new import new
+from hubtools.cli.tasks.tasks_show import show
+from hubtools.cli.terminal import DOTS, new_console, new_table
+from hubtools.common.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.specs.lookup.content import Found
+    from hubtools.specs.task import Task
+
+_COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "trust", "licence")
+
+
+@click.group(help="List, show and check tasks.")
+def tasks() -> None:
+    """The group of commands."""
+
+
+@tasks.command("list")
+@click.option("--markdown", "form", flag_value="markdown", help="The table of tasks/README.md.")
+@click.option("--json", "form", flag_value="json", help="For programs.")
+@click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
+def list_all(form: str | None, problem: str | None) -> None:
+    """All tasks: your own first, then those bench ships."""
+    from hubtools.specs.lookup.content import catalogue
+    from hubtools.specs.lookup.spec_files import load_task
+    from hubtools.specs.problem import Problem
+
+    problems = [each.value for each in Problem]
+    if problem is not None and problem not in problems:
+        raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems)}.")
+    known: list[tuple[Task, Found]] = []
+    for found in catalogue("task").values():
+        try:
+            task = load_task(str(found.path))
+        except UserError as error:
+            # One wrong file, perhaps a stranger's, should not hide all the others.
+            click.echo(f"warning: {error}", err=True)
+            continue
+        if problem in {None, task.problem.value}:
+            known.append((task, found))
+    if form == "json":
+        click.echo(json.dumps([_summary(task, found) for task, found in known], indent=2, ensure_ascii=False))
+    elif form == "markdown":
+        click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
+    else:
+        table, console = new_table("name", "what", "problem", "ranked by", "trust", "from"), new_console()
+        for task, found in known:
+            colour = task.semaphore.colour if task.semaphore else None
+            trust = f"[{DOTS[colour]}]●[/] {colour}" if colour else "–"
+            table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust, found.origin)
+        console.print(table)
+        for task, found in known:
+            for other in found.hidden:
+                said = f"{task.name} is that of {found.origin}; it hides {other.path} ({other.origin})"
+                console.print(said, markup=False, soft_wrap=True)
+
+
+def _cells(task: Task, link: str | None = None) -> list[str]:
+    return [
+        f"[{task.name}]({link})" if link else task.name,
+        task.title,
+        task.problem.value,
+        str(len(task.label_names) or "–"),
+        ", ".join(task.data.test_splits),
+        task.metrics.primary,
+        task.semaphore.colour if task.semaphore else "–",
+        task.licence,
+    ]
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    lines = [_COLUMNS, ["---"] * len(_COLUMNS), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _summary(task: Task, found: Found) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "version": task.version,
+        "title": task.title,
+        "problem": task.problem.value,
+        "labels": task.label_names,
+        "test_splits": task.data.test_splits,
+        "metrics": task.metrics.names,
+        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
+        "published": len(task.published),
+        "licence": task.licence,
+        "source": task.data.source,
+        "path": str(found.path),
+        "from": found.origin,
+        "hides": [str(other.path) for other in found.hidden],
+    }
+
+
+for command in (show, check, audit, new):
+    tasks.add_command(command)

@@ -1,0 +1,5 @@
+"""Rows in the one canonical form: ids, sequences, labels.
+
+``canonical`` makes it, with ``sequences``, ``labels``, ``pairs``, ``variants`` and ``annotation``; ``row_kinds`` tells a
+protein from a pair and a variant; ``arrow`` and ``facts`` are what comes out; ``inspection`` guesses what a user's table holds.
+"""

@@ -1,0 +1,62 @@
+"""Canonical rows -> the Arrow tables of a data set, without a Python loop over residues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.data.rows.pairs import PARTNER
+from hubtools.data.rows.row_kinds import kind
+from hubtools.specs.problem import Problem
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+    import pyarrow as pa
+
+
+def dataset_dict(
+    parts: Mapping[str, pd.DataFrame], fingerprints: Mapping[str, str], problem: Problem
+) -> datasets.DatasetDict:
+    """A data set a split.
+
+    Args:
+        parts: canonical rows by split.
+        fingerprints: of the content of each split.
+        problem: what rows and labels are.
+    """
+    import datasets
+    import pyarrow as pa
+
+    texts = list(kind(problem).columns)
+    if any(part["cluster"].notna().any() for part in parts.values()):
+        texts += ["cluster", PARTNER["cluster"]] if problem.is_pair else ["cluster"]
+    made = {}
+    for name, part in parts.items():
+        columns = {
+            "id": pa.array(part["id"], pa.string()),
+            "sequence": pa.array(part["sequence"], pa.string()),
+            "label": _labels(part["label"].tolist(), problem),
+        }
+        columns |= {text: pa.array(part[text], pa.string()) for text in texts}
+        if "active" in part:
+            columns["active"] = pa.array(part["active"], pa.int8())
+        table = datasets.table.InMemoryTable(pa.table(columns))
+        made[name] = datasets.Dataset(table, fingerprint=fingerprints[name])
+    return datasets.DatasetDict(made)
+
+
+def _labels(labels: list[Any], problem: Problem) -> pa.Array:
+    import pyarrow as pa
+
+    if not problem.per_residue and problem.kind != "multilabel":
+        return pa.array(labels, pa.int64() if problem.kind == "classification" else pa.float64())
+    offsets = pa.array(np.cumsum([0, *map(len, labels)]), pa.int32())
+    values = np.concatenate(labels)
+    if values.ndim == 1:
+        return pa.ListArray.from_arrays(offsets, pa.array(values))
+    # int8 (residues × labels): a list of lists.
+    inner = pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.ListArray.from_arrays(inner, pa.array(values.reshape(-1))))

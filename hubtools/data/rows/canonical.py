@@ -1,0 +1,122 @@
+"""Rows as the files have them -> canonical rows: ids proven unique, sequences and labels in the one form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from hubtools.common.errors import UserError
+from hubtools.data.rows.labels import Labels
+from hubtools.data.rows.pairs import canonical_pairs
+from hubtools.data.rows.sequences import canonical_sequences
+from hubtools.data.rows.variants import canonical_variants
+from hubtools.data.sources.file_cache import DataCache
+from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present, read_lookup, require_column
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Rows; how many sequences were altered, by reason; findings.
+Canonical = tuple["pd.DataFrame", Counter[str], list[str]]
+
+
+def canonical_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """Rows with the columns that their kind has, in the order of ``raw``; nothing is dropped.
+
+    Raises:
+        UserError: a missing or repeated id, a missing cell, a sequence or label that cannot be.
+    """
+    _refuse_ids(raw, task)
+    read = {"pair": _pairs, "variant": _variants}.get(task.problem.level, _proteins)
+    return read(raw, task, cache)
+
+
+def _refuse_ids(raw: pd.DataFrame, task: Task) -> None:
+    """Raise for a row without a name, and for a name of two rows."""
+    ids = raw[ID].tolist()
+    if "" in ids:
+        raise UserError("a protein has no id", where=f"task {task.name}, {raw[FILE].iloc[ids.index('')]}")
+    if repeated := [name for name, count in Counter(ids).items() if count > 1]:
+        raise UserError(
+            f"{len(repeated):,} ids occur more than once, the first is {repeated[0]!r}",
+            where=f"task {task.name}",
+            fix="Predictions are kept by id: make them unique, or name another column in data.columns.id.",
+        )
+
+
+def _proteins(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with one label or one for each residue."""
+    import pandas as pd
+
+    columns, ids, labels = task.data.columns, raw[ID].tolist(), Labels(task)
+    cells = _column(raw, columns.sequence, "sequence", task)
+    sequences, sites, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
+    # Where a mark in the sequence says it, there is no column of labels.
+    given: list[Any] = [None] * len(ids) if sites is not None else _column(raw, columns.label, "label", task)
+    if task.problem.per_residue:
+        masks = _masks(raw, columns.mask, task)
+        marks = [None] * len(ids) if sites is None else sites
+        encoded: list[Any] = [
+            labels.residues(cell, sequence, name, mask, marked)
+            for cell, sequence, name, mask, marked in zip(given, sequences, ids, masks, marks, strict=True)
+        ]
+    else:
+        encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
+    rows = pd.DataFrame({"id": ids, "sequence": sequences}, dtype=object)
+    rows["label"] = pd.Series(encoded, dtype=object)
+    rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
+    return rows, changed, []
+
+
+def _pairs(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """Two proteins a row, from its own columns or a lookup file."""
+    columns = task.data.columns
+    assert columns.partner is not None
+    first = _column(raw, columns.sequence, "sequence", task)
+    second = _column(raw, columns.partner, "partner", task)
+    labels = _column(raw, columns.label, "label", task)
+    lookup, altered = read_lookup(task, cache) or (None, Counter())
+    rows, changed, findings = canonical_pairs(raw[ID].tolist(), first, second, labels, task, lookup)
+    return rows, changed + altered, findings
+
+
+def _variants(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """A mutant of a wild type a row, with its measured value."""
+    wild_types, altered = read_lookup(task, cache) or (None, Counter())
+    labels, cells = Labels(task), _column(raw, task.data.columns.label, "label", task)
+    values = [labels.protein(cell, name) for cell, name in zip(cells, raw[ID], strict=True)]
+    rows, changed, findings = canonical_variants(raw, values, wild_types, task)
+    return rows, changed + altered, findings
+
+
+def _column(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
+    """The cells of a column that every row needs."""
+    for name, part in raw.groupby(FILE, sort=False):
+        require_column(columns_present(part), column, f"task {task.name}, {name}", role)
+        missing = part[column].isna()
+        if missing.any():
+            raise UserError(
+                f"{part[ID][missing].iloc[0]} has no {column} ({int(missing.sum()):,} such rows)",
+                where=f"task {task.name}, {name}",
+                fix="Complete or remove these rows.",
+            )
+    return raw[column].tolist()
+
+
+def _masks(raw: pd.DataFrame, column: str | None, task: Task) -> list[Any]:
+    """The mask of each row; None where the task has none, or says that a file has none."""
+    masked = ~raw[FILE].isin([file.name for file in task.data.files if file.unmasked]).to_numpy()
+    if column is None or not masked.any():
+        return [None] * len(raw)
+    given = iter(_column(raw[masked], column, "mask", task))
+    return [next(given) if has else None for has in masked]
+
+
+def _given_clusters(raw: pd.DataFrame, task: Task) -> list[str | None]:
+    """The cluster column; None where a row, or its whole file, has none."""
+    column = task.data.columns.cluster
+    if column is None:
+        return [None] * len(raw)
+    require_column(columns_present(raw), column, f"task {task.name}", "cluster")
+    return [cell_text(cell) or None for cell in raw[column]]

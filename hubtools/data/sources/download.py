@@ -1,0 +1,102 @@
+"""One file over HTTP: progress, retries with back-off, resumption."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hubtools import __version__
+from hubtools.common.errors import UserError
+
+ATTEMPTS = 5
+FIRST_PAUSE = 1.0  # seconds; doubled after each failure
+TIMEOUT = 30.0  # seconds without a byte
+_BLOCK = 1 << 18
+# Answers that may differ a moment later.
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+class _Interrupted(Exception):
+    """A transfer that may succeed when tried again."""
+
+
+def download(url: str, part: Path) -> None:
+    """Bring the whole content of an address into a file, going on where an earlier attempt stopped.
+
+    What has arrived stays in ``part`` when the network fails, so that the next call resumes.
+
+    Raises:
+        UserError: the server refuses, or every attempt failed.
+    """
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            pause = FIRST_PAUSE * 2 ** (attempt - 1)
+            print(f"{url}: {reason}; again in {pause:g} s", file=sys.stderr)
+            time.sleep(pause)
+        try:
+            _transfer(url, part)
+            return
+        except _Interrupted as error:
+            reason = str(error)
+    raise UserError(
+        f"cannot download it ({reason}; {ATTEMPTS} attempts)",
+        where=url,
+        fix="Check the network, or put the file, named by its sha256, into a folder given as --data-mirror.",
+    )
+
+
+def _transfer(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": f"plm-hubtools/{__version__}"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
+            _receive(response, url, part, have)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:
+            # What we have is not the beginning of what the server has.
+            part.unlink(missing_ok=True)
+            raise _Interrupted("the server has no such range") from None
+        if error.code in _PASSING:
+            raise _Interrupted(f"HTTP {error.code} {error.reason}") from None
+        raise UserError(
+            f"the server answers HTTP {error.code} {error.reason}",
+            where=url,
+            fix="Correct the address in the task file, or put the file, named by its sha256, into a folder given as "
+            "--data-mirror.",
+        ) from None
+    except urllib.error.URLError as error:
+        raise _Interrupted(str(error.reason)) from None
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        raise _Interrupted(str(error) or type(error).__name__) from None
+
+
+def _receive(response: http.client.HTTPResponse, url: str, part: Path, have: int) -> None:
+    content_range = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    resumed = response.status == 206 and content_range is not None and int(content_range[1]) == have
+    if response.status == 206 and not resumed:
+        part.unlink(missing_ok=True)
+        raise _Interrupted("the server sent another range than asked for")
+    start = have if resumed else 0
+    length = response.headers.get("Content-Length")
+    total = start + int(length) if length else None
+    received = start
+    with (
+        part.open("ab" if resumed else "wb") as stream,
+        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], disable=None) as bar,
+    ):
+        while block := response.read(_BLOCK):
+            stream.write(block)
+            received += len(block)
+            bar.update(len(block))
+    if total is not None and received < total:
+        raise _Interrupted(f"the connection broke after {received:,} of {total:,} bytes")

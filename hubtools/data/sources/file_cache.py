@@ -1,0 +1,261 @@
+"""The content-addressed cache: a file with the right sha256 is used, wherever it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import tempfile
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
+from hubtools.common.hashing import digest, file_sha256
+from hubtools.data.sources.download import download
+from hubtools.specs.data_sources import LocalFile, PackageData, PackageFile, TableFile, UrlFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ROOT_VARIABLE = "BENCH_CACHE"
+MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
+
+
+@dataclass(frozen=True)
+class FirstContent:
+    """What an address gave first.
+
+    Attributes:
+        url, sha256: the address and its content.
+        fetched: day, as 2026-01-31.
+    """
+
+    url: str
+    sha256: str
+    fetched: str
+
+
+class DataCache:
+    """Source files by their sha256.
+
+    Args:
+        root: folder of the cache; by default ``~/.cache/plm-hubtools``.
+        mirrors: read-only folders that hold files under their sha256, looked at before any network.
+
+    Raises:
+        UserError: a mirror is not a folder.
+    """
+
+    def __init__(self, root: Path | None = None, mirrors: Sequence[Path] = ()) -> None:
+        self.root = Path(root) if root else Path("~/.cache/plm-hubtools").expanduser()
+        self.mirrors = [Path(mirror).expanduser() for mirror in mirrors]
+        for mirror in self.mirrors:
+            if not mirror.is_dir():
+                raise UserError(f"there is no data mirror {mirror}", fix=f"Correct --data-mirror or {MIRROR_VARIABLE}.")
+        self._verified: set[tuple[str, int, int, str]] = set()
+        self._once: dict[Hashable, Any] = {}
+
+    @classmethod
+    def default(cls, mirrors: Sequence[Path] = ()) -> DataCache:
+        """The cache of this user: root and further mirrors from the environment."""
+        root = os.environ.get(ROOT_VARIABLE)
+        listed = [Path(entry) for entry in os.environ.get(MIRROR_VARIABLE, "").split(os.pathsep) if entry]
+        return cls(Path(root).expanduser() if root else None, [*mirrors, *listed])
+
+    def fetch(self, file: TableFile, data: PackageData | None = None) -> Path:
+        """A local path to a source file, its content verified.
+
+        Args:
+            file: a file at an address, of the user's, or (with ``data``) in an installed package.
+            data: the package that a :class:`PackageFile` belongs to.
+
+        Raises:
+            UserError: it cannot be had, or its content is not what the task file pins.
+        """
+        if isinstance(file, UrlFile):
+            sha256 = file.sha256 or self.first_content(file).sha256
+            return self.held(sha256) or self._from_network(file.model_copy(update={"sha256": sha256}))
+        if isinstance(file, LocalFile):
+            return self._local(file)
+        if isinstance(file, PackageFile) and data is not None:
+            return self._in_package(file, data)
+        raise TypeError(f"{type(file).__name__} is not a file that can be fetched")
+
+    def held(self, sha256: str) -> Path | None:
+        """A file of that content from cache or mirrors; None where neither has it.
+
+        Raises:
+            UserError: a mirror's file is damaged.
+        """
+        return self._cached(sha256) or self._from_mirror(sha256)
+
+    def first_content(self, file: UrlFile) -> FirstContent:
+        """What this machine got first from an address that no checksum pins; fetched now if it has nothing.
+
+        Raises:
+            UserError: it cannot be had.
+        """
+        name = digest({"url": file.url})
+        note, part = self.root / "unpinned" / f"{name}.json", self.root / "partial" / f"url-{name}"
+        with self.locked(f"url-{name}"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                first = FirstContent(**json.loads(note.read_text()))
+                if self.held(first.sha256) is not None:
+                    return first
+            # Nothing says that what an earlier process left here is of the same content.
+            part.unlink(missing_ok=True)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            download(file.url, part)
+            first = FirstContent(file.url, self.adopt(part), datetime.now(UTC).date().isoformat())
+            write_atomic(note, json.dumps(asdict(first)))
+            return first
+
+    def forget(self, file: UrlFile) -> None:
+        """Let the next fetch of an address that no checksum pins be a new one."""
+        (self.root / "unpinned" / f"{digest({'url': file.url})}.json").unlink(missing_ok=True)
+
+    def adopt(self, path: Path) -> str:
+        """Move a whole file into the cache, under its sha256, which is returned."""
+        sha256 = file_sha256(path)
+        kept = self.root / "files" / sha256
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(kept)
+        return sha256
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """One process at a time.
+
+        Raises:
+            UserError: the cache cannot be written, also by what is done meanwhile.
+        """
+        try:
+            lock = self.root / "locks" / name
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock):
+                yield
+        except OSError as error:
+            raise self._not_writable(error) from None
+
+    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What was found for a key first, as long as this object lives: one command sees one state of the world."""
+        if key not in self._once:
+            self._once[key] = find()
+        return self._once[key]
+
+    def array(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """An array that takes seconds to compute, kept under a name that determines its content."""
+        import numpy as np
+
+        path = self.root / "arrays" / f"{name}.npy"
+        with contextlib.suppress(OSError, ValueError):
+            return np.load(path, allow_pickle=False)
+        values = compute()
+        # It can always be computed again: a cache that cannot be written costs time, not the run.
+        with contextlib.suppress(OSError), _replaced(path) as temporary:
+            np.save(temporary, values, allow_pickle=False)
+        return values
+
+    def _cached(self, sha256: str) -> Path | None:
+        path = self.root / "files" / sha256
+        if not path.is_file():
+            return None
+        with contextlib.suppress(UserError):
+            self._verify(path, sha256)
+            return path
+        return None  # Damaged since it came: fetched again.
+
+    def _from_mirror(self, sha256: str) -> Path | None:
+        for folder in self.mirrors:
+            path = folder / sha256
+            if path.is_file():
+                self._verify(path, sha256, fix="Delete it from the mirror, or copy it there again.")
+                return path
+        return None
+
+    def _from_network(self, file: UrlFile) -> Path:
+        assert file.sha256 is not None
+        path, part = self.root / "files" / file.sha256, self.root / "partial" / file.sha256
+        # Another process may be fetching the same file: then it is here when the lock is ours.
+        with self.locked(file.sha256):
+            for folder in (path.parent, part.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            if self._cached(file.sha256):
+                return path
+            resumed = part.exists()
+            download(file.url, part)
+            if resumed and file_sha256(part) != file.sha256:
+                # What an earlier process left may have been of another content.
+                part.unlink()
+                download(file.url, part)
+            if (got := file_sha256(part)) != file.sha256:
+                part.unlink()
+                raise UserError(
+                    f"wrong checksum: expected sha256 {file.sha256}, got {got}",
+                    where=file.url,
+                    fix="The file at the address is not the one the task pins: nothing was kept.",
+                )
+            part.replace(path)
+        return path
+
+    def _not_writable(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write the data cache ({error.strerror or error})",
+            where=str(error.filename or self.root),
+            fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
+        )
+
+    def _local(self, file: LocalFile) -> Path:
+        if not file.path.is_file():
+            raise UserError(f"there is no file {file.path}", fix="Correct data.files in the task file.")
+        if file.sha256:
+            self._verify(file.path, file.sha256, fix="Correct the file, or sha256 in the task file.")
+        return file.path
+
+    def _in_package(self, file: PackageFile, data: PackageData) -> Path:
+        remedy = f"pip install {data.package}=={data.version}"
+        try:
+            installed = importlib.metadata.version(data.package)
+            # Found without importing it: only its data are wanted.
+            spec = importlib.util.find_spec(data.package.replace("-", "_"))
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(f"the package {data.package} that holds the data is not installed", fix=f"{remedy}")
+        path = Path(next(iter(spec.submodule_search_locations))) / file.path
+        if not path.is_file():
+            raise UserError(f"{data.package} {installed} has no file {file.path}", fix=remedy)
+        self._verify(path, file.sha256, fix=f"Version {installed} is installed: {remedy}")
+        return path
+
+    def _verify(self, path: Path, sha256: str, fix: str | None = None) -> None:
+        stat = path.stat()
+        seen = (str(path), stat.st_size, stat.st_mtime_ns, sha256)
+        if seen in self._verified:
+            return
+        if (got := file_sha256(path)) != sha256:
+            raise UserError(f"wrong checksum: expected sha256 {sha256}, got {got}", where=str(path), fix=fix)
+        self._verified.add(seen)
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A temporary file beside a path, renamed to it at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""Files read line by line: through zip archives and gzip, in any usual encoding, with a bound on memory and a bar for large ones."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from tqdm import tqdm
+
+from hubtools.common.errors import UserError, near
+from hubtools.specs.data_sources import TableFile
+
+# Files at least this large show how far they have been read.
+_LARGE = 64 << 20  # bytes
+_LINES_BETWEEN_UPDATES = 1 << 16
+_GZIP = b"\x1f\x8b"
+LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@contextlib.contextmanager
+def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedReader, IO[bytes]]]:
+    """The content of a source file, and the file as it lies on the disk, whose position tells how far one is.
+
+    Args:
+        file: what it is.
+        path: where it is; None: standard input.
+
+    Raises:
+        UserError: the archive or the gzip stream is damaged or ends early, the member is not there, or the file cannot
+            be read; also for what comes up while the content is read.
+    """
+    with contextlib.ExitStack() as stack:
+        archive = None
+        try:
+            stored = _standard_input(stack) if path is None else stack.enter_context(path.open("rb"))
+            content = stored
+            if file.member is not None:
+                archive = stack.enter_context(zipfile.ZipFile(stored))
+                content = cast(io.BufferedReader, stack.enter_context(_member(archive, file)))
+            # What begins like gzip is gzip, whatever it is called: no format that is read here begins so.
+            if file.path_for_format.lower().endswith(".gz") or content.peek(2)[:2] == _GZIP:
+                content = cast(io.BufferedReader, stack.enter_context(gzip.GzipFile(fileobj=content)))
+            yield content, stored
+        except zipfile.BadZipFile as error:
+            if archive is not None:
+                raise _damaged(file, error) from None
+            raise UserError(
+                "not a zip archive", where=file.location, fix="Remove member, or correct the address."
+            ) from None
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            # zipfile, too, lets zlib's own error through.
+            if archive is not None and not isinstance(content, gzip.GzipFile):
+                raise _damaged(file, error) from None
+            raise UserError(f"not a complete gzip file ({error})", where=file.location, fix="Fetch it again.") from None
+        except FileNotFoundError:
+            raise UserError("there is no such file", where=file.location) from None
+        except OSError as error:
+            raise UserError(f"cannot read it ({error.strerror})", where=file.location) from None
+
+
+def _standard_input(stack: contextlib.ExitStack) -> io.BufferedReader:
+    """Standard input as bytes, of which the first can be looked at."""
+    if sys.stdin is None:
+        raise UserError("standard input is closed", fix="Give a file, or send the proteins through a pipe.")
+    reader: io.BufferedReader = io.BufferedReader(cast(Any, sys.stdin.buffer))
+    # Else it would close standard input when it is forgotten.
+    stack.callback(reader.detach)
+    return reader
+
+
+def _damaged(file: TableFile, error: Exception) -> UserError:
+    return UserError(f"the zip archive is damaged ({error})", where=file.location, fix="Fetch it again.")
+
+
+def _member(archive: zipfile.ZipFile, file: TableFile) -> IO[bytes]:
+    assert file.member is not None
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    if file.member not in names:
+        raise UserError(f"the archive has no member {file.member!r}", where=file.location, fix=near(file.member, names))
+    try:
+        return archive.open(file.member)
+    except RuntimeError as error:  # It is encrypted, or packed by a method that Python does not know.
+        raise UserError(f"cannot unpack it ({error})", where=file.location, fix="Unpack it yourself.") from None
+
+
+def only_member(path: Path) -> str:
+    """The one file in a zip archive; what macOS adds does not count.
+
+    Raises:
+        UserError: it is no archive, or holds no file or several.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except zipfile.BadZipFile:
+        raise UserError("not a zip archive", where=str(path), fix="Fetch it again, or rename it.") from None
+    except FileNotFoundError:
+        raise UserError("there is no such file", where=str(path)) from None
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
+    names = [name for name in found if not name.startswith("__MACOSX/") and not Path(name).name.startswith(".")]
+    if len(names) != 1:
+        several = f"{len(names):,} files ({', '.join(names[:10])}{' …' if len(names) > 10 else ''})"
+        raise UserError(
+            f"the archive holds {several if names else 'no file'}", where=str(path), fix="Unpack it and give one file."
+        )
+    return names[0]
+
+
+def ended_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iterator[str]:
+    """The lines of a text file with what ends each (LF, CRLF or CR), one at a time.
+
+    The text is UTF-8, or what its byte order mark says: UTF-16.
+
+    Args:
+        file: what it is.
+        path: where it is; None: standard input.
+        bar: whether a large file shows how far it has been read.
+
+    Raises:
+        UserError: as :func:`unpacked`, or the content is no such text.
+    """
+    size = path.stat().st_size if path is not None and path.is_file() else 0
+    shown = bar and size >= _LARGE and sys.stderr.isatty()
+    with (
+        unpacked(file, path) as (content, stored),
+        tqdm(total=size, unit="B", unit_scale=True, desc=f"reading {file.name}", disable=not shown) as progress,
+    ):
+        marks = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+        encoding = marks.get(content.peek(2)[:2], "utf-8")
+        # Line ends are left as they are: inside a quoted cell they belong to it.
+        text = io.TextIOWrapper(content, encoding=encoding, newline="")
+        number = 0
+        try:
+            for line in text:
+                if shown and not number % _LINES_BETWEEN_UPDATES:
+                    progress.update(stored.tell() - progress.n)
+                number += 1
+                yield line if number > 1 else line.removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise _not_text(file, number, error) from None
+        finally:
+            text.detach()
+
+
+def _not_text(file: TableFile, before: int, error: UnicodeDecodeError) -> UserError:
+    """What is said of a file that is not text.
+
+    Args:
+        file: the file.
+        before: lines that were read.
+        error: about the bytes after them.
+    """
+    if b"\0" in error.object and error.encoding.startswith("utf-8"):
+        return UserError("it is not text", where=file.path_for_format, fix="Is it of the format that its name says?")
+    line = before + 1 + len(LINE_END.findall(error.object[: error.start].decode(error.encoding, "ignore")))
+    if not error.encoding.startswith("utf-8"):
+        return UserError(f"it is not text in UTF-16 (line {line})", where=file.path_for_format, fix="Save it as UTF-8.")
+    return UserError(
+        f"it is not text in UTF-8 (line {line}), perhaps Latin-1", where=file.path_for_format, fix="Save it as UTF-8."
+    )
+
+
+def text_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iterator[str]:
+    """The lines of :func:`ended_lines` without what ends them.
+
+    Raises:
+        UserError: as there.
+    """
+    for line in ended_lines(file, path, bar=bar):
+        yield line.rstrip("\r\n")

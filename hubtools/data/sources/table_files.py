@@ -1,0 +1,139 @@
+"""Reading one source file into a table whose cells are as the file has them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubtools.common.errors import UserError, near
+from hubtools.data.sources.fasta import fasta_entries, sequence_entries
+from hubtools.data.sources.separated import separated_rows
+from hubtools.data.sources.streams import ended_lines, text_lines, unpacked
+from hubtools.specs.data_sources import TableFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A header's KEY=VALUE pairs; a value may hold spaces, as in OS=Homo sapiens OX=9606.
+_PAIR = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|$)")
+
+
+def read_table(file: TableFile, path: Path) -> pd.DataFrame:
+    """The rows of a source file.
+
+    CSV and TSV cells stay text (an empty cell is the empty string); Parquet keeps its types. A FASTA file has the
+    columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
+    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. Zip members and gzip are unpacked.
+
+    Raises:
+        UserError: the file is not what its format says; the message names file and line where known.
+    """
+    readers = {"fasta": _read_fasta, "csv": _read_separated, "tsv": _read_separated, "parquet": _read_parquet}
+    table = readers[file.table_format](file, path)
+    if table.empty:
+        raise UserError("the file has no rows", where=file.path_for_format)
+    return renamed(table, file)
+
+
+def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
+    """The table with its columns called as the task calls them.
+
+    Raises:
+        UserError: a column to rename is not there, or its new name is taken.
+    """
+    columns = [str(name) for name in table.columns]
+    for old, new in file.rename.items():
+        where = f"{file.path_for_format}, rename"
+        if old not in columns:
+            raise UserError(f"there is no column {old!r}", where=where, fix=near(old, columns))
+        if new in columns and new not in file.rename:
+            raise UserError(f"there is a column {new!r} already", where=where, fix="Rename that one too.")
+    return table.rename(columns=file.rename)
+
+
+def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    names, rows = separated_rows(
+        ended_lines(file, path), file.table_format, file.path_for_format, header=file.header, skip=file.skip_rows
+    )
+    table = pd.DataFrame(list(rows), columns=names, dtype=object)
+    return table.loc[:, [bool(name) for name in names]] if names.count("") > 1 else table
+
+
+def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with unpacked(file, path) as (stream, _):
+        content = stream.read()
+    try:
+        return arrow_to_rows(pq.read_table(pa.BufferReader(content)))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=file.path_for_format) from None
+
+
+def arrow_to_rows(table: Any) -> pd.DataFrame:
+    """An Arrow table as rows of Python objects: lists stay lists, a null is None."""
+    import pandas as pd
+
+    columns = {name: pd.Series(table[name].to_pylist(), dtype=object) for name in table.column_names}
+    return pd.DataFrame(columns)
+
+
+def _read_fasta(file: TableFile, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {}
+    entries = sequence_entries if file.lines is None and file.body == "sequence" else fasta_entries
+    lines = text_lines(file, path)
+    for number, (line, header, body) in enumerate(entries(lines, file.path_for_format)):
+        where = f"{file.path_for_format}:{line}"
+        row = _header(file, header, where)
+        if file.lines is not None:
+            row |= _lines(file.lines, body, where)
+        else:
+            # Line breaks of a sequence mean nothing; numbers on two lines are two numbers.
+            row[file.body] = "".join(body.split()) if file.body == "sequence" else body.strip()
+        _append(columns, row, number)
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _append(columns: dict[str, list[Any]], row: dict[str, str], number: int) -> None:
+    """Add a row to columns: a table of many rows takes far less memory than a dictionary for each."""
+    for name in [name for name in row if name not in columns]:
+        columns[name] = [float("nan")] * number
+    for name, cells in columns.items():
+        cells.append(row.get(name, float("nan")))
+
+
+def _header(file: TableFile, header: str, where: str) -> dict[str, str]:
+    """The columns of a FASTA header: its named parts, or its first word and each KEY=VALUE.
+
+    Parts at the end may be absent: they are empty.
+    """
+    words = header.split(None, 1)
+    row = {"id": words[0] if words else ""}
+    if file.header is None:
+        return (dict(_PAIR.findall(header)) if "=" in header else {}) | row
+    parts = [part.strip() for part in header.strip().split(file.header_separator)]
+    if len(parts) > len(file.header):
+        raise UserError(
+            f"the header has {len(parts)} parts and {len(file.header)} are named",
+            where=where,
+            fix="Name every part in header, or correct header_separator.",
+        )
+    return row | dict(zip(file.header, parts + [""] * (len(file.header) - len(parts)), strict=True))
+
+
+def _lines(names: list[str], body: str, where: str) -> dict[str, str]:
+    """The lines below a FASTA header, each a column."""
+    lines = [line.strip() for line in body.rstrip().split("\n")]
+    if len(lines) != len(names):
+        raise UserError(
+            f"{len(lines)} lines follow the header and {len(names)} are named ({', '.join(names)})",
+            where=where,
+            fix="Name each line in lines, or correct the file.",
+        )
+    return dict(zip(names, lines, strict=True))

@@ -1,0 +1,168 @@
+"""Which protein is in which split: by the data's own rules, or by a seeded rule that keeps relatives together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hubtools.common.errors import UserError, near
+from hubtools.data.rows.pairs import proteins
+from hubtools.data.rows.row_kinds import content, kind
+from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present
+from hubtools.data.splits.draws import draw_splits, sample
+from hubtools.data.splits.identity import engine
+from hubtools.specs.data_sources import SplitRule
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACROSS = "the two proteins are in different splits"
+
+
+def declared_splits(rows: pd.DataFrame, task: Task) -> npt.NDArray[np.object_]:
+    """The split of each row by the rules of the task file; None where no rule takes it.
+
+    Raises:
+        UserError: a rule names a column that is not there, takes no row, or takes one of another split.
+    """
+    assigned = np.full(len(rows), None, dtype=object)
+    for split, rule in (task.data.splits or {}).items():
+        taken = _taken(rows, rule, f"task {task.name}, split {split}")
+        clash = np.flatnonzero(taken & (assigned != None))  # noqa: E711
+        if clash.size:
+            raise UserError(
+                f"{rows[ID].iloc[clash[0]]} is in the splits {assigned[clash[0]]} and {split} ({clash.size:,} such rows)",
+                where=f"task {task.name}",
+                fix="Make the rules under data.splits exclude each other.",
+            )
+        assigned[taken] = split
+    return assigned
+
+
+def _taken(rows: pd.DataFrame, rule: SplitRule, where: str) -> npt.NDArray[np.bool_]:
+    taken = rows[FILE].isin(rule.files).to_numpy() if rule.files else np.ones(len(rows), dtype=bool)
+    for column, values in rule.where.items():
+        present = columns_present(rows[taken])
+        if column not in present:
+            raise UserError(f"there is no column {column!r}", where=where, fix=near(column, present))
+        cells = rows[column].map(cell_text)
+        matching = cells.isin(values).to_numpy() & rows[column].notna().to_numpy()
+        if "" in values:
+            matching |= (cells == "").to_numpy()
+        if not (taken & matching).any():
+            seen = sorted(set(cells[taken]))
+            shown = ", ".join(repr(value) for value in seen[:8]) + (" …" if len(seen) > 8 else "")
+            wanted = " or ".join(repr(value) for value in values)
+            raise UserError(
+                f"the split is empty: no row has {column} = {wanted}", where=where, fix=f"The values are: {shown}."
+            )
+        taken = taken & matching
+    if not taken.any():
+        raise UserError(f"the split is empty: no row in {', '.join(rule.files) or 'any file'}", where=where)
+    return taken
+
+
+def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
+    """Draw the splits, or carve validation off train, where the data declare none.
+
+    Returns:
+        Rows with their final split, None for a pair whose proteins fall apart; and where validation came from.
+
+    Raises:
+        UserError: too few groups of relatives.
+    """
+    data = task.data
+    if task.problem.zero_shot:
+        return rows, "none: nothing is trained, so nothing is chosen"
+    if data.split is not None:
+        fractions, seed = dict(data.split.fractions), data.split.seed
+        told = f"drawn by seed {seed} with the other splits"
+        if "validation" not in fractions:
+            share = data.validation_fraction
+            fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
+            told += f", {share:.0%} of train"
+        return rows.assign(split=_drawn(rows, fractions, seed, task)), told
+    if "validation" in (data.splits or {}):
+        return rows, "declared by the data"
+    train = rows["split"] == "train"
+    share, seed = data.validation_fraction, data.validation_seed
+    part = rows[train]
+    rows = rows.copy()
+    rows.loc[train, "split"] = _drawn(part, {"train": 1 - share, "validation": share}, seed, task)
+    kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
+    what = f"{share:.0%} of the proteins of train" if task.problem.is_pair else f"{share:.0%} of train"
+    return rows, f"{what}, drawn by seed {seed}, {kept} on one side"
+
+
+def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Task) -> npt.NDArray[np.object_]:
+    """The split of each row by a draw of proteins; None for a pair whose proteins fall apart."""
+    where = f"task {task.name}"
+    if task.data.split is not None and task.data.split.by == "sequences":
+        # Clusters then only serve the bootstrap.
+        rows = rows.assign(**{name: None for name in ("cluster", "partner_cluster") if name in rows})
+    if task.problem.is_pair:
+        return draw_pairs(rows, fractions, seed, where)
+    return draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, where)
+
+
+def draw_pairs(
+    rows: pd.DataFrame, fractions: dict[str, float], seed: int, where: str | None = None
+) -> npt.NDArray[np.object_]:
+    """Splits of pairs by a draw of their proteins (:func:`hubtools.data.splits.draws.draw_splits`).
+
+    Returns:
+        The split of each pair, None where its two proteins are in different ones: such a pair would show a test
+        protein to training, or be scored on a protein that was trained on.
+    """
+    each = proteins(rows)
+    drawn = draw_splits(each["sequence"].tolist(), each["cluster"].tolist(), fractions, seed, where)
+    split_of = dict(zip(each["protein"], drawn, strict=True))
+    first, second = rows["protein"].map(split_of), rows["partner_protein"].map(split_of)
+    return first.where(first == second, None).to_numpy(dtype=object)
+
+
+def proven_draw(rows: pd.DataFrame, task: Task) -> str | None:
+    """The digest of drawn splits, compared with the one that the task file pins; None where nothing was drawn.
+
+    Raises:
+        UserError: the draw came out otherwise.
+    """
+    split, rule = task.data.split, task.data.cluster_rule
+    if split is None:
+        return None
+    got = split_digest(content(rows, task.problem).tolist(), rows["split"].tolist())
+    if split.sha256 not in {None, got}:
+        with_what = (
+            f" with {engine(rule.identity, clusters=True)}" if rule is not None and rule.identity is not None else ""
+        )
+        raise UserError(
+            f"the splits came out otherwise{with_what}: sha256 {got}, the task file pins {split.sha256}",
+            where=f"task {task.name}, data.split.sha256",
+            fix="Use the data and the clustering program that the task was made with, or pin the new value "
+            "(bench tasks check prints it) and raise version.",
+        )
+    return got
+
+
+def split_digest(sequences: Sequence[str], splits: Sequence[str]) -> str:
+    """sha256 of who is in which split: sorted lines of a sequence's own sha256 and its split, whatever the rows' order."""
+    lines = {
+        f"{hashlib.sha256(sequence.encode()).hexdigest()} {split}"
+        for sequence, split in zip(sequences, splits, strict=True)
+    }
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def subset_of(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, str]:
+    """At most so many rows of each split, always the same, and a line that says so."""
+    keys = content(rows, task.problem)
+    chosen = np.zeros(len(rows), dtype=bool)
+    for _, positions in rows.groupby("split").indices.items():
+        ids = rows["id"].iloc[positions].tolist()
+        chosen[positions] = sample(ids, keys.iloc[positions].tolist(), size)
+    return rows[chosen], f"subset: at most {size:,} {kind(task.problem).rows} of each split"

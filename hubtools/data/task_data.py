@@ -1,0 +1,170 @@
+"""From a task to its splits: one call, one canonical form, and the facts about it for the run record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hubtools.common.errors import UserError
+from hubtools.data.rows.arrow import dataset_dict
+from hubtools.data.rows.canonical import canonical_rows
+from hubtools.data.rows.facts import absent_labels, split_facts
+from hubtools.data.rows.labels import scored_labels
+from hubtools.data.rows.pairs import seen_proteins
+from hubtools.data.rows.row_kinds import sequences_read
+from hubtools.data.sources.file_cache import DataCache
+from hubtools.data.sources.pins import pinned
+from hubtools.data.sources.source_rows import read_rows
+from hubtools.data.splits.fractions import fraction_of
+from hubtools.data.splits.homology import cluster_words, with_clusters
+from hubtools.data.splits.leakage import cleaned, shared_clusters
+from hubtools.data.splits.overlap import ALWAYS, split_overlaps
+from hubtools.data.splits.splitting import ACROSS, declared_splits, final_splits, proven_draw, subset_of
+from hubtools.data.splits.traits import Traits, row_traits
+from hubtools.specs.data_sources import HubData, PackageData, UniProtData
+from hubtools.specs.record import DataFacts
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+_SHIFTED = (
+    "labels are shifted by one residue on purpose: each residue is scored against the label of the {} one, to reproduce "
+    "a published result"
+)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's rows, ready for any checkpoint.
+
+    Attributes:
+        task: the task.
+        splits: train, validation, test and further test splits, with the columns ``id`` (str), ``sequence`` (str, A to
+            Z), ``label`` and, where known, ``cluster`` (str or None). ``label`` is a class index (int64), a list of
+            int8 (one per label), a float64; for residue tasks a list of int16 (-100: not scored), a list of lists of
+            int8 (residues × labels, -100: not scored), a list of float64 (NaN: not scored). A row of a pair task also
+            has the second protein's sequence, ``partner``, a name for each of the two, ``protein`` and
+            ``partner_protein``, and, where known, ``partner_cluster``. A variant-effect task has test splits only; its
+            rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and, where the task says
+            it, ``active`` (see ``hubtools.data.rows.variants``).
+        facts: what the record says about them.
+        traits: of the rows of the test splits; empty for variants.
+    """
+
+    task: Task
+    splits: datasets.DatasetDict
+    facts: DataFacts
+    traits: Mapping[str, Traits] = field(default_factory=dict)
+
+    def sequences(self, split: str) -> list[str]:
+        """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
+        return sequences_read(self.splits[split], self.task.problem)
+
+    def without_test(self) -> TaskData:
+        """Train and validation alone: what may be looked at while something is chosen."""
+        import datasets
+
+        kept = {name: self.splits[name] for name in ("train", "validation")}
+        facts = self.facts.model_copy(update={"splits": {name: self.facts.splits[name] for name in kept}, "audit": []})
+        return TaskData(self.task, datasets.DatasetDict(kept), facts)
+
+
+def load_task_data(
+    task: Task, cache: DataCache, *, subset: int | None = None, fraction: float | None = None, seed: int = 0
+) -> TaskData:
+    """Load, clean and split the data of a task.
+
+    The order of things: rows are read and joined; declared splits are assigned and rows of no split dropped; sequences
+    and labels are put into canonical form; equal sequences are dealt with (see ``hubtools.data.splits.leakage``); similarity
+    clusters are found; seeded splits are drawn, or validation is carved off train where none is declared (whole
+    clusters and equal sequences on one side); at most ``subset`` proteins of each split are taken by a fixed sample;
+    of the training proteins only the share ``fraction`` is kept (see ``hubtools.data.splits.fractions``).
+
+    Args:
+        task: the task.
+        cache: where source files come from.
+        subset: at most this many proteins (pairs or variants, where these have the labels) of each split.
+        fraction: share of the training proteins (or pairs) to learn from; None for all.
+        seed: by which that share is drawn.
+
+    Raises:
+        UserError: the data cannot be had, or are not what the task says; nothing is dropped or repaired in silence.
+    """
+    if subset is not None and subset < 1:
+        raise UserError(f"a subset of {subset} proteins is empty", fix="Give at least 1.")
+    removed: Counter[str] = Counter()
+    raw, files, findings = read_rows(task, cache, removed)
+    if task.data.label_shift:
+        findings.append(_SHIFTED.format("next" if task.data.label_shift > 0 else "previous"))
+    splits = declared_splits(raw, task) if task.data.splits else None
+    if splits is not None:
+        used = splits != None  # noqa: E711
+        if not used.all():
+            findings.append(f"{int((~used).sum()):,} rows are in no split")
+        raw, splits = raw[used], splits[used]
+    rows, changed, found = canonical_rows(raw, task, cache)
+    findings += found
+    if splits is not None:
+        rows["split"] = splits
+    rows, repeats, found = cleaned(rows, task)
+    findings += found
+    removed += repeats
+    rows, validation = final_splits(with_clusters(rows, task, cache), task)
+    if across := int(rows["split"].isna().sum()):
+        removed[ACROSS] = across
+        rows = rows[rows["split"].notna()]
+    drawn = proven_draw(rows, task)
+    if subset is not None:
+        rows, line = subset_of(rows, subset, task)
+        findings.append(line)
+    if fraction is not None:
+        rows, line = fraction_of(rows, fraction, seed, task)
+        findings.append(line)
+    # From here on about what is learnt from.
+    findings += shared_clusters(rows, task)
+    if task.problem.is_pair:
+        findings += seen_proteins(rows, task)
+    learnt = [] if task.problem.zero_shot else ["train", "validation"]
+    parts = {name: rows[rows["split"] == name] for name in [*learnt, *task.data.test_splits]}
+    _refuse_empty(parts, removed, task)
+    facts = {name: split_facts(part, task) for name, part in parts.items()}
+    pairs = [(first, second) for first in learnt for second in task.data.test_splits]
+    audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
+    source = pinned(task, cache)[0].data
+    return TaskData(
+        task=task,
+        splits=dataset_dict(parts, {name: split.rows_sha256[:16] for name, split in facts.items()}, task.problem),
+        facts=DataFacts(
+            source=task.data.source,
+            files=files,
+            package=f"{source.package}=={source.version}" if isinstance(source, PackageData) else None,
+            dataset=source.dataset if isinstance(source, HubData) else None,
+            revision=source.revision if isinstance(source, HubData) else None,
+            release=source.frozen.release if isinstance(source, UniProtData) and source.frozen else None,
+            splits=facts,
+            validation=validation,
+            split_sha256=drawn,
+            clusters=cluster_words(task),
+            removed=dict(removed),
+            changed=dict(changed),
+            findings=findings + absent_labels(facts, task),
+            audit=audit,
+            audit_method=audit_method,
+        ),
+        traits=row_traits(parts, task.data.test_splits, task.problem, cache),
+    )
+
+
+def _refuse_empty(parts: Mapping[str, pd.DataFrame], removed: Counter[str], task: Task) -> None:
+    """Raise for a split that has nothing to learn from or to score."""
+    for name, part in parts.items():
+        if part.empty:
+            gone = "".join(f"; removed were {count:,}: {reason}" for reason, count in removed.items())
+            raise UserError(f"the split {name} is empty{gone}", where=f"task {task.name}", fix="Correct data.splits.")
+        if not any(scored_labels(task, label) for label in part["label"]):
+            fix = "Check data.candidates, data.columns.mask and data.masked_value."
+            raise UserError(f"in the split {name} no residue is scored", where=f"task {task.name}", fix=fix)

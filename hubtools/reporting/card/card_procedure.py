@@ -1,0 +1,98 @@
+"""How a run came about, in words for its card: the adapter, the recipe, and what was chosen on validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hubtools.results.wording import number
+from hubtools.specs.record import Energy, RunRecord
+
+MAX_LABELS_IN_PROSE = 12
+
+
+def adapter_in_words(recipe: dict[str, Any]) -> str | None:
+    """The adapter of a recipe in words, None where it has none."""
+    adapter = recipe.get("adapter")
+    if adapter is None:
+        return None
+    name = {"lora": "LoRA", "dora": "DoRA", "rslora": "rank-stabilised LoRA", "ia3": "IA3", "qlora": "QLoRA"}
+    rank = "" if adapter["kind"] == "ia3" else f" of rank {adapter['rank']}"
+    bits = " (on weights of four bits)" if adapter["kind"] == "qlora" else ""
+    return f"{name[adapter['kind']]}{rank}{bits}"
+
+
+def settings(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Every field of the recipe that is set, nested ones with a dot."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        if key in {"name", "title", "summary"}:
+            continue
+        inner = {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= {name: part for name, part in inner.items() if part is not None}
+    if recipe.get("adaptation") == "zero-shot":
+        # The rest of a recipe is about training.
+        read = {"adaptation", "scoring", "weights", "window.residues", "window.overlap"}
+        flat = {name: part for name, part in flat.items() if name in read}
+    return flat
+
+
+def choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
+    """What was chosen on validation, in words."""
+    chosen: dict[str, str] = {}
+    if record.training is None:
+        return chosen
+    if record.training.best_epoch is not None:
+        chosen["epoch"] = f"{record.training.best_epoch} of {record.training.epochs_run}"
+    for key, value in record.training.choices.items():
+        if key == "thresholds" and isinstance(value, list):
+            positive = record.task["metrics"].get("positive")
+            names = [positive] if positive else labels
+            shown = list(zip(names, value, strict=False))[:MAX_LABELS_IN_PROSE]
+            more = [f"and {len(value) - len(shown):,} more, in run.json"] if len(value) > len(shown) else []
+            chosen["decision thresholds"] = ", ".join([*(f"{n} {threshold:.3g}" for n, threshold in shown), *more])
+        elif key == "pool_positions" and isinstance(value, list):
+            chosen["residues pooled, those that vary in train"] = _listed(value)
+        elif key == "temperature_log_loss" and isinstance(value, dict):
+            chosen["log loss on validation"] = (
+                f"{value['before']:.4f} before, {value['after']:.4f} with the temperature"
+            )
+        elif key == "temperature_bound":
+            chosen["temperature, why there"] = f"at {value}"
+        elif key == "candidates" and isinstance(value, list):
+            chosen["candidates compared"] = f"{len(value):,}, their scores in run.json"
+        else:
+            chosen[key] = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return chosen
+
+
+def _listed(positions: list[int]) -> str:
+    """Positions with runs of neighbours as ranges: 3, 7 to 12, 40."""
+    runs: list[list[int]] = []
+    for position in positions:
+        if runs and position == runs[-1][-1] + 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def energy_in_words(energy: Energy) -> str:
+    """Electricity and emissions of a run, and whether they were measured or estimated."""
+    said = f"{_quantity(1000 * energy.kwh)} Wh" if energy.kwh < 1 else f"{number(energy.kwh)} kWh"
+    if energy.co2_grams is None:
+        said += ", CO₂ not known"
+    else:
+        said += (
+            f", {_quantity(energy.co2_grams)} g CO₂"
+            if energy.co2_grams < 1000
+            else f", {number(energy.co2_grams / 1000)} kg CO₂"
+        )
+    place = f" (electricity of {energy.place})" if energy.place else ""
+    if energy.source == "estimate":
+        return f"{said}{place}, **estimated, not measured**{': ' + energy.how if energy.how else ''}"
+    return f"{said}{place}, measured by {energy.how or 'codecarbon'}"
+
+
+def _quantity(value: float) -> str:
+    """Two digits that count."""
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"

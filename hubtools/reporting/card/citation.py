@@ -1,0 +1,117 @@
+"""Whom to cite for a published model: BibTeX of the model, of its checkpoint's family, and of the measurement."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hubtools.common.errors import UserError
+from hubtools.reporting.templates import asset
+from hubtools.specs.record import RunRecord
+
+FILE = "citations.bib"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper of a family of checkpoints.
+
+    Attributes:
+        family: its name.
+        pattern: regular expression that the name of a checkpoint on the Hub contains, whatever its case.
+        key: of its entry in ``reports/citations.bib``.
+    """
+
+    family: str
+    pattern: str
+    key: str
+
+    @property
+    def bibtex(self) -> str:
+        """The entry.
+
+        Raises:
+            UserError: the file (the user may have an own one) has none of this key.
+        """
+        entry = re.search(rf"^@\w+{{{re.escape(self.key)},$.*?^}}$", asset(FILE), re.MULTILINE | re.DOTALL)
+        if entry is None:
+            raise UserError(f"there is no entry {self.key}", where=FILE, fix="Add it.")
+        return entry[0]
+
+
+# In this order: ProstT5 before the ProtT5 that it was made of. Names of organisations are no proof of anything; a checkpoint
+# that builds on one of these carries its name.
+PAPERS = (
+    Paper("ESM-2", r"esm-?2[_-]", "lin2023evolutionary"),
+    Paper("ESM-1b", r"esm-?1b[_-]", "rives2021biological"),
+    Paper("ESM-1v", r"esm-?1v[_-]", "meier2021language"),
+    Paper("ESM C", r"esm-?c[_-]", "esm2024cambrian"),
+    Paper("ProstT5", r"prostt5", "heinzinger2024bilingual"),
+    Paper("ProtTrans", r"prot_(t5|bert|albert|electra|xlnet)|prott5", "elnaggar2022prottrans"),
+    Paper("Ankh", r"ankh", "elnaggar2023ankh"),
+    Paper("SaProt", r"saprot", "su2024saprot"),
+)
+
+
+def paper_of(record: RunRecord) -> Paper | None:
+    """The paper of the family that a run's checkpoint is of; None where it cannot be told.
+
+    Only names on the Hub tell: a folder is called what its owner likes.
+    """
+    checkpoint = record.identity.checkpoint
+    if checkpoint is None or checkpoint.source != "hub":
+        return None
+    name = checkpoint.name.split("/")[-1]
+    return next((paper for paper in PAPERS if re.search(paper.pattern, name, re.IGNORECASE)), None)
+
+
+def of_model(record: RunRecord, title: str, repo_id: str | None, author: str | None) -> str:
+    """The entry of a model that a run made.
+
+    Args:
+        record: of the run.
+        title: of the card.
+        repo_id: where the model is published; None where it is not.
+        author: as they wish to be cited; by default the owner of the repository, and nobody where there is none.
+    """
+    owner = author or (repo_id.split("/")[0] if repo_id else "")
+    return _entry(
+        "misc",
+        f"{_key(owner.split(',')[0]) or 'model'}-{_key(record.identity.task.name)}-{record.run_id[:6]}",
+        title=f"{{{_text(title)}}}",
+        author=_text(author) if author else f"{{{_text(owner)}}}" if owner else "",
+        year=str((record.finished or record.started).year),
+        url=f"https://huggingface.co/{repo_id}" if repo_id else "",
+        note=f"Run {record.run_id}, seed {record.identity.seed}, of the task {_text(record.identity.task.name)} "
+        f"version {record.identity.task.version}; measured by its authors",
+    )
+
+
+def of_bench(record: RunRecord) -> str:
+    """The entry of what measured it."""
+    environment = record.environment
+    commit = f", commit {environment.git_commit[:12]}" if environment.git_commit else ""
+    return _entry(
+        "misc",
+        "plm-hubtools",
+        title="{bench (plm-hubtools)}",
+        year=str((record.finished or record.started).year),
+        note=f"Software, version {_text(environment.bench)}{commit}",
+    )
+
+
+def _entry(kind: str, key: str, **fields: str) -> str:
+    """A BibTeX entry, one field a line."""
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}"])
+
+
+def _key(text: str) -> str:
+    """Letters, digits and hyphens: what every reader of BibTeX takes as a key."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _text(text: str) -> str:
+    """Text that can break neither an entry nor LaTeX."""
+    plain = " ".join(re.sub(r"[{}\\]", "", text).split())
+    return re.sub(r"([&%$#_])", r"\\\1", plain)

@@ -1,0 +1,5 @@
+"""Many arms on many tasks.
+
+``leaderboard`` puts ``board_rows`` together, ``best_rows`` marks those that may be the best, ``overall`` ranks over tasks,
+``learning_curve`` looks along the amount of training data.
+"""

@@ -1,0 +1,472 @@
+"""What planned runs will take: proteins, tokens, operations, time, memory and disk, before hours are spent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from hubtools.common.errors import UserError
+from hubtools.evaluation.statistics.power import Power, power_of_split
+from hubtools.models import ResidueTokeniser
+from hubtools.models.adapters import base_parameters
+from hubtools.models.packing import Packing
+from hubtools.runs.plan import PlannedRun
+from hubtools.runs.preparation import (
+    Computing,
+    Reading,
+    answering,
+    ask,
+    build,
+    computing,
+    kept_embeddings,
+    language_model,
+    read,
+)
+from hubtools.runs.session import Session, shares_heads
+from hubtools.runs.store import read_record, run_folder
+from hubtools.runs.workload import StatedDevice, Workload, fine_tuning, probing, scoring
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import Engine
+from hubtools.training.compute.operations import FLOAT32, Activations, Flops, Memory, activations_of, count_flops
+from hubtools.training.compute.speed import (
+    USABLE,
+    Span,
+    Speed,
+    free_memory,
+    heads_seconds,
+    rates,
+    reading_speed,
+    training_speed,
+)
+from hubtools.training.encoding import Encoded
+from hubtools.training.finetune.fit import checkpoint_activations
+from hubtools.training.finetune.parameters import freeze_layers
+from hubtools.training.finetune.resume import learnt
+from hubtools.training.frozen.embedding import IN_MEMORY, chosen_layers, embed, entry_keys, kind_of
+from hubtools.training.frozen.embedding_store import Kind, Space
+from hubtools.training.frozen.heads import PARAMETERS
+from hubtools.training.job import Job
+from hubtools.training.loss import loss_for
+from hubtools.training.prediction import predict
+from hubtools.training.trivial_baselines import labelled_rows
+
+# Checkpoints of a fit that are there at once: the best, the last, and the one that is being written.
+CHECKPOINTS = 3
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """The estimate of one run; where ``workload`` is None there is nothing to do, or little, as ``note`` says.
+
+    Attributes:
+        title: of the run.
+        note: what is special about it.
+        workload: what is computed.
+        seconds: (low, high).
+        memory: on the device.
+        free: bytes of memory that are there; None where the system does not say.
+        fits: whether memory and disk suffice; None where that is not known.
+        disk: bytes that stay, and bytes while it runs; kept embeddings included.
+        free_disk: bytes that are there.
+        budget: tokens of a batch.
+        cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
+        advice: what would make it fit.
+        power: what the test set could show with as many seeds as are planned; None where nothing can be said.
+    """
+
+    title: str
+    note: str = ""
+    workload: Workload | None = None
+    seconds: Span = (0.0, 0.0)
+    memory: Memory | None = None
+    free: int | None = None
+    fits: bool | None = None
+    disk: tuple[int, int] = (0, 0)
+    free_disk: int = 0
+    budget: int = 0
+    cached: tuple[int, int] | None = None
+    advice: str = ""
+    power: Power | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        total = self.memory.total if self.memory else None
+        return {**asdict(self), "memory_total": total}
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What is known of a checkpoint under a recipe, and serves all its runs on a task.
+
+    Attributes:
+        how: the run will compute.
+        flops, activations, speed: of the model.
+        heads: seconds of an epoch of a probe's heads, for each row of the training split.
+        memory: without a batch.
+        free: bytes on the device before anything was measured.
+        layers, width, kind: of the embeddings that a probe reads.
+        saved: bytes of the model that is saved.
+        state: bytes of what an interrupted fit goes on from.
+        setup: seconds until training begins.
+    """
+
+    how: Computing
+    flops: Flops
+    activations: Activations
+    speed: Speed
+    heads: Span
+    memory: Memory
+    free: int | None
+    layers: list[int]
+    width: int
+    kind: Kind
+    saved: int
+    state: int
+    setup: float
+
+
+class Estimator:
+    """Estimates the runs of a session one after another, in the order in which they would be run.
+
+    Args:
+        session: as for the runs themselves.
+        device: one that is not here; None to measure on this one.
+        say: called with what is being measured.
+        force: estimate also what is done already.
+    """
+
+    def __init__(
+        self, session: Session, device: StatedDevice | None, say: Callable[[str], None], *, force: bool = False
+    ) -> None:
+        self.session, self.device, self.say, self.force = session, device, say, force
+        self._calibrated: dict[str, Calibrated] = {}
+        self._estimated: dict[str, RunEstimate] = {}
+        # Embeddings that earlier runs of the session will have kept, and probes whose heads they will have trained.
+        self._coming: dict[Space, set[bytes]] = {}
+        self._trained: list[PlannedRun] = []
+        self._power: dict[str, Power | None] = {}
+
+    def estimate(self, run: PlannedRun) -> RunEstimate:
+        """The estimate of a run.
+
+        Raises:
+            UserError: checkpoint or data are not to be had.
+        """
+        if not self.force and self._is_done(run):
+            return RunEstimate(run.title, "done already")
+        if run.checkpoint is None:
+            return RunEstimate(run.title, "baseline without a checkpoint: small, not estimated")
+        key = f"{run.task.hash} {run.checkpoint} {run.recipe.hash} {run.subset}"
+        if run.task.problem.zero_shot:
+            if key not in self._estimated:
+                self._tell(run)
+                self._estimated[key] = self._zero_shot(run)
+            return replace(self._estimated[key], title=run.title)
+        share = "" if run.fraction is None else f" {run.fraction} {run.seed}"
+        if run.recipe.adaptation == "probe":
+            return self._probe(run, key)
+        if key + share not in self._estimated:
+            splits, known = self._prepared(run, key)
+            work = fine_tuning(splits, run.recipe, known.flops, known.how.execution.token_budget)
+            # The model is saved while the checkpoints are still there, but no longer a third one.
+            running = max(CHECKPOINTS * known.state, (CHECKPOINTS - 1) * known.state + known.saved)
+            self._estimated[key + share] = self._finished(
+                run, known, work, work.seconds(known.speed), 0, (known.saved, running)
+            )
+        return replace(self._estimated[key + share], title=run.title)
+
+    def _tell(self, run: PlannedRun) -> None:
+        self.say(f"{'reading' if self.device else 'calibrating'} {run.title}")
+
+    def _is_done(self, run: PlannedRun) -> bool:
+        with contextlib.suppress(UserError):
+            return read_record(run_folder(self.session.root, self.session.identify(run))).status == "complete"
+        return False
+
+    # Fine-tuning and probes
+
+    def _prepared(self, run: PlannedRun, key: str) -> tuple[dict[str, Encoded], Calibrated]:
+        """The run's splits, and what is measured once for all runs that differ in seed or share of the data alone."""
+        started = time.perf_counter()
+        assert run.checkpoint is not None
+        if key not in self._calibrated:
+            self._tell(run)
+        reading = read(run, self.session, self.session.data(run.task, run.subset, run.fraction, run.seed))
+        if key not in self._calibrated:
+            model = build(run, reading, None if self.device else self.session.execution.device)
+            self._calibrated[key] = self._measured(run, model, reading, started)
+        known = self._calibrated[key]
+        return known.how.laid_out(reading.splits), known
+
+    def _measured(self, run: PlannedRun, model: Any, reading: Reading, started: float) -> Calibrated:
+        recipe, here = run.recipe, self.device is None
+        probe = recipe.adaptation == "probe"
+        resident = 0
+        if here and self.session.execution.device.type == "cpu":
+            # Of Python and its libraries.
+            resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
+        with self._computing(run, model, reading.tokeniser) as how:
+            splits = how.laid_out(reading.splits)
+            if probe:
+                model.encoder.requires_grad_(False)
+            freeze_layers(model, recipe.freeze_layers)
+            flops = count_flops(model)
+            model.train(not probe)
+            checkpointing = how.execution.gradient_checkpointing
+            activations = activations_of(model, trains=not probe, bf16=how.bf16, checkpointing=checkpointing)
+            memory = Memory.of(model, 0, trains=not probe, process=resident)
+            free = free_memory(how.execution.device) if self.device is None else self.device.memory
+            layers, kind = [], kind_of(splits["train"], probe and model.reads_residues)
+            if probe:
+                layers = chosen_layers(recipe.probe.layers, model.encoder.config.num_hidden_layers)
+                tables = _tables(model, splits, run, layers, kind, 1 + len(self.session.seeds_to_come(run)))
+                memory = replace(memory, tables=tables)
+            setup = time.perf_counter() - started
+            speed, heads = self.device.speed if self.device else Speed((1.0, 1.0), (1.0, 1.0)), (0.0, 0.0)
+            if here:
+                speed, heads = self._speeds(run, model, splits, how, flops, layers)
+        head = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())
+        state = sum(tensor.nbytes for tensor in learnt(model).values())
+        return Calibrated(
+            how,
+            flops,
+            activations,
+            speed,
+            heads,
+            memory,
+            free,
+            layers,
+            model.encoder.config.hidden_size,
+            kind,
+            # What is saved is float32, whatever the weights were kept in, with the adapter merged into it.
+            FLOAT32 * (base_parameters(model.encoder) + head),
+            0 if probe else state + memory.optimiser,
+            setup,
+        )
+
+    @contextlib.contextmanager
+    def _computing(self, run: PlannedRun, model: Any, tokeniser: ResidueTokeniser) -> Iterator[Computing]:
+        """How the run's model computes here; of a device that is not here what may be expected."""
+        if self.device is None:
+            with computing(run, self.session, model, tokeniser) as how:
+                yield how
+            return
+        execution = self.session.execution
+        packs = execution.packing and Packing.why_not(model.encoder) is None
+        made = Engine(None, "packed" if packs else "padded")
+        yield Computing(execution, execution.bf16(run.recipe.precision), made)
+
+    def _speeds(
+        self,
+        run: PlannedRun,
+        model: Any,
+        splits: dict[str, Encoded],
+        how: Computing,
+        flops: Flops,
+        layers: list[int],
+    ) -> tuple[Speed, Span]:
+        recipe, train, execution, bf16 = run.recipe, splits["train"], how.execution, how.bf16
+        loss = loss_for(train, run.task.n_outputs, recipe.class_weights)
+        with tempfile.TemporaryDirectory(prefix="bench-estimate-") as folder:
+            work = Path(folder)
+            job = Job(run.task, recipe, loss, run.seed, execution, work, work / "training.jsonl")
+
+            def read(part: Encoded) -> object:
+                if recipe.adaptation == "probe":
+                    pooled = model.reads_residues
+                    return embed(model, part, execution, bf16, work / "x.npy", "", layers, per_residue=pooled)
+                budget = execution.token_budget
+                return predict(model, part, loss, token_budget=budget, device=execution.device, bf16=bf16)
+
+            if recipe.adaptation == "probe":
+                reading = reading_speed(read, train, recipe, execution, flops)
+                seeds = [run.seed, *self.session.seeds_to_come(run)]
+                low, high = heads_seconds(model, train, splits["validation"], job, layers, seeds)
+                return Speed(None, reading), (low / len(train), high / len(train))
+            if execution.gradient_checkpointing:
+                checkpoint_activations(model)
+            training = training_speed(model, train, job, flops)
+            return Speed(training, reading_speed(read, train, recipe, execution, flops)), (0.0, 0.0)
+
+    def _finished(
+        self, run: PlannedRun, known: Calibrated, work: Workload, seconds: Span, kept: int, disk: tuple[int, int]
+    ) -> RunEstimate:
+        memory = replace(known.memory, activations=known.activations.bytes(*work.largest_batch))
+        enough = None if known.free is None else memory.total - memory.process <= USABLE * known.free
+        disk = (disk[0] + kept, disk[1] + kept)
+        free_disk = _free_disk(self.session.root)
+        advice = []
+        if enough is False:
+            advice += _advice(run, known.how.execution)
+        if disk[1] > free_disk:
+            advice.append("more room on the disk, or another --runs")
+        return RunEstimate(
+            run.title,
+            "",
+            work,
+            (seconds[0] + known.setup, seconds[1] + known.setup),
+            memory,
+            known.free,
+            False if advice else enough,
+            disk,
+            free_disk,
+            known.how.execution.token_budget,
+            advice=", ".join(advice),
+            power=self._power_of(run),
+        )
+
+    def _power_of(self, run: PlannedRun) -> Power | None:
+        """Of the test set with the planned seeds, once for a task."""
+        seeds = len({other.seed for other in self.session.planned if replace(other, seed=run.seed) == run})
+        key = f"{run.task.hash} {run.subset} {seeds}"
+        if key not in self._power:
+            split = self.session.data(run.task, run.subset, run.fraction, run.seed).splits["test"]
+            self._power[key] = power_of_split(run.task, labelled_rows(split, run.task), max(seeds, 1))
+        return self._power[key]
+
+    # Probes
+
+    def _probe(self, run: PlannedRun, key: str) -> RunEstimate:
+        splits, known = self._prepared(run, key)
+        assert run.checkpoint is not None
+        alike = replace(run, seed=0)
+        shared = alike in self._trained
+        if shares_heads(run):
+            self._trained.append(alike)
+        # Where another seed has trained the heads, nothing but the test splits is read.
+        wanted = {name: split for name, split in splits.items() if not shared or name not in {"train", "validation"}}
+        unread, there = self._unread(run, known, wanted)
+        unread = {name: unread.get(name, []) for name in splits}
+        work = probing(splits, unread, run.recipe, known.flops, known.how.execution.token_budget)
+        low, high = work.seconds(known.speed)
+        rows = 0 if shared else work.proteins
+        epochs = work.epochs if run.recipe.head.solver == "gradient" else (1, 1)
+        seconds = (low + known.heads[0] * rows * epochs[0], high + known.heads[1] * rows * epochs[1])
+        values = known.width * len(known.layers)
+        new = {name: _rows(splits[name], known.kind, proteins) for name, proteins in unread.items()}
+        kept = 0 if self.session.embeddings is None else FLOAT32 * values * sum(new.values())
+        tables = [FLOAT32 * values * _rows(split, known.kind) for split in splits.values()]
+        mapped = sum(table for table in tables if table > IN_MEMORY)
+        found = self._finished(run, known, work, seconds, kept, (known.saved, max(known.saved, mapped)))
+        note = "trained with the first seed" if shared else "without training the heads" if self.device else ""
+        return replace(found, note=note, cached=(there, there + sum(map(len, unread.values()))))
+
+    def _unread(
+        self, run: PlannedRun, known: Calibrated, splits: Mapping[str, Encoded]
+    ) -> tuple[dict[str, list[int]], int]:
+        """The proteins of each split that the encoder will have to read, and how many others there are."""
+        assert run.checkpoint is not None
+        kept = kept_embeddings(run, self.session, self.session.checkpoint(run.checkpoint), known.how.rounding)
+        # Nothing is known of the store of another machine.
+        look = self.device is None
+        spaces = [kept.source.space(known.kind, layer) for layer in known.layers]
+        unread, there = {}, 0
+        for name, split in splits.items():
+            first: dict[bytes, int] = {}
+            for protein, key in enumerate(
+                entry_keys(split if split.pairs is None else split.alone, known.kind == "residues")
+            ):
+                first.setdefault(key, protein)
+            held = set(first)
+            for space in spaces:
+                found = set(kept.find(space.kind, space.layer, list(first))) if look else set()
+                held &= self._coming.get(space, set()) | found
+            unread[name] = [protein for key, protein in first.items() if key not in held]
+            there += len(held)
+            if self.session.embeddings is not None:
+                for space in spaces:
+                    self._coming.setdefault(space, set()).update(first)
+        return unread, there
+
+    # Variants, which nothing is trained for
+
+    def _zero_shot(self, run: PlannedRun) -> RunEstimate:
+        started = time.perf_counter()
+        execution = self.session.execution
+        questions = ask(run, self.session, self.session.data(run.task, run.subset))
+        positions, model = questions.positions, language_model(run, questions)
+        body: Any = nn.Module()
+        body.encoder, body.config = model.base_model, SimpleNamespace(per_residue=False)
+        flops, activations = count_flops(body), activations_of(body, trains=False)
+        resident = 0
+        if self.device is None and execution.device.type == "cpu":
+            resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
+        memory = Memory.of(model, 0, trains=False, process=resident)
+        budget = execution.token_budget
+        work = scoring(questions.lengths(positions), len(positions), flops, budget)
+        asked = [(wild, place) for wild, places in positions.items() for place in places.tolist()]
+
+        def score(rows: list[int]) -> float:
+            some: dict[str, list[int]] = {}
+            for wild, place in (asked[row] for row in sorted(rows)):
+                some.setdefault(wild, []).append(place)
+            chosen = {wild: np.array(places) for wild, places in some.items()}
+            questions.answers(model, chosen, execution)
+            return scoring(questions.lengths(chosen), len(chosen), flops, budget).reading_flops[0]
+
+        setup, speed = time.perf_counter() - started, self.device.speed if self.device else None
+        free = free_memory(execution.device) if self.device is None else self.device.memory
+        if speed is None:
+            model.to(execution.device)
+            with answering(model, questions, execution):
+                lengths = np.array([len(wild) for wild, _ in asked])
+                speed = Speed(None, rates(score, lengths, 128, execution.device, 4.0))
+        how = Computing(execution, False, Engine(None))
+        known = Calibrated(how, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, "mean", 0, 0, setup)
+        found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
+        return replace(found, note="nothing is trained")
+
+
+def _advice(run: PlannedRun, execution: Execution) -> list[str]:
+    """What takes less memory, the least change first."""
+    adaptation = run.recipe.adaptation
+    ways = []
+    if adaptation in {"full", "adapter"} and not execution.gradient_checkpointing:
+        ways.append("--gradient-checkpointing")
+    ways.append(f"a --token-budget below {execution.token_budget:,}")
+    if adaptation == "full" and run.recipe.head.kind == "bench":
+        ways.append("--recipe lora")
+    if adaptation in {"full", "adapter"}:
+        ways.append("--recipe probe")
+    return ways
+
+
+def _rows(split: Encoded, kind: Kind, proteins: list[int] | None = None) -> int:
+    """Rows of the embeddings of a split, or of some of its proteins."""
+    lengths = split.lengths if proteins is None else split.lengths[proteins]
+    return int(lengths.sum()) if kind == "residues" else len(lengths)
+
+
+def _tables(model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: list[int], kind: Kind, seeds: int) -> int:
+    """Bytes of the embeddings that heads learn from and are checked on, and of the heads in training."""
+    width = model.encoder.config.hidden_size
+    each = [FLOAT32 * _rows(splits[name], kind) * width * len(layers) for name in ("train", "validation")]
+    heads = seeds * len(layers) * max(1, len(run.recipe.probe.learning_rates))
+    parameters = sum(p.numel() for p in model.head.parameters())
+    return sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6)
+
+
+def _free_disk(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    there = next((path for path in (folder, *folder.resolve().parents) if path.is_dir()), Path())
+    return shutil.disk_usage(there).free
+
+
+def resident_memory() -> int:
+    """Bytes of this process now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

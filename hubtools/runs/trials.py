@@ -1,0 +1,323 @@
+"""A sweep: trials that end with validation, and the best of them as an ordinary run.
+
+A trial is a run from which the test splits were taken away (``Steps(test=False)``): what it leaves is one line in
+``trials.jsonl`` with a validation score, no ``run.json``, no predictions and no model, so that nothing of it can be
+shown on a board, compared or published. The next values follow from the seed and from the trials so far alone (a fresh
+sampler is told of them each time); so a sweep that was stopped goes on as if it had not been, with or without more
+trials than before.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import json
+import math
+import re
+import shutil
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
+from hubtools.common.hashing import digest
+from hubtools.runs.execute import failure_of, opened
+from hubtools.runs.plan import PlannedRun
+from hubtools.runs.search_space import Dimension
+from hubtools.runs.session import Session
+from hubtools.runs.steps import Steps
+from hubtools.runs.store import FAILURE, claimed
+from hubtools.specs.lookup.spec_files import load_recipe
+from hubtools.specs.metric_names import METRICS
+from hubtools.specs.record import SweepFacts
+
+SWEEPS, TRIALS, WORKING = "sweeps", "trials.jsonl", "working"
+# Draws that only repeat earlier trials, after which there is nothing new to be expected.
+_REPEATS = 40
+# Failed trials without a complete one after which the sweep is given up.
+_HOPELESS = 5
+
+
+class Trial(BaseModel):
+    """One trial, as it is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int
+    values: dict[str, Any]
+    run_id: str | None
+    status: Literal["complete", "failed"]
+    score: float | None = None
+    epochs: int | None = None
+    seconds: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is searched.
+
+    Attributes:
+        base: the run whose recipe is varied; its overrides are what ``--set`` set.
+        recipe_name: as the user gave it.
+        space: fields and values.
+        trials: at most so many.
+        budget: seconds that all trials together may take, or None.
+    """
+
+    base: PlannedRun
+    recipe_name: str
+    space: tuple[Dimension, ...]
+    trials: int
+    budget: float | None = None
+
+    @property
+    def direction(self) -> int:
+        """1 where a larger score is better, -1 where a smaller is."""
+        return 1 if METRICS[self.base.task.metrics.primary].higher_is_better else -1
+
+    def folder(self, session: Session) -> Path:
+        """Where the sweep is kept: named by all that determines its trials but their number.
+
+        Raises:
+            UserError: the checkpoint or the data are not to be had.
+        """
+        identity = session.identify(self.base)
+        searched = {dimension.field: str(dimension) for dimension in self.space}
+        subject = identity.checkpoint.name if identity.checkpoint else "baseline"
+        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", subject).strip("-.").lower() or "checkpoint"
+        name = f"{identity.task.name}--{slug}--{identity.recipe.name}--{digest([identity.run_id, searched])[:12]}"
+        return session.root / SWEEPS / name
+
+    def planned(self, values: dict[str, Any]) -> PlannedRun:
+        """The run with these values, as if the user had set them.
+
+        Raises:
+            UserError: the values do not go together.
+        """
+        overrides = {**self.base.overrides, **values}
+        return replace(self.base, recipe=load_recipe(self.recipe_name, overrides), overrides=overrides)
+
+    def best(self, trials: Sequence[Trial]) -> Trial | None:
+        """The trial that is best on validation, the earlier of equals."""
+        complete = [trial for trial in trials if trial.score is not None]
+        return max(complete, key=lambda t: (self.direction * (t.score or 0.0), -t.number), default=None)
+
+    def winner(self, trials: Sequence[Trial], seed: int) -> PlannedRun:
+        """The ordinary run of the best trial's values, which tells how they were chosen.
+
+        Raises:
+            UserError: no trial is complete.
+        """
+        best = self.best(trials)
+        if best is None or best.score is None:
+            last = f"; the last: {trials[-1].reason}" if trials else ""
+            raise UserError(f"no trial of the sweep is complete{last}", fix="Change --over, or see what failed.")
+        facts = SweepFacts(
+            trials=len(trials),
+            fields={dimension.field: str(dimension) for dimension in self.space},
+            chosen=best.values,
+            validation=best.score,
+            seed=self.base.seed,
+            sampler=f"TPE of Optuna {importlib.metadata.version('optuna')}",
+        )
+        return replace(self.planned(best.values), seed=seed, sweep=facts)
+
+
+def search(sweep: Sweep, session: Session, tell: Callable[[Trial], None]) -> tuple[list[Trial], str]:
+    """Go through trials until the number or the budget is reached; those that were done before count.
+
+    Args:
+        sweep: what to search.
+        session: what its runs share.
+        tell: called after each new trial.
+
+    Returns:
+        All trials, and why it ended, in words.
+
+    Raises:
+        UserError: the checkpoint or the data are not to be had, or another process is at this sweep.
+        KeyboardInterrupt: stopped; finished trials are kept, and the one that was stopped goes on next time.
+    """
+    folder = sweep.folder(session)
+    with claimed(folder):
+        trials = kept_trials(folder)
+        while (ended := _why_ended(sweep, trials)) is None:
+            values = next_values(sweep, trials)
+            if values is None:
+                return trials, "every combination was tried"
+            trial = _attempt(sweep, session, folder, len(trials) + 1, values)
+            trials.append(trial)
+            write_atomic(folder / TRIALS, "".join(t.model_dump_json() + "\n" for t in trials))
+            tell(trial)
+        shutil.rmtree(folder / WORKING, ignore_errors=True)
+    return trials, ended
+
+
+def kept_trials(folder: Path) -> list[Trial]:
+    """The trials of a sweep's folder.
+
+    Raises:
+        UserError: the file is not what a sweep writes.
+    """
+    path = folder / TRIALS
+    if not path.is_file():
+        return []
+    try:
+        return [Trial.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValidationError, UnicodeDecodeError):
+        raise UserError("not trials of this version of bench", where=str(path), fix="Remove the folder.") from None
+
+
+def _why_ended(sweep: Sweep, trials: Sequence[Trial]) -> str | None:
+    if len(trials) >= sweep.trials:
+        return f"{len(trials)} trials are done"
+    if len(trials) >= _HOPELESS and not any(trial.status == "complete" for trial in trials):
+        return f"the first {len(trials)} trials all failed"
+    if sweep.budget is not None and trials:
+        # One that would not fit is not begun.
+        spent, usual = sum(t.seconds for t in trials), statistics.median(t.seconds for t in trials)
+        if spent + usual > sweep.budget:
+            return f"the budget of {sweep.budget:.0f} s has no room for another trial ({spent:.0f} s spent)"
+    return None
+
+
+def next_values(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """The values of the next trial: the recipe's own first, then by TPE (Bergstra et al., 2011); None if all are known."""
+    known = {json.dumps(trial.values, sort_keys=True) for trial in trials}
+    for attempt in range(_REPEATS):
+        values = _recipes_own(sweep) if attempt == 0 and not trials else _drawn(sweep, trials, attempt)
+        if values is not None and json.dumps(values, sort_keys=True) not in known:
+            return values
+    return None
+
+
+def _recipes_own(sweep: Sweep) -> dict[str, Any] | None:
+    """The recipe as it is, where the search space holds it: the best trial is then no worse on validation."""
+    values: dict[str, Any] = {}
+    for dimension in sweep.space:
+        value: Any = sweep.base.recipe.model_dump(mode="json")
+        for part in dimension.field.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not dimension.contains(value):
+            return None
+        values[dimension.field] = value
+    return values
+
+
+def as_study(sweep: Sweep, trials: Sequence[Trial], seed: int = 0) -> Any:
+    """An Optuna study in memory that knows these trials."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    distributions = _distributions(sweep)
+    for trial in trials:
+        complete = trial.score is not None
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={
+                    d.field: _text(trial.values[d.field]) if d.choices else trial.values[d.field] for d in sweep.space
+                },
+                distributions=distributions,
+                value=sweep.direction * trial.score if trial.score is not None else None,
+                state=optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.FAIL,
+            )
+        )
+    return study
+
+
+def _distributions(sweep: Sweep) -> dict[str, Any]:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    made: dict[str, Any] = {}
+    for d in sweep.space:
+        if d.choices:
+            # As text, since a choice may be a list.
+            made[d.field] = CategoricalDistribution([_text(choice) for choice in d.choices])
+        elif d.whole:
+            made[d.field] = IntDistribution(int(d.low), int(d.high), log=d.log)
+        else:
+            made[d.field] = FloatDistribution(d.low, d.high, log=d.log)
+    return made
+
+
+def _drawn(sweep: Sweep, trials: Sequence[Trial], attempt: int) -> dict[str, Any]:
+    seed = int(digest(["sweep", sweep.base.seed, len(trials), attempt])[:8], 16)
+    params = as_study(sweep, trials, seed).ask(_distributions(sweep)).params
+    return {
+        d.field: next(choice for choice in d.choices if _text(choice) == params[d.field])
+        if d.choices
+        else d.rounded(params[d.field])
+        for d in sweep.space
+    }
+
+
+def _text(choice: Any) -> str:
+    return json.dumps(choice)
+
+
+def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: dict[str, Any]) -> Trial:
+    """One trial; what goes wrong in it is its outcome."""
+    started, run_id, epochs = time.perf_counter(), None, None
+    status: Literal["complete", "failed"] = "failed"
+    score, reason = None, None
+    try:
+        run = sweep.planned(values)
+        identity = session.identify(run)
+        run_id = identity.run_id
+        place = folder / WORKING / run_id
+        place.mkdir(parents=True, exist_ok=True)
+        record = opened(run, identity, session)
+        Steps(run, session, place, record, test=False).do()
+        found = record.score("validation")
+        epochs = record.training.epochs_run if record.training else None
+        if found is None or found.value is None or not math.isfinite(found.value):
+            reason = f"{record.primary_metric} is not defined on validation"
+        else:
+            score, status = found.value, "complete"
+        shutil.rmtree(place, ignore_errors=True)
+    except Exception as error:
+        reason = failure_of(error, session.execution.token_budget).message
+        if not isinstance(error, UserError):
+            write_atomic(folder / f"trial-{number:03d}-{FAILURE}", "".join(traceback.format_exception(error)))
+        if run_id is not None:
+            shutil.rmtree(folder / WORKING / run_id, ignore_errors=True)
+    _free_memory()
+    seconds = round(time.perf_counter() - started, 3)
+    return Trial(
+        number=number,
+        values=values,
+        run_id=run_id,
+        status=status,
+        score=score,
+        epochs=epochs,
+        seconds=seconds,
+        reason=reason,
+    )
+
+
+def _free_memory() -> None:
+    """So that a trial that ran out of memory does not take the next one with it."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def importance(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, float]:
+    """How much of the scores' variance each field explains (fANOVA, Hutter et al., 2014); empty for too few trials."""
+    complete = [trial for trial in trials if trial.score is not None]
+    if len(sweep.space) < 2 or len(complete) < 8 or len({trial.score for trial in complete}) < 2:
+        return {}
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    return get_param_importances(as_study(sweep, complete), evaluator=FanovaImportanceEvaluator(seed=0))

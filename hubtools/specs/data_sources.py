@@ -1,0 +1,439 @@
+"""Where a task's data come from, which columns hold what, and which rows are in which split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hubtools.specs.annotation_rules import Annotation
+from hubtools.specs.base import Spec, SpecError
+from hubtools.specs.names import Commit, Sha256, SplitName
+
+
+class TableFile(Spec):
+    """One file of rows. Archives are read through ``member``; the format follows from the name unless given."""
+
+    name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
+    format: Literal["csv", "tsv", "parquet", "fasta", "swissprot"] | None = None
+    member: str | None = Field(default=None, description="Path inside a zip archive.")
+    skip_rows: int = Field(default=0, ge=0, description="Lines above the first row or header of a CSV or TSV.")
+    header: list[str] | None = Field(
+        default=None,
+        description="Column names of a CSV or TSV that has none; for FASTA, names of the parts of a header line.",
+    )
+    header_separator: str | None = Field(
+        default=None, description="FASTA only: between the parts of a header line; by default white space."
+    )
+    lines: list[str] | None = Field(
+        default=None, description="FASTA only: the column of each line under a header, where lines differ in meaning."
+    )
+    rename: dict[str, str] = Field(
+        default={}, description="Column as the file calls it -> as the other files and `columns` call it."
+    )
+    lookup: bool = Field(
+        default=False,
+        description="The file holds no rows but sequences that rows name: the proteins of pairs, or wild types.",
+    )
+    joins: str | None = Field(
+        default=None,
+        description="The file holds no rows but facts about them: a column, in this file and in the rows, by which the "
+        "columns that the rows lack are joined to them (what is known of each assay, say).",
+    )
+    unmasked: bool = Field(
+        default=False,
+        description="The file has no mask and each of its residues counts, though other files of the task have one.",
+    )
+    body: str = Field(
+        default="sequence",
+        description="FASTA only: the column that holds the lines under a header. A file whose body is not the "
+        "sequence (labels, mask) is joined to the others by id.",
+    )
+
+    @property
+    def location(self) -> str:
+        """Where the file is, as shown to people."""
+        raise NotImplementedError
+
+    @property
+    def joined_as(self) -> str | None:
+        """What a FASTA file without sequences brings to the rows of the others, by id; None for a file of rows."""
+        if self.table_format != "fasta":
+            return None
+        brought = [self.body] if self.lines is None else self.lines
+        return None if "sequence" in brought else ", ".join(brought)
+
+    @property
+    def path_for_format(self) -> str:
+        """The name whose suffix tells the format."""
+        return self.member or self.location
+
+    @property
+    def table_format(self) -> str:
+        """The format, stated or told by the suffix.
+
+        Raises:
+            ValueError: the suffix says nothing.
+        """
+        if self.format:
+            return self.format
+        suffixes = {
+            ".csv": "csv",
+            ".tsv": "tsv",
+            ".parquet": "parquet",
+            ".fasta": "fasta",
+            ".fa": "fasta",
+            ".faa": "fasta",
+            ".dat": "swissprot",
+        }
+        suffix = Path(self.path_for_format.removesuffix(".gz")).suffix.lower()
+        if suffix == ".zip":
+            raise ValueError(f"{self.path_for_format} is an archive. Name the file inside it under member")
+        if suffix not in suffixes:
+            raise ValueError(
+                f"cannot tell the format of {self.path_for_format}. Write format: csv, tsv, parquet, fasta or swissprot"
+            )
+        return suffixes[suffix]
+
+    @model_validator(mode="after")
+    def _named(self) -> TableFile:
+        if not self.name:
+            object.__setattr__(self, "name", Path(self.path_for_format).name.split(".")[0])
+        _ = self.table_format
+        if self.joins is not None and self.lookup:
+            raise SpecError("a file of sequences that rows name is joined to nothing. Remove joins, or lookup", "joins")
+        for key in ("lines", "header_separator"):
+            if getattr(self, key) is not None and self.table_format != "fasta":
+                raise SpecError("this is for FASTA files. Remove it", key)
+        if self.header_separator is not None and self.header is None:
+            raise SpecError("it says where parts of a header end. Name the parts under header", "header_separator")
+        return self
+
+
+class UrlFile(TableFile):
+    """A file at a public address, pinned by the sha256 of its content."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="Left out only until `bench data freeze` writes it; every record then says what was fetched.",
+    )
+
+    @property
+    def location(self) -> str:
+        """The address."""
+        return self.url
+
+
+class LocalFile(TableFile):
+    """A file of the user's; a relative path starts at the task file's folder."""
+
+    path: Path
+    sha256: Sha256 | None = None
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
+
+
+class PackageFile(TableFile):
+    """A file that ships inside a package of the Python package index."""
+
+    path: str = Field(description="Path inside the installed package's folder.")
+    sha256: Sha256
+
+    @property
+    def location(self) -> str:
+        """The path inside the package."""
+        return self.path
+
+
+class HubFile(TableFile):
+    """One split of a data set on the Hub."""
+
+    split: str
+
+    @property
+    def location(self) -> str:
+        """The split's name in the data set."""
+        return self.split
+
+    @property
+    def table_format(self) -> str:
+        """Always rows."""
+        return "hub"
+
+
+class UniProtFile(TableFile):
+    """The answer of UniProt to a task's query."""
+
+    @property
+    def location(self) -> str:
+        """The query, in UniProt's words."""
+        return "uniprotkb"
+
+    @property
+    def table_format(self) -> str:
+        """Rows of a frozen answer."""
+        return "uniprot"
+
+
+class Columns(Spec):
+    """Which column holds what."""
+
+    sequence: str = Field(
+        default="sequence",
+        description="The residues. Variants: the mutated sequence, not needed, but checked where it is there.",
+    )
+    label: str = "label"
+    id: str | None = Field(default=None, description="By default the FASTA identifier, or file name and row number.")
+    cluster: str | None = Field(default=None, description="Homology group, for splitting and for the bootstrap.")
+    mask: str | None = Field(default=None, description="Per-residue string, 1 where the label counts.")
+    partner: str | None = Field(
+        default=None,
+        description="Pairs: the second protein. Its sequence, or where a file is `lookup`, its id there (then "
+        "`sequence` holds the first one's id).",
+    )
+    mutant: str | None = Field(
+        default=None, description="Variants: the substitutions, such as A42G or A42G:D50N (several at once)."
+    )
+    reference: str | None = Field(
+        default=None,
+        description="Variants: id of the wild type in the `lookup` file (not needed where that holds one sequence); "
+        "without such a file, the wild type's sequence itself.",
+    )
+    group: str | None = Field(
+        default=None, description="Variants: the assay. Metrics are computed within it; by default the wild type."
+    )
+    protein: str | None = Field(
+        default=None, description="Variants: the protein that several assays share. By default the assay."
+    )
+    category: str | None = Field(
+        default=None, description="Variants: the class of function measured, over which proteins are averaged."
+    )
+    active: str | None = Field(
+        default=None, description="Variants: 1 where the variant counts as functional, for AUROC."
+    )
+
+
+class SplitRule(Spec):
+    """The rows of one split: from these files (all when empty), where these columns have one of these values."""
+
+    files: list[str] = []
+    where: dict[str, list[str]] = {}
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _listed(cls, where: Any) -> Any:
+        if not isinstance(where, dict):
+            return where
+        return {key: [str(v) for v in (value if isinstance(value, list) else [value])] for key, value in where.items()}
+
+
+class SimilarityClusters(Spec):
+    """Groups of similar sequences: a stand-in for homology where the data name none.
+
+    With ``identity``: sequences of at least that identity over at least ``coverage`` of both are linked (MMseqs2 where
+    it is installed; without it only high identities, by a bundled method). Else, needing nothing: two sequences are
+    linked when the k-mers they share make up at least ``min_shared`` of the smaller one's. Linked ones are one cluster.
+    """
+
+    k: int = Field(default=4, ge=2, le=8)
+    min_shared: float = Field(default=0.5, gt=0, le=1)
+    identity: float | None = Field(default=None, ge=0.2, le=1, description="Share of identical aligned residues.")
+    coverage: float = Field(default=0.8, gt=0, le=1, description="Share of both sequences that is aligned.")
+
+
+class SeededSplit(Spec):
+    """Splits drawn by a seeded rule; whole clusters (and equal sequences) stay on one side.
+
+    In a pair task proteins are drawn instead of rows, and a pair whose proteins fall into different splits is left
+    out and counted: no test protein is ever in a training pair.
+    """
+
+    fractions: dict[SplitName, Annotated[float, Field(gt=0, lt=1)]]
+    by: Literal["sequences", "clusters"] | None = Field(
+        default=None,
+        description="What stays on one side: equal sequences only, or clusters. By default clusters where there are "
+        "any. `clusters` with `identity` also says how they are found.",
+    )
+    identity: float | None = Field(default=None, ge=0.2, le=1, description="As in `clusters`, here in short.")
+    coverage: float = Field(default=0.8, gt=0, le=1, description="As in `clusters`.")
+    seed: int = 0
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="Checksum of who is in which split. A draw that comes out otherwise (another version of the "
+        "clustering program, say) is refused.",
+    )
+
+    @field_validator("fractions")
+    @classmethod
+    def _complete(cls, fractions: dict[str, float]) -> dict[str, float]:
+        if abs(sum(fractions.values()) - 1) > 1e-6:
+            raise ValueError(f"the fractions sum to {sum(fractions.values()):g}. They must sum to 1")
+        return fractions
+
+    @model_validator(mode="after")
+    def _identity_of_clusters(self) -> SeededSplit:
+        if self.identity is not None and self.by != "clusters":
+            raise SpecError("identity is for by: clusters. Write by: clusters, or remove identity", "identity")
+        return self
+
+
+class _Data(Spec):
+    columns: Columns = Columns()
+    splits: dict[SplitName, SplitRule] | None = Field(default=None, description="Splits declared by the data.")
+    split: SeededSplit | None = Field(default=None, description="Splits drawn by a seeded rule.")
+    clusters: SimilarityClusters | None = Field(
+        default=None, description="Cluster by sequence similarity when the data have no cluster column."
+    )
+    validation_fraction: float = Field(
+        default=0.1, gt=0, lt=0.5, description="Share of train carved off where no validation split is declared."
+    )
+    validation_seed: int = 0
+    label_separator: str | None = Field(default=None, description="Between the labels of one protein (multi-label).")
+    site_marker: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="Character that follows a labelled residue in the sequence.",
+    )
+    candidates: str | None = Field(
+        default=None, pattern=r"^[A-Z]+$", description="Only these residues are scored, for example Y."
+    )
+    masked_value: float | None = Field(
+        default=None, allow_inf_nan=False, description="Per-residue value that means: no label."
+    )
+    masked_labels: list[str] = Field(default=[], description="Per-residue labels that mean: not scored.")
+    label_sets: dict[str, list[str]] | None = Field(
+        default=None,
+        description="residue-multilabel: what one character (or value) of the label column stands for, as labels.",
+    )
+    label_shift: int = Field(
+        default=0,
+        ge=-1,
+        le=1,
+        description="Give each residue the label of the residue this many places further on. Only to reproduce results "
+        "that were published with labels off by one; every record and card says so.",
+    )
+    annotation: Annotation | None = Field(
+        default=None, description="UniProt and Swiss-Prot files: how labels are read from the annotation."
+    )
+    first_residue: int = Field(
+        default=1, description="Variants: the number that the wild type's first residue has in the names of mutants."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_split(self) -> _Data:
+        if (self.splits is None) == (self.split is None):
+            raise ValueError("give either splits (declared by the data) or split (seeded). Exactly one of them")
+        if self.columns.cluster and self.clusters:
+            raise SpecError("columns.cluster is given too. Give one of them", "clusters")
+        if self.split is not None:
+            self._clusters_of_split(self.split)
+        return self
+
+    def _clusters_of_split(self, split: SeededSplit) -> None:
+        if split.identity is not None and (self.clusters or self.columns.cluster):
+            raise SpecError("clusters are given too. Say once how they are found", "split", "identity")
+        if split.by == "clusters" and not (split.identity or self.clusters or self.columns.cluster):
+            raise SpecError("nothing says what a cluster is. Add identity: 0.3, say", "split", "by")
+
+    @property
+    def split_names(self) -> list[str]:
+        """Names of the splits that the file declares or draws."""
+        return list(self.splits or self.split.fractions)  # type: ignore[union-attr]
+
+    @property
+    def cluster_rule(self) -> SimilarityClusters | None:
+        """How clusters are found, wherever the file says so; None where a column names them, or nothing does."""
+        if self.split is not None and self.split.identity is not None:
+            return SimilarityClusters(identity=self.split.identity, coverage=self.split.coverage)
+        return self.clusters
+
+    @property
+    def test_splits(self) -> list[str]:
+        """Names of the test splits: everything but train and validation, ``test`` first."""
+        names = [name for name in self.split_names if name not in {"train", "validation"}]
+        return sorted(names, key=lambda name: name != "test")
+
+
+class UrlData(_Data):
+    """Files at public addresses."""
+
+    source: Literal["url"]
+    files: list[UrlFile] = Field(min_length=1)
+
+
+class LocalData(_Data):
+    """Files of the user's."""
+
+    source: Literal["file"]
+    files: list[LocalFile] = Field(min_length=1)
+
+
+class PackageData(_Data):
+    """Files inside a package of the Python package index."""
+
+    source: Literal["package"]
+    package: str
+    version: str
+    files: list[PackageFile] = Field(min_length=1)
+
+
+class HubData(_Data):
+    """A data set on the Hugging Face Hub at a commit."""
+
+    source: Literal["hub"]
+    dataset: str
+    config: str | None = None
+    revision: Commit | None = Field(
+        default=None,
+        description="Commit of the data set repository. Left out only until `bench data freeze` writes it; the latest "
+        "commit is then resolved for each run and is on the record.",
+    )
+    files: list[HubFile] = Field(min_length=1)
+
+
+class Frozen(Spec):
+    """Which answer of UniProt a task uses; `bench data freeze` writes it."""
+
+    release: str = Field(description="UniProt release, such as 2026_01.")
+    rows: int = Field(ge=1)
+    sha256: Sha256 = Field(description="Of the rows: canonical text, whatever wrote the Parquet file.")
+    file_sha256: Sha256 | None = Field(
+        default=None, description="Of the Parquet file, under which caches and mirrors keep it."
+    )
+    url: str | None = Field(
+        default=None, pattern=r"^https?://", description="Where a copy of that file is, if anywhere."
+    )
+
+
+class UniProtData(_Data):
+    """The answer of UniProt's REST service to a query.
+
+    UniProt is a moving target: until the task is frozen, its data are those of the first fetch on a machine.
+    """
+
+    source: Literal["uniprot"]
+    query: str = Field(description="In UniProt's language, such as (organism_id:9606) AND (reviewed:true).")
+    fields: list[str] = Field(
+        default=["accession", "sequence"], description="Further fields; those that annotation reads are added."
+    )
+    frozen: Frozen | None = None
+
+    @property
+    def files(self) -> list[UniProtFile]:
+        """One table."""
+        return [UniProtFile(name="uniprot")]
+
+    @property
+    def all_fields(self) -> list[str]:
+        """What is asked for: accession and sequence first, then what is named and what annotation reads."""
+        asked = [*self.fields, *(self.annotation.fields if self.annotation else [])]
+        return list(dict.fromkeys(["accession", "sequence", *asked]))
+
+
+Data = Annotated[UrlData | LocalData | PackageData | HubData | UniProtData, Field(discriminator="source")]

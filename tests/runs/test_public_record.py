@@ -1,0 +1,71 @@
+"""What is published names no folder of the machine that made it, and still finds its task."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
+from small_run import make_run
+
+from hubtools.runs.public_record import public_command, public_failure, public_record, task_reference
+from hubtools.runs.store import read_record
+from hubtools.specs.record import DataFacts, Failure, RunRecord, SourceFile
+
+REPOSITORY = f"hub://lab/peptides@{'d' * 40}"
+
+
+def local_record(folder: Path, task: str) -> RunRecord:
+    record = read_record(make_run(folder))
+    record.task["data"] = {"source": "file", "files": [{"path": "/home/ann/cache/rows.csv"}]}
+    files = [SourceFile(name="rows", location="/home/ann/cache/rows.csv")]
+    record.data = DataFacts(source="file", files=files, splits={}, validation="drawn")
+    record.command = f"bench run --checkpoint /home/ann/esm --task {task} --recipe /home/ann/own.yaml --seed 1"
+    record.identity.checkpoint.source = "local"  # type: ignore[union-attr]
+    return record
+
+
+@pytest.mark.parametrize(
+    ("task", "location", "shown"),
+    [
+        ("/home/ann/peptides.yaml", "rows.csv", "peptides.yaml"),
+        (f"{REPOSITORY}/peptides", f"{REPOSITORY}/rows.csv", f"{REPOSITORY}/peptides"),
+    ],
+)
+def test_no_folder_of_this_machine_is_told(tmp_path: Path, task: str, location: str, shown: str) -> None:
+    record = local_record(tmp_path, task)
+    public = public_record(record)
+    assert "/home" not in public.model_dump_json() and "/home" in record.model_dump_json()
+    assert public.data is not None and public.data.files[0].location == location
+    assert public.command == f"bench run --checkpoint esm --task {shown} --recipe own.yaml --seed 1"
+    assert public.identity == record.identity and public.results == record.results
+    assert task_reference(public) == (shown if shown.startswith("hub://") else None)
+
+
+def test_what_is_public_already_stays(tmp_path: Path) -> None:
+    record = read_record(make_run(tmp_path))
+    assert public_record(record) == record
+
+
+def test_a_command_whose_quotes_do_not_close_is_shown_all_the_same(tmp_path: Path) -> None:
+    record = local_record(tmp_path, "it's.yaml")
+    assert task_reference(record) is None
+    said = public_command(record)
+    assert "it" in said and "/home" not in said and said.endswith("--seed 1")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("no file '/home/ann/data/x.csv'", "no file 'x.csv'"),
+        ("no file ~/data/x.csv, nor C:\\Users\\ann\\y.csv", "no file x.csv, nor y.csv"),
+        ("see https://hf.co/docs/hub and either/or", "see https://hf.co/docs/hub and either/or"),
+    ],
+)
+def test_a_failure_names_files_by_their_names_alone(tmp_path: Path, message: str, shown: str) -> None:
+    record = local_record(tmp_path, "t.yaml")
+    assert public_failure(record) == ""
+    record.failure = Failure(kind="OSError", message=message)
+    assert public_failure(record) == f"OSError: {shown}"
