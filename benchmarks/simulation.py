@@ -327,8 +327,8 @@ def tables(tally: Tally, trials: int, real_trials: int) -> str:
             ["interval", *regimes],
             [[name, *(_over_seeds(tally, "arm", regime, name) for regime in regimes)] for name in ONE_ARM],
         ),
-        f"**The same of bench's interval, by the number of families**, in per cent, with {seeds} seeds ({3 * trials:,} test sets "
-        f"each, standard error {100 * np.sqrt(0.95 * 0.05 / (3 * trials)):.1f}; one seed: of these weights)",
+        f"**The same of bench's interval, by the number of families**, in per cent, with {seeds} seeds ({10 * trials:,} test sets "
+        f"each, standard error {100 * np.sqrt(0.95 * 0.05 / (10 * trials)):.1f}; one seed: of these weights)",
         markdown(
             ["families", "sizes", *(regime.name for regime in ONE_ARM_REGIMES)],
             [
@@ -430,7 +430,7 @@ def main() -> None:
     else:
         for regime in REGIMES:
             simulate(regime, trials, tally, rng)
-        few_and_many(3 * trials, tally, rng)
+        few_and_many(10 * trials, tally, rng)
         real_trials = max(10, trials // 3)
         for case in CASES:
             through_predictions(case, real_trials, tally, rng)
