@@ -22,10 +22,10 @@ from hubtools.evaluation import (
 )
 from hubtools.specs.problem import Problem
 
-CLASSES = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1", also=["accuracy", "mcc"])
-DETECTION = a_task(Problem.RESIDUE_CLASSIFICATION, 2, primary="auprc", also=["f1", "auroc"], positive=1)
-MULTILABEL = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1", also=["mcc", "jaccard", "auroc"])
-VALUES = a_task(Problem.RESIDUE_REGRESSION, primary="spearman", also=["rmse", "r2"])
+CLASSES = a_task(Problem("residue-classification"), 3, primary="macro_f1", also=["accuracy", "mcc"])
+DETECTION = a_task(Problem("residue-classification"), 2, primary="auprc", also=["f1", "auroc"], positive=1)
+MULTILABEL = a_task(Problem("residue-multilabel"), 4, primary="macro_f1", also=["mcc", "jaccard", "auroc"])
+VALUES = a_task(Problem("residue-regression"), primary="spearman", also=["rmse", "r2"])
 CASES = [
     (CLASSES, classification()),
     (DETECTION, classification(n_classes=2)),
@@ -124,7 +124,7 @@ def test_the_interval_is_that_of_explicit_resampling():
 
 def test_intervals_over_clusters_cover_the_truth_where_those_over_proteins_do_not():
     """Forty families, each wholly easy or hard: the evidence is forty draws, not eight hundred."""
-    task = a_task(Problem.SEQUENCE_CLASSIFICATION, 2, primary="accuracy")
+    task = a_task(Problem("sequence-classification"), 2, primary="accuracy")
     rng = np.random.default_rng(0)
     trials, n, expected = 120, 800, 0.7
     families = np.repeat(np.arange(40), 20).astype(str)
@@ -161,7 +161,7 @@ def drawn_network(predictions: Predictions, units: np.ndarray, drawn: list[int])
     ],
 )
 def test_of_pairs_proteins_are_drawn_and_a_pair_counts_by_both(n_clusters, described):
-    task = a_task(Problem.PAIR_CLASSIFICATION, 2, primary="auprc", also=["auroc", "f1", "accuracy"], positive=1)
+    task = a_task(Problem("pair-classification"), 2, primary="auprc", also=["auroc", "f1", "accuracy"], positive=1)
     predictions = pairs(n_clusters=n_clusters)
     units, n_units, words = bootstrap_units(predictions)
     assert (units.shape, words) == ((150, 2), described)

@@ -50,7 +50,7 @@ def test_padding_and_neighbours_change_nothing(checkpoints, family, problem):
     together = model(*padded(tokeniser, SEQUENCES, extra=5)).logits
     for i, sequence in enumerate(SEQUENCES):
         alone = model(*padded(tokeniser, [sequence])).logits[0]
-        got = together[i, : len(alone)] if task.problem.per_residue else together[i]
+        got = together[i, : len(alone)] if task.problem.level.by_residue else together[i]
         torch.testing.assert_close(got, alone, atol=2e-5, rtol=1e-4)
 
 

@@ -126,7 +126,7 @@ def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -
     task = tiny_task(problem.value)
     zero_shot = load_recipe("masked-marginals")
     planned = expand({task.name: task}, ["a"], load_recipe("full"), [1], [baseline], zero_shot=zero_shot)
-    asked = "masked-marginals" if problem.zero_shot else "full"
+    asked = "masked-marginals" if not problem.level.trained else "full"
     exists = baseline in BASELINES_OF[problem.level]
     assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + [asked]
 

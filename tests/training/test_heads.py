@@ -51,7 +51,7 @@ class Bench:
                 Path("x.npy"),
                 name,
                 layers,
-                per_residue=pooled,
+                pooled=pooled,
             )
             for name in ("train", "validation")
         }

@@ -21,18 +21,7 @@ if TYPE_CHECKING:
 Canonical = tuple["pd.DataFrame", Counter[str], list[str]]
 
 
-def canonical_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
-    """Rows with the columns that their kind has, in the order of ``raw``; nothing is dropped.
-
-    Raises:
-        UserError: a missing or repeated id, a missing cell, a sequence or label that cannot be.
-    """
-    _refuse_ids(raw, task)
-    read = {"pair": _pairs, "variant": _variants}.get(task.problem.level, _proteins)
-    return read(raw, task, cache)
-
-
-def _refuse_ids(raw: pd.DataFrame, task: Task) -> None:
+def refuse_ids(raw: pd.DataFrame, task: Task) -> None:
     """Raise for a row without a name, and for a name of two rows."""
     ids = raw[ID].tolist()
     if "" in ids:
@@ -45,31 +34,42 @@ def _refuse_ids(raw: pd.DataFrame, task: Task) -> None:
         )
 
 
-def _proteins(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
-    """One protein a row, with one label or one for each residue."""
-    import pandas as pd
+def protein_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with one label."""
+    ids, labels = raw[ID].tolist(), Labels(task)
+    cells = _column(raw, task.data.columns.sequence, "sequence", task)
+    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    given = _column(raw, task.data.columns.label, "label", task)
+    encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
+    return _of_proteins(raw, sequences, encoded, task), changed, []
 
+
+def residue_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with a label for each residue."""
     columns, ids, labels = task.data.columns, raw[ID].tolist(), Labels(task)
     cells = _column(raw, columns.sequence, "sequence", task)
     sequences, sites, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
     # Where a mark in the sequence says it, there is no column of labels.
     given: list[Any] = [None] * len(ids) if sites is not None else _column(raw, columns.label, "label", task)
-    if task.problem.per_residue:
-        masks = _masks(raw, columns.mask, task)
-        marks = [None] * len(ids) if sites is None else sites
-        encoded: list[Any] = [
-            labels.residues(cell, sequence, name, mask, marked)
-            for cell, sequence, name, mask, marked in zip(given, sequences, ids, masks, marks, strict=True)
-        ]
-    else:
-        encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
-    rows = pd.DataFrame({"id": ids, "sequence": sequences}, dtype=object)
-    rows["label"] = pd.Series(encoded, dtype=object)
+    masks = _masks(raw, columns.mask, task)
+    marks = [None] * len(ids) if sites is None else sites
+    encoded = [
+        labels.residues(cell, sequence, name, mask, marked)
+        for cell, sequence, name, mask, marked in zip(given, sequences, ids, masks, marks, strict=True)
+    ]
+    return _of_proteins(raw, sequences, encoded, task), changed, []
+
+
+def _of_proteins(raw: pd.DataFrame, sequences: list[str], labels: list[Any], task: Task) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = pd.DataFrame({"id": raw[ID].tolist(), "sequence": sequences}, dtype=object)
+    rows["label"] = pd.Series(labels, dtype=object)
     rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
-    return rows, changed, []
+    return rows
 
 
-def _pairs(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+def pair_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """Two proteins a row, from its own columns or a lookup file."""
     columns = task.data.columns
     assert columns.partner is not None
@@ -81,7 +81,7 @@ def _pairs(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     return rows, changed + altered, findings
 
 
-def _variants(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+def variant_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """A mutant of a wild type a row, with its measured value."""
     wild_types, altered = read_lookup(task, cache) or (None, Counter())
     labels, cells = Labels(task), _column(raw, task.data.columns.label, "label", task)
