@@ -73,19 +73,26 @@ def regression(n=120, n_proteins=25, seed=0) -> Predictions:
     )
 
 
-def pairs(n=150, n_proteins=40, n_clusters=25, seed=0) -> Predictions:
+def pairs(n=150, n_proteins=40, n_clusters=25, seed=0, kind="classification") -> Predictions:
     """Pairs of proteins that recur, a few of a protein with itself; protein i is in cluster i modulo n_clusters."""
     rng = np.random.default_rng(seed)
     both = rng.integers(0, n_proteins, size=(n, 2))
     both[:5, 1] = both[:5, 0]
-    scores = tied(rng, n) * 0.9 + 0.05
+    if kind == "classification":
+        sure = tied(rng, n) * 0.9 + 0.05
+        truth, scores = rng.integers(0, 2, size=n), np.stack([1 - sure, sure], axis=1)
+    elif kind == "multilabel":
+        truth, scores = (rng.random((n, 3)) < 0.3).astype(np.int8), tied(rng, (n, 3))
+    else:
+        truth = rng.integers(0, 15, size=n) / 3 + 40
+        scores = (truth + rng.integers(-4, 5, size=n)).astype(np.float32)
     return Predictions(
-        Problem("pair-classification"),
+        Problem(f"pair-{kind}"),
         np.array([f"{a}|{b}#{i}" for i, (a, b) in enumerate(both)]),
         None,
         np.array([[f"c{a % n_clusters}", f"c{b % n_clusters}"] for a, b in both]),
-        rng.integers(0, 2, size=n),
-        np.stack([1 - scores, scores], axis=1),
+        truth,
+        scores,
         proteins=np.array([[f"P{a}", f"P{b}"] for a, b in both]),
     )
 
