@@ -86,7 +86,12 @@ def main() -> None:
             for _ in range(asked.trials):
                 said, so = simulated(n, sharpness, rng)
                 predictions = Predictions(
-                    Problem.SEQUENCE_CLASSIFICATION, ids, None, clusters, so.astype(int), np.stack([1 - said, said], 1)
+                    Problem("sequence-classification"),
+                    ids,
+                    None,
+                    clusters,
+                    so.astype(int),
+                    np.stack([1 - said, said], 1),
                 )
                 found = calibration(TASK, predictions, replicates=asked.replicates)
                 assert found is not None and found.low is not None and found.high is not None

@@ -140,7 +140,7 @@ def shuffles(share: float) -> contextlib.AbstractContextManager[None]:
         chosen = rng.choice(len(split), max(2, round(share * len(split))), replace=False)
         labels = list(split.labels)
         for row, source in zip(chosen, rng.permutation(chosen), strict=True):
-            labels[row] = rng.permutation(labels[row]) if split.problem.per_residue else split.labels[source]
+            labels[row] = rng.permutation(labels[row]) if split.problem.level.by_residue else split.labels[source]
         return replace(split, labels=labels)
 
     return changes_splits(shuffled, ["train"])
@@ -308,7 +308,7 @@ def study(planned: Sequence[PlannedRun], chosen: Sequence[Bug], asked: argparse.
         options += ["--margin", f"{task.name}={asked.margin}"]
     rows = []
     for bug in chosen:
-        if (bug.residues and not task.problem.per_residue) or (bug.probes and recipe.adaptation != "probe"):
+        if (bug.residues and not task.problem.level.by_residue) or (bug.probes and recipe.adaptation != "probe"):
             continue
         with bug.plant():
             make_runs(planned, home / bug.name, execution)

@@ -242,8 +242,8 @@ class Case:
 
 
 CASES = (
-    Case("macro F1, five classes", Problem.SEQUENCE_CLASSIFICATION, "macro_f1", ("a", "b", "c", "d", "e")),
-    Case("Spearman's rho", Problem.SEQUENCE_REGRESSION, "spearman"),
+    Case("macro F1, five classes", Problem("sequence-classification"), "macro_f1", ("a", "b", "c", "d", "e")),
+    Case("Spearman's rho", Problem("sequence-regression"), "spearman"),
 )
 REAL = Regime("", proteins=600, families=150, arm_family=0.05, arm_protein=0.10, seed_family=0.03, seed_protein=0.07)
 

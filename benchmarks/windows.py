@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     record = read_record(options.run)
     task, recipe = Task.model_validate(record.task), Recipe.model_validate(record.recipe)
-    if not task.problem.per_residue or task.positive_index is None or record.windows is None:
+    if not task.problem.level.by_residue or task.positive_index is None or record.windows is None:
         raise SystemExit("the run is not one of a residue task that detects one class")
     limit = record.windows.residues_per_window
     window = recipe.window.model_copy(update={"residues": limit, "overlap": record.windows.overlap})

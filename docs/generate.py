@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from hubtools.cli.main import COMMANDS, cli
+from hubtools.specs.level import LEVELS
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
@@ -102,7 +103,12 @@ def reference() -> str:
     """The whole page."""
     done: set[type] = set()
     lines = ["# Reference", "", "Generated from the code by `python docs/generate.py`; a test keeps it current.", ""]
-    lines += ["## Problem types", "", *[f"- `{problem.value}`" for problem in Problem], ""]
+    lines += ["## Problem types", "", "A level (what has one label) times a kind (what one label is).", ""]
+    lines += ["| problem | one label for each | a row is a | the bootstrap draws |", "| --- | --- | --- | --- |"]
+    for level in LEVELS.values():
+        for ending in level.kinds:
+            lines.append(f"| `{level.prefix}-{ending}` | {level.each} | {level.row} | {level.drawn} |")
+    lines.append("")
     lines += ["## Metrics", "", "| name | title | for | better | bounds |", "| --- | --- | --- | --- | --- |"]
     for name, info in METRICS.items():
         better = "higher" if info.higher_is_better else "lower"

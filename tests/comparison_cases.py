@@ -34,7 +34,7 @@ def predictions(task: Task, quality: float, seed: int, n: int = 400) -> Predicti
         scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     ids = np.array([f"P{i:04d}" for i in range(n)])
     clusters = np.array([f"C{i // CLUSTER:03d}" for i in range(n)])
-    positions = np.ones(n, dtype=np.int32) if task.problem.per_residue else None
+    positions = np.ones(n, dtype=np.int32) if task.problem.level.by_residue else None
     return Predictions(task.problem, ids, positions, clusters, truth, scores)
 
 

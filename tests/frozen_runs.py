@@ -22,7 +22,7 @@ __all__ = ["BASELINES", "ESM", "FULL", "PEPTIDES", "PROBE", "STRUCTURE", "TASKS"
 def invented(task: Task, seed: int, skill: float, n: int = 90) -> Predictions:
     """The same rows for every seed; scores that know the truth as well as the skill says."""
     rows, noise = np.random.default_rng(len(task.name)), np.random.default_rng(seed)
-    per = 5 if task.problem.per_residue else 1
+    per = 5 if task.problem.level.by_residue else 1
     truth = rows.integers(0, task.n_outputs, n * per)
     logits = skill * np.eye(task.n_outputs)[truth] + noise.normal(size=(n * per, task.n_outputs))
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

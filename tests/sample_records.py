@@ -301,7 +301,7 @@ def _data_facts(task: Task, subset: int | None, fraction: float | None) -> DataF
             name: SplitFacts(
                 proteins=min(sizes[name], subset or 10**9),
                 residues=255 * min(sizes[name], subset or 10**9),
-                labelled=min(sizes[name], subset or 10**9) * (255 if task.problem.per_residue else 1),
+                labelled=min(sizes[name], subset or 10**9) * (255 if task.problem.level.by_residue else 1),
                 clusters=min(sizes[name], subset or 10**9) // 3,
                 rows_sha256=digest([task.name, task.version, name, subset, *([fraction] if name == "train" else [])]),
                 label_counts=label_counts,
@@ -334,7 +334,7 @@ def _result(task: Task, split: str, score: float, half_width: float) -> SplitRes
     facts = {"validation": 880, "test": 2_068, "hpa": 1_717}
     return SplitResult(
         n_proteins=facts[split],
-        n_labelled=facts[split] * (255 if task.problem.per_residue else 1),
+        n_labelled=facts[split] * (255 if task.problem.level.by_residue else 1),
         scores=scores,
         interval="percentile bootstrap over 689 clusters, 1,000 replicates, 95 %",
     )
@@ -535,7 +535,7 @@ def scored_worse(folder: Path, task: Task, noise: float, seed: int = 0) -> Path:
 
 def _predictions(task: Task, split: str) -> Predictions:
     rng = np.random.default_rng([len(split), len(task.name)])
-    proteins, per = (60, 25) if task.problem.per_residue else (600, 1)
+    proteins, per = (60, 25) if task.problem.level.by_residue else (600, 1)
     n, width, kind = proteins * per, task.n_outputs, task.problem.kind
     if kind == "regression":
         truth = rng.normal(size=n)
@@ -553,7 +553,7 @@ def _predictions(task: Task, split: str) -> Predictions:
     return Predictions(
         problem=task.problem,
         ids=np.repeat([f"P{i:05d}" for i in range(proteins)], per),
-        positions=np.tile(np.arange(1, per + 1), proteins) if task.problem.per_residue else None,
+        positions=np.tile(np.arange(1, per + 1), proteins) if task.problem.level.by_residue else None,
         clusters=None,
         truth=truth,
         scores=scores,

@@ -43,7 +43,7 @@ def encoded(labels: list[Any], problem: Problem) -> Encoded:
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> dict[str, Encoded]:
     """Splits of a run, before a bug changes them."""
-    proteins = {name: encoded(list(range(100)), Problem.SEQUENCE_CLASSIFICATION) for name in ("train", "test")}
+    proteins = {name: encoded(list(range(100)), Problem("sequence-classification")) for name in ("train", "test")}
     monkeypatch.setattr(Steps, "_prepare", lambda self, data: SimpleNamespace(splits=dict(proteins)))
     return proteins
 
@@ -71,7 +71,7 @@ def test_labels_are_shuffled_in_a_part_of_train_alone(prepared: dict[str, Encode
 def residues(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splits of a residue task: two proteins, one residue of which is not scored."""
     proteins = {
-        name: encoded([[0, 1, 2, -100], [5, 6]], Problem.RESIDUE_CLASSIFICATION)
+        name: encoded([[0, 1, 2, -100], [5, 6]], Problem("residue-classification"))
         for name in ("train", "validation", "test")
     }
     monkeypatch.setattr(Steps, "_prepare", lambda self, data: SimpleNamespace(splits=dict(proteins)))

@@ -44,9 +44,9 @@ def write_task(folder: Path, problem: str, n: int = 40, **changes: Any) -> Path:
         task["labels"] = {"0": "other", "1": "aromatic"}
     elif kind == "multilabel":
         task["labels"] = ["acid", "aromatic"]
-    if problem == "pair-classification":
+    if problem.startswith("pair-"):
         task["data"]["columns"]["partner"] = "partner"
-    if problem == "sequence-multilabel":
+    if problem in {"sequence-multilabel", "pair-multilabel"}:
         task["data"]["label_separator"] = ";"
     path = folder / "tasks" / f"{task_name(problem)}.yaml"
     path.write_text(yaml.safe_dump({**task, **changes}, sort_keys=False))
@@ -55,7 +55,7 @@ def write_task(folder: Path, problem: str, n: int = 40, **changes: Any) -> Path:
 
 def tiny_rows(problem: str, n: int = 40) -> list[dict[str, str]]:
     """The rows of a task's table: id, sequence (and partner), label as a CSV can hold it, set."""
-    columns = ("id", "sequence", "partner") if problem == "pair-classification" else ("id", "sequence")
+    columns = ("id", "sequence", "partner") if problem.startswith("pair-") else ("id", "sequence")
     return [
         {**{column: row[column] for column in columns}, "label": _cell(row["label"], problem), "set": split}
         for seed, split in enumerate(SPLITS)
@@ -64,7 +64,7 @@ def tiny_rows(problem: str, n: int = 40) -> list[dict[str, str]]:
 
 
 def _cell(label: Any, problem: str) -> str:
-    if problem == "sequence-multilabel":
+    if problem in {"sequence-multilabel", "pair-multilabel"}:
         return ";".join(name for name, has in zip(("acid", "aromatic"), label, strict=True) if has)
     return json.dumps(label) if isinstance(label, list) else str(label)
 

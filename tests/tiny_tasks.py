@@ -20,6 +20,8 @@ PROBLEMS = [
     "residue-multilabel",
     "residue-regression",
     "pair-classification",
+    "pair-multilabel",
+    "pair-regression",
 ]
 
 
@@ -75,7 +77,7 @@ def tiny_split(problem: str, n: int, seed: int = 0, longest: int = 40, shortest:
     """Canonical rows of random proteins with rule-made labels."""
     rng = np.random.default_rng(seed)
     if problem.startswith("pair-"):
-        return tiny_pairs(n, rng, seed, longest, shortest)
+        return tiny_pairs(problem, n, rng, seed, longest, shortest)
     sequences = ["".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for _ in range(n)]
     return Dataset.from_dict(
         {
@@ -86,12 +88,23 @@ def tiny_split(problem: str, n: int, seed: int = 0, longest: int = 40, shortest:
     )
 
 
-def tiny_pairs(n: int, rng: np.random.Generator, seed: int, longest: int, shortest: int) -> Dataset:
-    """Canonical rows of pairs, each protein in several of them. The rule: the two together are aromatic enough."""
+def tiny_pairs(problem: str, n: int, rng: np.random.Generator, seed: int, longest: int, shortest: int) -> Dataset:
+    """Canonical rows of pairs, each protein in several of them. The rule: how aromatic, and acidic, the two together are."""
     names = [f"p{seed}_{i}" for i in range(n)]
     sequence = {name: "".join(rng.choice(list(LETTERS), rng.integers(shortest, longest + 1))) for name in names}
     pairs = [tuple(rng.choice(names, 2, replace=False)) for _ in range(n)]
-    share = {name: float(np.isin(list(sequence[name]), list("FWY")).mean()) for name in names}
+    share, acid = (
+        {name: float(np.isin(list(sequence[name]), list(letters)).mean()) for name in names}
+        for letters in ("FWY", "DE")
+    )
+
+    def rule(a: str, b: str) -> Any:
+        if problem == "pair-regression":
+            return 50 * (share[a] + share[b]) + 200
+        if problem == "pair-multilabel":
+            return [int(acid[a] + acid[b] > 0.2), int(share[a] + share[b] > 0.3)]
+        return int(share[a] + share[b] > 0.3)
+
     return Dataset.from_dict(
         {
             "id": [f"{a}|{b}#{i}" for i, (a, b) in enumerate(pairs)],
@@ -99,7 +112,7 @@ def tiny_pairs(n: int, rng: np.random.Generator, seed: int, longest: int, shorte
             "partner": [sequence[b] for _, b in pairs],
             "protein": [a for a, _ in pairs],
             "partner_protein": [b for _, b in pairs],
-            "label": [int(share[a] + share[b] > 0.3) for a, b in pairs],
+            "label": [rule(a, b) for a, b in pairs],
         }
     )
 

@@ -111,7 +111,7 @@ def _good(predictor: Predictor, source: str, skip_bad: bool, tally: Tally) -> It
     from hubtools.inference.proteins import nucleotides, read_proteins
 
     seen: set[str] = set()
-    found: Iterable[Protein | Unreadable] = read_proteins(source, pairs=predictor.problem.is_pair)
+    found: Iterable[Protein | Unreadable] = read_proteins(source, pairs=predictor.problem.level.proteins > 1)
     for one in found:
         if not isinstance(one, Protein):
             if not skip_bad:
@@ -144,12 +144,12 @@ def _tell(predictor: Predictor, tally: Tally, out: str) -> None:
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    noun = "pair" if predictor.problem.is_pair else "protein"
+    noun = predictor.problem.level.row
     say(f"{plural(tally.proteins, noun)}, {plural(tally.residues, 'residue')}")
     if tally.cut:
         say(f"{plural(tally.cut, 'protein')} read in windows ({tally.windows:,} in all)")
     if tally.labels:
-        unit = "residues" if predictor.problem.per_residue else f"{noun}s"
+        unit = predictor.problem.level.names
         most = tally.labels.most_common(SHOWN)
         more = f", and {len(tally.labels) - SHOWN:,} labels more" if len(tally.labels) > SHOWN else ""
         say(f"{unit} predicted: {', '.join(f'{label} {n:,}' for label, n in most)}{more}")

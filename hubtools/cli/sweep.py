@@ -130,7 +130,7 @@ def plan_sweep(
 
     given, task = open_task(task_name)
     recipe = load_recipe(recipe_name, settings)
-    if task.problem.zero_shot or recipe.adaptation == "zero-shot":
+    if not task.problem.level.trained or recipe.adaptation == "zero-shot":
         raise UserError(
             "nothing is trained in it, so there is no validation split to choose on", where=f"task {task.name}"
         )

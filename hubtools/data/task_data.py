@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.data.rows.arrow import dataset_dict
-from hubtools.data.rows.canonical import canonical_rows
 from hubtools.data.rows.facts import absent_labels, split_facts
 from hubtools.data.rows.labels import scored_labels
-from hubtools.data.rows.pairs import seen_proteins
-from hubtools.data.rows.row_kinds import sequences_read
+from hubtools.data.rows.row_kinds import canonical_rows, rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.pins import pinned
 from hubtools.data.sources.source_rows import read_rows
@@ -62,7 +60,7 @@ class TaskData:
 
     def sequences(self, split: str) -> list[str]:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
-        return sequences_read(self.splits[split], self.task.problem)
+        return rows_of(self.task.problem).sequences_read(self.splits[split])
 
     def without_test(self) -> TaskData:
         """Train and validation alone: what may be looked at while something is chosen."""
@@ -126,9 +124,8 @@ def load_task_data(
         findings.append(line)
     # From here on about what is learnt from.
     findings += shared_clusters(rows, task)
-    if task.problem.is_pair:
-        findings += seen_proteins(rows, task)
-    learnt = [] if task.problem.zero_shot else ["train", "validation"]
+    findings += rows_of(task.problem).findings(rows, task)
+    learnt = ["train", "validation"] if task.problem.level.trained else []
     parts = {name: rows[rows["split"] == name] for name in [*learnt, *task.data.test_splits]}
     _refuse_empty(parts, removed, task)
     facts = {name: split_facts(part, task) for name, part in parts.items()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
+from hubtools.evaluation.scored_rows import scored_rows
 from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Predictions:
     proteins: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        kind = self.problem.kind
+        kind, rows = self.problem.kind, scored_rows(self.problem)
         truth_type = {"classification": np.int64, "multilabel": np.int8, "regression": np.float64}[kind]
         types = {"ids": np.str_, "positions": np.int32, "clusters": np.str_, "truth": truth_type, "scores": np.float32}
         types["proteins"] = np.str_
@@ -90,7 +91,7 @@ class Predictions:
         expected = {
             "ids": (n,),
             "positions": (n,),
-            "clusters": (n, 2) if self.problem.is_pair else (n,),
+            "clusters": rows.cluster_shape(n),
             "proteins": (n, 2),
             "truth": (n, *width) if kind == "multilabel" else (n,),
             "scores": (n,) if kind == "regression" else (n, *width),
@@ -101,12 +102,7 @@ class Predictions:
                 raise ValueError(f"{name} has the shape {array.shape}, expected {shape} ({kind}, {n} rows)")
         if kind != "regression" and len(width) != 1:
             raise ValueError(f"scores of a {kind} task have one column a label, got the shape {self.scores.shape}")
-        if self.problem.per_residue and self.positions is None:
-            raise ValueError("a residue task needs positions")
-        if self.problem.zero_shot != (self.assays is not None):
-            raise ValueError("variants need their assays, and nothing else has them")
-        if self.problem.is_pair != (self.proteins is not None):
-            raise ValueError("a pair task needs the two proteins of each row, and no other has them")
+        rows.refuse(self)
         if n and kind != "regression":
             top = width[0] if kind == "classification" else 2
             if self.truth.size and (self.truth.min() < 0 or self.truth.max() >= top):
@@ -310,8 +306,8 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
             return column.to_numpy(zero_copy_only=False)
         return column.flatten().to_numpy().reshape(len(column), facts["outputs"])
 
-    assays = None
-    if problem.zero_shot:
+    assays, rows = None, scored_rows(problem)
+    if rows.assays:
         assays = Assays(
             group=values("group").astype(np.str_),
             protein=values("protein").astype(np.str_),
@@ -319,16 +315,13 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
             active=values("active").astype(np.int8) if facts["active"] else None,
         )
 
-    def of_protein(first: str, second: str) -> np.ndarray:
-        return np.stack([values(first), values(second)], axis=1) if problem.is_pair else values(first)
-
     return Predictions(
         problem=problem,
         assays=assays,
         ids=values("id"),
         positions=values("position") if facts["positions"] else None,
-        clusters=of_protein("cluster", "partner_cluster") if facts["clusters"] else None,
-        proteins=of_protein("protein", "partner") if problem.is_pair else None,
+        clusters=rows.together(rows.clusters, values) if facts["clusters"] else None,
+        proteins=rows.together(rows.proteins, values),
         truth=values("label"),
         scores=values("prediction" if problem.kind == "regression" else "probability"),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from hubtools.evaluation.metrics.thresholds import decide
 from hubtools.evaluation.predictions import Predictions
+from hubtools.inference.asking import questions_of
 
 if TYPE_CHECKING:
     from hubtools.inference.predictor import Predictor, ProteinPrediction
@@ -43,17 +44,14 @@ class Decider:
 
     def __init__(self, predictor: Predictor) -> None:
         self.task, self.problem, self.names = predictor.task, predictor.problem, predictor.labels
+        self.questions = questions_of(self.problem)
         training = predictor.record.training
         self.thresholds: list[float] | None = (training.choices if training else {}).get("thresholds")
         self.candidates: str | None = predictor.task.data.candidates
 
     def decide(self, answer: ProteinPrediction) -> Decided:
         """Labels of an answer; of residues, those that the task is about (``data.candidates``)."""
-        scores, positions = np.atleast_2d(answer.scores), None
-        if self.problem.per_residue:
-            sequence = answer.protein.sequence
-            asked = [i for i, letter in enumerate(sequence) if not self.candidates or letter in self.candidates]
-            scores, positions = answer.scores[asked], np.array(asked, dtype=np.int32) + 1
+        scores, positions = self.questions.rows(answer.protein, answer.scores, self.candidates)
         return Decided(answer, positions, scores, self._labels(scores, positions))
 
     def _labels(self, scores: np.ndarray, positions: np.ndarray | None) -> list[list[str]]:
@@ -69,7 +67,7 @@ class Decider:
             None,
             nothing,
             scores,
-            proteins=np.stack([ids, ids], 1) if self.problem.is_pair else None,
+            proteins=self.questions.proteins(ids),
         )
         decision = decide(self.task, asked, self.thresholds)
         assert decision is not None
@@ -80,9 +78,7 @@ class Decider:
     @property
     def columns(self) -> list[str]:
         """Names of the columns of :meth:`rows`."""
-        about = ["id", "position", "residue"] if self.problem.per_residue else ["id", "length"]
-        if self.problem.is_pair:
-            about.append("partner_length")
+        about = self.questions.about
         if self.problem.kind == "regression":
             return [*about, "value"]
         certain = ["probability"] if self.problem.kind == "classification" else []
@@ -93,14 +89,8 @@ class Decider:
         protein = decided.answer.protein
         rows = []
         for index, (scores, labels) in enumerate(zip(decided.scores.tolist(), decided.labels, strict=True)):
-            row: list[Any] = [protein.id]
-            if decided.positions is not None:
-                at = int(decided.positions[index])
-                row += [at, protein.sequence[at - 1]]
-            else:
-                row.append(len(protein.sequence))
-            if protein.partner is not None:
-                row.append(len(protein.partner))
+            at = None if decided.positions is None else int(decided.positions[index])
+            row = self.questions.cells(protein, at)
             if self.problem.kind != "regression":
                 row.append(BETWEEN.join(labels))
             if self.problem.kind == "classification":

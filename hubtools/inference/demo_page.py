@@ -89,8 +89,8 @@ class DemoService:
 
     def _read(self, text: str, file: str | None, partner: str) -> Iterator[Protein]:
         if file:
-            found: Iterable[Protein | Unreadable] = read_proteins(file, pairs=self.predictor.problem.is_pair)
-        elif self.predictor.problem.is_pair:
+            found: Iterable[Protein | Unreadable] = read_proteins(file, pairs=self.predictor.problem.level.proteins > 1)
+        elif self.predictor.problem.level.proteins > 1:
             first, second = (_only(pasted(one)) for one in (text, partner))
             found = [Protein("pair", first.sequence, second.sequence)]
         else:
@@ -126,7 +126,7 @@ class DemoService:
         for labels in one.labels:
             for label in labels:
                 counts[label] = counts.get(label, 0) + 1
-        if not self.predictor.problem.per_residue:
+        if not self.predictor.problem.level.by_residue:
             return ", ".join(counts) or "none"
         only = self.predictor.task.metrics.positive
         return ", ".join(f"{label} {n:,}" for label, n in counts.items() if only in {None, label}) or "none"
@@ -144,7 +144,7 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
     except ImportError:
         raise UserError("the page needs gradio, which is not installed", fix=f"{INSTALL}.") from None
     desk = DemoService(predictor, limits or Limits())
-    pairs = predictor.problem.is_pair
+    pairs = predictor.problem.level.proteins > 1
     with gr.Blocks(title=f"{predictor.task.title} · bench", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.HTML(headline(predictor))
         with gr.Row(equal_height=False):
@@ -246,7 +246,7 @@ def _examples(gr: Any, predictor: Predictor, text: Any, partner: Any) -> None:
     if getattr(predictor.model.config, "pool_positions", None) is not None:
         # It reads variants of one protein alone.
         return
-    if predictor.problem.is_pair:
+    if predictor.problem.level.proteins > 1:
         gr.Examples([list(EXAMPLE_PAIR)], [text, partner], label="An example: the two chains of insulin")
         return
     letters = predictor.task.data.candidates

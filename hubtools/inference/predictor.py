@@ -13,6 +13,7 @@ import numpy as np
 
 from hubtools import __version__
 from hubtools.common.errors import UserError
+from hubtools.inference.asking import Protein, questions_of
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe, Window
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
 
 # Proteins that are read together, sorted by length among themselves.
 CHUNK, CHUNK_RESIDUES = 256, 200_000
-
-
-@dataclass(frozen=True)
-class Protein:
-    """One protein to be predicted: a sequence in canonical form (upper-case residues), or two of a pair task."""
-
-    id: str
-    sequence: str
-    partner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,11 +166,7 @@ class Predictor:
             bf16=self.bf16,
         )
         scores = found.scores.reshape(len(found.scores), -1)
-        if self.problem.per_residue:
-            ends = np.cumsum([len(protein.sequence) for protein in proteins])[:-1]
-            parts = np.split(scores, ends)
-        else:
-            parts = list(scores)
+        parts = questions_of(self.problem).answers(proteins, scores)
         for index, (protein, part) in enumerate(zip(proteins, parts, strict=True)):
             yield ProteinPrediction(protein, part, len(split.windows[index]) if split.pairs is None else 1)
 
@@ -187,30 +175,21 @@ class Predictor:
         from hubtools.models.windows import pieces
         from hubtools.training.encoding import Encoded
 
-        names, pairs = None, None
-        sequences = [protein.sequence for protein in proteins]
-        if self.problem.is_pair:
-            both = [*sequences, *(protein.partner or "" for protein in proteins)]
-            place = {sequence: index for index, sequence in enumerate(dict.fromkeys(both))}
-            pairs = np.array([place[sequence] for sequence in both]).reshape(2, -1).T
-            sequences, names = list(place), [str(index) for index in place.values()]
-        tokens = self.tokeniser.encode_all(sequences)
         blank: Any = np.zeros(len(self.labels), np.int64) if self.problem.kind == "multilabel" else np.int64(0)
-        labels = [blank] * len(proteins)
-        if self.problem.per_residue:
-            labels = [np.repeat(blank[None], len(sequence), axis=0) for sequence in sequences]
+        asked = questions_of(self.problem).asked(proteins, blank)
+        tokens = self.tokeniser.encode_all(asked.sequences)
         positions = getattr(self.model.config, "pool_positions", None)
         return Encoded(
             problem=self.problem,
             ids=[str(index) for index in range(len(proteins))],
             clusters=None,
             tokens=tokens,
-            labels=labels,
+            labels=asked.labels,
             windows=[pieces(len(ids), self.window.residues, self.window.overlap) for ids in tokens],
             tokeniser=self.tokeniser,
             pool=None if positions is None else np.asarray(positions),
-            names=names,
-            pairs=pairs,
+            names=asked.names,
+            pairs=asked.pairs,
         )
 
 

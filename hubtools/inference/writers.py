@@ -65,7 +65,7 @@ def writing(path: str, decider: Decider, about: dict[str, str]) -> Iterator[Writ
         UserError: the file cannot be written, or the format is not for this kind of task.
     """
     form = format_of(path)
-    if form == "gff3" and (not decider.problem.per_residue or decider.problem.kind == "regression"):
+    if form == "gff3" and (not decider.problem.level.by_residue or decider.problem.kind == "regression"):
         raise UserError(
             "GFF3 holds labels of residues, and this model gives none", where=path, fix="Write .tsv, .csv or .parquet."
         )

@@ -121,7 +121,7 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
     """
     # Their heads are one linear layer on the last layer's representation.
     linear_on_last = model.config.layer is None and not model.config.head_hidden
-    if not task.problem.per_residue or not linear_on_last:
+    if not task.problem.level.by_residue or not linear_on_last:
         return None
     from transformers import AutoModelForTokenClassification
 
@@ -173,19 +173,13 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     Raises:
         UserError: the folder is not a model that bench saved.
     """
-    from transformers import (
-        AutoConfig,
-        AutoModel,
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
-        AutoTokenizer,
-    )
+    import transformers
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
         config = json.loads((folder / "config.json").read_text())
     except OSError:
         raise UserError("there is no model", where=str(folder), fix="Baselines and failed runs have none.") from None
-    per_residue = task.problem.per_residue
     own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
     if own_code:
         trusted = {"trust_remote_code": True} if shipped_code else {}
@@ -196,8 +190,8 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
             loader: Any = AutoModel if shipped_code else ProteinTaskModel
             model = loader.from_pretrained(folder, dtype=torch.float32, **trusted)
     else:
-        auto = AutoModelForTokenClassification if per_residue else AutoModelForSequenceClassification
-        model = NativeTaskModel(auto.from_pretrained(folder, dtype=torch.float32), per_residue)
+        auto = getattr(transformers, str(task.problem.level.auto_class))
+        model = NativeTaskModel(auto.from_pretrained(folder, dtype=torch.float32), task.problem.level.by_residue)
         encoder_type = config["model_type"]
     # The tokenizer is a stock one, but AutoTokenizer reads the model's configuration first.
     options: dict[str, Any] = {"trust_remote_code": own_code}

@@ -107,8 +107,8 @@ def bench_model(
     """Our head on an encoder; the head's fresh weights depend on the seed alone."""
     config = ProteinTaskConfig(
         encoder=plain_config(encoder.config),
-        per_residue=task.problem.per_residue,
-        per_pair=task.problem.is_pair,
+        per_residue=task.problem.level.by_residue,
+        per_pair=task.problem.level.proteins == 2,
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
         head_pooling="attention" if recipe.head.pooling == "attention" else "mean",
@@ -158,12 +158,13 @@ def build_model(
         UserError: the checkpoint cannot be loaded, has no native head for this problem, or no place for the adapter.
     """
     if recipe.head.kind == "native":
-        from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+        import transformers
 
         if recipe.weights == "random":
             raise UserError("head.kind=native with weights=random is not offered", fix="Use head.kind=bench.")
-        auto = AutoModelForTokenClassification if task.problem.per_residue else AutoModelForSequenceClassification
-        return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), task.problem.per_residue)
+        level = task.problem.level
+        auto = getattr(transformers, str(level.auto_class))
+        return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), level.by_residue)
     encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
     model = bench_model(encoder, task, recipe, tokeniser, seed, pool)
     if recipe.adapter is not None:

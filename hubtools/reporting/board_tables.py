@@ -114,9 +114,7 @@ def facts(table: Table) -> str:
     """One line on what was measured: problem, test set, how the interval was made."""
     record = table.rows[0].record
     result = record.results[table.split]
-    noun = {"residue": "labelled residue", "variant": "variant", "pair": "pair"}.get(
-        Problem(record.task["problem"]).level
-    )
+    noun = Problem(record.task["problem"]).level.counted
     labelled = f", {wording.plural(result.n_labelled, noun)}" if noun else ""
     parts = [
         f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",

@@ -30,6 +30,7 @@ from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score
 from hubtools.specs.task import Task
+from hubtools.training.collation import collation_of
 from hubtools.training.prediction import assemble
 from hubtools.training.trivial_baselines import read_plain
 from hubtools.training.variant_scores import blosum62
@@ -348,14 +349,10 @@ def _same(first: np.ndarray | None, second: np.ndarray | None) -> bool:
 
 def _expected(task: Task, data: TaskData, name: str) -> Predictions:
     """The rows of a split as every run of the task has them; the scores are nothing."""
-    if task.problem.zero_shot:
+    if not task.problem.level.trained:
         return blosum62(data.splits[name])
     split = read_plain(data.splits[name], task)
-    owners, positions = np.arange(len(split)), None
-    if task.problem.per_residue:
-        lengths = [len(tokens) for tokens in split.tokens]
-        owners = np.repeat(owners, lengths)
-        positions = np.concatenate([np.arange(length) for length in lengths])
+    owners, positions = collation_of(task.problem).all_rows(split)
     shape = (len(owners),) if task.problem.kind == "regression" else (len(owners), task.n_outputs)
     return assemble(split, np.zeros(shape, dtype=np.float32), owners, positions)
 

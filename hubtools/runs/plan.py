@@ -123,7 +123,7 @@ def expand(
                 planned.append(PlannedRun(task, baseline, None, seeds[0], recipe_file=file, **shared))
         chosen, task_seeds = recipe, list(seeds)
         if (
-            task.problem.zero_shot
+            not task.problem.level.trained
             and zero_shot is not None
             and recipe.adaptation != "zero-shot"
             and not recipe.baseline
@@ -135,7 +135,7 @@ def expand(
                 where=f"task {task.name}",
                 fix="Choose another --recipe: bench recipes list.",
             )
-        if task.problem.zero_shot and set(fractions) != {1.0}:
+        if not task.problem.level.trained and set(fractions) != {1.0}:
             raise UserError(
                 "nothing is trained in it, so there is no share of training data",
                 where=f"task {task.name}",
@@ -143,7 +143,11 @@ def expand(
             )
         # A share of the training data is drawn by the seed.
         whole = set(fractions) == {1.0}
-        if chosen.weights == "pretrained" and whole and (task.problem.zero_shot or chosen.head.solver == "ridge"):
+        if (
+            chosen.weights == "pretrained"
+            and whole
+            and (not task.problem.level.trained or chosen.head.solver == "ridge")
+        ):
             task_seeds = task_seeds[:1]  # Nothing is random, so nothing is worth repeating.
         if not chosen.needs_checkpoint:
             planned += [

@@ -61,7 +61,7 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     checkpoint = session.checkpoint(run.checkpoint)
     tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
     alignment = None
-    if tokeniser.aligned or run.task.problem.per_residue:
+    if tokeniser.aligned or run.task.problem.level.by_residue:
         alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
     window = effective_window(run.recipe.window, checkpoint.config, tokeniser.n_special)
     pool = _residues_to_pool(run, data, tokeniser)

@@ -168,7 +168,7 @@ class Estimator:
         if run.checkpoint is None:
             return RunEstimate(run.title, "baseline without a checkpoint: small, not estimated")
         key = f"{run.task.hash} {run.checkpoint} {run.recipe.hash} {run.subset}"
-        if run.task.problem.zero_shot:
+        if not run.task.problem.level.trained:
             if key not in self._estimated:
                 self._tell(run)
                 self._estimated[key] = self._zero_shot(run)
@@ -285,7 +285,7 @@ class Estimator:
             def read(part: Encoded) -> object:
                 if recipe.adaptation == "probe":
                     pooled = model.reads_residues
-                    return embed(model, part, execution, bf16, work / "x.npy", "", layers, per_residue=pooled)
+                    return embed(model, part, execution, bf16, work / "x.npy", "", layers, pooled=pooled)
                 budget = execution.token_budget
                 return predict(model, part, loss, token_budget=budget, device=execution.device, bf16=bf16)
 

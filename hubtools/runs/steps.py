@@ -113,8 +113,8 @@ class Steps:
             self.record.outputs = _outputs(self.folder)
 
     def _predict_once(self, data: TaskData) -> None:
-        if self.task.problem.zero_shot:
-            predictor, predictions, thresholds = self._zero_shot(data), {}, None
+        if not self.task.problem.level.trained:
+            predictor, predictions, thresholds = self._untrained(data), {}, None
         else:
             predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
             predictions = {"validation": predictor("validation")}
@@ -240,7 +240,7 @@ class Steps:
 
         return predictor
 
-    def _zero_shot(self, data: TaskData) -> Predictor:
+    def _untrained(self, data: TaskData) -> Predictor:
         """Variant effects: no training, no validation, nothing to choose and nothing to save."""
         self.record.training = TrainingFacts(
             parameters_trained=0,

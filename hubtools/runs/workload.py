@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hubtools.specs.recipe import Recipe
+from hubtools.training.collation import collation_of
 from hubtools.training.compute.operations import Flops, squares
 from hubtools.training.compute.speed import Span, Speed, window_lengths
 from hubtools.training.encoding import Encoded
@@ -145,7 +146,7 @@ def _largest(
     """Tokens of the largest batch of training, and of its longest row: what cannot be cut, or what the budget allows."""
     longest = int(max(row.max() for row in read))
     unit = longest
-    if not train.problem.per_residue:
+    if collation_of(train.problem).together:
         # All windows of a protein, and both proteins of a pair, are in memory at once.
         unit = max(int(row.sum()) if train.packed else len(row) * int(row.max()) for row in lengths)
         unit *= 1 if train.pairs is None else 2

@@ -1,48 +1,81 @@
-"""What is predicted, and at which level."""
+"""What is predicted: a level (what has one label) times a kind (what one label is)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Literal
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from hubtools.specs.level import LEVELS, Kind, Level, problems
 
 
-class Problem(StrEnum):
-    """What is predicted, and at which level."""
+class Problem(str):
+    """A level times a kind, as text that task files, records and predictions hold: ``residue-multilabel``.
 
-    SEQUENCE_CLASSIFICATION = "sequence-classification"
-    SEQUENCE_MULTILABEL = "sequence-multilabel"
-    SEQUENCE_REGRESSION = "sequence-regression"
-    RESIDUE_CLASSIFICATION = "residue-classification"
-    RESIDUE_MULTILABEL = "residue-multilabel"
-    RESIDUE_REGRESSION = "residue-regression"
-    PAIR_CLASSIFICATION = "pair-classification"
-    VARIANT_EFFECT = "variant-effect"
+    There is one object of each, so that two are the same where they are equal.
 
-    @property
-    def per_residue(self) -> bool:
-        """Whether each residue has a label, rather than each protein, pair or variant."""
-        return self.value.startswith("residue-")
+    Args:
+        value: level and kind with a hyphen between.
 
-    @property
-    def is_pair(self) -> bool:
-        """Whether two proteins together have a label."""
-        return self is Problem.PAIR_CLASSIFICATION
+    Raises:
+        ValueError: there is no such level, or no such kind of it.
+    """
 
-    @property
-    def zero_shot(self) -> bool:
-        """Whether nothing is trained: the checkpoint's own language-model head is asked."""
-        return self is Problem.VARIANT_EFFECT
+    level: Level
+    kind: Kind
+    _made: dict[str, Problem] = {}
 
-    @property
-    def level(self) -> Literal["protein", "residue", "pair", "variant"]:
-        """What has one label."""
-        if self.is_pair:
-            return "pair"
-        if self.zero_shot:
-            return "variant"
-        return "residue" if self.per_residue else "protein"
+    def __new__(cls, value: str) -> Problem:
+        """The one object of that value."""
+        for level in LEVELS.values():
+            prefix, _, ending = value.partition(f"{level.prefix}-")
+            if prefix or ending not in level.kinds:
+                continue
+            known = cls._made.get(value)
+            if known is None or known.level is not level:
+                known = str.__new__(cls, value)
+                known.level, known.kind = level, level.kinds[ending]
+                cls._made[value] = known
+            return known
+        raise ValueError(f"there is no problem {value!r}; there are {', '.join(problems())}")
 
     @property
-    def kind(self) -> Literal["classification", "multilabel", "regression"]:
-        """What one label is."""
-        return "regression" if self.zero_shot else self.value.split("-")[1]  # type: ignore[return-value]
+    def value(self) -> str:
+        """As plain text."""
+        return str.__str__(self)
+
+    def __repr__(self) -> str:
+        return f"Problem({self.value!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Problem, (self.value,)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _validated, serialization=core_schema.to_string_ser_schema(when_used="json")
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "enum": problems()}
+
+
+def problem_of(level: Level, kind: Kind) -> Problem:
+    """The problem of a level and a kind.
+
+    Raises:
+        ValueError: the level has no labels of that kind.
+    """
+    for ending, of_kind in level.kinds.items():
+        if of_kind == kind:
+            return Problem(f"{level.prefix}-{ending}")
+    raise ValueError(f"there is no {kind} of a {level.name}")
+
+
+def _validated(value: Any) -> Problem:
+    if isinstance(value, str) and value in problems():
+        return Problem(value)
+    expected = ", ".join(f"'{known}'" for known in problems())
+    raise PydanticCustomError("enum", "Input should be {expected}", {"expected": expected})

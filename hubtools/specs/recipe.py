@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hubtools.common.hashing import digest
 from hubtools.specs.base import Spec
+from hubtools.specs.level import PROTEIN
 from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
 
@@ -23,7 +24,7 @@ BASELINES = {
 
 def baselines_for(problem: Problem) -> list[str]:
     """The baselines that are defined for a problem."""
-    return [name for name, levels in BASELINES.items() if problem.level in levels]
+    return [name for name, levels in BASELINES.items() if problem.level.name in levels]
 
 
 class Head(Spec):
@@ -206,14 +207,14 @@ class Recipe(Spec):
         if self.baseline is not None:
             defined = baselines_for(problem)
             return None if self.baseline in defined else f"of baselines it has {', '.join(defined)}"
-        if problem.zero_shot != (self.adaptation == "zero-shot"):
-            return "nothing is trained in it" if problem.zero_shot else "it needs training"
-        if problem.level != "protein" and self.head.pooling != "mean":
+        if problem.level.trained != (self.adaptation != "zero-shot"):
+            return "it needs training" if problem.level.trained else "nothing is trained in it"
+        if problem.level is not PROTEIN and self.head.pooling != "mean":
             return "head.pooling is for per-protein tasks"
         if self.head.solver == "ridge" and problem.kind != "regression":
             return "head.solver: ridge is for regression"
-        if problem.is_pair and self.head.kind == "native":
-            return "no architecture has a native head for pairs"
+        if problem.level.auto_class is None and self.head.kind == "native":
+            return f"no architecture has a native head for {problem.level.names}"
         return None
 
     @property

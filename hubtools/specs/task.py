@@ -12,6 +12,7 @@ from hubtools.common.hashing import digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data, LocalData
+from hubtools.specs.level import LEVELS
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
@@ -134,64 +135,56 @@ class Task(Spec):
             raise SpecError(f"{self.problem.value} needs labels. List them under labels", "labels")
 
     def _splits_fit(self) -> None:
-        data = self.data
-        needed = {"test"} if self.problem.zero_shot else {"train", "test"}
-        if missing := needed - set(data.split_names):
-            what = "A variant-effect task needs test" if self.problem.zero_shot else "A task needs train and test"
+        data, level = self.data, self.problem.level
+        if missing := level.needed_splits - set(data.split_names):
+            what = "A task needs train and test" if level.trained else f"A {self.problem.value} task needs test"
             key = "splits" if data.splits else "split"
             raise SpecError(f"no {' and no '.join(sorted(missing))} split. {what}", "data", key)
-        if self.problem.zero_shot and (trained := {"train", "validation"} & set(data.split_names)):
-            raise SpecError(f"nothing is trained in variant-effect. Remove {sorted(trained)[0]}", "data", "splits")
+        if not level.trained and (trained := {"train", "validation"} & set(data.split_names)):
+            raise SpecError(
+                f"nothing is trained in {self.problem.value}. Remove {sorted(trained)[0]}", "data", "splits"
+            )
 
     def _columns_fit(self) -> None:
-        columns, lookup = self.data.columns, [file.name for file in self.data.files if file.lookup]
-        for key, fits in (
-            ("partner", self.problem.is_pair),
-            *(
-                (key, self.problem.zero_shot)
-                for key in ("mutant", "reference", "group", "protein", "category", "active")
-            ),
-        ):
-            if getattr(columns, key) and not fits:
-                raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "columns", key)
-        if self.problem.is_pair and not columns.partner:
-            raise SpecError("the second protein is not named. Add partner", "data", "columns")
-        if self.problem.is_pair and columns.cluster:
-            raise SpecError("a row has two proteins. Give clusters instead", "data", "columns", "cluster")
-        if self.problem.zero_shot and not (columns.mutant and (lookup or columns.reference)):
-            raise SpecError(
-                "a variant-effect task needs columns.mutant and wild types: a file with lookup: true, or "
-                "columns.reference, the column that holds their sequences. Add them",
-                "data",
-            )
-        if self.problem.zero_shot and (columns.cluster or self.data.clusters):
-            raise SpecError("variants are not clustered; the bootstrap draws proteins. Remove clusters", "data")
-        if lookup and not (self.problem.is_pair or self.problem.zero_shot):
+        level, columns = self.problem.level, self.data.columns
+        lookup = [file.name for file in self.data.files if file.lookup]
+        given = {key for known in LEVELS.values() for key in known.takes if getattr(columns, key)}
+        if other := [key for known in LEVELS.values() for key in known.takes if key in given - set(level.takes)]:
+            raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "columns", other[0])
+        given |= {"lookup"} if lookup else set()
+        if not all(given & set(group) for group in level.needs):
+            raise SpecError(*level.lacking)
+        for key, found in (("cluster", columns.cluster), ("clusters", self.data.clusters)):
+            if found and key in level.no_clusters:
+                raise SpecError(*level.no_clusters[key])
+        if lookup and not level.lookup:
             raise SpecError("lookup is for pairs and variants. Remove it", "data", "files")
         if len(lookup) == len(self.data.files):
             raise SpecError("every file is lookup. One needs to hold the rows", "data", "files")
 
     def _data_fit(self) -> None:
-        data = self.data
+        data, kind, by_residue = self.data, self.problem.kind, self.problem.level.by_residue
         self._splits_fit()
         self._columns_fit()
         for key in ("site_marker", "candidates", "masked_value", "masked_labels", "label_sets", "label_shift"):
-            if getattr(data, key) not in (None, [], 0) and not self.problem.per_residue:
+            if getattr(data, key) not in (None, [], 0) and not by_residue:
                 raise SpecError(f"this is for residue tasks, not for {self.problem.value}. Remove it", "data", key)
         if data.label_sets is not None:
-            if self.problem is not Problem.RESIDUE_MULTILABEL:
+            if kind != "multilabel":
                 raise SpecError(f"this is for residue-multilabel, not for {self.problem.value}", "data", "label_sets")
             if unknown := [name for names in data.label_sets.values() for name in names if name not in self.labels]:
                 raise SpecError(f"{unknown[0]!r} is not a label. List it under labels", "data", "label_sets")
         if data.annotation is not None:
             self._annotation_fits(data.annotation)
-        if data.site_marker and self.problem is not Problem.RESIDUE_CLASSIFICATION:
+        if data.site_marker and kind != "classification":
             raise SpecError(f"this is for residue-classification, not for {self.problem.value}", "data", "site_marker")
         if data.site_marker and list(self.labels) != ["0", "1"]:
             raise SpecError('a site_marker needs two labels. Write labels: {"0": not marked, "1": marked}', "labels")
-        if data.label_separator and self.problem is not Problem.SEQUENCE_MULTILABEL:
+        if data.label_separator and (by_residue or kind != "multilabel"):
             raise SpecError(
-                f"this is for sequence-multilabel, not for {self.problem.value}. Remove it", "data", "label_separator"
+                f"this is for several labels of a protein or a pair, not for {self.problem.value}. Remove it",
+                "data",
+                "label_separator",
             )
         names = [file.name for file in data.files]
         if repeated := [name for name in names if names.count(name) > 1]:
@@ -203,17 +196,18 @@ class Task(Spec):
                 )
 
     def _annotation_fits(self, annotation: Annotation) -> None:
+        by_residue, kind = self.problem.level.by_residue, self.problem.kind
         formats = {file.table_format for file in self.data.files}
         if not formats & {"uniprot", "swissprot"}:
             raise SpecError("it reads UniProt answers and Swiss-Prot files only. Remove it", "data", "annotation")
-        if bool(annotation.features) != self.problem.per_residue:
-            key = "features" if self.problem.per_residue else "comment"
+        if bool(annotation.features) != by_residue:
+            key = "features" if by_residue else "comment"
             raise SpecError(f"{self.problem.value} needs {key}. Correct it", "data", "annotation")
-        if annotation.comment and annotation.several == "keep" and self.problem is not Problem.SEQUENCE_MULTILABEL:
+        if annotation.comment and annotation.several == "keep" and kind != "multilabel":
             raise SpecError("a protein has one label here. Write several: drop", "data", "annotation", "several")
         if unknown := [label for label in annotation.labels if label not in self.labels]:
             raise SpecError(f"{unknown[0]!r} is not a label. List it under labels", "data", "annotation")
-        if self.problem is Problem.RESIDUE_CLASSIFICATION and annotation.otherwise is None:
+        if by_residue and kind == "classification" and annotation.otherwise is None:
             raise SpecError("residues without a feature need a label. Add otherwise", "data", "annotation")
 
     def _metrics_fit(self) -> None:
@@ -233,9 +227,13 @@ class Task(Spec):
                 raise SpecError(f"there is no metric {name!r}. {hint}", *key)
             if kind not in METRICS[name].kinds:
                 raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {fitting}", *key)
-            if METRICS[name].zero_shot_only and not self.problem.zero_shot and kind == "regression":
+            if METRICS[name].zero_shot_only and self.problem.level.trained and kind == "regression":
                 raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {fitting}", *key)
-            if name == "auroc" and self.problem.zero_shot and not (self.metrics.cutoff or self.data.columns.active):
+            if (
+                name == "auroc"
+                and not self.problem.level.trained
+                and not (self.metrics.cutoff or self.data.columns.active)
+            ):
                 raise SpecError("auroc needs to know what is functional. Give metrics.cutoff: median, say", *key)
             if METRICS[name].needs_positive and kind == "classification" and positive is None:
                 raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Sampler
 
 from hubtools.models.packing import lengths_of, note_lengths
-from hubtools.models.windows import Piece
+from hubtools.training.collation import Row, collation_of
 from hubtools.training.compute.distributed import divided
 from hubtools.training.encoding import Encoded
 
@@ -50,9 +50,6 @@ class Batch:
         return Batch(moved, self.labels.to(device, non_blocking=True), self.proteins, self.positions, self.lengths)
 
 
-Row = tuple[int, Piece]
-
-
 def micro_batches(
     split: Encoded,
     chosen: Sequence[int],
@@ -75,11 +72,12 @@ def micro_batches(
         rng: draws the windows.
         share: (rank, processes): only the part of this one of so many processes, about the same tokens for each.
     """
+    collation = collation_of(split.problem)
     proteins = chosen if split.pairs is None else dict.fromkeys(split.pairs[list(chosen)].ravel().tolist())
     windows: dict[int, list[Row]] = {}
     for protein in proteins:
         all_of_it = split.windows[protein]
-        if train_windows is not None and len(all_of_it) > train_windows and not split.problem.per_residue:
+        if train_windows is not None and len(all_of_it) > train_windows and collation.together:
             assert rng is not None
             drawn = sorted(rng.choice(len(all_of_it), train_windows, replace=False))
             all_of_it = [all_of_it[i] for i in drawn]
@@ -91,7 +89,7 @@ def micro_batches(
             chosen = [chosen[place] for place in divided(costs, share[1], share[0])]
         yield from _pair_batches(split, chosen, windows, token_budget)
         return
-    units = [[row] for rows in windows.values() for row in rows] if split.problem.per_residue else [*windows.values()]
+    units = collation.units(windows)
     width = split.tokeniser.n_special
     if share is not None:
         costs = [sum(piece.stop - piece.start + width for _, piece in unit) for unit in units]
@@ -149,7 +147,7 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
         rows: windows of proteins.
         pairs: in a pair task the rows of the split that are predicted, whose proteins' windows ``rows`` holds.
     """
-    tokeniser, per_residue = split.tokeniser, split.problem.per_residue
+    tokeniser = split.tokeniser
     before = len(tokeniser.prefix)
     encoded = [tokeniser.with_special(split.tokens[p][piece.start : piece.stop]) for p, piece in rows]
     lengths = np.array([len(tokens) for tokens in encoded])
@@ -169,21 +167,8 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
         "attention_mask": torch.from_numpy(attention.astype(np.int64)),
         "residue_mask": torch.from_numpy(core),
     }
-    if per_residue:
-        labels = np.concatenate([split.labels[p][piece.core_start : piece.core_stop] for p, piece in rows])
-        owners = np.concatenate([np.full(piece.core_stop - piece.core_start, p) for p, piece in rows])
-        positions = np.concatenate([np.arange(piece.core_start, piece.core_stop) for _, piece in rows])
-        return Batch(inputs, torch.from_numpy(labels), owners, positions, lengths)
-    distinct = list(dict.fromkeys(p for p, _ in rows))
-    local = {protein: i for i, protein in enumerate(distinct)}
-    inputs["protein"] = torch.tensor([local[p] for p, _ in rows])
-    inputs["n_proteins"] = len(distinct)
-    if pairs is not None:
-        assert split.pairs is not None
-        inputs["pairs"] = torch.tensor([[local[p] for p in pair] for pair in split.pairs[list(pairs)].tolist()])
-        distinct = list(pairs)
-    labels = np.stack([split.labels[p] for p in distinct])
-    return Batch(inputs, torch.from_numpy(labels), np.array(distinct), None, lengths)
+    found = collation_of(split.problem).labelled(split, rows, pairs)
+    return Batch(inputs | found.inputs, torch.from_numpy(found.labels), found.owners, found.positions, lengths)
 
 
 def rows_between(inputs: dict[str, Any], start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

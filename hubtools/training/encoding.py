@@ -11,7 +11,8 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.models.families import max_tokens
 from hubtools.models.windows import Piece, pieces
-from hubtools.specs.problem import Problem
+from hubtools.specs.level import PROTEIN
+from hubtools.specs.problem import Problem, problem_of
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
 from hubtools.specs.task import Task
@@ -71,7 +72,7 @@ class Encoded:
         assert self.names is not None
         labels = [np.int64(IGNORED)] * len(self.names)
         return replace(
-            self, problem=Problem.SEQUENCE_CLASSIFICATION, ids=self.names, labels=labels, names=None, pairs=None
+            self, problem=problem_of(PROTEIN, "classification"), ids=self.names, labels=labels, names=None, pairs=None
         )
 
     def counts(self, protein: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from hubtools.models.tokenisation import STANDARD
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
+from hubtools.training.collation import collation_of
 from hubtools.training.encoding import Encoded, Proteins, counted
 from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.heads import Group, ValidationCheck, diverged, train_heads
@@ -208,11 +209,7 @@ def _per_split(scores: Callable[[Encoded, int], np.ndarray]) -> Predict:
     """Predictions from a function of split and number of rows (proteins, or all residues in order)."""
 
     def predict(split: Encoded) -> Predictions:
-        if not split.problem.per_residue:
-            return assemble(split, scores(split, len(split)), np.arange(len(split)), None)
-        lengths = split.lengths
-        owners = np.repeat(np.arange(len(split)), lengths)
-        positions = np.concatenate([np.arange(n) for n in lengths])
+        owners, positions = collation_of(split.problem).all_rows(split)
         return assemble(split, scores(split, len(owners)), owners, positions)
 
     return predict
@@ -281,7 +278,7 @@ def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitte
 
 def labelled_rows(dataset: Dataset, task: Task) -> Predictions:
     """The rows of a split that are scored, with their labels and no prediction: every score is 0."""
-    if task.problem.zero_shot:
+    if not task.problem.level.trained:
         return predictions_of(dataset, lambda _, change: 0.0)
     constant = np.zeros(() if task.problem.kind == "regression" else task.n_outputs)
     predict = _per_split(lambda split, n: np.broadcast_to(constant, (n, *constant.shape)))

@@ -13,7 +13,8 @@ from scoring_matrices import ScoringMatrix
 from hubtools.data.rows.variants import STANDARD, substitutions
 from hubtools.evaluation.predictions import Assays, Predictions
 from hubtools.models.windows import Piece, pieces
-from hubtools.specs.problem import Problem
+from hubtools.specs.level import VARIANT
+from hubtools.specs.problem import problem_of
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
 from hubtools.training.compute.memory import within_memory
@@ -59,7 +60,7 @@ def predictions_of(dataset: Dataset, score: Callable[[str, Any], float]) -> Pred
     rows = zip(dataset["wildtype"], dataset["mutations"], strict=True)
     scores = [sum(score(wild, change) for change in substitutions(mutations)) for wild, mutations in rows]
     return Predictions(
-        problem=Problem.VARIANT_EFFECT,
+        problem=problem_of(VARIANT, "regression"),
         ids=np.array(dataset["id"], dtype=object),
         positions=None,
         clusters=None,

@@ -61,7 +61,7 @@ def test_what_was_recorded_is_what_is_predicted(runs: dict[str, Path], problem: 
         for row, name in enumerate(recorded.ids.tolist())
     ]
     np.testing.assert_allclose(np.array(got), scores, atol=1e-5, rtol=1e-4)
-    if not predictor.problem.is_pair:
+    if predictor.problem.level.proteins == 1:
         assert max(answer.windows for answer in answers.values()) > 1
 
 

@@ -317,6 +317,26 @@ def test_two_proteins_are_a_pair(bench: Bench) -> None:
     assert "the two proteins are in different splits" in out
 
 
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [
+        ("regression", lambda i: f"{0.37 * i:.2f}"),
+        ("multilabel", lambda i: ("binds", "binds;cuts", "", "cuts")[i % 4]),
+        ("classification", lambda i: ("weak", "strong", "none")[i % 3]),
+    ],
+)
+def test_the_label_says_what_is_predicted_of_two_proteins(bench: Bench, kind: str, cell: Callable[[int], str]) -> None:
+    first, second = proteins(400, seed=1), proteins(400, seed=2)
+    rows = [[s, t, cell(i)] for i, (s, t) in enumerate(zip(first, second, strict=True))]
+    Path("x.csv").write_text(table("a,b,affinity", rows))
+    code, _, err = bench("x.csv", "--name", "t", "--licence", "MIT", "--citation", "Me")
+    assert code == 0, err
+    task = made()
+    assert task["problem"] == f"pair-{kind}"
+    assert task["summary"] == "Predicts affinity of each pair of proteins."
+    assert task["data"].get("label_separator") == (";" if kind == "multilabel" else None)
+
+
 def test_without_a_terminal_what_is_missing_is_named(bench: Bench) -> None:
     Path("x.csv").write_text(table(HEADER, simple()))
     code, _, err = bench("x.csv")

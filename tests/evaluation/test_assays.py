@@ -54,7 +54,7 @@ def measured(n_assays: int, n: int = 60, seed: int = 0, active: bool = False, ti
     order = rng.permutation(len(assay))  # Rows of an assay need not lie together.
     category = np.where(assay % 3 == 0, "binding", "stability")
     return Predictions(
-        problem=Problem.VARIANT_EFFECT,
+        problem=Problem("variant-effect"),
         ids=np.array([f"v{i}" for i in range(len(assay))]),
         positions=None,
         clusters=None,
@@ -188,7 +188,7 @@ def test_an_assay_without_a_defined_metric_is_left_out_of_its_mean():
 def test_ndcg_is_that_of_scikit_learn_also_in_ordinary_regression():
     rng = np.random.default_rng(0)
     truth, scores = np.round(rng.normal(size=57), 1), np.round(rng.normal(size=57), 0)
-    predictions = Predictions(Problem.SEQUENCE_REGRESSION, np.arange(57).astype(str), None, None, truth, scores)
+    predictions = Predictions(Problem("sequence-regression"), np.arange(57).astype(str), None, None, truth, scores)
     rows = pd.DataFrame({"truth": truth, "score": scores.astype(np.float32)})
     assert value("ndcg", predictions, None) == pytest.approx(their_ndcg(rows))
 
@@ -214,4 +214,4 @@ def test_predictions_keep_their_assays(tmp_path: Path):
 
 def test_variants_without_assays_are_no_predictions():
     with pytest.raises(ValueError, match="variants need their assays"):
-        Predictions(Problem.VARIANT_EFFECT, np.array(["a"]), None, None, np.array([1.0]), np.array([1.0]))
+        Predictions(Problem("variant-effect"), np.array(["a"]), None, None, np.array([1.0]), np.array([1.0]))

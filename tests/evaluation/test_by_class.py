@@ -18,7 +18,7 @@ from hubtools.specs.problem import Problem
 
 
 def test_f1_of_each_label_is_scikit_learns_in_value_and_in_every_replicate():
-    task = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")
+    task = a_task(Problem("residue-multilabel"), 4, primary="macro_f1")
     base = multilabel(n=300)
     one, two = [another(base, 1), another(base, 2)], [another(base, 3, 1.0)]
     limits = choose_thresholds(task, base)
@@ -45,7 +45,7 @@ def test_f1_of_each_label_is_scikit_learns_in_value_and_in_every_replicate():
 
 
 def test_p_values_are_corrected_within_the_table_and_what_is_no_test_does_not_count():
-    task = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="auprc")
+    task = a_task(Problem("residue-multilabel"), 4, primary="auprc")
     base = multilabel(n=400)
     base.truth[:, 2] = 0
     rows = class_differences(task, [base], [[0.5] * 4], [another(base, 3, 1.0)], [[0.5] * 4], replicates=300)
@@ -57,7 +57,7 @@ def test_p_values_are_corrected_within_the_table_and_what_is_no_test_does_not_co
 
 
 def test_a_class_that_the_candidate_forgot_is_found():
-    task = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="accuracy")
+    task = a_task(Problem("residue-classification"), 3, primary="accuracy")
     base = classification(n=900, n_proteins=90)
     right = np.eye(3)[base.truth] * 0.9 + 0.05
     forgetful = right.copy()
@@ -71,12 +71,12 @@ def test_a_class_that_the_candidate_forgot_is_found():
 
 
 def test_pairs_have_classes_too_and_values_have_none():
-    task = a_task(Problem.PAIR_CLASSIFICATION, 2, primary="mcc")
+    task = a_task(Problem("pair-classification"), 2, primary="mcc")
     rows = class_differences(task, [pairs()], [None], [another(pairs(), 1)], [None], replicates=100)
     decision = decide(task, pairs(), None)
     assert [row.baseline for row in rows] == pytest.approx(f1_score(pairs().truth, decision, average=None).tolist())
     assert all(row.low is not None for row in rows)
-    values = a_task(Problem.RESIDUE_REGRESSION, primary="pearson")
+    values = a_task(Problem("residue-regression"), primary="pearson")
     assert class_differences(values, [regression()], [None], [another(regression(), 1)], [None]) == []
 
 

@@ -170,7 +170,7 @@ def test_the_noise_knows_that_residues_of_a_protein_are_not_independent() -> Non
     """Twelve copies of each row: as much evidence as one of each, and the same noise."""
     alone = simulated("sequence-classification", n=240)
     copies = Predictions(
-        Problem.RESIDUE_CLASSIFICATION,
+        Problem("residue-classification"),
         np.repeat(alone.ids, 12),
         np.tile(np.arange(1, 13), 240),
         None,
@@ -236,7 +236,7 @@ def test_many_labels_are_counted_sparsely_to_the_same_end(monkeypatch: pytest.Mo
 def test_a_bin_of_few_proteins_or_of_one_outcome_has_no_interval() -> None:
     truth, confidence = np.array([1] * 30 + [0, 1] * 4 + [0, 1] * 20), [0.99] * 30 + [0.75] * 8 + [0.6] * 40
     scores = np.stack([1 - np.array(confidence), confidence], axis=1)
-    p = Predictions(Problem.SEQUENCE_CLASSIFICATION, np.arange(78).astype(str), None, None, truth, scores)
+    p = Predictions(Problem("sequence-classification"), np.arange(78).astype(str), None, None, truth, scores)
     found = calibration(task_of("sequence-classification"), p, replicates=100)
     assert found is not None
     filled = [k for k in range(BINS) if found.counts[k]]
@@ -261,7 +261,7 @@ def test_without_replicates_there_is_the_value_and_without_rows_or_probabilities
     found = calibration(task, p, replicates=0)
     assert found is not None and found.ece > 0 and found.low is None and found.noise is None
     assert calibration(task, p.rows(np.array([], dtype=int)), replicates=10) is None
-    values = Predictions(Problem.SEQUENCE_REGRESSION, p.ids, None, None, p.truth, p.scores[:, 0])
+    values = Predictions(Problem("sequence-regression"), p.ids, None, None, p.truth, p.scores[:, 0])
     regression = task_of("sequence-regression")
     assert calibration(regression, values, replicates=10) is None
     assert score_split(regression, values, None, replicates=10).calibration is None

@@ -214,12 +214,12 @@ def test_a_difference_can_be_made_by_hand() -> None:
 
 def test_families_of_unequal_size_are_worth_fewer_equal_ones():
     """One family of half the proteins: the test set knows less of other families than their number says."""
-    task = a_task(Problem.SEQUENCE_CLASSIFICATION, 2, primary="accuracy")
+    task = a_task(Problem("sequence-classification"), 2, primary="accuracy")
     sizes = np.array([60, *[1] * 60])
     families = np.repeat([f"F{i}" for i in range(61)], sizes)
     truth = np.arange(120) % 2
     ids = np.array([f"P{i}" for i in range(120)])
-    run = Predictions(Problem.SEQUENCE_CLASSIFICATION, ids, None, families, truth, np.eye(2)[truth])
+    run = Predictions(Problem("sequence-classification"), ids, None, families, truth, np.eye(2)[truth])
     units = resample(task, [run], [None], [1], replicates=10).units
     assert units.n_units == 61 and units.effective == pytest.approx(
         (120**2 / (60**2 + 60) + (60**2 + 60) ** 2 / (60**4 + 60)) / 2

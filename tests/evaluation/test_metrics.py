@@ -226,7 +226,7 @@ def test_constant_values(name, constant, defined):
     """A correlation with a constant is undefined; the error of a constant prediction is not. 0.1 has no exact float."""
     rng = np.random.default_rng(0)
     arrays = {"truth": rng.random(50), "scores": rng.random(50), constant: np.full(50, 0.1)}
-    predictions = Predictions(Problem.SEQUENCE_REGRESSION, np.arange(50).astype(str), None, None, **arrays)
+    predictions = Predictions(Problem("sequence-regression"), np.arange(50).astype(str), None, None, **arrays)
     assert (value(name, predictions, None) is not None) == defined
 
 
@@ -237,7 +237,7 @@ def test_a_replicate_of_one_value_is_undefined(name):
     truth, scores = rng.random(50), rng.random(50)
     truth[:7] = scores[:7] = 0.1
     units = (np.arange(50) >= 7).astype(int)
-    predictions = Predictions(Problem.SEQUENCE_REGRESSION, np.arange(50).astype(str), None, None, truth, scores)
+    predictions = Predictions(Problem("sequence-regression"), np.arange(50).astype(str), None, None, truth, scores)
     drawn = replicates(name, predictions, None, np.array([[2, 0], [1, 1]]), units=units)
     assert np.isnan(drawn).tolist() == [True, False]
 
@@ -246,7 +246,7 @@ def test_a_replicate_of_one_value_is_undefined(name):
 def test_values_far_from_zero_keep_their_digits(offset):
     rng = np.random.default_rng(0)
     truth, scores = rng.random(200) + offset, (rng.integers(0, 99, size=200) + offset).astype(np.float32)
-    predictions = Predictions(Problem.SEQUENCE_REGRESSION, np.arange(200).astype(str), None, None, truth, scores)
+    predictions = Predictions(Problem("sequence-regression"), np.arange(200).astype(str), None, None, truth, scores)
     for name in ("pearson", "r2"):
         assert value(name, predictions, None) == pytest.approx(regression_reference(name, truth, scores), rel=1e-9)
 
@@ -284,7 +284,7 @@ def test_order_of_rows_does_not_matter_to_ties():
         order = rng.permutation(60)
         columns = np.stack([1 - scores[order], scores[order]], axis=1)
         shuffled = Predictions(
-            Problem.SEQUENCE_CLASSIFICATION, np.arange(60).astype(str), None, None, truth[order], columns
+            Problem("sequence-classification"), np.arange(60).astype(str), None, None, truth[order], columns
         )
         values.add((value("auroc", shuffled, None, positive=1), value("auprc", shuffled, None, positive=1)))
     assert len(values) == 1

@@ -26,7 +26,7 @@ def split(n: int, share: float = 0.5, clusters: int = 0) -> Predictions:
     truth = (np.arange(n) < share * n).astype(int)
     codes = np.arange(n) % clusters if clusters else None
     return Predictions(
-        problem=Problem.SEQUENCE_CLASSIFICATION,
+        problem=Problem("sequence-classification"),
         ids=np.array([f"P{i}" for i in range(n)]),
         positions=None,
         clusters=None if codes is None else np.array([f"c{code}" for code in codes]),
@@ -36,7 +36,7 @@ def split(n: int, share: float = 0.5, clusters: int = 0) -> Predictions:
 
 
 def task(metric: str = "accuracy", positive: int | None = None):
-    return a_task(Problem.SEQUENCE_CLASSIFICATION, 2, primary=metric, positive=positive)
+    return a_task(Problem("sequence-classification"), 2, primary=metric, positive=positive)
 
 
 @pytest.mark.parametrize(("n", "clusters"), [(400, 0), (1000, 0), (1000, 200)])
@@ -87,7 +87,7 @@ def test_variants_too(n_proteins: int) -> None:
     names = np.array([f"A{i % n_proteins}" for i in range(n)])
     assays = Assays(names, names, np.full(n, ""))
     ids = np.array([f"v{i}" for i in range(n)])
-    rows = Predictions(Problem.VARIANT_EFFECT, ids, None, None, rng.normal(size=n), np.zeros(n), assays)
+    rows = Predictions(Problem("variant-effect"), ids, None, None, rng.normal(size=n), np.zeros(n), assays)
     found = power_of_split(a_variant_task(), rows)
     assert found is not None and 0 < found.floor < 0.5
 
@@ -101,9 +101,9 @@ def a_variant_task():
 def test_nothing_is_said_where_the_metric_is_not_defined() -> None:
     assert power_of_split(task("auroc", positive=1), split(100, share=0)) is None
     assert power_of_split(task(), split(1)) is None
-    regression = a_task(Problem.SEQUENCE_REGRESSION, primary="spearman")
+    regression = a_task(Problem("sequence-regression"), primary="spearman")
     ids = np.array([f"P{i}" for i in range(50)])
-    same = Predictions(Problem.SEQUENCE_REGRESSION, ids, None, None, np.ones(50), np.zeros(50))
+    same = Predictions(Problem("sequence-regression"), ids, None, None, np.ones(50), np.zeros(50))
     assert power_of_split(regression, same) is None
 
 

@@ -14,7 +14,7 @@ from hubtools.evaluation.metrics.scoring import score_and_resample
 from hubtools.evaluation.statistics.resampled import read_replicates, worth, write_replicates
 from hubtools.specs.problem import Problem
 
-TASK = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1", also=["accuracy"])
+TASK = a_task(Problem("residue-classification"), 3, primary="macro_f1", also=["accuracy"])
 
 
 def test_what_a_run_keeps_is_what_a_comparison_draws(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_runs_are_resampled_alike_and_other_rows_are_refused() -> None:
 
 
 def test_the_first_replicates_are_the_same_however_many_are_drawn() -> None:
-    task = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")
+    task = a_task(Problem("residue-multilabel"), 4, primary="macro_f1")
     few, many = (
         resample(task, [multilabel()], [[0.5] * 4], [1], replicates=replicates).drawn[0] for replicates in (100, 1_000)
     )

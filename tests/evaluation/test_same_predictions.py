@@ -15,13 +15,13 @@ from hubtools.specs.problem import Problem
 def regression(scores: np.ndarray, truth: np.ndarray | None = None) -> Predictions:
     n = len(scores)
     truth = np.arange(n, dtype=float) if truth is None else truth
-    return Predictions(Problem.SEQUENCE_REGRESSION, np.array([f"p{i}" for i in range(n)]), None, None, truth, scores)
+    return Predictions(Problem("sequence-regression"), np.array([f"p{i}" for i in range(n)]), None, None, truth, scores)
 
 
 def residues(probabilities: np.ndarray) -> Predictions:
     n = len(probabilities)
     ids, positions = np.repeat("p", n), np.arange(1, n + 1)
-    return Predictions(Problem.RESIDUE_CLASSIFICATION, ids, positions, None, np.zeros(n), probabilities)
+    return Predictions(Problem("residue-classification"), ids, positions, None, np.zeros(n), probabilities)
 
 
 def test_probabilities_differ_in_their_own_unit() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,14 +19,16 @@ from hubtools.evaluation import (
     choose_thresholds,
     decide,
     primary_score,
+    score_and_resample,
     score_split,
 )
+from hubtools.evaluation.statistics.resampled import prepare
 from hubtools.specs.problem import Problem
 
-CLASSES = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1", also=["accuracy", "mcc"])
-DETECTION = a_task(Problem.RESIDUE_CLASSIFICATION, 2, primary="auprc", also=["f1", "auroc"], positive=1)
-MULTILABEL = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1", also=["mcc", "jaccard", "auroc"])
-VALUES = a_task(Problem.RESIDUE_REGRESSION, primary="spearman", also=["rmse", "r2"])
+CLASSES = a_task(Problem("residue-classification"), 3, primary="macro_f1", also=["accuracy", "mcc"])
+DETECTION = a_task(Problem("residue-classification"), 2, primary="auprc", also=["f1", "auroc"], positive=1)
+MULTILABEL = a_task(Problem("residue-multilabel"), 4, primary="macro_f1", also=["mcc", "jaccard", "auroc"])
+VALUES = a_task(Problem("residue-regression"), primary="spearman", also=["rmse", "r2"])
 CASES = [
     (CLASSES, classification()),
     (DETECTION, classification(n_classes=2)),
@@ -124,7 +127,7 @@ def test_the_interval_is_that_of_explicit_resampling():
 
 def test_intervals_over_clusters_cover_the_truth_where_those_over_proteins_do_not():
     """Forty families, each wholly easy or hard: the evidence is forty draws, not eight hundred."""
-    task = a_task(Problem.SEQUENCE_CLASSIFICATION, 2, primary="accuracy")
+    task = a_task(Problem("sequence-classification"), 2, primary="accuracy")
     rng = np.random.default_rng(0)
     trials, n, expected = 120, 800, 0.7
     families = np.repeat(np.arange(40), 20).astype(str)
@@ -161,7 +164,7 @@ def drawn_network(predictions: Predictions, units: np.ndarray, drawn: list[int])
     ],
 )
 def test_of_pairs_proteins_are_drawn_and_a_pair_counts_by_both(n_clusters, described):
-    task = a_task(Problem.PAIR_CLASSIFICATION, 2, primary="auprc", also=["auroc", "f1", "accuracy"], positive=1)
+    task = a_task(Problem("pair-classification"), 2, primary="auprc", also=["auroc", "f1", "accuracy"], positive=1)
     predictions = pairs(n_clusters=n_clusters)
     units, n_units, words = bootstrap_units(predictions)
     assert (units.shape, words) == ((150, 2), described)
@@ -183,6 +186,80 @@ def test_of_pairs_proteins_are_drawn_and_a_pair_counts_by_both(n_clusters, descr
         score = result.scores[name]
         expected = reference_interval(score.value, drawn, degrees_of(np.bincount(units.ravel())))
         assert (score.low, score.high) == pytest.approx(expected, abs=1e-5)
+
+
+PAIR_METRICS = {
+    "multilabel": {
+        "macro_f1": lambda y, p: sk.f1_score(y, p >= LIMITS, average="macro", zero_division=0),
+        "subset_accuracy": lambda y, p: sk.accuracy_score(y, p >= LIMITS),
+        "auprc": lambda y, p: sk.average_precision_score(y, p, average="macro"),
+        "auroc": lambda y, p: sk.roc_auc_score(y, p, average="macro"),
+    },
+    "regression": {
+        "spearman": lambda y, p: float(stats.spearmanr(y, p)[0]),
+        "pearson": lambda y, p: float(stats.pearsonr(y, p)[0]),
+        "rmse": lambda y, p: sk.root_mean_squared_error(y, p),
+        "mae": lambda y, p: sk.mean_absolute_error(y, p),
+        "r2": lambda y, p: sk.r2_score(y, p),
+    },
+}
+# Of float32, as chosen thresholds are.
+LIMITS = np.array([0.5, 0.25, 0.75], dtype=np.float32)
+
+
+@pytest.mark.parametrize("n_clusters", [25, 5])
+@pytest.mark.parametrize("kind", PAIR_METRICS)
+def test_labels_and_values_of_pairs_are_scored_and_drawn_as_their_classes_are(kind: str, n_clusters: int) -> None:
+    """Every metric is scikit-learn's or scipy's, replicate by replicate, on the pairs written out as often as they count."""
+    metrics, predictions = PAIR_METRICS[kind], pairs(kind=kind, n_clusters=n_clusters)
+    primary, *also = metrics
+    task = a_task(Problem(f"pair-{kind}"), 3 if kind == "multilabel" else 0, primary=primary, also=also)
+    thresholds = LIMITS.tolist() if kind == "multilabel" else None
+    units, n_units, _ = bootstrap_units(predictions)
+    result, drawn, _ = score_and_resample(task, predictions, thresholds, replicates=30, seed=4)
+    rows = [
+        drawn_network(predictions, units, np.repeat(np.arange(n_units), weights).tolist())
+        for weights in next(bootstrap_weights(n_units, 30, seed=4))
+    ]
+    truth, scores = predictions.truth, predictions.scores.astype(np.float64)
+    for name, metric in metrics.items():
+        assert result.scores[name].value == pytest.approx(metric(truth, scores), abs=1e-6)
+        np.testing.assert_allclose(
+            drawn[name], [metric(truth[some], scores[some]) for some in rows], atol=1e-6, err_msg=name
+        )
+        assert result.scores[name].low < result.scores[name].value < result.scores[name].high
+    assert [row["name"] for row in result.per_class] == task.label_names
+    for output, row in enumerate(result.per_class):
+        called = scores[:, output] >= LIMITS[output]
+        assert (row["f1"], row["support"]) == (
+            pytest.approx(sk.f1_score(truth[:, output], called, zero_division=0)),
+            truth[:, output].sum(),
+        )
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression"])
+def test_which_of_two_proteins_comes_first_changes_no_score_and_no_interval(kind: str) -> None:
+    primary = {"classification": "mcc", "multilabel": "macro_f1", "regression": "spearman"}[kind]
+    labels = {"classification": 2, "multilabel": 3, "regression": 0}[kind]
+    task = a_task(Problem(f"pair-{kind}"), labels, primary=primary)
+    given = pairs(kind=kind)
+    swapped = replace(given, proteins=given.proteins[:, ::-1], clusters=given.clusters[:, ::-1])
+    thresholds = choose_thresholds(task, given)
+    for predictions in (given, swapped):
+        assert choose_thresholds(task, predictions) == thresholds
+    # The units are numbered as they appear: a swap draws others, so the metric is compared unit by unit.
+    of, weights = [], np.random.default_rng(0).multinomial(25, [1 / 25] * 25, size=20)
+    for predictions in (given, swapped):
+        (statistic,), units = prepare(task, predictions, thresholds, [primary])
+        names = np.array([f"c{i}" for i in range(25)])
+        first = dict(zip(predictions.clusters.ravel(), units_of(predictions), strict=True))
+        of.append(statistic(weights[:, np.argsort([first[name] for name in names])]))
+        assert units.n_units == 25
+    np.testing.assert_allclose(*of, atol=1e-12)
+
+
+def units_of(predictions):
+    return bootstrap_units(predictions)[0].ravel().tolist()
 
 
 def test_undefined_replicates_are_counted_and_left_out():

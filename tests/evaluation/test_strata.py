@@ -12,10 +12,10 @@ from hubtools.evaluation.metrics.strata import by_identity, by_length
 from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 
-CLASSES = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="accuracy")
-DETECTION = a_task(Problem.RESIDUE_CLASSIFICATION, 2, primary="auroc", positive=1)
-LABELS = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")
-VALUES = a_task(Problem.RESIDUE_REGRESSION, primary="spearman")
+CLASSES = a_task(Problem("residue-classification"), 3, primary="accuracy")
+DETECTION = a_task(Problem("residue-classification"), 2, primary="auroc", positive=1)
+LABELS = a_task(Problem("residue-multilabel"), 4, primary="macro_f1")
+VALUES = a_task(Problem("residue-regression"), primary="spearman")
 
 
 def number_of(predictions: Predictions) -> np.ndarray:

@@ -13,10 +13,10 @@ from hubtools.evaluation import choose_thresholds, decide
 from hubtools.evaluation.metrics.thresholds import best_threshold
 from hubtools.specs.problem import Problem
 
-MULTILABEL = a_task(Problem.RESIDUE_MULTILABEL, 4, primary="macro_f1")
-DETECTION = a_task(Problem.RESIDUE_CLASSIFICATION, 2, primary="f1", positive=0)
-CLASSES = a_task(Problem.RESIDUE_CLASSIFICATION, 3, primary="macro_f1")
-VALUES = a_task(Problem.RESIDUE_REGRESSION, primary="spearman")
+MULTILABEL = a_task(Problem("residue-multilabel"), 4, primary="macro_f1")
+DETECTION = a_task(Problem("residue-classification"), 2, primary="f1", positive=0)
+CLASSES = a_task(Problem("residue-classification"), 3, primary="macro_f1")
+VALUES = a_task(Problem("residue-regression"), primary="spearman")
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -51,7 +51,7 @@ def test_type_and_read(served: tuple[Predictor, str], tmp_path: Path) -> None:
     with browser_page() as seen:
         answer = asked(seen, address, f"  {SEQUENCE[:10].lower()}\n{SEQUENCE[10:]}  ")
         assert answer.locator("h2").inner_text() == "sequence"
-        if predictor.problem.per_residue:
+        if predictor.problem.level.by_residue:
             letters = "".join(answer.locator(".b-r b").all_inner_texts())
             assert letters == SEQUENCE
             names = {"O": 0, "A": 1}

@@ -114,6 +114,6 @@ def test_a_standardisation_folds_in_exactly_at_the_ends_too() -> None:
 
 def test_pairs_have_none_and_say_why() -> None:
     recipe = load_recipe("probe-attention", {})
-    assert recipe.why_not(Problem.SEQUENCE_CLASSIFICATION) is None
+    assert recipe.why_not(Problem("sequence-classification")) is None
     assert "head.pooling" in str(recipe.why_not(Problem("pair-classification")))
     assert "head.pooling" in str(recipe.why_not(Problem("residue-classification")))

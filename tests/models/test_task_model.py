@@ -50,7 +50,7 @@ def test_padding_and_neighbours_change_nothing(checkpoints, family, problem):
     together = model(*padded(tokeniser, SEQUENCES, extra=5)).logits
     for i, sequence in enumerate(SEQUENCES):
         alone = model(*padded(tokeniser, [sequence])).logits[0]
-        got = together[i, : len(alone)] if task.problem.per_residue else together[i]
+        got = together[i, : len(alone)] if task.problem.level.by_residue else together[i]
         torch.testing.assert_close(got, alone, atol=2e-5, rtol=1e-4)
 
 
@@ -74,10 +74,13 @@ def test_saved_model_gives_the_same_logits(checkpoints, family, problem, tmp_pat
     assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".txt", ".py", ".model"}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "problem"),
+    [*((family, "pair-classification") for family in FAMILIES), ("esm", "pair-multilabel"), ("esm", "pair-regression")],
+)
 @torch.no_grad()
-def test_the_order_of_two_proteins_makes_no_difference(checkpoints, family, tmp_path):
-    model, tokeniser, task = model_and_tokeniser(checkpoints[family], "pair-classification")
+def test_the_order_of_two_proteins_makes_no_difference(checkpoints, family, problem, tmp_path):
+    model, tokeniser, task = model_and_tokeniser(checkpoints[family], problem)
     ids, mask = padded(tokeniser, SEQUENCES)
     pairs = torch.tensor([[0, 1], [0, 2], [2, 2]])
     logits = model(ids, mask, pairs=pairs).logits
@@ -89,6 +92,7 @@ def test_the_order_of_two_proteins_makes_no_difference(checkpoints, family, tmp_
     save_model(model, tokeniser, task, tmp_path / "model")
     loaded, _ = load_model(tmp_path / "model", task)
     torch.testing.assert_close(loaded(ids, mask, pairs=pairs).logits, logits, atol=2e-5, rtol=1e-4)
+    assert logits.shape == (3, 1 if problem == "pair-regression" else 2)
 
 
 @torch.no_grad()

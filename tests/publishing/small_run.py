@@ -54,7 +54,7 @@ def small_task(licence: str = "CC-BY-4.0") -> Task:
 def small_predictions(shift: float = 0.0) -> Predictions:
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], dtype=np.float32)
     return Predictions(
-        problem=Problem.SEQUENCE_CLASSIFICATION,
+        problem=Problem("sequence-classification"),
         ids=np.array(["a", "b", "c"]),
         positions=None,
         clusters=None,

@@ -76,9 +76,11 @@ print(worst)
 
 
 CLASSES, NUMBER = '{"0": other, "1": charged}', "[]"
-COLUMNS = {"pair-classification": "{id: id, partner: partner}"}
-LABELS = {"residue-multilabel": "[acid, base]", "residue-regression": NUMBER, "sequence-regression": NUMBER}
-METRIC = {"residue-multilabel": "auprc", "residue-regression": "spearman", "sequence-regression": "spearman"}
+PAIRS = ("pair-classification", "pair-multilabel", "pair-regression")
+COLUMNS = dict.fromkeys(PAIRS, "{id: id, partner: partner}")
+LABELS = dict.fromkeys(("residue-multilabel", "pair-multilabel"), "[acid, base]")
+LABELS |= dict.fromkeys(("residue-regression", "sequence-regression", "pair-regression"), NUMBER)
+METRIC = {problem: "spearman" if labels == NUMBER else "auprc" for problem, labels in LABELS.items()}
 
 
 def label_of(problem: str, sequence: str, charged: int) -> str:
@@ -90,7 +92,9 @@ def label_of(problem: str, sequence: str, charged: int) -> str:
         return ";".join(map(str, charge))
     if problem == "residue-classification":
         return "".join("1" if c else "0" for c in charge)
-    return str(sum(charge) / 10 if problem == "sequence-regression" else charged)
+    if problem == "pair-multilabel":
+        return "acid" if sum(charge) < 0 else "base" if sum(charge) > 0 else ""
+    return str(sum(charge) / 10 if problem.endswith("-regression") else charged)
 
 
 def make_rows(folder: Path, problem: str) -> dict[str, str | list[str]]:
@@ -143,6 +147,8 @@ RUNS: list[Any] = [
     ("sequence-classification", {}),
     ("sequence-regression", {"head.pooling": "mutations"}),
     ("pair-classification", {}),
+    ("pair-multilabel", {}),
+    ("pair-regression", {}),
     ("pair-classification", {"adaptation": "probe"}),
     ("residue-classification", {"adaptation": "adapter", "adapter.kind": "dora"}),
     four_bits("sequence-regression", {"adaptation": "adapter", "adapter.kind": "qlora"}),

@@ -26,7 +26,7 @@ def predictions(n: int, outputs: int) -> Predictions:
     truth = (rng.random((n, outputs)) < np.linspace(0.5, 0.05, outputs)).astype(np.int8)
     scores = 1 / (1 + np.exp(-(2 * truth - 1 + rng.normal(size=truth.shape))))
     ids = np.array([f"P{i}" for i in range(n)])
-    return Predictions(Problem.SEQUENCE_MULTILABEL, ids, None, None, truth, scores)
+    return Predictions(Problem("sequence-multilabel"), ids, None, None, truth, scores)
 
 
 def test_confusion_says_the_share_of_each_class() -> None:
@@ -65,7 +65,7 @@ def test_regression_draws_few_points_and_counts_many(n: int) -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=n)
     ids = np.array([f"P{i}" for i in range(n)])
-    p = Predictions(Problem.SEQUENCE_REGRESSION, ids, None, None, truth, truth + rng.normal(size=n))
+    p = Predictions(Problem("sequence-regression"), ids, None, None, truth, truth + rng.normal(size=n))
     assert f"{n:,} test cases" in plots.regression_figure(p, "log fold", "test").alt
 
 

@@ -124,7 +124,7 @@ def test_two_classes_with_a_threshold(family: str, tmp_path: Path, capsys: pytes
 def test_a_pair_in_either_order(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     columns = PEPTIDES.data.columns.model_copy(update={"partner": "partner"})
     data = PEPTIDES.data.model_copy(update={"columns": columns})
-    task = PEPTIDES.model_copy(update={"problem": Problem.PAIR_CLASSIFICATION, "data": data})
+    task = PEPTIDES.model_copy(update={"problem": Problem("pair-classification"), "data": data})
     record = make_record(task, FULL, 0.5, checkpoint="facebook/esm2_t6_8M_UR50D")
     model = custom_model(tmp_path, write_checkpoint(tmp_path / "checkpoint", "esm"), 2, per_residue=False, pairs=True)
     code = usage_snippet(record, tmp_path / "model", str(tmp_path / "model"))

@@ -30,6 +30,8 @@ PROBLEMS = [
     "residue-classification",
     "residue-regression",
     "pair-classification",
+    "pair-multilabel",
+    "pair-regression",
 ]
 
 

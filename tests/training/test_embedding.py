@@ -99,7 +99,7 @@ def test_layers_are_transformers_own_hidden_states(make: Make, family: str) -> N
     setting = make(family=family)
     split = setting.split(window=Window())
     means = setting.embed(split, (0, 1, 2), budget=150)
-    residues = setting.embed(split, (0, 1, 2), budget=150, per_residue=True)
+    residues = setting.embed(split, (0, 1, 2), budget=150, pooled=True)
     before, n = len(setting.tokeniser.prefix), split.lengths
     for protein in range(len(split)):
         ids = torch.from_numpy(setting.tokeniser.with_special(split.tokens[protein]))[None]
@@ -115,7 +115,7 @@ def test_layers_are_transformers_own_hidden_states(make: Make, family: str) -> N
 def test_residues_of_labelled_proteins_come_with_their_owners_and_the_labels_of_proteins(make: Make) -> None:
     setting = make()
     split = setting.split()
-    found = setting.embed(split, per_residue=True)
+    found = setting.embed(split, pooled=True)
     assert found.owners.tolist() == np.repeat(np.arange(24), split.lengths).tolist()
     assert found.positions is not None
     assert found.positions.tolist() == [i for length in split.lengths for i in range(length)]
@@ -166,19 +166,19 @@ def test_hidden_states_are_asked_for_only_where_they_are_needed(make: Make) -> N
 # What the store changes: time
 
 
-@pytest.mark.parametrize("per_residue", [False, True])
+@pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_from_the_store_is_the_same_bit_for_bit(make: Make, problem: str, per_residue: bool) -> None:
-    if per_residue and problem.startswith("pair"):
+def test_from_the_store_is_the_same_bit_for_bit(make: Make, problem: str, pooled: bool) -> None:
+    if pooled and problem.startswith("pair"):
         pytest.skip("pairs are read by their means")
     setting = make(problem)
     split = setting.split()
-    without = setting.embed(split, (0, 2), per_residue=per_residue)
+    without = setting.embed(split, (0, 2), pooled=pooled)
     first = setting.kept()
-    filled = setting.embed(split, (0, 2), first, per_residue=per_residue)
+    filled = setting.embed(split, (0, 2), first, pooled=pooled)
     ran = setting.calls
     second = setting.kept()
-    again = setting.embed(split, (0, 2), second, per_residue=per_residue, budget=99)
+    again = setting.embed(split, (0, 2), second, pooled=pooled, budget=99)
     assert setting.calls == ran > 0, "the encoder did not run again"
     assert equal(without, filled) and equal(filled, again)
     distinct = len({tokens.tobytes() for tokens in split.tokens})

@@ -51,7 +51,7 @@ class Bench:
                 Path("x.npy"),
                 name,
                 layers,
-                per_residue=pooled,
+                pooled=pooled,
             )
             for name in ("train", "validation")
         }
@@ -269,7 +269,7 @@ def test_a_seed_alone_is_what_it_is_in_company(checkpoint, tmp_path: Path) -> No
 # Ridge
 
 
-@pytest.mark.parametrize("problem", ["sequence-regression", "residue-regression"])
+@pytest.mark.parametrize("problem", ["sequence-regression", "residue-regression", "pair-regression"])
 def test_ridge_is_scikit_learns_with_the_penalty_of_the_best_validation_score(checkpoint, problem, tmp_path) -> None:
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
@@ -285,7 +285,7 @@ def test_ridge_is_scikit_learns_with_the_penalty_of_the_best_validation_score(ch
     assert fitted.epochs_run == 0 and not (tmp_path / "training.jsonl").exists()
     expected, predicted = [], {}
     for candidate in fitted.choices["candidates"]:
-        x = {name: part.tables[candidate["layer"]].astype(float) for name, part in features.items()}
+        x = {name: part.tables[candidate["layer"]][:].astype(float) for name, part in features.items()}
         scaler = StandardScaler().fit(x["train"])
         ridge = Ridge(candidate["penalty"], solver="svd").fit(scaler.transform(x["train"]), features["train"].labels)
         values = ridge.predict(scaler.transform(x["validation"]))

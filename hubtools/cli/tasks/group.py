@@ -32,13 +32,12 @@ def tasks() -> None:
 @click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
 def list_all(form: str | None, problem: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
+    from hubtools.specs.level import problems
     from hubtools.specs.lookup.content import catalogue
     from hubtools.specs.lookup.spec_files import load_task
-    from hubtools.specs.problem import Problem
 
-    problems = [each.value for each in Problem]
-    if problem is not None and problem not in problems:
-        raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems)}.")
+    if problem is not None and problem not in problems():
+        raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems())}.")
     known: list[tuple[Task, Found]] = []
     for found in catalogue("task").values():
         try:

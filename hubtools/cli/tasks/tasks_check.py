@@ -78,7 +78,7 @@ def show_data(data: TaskData) -> Console:
     console.print(_split_table(data))
     if task.labels:
         console.print(_label_table(task, data.facts))
-    if task.problem.zero_shot:
+    if task.problem.level.within:
         console.print(_assay_table(data))
     for line in _remarks(data.facts):
         console.print(line, markup=False)
@@ -90,7 +90,7 @@ def _split_table(data: TaskData) -> Table:
 
     from hubtools.data.rows.sequences import letters_outside
 
-    unit = {"residue": "residues scored", "variant": "variants", "pair": "pairs"}.get(data.task.problem.level, "labels")
+    unit = data.task.problem.level.scored
     lengths = ("shortest", "25 %", "median", "75 %", "95 %", "longest")
     table = new_table("split", "proteins", "residues", unit, "clusters", *lengths, "other letters", numbers_from=1)
     for name, facts in data.facts.splits.items():
@@ -178,9 +178,9 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from hubtools.models.encoder import load_encoder
     from hubtools.training.compute.engine import prove_padding
 
-    problem = data.task.problem
+    level = data.task.problem.level
     sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
-    if tokeniser.aligned or problem.per_residue or problem.zero_shot:
+    if tokeniser.aligned or level.by_residue or not level.trained:
         facts = tokeniser.prove(sequences)
         shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
         yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"

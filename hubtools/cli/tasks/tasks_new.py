@@ -13,21 +13,14 @@ import click
 
 from hubtools.cli.tasks.tasks_check import show_data
 from hubtools.common.errors import UserError
+from hubtools.specs.level import trained_problems
 
 if TYPE_CHECKING:
     from hubtools.data import TaskData
     from hubtools.data.rows.inspection import UserTable
     from hubtools.specs.problem import Problem
 
-PROBLEMS = (
-    "sequence-classification",
-    "sequence-multilabel",
-    "sequence-regression",
-    "residue-classification",
-    "residue-multilabel",
-    "residue-regression",
-    "pair-classification",
-)
+PROBLEMS = tuple(trained_problems())
 _NONE = "none"
 
 
@@ -146,7 +139,8 @@ def _task_text(name: str, sheet: UserTable, folder: Path, given: dict[str, Any])
     look.refuse_nucleotides(sheet, sheet.require(sequence, "--sequence"))
     look.refuse_empty(sheet, sequence, "sequence")
     others = [column for column in proteins if column != sequence]
-    wants_pair = given["problem"] in {None, Problem.PAIR_CLASSIFICATION.value} and given["label"] not in others
+    asked = given["problem"]
+    wants_pair = (asked is None or Problem(asked).level.proteins > 1) and given["label"] not in others
     partner = given["partner"] or (others[0] if len(others) == 1 and wants_pair else None)
     named = (sequence, partner, given["mask"], given["split_column"])
     taken: set[str] = {column for column in named if column is not None}
@@ -182,7 +176,8 @@ def _task_text(name: str, sheet: UserTable, folder: Path, given: dict[str, Any])
     if kind not in PROBLEMS:
         raise UserError(f"there is no problem {kind!r}", fix=f"Use one of: {', '.join(PROBLEMS)}.")
     problem = Problem(kind)
-    if problem is not Problem.SEQUENCE_MULTILABEL:
+    separated = problem.kind == "multilabel" and not problem.level.by_residue
+    if not separated:
         look.refuse_empty(sheet, label, "label")
     counts = look.label_values(sheet, label, problem)
     names = _label_names(counts, label)
@@ -190,11 +185,11 @@ def _task_text(name: str, sheet: UserTable, folder: Path, given: dict[str, Any])
     primary, also = _metrics(problem, counts, positive)
     primary = _ask(given["primary"], "metric that ranks", primary, "--primary")
     # A pair needs both its proteins on one side: a share of the proteins is its square of the pairs.
-    usual = "60/20/20" if problem.is_pair else "80/10/10"
+    usual = "60/20/20" if problem.level.proteins > 1 else "80/10/10"
     shares = given["split"] or (None if split else _ask(None, "shares of train/validation/test", usual, "--split"))
 
     title = given["title"] or name.replace("-", " ").capitalize()
-    what = {"residue": "of each residue", "pair": "of each pair of proteins"}.get(problem.level, "of each protein")
+    what = f"of each {problem.level.each}"
     lines = [f"name: {name}", "version: 1  # raise it when data, labels or metrics change", f"title: {_yaml(title)}"]
     lines.append(f"problem: {problem.value}")
     lines.append(f"summary: {_yaml(given['summary'] or f'Predicts {label} {what}.')}")
@@ -209,14 +204,18 @@ def _task_text(name: str, sheet: UserTable, folder: Path, given: dict[str, Any])
     if partner:
         sheet.require(partner, "--partner")
     lines.append(f"  columns: {{{', '.join(f'{role}: {_yaml(column)}' for role, column in roles.items() if column)}}}")
-    if problem is Problem.SEQUENCE_MULTILABEL and (separator := look.label_separator(sheet.texts(label))):
+    if separated and (separator := look.label_separator(sheet.texts(label))):
         lines.append(f"  label_separator: {_yaml(separator)}")
     if given["candidates"]:
         lines.append(f"  candidates: {_yaml(given['candidates'])}  # only these residues are scored")
     masked = given["masked_value"]
     if masked is not None:
         lines.append(f"  masked_value: {masked:g}  # no label")
-    elif problem is Problem.RESIDUE_REGRESSION and (odd := look.outlying_value(sheet, label)) is not None:
+    elif (
+        problem.level.by_residue
+        and problem.kind == "regression"
+        and (odd := look.outlying_value(sheet, label)) is not None
+    ):
         said = f"the value {odd:g} is far from all others. If it stands for no label: --masked-value {odd:g}"
         click.echo(f"{sheet.path}: {said}", err=True)
     lines += _splits(sheet, split, shares, flag)

@@ -130,9 +130,10 @@ def _split_words(task: Task) -> list[str]:
     data = task.data
     if data.split is not None:
         lines = [f"{name}: {share:.0%}" for name, share in data.split.fractions.items()]
-        what = "proteins drawn" if task.problem.is_pair else "drawn"
+        several = task.problem.level.proteins > 1
+        what = "proteins drawn" if several else "drawn"
         lines.append(f"{what} by seed {data.split.seed}; {_together(data)} stay on one side")
-        if task.problem.is_pair:
+        if several:
             lines.append("shares are of proteins; a pair whose proteins are in different splits is left out")
         declared = set(data.split.fractions)
     else:
@@ -141,6 +142,6 @@ def _split_words(task: Task) -> list[str]:
             where = [f"{column} is {' or '.join(value or 'empty' for value in v)}" for column, v in rule.where.items()]
             lines.append(f"{name}: {', '.join(rule.files) or 'all files'}{''.join(f', {part}' for part in where)}")
         declared = set(data.splits or {})
-    if "validation" not in declared and not task.problem.zero_shot:
+    if "validation" not in declared and task.problem.level.trained:
         lines.append(f"validation: {data.validation_fraction:.0%} of train, drawn by seed {data.validation_seed}")
     return lines

@@ -20,7 +20,6 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.specs.annotation_rules import Annotation, FeatureRule
-from hubtools.specs.problem import Problem
 from hubtools.specs.task import Task
 
 NOT_SCORED = -100
@@ -202,7 +201,7 @@ class Annotator:
         if len(labels) > 1 and self.rules.several == "drop":
             self.removed["several labels apply"] += 1
             return None
-        return labels if self.task.problem is Problem.SEQUENCE_MULTILABEL else labels[0]
+        return labels if self.task.problem.kind == "multilabel" else labels[0]
 
     def _read(self, text: str) -> str:
         """The part of a comment that the rules read."""
@@ -222,7 +221,7 @@ class Annotator:
         return " ".join(read)
 
     def _residues(self, entry: UniProtEntry) -> np.ndarray | None:
-        several = self.task.problem is Problem.RESIDUE_MULTILABEL
+        several = self.task.problem.kind == "multilabel"
         length, width = len(entry.sequence), self.task.n_outputs
         labels = np.zeros((length, width), dtype=np.int8) if several else np.full(length, -1, dtype=np.int16)
         doubtful = np.zeros((length, width if several else 1), dtype=bool)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.data.rows.pairs import PARTNER
-from hubtools.data.rows.row_kinds import kind
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
@@ -30,9 +29,9 @@ def dataset_dict(
     import datasets
     import pyarrow as pa
 
-    texts = list(kind(problem).columns)
+    texts = list(rows_of(problem).texts)
     if any(part["cluster"].notna().any() for part in parts.values()):
-        texts += ["cluster", PARTNER["cluster"]] if problem.is_pair else ["cluster"]
+        texts += rows_of(problem).clusters
     made = {}
     for name, part in parts.items():
         columns = {
@@ -51,7 +50,7 @@ def dataset_dict(
 def _labels(labels: list[Any], problem: Problem) -> pa.Array:
     import pyarrow as pa
 
-    if not problem.per_residue and problem.kind != "multilabel":
+    if np.ndim(labels[0]) == 0:
         return pa.array(labels, pa.int64() if problem.kind == "classification" else pa.float64())
     offsets = pa.array(np.cumsum([0, *map(len, labels)]), pa.int32())
     values = np.concatenate(labels)

@@ -21,18 +21,7 @@ if TYPE_CHECKING:
 Canonical = tuple["pd.DataFrame", Counter[str], list[str]]
 
 
-def canonical_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
-    """Rows with the columns that their kind has, in the order of ``raw``; nothing is dropped.
-
-    Raises:
-        UserError: a missing or repeated id, a missing cell, a sequence or label that cannot be.
-    """
-    _refuse_ids(raw, task)
-    read = {"pair": _pairs, "variant": _variants}.get(task.problem.level, _proteins)
-    return read(raw, task, cache)
-
-
-def _refuse_ids(raw: pd.DataFrame, task: Task) -> None:
+def refuse_ids(raw: pd.DataFrame, task: Task) -> None:
     """Raise for a row without a name, and for a name of two rows."""
     ids = raw[ID].tolist()
     if "" in ids:
@@ -45,52 +34,64 @@ def _refuse_ids(raw: pd.DataFrame, task: Task) -> None:
         )
 
 
-def _proteins(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
-    """One protein a row, with one label or one for each residue."""
-    import pandas as pd
+def protein_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with one label."""
+    ids, labels = raw[ID].tolist(), Labels(task)
+    cells = column_cells(raw, task.data.columns.sequence, "sequence", task)
+    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    given = column_cells(raw, task.data.columns.label, "label", task)
+    encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
+    return of_proteins(raw, sequences, encoded, task), changed, []
 
+
+def residue_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with a label for each residue."""
     columns, ids, labels = task.data.columns, raw[ID].tolist(), Labels(task)
-    cells = _column(raw, columns.sequence, "sequence", task)
+    cells = column_cells(raw, columns.sequence, "sequence", task)
     sequences, sites, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
     # Where a mark in the sequence says it, there is no column of labels.
-    given: list[Any] = [None] * len(ids) if sites is not None else _column(raw, columns.label, "label", task)
-    if task.problem.per_residue:
-        masks = _masks(raw, columns.mask, task)
-        marks = [None] * len(ids) if sites is None else sites
-        encoded: list[Any] = [
-            labels.residues(cell, sequence, name, mask, marked)
-            for cell, sequence, name, mask, marked in zip(given, sequences, ids, masks, marks, strict=True)
-        ]
-    else:
-        encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
-    rows = pd.DataFrame({"id": ids, "sequence": sequences}, dtype=object)
-    rows["label"] = pd.Series(encoded, dtype=object)
+    given: list[Any] = [None] * len(ids) if sites is not None else column_cells(raw, columns.label, "label", task)
+    masks = _masks(raw, columns.mask, task)
+    marks = [None] * len(ids) if sites is None else sites
+    encoded = [
+        labels.residues(cell, sequence, name, mask, marked)
+        for cell, sequence, name, mask, marked in zip(given, sequences, ids, masks, marks, strict=True)
+    ]
+    return of_proteins(raw, sequences, encoded, task), changed, []
+
+
+def of_proteins(raw: pd.DataFrame, sequences: list[str], labels: list[Any], task: Task) -> pd.DataFrame:
+    """Rows of one protein each, with labels in canonical form and the clusters of a column, if there is one."""
+    import pandas as pd
+
+    rows = pd.DataFrame({"id": raw[ID].tolist(), "sequence": sequences}, dtype=object)
+    rows["label"] = pd.Series(labels, dtype=object)
     rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
-    return rows, changed, []
+    return rows
 
 
-def _pairs(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+def pair_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """Two proteins a row, from its own columns or a lookup file."""
     columns = task.data.columns
     assert columns.partner is not None
-    first = _column(raw, columns.sequence, "sequence", task)
-    second = _column(raw, columns.partner, "partner", task)
-    labels = _column(raw, columns.label, "label", task)
+    first = column_cells(raw, columns.sequence, "sequence", task)
+    second = column_cells(raw, columns.partner, "partner", task)
+    labels = column_cells(raw, columns.label, "label", task)
     lookup, altered = read_lookup(task, cache) or (None, Counter())
     rows, changed, findings = canonical_pairs(raw[ID].tolist(), first, second, labels, task, lookup)
     return rows, changed + altered, findings
 
 
-def _variants(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+def variant_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """A mutant of a wild type a row, with its measured value."""
     wild_types, altered = read_lookup(task, cache) or (None, Counter())
-    labels, cells = Labels(task), _column(raw, task.data.columns.label, "label", task)
+    labels, cells = Labels(task), column_cells(raw, task.data.columns.label, "label", task)
     values = [labels.protein(cell, name) for cell, name in zip(cells, raw[ID], strict=True)]
     rows, changed, findings = canonical_variants(raw, values, wild_types, task)
     return rows, changed + altered, findings
 
 
-def _column(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
+def column_cells(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[Any]:
     """The cells of a column that every row needs."""
     for name, part in raw.groupby(FILE, sort=False):
         require_column(columns_present(part), column, f"task {task.name}, {name}", role)
@@ -109,7 +110,7 @@ def _masks(raw: pd.DataFrame, column: str | None, task: Task) -> list[Any]:
     masked = ~raw[FILE].isin([file.name for file in task.data.files if file.unmasked]).to_numpy()
     if column is None or not masked.any():
         return [None] * len(raw)
-    given = iter(_column(raw[masked], column, "mask", task))
+    given = iter(column_cells(raw[masked], column, "mask", task))
     return [next(given) if has else None for has in masked]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hubtools.data.rows.labels import label_counts, scored_labels
-from hubtools.data.rows.row_kinds import kind, proteins_read
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.specs.record import SplitFacts
 from hubtools.specs.task import Task
 
@@ -23,7 +23,7 @@ _LISTED = 20
 
 def split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
     """Of one split of canonical rows."""
-    each = proteins_read(part, task.problem)
+    each = rows_of(task.problem).read(part)
     lengths, clusters = each["sequence"].str.len(), each["cluster"].dropna()
     labels = part["label"].tolist()
     return SplitFacts(
@@ -39,7 +39,7 @@ def split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
 
 def _digest(part: pd.DataFrame, task: Task) -> str:
     """sha256 of ids, sequences, what else a row is about, and labels, in the order of rows."""
-    columns = ["id", "sequence", *(name for name in kind(task.problem).content if name in part)]
+    columns = ["id", "sequence", *(name for name in rows_of(task.problem).content if name in part)]
     rows = hashlib.sha256()
     for *texts, label in zip(*(part[name] for name in columns), part["label"], strict=True):
         rows.update(json.dumps(texts).encode())

@@ -17,7 +17,8 @@ from hubtools.data.sources.source_rows import cell_text
 from hubtools.data.sources.streams import only_member, text_lines
 from hubtools.data.sources.table_files import read_table
 from hubtools.specs.data_sources import LocalFile
-from hubtools.specs.problem import Problem
+from hubtools.specs.level import PAIR, PROTEIN, RESIDUE, Kind
+from hubtools.specs.problem import Problem, problem_of
 
 _LETTERS = re.compile(r"[A-Za-z*.\- ]+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -263,47 +264,51 @@ def guess_problem(sheet: UserTable, sequence: str, label: str, partner: str | No
     pairs = [(cell, text) for cell, text in zip(cells, sheet.texts(sequence), strict=True) if cell_text(cell)]
     if not pairs:
         return None
-    if partner is not None:
-        return Problem.PAIR_CLASSIFICATION
-    if (residues := _residue_problem(pairs)) is not None:
-        return residues
-    texts = [cell_text(cell) for cell, _ in pairs]
+    level, kind = PROTEIN if partner is None else PAIR, None
+    if partner is None and (kind := _residue_kind(pairs)) is not None:
+        level = RESIDUE
+    kind = kind or _kind([cell_text(cell) for cell, _ in pairs])
+    return None if kind is None else problem_of(level, kind)
+
+
+def _kind(texts: list[str]) -> Kind | None:
+    """What one label a row is, by all of them; None where they do not say."""
     if label_separator(texts):
-        return Problem.SEQUENCE_MULTILABEL
+        return "multilabel"
     distinct = set(texts)
     if all(_NUMBER.fullmatch(text) for text in distinct):
         whole = all(float(text).is_integer() for text in distinct)
         if len(distinct) <= 2 or (whole and len(distinct) <= 10 and len(texts) >= 5 * len(distinct)):
-            return Problem.SEQUENCE_CLASSIFICATION
+            return "classification"
         # Whole numbers that come back may be counts, or names of classes.
-        return None if whole and len(distinct) <= len(texts) / 2 else Problem.SEQUENCE_REGRESSION
+        return None if whole and len(distinct) <= len(texts) / 2 else "regression"
     if len(distinct) <= _MOST_CLASSES and len(distinct) <= max(2, len(texts) / 2):
-        return Problem.SEQUENCE_CLASSIFICATION
+        return "classification"
     return None
 
 
-def _residue_problem(pairs: list[tuple[Any, str]]) -> Problem | None:
-    """The problem of labels that are about as long as the sequences: off by one is a mistake, told when loading."""
+def _residue_kind(pairs: list[tuple[Any, str]]) -> Kind | None:
+    """The kind of labels that are about as long as the sequences: off by one is a mistake, told when loading."""
     lists = [listed(cell) for cell, _ in pairs]
     if all(values is not None for values in lists):
         if not _about_as_long([(len(values or ()), len(s)) for values, (_, s) in zip(lists, pairs, strict=True)]):
             return None
         values = [value for cell in lists for value in cell or ()]
         if isinstance(values[0], (list, tuple)):
-            return Problem.RESIDUE_MULTILABEL
+            return "multilabel"
         if all(isinstance(value, (int, str, bool)) for value in values) and len(set(values)) <= _MOST_CLASSES:
-            return Problem.RESIDUE_CLASSIFICATION
-        return Problem.RESIDUE_REGRESSION
+            return "classification"
+        return "regression"
     numbers = [_numbers(cell) for cell, _ in pairs]
     if all(parts is not None for parts in numbers) and _about_as_long(
         [(len(parts or ()), len(s)) for parts, (_, s) in zip(numbers, pairs, strict=True)]
     ):
-        return Problem.RESIDUE_REGRESSION
+        return "regression"
     texts = ["".join(cell_text(cell).split()) for cell, _ in pairs]
     if _about_as_long([(len(text), len(s)) for text, (_, s) in zip(texts, pairs, strict=True)]):
         kinds = Counter("".join(texts))
         if len(kinds) <= 24 and max(map(len, texts)) > 5 and not any(separator in kinds for separator in ",;|"):
-            return Problem.RESIDUE_CLASSIFICATION
+            return "classification"
     return None
 
 
@@ -351,7 +356,7 @@ def label_values(sheet: UserTable, label: str, problem: Problem) -> dict[str, in
                 # One of 0 and 1 for each label: the labels have no names but their places.
                 places = enumerate(value, 1) if isinstance(value, (list, tuple)) else None
                 counts.update({str(at): int(has == 1) for at, has in places} if places else [_written(value)])
-        elif problem.per_residue:
+        elif problem.level.by_residue:
             counts.update("".join(cell_text(cell).split()))
         elif problem.kind == "multilabel" and separator:
             counts.update(part.strip() for part in cell_text(cell).split(separator) if part.strip())

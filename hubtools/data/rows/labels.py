@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hubtools.common.errors import UserError
 from hubtools.data.sources.source_rows import cell_text
-from hubtools.specs.problem import Problem
+from hubtools.specs.level import Kind
 from hubtools.specs.task import Task
 
 NOT_SCORED = -100
@@ -91,13 +91,13 @@ class Labels:
         if marked is not None:
             labels: np.ndarray = marked.astype(np.int16)
         else:
-            parse: dict[Problem, Callable[[Any, str], np.ndarray]] = {
-                Problem.RESIDUE_CLASSIFICATION: self._residue_classes,
-                Problem.RESIDUE_MULTILABEL: self._residue_vectors,
-                Problem.RESIDUE_REGRESSION: self._residue_values,
+            parse: dict[Kind, Callable[[Any, str], np.ndarray]] = {
+                "classification": self._residue_classes,
+                "multilabel": self._residue_vectors,
+                "regression": self._residue_values,
             }
             # Labels that were read from annotation are in their canonical form already.
-            labels = cell.copy() if isinstance(cell, np.ndarray) else parse[self.task.problem](cell, name)
+            labels = cell.copy() if isinstance(cell, np.ndarray) else parse[self.task.problem.kind](cell, name)
         self._same_length(len(labels), len(sequence), name, "labels")
         scored = np.ones(len(sequence), dtype=bool)
         if self.task.data.candidates:
@@ -237,24 +237,26 @@ class Labels:
 
 
 def label_counts(task: Task, labels: Sequence[Any]) -> dict[str, int]:
-    """How many proteins (residues, in residue tasks) have each label, by its name; empty for regression."""
+    """How many proteins (pairs, or residues) have each label, by its name; empty for regression."""
     if task.problem.kind == "regression" or not labels:
         return {}
     if task.problem.kind == "multilabel":
-        stacked = np.concatenate(labels) if task.problem.per_residue else np.stack(labels)
+        stacked = np.concatenate([np.reshape(label, (-1, task.n_outputs)) for label in labels])
         counts = (stacked == 1).sum(axis=0)
     else:
-        flat = np.concatenate(labels) if task.problem.per_residue else np.asarray(labels)
+        flat = np.concatenate(labels) if np.ndim(labels[0]) else np.asarray(labels)
         counts = np.bincount(flat[flat >= 0], minlength=len(task.label_names))
     return {name: int(count) for name, count in zip(task.label_names, counts, strict=True)}
 
 
 def scored_labels(task: Task, label: Any) -> int:
-    """How many labels of a protein count: its scored residues, or one."""
-    if not task.problem.per_residue:
+    """How many labels of a row count: its scored residues, or one."""
+    if np.ndim(label) == 0:
         return 1
     scored = ~np.isnan(label) if label.dtype.kind == "f" else label != NOT_SCORED
-    return int(scored.any(axis=1).sum() if scored.ndim == 2 else scored.sum())
+    if task.problem.kind == "multilabel":
+        return int(scored.reshape(-1, task.n_outputs).any(axis=1).sum())
+    return int(scored.sum())
 
 
 def listed(cell: Any) -> list[Any] | None:

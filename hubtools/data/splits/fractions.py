@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.data.rows.row_kinds import content, kind
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def fraction_of(rows: pd.DataFrame, fraction: float, seed: int, task: Task) -> t
     part = rows.iloc[train]
     keys = [
         hashlib.sha256(f"fraction:{seed}:{name}:{text}".encode()).hexdigest()
-        for name, text in zip(part["id"], content(part, task.problem), strict=True)
+        for name, text in zip(part["id"], rows_of(task.problem).text(part), strict=True)
     ]
     size = max(1, int(fraction * len(train) + 0.5))
     chosen = drawing_order(keys, [held_labels(label, task) for label in part["label"]])[:size]
     kept = ~learnt
     kept[train[chosen]] = True
     line = (
-        f"fraction: {size:,} of {len(train):,} training {kind(task.problem).rows} ({100 * fraction:g} %), drawn by seed "
+        f"fraction: {size:,} of {len(train):,} training {task.problem.level.rows} ({100 * fraction:g} %), drawn by seed "
         f"{seed}; validation and test are whole"
     )
     return rows[kept], line

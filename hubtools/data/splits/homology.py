@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubtools.common.hashing import digest
-from hubtools.data.rows.pairs import proteins
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.splits.clusters import similarity_clusters
 from hubtools.data.splits.identity import engine, identity_clusters
@@ -30,11 +30,7 @@ def with_clusters(rows: pd.DataFrame, task: Task, cache: DataCache) -> pd.DataFr
     """
     if not task.data.cluster_rule:
         return rows
-    if not task.problem.is_pair:
-        return rows.assign(cluster=_clusters(rows["sequence"].tolist(), task, cache))
-    each = proteins(rows)
-    cluster = dict(zip(each["protein"], _clusters(each["sequence"].tolist(), task, cache), strict=True))
-    return rows.assign(cluster=rows["protein"].map(cluster), partner_cluster=rows["partner_protein"].map(cluster))
+    return rows_of(task.problem).with_clusters(rows, lambda sequences: _clusters(sequences, task, cache))
 
 
 def cluster_words(task: Task) -> str | None:

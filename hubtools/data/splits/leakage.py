@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.data.rows.row_kinds import kind, proteins_read, question
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def cleaned(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:
     """Rows for seeded or declared splits, how many were removed by reason, and findings."""
-    if task.problem.zero_shot:
+    if not task.problem.level.trained:
         # Nothing is trained, so nothing can leak; what repeats is reported where variants are read.
         return rows, Counter(), []
     return without_repeats(rows, task) if task.data.split is not None else without_leaks(rows, task)
@@ -44,7 +44,8 @@ def without_repeats(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Count
     """
     removed: Counter[str] = Counter()
     findings = []
-    asked, what = question(rows, task.problem), kind(task.problem).question
+    of = rows_of(task.problem)
+    asked, what = of.same(rows), of.question
     said = rows["label"].map(_label_key)
     conflicting = said.groupby(asked).transform("nunique") > 1
     if conflicting.any():
@@ -75,10 +76,10 @@ def without_leaks(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter
     """
     removed: Counter[str] = Counter()
     findings = []
-    of = kind(task.problem)
+    of, things = rows_of(task.problem), task.problem.level.rows
     for split, protected in (("train", "test"), ("validation", "test"), ("train", "validation")):
         splits = task.data.test_splits if protected == "test" else [protected]
-        asked = question(rows, task.problem)
+        asked = of.same(rows)
         held_out = set(asked[rows["split"].isin(splits)])
         leaked = (rows["split"] == split) & asked.isin(held_out)
         if leaked.any():
@@ -86,7 +87,7 @@ def without_leaks(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter
             removed[f"{split}: {of.question} is in {protected}"] = many
             name = "training" if split == "train" else split
             findings.append(
-                f"{many:,} {name} {of.rows} removed: {of.asked} in {protected} ({distinct:,} {of.question}s)"
+                f"{many:,} {name} {things} removed: {of.asked} in {protected} ({distinct:,} {of.question}s)"
             )
             rows = rows[~leaked]
     return rows, removed, findings + _repeats(rows, task)
@@ -95,7 +96,8 @@ def without_leaks(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter
 def _repeats(rows: pd.DataFrame, task: Task) -> list[str]:
     """Lines about equal sequences, or pairs, that stay."""
     findings = []
-    asked, what, things = question(rows, task.problem), kind(task.problem).question, kind(task.problem).rows
+    of, things = rows_of(task.problem), task.problem.level.rows
+    asked, what = of.same(rows), of.question
     for split, part in rows.groupby("split", sort=False):
         mine = asked[part.index]
         repeated = int(mine.duplicated().sum())
@@ -119,7 +121,7 @@ def shared_clusters(rows: pd.DataFrame, task: Task) -> list[str]:
     findings = []
 
     def clusters_of(split: str) -> pd.Series:
-        return proteins_read(rows[rows["split"] == split], task.problem)["cluster"].dropna()
+        return rows_of(task.problem).read(rows[rows["split"] == split])["cluster"].dropna()
 
     trained = set(clusters_of("train"))
     for split in task.data.test_splits:

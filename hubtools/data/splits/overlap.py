@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubtools.common.hashing import digest
-from hubtools.data.rows.row_kinds import sequences_read
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.splits.identity import COVERAGE, best_identities, can_tell, engine
 from hubtools.specs.problem import Problem
@@ -49,7 +49,7 @@ def split_overlaps(
         return [], None
     lowest = lowest_told(identities)
     how = engine(lowest)
-    proteins = {name: sequences_read(part, problem) for name, part in parts.items()}
+    proteins = {name: rows_of(problem).sequences_read(part) for name, part in parts.items()}
     found, too_many = [], []
     for first, second in pairs:
         bounded = too_large(proteins[first], proteins[second], how)

@@ -22,6 +22,7 @@ from hubtools.data.splits.distributions import (
 )
 from hubtools.data.splits.identity import COVERAGE, can_tell, close_pairs, engine, identity_clusters
 from hubtools.data.splits.overlap import lowest_told, nearest, split_overlaps, too_large
+from hubtools.specs.level import PROTEIN
 from hubtools.specs.record import SplitOverlap
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *,
     shared: list[Any] = []
     method = clustered_by = None
     findings = []
-    if task.problem.zero_shot:
+    if not task.problem.level.trained:
         text = "nothing is trained or chosen here, so nothing can leak between splits: not searched"
         findings.append(AuditFinding(level="ok", about="leakage", text=text))
     else:
@@ -224,7 +225,7 @@ def _near_conflicts(parts: Mapping[str, Any], data: TaskData, cache: DataCache) 
     import pandas as pd
 
     problem = data.task.problem
-    if problem.is_pair or problem.zero_shot or problem.per_residue or problem.kind == "regression":
+    if problem.level is not PROTEIN or problem.kind == "regression":
         return []
     rows = pd.concat(parts.values(), ignore_index=True)
     labels = rows["label"].map(repr).groupby(rows["sequence"], sort=False).agg(set)
@@ -275,7 +276,7 @@ def _overlap_finding(overlap: SplitOverlap, n: int) -> AuditFinding:
 
 
 def _repeats(name: str, part: Any, data: TaskData) -> list[AuditFinding]:
-    if data.task.problem.is_pair or data.task.problem.zero_shot:
+    if data.task.problem.level.row != "protein":
         return []
     repeated = int(part["sequence"].duplicated().sum())
     if not repeated:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hubtools.common.errors import UserError, near
-from hubtools.data.rows.pairs import proteins
-from hubtools.data.rows.row_kinds import content, kind
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present
 from hubtools.data.splits.draws import draw_splits, sample
 from hubtools.data.splits.identity import engine
@@ -77,7 +77,7 @@ def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
         UserError: too few groups of relatives.
     """
     data = task.data
-    if task.problem.zero_shot:
+    if not task.problem.level.trained:
         return rows, "none: nothing is trained, so nothing is chosen"
     if data.split is not None:
         fractions, seed = dict(data.split.fractions), data.split.seed
@@ -95,7 +95,8 @@ def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     rows = rows.copy()
     rows.loc[train, "split"] = _drawn(part, {"train": 1 - share, "validation": share}, seed, task)
     kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
-    what = f"{share:.0%} of the proteins of train" if task.problem.is_pair else f"{share:.0%} of train"
+    of = "train" if task.problem.level.row == "protein" else "the proteins of train"
+    what = f"{share:.0%} of {of}"
     return rows, f"{what}, drawn by seed {seed}, {kept} on one side"
 
 
@@ -105,25 +106,7 @@ def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Tas
     if task.data.split is not None and task.data.split.by == "sequences":
         # Clusters then only serve the bootstrap.
         rows = rows.assign(**{name: None for name in ("cluster", "partner_cluster") if name in rows})
-    if task.problem.is_pair:
-        return draw_pairs(rows, fractions, seed, where)
-    return draw_splits(rows["sequence"].tolist(), rows["cluster"].tolist(), fractions, seed, where)
-
-
-def draw_pairs(
-    rows: pd.DataFrame, fractions: dict[str, float], seed: int, where: str | None = None
-) -> npt.NDArray[np.object_]:
-    """Splits of pairs by a draw of their proteins (:func:`hubtools.data.splits.draws.draw_splits`).
-
-    Returns:
-        The split of each pair, None where its two proteins are in different ones: such a pair would show a test
-        protein to training, or be scored on a protein that was trained on.
-    """
-    each = proteins(rows)
-    drawn = draw_splits(each["sequence"].tolist(), each["cluster"].tolist(), fractions, seed, where)
-    split_of = dict(zip(each["protein"], drawn, strict=True))
-    first, second = rows["protein"].map(split_of), rows["partner_protein"].map(split_of)
-    return first.where(first == second, None).to_numpy(dtype=object)
+    return rows_of(task.problem).drawn(rows, partial(draw_splits, fractions=fractions, seed=seed, where=where))
 
 
 def proven_draw(rows: pd.DataFrame, task: Task) -> str | None:
@@ -135,7 +118,7 @@ def proven_draw(rows: pd.DataFrame, task: Task) -> str | None:
     split, rule = task.data.split, task.data.cluster_rule
     if split is None:
         return None
-    got = split_digest(content(rows, task.problem).tolist(), rows["split"].tolist())
+    got = split_digest(rows_of(task.problem).text(rows).tolist(), rows["split"].tolist())
     if split.sha256 not in {None, got}:
         with_what = (
             f" with {engine(rule.identity, clusters=True)}" if rule is not None and rule.identity is not None else ""
@@ -160,9 +143,9 @@ def split_digest(sequences: Sequence[str], splits: Sequence[str]) -> str:
 
 def subset_of(rows: pd.DataFrame, size: int, task: Task) -> tuple[pd.DataFrame, str]:
     """At most so many rows of each split, always the same, and a line that says so."""
-    keys = content(rows, task.problem)
+    keys = rows_of(task.problem).text(rows)
     chosen = np.zeros(len(rows), dtype=bool)
     for _, positions in rows.groupby("split").indices.items():
         ids = rows["id"].iloc[positions].tolist()
         chosen[positions] = sample(ids, keys.iloc[positions].tolist(), size)
-    return rows[chosen], f"subset: at most {size:,} {kind(task.problem).rows} of each split"
+    return rows[chosen], f"subset: at most {size:,} {task.problem.level.rows} of each split"

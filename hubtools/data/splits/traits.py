@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hubtools.data.rows.row_kinds import sequences_read
+from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.splits.identity import engine
 from hubtools.data.splits.overlap import ALWAYS, lowest_told, nearest, too_large
@@ -49,17 +49,16 @@ def row_traits(
         problem: of the task.
         cache: where the answers of the search are.
     """
-    if problem.zero_shot:
+    if not problem.level.trained:
         return {}
     lowest = lowest_told(ALWAYS)
-    how, learnt = engine(lowest), sequences_read(parts["train"], problem)
+    of = rows_of(problem)
+    how, learnt = engine(lowest), of.sequences_read(parts["train"])
     found = {}
     for name in scored:
         part = parts[name]
-        proteins = sequences_read(part, problem)
-        identity, rows = None, [list(part["sequence"])]
-        if problem.is_pair:
-            rows.append(list(part["partner"]))
+        proteins = of.sequences_read(part)
+        identity, rows = None, [list(part[column]) for column in of.sequences]
         if not too_large(learnt, proteins, how):
             best = dict(zip(proteins, nearest(proteins, learnt, lowest, how, cache).tolist(), strict=True))
             identity = np.array([[best[sequence] for sequence in column] for column in rows], dtype=np.float64).min(0)

@@ -11,17 +11,14 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.evaluation.metrics.formulas import RANKING, value
 from hubtools.evaluation.predictions import Predictions
+from hubtools.specs.level import PROTEIN
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.problem import Problem
+from hubtools.specs.problem import Problem, problem_of
 
 if TYPE_CHECKING:
     import evaluate
 
-_PROBLEMS = {
-    "classification": Problem.SEQUENCE_CLASSIFICATION,
-    "multilabel": Problem.SEQUENCE_MULTILABEL,
-    "regression": Problem.SEQUENCE_REGRESSION,
-}
+_PROBLEMS: dict[str, Problem] = {kind: problem_of(PROTEIN, kind) for kind in PROTEIN.kinds.values()}
 
 
 def metric(

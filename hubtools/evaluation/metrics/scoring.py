@@ -90,7 +90,7 @@ def score_and_resample(
         interval=_interval(replicates, units.described),
         undefined_replicates=_undefined(names, drawn),
     )
-    if task.problem.zero_shot:
+    if task.problem.level.within:
         table = assay_table(task, predictions)
         result.per_class = table if len(table) > 1 else []
     else:

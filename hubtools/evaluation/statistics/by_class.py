@@ -74,7 +74,7 @@ def class_differences(
     baseline = list(zip(baseline_predictions, baseline_thresholds, strict=True))
     candidate = list(zip(candidate_predictions, candidate_thresholds, strict=True))
     first = baseline[0][0]
-    if task.problem.zero_shot:
+    if task.problem.level.within:
         arms = [_by_assay(task, runs, replicates) for runs in (baseline, candidate)]
     elif task.problem.kind == "regression" or not len(first):
         return []

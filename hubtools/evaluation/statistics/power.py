@@ -154,7 +154,7 @@ def _made_up(task: Task, rows: Predictions) -> tuple[Predictions, Predictions, s
             others = ((1 - surety[0]) / (n_classes - 1))[:, None]
             scores.append(np.where(np.arange(n_classes) == call[0][:, None], surety[0][:, None], others))
         apart = float((calls[0] != calls[1]).mean())
-        of = {"protein": "proteins", "residue": "residues", "pair": "pairs", "variant": "variants"}[task.problem.level]
+        of = task.problem.level.names
         what = f"labels of the {of}" if kind == "multilabel" else of
         said = f"two models, or two seeds, disagree on {100 * apart:.2g} % of the {what}"
     first, second = (replace(rows, scores=np.asarray(score, dtype=np.float32)) for score in scores)

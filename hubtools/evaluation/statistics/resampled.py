@@ -106,16 +106,32 @@ def prepare(
         thresholds: chosen on validation; None where none is needed.
         metrics: names of METRICS that fit the task.
     """
-    if task.problem.zero_shot:
-        assay = assay_units(predictions)
-        assert predictions.assays is not None
-        codes = [encode(names)[0] for names in (predictions.assays.group, predictions.assays.protein)]
-        found = Units(assay.n_units, assay.strata, assay.described, _digest(*codes))
-        return [assay_statistic(name, task, predictions, assay) for name in metrics], found
+    return _PREPARED[task.problem.level.within](task, predictions, thresholds, metrics)
+
+
+def _over_rows(
+    task: Task, predictions: Predictions, thresholds: list[float] | None, metrics: Sequence[str]
+) -> tuple[list[Statistic], Units]:
+    """Metrics of all rows at once; whole proteins or clusters are drawn, of pairs those of both proteins."""
     decision = decide(task, predictions, thresholds)
     rows, n_units, described = bootstrap_units(predictions)
     prepared = [statistic(name, predictions, decision, rows, n_units, task.positive_index) for name in metrics]
     return prepared, Units(n_units, None, described, _digest(rows), worth(np.bincount(rows.ravel(), minlength=n_units)))
+
+
+def _within_assays(
+    task: Task, predictions: Predictions, thresholds: list[float] | None, metrics: Sequence[str]
+) -> tuple[list[Statistic], Units]:
+    """Metrics of each assay, averaged."""
+    assay = assay_units(predictions)
+    assert predictions.assays is not None
+    codes = [encode(names)[0] for names in (predictions.assays.group, predictions.assays.protein)]
+    found = Units(assay.n_units, assay.strata, assay.described, _digest(*codes))
+    return [assay_statistic(name, task, predictions, assay) for name in metrics], found
+
+
+# By what metrics are computed within (:class:`hubtools.specs.level.Level`).
+_PREPARED = {None: _over_rows, "assay": _within_assays}
 
 
 def draw(prepared: Sequence[Statistic], units: Units, replicates: int, seed: int = 0) -> np.ndarray:

@@ -58,7 +58,7 @@ def _of_predictions(folder: Path, record: RunRecord, split: str) -> dict[str, Ca
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = read_predictions(folder / PREDICTIONS)[split]
-        if problem.zero_shot:
+        if problem.level.within:
             figures["scatter"] = plots.variants_figure(predictions, record.task.get("unit"), split)
         elif problem.kind == "regression":
             figures["scatter"] = plots.regression_figure(predictions, record.task.get("unit"), split)

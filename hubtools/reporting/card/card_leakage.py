@@ -14,7 +14,7 @@ def statement(record: RunRecord, split: str = "test") -> str:
         record: of a complete run.
         split: that was scored.
     """
-    if Problem(record.task["problem"]).zero_shot:
+    if not Problem(record.task["problem"]).level.trained:
         return "Nothing was learnt here, so nothing can leak from a training set of the task."
     overlap = _with_train(record, split)
     if overlap is None or record.data is None or split not in record.data.splits:
@@ -54,7 +54,7 @@ def not_looked_for(record: RunRecord, split: str = "test") -> str:
     overlap = _with_train(record, split)
     told = [float(key) for key, count in overlap.similar.items() if count is not None] if overlap else []
     open_ = []
-    if not Problem(record.task["problem"]).zero_shot:
+    if Problem(record.task["problem"]).level.trained:
         open_.append(f"relatives of less than {share(min(told))} identity" if told else "relatives of any identity")
         open_.append("proteins of the same fold or function whose sequences do not align")
     checkpoint = record.identity.checkpoint

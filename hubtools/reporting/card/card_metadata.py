@@ -91,10 +91,7 @@ def test_splits(record: RunRecord) -> list[str]:
 
 def pipeline_tag(record: RunRecord) -> str:
     """The Hub's name for the kind of task; it has none for regression, which transformers serves as classification."""
-    problem = Problem(record.task["problem"])
-    if problem.zero_shot:
-        return "fill-mask"
-    return "token-classification" if problem.per_residue else "text-classification"
+    return Problem(record.task["problem"]).level.hub_task
 
 
 def licence_fields(record: RunRecord, licence: str | None = None) -> dict[str, str]:

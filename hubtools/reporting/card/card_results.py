@@ -122,7 +122,7 @@ def residues_scored(record: RunRecord, split: str) -> str:
         return ""
     total, result = facts.residues, record.results[split]
     proteins = wording.plural(facts.proteins, "protein")
-    if problem.per_residue:
+    if problem.level.by_residue:
         unlabelled = total - result.n_labelled
         rest = f"; the other {unlabelled:,} carry no label" if unlabelled > 0 else ""
         return f"Residues scored on {split}: {result.n_labelled:,} of {total:,} in {proteins}{rest}."

@@ -54,8 +54,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
     """
     problem = Problem(record.task["problem"])
     custom = needs_custom_code(folder)
-    head = "AutoModelForTokenClassification" if problem.per_residue else "AutoModelForSequenceClassification"
-    loader = "AutoModel" if custom else head
+    loader = "AutoModel" if custom else problem.level.auto_class or "AutoModel"
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
     # The tokenizer asks too: it reads the model's configuration, whose class is in the shipped file.
     trust = ", trust_remote_code=True" if custom or theirs else ""
@@ -87,7 +86,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt")',
         "with torch.no_grad():",
         '    logits = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits[0]',
-        *(_per_residue(record, problem) if problem.per_residue else _per_protein(record, problem)),
+        *(_of_residues(record, problem) if problem.level.by_residue else _of_one(record, problem)),
     ]
     return "\n".join(lines)
 
@@ -100,12 +99,12 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     """
     problem = Problem(record.task["problem"])
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
-    if problem.is_pair or theirs or _rendering(record) not in {"plain", "spaced"}:
+    if problem.level.auto_class is None or theirs or _rendering(record) not in {"plain", "spaced"}:
         return None
-    if problem.per_residue and problem.kind != "classification":
+    if problem.level.by_residue and problem.kind != "classification":
         # It gives the likeliest label of each token, whatever the task is.
         return None
-    task = "token-classification" if problem.per_residue else "text-classification"
+    task = problem.level.hub_task
     if needs_custom_code(folder) and not _serves_pipelines(folder):
         return None
     trust = ", trust_remote_code=True" if needs_custom_code(folder) else ""
@@ -115,7 +114,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         "",
         *_sequence(record, problem),
     ]
-    if problem.per_residue:
+    if problem.level.by_residue:
         # By default it leaves out what is labelled "O".
         return "\n".join(
             [
@@ -173,7 +172,7 @@ def _sequence(record: RunRecord, problem: Problem) -> list[str]:
     """Lines that bring the example into the form that bench read: upper case, and X for what the vocabulary lacks."""
     lacking = _lacking(record)
     as_x = f're.sub("[{lacking}]", "X", sequence)'
-    if problem.is_pair:
+    if problem.level.proteins > 1:
         pair = f"({', '.join(map(_quoted, EXAMPLE_PAIR))})"
         lines = [f"pair = [sequence.upper() for sequence in {pair}]  # in any order"]
         return lines + ([f"read = [{as_x} for sequence in pair]{_AS_X}"] if lacking else [])
@@ -192,9 +191,9 @@ def _written(record: RunRecord, problem: Problem) -> str:
     """The first arguments of the tokenizer's call."""
     form, name = (
         _WRITTEN[_rendering(record)],
-        "read" if _lacking(record) else ("pair" if problem.is_pair else "sequence"),
+        "read" if _lacking(record) else ("pair" if problem.level.proteins > 1 else "sequence"),
     )
-    if not problem.is_pair:
+    if problem.level.proteins == 1:
         return form.format(name)
     each, *options = form.format("sequence").split(", ")
     batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
@@ -245,7 +244,7 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
     return lines
 
 
-def _per_protein(record: RunRecord, problem: Problem) -> list[str]:
+def _of_one(record: RunRecord, problem: Problem) -> list[str]:
     if problem.kind == "regression":
         return [
             'print(f"{logits.item():.3f}")'
@@ -273,7 +272,7 @@ def _per_protein(record: RunRecord, problem: Problem) -> list[str]:
     return [*lines, '    print(f"{label}\\t{p:.3f}")']
 
 
-def _per_residue(record: RunRecord, problem: Problem) -> list[str]:
+def _of_residues(record: RunRecord, problem: Problem) -> list[str]:
     squash = {"regression": "flatten().tolist()", "multilabel": "sigmoid().tolist()"}.get(problem.kind, "softmax(-1)")
     candidates = (record.task.get("data") or {}).get("candidates")
     only = [f"    if residue in {_quoted(candidates)}:"] if candidates else []

@@ -211,7 +211,7 @@ def _rows(count: float) -> str:
 
 def _class_noun(pair: Pair, *, many: bool = False) -> str:
     kind = pair.found.task.problem
-    noun = "assay" if kind.zero_shot else "label" if kind.kind == "multilabel" else "class"
+    noun = kind.level.within or ("label" if kind.kind == "multilabel" else "class")
     return {"class": "classes"}.get(noun, f"{noun}s") if many else noun
 
 

@@ -74,7 +74,7 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
         groups[Setting.of(record, split)].append((folder, record))
     ordered = sorted(groups, key=_order)
     tables = tuple(
-        _table(question, groups[question], split, _remarks(question, ordered, _is_pair(groups[question])))
+        _table(question, groups[question], split, _remarks(question, ordered, _rows(groups[question])))
         for question in ordered
     )
     unfinished = sorted(
@@ -98,14 +98,13 @@ def _order(question: Setting) -> tuple[Any, ...]:
     return q.task, -q.version, *parts, q.task_hash, q.data, q.rows, q.protocol
 
 
-def _is_pair(found: Sequence[Found]) -> bool:
-    return Problem(found[0][1].task["problem"]).is_pair
+def _rows(found: Sequence[Found]) -> str:
+    return Problem(found[0][1].task["problem"]).level.rows
 
 
-def _remarks(question: Setting, all_questions: Sequence[Setting], is_pair: bool) -> tuple[str, ...]:
+def _remarks(question: Setting, all_questions: Sequence[Setting], noun: str) -> tuple[str, ...]:
     remarks = []
     if question.subset is not None:
-        noun = "pairs" if is_pair else "proteins"
         remarks.append(f"subset of at most {question.subset:,} {noun} a split")
     if question.fraction is not None:
         remarks.append(f"{share(question.fraction)} of the training data")

@@ -123,7 +123,7 @@ class Curve:
     @property
     def noun(self) -> str:
         """What a row is."""
-        return "pairs" if Problem(self.task["problem"]).is_pair else "proteins"
+        return Problem(self.task["problem"]).level.rows
 
     @property
     def higher_is_better(self) -> bool:
@@ -235,7 +235,7 @@ def _learnt_from(record: RunRecord) -> int:
     """Training proteins, or pairs where the rows are pairs."""
     assert record.data is not None
     train = record.data.splits["train"]
-    return train.labelled if Problem(record.task["problem"]).is_pair else train.proteins
+    return train.labelled if Problem(record.task["problem"]).level.proteins > 1 else train.proteins
 
 
 def efficiency(point: Point, random: Sequence[Point]) -> Factor | None:

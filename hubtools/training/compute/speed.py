@@ -19,11 +19,12 @@ from hubtools.common.hashing import digest
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.specs.recipe import Recipe
 from hubtools.training.batches import BucketedBatches
+from hubtools.training.collation import collation_of
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.operations import Flops, activations_of, squares
 from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import FairTrainer
-from hubtools.training.frozen.embedding import Features, embed, entry_keys
+from hubtools.training.frozen.embedding import Features, embed, entry_keys, kind_of
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
 from hubtools.training.frozen.probe import fit_heads
 from hubtools.training.job import Job
@@ -59,7 +60,7 @@ def window_lengths(split: Encoded, recipe: Recipe | None = None) -> list[np.ndar
     """Tokens of the windows of each protein, special ones included; with a recipe, as many as a training step reads."""
     special = split.tokeniser.n_special
     found = [np.array([piece.stop - piece.start + special for piece in windows]) for windows in split.windows]
-    if recipe is None or split.problem.per_residue:
+    if recipe is None or not collation_of(split.problem).together:
         return found
     return [lengths[: recipe.window.train_windows] for lengths in found]
 
@@ -219,7 +220,7 @@ def heads_seconds(
         clock: time in seconds.
     """
     width = model.encoder.config.hidden_size
-    by_residue = model.reads_residues or train.problem.per_residue
+    by_residue = kind_of(train, model.reads_residues) == "residues"
     each = (float(train.lengths.mean()) if by_residue else 1.0) * width * 4 * len(layers)
     most = max(job.recipe.batch_size, min(8 * job.recipe.batch_size, int(SAMPLE_BYTES / each)))
     share = min(1.0, most / len(train))
@@ -231,8 +232,8 @@ def heads_seconds(
         sizes = proteins.lengths.tolist() if by_residue else [1] * len(proteins)
         made = SyntheticSplit(dict(zip(entry_keys(proteins, by_residue), sizes, strict=True)), width)
         file = job.work / f"{name}.npy"
-        per_residue = model.reads_residues
-        found = embed(model, part, job.execution, False, file, name, layers, per_residue=per_residue, kept=made)
+        pooled = model.reads_residues
+        found = embed(model, part, job.execution, False, file, name, layers, pooled=pooled, kept=made)
         return part, found
 
     (_, fitting), (unseen, checking) = features(train, "train"), features(validation, "validation")

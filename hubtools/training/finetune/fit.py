@@ -22,6 +22,7 @@ from hubtools.common.errors import UserError
 from hubtools.evaluation import primary_score
 from hubtools.specs.metric_names import METRICS
 from hubtools.training.batches import Batch, BucketedBatches, micro_batches
+from hubtools.training.collation import collation_of
 from hubtools.training.compute import distributed
 from hubtools.training.compute.memory import LEAST, out_of_memory, release, warn
 from hubtools.training.compute.sharding import Unsharded, optimiser_state, restore_optimiser
@@ -214,11 +215,9 @@ class FairTrainer:
                 share=(distributed.rank(), distributed.size()) if distributed.size() > 1 else None,
             )
         )
-        together = np.concatenate if self.split.problem.per_residue else np.stack
-        labels = torch.from_numpy(together([self.split.labels[row] for row in rows]))
-        places: list[torch.Tensor | None] = [None] * len(batches)
-        if self.split.problem.per_residue:
-            places = [batch.inputs["residue_mask"].flatten().nonzero().squeeze(1) for batch in batches]
+        collation = collation_of(self.split.problem)
+        labels = torch.from_numpy(collation.stacked([self.split.labels[row] for row in rows]))
+        places = [collation.places(batch.inputs["residue_mask"]) for batch in batches]
         if self.device.type == "cuda":
             batches = [pinned(batch) for batch in batches]
             places = [None if place is None else place.pin_memory() for place in places]
@@ -289,8 +288,7 @@ class FairTrainer:
         row = int(np.argmin(self.split.row_lengths))
         rng = np.random.default_rng(0)
         (batch, *_) = micro_batches(self.split, [row], 1, train_windows=1, rng=rng)
-        mask = batch.inputs["residue_mask"]
-        place = mask.flatten().nonzero().squeeze(1) if self.split.problem.per_residue else None
+        place = collation_of(self.split.problem).places(batch.inputs["residue_mask"])
         return [(batch, place, 0.0)] * missing
 
     def update(self) -> None:

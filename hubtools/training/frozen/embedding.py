@@ -14,7 +14,8 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
-from hubtools.specs.problem import Problem
+from hubtools.specs.level import PROTEIN, RESIDUE
+from hubtools.specs.problem import problem_of
 from hubtools.training.batches import Batch, micro_batches, rows_between
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.memory import within_memory
@@ -92,7 +93,7 @@ def embed(
     name: str,
     wanted: Sequence[int],
     *,
-    per_residue: bool = False,
+    pooled: bool = False,
     kept: KeptEmbeddings | None = None,
 ) -> Features:
     """Embeddings of a split. The encoder reads each distinct protein once, and none that is kept.
@@ -107,7 +108,7 @@ def embed(
         file: where tables too large for memory go; the layer is added to its name.
         name: of the split, for the progress bar.
         wanted: layers, as :func:`chosen_layers` gives them.
-        per_residue: of a per-protein task too, rows are all residues of all proteins; ``owners`` is then the protein
+        pooled: of a per-protein task too, rows are all residues of all proteins; ``owners`` is then the protein
             of each row, and ``labels`` stay those of the proteins.
         kept: embeddings from before; what is computed is added to them, piece by piece.
 
@@ -116,9 +117,9 @@ def embed(
     """
     model.eval()
     proteins = split if split.pairs is None else split.alone
-    kind = kind_of(split, per_residue)
+    kind = kind_of(split, pooled)
     by_residue = kind == "residues"
-    masks = [_counting(label) for label in split.labels] if split.problem.per_residue else None
+    masks = [_counting(label) for label in split.labels] if split.problem.level.by_residue else None
     sizes = np.ones(len(proteins), dtype=np.int64)
     if by_residue:
         sizes = proteins.lengths if masks is None else np.array([int(mask.sum()) for mask in masks])
@@ -168,9 +169,9 @@ def embed(
     return _features(split, tables, sizes, masks, by_residue, tokens, budget)
 
 
-def kind_of(split: Encoded, per_residue: bool) -> Kind:
-    """What of a split's proteins is embedded; ``per_residue`` as of :func:`embed`."""
-    return "residues" if per_residue or split.problem.per_residue else "mean"
+def kind_of(split: Encoded, pooled: bool) -> Kind:
+    """What of a split's proteins is embedded; ``pooled`` as of :func:`embed`."""
+    return "residues" if pooled or split.problem.level.by_residue else "mean"
 
 
 def entry_keys(proteins: Encoded, by_residue: bool) -> list[bytes]:
@@ -211,7 +212,7 @@ def _computed(
     chosen, keys = list(proteins.values()), list(proteins)
     bare = replace(
         split,
-        problem=Problem.RESIDUE_CLASSIFICATION if by_residue else Problem.SEQUENCE_CLASSIFICATION,
+        problem=problem_of(RESIDUE if by_residue else PROTEIN, "classification"),
         ids=[split.ids[i] for i in chosen],
         tokens=[split.tokens[i] for i in chosen],
         windows=[split.windows[i] for i in chosen],
@@ -262,7 +263,7 @@ def _read(
         The tokens that were read, and the budget by which.
     """
     execution, tokens = replace(execution, token_budget=budget), 0
-    found_by = _residues if split.problem.per_residue else _means
+    found_by = _residues if split.problem.level.by_residue else _means
     # One context for the batches of a part, so that weights are brought to half precision once; none while the
     # part is out of this module's hands.
     with unless_it_fails(progress), autocast(execution.device, bf16):

@@ -176,7 +176,7 @@ def _embedded(model: ProteinTaskModel, split: Encoded, job: Job, name: str, want
     bf16 = job.execution.bf16(job.recipe.precision)
     file = job.work / f"{name}.npy"
     return embed(
-        model, split, job.execution, bf16, file, name, wanted, per_residue=model.reads_residues, kept=job.embeddings
+        model, split, job.execution, bf16, file, name, wanted, pooled=model.reads_residues, kept=job.embeddings
     )
 
 
