@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from hubtools.common.errors import UserError
 from hubtools.data import DataCache, TaskData, load_task_data, source_digest
 from hubtools.models import Checkpoint, resolve_checkpoint
 from hubtools.runs.plan import PlannedRun
 from hubtools.specs.record import Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.task import Task
+from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution
 from hubtools.training.frozen.embedding_store import EmbeddingStore
 from hubtools.training.frozen.probe import Companions
@@ -106,7 +108,26 @@ class Session:
             recipe=RecipeIdentity(name=run.recipe.name, hash=run.recipe.hash),
             seed=run.seed,
             precision=self._precision(run),
+            batches=self._batches(run),
         )
+
+    def _batches(self, run: PlannedRun) -> str | None:
+        """How batches are cut, where the encoder drops out by itself: its masks depend on it, and with them the result.
+
+        Raises:
+            UserError: the budget would be found by measuring.
+        """
+        if not run.recipe.encoder_dropout:
+            return None
+        how = self.execution
+        if how.auto_budget:
+            raise UserError(
+                "with encoder_dropout the token budget is part of a run's identity, and auto would measure it",
+                where=run.title,
+                fix=f"Give a number: --token-budget {how.token_budget}.",
+            )
+        layout = "packed where it can be" if how.packing else "padded"
+        return f"{how.token_budget} tokens, {layout}, processes: {distributed.size()}, {how.device.type}"
 
     def _precision(self, run: PlannedRun) -> Literal["float32", "bf16"] | None:
         """In which the model will compute: what the recipe leaves to the device is settled before a run has its name."""

@@ -127,6 +127,12 @@ class Recipe(Spec):
     freeze_layers: int = Field(
         default=0, ge=0, description="full: this many layers from below, and the embeddings, stay as they are."
     )
+    encoder_dropout: bool = Field(
+        default=False,
+        description="full, adapter: the encoder drops out as its own configuration says. Off, because the authors of families chose "
+        "otherwise each (ESM 0, BERT and T5 0.1), and because its masks depend on how memory cuts a batch: where it is "
+        "on, that is part of the run's identity.",
+    )
     layer_decay: float = Field(
         default=1.0,
         gt=0,
@@ -180,6 +186,8 @@ class Recipe(Spec):
             raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
         if (self.adaptation == "adapter") != (self.adapter is not None):
             raise ValueError("adaptation: adapter and the key adapter belong together. Give both or neither")
+        if self.adaptation not in {"full", "adapter"} and self.encoder_dropout:
+            raise ValueError("encoder_dropout is for adaptation: full and adapter. Remove it")
         if self.adaptation != "full" and (self.freeze_layers or self.layer_decay != 1):
             raise ValueError("freeze_layers and layer_decay are for adaptation: full. Remove them")
         if self.adaptation != "probe" and self.probe != Probe():

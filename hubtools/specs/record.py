@@ -13,7 +13,7 @@ from hubtools.specs.names import Commit, InnerPath, Name, RunId, Sha256, SplitNa
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 
 # One line of text, which can be shown.
@@ -79,6 +79,11 @@ class Identity(_RecordPart):
         description="In which the model computed, which a recipe may leave to the device; None of baselines, and in records "
         "of before protocol 4.",
     )
+    batches: Line | None = Field(
+        default=None,
+        description="How batches were cut, and where they were computed, of a recipe with encoder_dropout: what the encoder drops "
+        "depends on it.",
+    )
 
     @property
     def run_id(self) -> str:
@@ -88,7 +93,7 @@ class Identity(_RecordPart):
         if content["checkpoint"] and content["checkpoint"]["source"] == "local":
             del content["checkpoint"]["name"]
         # Came after the first runs, whose ids stay.
-        for name in ("fraction", "precision"):
+        for name in ("fraction", "precision", "batches"):
             if content[name] is None:
                 del content[name]
         return digest(content)[:12]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Batch:
         proteins: index of each label's protein, or pair, in the split.
         positions: 0-based residue of each label, per residue only.
         lengths: real tokens of each row, special ones included, padding not.
+        origins: (rows, 2) protein in the split, and its residue (from 0) that the row begins with.
     """
 
     inputs: dict[str, Any]
@@ -35,6 +36,7 @@ class Batch:
     proteins: np.ndarray
     positions: np.ndarray | None
     lengths: np.ndarray
+    origins: np.ndarray
 
     def __post_init__(self) -> None:
         note_lengths(self.inputs["attention_mask"], self.lengths.tolist())
@@ -47,7 +49,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         moved = {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for k, v in self.inputs.items()}
-        return Batch(moved, self.labels.to(device, non_blocking=True), self.proteins, self.positions, self.lengths)
+        labels = self.labels.to(device, non_blocking=True)
+        return replace(self, inputs=moved, labels=labels)
 
 
 def micro_batches(
@@ -162,13 +165,15 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
     core = (residue >= first) & (residue < last)
     if split.pool is not None:
         core &= np.isin(residue, split.pool)
+    origins = np.array([(protein, piece.start) for protein, piece in rows])
     inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids),
         "attention_mask": torch.from_numpy(attention.astype(np.int64)),
         "residue_mask": torch.from_numpy(core),
     }
     found = collation_of(split.problem).labelled(split, rows, pairs)
-    return Batch(inputs | found.inputs, torch.from_numpy(found.labels), found.owners, found.positions, lengths)
+    labels = torch.from_numpy(found.labels)
+    return Batch(inputs | found.inputs, labels, found.owners, found.positions, lengths, origins)
 
 
 def rows_between(inputs: dict[str, Any], start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -375,3 +375,24 @@ def test_a_record_that_cannot_be_read_is_made_anew(plan: Plan, tmp_path: Path) -
     again = execute(item, session(tmp_path))
     assert not again.was_done and scores(again) == scores(first)
     assert len(find_records([tmp_path / "runs"])[0]) == 1
+
+
+def test_where_the_encoder_drops_out_memory_is_part_of_the_name(plan: Plan, tmp_path: Path) -> None:
+    """Its masks depend on how batches are cut: another budget is another run."""
+
+    def identity(budget: int | str, drops: bool, **how: Any) -> Any:
+        execution = Execution.choose("cpu", budget, **how)
+        session = Session(tmp_path / "runs", DataCache(tmp_path / "cache"), execution)
+        return session.identify(plan(encoder_dropout=drops))
+
+    assert identity(64, False) == identity(512, False, packing=False)
+    ids = {
+        identity(*how, **more).run_id
+        for how, more in [((64, True), {}), ((512, True), {}), ((64, True), {"packing": False})]
+    }
+    assert len(ids) == 3
+    assert identity(64, True).batches == "64 tokens, packed where it can be, processes: 1, cpu"
+    with pytest.raises(UserError, match=r"the token budget is part of a run's identity.*--token-budget 2048"):
+        identity("auto", True)
+    with pytest.raises(UserError, match="encoder_dropout is for adaptation: full and adapter"):
+        load_recipe("probe", {"encoder_dropout": True})

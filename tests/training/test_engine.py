@@ -385,9 +385,48 @@ def test_the_safe_choice_stays_unless_clearly_beaten():
         raise RuntimeError("not on this machine")
 
     same = torch.ones(64, 64)
-    assert fastest({"first": lambda: same @ same, "second": fails}) == "first"
-    assert fastest({"first": fails, "second": lambda: same @ same}) == "second"
-    assert fastest({"first": fails}) == "first"
+    assert fastest({"first": lambda: same @ same, "second": fails}).name == "first"
+    assert fastest({"first": fails, "second": lambda: same @ same}).name == "second"
+    assert fastest({"first": fails}).name == "first"
+
+
+class Clock:
+    """Time that passes as computations say."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def takes(self, *seconds):
+        """A computation of so many seconds, turn by turn, the last for all that follow."""
+        left = list(seconds)
+
+        def run():
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return run
+
+
+def test_a_busy_moment_does_not_decide():
+    clock = Clock()
+    # The safe way was disturbed for six turns: by the first three that count, the other looks three times as fast.
+    found = fastest({"safe": clock.takes(1, 3, 3.5, 4, 4.5, 5, 1.0), "other": clock.takes(1.0)}, clock)
+    assert (found.name, found.steady, found.seconds["safe"]) == ("safe", True, (1.0, 1.0))
+    found = fastest({"safe": clock.takes(1.0), "other": clock.takes(2, 2, 0.5, 3, 0.5)}, clock)
+    assert (found.name, found.steady) == ("other", True)
+
+
+def test_what_cannot_be_told_is_the_safe_way_and_is_not_kept(tmp_path, monkeypatch):
+    clock = Clock()
+    # Each turn of the other takes another time, and by its two shortest the answers differ.
+    busy = {"safe": clock.takes(1.0), "other": clock.takes(1, 0.8, *[3 + i for i in range(40)])}
+    found = fastest(busy, clock)
+    assert (found.name, found.steady) == ("safe", False)
+    monkeypatch.setattr(measured_module, "fastest", lambda candidates: found)
+    assert measured("A busy CPU", "attention", dict) == "safe"
+    assert not list((tmp_path / "cache").glob("*busy*.json"))
 
 
 def test_fastest_asks_the_device_and_auto_does_not(monkeypatch):

@@ -43,21 +43,11 @@ class Full:
         self.largest = max(self.largest, tokens)
 
 
-def without_dropout(setting: Setting) -> Setting:
-    for module in setting.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        elif isinstance(getattr(module, "dropout", None), float):
-            # Attention keeps a number.
-            module.dropout = 0.0
-    return setting
-
-
 @pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
 def test_what_does_not_fit_is_done_again_in_smaller_pieces(checkpoint, problem, tmp_path, capsys):
     settings = {"epochs": 2, "n": 24, **GENTLE}
-    roomy = without_dropout(Setting(checkpoint, problem, tmp_path / "a", token_budget=400, **settings))
-    tight = without_dropout(Setting(checkpoint, problem, tmp_path / "b", token_budget=400, **settings))
+    roomy = Setting(checkpoint, problem, tmp_path / "a", token_budget=400, **settings)
+    tight = Setting(checkpoint, problem, tmp_path / "b", token_budget=400, **settings)
     allocator = Full(tight.model, room=150)
     expected, found = roomy.fit(), tight.fit()
     assert allocator.refused > 0 and 0 < allocator.largest <= 150
@@ -76,9 +66,9 @@ def test_what_does_not_fit_is_done_again_in_smaller_pieces(checkpoint, problem, 
 def test_gradients_of_a_step_that_was_started_anew_are_those_of_one_attempt(checkpoint, tmp_path):
     gradients = []
     for room in (10**6, 90):
-        setting = without_dropout(Setting(checkpoint, "residue-classification", tmp_path, token_budget=400, n=16))
+        setting = Setting(checkpoint, "residue-classification", tmp_path, token_budget=400, n=16)
         trainer = FairTrainer(setting.model, setting.splits["train"], setting.splits["validation"], setting.job)
-        setting.model.train()
+        trainer.dropouts.train()
         allocator = Full(setting.model, room)
         step = trainer.cut(list(range(8)))
         trainer.training_step(step)
@@ -159,9 +149,7 @@ def test_what_is_done_again_is_not_counted_twice(checkpoint, problem, tmp_path, 
 
 def test_a_fit_that_goes_on_keeps_the_budget_that_fitted_and_no_other(checkpoint, tmp_path):
     def setting(budget: int) -> Setting:
-        made = without_dropout(
-            Setting(checkpoint, "residue-classification", tmp_path, token_budget=budget, n=24, epochs=2)
-        )
+        made = Setting(checkpoint, "residue-classification", tmp_path, token_budget=budget, n=24, epochs=2)
         tmp_path.mkdir(exist_ok=True)
         return made
 

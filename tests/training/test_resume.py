@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tiny_checkpoints import FAMILIES, write_checkpoint
@@ -36,7 +34,7 @@ def test_weights_come_back(family: str, recipe: str, tmp_path: Path) -> None:
                 tensor.add_(torch.randn(tensor.shape))
     before, expected = other.state_dict(), {name: value.clone() for name, value in trained.state_dict().items()}
     assert any(not torch.equal(before[name], value) for name, value in expected.items())
-    resume.write_checkpoint(tmp_path / "work", Progress(step=3, best_step=3), trained, {}, [])
+    resume.write_checkpoint(tmp_path / "work", Progress(step=3, best_step=3), trained, {})
     load_weights(other, tmp_path / "work" / "checkpoint-3")
     assert other.state_dict().keys() == expected.keys()
     for name, value in other.state_dict().items():
@@ -48,7 +46,7 @@ def test_weights_come_back(family: str, recipe: str, tmp_path: Path) -> None:
 def test_only_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 1)
     for step, best in ((5, 5), (10, 5), (15, 5), (20, 20)):
-        resume.write_checkpoint(tmp_path, Progress(step=step, best_step=best), model, {}, [])
+        resume.write_checkpoint(tmp_path, Progress(step=step, best_step=best), model, {})
         there = {int(path.name.removeprefix("checkpoint-")) for path in tmp_path.glob("checkpoint-*")}
         assert there == {step, best}
 
@@ -56,31 +54,9 @@ def test_only_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
 def test_an_undefined_score_is_kept_and_what_is_cut_off_is_passed_over(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 1)
     progress = Progress(epoch=1, step=5, best_step=5, best_score=float("-inf"))
-    resume.write_checkpoint(tmp_path, progress, model, {}, [])
+    resume.write_checkpoint(tmp_path, progress, model, {})
     newer = tmp_path / "checkpoint-10"
     newer.mkdir()
     (newer / "state.json").write_text(json.dumps({"epoch": 2})[:-3])
     found = last_whole_checkpoint(tmp_path)
     assert found == tmp_path / "checkpoint-5" and read_progress(found) == progress
-
-
-def test_random_numbers_go_on_where_they_stood(tmp_path: Path) -> None:
-    device = torch.device("cpu")
-
-    def draw() -> list[float]:
-        # Gaussians come in pairs, of which the second is kept.
-        numbers = [random.gauss(0, 1), random.random(), np.random.standard_normal(), np.random.random()]
-        return [*numbers, *torch.randn(3).tolist(), *torch.randperm(50).tolist()]
-
-    model = torch.nn.Linear(2, 1)
-    for seed in range(5):
-        random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
-        draw()
-        states = [resume.random_state(device), resume.random_state(device)]
-        resume.write_checkpoint(tmp_path, Progress(step=1, best_step=1), model, {}, states)
-        expected = draw(), draw()
-        read = resume.read_randomness(tmp_path / "checkpoint-1")
-        assert len(read) == 2
-        for state in read:
-            resume.restore_random(state, device)
-            assert (draw(), draw()) == expected

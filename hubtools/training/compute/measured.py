@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,24 @@ ROOT_VARIABLE = "BENCH_CACHE"
 FILE = "measured-{device}.json"
 # What is not this much faster than the safe choice is not chosen: noise must not decide.
 MARGIN = 1.15
+# It is measured again until the two shortest times of each are this near each other; the least and the most turns.
+NEAR, TURNS = 1.05, (4, 24)
 _known: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was measured.
+
+    Attributes:
+        name: of what is used.
+        seconds: the two shortest times of each that could be computed.
+        steady: whether it is the same by either of the two; else the machine is too busy to tell.
+    """
+
+    name: str
+    seconds: dict[str, tuple[float, float]]
+    steady: bool
 
 
 def measured(device: str, question: str, candidates: Callable[[], Mapping[str, Callable[[], Any]]]) -> str:
@@ -26,16 +45,17 @@ def measured(device: str, question: str, candidates: Callable[[], Mapping[str, C
 
     Args:
         device: name of the hardware.
-        question: what is chosen; with the version of torch, the key of the answer.
+        question: what is chosen; with the versions of torch and of Python and the number of processors, the key of the answer.
         candidates: makes name -> computation, the safe choice first. Called only when there is no answer yet. A
             computation that fails is left out.
 
     Returns:
-        A name. Where the folder cannot be written, the answer holds for this process.
+        A name. Where the folder cannot be written, or the machine is too busy to tell, the answer holds for this process.
     """
     import torch
 
-    key = f"torch {torch.__version__}, {question}"
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}, {os.cpu_count()} processors"
+    key = f"{versions}, {question}"
     if (device, key) in _known:
         return _known[device, key]
     folder = Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/plm-hubtools").expanduser()
@@ -44,33 +64,45 @@ def measured(device: str, question: str, candidates: Callable[[], Mapping[str, C
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
             answers = _read(file)
-            if key not in answers:
-                answers[key] = fastest(candidates())
-                write_atomic(file, json.dumps(answers, indent=2, sort_keys=True) + "\n")
-            answer = answers[key]
+            answer = answers.get(key, {}).get("name")
+            if answer is None:
+                found = fastest(candidates())
+                answer = found.name
+                if found.steady:
+                    answers[key] = asdict(found)
+                    write_atomic(file, json.dumps(answers, indent=2, sort_keys=True) + "\n")
     except OSError:
-        answer = fastest(candidates())
+        answer = fastest(candidates()).name
     return _known.setdefault((device, key), answer)
 
 
-def _read(file: Path) -> dict[str, str]:
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    """Answers by key; those of another form are measured anew."""
     try:
         answers = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    return answers if isinstance(answers, dict) else {}
+    if not isinstance(answers, dict):
+        return {}
+    return {key: of for key, of in answers.items() if isinstance(of, dict) and isinstance(of.get("name"), str)}
 
 
-def fastest(candidates: Mapping[str, Callable[[], Any]], rounds: int = 4) -> str:
-    """The name of the fastest, or the first unless another beats it by :data:`MARGIN`.
+def fastest(candidates: Mapping[str, Callable[[], Any]], clock: Callable[[], float] = time.perf_counter) -> Choice:
+    """The fastest, or the first unless another beats it by :data:`MARGIN`.
 
-    They take turns and the shortest time of each counts; the first turn warms up.
+    They take turns, the first of which warms up, until the two shortest times of each are near each other: what else the
+    machine does makes single turns longer, and none shorter. Where the choice is not the same by either of the two, it is
+    the first.
+
+    Args:
+        candidates: name -> computation, the safe choice first.
+        clock: in seconds.
     """
-    seconds: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {}
     running = dict(candidates)
-    for turn in range(rounds):
+    for turn in range(TURNS[1]):
         for name in list(running):
-            started = time.perf_counter()
+            started = clock()
             try:
                 running[name]()
             except (RuntimeError, NotImplementedError, ValueError):
@@ -78,9 +110,24 @@ def fastest(candidates: Mapping[str, Callable[[], Any]], rounds: int = 4) -> str
                 del running[name]
                 continue
             if turn:
-                seconds[name] = min(seconds.get(name, float("inf")), time.perf_counter() - started)
-    first = next(iter(candidates))
+                seconds[name] = sorted([*seconds.get(name, []), clock() - started])[:2]
+        if turn + 1 >= TURNS[0] and all(two[1] <= NEAR * two[0] for two in seconds.values()):
+            break
+    safe = next(iter(candidates))
+    safe = safe if safe in seconds or not seconds else next(iter(seconds))
     if not seconds:
-        return first
-    best = min(seconds, key=lambda name: seconds[name])
-    return first if first in seconds and seconds[best] * MARGIN > seconds[first] else best
+        return Choice(safe, {}, True)
+    others = (0, 1)
+    found = {
+        _quickest({name: two[own if name == safe else other] for name, two in seconds.items()}, safe)
+        for own in others
+        for other in others
+    }
+    steady = len(found) == 1
+    return Choice(found.pop() if steady else safe, {name: (two[0], two[1]) for name, two in seconds.items()}, steady)
+
+
+def _quickest(seconds: Mapping[str, float], safe: str) -> str:
+    """The safe choice, unless another beats it clearly."""
+    best = min(seconds, key=seconds.__getitem__)
+    return safe if seconds[best] * MARGIN > seconds[safe] else best

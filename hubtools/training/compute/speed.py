@@ -78,7 +78,6 @@ def training_speed(
         seconds, clock: as in :func:`rates`.
     """
     trainer = FairTrainer(model, split, split, job)
-    trainer.working.train()
 
     def step(rows: list[int]) -> float:
         effective = trainer.cut(rows)
@@ -87,7 +86,9 @@ def training_speed(
         lengths = np.concatenate([batch.lengths for batch in effective.batches])
         return flops.training(float(lengths.sum()), squares(lengths))
 
-    return rates(step, split.row_lengths, job.recipe.batch_size, job.execution.device, seconds, clock)
+    with contextlib.closing(trainer.dropouts):
+        trainer.dropouts.train()
+        return rates(step, split.row_lengths, job.recipe.batch_size, job.execution.device, seconds, clock)
 
 
 def reading_speed(

@@ -1,4 +1,4 @@
 """Fine-tuning: all weights, or an adapter.
 
-``fit`` is the loop, ``parameters`` what is trained at which rate, ``prefetch`` makes batches ahead, ``resume`` goes on.
+``fit`` is the loop, ``dropout`` what it drops, whatever memory does, ``parameters`` what is trained at which rate, ``prefetch`` makes batches ahead, ``resume`` goes on.
 """

@@ -27,21 +27,17 @@ from hubtools.training.compute import distributed
 from hubtools.training.compute.memory import LEAST, out_of_memory, release, warn
 from hubtools.training.compute.sharding import Unsharded, optimiser_state, restore_optimiser
 from hubtools.training.encoding import Encoded
+from hubtools.training.finetune.dropout import Counters, Dropouts
 from hubtools.training.finetune.parameters import freeze_layers, parameter_groups
 from hubtools.training.finetune.prefetch import ahead, pinned
 from hubtools.training.finetune.resume import (
     Progress,
     check_checkpoint,
     checkpoint_folder,
-    device_randomness,
     last_whole_checkpoint,
     load_weights,
-    random_state,
     read_optimiser,
     read_progress,
-    read_randomness,
-    restore_device_randomness,
-    restore_random,
     write_checkpoint,
 )
 from hubtools.training.job import Fitted, Job
@@ -95,6 +91,7 @@ class EffectiveBatch:
         batches: padded pieces that fit the token budget.
         places: per residue: for each piece, where the labelled residues are among its tokens; found here, because a
             GPU would have to be waited for to count them.
+        counters: for each piece, what its dropout is drawn by.
         denominator: weight of the labels of all rows.
         budget: token budget that it was cut by.
     """
@@ -102,6 +99,7 @@ class EffectiveBatch:
     rows: list[int]
     batches: list[Batch]
     places: list[torch.Tensor | None]
+    counters: list[Counters | None]
     denominator: float
     budget: int
 
@@ -132,13 +130,11 @@ class FairTrainer:
         self.trained = [parameter for parameter in self.working.parameters() if parameter.requires_grad]
         self.optimizer = self.create_optimizer(self.working)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        # Processes draw their own dropout; the first one as if it were alone.
-        torch.manual_seed(job.seed + 1_000_003 * (distributed.rank() if distributed.size() > 1 else 0))
         if resume is not None:
             restore_optimiser(self.optimizer, read_optimiser(resume))
-            states = read_randomness(resume)
-            if len(states) == distributed.size():
-                restore_random(states[distributed.rank() if len(states) > 1 else 0], self.device)
+        prefix = len(train.tokeniser.prefix)
+        self.dropouts = Dropouts(self.working, job.seed, prefix, encoder=job.recipe.encoder_dropout)
+        self.dropouts.attach()
         self._set_rates()
         self.seconds_before, self.started = self.progress.seconds, time.perf_counter()
 
@@ -152,7 +148,7 @@ class FairTrainer:
         _keep_lines(self.job.log, self.progress.epoch)
         shown = bar("training", self.total, unit="step")
         shown.update(self.progress.step)
-        with contextlib.closing(shown):
+        with contextlib.closing(shown), contextlib.closing(self.dropouts):
             while self.progress.epoch < self.recipe.epochs and not self._patience_ended():
                 loss = self.train_epoch(shown)
                 score = None if loss is None else self.evaluate()
@@ -180,9 +176,7 @@ class FairTrainer:
             the mean loss over the labels; None where it is not a number.
         """
         self.sampler.set_epoch(self.progress.epoch)
-        # A data loader drew this number here; without it, all dropout after it would be another.
-        torch.empty((), dtype=torch.int64).random_()
-        self.working.train()
+        self.dropouts.train()
         losses: list[torch.Tensor] = []
         weights: list[float] = []
         with contextlib.closing(ahead(self.cut, self.sampler)) as steps:
@@ -218,10 +212,12 @@ class FairTrainer:
         collation = collation_of(self.split.problem)
         labels = torch.from_numpy(collation.stacked([self.split.labels[row] for row in rows]))
         places = [collation.places(batch.inputs["residue_mask"]) for batch in batches]
+        counters = [self.dropouts.counted(batch) for batch in batches]
         if self.device.type == "cuda":
             batches = [pinned(batch) for batch in batches]
             places = [None if place is None else place.pin_memory() for place in places]
-        return EffectiveBatch(rows, batches, places, max(self.loss.denominator(labels), 1e-12), budget)
+            counters = [None if counter is None else counter.pinned() for counter in counters]
+        return EffectiveBatch(rows, batches, places, counters, max(self.loss.denominator(labels), 1e-12), budget)
 
     def training_step(self, step: EffectiveBatch) -> torch.Tensor:
         """Gradients of the mean loss over the effective batch; where memory does not suffice, anew in smaller pieces.
@@ -232,7 +228,6 @@ class FairTrainer:
         if step.budget > self.budget:
             step = self.cut(step.rows)
         while True:
-            before = {"torch": torch.get_rng_state(), **device_randomness(self.device)}
             try:
                 total = self.gradients(step)
                 break
@@ -241,13 +236,12 @@ class FairTrainer:
                 if not out_of_memory(error) or self.whole.sharded:
                     raise
                 smaller = self._smaller(step)
-                if smaller is None:
+                # What the encoder drops by itself would be something else in smaller pieces.
+                if smaller is None or self.recipe.encoder_dropout:
                     raise
             # Gradients may be half added up: nothing of the attempt may stay.
             self.optimizer.zero_grad(set_to_none=True)
             release(self.device)
-            torch.set_rng_state(before["torch"])
-            restore_device_randomness(before, self.device)
             warn("training", step.budget, smaller.budget)
             step, self.budget, self.progress.token_budget = smaller, smaller.budget, smaller.budget
         self._tokens += sum(batch.tokens for batch in step.batches)
@@ -264,12 +258,18 @@ class FairTrainer:
 
     def gradients(self, step: EffectiveBatch) -> torch.Tensor:
         """Add up the gradients of this process's pieces."""
-        pieces = [(batch, place, 1.0) for batch, place in zip(step.batches, step.places, strict=True)]
+        pieces = [
+            (batch, place, counters, 1.0)
+            for batch, place, counters in zip(step.batches, step.places, step.counters, strict=True)
+        ]
         if self.whole.sharded:
             pieces += self._filling(len(pieces))
         total = torch.zeros((), device=self.device)
-        for number, (batch, place, weight) in enumerate(pieces, 1):
+        # What the encoder itself drops, where it is let to, is drawn anew in each step: nothing has to be kept for a resumed fit.
+        torch.manual_seed(self.job.seed + 1_000_003 * (self.progress.step + 1) + 7_919 * distributed.rank())
+        for number, (batch, place, counters, weight) in enumerate(pieces, 1):
             self.whole.exchange(number == len(pieces))
+            self.dropouts.begin(counters, self.progress.step, self.device)
             moved = batch.to(self.device)
             with autocast(self.device, self.bf16):
                 logits = self.working(**moved.inputs).logits
@@ -280,7 +280,7 @@ class FairTrainer:
             total += part.detach()
         return total
 
-    def _filling(self, n: int) -> list[tuple[Batch, torch.Tensor | None, float]]:
+    def _filling(self, n: int) -> list[tuple[Batch, torch.Tensor | None, Counters | None, float]]:
         """Pieces without weight, for as many as another process has more: divided weights are gathered by all at once."""
         missing = max(distributed.gather(n)) - n
         if not missing:
@@ -289,7 +289,7 @@ class FairTrainer:
         rng = np.random.default_rng(0)
         (batch, *_) = micro_batches(self.split, [row], 1, train_windows=1, rng=rng)
         place = collation_of(self.split.problem).places(batch.inputs["residue_mask"])
-        return [(batch, place, 0.0)] * missing
+        return [(batch, place, self.dropouts.counted(batch), 0.0)] * missing
 
     def update(self) -> None:
         """One optimiser step with the gradients of all processes."""
@@ -341,9 +341,8 @@ class FairTrainer:
     def save(self) -> None:
         """Keep what an interrupted fit goes on from."""
         optimiser = optimiser_state(self.optimizer)
-        randomness = distributed.gather(random_state(self.device))
         if distributed.is_main():
-            write_checkpoint(self.job.work, self.progress, self.model, optimiser, randomness)
+            write_checkpoint(self.job.work, self.progress, self.model, optimiser)
         distributed.barrier()
 
     def _log(self, loss: float | None, score: float | None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import re
 import shutil
 import sys
@@ -17,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import TypeAdapter
 from safetensors import safe_open
@@ -28,7 +26,6 @@ from hubtools.models.four_bits import FourBitLinear
 
 WEIGHTS = "weights.safetensors"
 OPTIMISER = "optimiser.safetensors"
-RANDOM = "random.safetensors"
 STATE = "state.json"
 # What AdamW keeps of a parameter, and which of it has the parameter's shape.
 _MOMENTS = {"step": False, "exp_avg": True, "exp_avg_sq": True}
@@ -99,7 +96,7 @@ def check_checkpoint(folder: Path, model: nn.Module, trained: Sequence[nn.Parame
     Raises:
         Exception: of any kind: it is not whole, or not of this fit.
     """
-    for name in (WEIGHTS, OPTIMISER, RANDOM, STATE):
+    for name in (WEIGHTS, OPTIMISER, STATE):
         # A pipe would be waited for.
         if (folder / name).is_symlink() or not (folder / name).is_file():
             raise ValueError(f"there is no {name}")
@@ -115,8 +112,6 @@ def check_checkpoint(folder: Path, model: nn.Module, trained: Sequence[nn.Parame
         place, _, moment = key.partition(".")
         if shape != (trained[int(place)].shape if _MOMENTS[moment] else ()):
             raise ValueError(f"{OPTIMISER} is of another model")
-    for state in read_randomness(folder):
-        _try_out(state)
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -137,14 +132,13 @@ def read_progress(folder: Path) -> Progress:
     return found
 
 
-def write_checkpoint(work: Path, progress: Progress, model: nn.Module, optimiser: Any, randomness: list[Any]) -> None:
+def write_checkpoint(work: Path, progress: Progress, model: nn.Module, optimiser: Any) -> None:
     """Write one, and remove those that nothing needs any more: all but this one and the best.
 
     Args:
         work: the fit's folder.
         progress, model: what was done, and what was learnt by it.
         optimiser: its state; rates and the like are the recipe's and are not kept.
-        randomness: of every process.
     """
     folder, unfinished = checkpoint_folder(work, progress.step), work / ".unfinished"
     _remove(unfinished)
@@ -152,8 +146,6 @@ def write_checkpoint(work: Path, progress: Progress, model: nn.Module, optimiser
     save_file({name: tensor.detach().contiguous() for name, tensor in learnt(model).items()}, unfinished / WEIGHTS)
     moments = {f"{i}.{key}": value for i, entry in optimiser.get("state", {}).items() for key, value in entry.items()}
     save_file({name: tensor.detach().contiguous() for name, tensor in moments.items()}, unfinished / OPTIMISER)
-    states = {f"{i}.{name}": value for i, state in enumerate(randomness) for name, value in state.items()}
-    save_file(states, unfinished / RANDOM)
     (unfinished / STATE).write_text(json.dumps(asdict(progress)))
     _remove(folder)
     unfinished.replace(folder)
@@ -173,12 +165,6 @@ def _remove(path: Path) -> None:
 def read_optimiser(folder: Path) -> dict[int, dict[str, torch.Tensor]]:
     """What the optimiser kept of each parameter, by its number."""
     return _numbered(folder / OPTIMISER)
-
-
-def read_randomness(folder: Path) -> list[dict[str, torch.Tensor]]:
-    """The states of the random generators, of every process in order."""
-    states = _numbered(folder / RANDOM)
-    return [states[place] for place in range(len(states))]
 
 
 def _numbered(path: Path) -> dict[int, dict[str, torch.Tensor]]:
@@ -205,69 +191,3 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     here = learnt(model)
     for name, tensor in load_file(folder / WEIGHTS).items():
         here[name].copy_(tensor)
-
-
-def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Where all random numbers that training may draw stand, as tensors."""
-    version, integers, gauss = random.getstate()
-    legacy: Any = np.random.get_state()
-    _, key, position, has_gauss, cached = legacy
-    return {
-        "python": torch.tensor([version, *integers]),
-        "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
-        "numpy": torch.tensor([*key.tolist(), position, has_gauss]),
-        "numpy_gauss": torch.tensor([cached], dtype=torch.float64),
-        "torch": torch.get_rng_state(),
-        **device_randomness(device),
-    }
-
-
-def restore_random(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Go on from there."""
-    random.setstate(_python_state(state))
-    np.random.set_state(_numpy_state(state))
-    torch.set_rng_state(state["torch"])
-    restore_device_randomness(state, device)
-
-
-def _python_state(state: dict[str, torch.Tensor]) -> tuple[Any, ...]:
-    version, *integers = state["python"].tolist()
-    return version, tuple(integers), next(iter(state["python_gauss"].tolist()), None)
-
-
-def _numpy_state(state: dict[str, torch.Tensor]) -> tuple[Any, ...]:
-    *key, position, has_gauss = state["numpy"].tolist()
-    if not 0 <= position <= len(key):
-        raise ValueError("a position outside of the state")  # numpy would read there.
-    (cached,) = state["numpy_gauss"].tolist()
-    return "MT19937", np.array(key, dtype=np.uint32), position, has_gauss, cached
-
-
-def _try_out(state: dict[str, torch.Tensor]) -> None:
-    """Give a state to generators that nobody draws from.
-
-    Raises:
-        Exception: one of them does not take it.
-    """
-    random.Random().setstate(_python_state(state))
-    np.random.RandomState().set_state(_numpy_state(state))
-    torch.Generator().set_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.Generator("cuda").set_state(state["cuda"])
-    if "mps" in state and torch.backends.mps.is_available():
-        torch.Generator("mps").set_state(state["mps"])
-
-
-def device_randomness(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of the generator that dropout draws from on a GPU; it lives on the host, so that nothing waits."""
-    if device.type == "cuda":
-        return {"cuda": torch.cuda.get_rng_state(device)}
-    return {"mps": torch.mps.get_rng_state()} if device.type == "mps" else {}
-
-
-def restore_device_randomness(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Go on from there."""
-    if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
-    elif "mps" in state and device.type == "mps":
-        torch.mps.set_rng_state(state["mps"])

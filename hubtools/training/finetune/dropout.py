@@ -1,0 +1,210 @@
+"""Dropout whose masks are a function of seed, step, protein, residue and place in the model, and of nothing else.
+
+A generator's numbers depend on what was drawn before, and so on how memory cuts a batch, whether it is packed, which process
+computes it, and where a fit was interrupted. Here each mask is a hash of what it is for (a counter-based generator; Salmon
+et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), so that none of these changes a weight.
+
+What has masks of this kind: our head, a native head, and adapters. The encoder's own dropout is off (``encoder_dropout``): the
+authors of families chose otherwise each (ESM 0, BERT and T5 0.1), and it draws inside kernels, where no counter reaches.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hubtools.models.modeling_protein_task import LightAttention
+from hubtools.training.batches import Batch
+
+
+@dataclass(frozen=True)
+class Counters:
+    """By which number everything of a piece is drawn, int32.
+
+    Attributes:
+        tokens: (rows, tokens), padding included.
+        real: (real tokens,) of them, row after row.
+        units: (proteins,) or (pairs,), as the logits of the piece are ordered.
+        residues: (residues,) those that light attention reads, in its order; empty where labels are of residues.
+    """
+
+    tokens: torch.Tensor
+    real: torch.Tensor
+    units: torch.Tensor
+    residues: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, prefix: int, seed: int) -> Counters:
+        """Of a piece that is still on the CPU: a GPU would have to be waited for.
+
+        Args:
+            batch: the piece.
+            prefix: special tokens before the first residue.
+            seed: of the fit.
+        """
+        start = mixed(_int32(seed))
+        proteins, first = (torch.from_numpy(column).to(torch.int32)[:, None] for column in batch.origins.T)
+        place = torch.arange(int(batch.lengths.max()), dtype=torch.int32)[None]
+        tokens = mixed(mixed(start ^ proteins) ^ (place + first - prefix))
+        # No residue has the number of a whole protein.
+        units = mixed(mixed(start ^ torch.from_numpy(batch.proteins).to(torch.int32)) ^ -(2**31))
+        residues = tokens[:0, 0]
+        if (protein := batch.inputs.get("protein")) is not None:
+            mask = batch.inputs["residue_mask"]
+            residues = tokens[mask][torch.argsort(protein.repeat_interleave(mask.sum(1)), stable=True)]
+        return cls(tokens, tokens[batch.inputs["attention_mask"].bool()], units, residues)
+
+    def at(self, step: int, device: torch.device) -> Counters:
+        """Those of an optimiser step, where it is computed."""
+        drawn_by = _int32(step)
+        return Counters(
+            *(
+                mixed(part.to(device, non_blocking=True) ^ mixed(drawn_by).item())
+                for part in (self.tokens, self.real, self.units, self.residues)
+            )
+        )
+
+    def pinned(self) -> Counters:
+        """The same in page-locked memory."""
+        return Counters(*(part.pin_memory() for part in (self.tokens, self.real, self.units, self.residues)))
+
+    def of_tokens(self, shape: torch.Size) -> torch.Tensor:
+        """For values of tokens, however the model has laid them out: (rows, tokens), packed, flat, or the first of each row."""
+        n = shape.numel()
+        for found in (self.tokens, self.real):
+            if n == found.numel():
+                return found.reshape(shape)
+        if shape == self.tokens.shape[:1]:
+            return self.tokens[:, 0]
+        raise RuntimeError(f"dropout of values of shape {tuple(shape)}, which are not one for each of the tokens")
+
+
+class CountedDropout(nn.Module):
+    """Dropout by counters.
+
+    Args:
+        p: share that is dropped.
+        place: name of the layer in its model.
+        counters: gives those of the piece that is being computed, one for each value but the last dimension.
+    """
+
+    def __init__(self, p: float, place: str, counters: Callable[[torch.Size], torch.Tensor]) -> None:
+        super().__init__()
+        self.p, self.counters = p, counters
+        self.place = zlib.crc32(place.encode())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The values that are kept, made larger by as much as the others are missed."""
+        if not self.training:
+            return x
+        kept = keep(self.counters(x.shape[:-1]), x.shape[-1], self.p, self.place)
+        return x * kept.to(x.dtype).div_(1 - self.p)
+
+
+class Dropouts:
+    """The dropouts of a model that is trained, from :meth:`attach` to :meth:`close`.
+
+    Args:
+        model: encoder with head; where weights are divided, the copy that is trained.
+        seed: of the run.
+        prefix: special tokens before the first residue.
+        encoder: whether the encoder drops out by itself, as its configuration says. Memory then has a say.
+    """
+
+    def __init__(self, model: Any, seed: int, prefix: int, *, encoder: bool = False) -> None:
+        self.model, self.seed, self.prefix, self.encoder = model, seed, prefix, encoder
+        self.counters: Counters | None = None
+        self.replaced: list[tuple[nn.Module, str, nn.Module]] = []
+
+    def attach(self) -> None:
+        """From here on head and adapters drop out by counters."""
+        for parent, name, path, layer in list(_dropouts(self.model)):
+            inside = path.startswith(_path(self.model, self.model.encoder))
+            if layer.p == 0 or (inside and "lora_dropout" not in path):
+                continue
+            setattr(parent, name, CountedDropout(layer.p, path, self._kind(parent, inside)))
+            self.replaced.append((parent, name, layer))
+
+    def close(self) -> None:
+        """The model as it was."""
+        for parent, name, before in self.replaced:
+            setattr(parent, name, before)
+        self.replaced = []
+
+    def train(self) -> None:
+        """Training mode; of the encoder only what is ours, and what recomputes activations."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        self.model.train()
+        if not self.encoder:
+            for module in self.model.encoder.modules():
+                module.training = isinstance(module, (CountedDropout, BaseTunerLayer, GradientCheckpointingLayer))
+
+    def counted(self, batch: Batch) -> Counters | None:
+        """What a piece, still on the CPU, is drawn by; None where nothing is dropped."""
+        return Counters.of(batch, self.prefix, self.seed) if self.replaced else None
+
+    def begin(self, counters: Counters | None, step: int, device: torch.device) -> None:
+        """A piece is about to be computed, so many steps being behind the fit."""
+        self.counters = counters and counters.at(step, device)
+
+    def _kind(self, parent: nn.Module, inside: bool) -> Callable[[torch.Size], torch.Tensor]:
+        """What a dropout drops from: the values of tokens, of whole proteins or pairs, or of the residues that are pooled."""
+        if isinstance(parent, LightAttention):
+            return lambda shape: self._now.residues
+        ours = getattr(self.model, "head", None)
+        if inside or ours is None or parent is not ours or self.model.config.per_residue:
+            return lambda shape: self._now.of_tokens(shape)
+        return lambda shape: self._now.units
+
+    @property
+    def _now(self) -> Counters:
+        assert self.counters is not None, "no piece has begun"
+        return self.counters
+
+
+def _dropouts(root: nn.Module) -> Iterator[tuple[nn.Module, str, str, nn.Dropout]]:
+    """Every dropout: parent, name in it, path, module."""
+    for path, parent in root.named_modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Dropout):
+                yield parent, name, f"{path}.{name}", child
+
+
+def _path(root: nn.Module, module: nn.Module) -> str:
+    """Where a module is in another one, with the dot behind it."""
+    return next(path for path, found in root.named_modules() if found is module) + "."
+
+
+def keep(counters: torch.Tensor, width: int, p: float, place: int) -> torch.Tensor:
+    """Which values are kept: (…) int32, width -> (…, width) bool, true in a share of 1 - p.
+
+    Args:
+        counters: of what the values belong to.
+        width: values of each.
+        p: share that is dropped.
+        place: of the layer.
+    """
+    channel = torch.arange(width, device=counters.device, dtype=torch.int32)
+    drawn = mixed(counters.unsqueeze(-1) ^ mixed(channel ^ _int32(place).item()))
+    return drawn >= int(p * 2**32) - 2**31
+
+
+def mixed(x: torch.Tensor) -> torch.Tensor:
+    """A hash of int32, each bit of which depends on each bit given (lowbias32 by Wellons, 2018)."""
+    x = x ^ ((x >> 16) & 0xFFFF)
+    x = x * 0x7FEB352D
+    x = x ^ ((x >> 15) & 0x1FFFF)
+    x = x * (0x846CA68B - 2**32)
+    return x ^ ((x >> 16) & 0xFFFF)
+
+
+def _int32(value: int) -> torch.Tensor:
+    """A number modulo 2**32."""
+    return torch.tensor((value + 2**31) % 2**32 - 2**31, dtype=torch.int32)
