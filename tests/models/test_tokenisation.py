@@ -11,6 +11,7 @@ from tiny_checkpoints import FAMILIES, only_sentencepiece, write_checkpoint
 
 from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
+from hubtools.models.families import SPACED, Family
 
 EXPECTED = {
     # family: (rendering, special tokens before, after)
@@ -118,7 +119,7 @@ def test_what_reads_it_comes_with_a_plain_installation():
 # Checkpoints that are not of proteins, or not read as they were trained
 
 PROTEINS = ["MKTAYIAKQRLLLLVGGE", "ACDEFGHIKLMNPQRSTVWY", "MALWLLPLLALLALWGPDPAAA"]
-EVERY = ("plain", "spaced", "pieces")
+EVERY = Family("any")
 
 
 def byte_pairs(folder):
@@ -238,7 +239,7 @@ def letters_only(letters):
 
 
 def test_letters_are_unknown_where_the_vocabulary_lacks_them_and_x():
-    tokeniser = ResidueTokeniser.probe(letters_only("ACDEFGHIKLMNPQRSTVWY"), ("plain",))
+    tokeniser = ResidueTokeniser.probe(letters_only("ACDEFGHIKLMNPQRSTVWY"), EVERY)
     assert tokeniser.aligned
     few = ["ACDEFGHIKLMNPQRSTVWY" * 5 + "UXB"]
     facts = tokeniser.count_unknown(tokeniser.encode_all(few))
@@ -289,5 +290,5 @@ def test_a_tokenizer_that_lower_cases_for_a_vocabulary_in_small_letters_is_right
 
     letters = "ACDEFGHIKLMNPQRSTVWYX".lower()
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]))
-    tokeniser = ResidueTokeniser.probe(BertTokenizer(str(tmp_path / "vocab.txt")), ("spaced",))
+    tokeniser = ResidueTokeniser.probe(BertTokenizer(str(tmp_path / "vocab.txt")), Family("bert", spellings=(SPACED,)))
     assert tokeniser.encode("ACD").tolist() == [5, 6, 7]
