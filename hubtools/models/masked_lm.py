@@ -79,7 +79,7 @@ def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:
     token: Any = tokeniser.tokenizer.mask_token_id
     if not tokeniser.spelling.of_residues:
         raise UserError(
-            "its tokens are pairs of residue and structure, whose likelihoods are not those of residues",
+            f"its tokens are residues {tokeniser.spelling.title}, whose likelihoods are not those of residues alone",
             where=name,
             fix="Choose a checkpoint that reads residues.",
         )

@@ -70,7 +70,7 @@ class ProteinTaskConfig(PretrainedConfig):
 
 
 # Class and pooler of models that were saved before their configuration said them.
-BEFORE = {"t5": ("T5EncoderModel", None), "bert": (None, False), "esm": (None, False)}
+_BEFORE = {"t5": ("T5EncoderModel", None), "bert": (None, False), "esm": (None, False)}
 
 
 def build_encoder(config: Any, encoder_class: str | None = None, pooler: bool | None = None) -> nn.Module:
@@ -80,7 +80,7 @@ def build_encoder(config: Any, encoder_class: str | None = None, pooler: bool | 
         config: of the encoder.
         encoder_class, pooler: as :class:`ProteinTaskConfig` has them.
     """
-    before = BEFORE.get(config.model_type, (None, None))
+    before = _BEFORE.get(config.model_type, (None, None))
     name = encoder_class or before[0]
     if name is not None:
         kind = getattr(transformers, name, None)
