@@ -96,9 +96,9 @@ class Family:
 
     def recognises(self, config: Any) -> bool:
         """Whether a checkpoint of this configuration (config.json, or transformers' object of it) is of this family."""
-        if _entry(config, "model_type") not in (self.model_types or (self.name,)):
+        if entry(config, "model_type") not in (self.model_types or (self.name,)):
             return False
-        return all(_entry(config, key) == value for key, value in self.settings.items())
+        return all(entry(config, key) == value for key, value in self.settings.items())
 
     def loader(self) -> tuple[Any, dict[str, Any]]:
         """What of transformers loads the encoder, and what it is told besides.
@@ -119,7 +119,7 @@ class Family:
 
     def max_tokens(self, config: Any) -> int | None:
         """Longest input in tokens, special ones included, that the position table allows; None where nothing limits it."""
-        limit = _entry(config, "max_position_embeddings")
+        limit = entry(config, "max_position_embeddings")
         if not self.absolute_positions or not isinstance(limit, int) or limit <= 0:
             return None
         return limit - self.position_offset
@@ -139,7 +139,8 @@ class Family:
         return digest(said)
 
 
-def _entry(config: Any, key: str) -> Any:
+def entry(config: Any, key: str) -> Any:
+    """An entry of config.json, or of transformers' object of it; None where it has none."""
     return config.get(key) if isinstance(config, Mapping) else getattr(config, key, None)
 
 

@@ -17,7 +17,7 @@ from hubtools.common.errors import UserError
 from hubtools.models.families.bert import BERT
 from hubtools.models.families.esm import ESM
 from hubtools.models.families.esmc import ESMC
-from hubtools.models.families.family import Family
+from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.spelling import Spelling
@@ -74,8 +74,7 @@ def family_of(config: Any) -> Family:
     found = next((family for family in (*mine, *OWN) if family.recognises(config)), None)
     if found is not None:
         return found
-    model_type = config.get("model_type", "") if isinstance(config, dict) else config.model_type
-    return Family(f"other ({model_type})")
+    return Family(f"other ({entry(config, 'model_type') or ''})")
 
 
 def family_named(name: str) -> Family:
