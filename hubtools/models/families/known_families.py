@@ -150,16 +150,16 @@ def _lies_here(point: importlib.metadata.EntryPoint) -> bool:
 
 
 def _from_files() -> None:
-    for entry in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
-        path = Path(entry).expanduser()
+    for named in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        path = Path(named).expanduser()
         if not path.is_file():
-            raise UserError(f"there is no file {entry}", where=VARIABLE, fix=f"Correct {VARIABLE}.")
+            raise UserError(f"there is no file {named}", where=VARIABLE, fix=f"Correct {VARIABLE}.")
         try:
             runpy.run_path(str(path), run_name=path.stem)
         except UserError:
             raise
         except Exception as error:
-            raise _not_to_be_had(entry, error, "Correct the file.") from error
+            raise _not_to_be_had(named, error, "Correct the file.") from error
 
 
 def _not_to_be_had(where: str, error: Exception, fix: str) -> UserError:
