@@ -9,6 +9,8 @@ import torch
 
 ESM_VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
 FAMILIES = ("esm", "esm1b", "esmc", "bert", "t5", "ankh", "modernbert")
+# Of a family above, with a token that its authors put before every protein and its tokenizer does not.
+WITH_PROTOCOL = "prostt5"
 
 
 def write_checkpoint(folder: Path, family: str, *, half: bool = False, seed: int = 0, width: int = 16) -> Path:
@@ -94,6 +96,12 @@ def _t5(folder: Path, width: int, mark: str = "▁"):
     return T5EncoderModel(config), fast
 
 
+def _prostt5(folder: Path, width: int):
+    model, tokenizer = _t5(folder, width)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<fold2AA>", "<AA2fold>"]})
+    return model, tokenizer
+
+
 def _modernbert(folder: Path, width: int):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
@@ -134,6 +142,7 @@ _MAKERS = {
     "esmc": _esmc,
     "bert": _bert,
     "t5": _t5,
+    "prostt5": _prostt5,
     "ankh": lambda folder, width: _t5(folder, width, ""),
     "modernbert": _modernbert,
 }

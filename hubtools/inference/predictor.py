@@ -92,6 +92,7 @@ class Predictor:
                 where=str(folder),
                 fix="Train a model again, on a per-protein task or from another checkpoint.",
             )
+        tokeniser.require_recorded(record.alignment, record.tokens)
         return cls(model.to(execution.device), tokeniser, record, execution)
 
     @property

@@ -151,7 +151,7 @@ def _peft_config(encoder: Any, adapter: Adapter, name: str) -> Any:
 def _targets(encoder: Any, adapter: Adapter, name: str) -> tuple[list[str], list[str], str]:
     """Paths within a layer of the linear layers to attach to, of those whose input IA3 scales, and of the layers."""
     found = encoder_layers(encoder)
-    family = family_of(encoder.config.model_type)
+    family = family_of(encoder.config)
     if found is None:
         raise UserError(
             f"the layers of {type(encoder).__name__} cannot be found, so that no adapter can be attached",

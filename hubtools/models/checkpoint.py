@@ -15,6 +15,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest, file_sha256
 from hubtools.common.hub import hub_api, hub_errors
 from hubtools.data.sources.file_cache import DataCache
+from hubtools.models.families import identity_of
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
 
@@ -143,7 +144,13 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
     config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
     return Checkpoint(
         name=repo,
-        identity=CheckpointIdentity(name=repo, source="hub", commit=commit, trust_remote_code=trust_remote_code),
+        identity=CheckpointIdentity(
+            name=repo,
+            source="hub",
+            commit=commit,
+            trust_remote_code=trust_remote_code,
+            family=identity_of(config),
+        ),
         path=None,
         licence=read_licence(folder / README),
         config=config,
@@ -161,7 +168,13 @@ def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint
     sha256 = digest([[file, _sha256(folder / file)] for file in pinned])
     return Checkpoint(
         name=name,
-        identity=CheckpointIdentity(name=name, source="local", sha256=sha256, trust_remote_code=trust_remote_code),
+        identity=CheckpointIdentity(
+            name=name,
+            source="local",
+            sha256=sha256,
+            trust_remote_code=trust_remote_code,
+            family=identity_of(config),
+        ),
         path=folder,
         licence=read_licence(folder / README),
         config=config,

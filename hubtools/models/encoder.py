@@ -31,20 +31,18 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
     Raises:
         UserError: transformers does not know the architecture, or weights are missing or damaged.
     """
-    from transformers import AutoConfig, AutoModel, T5EncoderModel
+    from transformers import AutoConfig
 
     folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
-    family = family_of(checkpoint.config.get("model_type", ""))
+    family = family_of(checkpoint.config)
     if weights == "random":
         config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
         torch.manual_seed(seed)
-        return build_encoder(config).float()
-    if family.name == "t5":
-        return _complete(checkpoint, family, T5EncoderModel, {})
-    options: dict[str, Any] = {"trust_remote_code": remote}
-    if family.name in {"bert", "esm"}:
-        options["add_pooling_layer"] = False
-    return _complete(checkpoint, family, AutoModel, options)
+        return build_encoder(config, family.encoder_class, family.pooler).float()
+    auto_class, options = family.loader()
+    if family.encoder_class is None:
+        options["trust_remote_code"] = remote
+    return _complete(checkpoint, family, auto_class, options)
 
 
 def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any], seed: int) -> nn.Module:
@@ -62,7 +60,7 @@ def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any],
         ),
     )
     base = f"{model.base_model_prefix}."
-    unused = family_of(model.config.model_type).unused_weights
+    unused = family_of(model.config).unused_weights
     missing = [
         key
         for key in sorted(info["missing_keys"])
@@ -135,7 +133,7 @@ def checkpoint_facts(checkpoint: Checkpoint, encoder: Any, weights: str) -> Chec
     config = encoder.config
     layers = getattr(config, "num_hidden_layers", None) or getattr(config, "num_layers", None)
     return CheckpointFacts(
-        family=family_of(config.model_type).name,
+        family=family_of(config).name,
         model_type=config.model_type,
         architecture=type(encoder).__name__,
         parameters=base_parameters(encoder),

@@ -37,10 +37,10 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
 
     folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
     config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
-    family = family_of(config.model_type)
+    family = family_of(config)
     in_its_code = remote and "AutoModelForMaskedLM" in (getattr(config, "auto_map", None) or {})
     known = type(config) in AutoModelForMaskedLM._model_mapping
-    if family.name == "t5" or not (known or in_its_code) or getattr(config, "is_encoder_decoder", False):
+    if not family.masked_lm or not (known or in_its_code) or getattr(config, "is_encoder_decoder", False):
         raise UserError(
             f"the architecture {config.model_type} has no masked-language-model head",
             where=checkpoint.name,
@@ -77,9 +77,9 @@ def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:
         UserError: the tokenizer has none, or its mask does not stand for one residue.
     """
     token: Any = tokeniser.tokenizer.mask_token_id
-    if tokeniser.rendering == "saprot":
+    if not tokeniser.spelling.of_residues:
         raise UserError(
-            "its tokens are pairs of residue and structure, whose likelihoods are not those of residues",
+            f"its tokens are residues {tokeniser.spelling.title}, whose likelihoods are not those of residues alone",
             where=name,
             fix="Choose a checkpoint that reads residues.",
         )

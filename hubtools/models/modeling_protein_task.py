@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel, T5EncoderModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 
 
@@ -24,6 +25,8 @@ class ProteinTaskConfig(PretrainedConfig):
 
     Args:
         encoder: the encoder's configuration as a dictionary with ``model_type``.
+        encoder_class: class of transformers that the encoder is, where ``AutoModel`` gives more than the encoder.
+        encoder_pooler: False where the encoder's class is told to leave its pooling layer out.
         per_residue: a prediction for each residue rather than for the protein.
         per_pair: a prediction for two proteins together.
         head_hidden: width of a hidden layer between mean and output, or None.
@@ -40,6 +43,8 @@ class ProteinTaskConfig(PretrainedConfig):
     def __init__(
         self,
         encoder: dict | None = None,
+        encoder_class: str | None = None,
+        encoder_pooler: bool | None = None,
         per_residue: bool = False,
         per_pair: bool = False,
         head_hidden: int | None = None,
@@ -51,6 +56,8 @@ class ProteinTaskConfig(PretrainedConfig):
         **kwargs,
     ):
         self.encoder = encoder or {}
+        self.encoder_class = encoder_class
+        self.encoder_pooler = encoder_pooler
         self.per_residue = per_residue
         self.per_pair = per_pair
         self.head_hidden = head_hidden
@@ -62,13 +69,28 @@ class ProteinTaskConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
-def build_encoder(config: Any) -> nn.Module:
-    """The encoder of a configuration with fresh weights; of an encoder-decoder, the encoder alone."""
-    if config.model_type == "t5":
-        return T5EncoderModel(config)
-    # The pooler reads the first token and comes untrained with masked language models: it is never used here.
-    options = {"add_pooling_layer": False} if config.model_type in {"bert", "esm"} else {}
-    return AutoModel.from_config(config, **options)
+# Class and pooler of models that were saved before their configuration said them.
+_BEFORE = {"t5": ("T5EncoderModel", None), "bert": (None, False), "esm": (None, False)}
+
+
+def build_encoder(config: Any, encoder_class: str | None = None, pooler: bool | None = None) -> nn.Module:
+    """The encoder of a configuration with fresh weights; of an encoder-decoder, the encoder alone.
+
+    Args:
+        config: of the encoder.
+        encoder_class, pooler: as :class:`ProteinTaskConfig` has them.
+    """
+    before = _BEFORE.get(config.model_type, (None, None))
+    name = encoder_class or before[0]
+    if name is not None:
+        kind = getattr(transformers, name, None)
+        # The name comes with the model, from whoever made it: nothing but a model is called.
+        if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
+            raise ValueError(f"transformers has no encoder {name}")
+        return kind(config)
+    # A pooler reads the first token and comes untrained with masked language models: it is never used here.
+    without = (before[1] if pooler is None else pooler) is False
+    return AutoModel.from_config(config, **({"add_pooling_layer": False} if without else {}))
 
 
 def per_protein(
@@ -193,7 +215,8 @@ class ProteinTaskModel(PreTrainedModel):
         super().__init__(config)
         if encoder is None:
             settings = dict(config.encoder)
-            encoder = build_encoder(AutoConfig.for_model(settings.pop("model_type"), **settings))
+            inside = AutoConfig.for_model(settings.pop("model_type"), **settings)
+            encoder = build_encoder(inside, config.encoder_class, config.encoder_pooler)
         self.encoder = encoder
         self.head = make_head(config, encoder.config.hidden_size)
         self.post_init()
@@ -211,9 +234,8 @@ class ProteinTaskModel(PreTrainedModel):
             name: of the checkpoint: a Hub id, or a folder.
             revision: commit of it.
         """
-        kind = type(self.encoder)
-        loader: Any = kind if kind is T5EncoderModel else AutoModel
-        base = loader.from_pretrained(name, revision=revision, dtype=torch.float32)
+        kind: Any = type(self.encoder)
+        base = kind.from_pretrained(name, revision=revision, dtype=torch.float32)
         missing = self.encoder.load_state_dict(base.state_dict(), strict=False).missing_keys
         if missing:
             raise ValueError(f"{name} lacks weights of this encoder, such as {missing[0]}")

@@ -73,7 +73,7 @@ class Packing:
         self.encoder: Any = encoder
         self.kernel = kernel
         self.names = list(inspect.signature(self.encoder.forward).parameters)
-        self.first_position = first_position(self.encoder.config)
+        self.first_position = family_of(self.encoder.config).first_position(self.encoder.config)
         self.handles: list[Any] = []
         self.under_way: list[tuple[Layout, torch.Tensor]] = []
         self.before: str | None = None
@@ -142,9 +142,3 @@ def padded(tokens: torch.Tensor, layout: Layout, index: torch.Tensor) -> torch.T
         return tokens.reshape(layout.rows, layout.width, -1)
     empty = tokens.new_zeros(layout.rows * layout.width, tokens.shape[1])
     return empty.index_copy(0, index, tokens).reshape(layout.rows, layout.width, -1)
-
-
-def first_position(config: Any) -> int:
-    """The position that an architecture gives its first token."""
-    absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
-    return family_of(config.model_type).position_offset if absolute else 0

@@ -183,7 +183,7 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
     if own_code:
         trusted = {"trust_remote_code": True} if shipped_code else {}
-        encoder_type = config["encoder"]["model_type"]
+        encoder_config = config["encoder"]
         if (folder / ADAPTER_CONFIG).is_file():
             model: Any = _with_adapter(folder, trusted)
         else:
@@ -192,14 +192,14 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     else:
         auto = getattr(transformers, str(task.problem.level.auto_class))
         model = NativeTaskModel(auto.from_pretrained(folder, dtype=torch.float32), task.problem.level.by_residue)
-        encoder_type = config["model_type"]
+        encoder_config = config
     # The tokenizer is a stock one, but AutoTokenizer reads the model's configuration first.
     options: dict[str, Any] = {"trust_remote_code": own_code}
     if own_code and not shipped_code:
         settings = dict(config["encoder"])
         options = {"config": AutoConfig.for_model(settings.pop("model_type"), **settings)}
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
-    tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_type).renderings)
+    tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_config))
     return model.eval(), replace(tokeniser, name=str(folder))
 
 

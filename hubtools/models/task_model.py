@@ -12,6 +12,7 @@ from torch.nn import functional
 from hubtools.common.errors import UserError
 from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
+from hubtools.models.families import family_of
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel, per_protein
 
 if TYPE_CHECKING:
@@ -105,8 +106,11 @@ def bench_model(
     pool: list[int] | None = None,
 ) -> ProteinTaskModel:
     """Our head on an encoder; the head's fresh weights depend on the seed alone."""
+    family = family_of(encoder.config)
     config = ProteinTaskConfig(
         encoder=plain_config(encoder.config),
+        encoder_class=family.encoder_class,
+        encoder_pooler=None if family.pooler else False,
         per_residue=task.problem.level.by_residue,
         per_pair=task.problem.level.proteins == 2,
         head_hidden=recipe.head.hidden,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.models.families import RENDERING_TITLES, RENDERINGS, family_of
+from hubtools.models.families import PLAIN, Family, Spelling, family_of, spelling_named
 from hubtools.specs.record import AlignmentFacts, TokenFacts
 
 if TYPE_CHECKING:
@@ -38,22 +38,24 @@ class ResidueTokeniser:
 
     Attributes:
         tokenizer: the checkpoint's own tokenizer, saved with the model.
-        rendering: how residues are written for that tokenizer (a key of ``RENDERINGS``).
-        prefix, suffix: special tokens around every sequence.
+        spelling: how residues are written for that tokenizer.
+        prefix, suffix: special tokens around every sequence, those of the protocol among them.
         table: (256,) token of each ASCII letter, or None where the tokenizer is not one token per residue.
-        unknown: letters the vocabulary lacks; they are read as X.
+        unknown: letters the vocabulary lacks, or its family's protocol leaves out; they are read as X.
         why_not: why there is no table. A protein is then read as the tokenizer reads it, in whatever pieces.
         name: of the checkpoint, for messages.
+        protocol: tokens that are written before every protein, because its authors do.
     """
 
     tokenizer: Any
-    rendering: str
+    spelling: Spelling
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     table: np.ndarray | None
     unknown: frozenset[str]
     why_not: str = ""
     name: str | None = None
+    protocol: tuple[str, ...] = ()
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ResidueTokeniser:
@@ -77,49 +79,51 @@ class ResidueTokeniser:
                 fix="A checkpoint needs its tokenizer files (vocab.txt, tokenizer.json or spiece.model) beside the weights.",
             ) from None
         try:
-            found = cls.probe(tokenizer, family_of(checkpoint.config.get("model_type", "")).renderings)
+            found = cls.probe(tokenizer, family_of(checkpoint.config))
         except UserError as error:
             raise UserError(error.what, where=checkpoint.name, fix=error.fix) from None
         return replace(found, name=checkpoint.name)
 
     @classmethod
-    def probe(cls, tokenizer: Any, renderings: Sequence[str]) -> ResidueTokeniser:
-        """Find the rendering under which each residue is one token of its own, and tabulate it.
+    def probe(cls, tokenizer: Any, family: Family) -> ResidueTokeniser:
+        """Find the family's spelling under which each residue is one token of its own, and tabulate it.
 
         Raises:
             UserError: the tokenizer cannot read what its vocabulary holds.
         """
         _refuse_lower_casing(tokenizer)
+        protocol = family.protocol if set(family.protocol) <= set(tokenizer.get_vocab()) else ()
         if (piece := _piece_of_several(tokenizer)) is not None:
             # Cut into letters it would pass for aligned, and read what no pre-training showed it.
-            return cls._of_pieces(tokenizer, f"its vocabulary has pieces of several residues, such as {piece!r}")
+            why = f"its vocabulary has pieces of several residues, such as {piece!r}"
+            return cls._of_pieces(tokenizer, protocol, why)
         reasons = []
-        for rendering in renderings:
-            if rendering == "prostt5" and "<AA2fold>" not in tokenizer.get_vocab():
-                continue
+        for spelling in family.spellings:
             try:
-                return cls._tabulate(tokenizer, rendering)
+                return cls._tabulate(tokenizer, spelling, protocol, family.letters)
             except NotAligned as error:
-                reasons.append(f"residues written {RENDERING_TITLES[rendering]}: {error}")
-        return cls._of_pieces(tokenizer, "; ".join(reasons))
+                reasons.append(f"residues written {_title(spelling, protocol)}: {error}")
+        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons))
 
     @classmethod
-    def _of_pieces(cls, tokenizer: Any, why_not: str) -> ResidueTokeniser:
+    def _of_pieces(cls, tokenizer: Any, protocol: tuple[str, ...], why_not: str) -> ResidueTokeniser:
         """Per-protein tasks can still read the tokens, whatever they stand for."""
-        prefix, suffix = _around(tokenizer)
-        return cls(tokenizer, "plain", prefix, suffix, None, frozenset(), why_not)
+        prefix, suffix = _around(tokenizer, protocol)
+        return cls(tokenizer, PLAIN, prefix, suffix, None, frozenset(), why_not, protocol=protocol)
 
     @classmethod
-    def _tabulate(cls, tokenizer: Any, rendering: str) -> ResidueTokeniser:
-        first, second = (_tokens(tokenizer, rendering, letter) for letter in "AC")
+    def _tabulate(
+        cls, tokenizer: Any, spelling: Spelling, protocol: tuple[str, ...], letters: str | None
+    ) -> ResidueTokeniser:
+        first, second = (_tokens(tokenizer, spelling, letter, protocol) for letter in "AC")
         differing = [i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b]
         if len(first) != len(second) or len(differing) != 1:
             raise NotAligned("A and C are not told apart by one token")
         prefix, suffix = tuple(first[: differing[0]]), tuple(first[differing[0] + 1 :])
         n_special = len(prefix) + len(suffix)
         found: dict[str, int] = {}
-        for letter in string.ascii_uppercase:
-            ids = _tokens(tokenizer, rendering, letter)
+        for letter in string.ascii_uppercase if letters is None else letters:
+            ids = _tokens(tokenizer, spelling, letter, protocol)
             if len(ids) == n_special + 1 and ids[len(prefix)] != tokenizer.unk_token_id:
                 found[letter] = ids[len(prefix)]
         if missing := [letter for letter in STANDARD if letter not in found]:
@@ -132,7 +136,8 @@ class ResidueTokeniser:
         table = np.full(256, -1, dtype=np.int64)
         for letter in string.ascii_uppercase:
             table[ord(letter)] = found.get(letter, stand_in)
-        tokeniser = cls(tokenizer, rendering, prefix, suffix, table, frozenset(string.ascii_uppercase) - set(found))
+        unknown = frozenset(string.ascii_uppercase) - set(found)
+        tokeniser = cls(tokenizer, spelling, prefix, suffix, table, unknown, protocol=protocol)
         tokeniser._prove_on_alphabet(found)
         return tokeniser
 
@@ -142,6 +147,11 @@ class ResidueTokeniser:
         for sequence in ("M", "MK", "".join(letters), pairs, pairs[::-1]):
             if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
                 raise NotAligned(f"the tokenizer reads {sequence[:12]!r}… differently from residue by residue")
+
+    @property
+    def rendering(self) -> str:
+        """What records call the spelling."""
+        return self.spelling.name
 
     @property
     def aligned(self) -> bool:
@@ -202,7 +212,7 @@ class ResidueTokeniser:
         if "X" in self.unknown:
             # No X in the vocabulary: the table uses the unknown token, which a tokenizer may merge over a run.
             readable = sequence
-        return _tokens(self.tokenizer, self.rendering, readable)
+        return _tokens(self.tokenizer, self.spelling, readable, self.protocol)
 
     def prove(self, sequences: Sequence[str]) -> AlignmentFacts:
         """Check that token i is residue i, for every sequence by table and for a sample by the own tokenizer.
@@ -243,7 +253,7 @@ class ResidueTokeniser:
             rendering=self.rendering,
             letters="".join(sorted(set(string.ascii_uppercase) - self.unknown)),
             special=[len(self.prefix), len(self.suffix)],
-            method=f"table lookup, residues written {RENDERING_TITLES[self.rendering]}, {len(self.prefix)} special tokens "
+            method=f"table lookup, residues written {_title(self.spelling, self.protocol)}, {len(self.prefix)} special tokens "
             f"before and {len(self.suffix)} after; equal to the tokenizer on all pairs of letters and on "
             f"{len(sample):,} of these proteins",
         )
@@ -275,7 +285,29 @@ class ResidueTokeniser:
                 where=self.name,
                 fix="Use a checkpoint of proteins, or correct its tokenizer files.",
             )
-        return TokenFacts(total=total, unknown=unknown)
+        return TokenFacts(total=total, unknown=unknown, protocol=list(self.protocol))
+
+    def require_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> None:
+        """Refuse to read proteins for a trained model in another way than it learnt to.
+
+        Raises:
+            UserError: spelling, letters or tokens of the protocol are not those of its record.
+        """
+        spelling, protocol = self.spelling, tuple(tokens.protocol if tokens else ())
+        if alignment is not None and alignment.rendering:
+            spelling, protocol = spelling_named(alignment.rendering, protocol)
+        elif tokens is None:
+            # An old record, which does not say.
+            return
+        letters = "".join(sorted(set(string.ascii_uppercase) - self.unknown))
+        known = alignment.letters if alignment is not None and alignment.letters else letters
+        if (spelling, protocol, known) != (self.spelling, self.protocol, letters):
+            raise UserError(
+                f"it learnt {known} written {_title(spelling, protocol)}, and would be asked in {letters} "
+                f"written {_title(self.spelling, self.protocol)}",
+                where=self.name,
+                fix="Make the checkpoint's family known that it was trained under (docs/extending.md).",
+            )
 
     def _lacking(self) -> list[str]:
         """Letters that read as the unknown token."""
@@ -294,9 +326,13 @@ class ResidueTokeniser:
         return ordered[::step]
 
 
-def _tokens(tokenizer: Any, rendering: str, sequence: str) -> list[int]:
-    text = RENDERINGS[rendering](sequence)
-    return list(tokenizer(text, is_split_into_words=rendering == "pieces")["input_ids"])
+def _tokens(tokenizer: Any, spelling: Spelling, sequence: str, protocol: tuple[str, ...]) -> list[int]:
+    return list(tokenizer(spelling.write(sequence, protocol), is_split_into_words=spelling.as_words)["input_ids"])
+
+
+def _title(spelling: Spelling, protocol: Sequence[str]) -> str:
+    """How residues are written, in words."""
+    return " after ".join([spelling.title, *([" ".join(protocol)] if protocol else [])])
 
 
 def _refuse_lower_casing(tokenizer: Any) -> None:
@@ -330,9 +366,10 @@ def _piece_of_several(tokenizer: Any) -> str | None:
     return None
 
 
-def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Special tokens before and after a text: what is there with them and is not without."""
-    bare, whole = (list(tokenizer(STANDARD, add_special_tokens=special)["input_ids"]) for special in (False, True))
+def _around(tokenizer: Any, protocol: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Special tokens before and after a text, those of a protocol too: what is there with them and is not without."""
+    bare = list(tokenizer(STANDARD, add_special_tokens=False)["input_ids"])
+    whole = list(tokenizer(PLAIN.write(STANDARD, protocol))["input_ids"])
     for start in range(len(whole) - len(bare) + 1):
         end = start + len(bare)
         if whole[start:end] == bare:

@@ -112,6 +112,12 @@ def asset(name: str) -> str:
     raise UserError(f"there is no file {name}", where="reports/", fix="Reinstall bench.")
 
 
+def own_asset(name: str) -> str | None:
+    """A file of the folder that the user names; None where they name none, or it holds no such file."""
+    path = None if (own := _named.get()) is None else own / name
+    return path.read_text(encoding="utf-8") if path is not None and path.is_file() else None
+
+
 def cell(value: object) -> str:
     """Text that cannot break a Markdown table. Spaces at which no line is to break stay such."""
     return " ".join(re.split(r"[ \t\r\n\f\v]+", str(value).strip())).replace("|", "\\|")

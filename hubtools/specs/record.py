@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from hubtools.common.hashing import digest
 from hubtools.common.texts import ONE_LINE, hidden_in
@@ -42,6 +42,17 @@ class CheckpointIdentity(_RecordPart):
     commit: Commit | None = None
     sha256: Sha256 | None = Field(default=None, description="Of weights, config and tokenizer files of a folder.")
     trust_remote_code: bool = False
+    family: Line | None = Field(
+        default=None, description="Of a checkpoint whose family is not one of bench's: its name and a digest of it."
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, dump: Any) -> dict[str, Any]:
+        """Nothing of a family of bench's own: hashes of before stay."""
+        values = dump(self)
+        if values.get("family", "") is None:
+            del values["family"]
+        return values
 
 
 class TaskIdentity(_RecordPart):
@@ -183,7 +194,9 @@ class AlignmentFacts(_RecordPart):
         description="How tokens were made: table lookup proven equal to the tokenizer, or the tokenizer."
     )
     rendering: Line = Field(
-        default="", description="How residues are written for the tokenizer: plain, spaced, pieces, prostt5, saprot."
+        default="",
+        description="How residues are written for the tokenizer: plain, spaced, pieces, saprot, or by a name of the "
+        "family's; prostt5 in records of before protocols had a field.",
     )
     letters: Line = Field(default="", description="Letters that have a token of their own; the others are read as X.")
     special: list[int] = Field(
@@ -199,6 +212,10 @@ class TokenFacts(_RecordPart):
 
     total: int
     unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
+    protocol: list[Line] = Field(
+        default=[],
+        description="Tokens that were put before every protein because the checkpoint's authors do; its tokenizer adds none.",
+    )
 
 
 class WindowFacts(_RecordPart):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.models.families import max_tokens
+from hubtools.models.families import family_of
 from hubtools.models.windows import Piece, pieces
 from hubtools.specs.level import PROTEIN
 from hubtools.specs.problem import Problem, problem_of
@@ -88,7 +88,7 @@ def counted(labels: Any) -> np.ndarray:
 
 def effective_window(window: Window, config: dict[str, Any], n_special: int) -> Window:
     """The recipe's window, made smaller where the model's position table is."""
-    limit = max_tokens(config)
+    limit = family_of(config).max_tokens(config)
     if limit is None or limit - n_special >= window.residues:
         return window
     residues = limit - n_special

@@ -1,5 +1,7 @@
 """The model under every checkpoint: complete, float32, blind to padding; saved so that a stranger can load it."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -9,6 +11,7 @@ from tiny_tasks import tiny_task
 from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
 from hubtools.models.encoder import load_encoder
+from hubtools.models.modeling_protein_task import build_encoder
 from hubtools.specs.lookup.spec_files import load_recipe
 
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFG", "MW"]
@@ -72,6 +75,31 @@ def test_saved_model_gives_the_same_logits(checkpoints, family, problem, tmp_pat
     ids, mask = padded(again, SEQUENCES)
     torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, atol=2e-5, rtol=1e-4)
     assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".txt", ".py", ".model"}
+
+
+@pytest.mark.parametrize("family", ["esm", "bert", "t5", "modernbert"])
+@torch.no_grad()
+def test_models_of_before_configurations_said_how_their_encoder_is_built_are_still_read(checkpoints, family, tmp_path):
+    model, tokeniser, task = model_and_tokeniser(checkpoints[family], "sequence-multilabel")
+    save_model(model, tokeniser, task, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    saved = json.loads(path.read_text())
+    said = (saved.pop("encoder_class"), saved.pop("encoder_pooler"))
+    assert said == {"t5": ("T5EncoderModel", None), "modernbert": (None, None)}.get(family, (None, False))
+    path.write_text(json.dumps(saved))
+    ids, mask = padded(tokeniser, SEQUENCES)
+    for shipped in (True, False):
+        loaded, _ = load_model(tmp_path / "model", task, shipped_code=shipped)
+        assert type(loaded.encoder) is type(model.encoder)
+        assert loaded.encoder.state_dict().keys() == model.encoder.state_dict().keys()
+        torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "AutoModel", "nothing"])
+def test_no_name_in_a_model_calls_anything_but_a_model(checkpoints, name):
+    model, _, _ = model_and_tokeniser(checkpoints["t5"], "sequence-multilabel")
+    with pytest.raises(ValueError, match=f"transformers has no encoder {name}"):
+        build_encoder(model.encoder.config, name)
 
 
 @pytest.mark.parametrize(

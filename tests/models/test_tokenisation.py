@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_checkpoints import FAMILIES, only_sentencepiece, write_checkpoint
+from tiny_checkpoints import FAMILIES, WITH_PROTOCOL, only_sentencepiece, write_checkpoint
 
 from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
+from hubtools.models.families import SPACED, Family
 
 EXPECTED = {
     # family: (rendering, special tokens before, after)
@@ -106,6 +107,39 @@ def test_a_folder_with_nothing_but_spiece_model_is_read_as_sentencepiece_reads_i
     assert str(tokeniser.prove(["MKTAY", "MXXU"])) == "9 of 9 residues aligned"
 
 
+def test_prostt5_is_told_that_residues_follow(tmp_path):
+    """Its authors do it by hand, before each protein: <AA2fold> M K T."""
+    folder = write_checkpoint(tmp_path / WITH_PROTOCOL, WITH_PROTOCOL)
+    tokeniser = ResidueTokeniser.from_checkpoint(resolve_checkpoint(str(folder)))
+    by_hand = tokeniser.tokenizer("<AA2fold> " + " ".join("MKTAY"))["input_ids"]
+    assert tokeniser.with_special(tokeniser.encode("MKTAY")).tolist() == by_hand
+    assert tokeniser.tokenizer.convert_ids_to_tokens(by_hand)[0] == "<AA2fold>" and len(by_hand) == 7
+    facts = tokeniser.prove(["MKTAY"])
+    assert (facts.rendering, facts.special) == ("spaced", [1, 1])
+    assert "residues written separated by spaces after <AA2fold>, 1 special tokens before and 1 after" in facts.method
+    assert tokeniser.count_unknown(tokeniser.encode_all(["MKTAY"])).protocol == ["<AA2fold>"]
+    assert tokeniser.prefix[0] in tokeniser.special_ids
+
+
+def test_a_protocol_stands_before_subwords_too(tmp_path):
+    tokenizer = byte_pairs(tmp_path)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["[NLU]"]})
+    tokeniser = ResidueTokeniser.probe(tokenizer, Family("any", protocol=("[NLU]",)))
+    assert not tokeniser.aligned and tokeniser.protocol == ("[NLU]",)
+    for sequence in PROTEINS:
+        assert tokeniser.with_special(tokeniser.encode(sequence)).tolist() == tokenizer("[NLU]" + sequence)["input_ids"]
+    assert ResidueTokeniser.probe(byte_pairs(tmp_path), Family("any", protocol=("[NLU]",))).protocol == ()
+
+
+def test_letters_that_a_protocol_leaves_out_are_read_as_x(tokenisers):
+    """As ProtTrans' authors do with B, O, U and Z, which the vocabulary has."""
+    few = Family("few", letters="ACDEFGHIKLMNPQRSTVWYX", spellings=(SPACED,))
+    tokeniser = ResidueTokeniser.probe(tokenisers["bert"].tokenizer, few)
+    assert tokeniser.encode("MBOUZ").tolist() == tokenisers["bert"].encode("MXXXX").tolist()
+    facts = tokeniser.prove(["MBOUZUX"])
+    assert (facts.replaced, facts.letters) == ({"B": 1, "O": 1, "U": 2, "Z": 1}, "ACDEFGHIKLMNPQRSTVWXY")
+
+
 def test_what_reads_it_comes_with_a_plain_installation():
     root = Path(__file__).resolve().parents[2]
     required = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -118,7 +152,7 @@ def test_what_reads_it_comes_with_a_plain_installation():
 # Checkpoints that are not of proteins, or not read as they were trained
 
 PROTEINS = ["MKTAYIAKQRLLLLVGGE", "ACDEFGHIKLMNPQRSTVWY", "MALWLLPLLALLALWGPDPAAA"]
-EVERY = ("plain", "spaced", "pieces")
+EVERY = Family("any")
 
 
 def byte_pairs(folder):
@@ -238,7 +272,7 @@ def letters_only(letters):
 
 
 def test_letters_are_unknown_where_the_vocabulary_lacks_them_and_x():
-    tokeniser = ResidueTokeniser.probe(letters_only("ACDEFGHIKLMNPQRSTVWY"), ("plain",))
+    tokeniser = ResidueTokeniser.probe(letters_only("ACDEFGHIKLMNPQRSTVWY"), EVERY)
     assert tokeniser.aligned
     few = ["ACDEFGHIKLMNPQRSTVWY" * 5 + "UXB"]
     facts = tokeniser.count_unknown(tokeniser.encode_all(few))
@@ -289,5 +323,5 @@ def test_a_tokenizer_that_lower_cases_for_a_vocabulary_in_small_letters_is_right
 
     letters = "ACDEFGHIKLMNPQRSTVWYX".lower()
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]))
-    tokeniser = ResidueTokeniser.probe(BertTokenizer(str(tmp_path / "vocab.txt")), ("spaced",))
+    tokeniser = ResidueTokeniser.probe(BertTokenizer(str(tmp_path / "vocab.txt")), Family("bert", spellings=(SPACED,)))
     assert tokeniser.encode("ACD").tolist() == [5, 6, 7]

@@ -348,6 +348,17 @@ def test_every_rendering_is_valid_python(task: Task, rendering: str, tmp_path: P
     compile(usage_snippet(record, tmp_path, 'a "quoted" place'), "snippet", "exec")
 
 
+def test_records_of_before_protocols_had_a_field_show_the_same(tmp_path: Path) -> None:
+    old, new = (make_record(STRUCTURE, FULL, 0.5, checkpoint="Rostlab/ProstT5") for _ in "ab")
+    assert old.alignment is not None and new.alignment is not None
+    old.alignment.rendering, new.alignment.rendering = "prostt5", "spaced"
+    new.tokens = TokenFacts(total=10, unknown=0, protocol=["<AA2fold>"])
+    code = usage_snippet(old, tmp_path, "a/b")
+    assert code == usage_snippet(new, tmp_path, "a/b")
+    assert 'tokenizer("<AA2fold> " + " ".join(read), return_tensors="pt")' in code
+    assert pipeline_snippet(old, tmp_path, "a/b") is pipeline_snippet(new, tmp_path, "a/b") is None
+
+
 def test_regression_prints_values(tmp_path: Path) -> None:
     record = make_record(FITNESS, FULL, 0.5, checkpoint="a/b")
     assert "logits.item()" in usage_snippet(record, tmp_path, "a/b")

@@ -146,7 +146,7 @@ def test_the_proof_refuses_local_attention_of_the_wrong_reach(checkpoints, monke
 
 
 def test_the_proof_refuses_wrong_positions(checkpoints, monkeypatch):
-    monkeypatch.setattr("hubtools.models.packing.first_position", lambda config: 0)
+    monkeypatch.setattr("hubtools.models.families.Family.first_position", lambda family, config: 0)
     model, tokeniser = built(checkpoints["esm1b"])
     with made(model, tokeniser) as result:
         assert result.layout == "padded"

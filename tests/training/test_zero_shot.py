@@ -15,7 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from hubtools.common.errors import UserError
 from hubtools.data.rows.variants import STANDARD
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
-from hubtools.models.families import RENDERINGS
+from hubtools.models.families import PLAIN, SPACED
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.specs.recipe import Window
 from hubtools.training.variant_scores import (
@@ -72,9 +72,7 @@ def by_hand(folder: Path, family: str, masked: bool) -> list[float]:
     for wild, mutations in zip(VARIANTS["wildtype"], VARIANTS["mutations"], strict=True):
         total = 0.0
         for change in filter(None, mutations.split(":")):
-            ids = tokenizer(RENDERINGS["spaced" if family == "bert" else "plain"](wild), return_tensors="pt")[
-                "input_ids"
-            ]
+            ids = tokenizer((SPACED if family == "bert" else PLAIN).write(wild), return_tensors="pt")["input_ids"]
             at = int(change[1:-1])  # One token before the first residue, and mutants count from one.
             if masked:
                 ids[0, at] = tokenizer.mask_token_id

@@ -3,66 +3,34 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 
-from hubtools.common.errors import UserError
-from hubtools.reporting.templates import asset
+from hubtools.models.families import Paper, papers
+from hubtools.reporting.templates import own_asset
 from hubtools.specs.record import RunRecord
 
+# Entries of the user's own, in the folder of their templates: the key is that of the family's entry.
 FILE = "citations.bib"
-
-
-@dataclass(frozen=True)
-class Paper:
-    """The paper of a family of checkpoints.
-
-    Attributes:
-        family: its name.
-        pattern: regular expression that the name of a checkpoint on the Hub contains, whatever its case.
-        key: of its entry in ``reports/citations.bib``.
-    """
-
-    family: str
-    pattern: str
-    key: str
-
-    @property
-    def bibtex(self) -> str:
-        """The entry.
-
-        Raises:
-            UserError: the file (the user may have an own one) has none of this key.
-        """
-        entry = re.search(rf"^@\w+{{{re.escape(self.key)},$.*?^}}$", asset(FILE), re.MULTILINE | re.DOTALL)
-        if entry is None:
-            raise UserError(f"there is no entry {self.key}", where=FILE, fix="Add it.")
-        return entry[0]
-
-
-# In this order: ProstT5 before the ProtT5 that it was made of. Names of organisations are no proof of anything; a checkpoint
-# that builds on one of these carries its name.
-PAPERS = (
-    Paper("ESM-2", r"esm-?2[_-]", "lin2023evolutionary"),
-    Paper("ESM-1b", r"esm-?1b[_-]", "rives2021biological"),
-    Paper("ESM-1v", r"esm-?1v[_-]", "meier2021language"),
-    Paper("ESM C", r"esm-?c[_-]", "esm2024cambrian"),
-    Paper("ProstT5", r"prostt5", "heinzinger2024bilingual"),
-    Paper("ProtTrans", r"prot_(t5|bert|albert|electra|xlnet)|prott5", "elnaggar2022prottrans"),
-    Paper("Ankh", r"ankh", "elnaggar2023ankh"),
-    Paper("SaProt", r"saprot", "su2024saprot"),
-)
 
 
 def paper_of(record: RunRecord) -> Paper | None:
     """The paper of the family that a run's checkpoint is of; None where it cannot be told.
 
-    Only names on the Hub tell: a folder is called what its owner likes.
+    Only names on the Hub tell: a folder is called what its owner likes. Names of organisations are no proof of anything; a
+    checkpoint that builds on another carries its name.
     """
     checkpoint = record.identity.checkpoint
     if checkpoint is None or checkpoint.source != "hub":
         return None
     name = checkpoint.name.split("/")[-1]
-    return next((paper for paper in PAPERS if re.search(paper.pattern, name, re.IGNORECASE)), None)
+    paper = next((paper for paper in papers() if re.search(paper.pattern, name, re.IGNORECASE)), None)
+    return None if paper is None else _as_printed(paper)
+
+
+def _as_printed(paper: Paper) -> Paper:
+    """With the user's own entry, where they have one."""
+    entry = re.search(rf"^@\w+{{{re.escape(paper.key)},$.*?^}}$", own_asset(FILE) or "", re.MULTILINE | re.DOTALL)
+    return paper if entry is None else replace(paper, bibtex=entry[0])
 
 
 def of_model(record: RunRecord, title: str, repo_id: str | None, author: str | None) -> str:

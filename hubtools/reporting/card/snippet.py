@@ -7,6 +7,8 @@ import string
 from pathlib import Path
 from typing import Literal
 
+from hubtools.models.families import PLAIN, Family, Spelling, family_named, spelling_named
+from hubtools.models.families.spelling import quoted
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
@@ -17,17 +19,8 @@ EXAMPLE_PAIR = ("GIVEQCCTSICSLYQLENYCN", "FVNQHLCGSHLVEALYLVCGERGFFYTPKT")
 CUSTOM_CODE = "modeling_protein_task.py"
 # What of a run with an adapter is published: the merged model, the adapter with its head, or both.
 Weights = Literal["merged", "adapter", "both"]
-# How residues are written for the tokenizer, by the rendering that the alignment proof found; {} is the sequence.
-_WRITTEN = {
-    "plain": "{}",
-    "spaced": '" ".join({})',
-    "pieces": "list({}), is_split_into_words=True",
-    "prostt5": '"<AA2fold> " + " ".join({})',
-    "saprot": '"".join(residue + "#" for residue in {})',
-}
 # More than these are read from the model's configuration, and the likeliest shown.
 MAX_LABELS_IN_CODE, SHOWN = 30, 10
-_SPACED_FAMILIES = {"bert", "t5"}
 _STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 _AS_X = "  # letters that the vocabulary lacks"
 
@@ -76,7 +69,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         "import torch",
         *imports,
         "",
-        f"MODEL = {_quoted(location)}",
+        f"MODEL = {quoted(location)}",
         *_labels(record, problem),
         *_sequence(record, problem),
         "",
@@ -99,7 +92,9 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     """
     problem = Problem(record.task["problem"])
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
-    if problem.level.auto_class is None or theirs or _rendering(record) not in {"plain", "spaced"}:
+    spelling, protocol = _spelling(record)
+    # Whoever calls it writes the sequence themselves: nothing but spaces is asked of them.
+    if problem.level.auto_class is None or theirs or spelling.name not in {"plain", "spaced"} or protocol:
         return None
     if problem.level.by_residue and problem.kind != "classification":
         # It gives the likeliest label of each token, whatever the task is.
@@ -119,7 +114,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         return "\n".join(
             [
                 *lines,
-                f'predict = pipeline("{task}", model={_quoted(location)}{trust}, ignore_labels=[])',
+                f'predict = pipeline("{task}", model={quoted(location)}{trust}, ignore_labels=[])',
                 f"answers = predict({_written(record, problem)})",
                 "assert len(answers) == len(sequence)  # one for each residue, in their order",
                 "print(answers)",
@@ -129,7 +124,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     return "\n".join(
         [
             *lines,
-            f'predict = pipeline("{task}", model={_quoted(location)}{trust})',
+            f'predict = pipeline("{task}", model={quoted(location)}{trust})',
             f"print(predict({_written(record, problem)}{every}))",
         ]
     )
@@ -145,22 +140,15 @@ def _with_adapter(record: RunRecord, folder: str) -> list[str]:
     """Lines that load the base model, put the adapter on it, and bring the tokenizer."""
     base = record.identity.checkpoint
     assert base is not None
-    inside = f", subfolder={_quoted(folder)}" if folder else ""
-    revision = f", revision={_quoted(base.commit)}" if base.commit else ""
+    inside = f", subfolder={quoted(folder)}" if folder else ""
+    revision = f", revision={quoted(base.commit)}" if base.commit else ""
     return [
         f"tokenizer = AutoTokenizer.from_pretrained(MODEL{inside}, trust_remote_code=True)",
         f"config = AutoConfig.from_pretrained(MODEL{inside}, trust_remote_code=True)",
         "base = AutoModel.from_config(config, trust_remote_code=True)",
-        f"base.load_encoder({_quoted(base.name)}{revision})",
+        f"base.load_encoder({quoted(base.name)}{revision})",
         f"model = PeftModel.from_pretrained(base, MODEL{inside}).eval()",
     ]
-
-
-def _quoted(text: str) -> str:
-    """A text as a Python literal, on one line and with nothing in it that cannot be seen."""
-    escapes = {'"': '\\"', "\\": "\\\\"}
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return '"' + "".join(escapes.get(c, c) for c in shown) + '"'
 
 
 def _comment(text: str) -> str:
@@ -173,10 +161,10 @@ def _sequence(record: RunRecord, problem: Problem) -> list[str]:
     lacking = _lacking(record)
     as_x = f're.sub("[{lacking}]", "X", sequence)'
     if problem.level.proteins > 1:
-        pair = f"({', '.join(map(_quoted, EXAMPLE_PAIR))})"
+        pair = f"({', '.join(map(quoted, EXAMPLE_PAIR))})"
         lines = [f"pair = [sequence.upper() for sequence in {pair}]  # in any order"]
         return lines + ([f"read = [{as_x} for sequence in pair]{_AS_X}"] if lacking else [])
-    return [f"sequence = {_quoted(EXAMPLE)}.upper()", *([f"read = {as_x}{_AS_X}"] if lacking else [])]
+    return [f"sequence = {quoted(EXAMPLE)}.upper()", *([f"read = {as_x}{_AS_X}"] if lacking else [])]
 
 
 def _lacking(record: RunRecord) -> str:
@@ -189,25 +177,28 @@ def _lacking(record: RunRecord) -> str:
 
 def _written(record: RunRecord, problem: Problem) -> str:
     """The first arguments of the tokenizer's call."""
-    form, name = (
-        _WRITTEN[_rendering(record)],
-        "read" if _lacking(record) else ("pair" if problem.level.proteins > 1 else "sequence"),
-    )
+    spelling, protocol = _spelling(record)
+    name = "read" if _lacking(record) else ("pair" if problem.level.proteins > 1 else "sequence")
+    options = ["is_split_into_words=True"] if spelling.as_words else []
     if problem.level.proteins == 1:
-        return form.format(name)
-    each, *options = form.format("sequence").split(", ")
+        return ", ".join([spelling.expression(name, protocol), *options])
+    each = spelling.expression("sequence", protocol)
     batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
     return ", ".join([batch, *options, "padding=True"])
 
 
-def _rendering(record: RunRecord) -> str:
-    rendering = record.alignment.rendering if record.alignment else ""
-    if not rendering and record.tokens is not None:
-        return "plain"
-    if not rendering:
-        family = record.checkpoint.family if record.checkpoint else ""
-        rendering = "spaced" if family in _SPACED_FAMILIES else "plain"
-    return rendering
+def _spelling(record: RunRecord) -> tuple[Spelling, tuple[str, ...]]:
+    """How residues were written, and after which tokens of a protocol; of old records, as their family does first."""
+    protocol = tuple(record.tokens.protocol) if record.tokens is not None else ()
+    if record.alignment is not None and record.alignment.rendering:
+        return spelling_named(record.alignment.rendering, protocol)
+    if record.tokens is not None:
+        return PLAIN, protocol
+    return _family(record).spellings[0], ()
+
+
+def _family(record: RunRecord) -> Family:
+    return family_named(record.checkpoint.family if record.checkpoint else "")
 
 
 def _between(record: RunRecord) -> str:
@@ -216,8 +207,8 @@ def _between(record: RunRecord) -> str:
     if proof is not None and proof.special:
         before, after = proof.special
     else:
-        of_t5 = record.checkpoint is not None and record.checkpoint.family == "t5"
-        before, after = int(not of_t5 or _rendering(record) == "prostt5"), 1
+        before, after = _family(record).around
+        before += len(_spelling(record)[1])
     return f"[{before or ''}:{-after or ''}]"
 
 
@@ -235,9 +226,9 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
         return []
     thresholds = _thresholds(record)
     if problem.kind == "multilabel" and len(thresholds) == len(names):
-        pairs = ", ".join(f"{_quoted(n)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True))
+        pairs = ", ".join(f"{quoted(n)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True))
         return [f"LABELS = {{{pairs}}}  # label: decision threshold, chosen on validation"]
-    lines = [f"LABELS = [{', '.join(map(_quoted, names))}]"]
+    lines = [f"LABELS = [{', '.join(map(quoted, names))}]"]
     positive = record.task["metrics"].get("positive")
     if positive is not None and len(thresholds) == 1:
         lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {_comment(positive)}, chosen on validation")
@@ -267,7 +258,7 @@ def _of_one(record: RunRecord, problem: Problem) -> list[str]:
     lines = ["for label, p in zip(LABELS, logits.softmax(-1).tolist()):"]
     positive = record.task["metrics"].get("positive")
     if positive is not None and _thresholds(record):
-        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {_quoted(positive)} else \"\")"
+        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {quoted(positive)} else \"\")"
         return [*lines, f'    print(f"{{label}}\\t{{p:.3f}}"{decided})']
     return [*lines, '    print(f"{label}\\t{p:.3f}")']
 
@@ -275,7 +266,7 @@ def _of_one(record: RunRecord, problem: Problem) -> list[str]:
 def _of_residues(record: RunRecord, problem: Problem) -> list[str]:
     squash = {"regression": "flatten().tolist()", "multilabel": "sigmoid().tolist()"}.get(problem.kind, "softmax(-1)")
     candidates = (record.task.get("data") or {}).get("candidates")
-    only = [f"    if residue in {_quoted(candidates)}:"] if candidates else []
+    only = [f"    if residue in {quoted(candidates)}:"] if candidates else []
     indent = "        " if candidates else "    "
     row = "value" if problem.kind == "regression" else "row"
     lines = [

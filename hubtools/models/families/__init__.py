@@ -1,0 +1,35 @@
+"""What cannot be measured on a checkpoint: one object a family (``family``), which everything else asks.
+
+``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5`` and ``modernbert`` are bench's own; ``known_families`` finds the
+family of a configuration and takes in what packages and users bring. ``spelling`` writes residues for a tokenizer and on a
+card, ``paper`` is what is cited. Without torch: cards ask too. How to add one: docs/extending.md.
+"""
+
+from __future__ import annotations
+
+from hubtools.models.families.family import Family
+from hubtools.models.families.known_families import (
+    family_named,
+    family_of,
+    identity_of,
+    papers,
+    register,
+    spelling_named,
+)
+from hubtools.models.families.paper import Paper
+from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
+
+__all__ = [
+    "PIECES",
+    "PLAIN",
+    "SPACED",
+    "Family",
+    "Paper",
+    "Spelling",
+    "family_named",
+    "family_of",
+    "identity_of",
+    "papers",
+    "register",
+    "spelling_named",
+]

@@ -1,0 +1,32 @@
+"""ProtBERT, and BERT's paths of linear layers, which ESM has too.
+
+Both call three layers "dense": the output of attention and both of the feed-forward part. Each is named by its path.
+Outside the layers there are more (pooler, language-model head), which nothing attaches to.
+"""
+
+from __future__ import annotations
+
+from hubtools.models.families.family import Family
+from hubtools.models.families.spelling import PLAIN, SPACED
+from hubtools.models.families.t5 import PROTTRANS
+
+LINEAR = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+SCALED = ("attention.self.key", "attention.self.value")
+SCALED_INPUTS = ("output.dense",)
+
+BERT = Family(
+    "bert",
+    pooler=False,
+    spellings=(SPACED, PLAIN),
+    lora_targets=LINEAR,
+    ia3_targets=SCALED,
+    ia3_inputs=SCALED_INPUTS,
+    papers=(PROTTRANS,),
+)

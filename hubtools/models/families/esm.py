@@ -1,0 +1,90 @@
+"""ESM-1b, ESM-1v and ESM-2; SaProt has the same model type and a vocabulary of residue-structure pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hubtools.models.families.bert import LINEAR, SCALED, SCALED_INPUTS
+from hubtools.models.families.family import Family
+from hubtools.models.families.paper import Paper
+from hubtools.models.families.spelling import PLAIN, Spelling
+
+# A structure that is not known.
+SAPROT = Spelling("saprot", "each followed by # (no structure)", after="#", of_residues=False)
+
+
+def _faster(encoder: Any) -> list[tuple[Any, Callable[..., Any]]]:
+    from hubtools.models.families.esm_operators import replacements
+
+    return replacements(encoder)
+
+
+ESM = Family(
+    "esm",
+    pooler=False,
+    unused_weights=("pooler.", "contact_head.", "embeddings.position_embeddings", "position_ids", "inv_freq"),
+    spellings=(PLAIN, SAPROT),
+    position_offset=2,
+    lora_targets=LINEAR,
+    ia3_targets=SCALED,
+    ia3_inputs=SCALED_INPUTS,
+    faster=_faster,
+    papers=(
+        Paper(
+            "ESM-2",
+            r"esm-?2[_-]",
+            """\
+@article{lin2023evolutionary,
+  title = {Evolutionary-scale prediction of atomic-level protein structure with a language model},
+  author = {Lin, Zeming and Akin, Halil and Rao, Roshan and Hie, Brian and Zhu, Zhongkai and others},
+  journal = {Science},
+  volume = {379},
+  number = {6637},
+  pages = {1123--1130},
+  year = {2023},
+  doi = {10.1126/science.ade2574},
+}""",
+        ),
+        Paper(
+            "ESM-1b",
+            r"esm-?1b[_-]",
+            """\
+@article{rives2021biological,
+  title = {Biological structure and function emerge from scaling unsupervised learning to 250 million protein sequences},
+  author = {Rives, Alexander and Meier, Joshua and Sercu, Tom and Goyal, Siddharth and Lin, Zeming and others},
+  journal = {Proceedings of the National Academy of Sciences},
+  volume = {118},
+  number = {15},
+  pages = {e2016239118},
+  year = {2021},
+  doi = {10.1073/pnas.2016239118},
+}""",
+        ),
+        Paper(
+            "ESM-1v",
+            r"esm-?1v[_-]",
+            """\
+@inproceedings{meier2021language,
+  title = {Language models enable zero-shot prediction of the effects of mutations on protein function},
+  author = {Meier, Joshua and Rao, Roshan and Verkuil, Robert and Liu, Jason and Sercu, Tom and Rives, Alexander},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {34},
+  year = {2021},
+  doi = {10.1101/2021.07.09.450648},
+}""",
+        ),
+        Paper(
+            "SaProt",
+            r"saprot",
+            """\
+@inproceedings{su2024saprot,
+  title = {{SaProt}: Protein language modeling with structure-aware vocabulary},
+  author = {Su, Jin and Han, Chenchen and Zhou, Yuyang and Shan, Junjie and Zhou, Xibin and Yuan, Fajie},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024},
+  doi = {10.1101/2023.10.01.560349},
+}""",
+        ),
+    ),
+)

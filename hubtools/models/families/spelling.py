@@ -1,0 +1,56 @@
+"""How residues are written for a tokenizer: once for the tokenizer itself, and once as the Python that a card shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A way to write a protein for a tokenizer.
+
+    Attributes:
+        name: as records show it.
+        title: of residues written so: they are written "as they are", "separated by spaces".
+        between: stands between two residues, and between a token of the protocol and what follows it.
+        after: stands after each residue.
+        as_words: the tokenizer is given a list, one residue an item, instead of a text.
+        of_residues: whether a token stands for a residue alone, so that its likelihood is that of the residue.
+    """
+
+    name: str
+    title: str
+    between: str = ""
+    after: str = ""
+    as_words: bool = False
+    of_residues: bool = True
+
+    def write(self, sequence: str, protocol: Sequence[str] = ()) -> str | list[str]:
+        """A sequence as the tokenizer takes it, after the tokens of a protocol."""
+        if self.as_words:
+            return [*protocol, *sequence]
+        return self._before(protocol) + self.between.join(residue + self.after for residue in sequence)
+
+    def expression(self, name: str, protocol: Sequence[str] = ()) -> str:
+        """Python that computes :meth:`write` of the variable of this name; what comes of it may be a variable alone."""
+        if self.as_words:
+            return f"[{', '.join(map(quoted, protocol))}, *{name}]" if protocol else f"list({name})"
+        each = f"residue + {quoted(self.after)} for residue in {name}" if self.after else name
+        text = f"{quoted(self.between)}.join({each})" if self.between or self.after else name
+        return f"{quoted(self._before(protocol))} + {text}" if protocol else text
+
+    def _before(self, protocol: Sequence[str]) -> str:
+        return "".join(token + self.between for token in protocol)
+
+
+def quoted(text: str) -> str:
+    """A text as a Python literal, on one line and with nothing in it that cannot be seen."""
+    escapes = {'"': '\\"', "\\": "\\\\"}
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return '"' + "".join(escapes.get(c, c) for c in shown) + '"'
+
+
+PLAIN = Spelling("plain", "as they are")
+SPACED = Spelling("spaced", "separated by spaces", between=" ")
+PIECES = Spelling("pieces", "one by one", as_words=True)

@@ -1,0 +1,71 @@
+"""ProtT5, ProstT5 and Ankh: the encoder of a T5. Its positions are relative, so the window is the recipe's."""
+
+from __future__ import annotations
+
+from hubtools.models.families.family import Family
+from hubtools.models.families.paper import Paper
+from hubtools.models.families.spelling import PIECES, PLAIN, SPACED
+
+# What ProstT5 is told that a protein's residues follow, and not its structure.
+AA2FOLD = ("<AA2fold>",)
+
+PROSTT5 = Paper(
+    "ProstT5",
+    r"prostt5",
+    """\
+@article{heinzinger2024bilingual,
+  title = {Bilingual language model for protein sequence and structure},
+  author = {Heinzinger, Michael and Weissenow, Konstantin and Gomez Sanchez, Joaquin and Henkel, Adrian and Mirdita, Milot and Steinegger, Martin and Rost, Burkhard},
+  journal = {NAR Genomics and Bioinformatics},
+  volume = {6},
+  number = {4},
+  pages = {lqae150},
+  year = {2024},
+  doi = {10.1093/nargab/lqae150},
+}""",
+)
+PROTTRANS = Paper(
+    "ProtTrans",
+    r"prot_(t5|bert|albert|electra|xlnet)|prott5",
+    """\
+@article{elnaggar2022prottrans,
+  title = {{ProtTrans}: Toward understanding the language of life through self-supervised learning},
+  author = {Elnaggar, Ahmed and Heinzinger, Michael and Dallago, Christian and Rehawi, Ghalia and Wang, Yu and others},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  volume = {44},
+  number = {10},
+  pages = {7112--7127},
+  year = {2022},
+  doi = {10.1109/TPAMI.2021.3095381},
+}""",
+)
+ANKH = Paper(
+    "Ankh",
+    r"ankh",
+    """\
+@misc{elnaggar2023ankh,
+  title = {Ankh: Optimized protein language model unlocks general-purpose modelling},
+  author = {Elnaggar, Ahmed and Essam, Hazem and Salah-Eldin, Wafaa and Moustafa, Walid and Elkerdawy, Mohamed and Rochereau, Charlotte and Rost, Burkhard},
+  year = {2023},
+  doi = {10.48550/arXiv.2301.06568},
+}""",
+)
+
+T5 = Family(
+    "t5",
+    encoder_class="T5EncoderModel",
+    unused_weights=("decoder.", "lm_head."),
+    spellings=(SPACED, PLAIN, PIECES),
+    protocol=AA2FOLD,
+    absolute_positions=False,
+    lora_targets=(
+        *(f"layer.0.SelfAttention.{part}" for part in "qkvo"),
+        *(f"layer.1.DenseReluDense.{part}" for part in ("wi", "wi_0", "wi_1", "wo")),
+    ),
+    ia3_targets=("layer.0.SelfAttention.k", "layer.0.SelfAttention.v"),
+    ia3_inputs=("layer.1.DenseReluDense.wo",),
+    masked_lm=False,
+    papers=(PROSTT5, PROTTRANS, ANKH),
+    around=(0, 1),
+    earlier={"prostt5": (SPACED, AA2FOLD)},
+)
