@@ -237,7 +237,7 @@ def test_what_training_changes_is_all_that_a_fit_keeps(
 ) -> None:
     model, tokeniser, recipe = adapted(checkpoints["t5"], kind)
     train(model, tokeniser, recipe)
-    resume.write_checkpoint(tmp_path, Progress(step=1, best_step=1), model, {}, [])
+    resume.write_checkpoint(tmp_path, Progress(step=1, best_step=1), model, {})
     fresh, _, _ = adapted(checkpoints["t5"], kind)
     assert not torch.equal(logits(fresh, tokeniser), logits(model, tokeniser))
     load_weights(fresh, checkpoint_folder(tmp_path, 1))
