@@ -32,7 +32,7 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
     """
     from hubtools.specs.lookup.content import find
     from hubtools.specs.lookup.spec_files import load_task
-    from hubtools.specs.pinning import write_pins
+    from hubtools.specs.lookup.pinning import write_pins
 
     path, task = find("task", name), load_task(name)
     _refuse_shipped(path)
