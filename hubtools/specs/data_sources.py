@@ -420,14 +420,14 @@ class UniProtData(SourceData):
 
 
 _Own = UrlData | LocalData | HubData | PackageData | UniProtData
-_OWN: dict[str, type[SourceData]] = {
+OWN_SOURCES: dict[str, type[SourceData]] = {
     get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(_Own)
 }
 
 
 def source_names() -> list[str]:
     """What may stand under ``source``: bench's own, then those of installed packages."""
-    return [*_OWN, *(name for name in brought_sources() if name not in _OWN)]
+    return [*OWN_SOURCES, *(name for name in brought_sources() if name not in OWN_SOURCES)]
 
 
 def _of_its_source(value: Any, _: Any) -> SourceData:
@@ -439,7 +439,7 @@ def _of_its_source(value: Any, _: Any) -> SourceData:
     if "source" not in value:
         raise PydanticKnownError("union_tag_not_found", {"discriminator": "source"})
     name = str(value["source"])
-    model = _OWN.get(name) or getattr(brought_source(name), "spec", None)
+    model = OWN_SOURCES.get(name) or getattr(brought_source(name), "spec", None)
     if model is None:
         expected = ", ".join(source_names())
         raise PydanticKnownError(

@@ -22,7 +22,7 @@ def write_pins(path: Path, pinned: Task) -> list[str]:
 
     Args:
         path: the file.
-        pinned: its task, with every source pinned.
+        pinned: its task as it was loaded, with every source pinned.
 
     Returns:
         The lines that were added.
@@ -45,7 +45,7 @@ def write_pins(path: Path, pinned: Task) -> list[str]:
             after = read_spec(temporary, Task)
         except UserError:
             after = None
-        if after is None or after.model_dump() != pinned.model_dump():
+        if after is None or after.located_at(path.parent).model_dump() != pinned.model_dump():
             raise UserError(
                 "the pins cannot be added to a file of this form",
                 where=str(path),
