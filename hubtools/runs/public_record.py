@@ -7,9 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from hubtools.common.errors import UserError
 from hubtools.specs.data_sources import OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.references import is_address
+from hubtools.specs.task import Task
 
 # Options of `bench run` whose value may be a path.
 _PATHS = {"--task", "--recipe", "--checkpoint"}
@@ -43,8 +47,16 @@ def public_record(record: RunRecord) -> RunRecord:
         for file in data["files"]:
             file["path"] = Path(file["path"]).name
     elif data["source"] not in OWN_SOURCES:
-        public.task["data"] = _without_folders(data)
+        public.task["data"] = _brought_data(record)
     return public
+
+
+def _brought_data(record: RunRecord) -> dict[str, Any]:
+    """The data of a source that a package brings, without folders: as the package has it, where that is installed."""
+    try:
+        return Task.model_validate(record.task).data.without_folders().model_dump(mode="json")
+    except (ValidationError, UserError):
+        return _without_folders(record.task["data"])
 
 
 def public_files(record: RunRecord) -> list[SourceFile]:
@@ -64,7 +76,7 @@ def public_files(record: RunRecord) -> list[SourceFile]:
 
 
 def _without_folders(value: Any) -> Any:
-    """What a package's own source has in a record, absolute paths by their names alone."""
+    """A part of a record with absolute paths by their names alone."""
     if isinstance(value, dict):
         return {key: _without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):

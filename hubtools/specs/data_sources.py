@@ -316,9 +316,13 @@ class SourceData(Spec):
         changed: Self = _with_paths(self, change)
         return changed
 
+    def without_folders(self) -> Self:
+        """A copy that names the user's files by their names alone."""
+        return self.with_paths(lambda path: Path(path.name))
+
     def question(self) -> dict[str, Any]:
         """What of it says which task this is: wherever a folder lies, the question is the same."""
-        return self.with_paths(lambda path: Path(path.name)).model_dump(mode="json", exclude_defaults=True)
+        return self.without_folders().model_dump(mode="json", exclude_defaults=True)
 
 
 def _with_paths(value: Any, change: Callable[[Path], Path]) -> Any:

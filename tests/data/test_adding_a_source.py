@@ -128,7 +128,9 @@ def test_what_is_wrong_is_one_line(task_file: Path, bench: Bench, old: str, new:
     assert code == 2 and said in err and len(err.splitlines()) == 1
 
 
-def test_a_run_is_recorded_and_tells_nothing_of_the_machine(task_file: Path, tmp_path: Path, bench: Bench) -> None:
+def test_a_run_is_recorded_and_tells_nothing_of_the_machine(
+    task_file: Path, tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, _, err = bench("run", "--recipe", "majority", "--runs", "runs", "--task", task_file)
     assert code == 0, err
     (path,) = Path("runs").rglob("run.json")
@@ -140,6 +142,10 @@ def test_a_run_is_recorded_and_tells_nothing_of_the_machine(task_file: Path, tmp
     public = public_record(record)
     assert public.task["data"]["database"] == "proteins.db" and str(tmp_path) not in public.model_dump_json()
     assert Task.model_validate(public.task).hash == record.identity.task.hash == task.hash
+    # Also where the package is not: a record may be published from another machine.
+    monkeypatch.setattr(source_packages, "_REGISTERED", {})
+    (tmp_path / "site" / "sqlite_source-1.dist-info" / "entry_points.txt").unlink()
+    assert public_record(record) == public
 
 
 def test_a_task_on_the_hub_brings_its_database_and_reads_no_other(task_file: Path, hub: Hub) -> None:

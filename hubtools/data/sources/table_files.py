@@ -58,7 +58,7 @@ def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
             raise UserError(f"there is no column {old!r}", where=where, fix=near(old, columns))
         if new in columns and new not in file.rename:
             raise UserError(f"there is a column {new!r} already", where=where, fix="Rename that one too.")
-    return table.rename(columns=file.rename)
+    return table.rename(columns=file.rename) if file.rename else table
 
 
 def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
