@@ -62,7 +62,7 @@ def write_fasta(path: Path, size: int) -> None:
 def read(kind: str, path: Path) -> None:
     """In a process of its own: rows, seconds and kilobytes as JSON."""
     from hubtools.data.rows.annotation import Annotator
-    from hubtools.data.sources.source_rows import _read_swissprot
+    from hubtools.data.sources.annotated_rows import labelled_entries
     from hubtools.data.sources.table_files import read_table
     from hubtools.specs.data_sources import LocalFile
     from hubtools.specs.task import Task
@@ -79,7 +79,7 @@ def read(kind: str, path: Path) -> None:
 
     floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    table = _read_swissprot(file, path, annotator) if kind == "flat" else read_table(file, path)
+    table = labelled_entries(file, path, annotator) if kind == "flat" else read_table(file, path)
     seconds = time.perf_counter() - started
     kept = int(table["sequence"].str.len().sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -31,17 +31,17 @@ def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, 
     commit. Comments, order and all else in the file stay as they are.
     """
     from hubtools.specs.lookup.content import find
+    from hubtools.specs.lookup.pinning import write_pins
     from hubtools.specs.lookup.spec_files import load_task
-    from hubtools.specs.pinning import write_pins
 
     path, task = find("task", name), load_task(name)
     _refuse_shipped(path)
     from hubtools.data.sources.file_cache import DataCache
-    from hubtools.data.sources.pins import forget, pinned
+    from hubtools.data.sources.known_sources import pinned, source_of
 
     cache = DataCache.default(mirrors)
     if refresh:
-        forget(task, cache)
+        source_of(task.data).forget(cache)
     resolved, found = pinned(task, cache)
     if not found:
         click.echo(f"{task.name}: everything is pinned already")
@@ -62,7 +62,7 @@ def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]
 
     tasks = [load_task(name) for name in names]
     from hubtools.data.sources.file_cache import DataCache
-    from hubtools.data.sources.pins import pinned
+    from hubtools.data.sources.known_sources import pinned, source_of
 
     cache = DataCache.default(mirrors)
     for task in tasks:
@@ -72,8 +72,8 @@ def fetch(names: tuple[str, ...], folder: Path | None, mirrors: tuple[Path, ...]
         click.echo(f"{task.name}: {_counted(len(files))}, {_size(size)}")
         for line in found:
             click.echo(f"{task.name}: {line} (bench data freeze {task.name} pins it)")
-        if task.data.source == "hub":
-            click.echo(f"{task.name}: {task.data.dataset} is in the cache of datasets, which HF_HOME names")
+        if elsewhere := source_of(task.data).kept_elsewhere():
+            click.echo(f"{task.name}: {elsewhere}")
         if folder is not None:
             _copy(files, folder)
 
@@ -127,9 +127,9 @@ def rm(what: tuple[str, ...], everything: bool) -> None:
 def _files(task: Task, cache: DataCache) -> dict[str, Path]:
     """The source files of a pinned task on this machine, fetched where needed, by their sha256."""
     from hubtools.common.hashing import file_sha256
-    from hubtools.data.sources.source_rows import fetch_sources
+    from hubtools.data.sources.known_sources import source_of
 
-    return {file_sha256(path): path for path in fetch_sources(task, cache)}
+    return {file_sha256(path): path for path in source_of(task.data).fetch(cache)}
 
 
 def _copy(files: dict[str, Path], folder: Path) -> None:
@@ -161,26 +161,18 @@ def _refuse_shipped(path: Path) -> None:
 def _users(cache: DataCache) -> dict[str, list[str]]:
     """Which tasks read a file, by its checksum: the pinned ones, and those whose first answer it is."""
     from hubtools.common.errors import UserError
-    from hubtools.data.sources.uniprot_answers import kept_answers
-    from hubtools.specs.data_sources import UniProtData
+    from hubtools.data.sources.known_sources import source_of
     from hubtools.specs.lookup.content import available
     from hubtools.specs.lookup.spec_files import load_task
 
-    first = {(kept.query, *kept.fields): kept.file_sha256 for kept in kept_answers(cache)}
     users: dict[str, list[str]] = {}
     for path in available("task").values():
         try:
             task = load_task(str(path))
         except UserError:
             continue  # Whose file is wrong is told where the task is used.
-        if isinstance(task.data, UniProtData):
-            frozen = task.data.frozen
-            pins = [frozen.file_sha256 if frozen else first.get((task.data.query, *task.data.all_fields))]
-        else:
-            pins = [getattr(file, "sha256", None) for file in task.data.files]
-        for sha256 in dict.fromkeys(pins):
-            if sha256:
-                users.setdefault(sha256, []).append(task.name)
+        for sha256 in dict.fromkeys(source_of(task.data).kept(cache)):
+            users.setdefault(sha256, []).append(task.name)
     return users
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hubtools.data.sources.file_cache import DataCache
-    from hubtools.data.sources.source_rows import source_digest
+    from hubtools.data.sources.known_sources import source_digest
     from hubtools.data.task_data import TaskData, load_task_data
 
 __all__ = ["DataCache", "TaskData", "load_task_data", "source_digest"]
@@ -19,7 +19,7 @@ _HOMES = {
     "DataCache": "sources.file_cache",
     "TaskData": "task_data",
     "load_task_data": "task_data",
-    "source_digest": "sources.source_rows",
+    "source_digest": "sources.known_sources",
 }
 
 

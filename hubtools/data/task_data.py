@@ -13,7 +13,7 @@ from hubtools.data.rows.facts import absent_labels, split_facts
 from hubtools.data.rows.labels import scored_labels
 from hubtools.data.rows.row_kinds import canonical_rows, rows_of
 from hubtools.data.sources.file_cache import DataCache
-from hubtools.data.sources.pins import pinned
+from hubtools.data.sources.known_sources import pinned, source_of
 from hubtools.data.sources.source_rows import read_rows
 from hubtools.data.splits.fractions import fraction_of
 from hubtools.data.splits.homology import cluster_words, with_clusters
@@ -21,7 +21,6 @@ from hubtools.data.splits.leakage import cleaned, shared_clusters
 from hubtools.data.splits.overlap import ALWAYS, split_overlaps
 from hubtools.data.splits.splitting import ACROSS, declared_splits, final_splits, proven_draw, subset_of
 from hubtools.data.splits.traits import Traits, row_traits
-from hubtools.specs.data_sources import HubData, PackageData, UniProtData
 from hubtools.specs.record import DataFacts
 from hubtools.specs.task import Task
 
@@ -95,7 +94,7 @@ def load_task_data(
     if subset is not None and subset < 1:
         raise UserError(f"a subset of {subset} proteins is empty", fix="Give at least 1.")
     removed: Counter[str] = Counter()
-    raw, files, findings = read_rows(task, cache, removed)
+    raw, findings = read_rows(task, cache, removed)
     if task.data.label_shift:
         findings.append(_SHIFTED.format("next" if task.data.label_shift > 0 else "previous"))
     splits = declared_splits(raw, task) if task.data.splits else None
@@ -131,17 +130,13 @@ def load_task_data(
     facts = {name: split_facts(part, task) for name, part in parts.items()}
     pairs = [(first, second) for first in learnt for second in task.data.test_splits]
     audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
-    source = pinned(task, cache)[0].data
+    source = source_of(pinned(task, cache)[0].data)
     return TaskData(
         task=task,
         splits=dataset_dict(parts, {name: split.rows_sha256[:16] for name, split in facts.items()}, task.problem),
         facts=DataFacts(
             source=task.data.source,
-            files=files,
-            package=f"{source.package}=={source.version}" if isinstance(source, PackageData) else None,
-            dataset=source.dataset if isinstance(source, HubData) else None,
-            revision=source.revision if isinstance(source, HubData) else None,
-            release=source.frozen.release if isinstance(source, UniProtData) and source.frozen else None,
+            **vars(source.facts(cache)),
             splits=facts,
             validation=validation,
             split_sha256=drawn,

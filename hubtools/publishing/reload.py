@@ -191,20 +191,19 @@ def _task_of(record: RunRecord) -> Task:
         UserError: they are files of the machine that made the run, or another task has their place.
     """
     from hubtools.data.sources.task_repositories import open_task
-    from hubtools.specs.data_sources import LocalData
     from hubtools.specs.task import Task
 
     task = Task.model_validate(record.task)
-    data = task.data
-    if not isinstance(data, LocalData):
+    files = task.data.local_files
+    if not files:
         return task
     reference = os.environ.get(TASK_VARIABLE) or task_reference(record)
     if reference is not None:
         task = open_task(reference)[1] if not reference.endswith(".json") else _read_task(Path(reference))
-    elif not all(file.path.is_file() for file in data.files):
+    elif not all(path.is_file() for path in files):
         raise UserError(
             "the data are local files of whoever made the run",
-            where=", ".join(file.path.name for file in data.files),
+            where=", ".join(path.name for path in files),
             fix=f"Get them, and name the task file that reads them: {TASK_VARIABLE}=task.yaml.",
         )
     if task.hash != record.identity.task.hash:

@@ -16,10 +16,10 @@ from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
 from hubtools.results.board.overall import Ends, Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING
-from hubtools.runs.public_record import public_command, public_failure, public_record
+from hubtools.runs.public_record import public_command, public_failure, public_files
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
-from hubtools.specs.record import RunRecord, SourceFile
+from hubtools.specs.record import RunRecord
 
 # More are in the tables: scores and costs of six digits are what they are read with.
 _DIGITS = 6
@@ -231,7 +231,9 @@ def _about(table: Table, row: Row) -> dict[str, Any]:
         "recipe": {"name": record.identity.recipe.name, "hash": record.identity.recipe.hash, "set": record.overrides},
         "how": _how(record),
         "rows_sha256": record.data.splits[table.split].rows_sha256 if record.data else None,
-        "files": [{"name": file.name, "location": file.location, "sha256": file.sha256} for file in _files(record)],
+        "files": [
+            {"name": file.name, "location": file.location, "sha256": file.sha256} for file in public_files(record)
+        ],
     }
 
 
@@ -248,15 +250,6 @@ def _how(record: RunRecord) -> list[tuple[str, str]]:
         cut = wording.plural(record.windows.proteins_cut, "protein")
         told.append(("Windows", f"{cut} cut into windows of {record.windows.residues_per_window:,} residues"))
     return told
-
-
-def _files(record: RunRecord) -> list[SourceFile]:
-    """The data files, without the folders of the machine that had them."""
-    if record.data is None:
-        return []
-    # A copy of a record takes longer than all the rest, and only local files have something to hide.
-    known = public_record(record) if record.data.source == "file" else record
-    return known.data.files if known.data else []
 
 
 def _run(table: Table, found: Found, shared: _Shared) -> dict[str, Any]:

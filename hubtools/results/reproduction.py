@@ -23,7 +23,6 @@ from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS, find_records, run_folder
-from hubtools.specs.data_sources import LocalData
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
@@ -128,13 +127,13 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
             )
         return here
     task = Task.model_validate(record.task)
-    if not isinstance(task.data, LocalData) or all(Path(file.path).is_file() for file in task.data.files):
+    missing = [path for path in task.data.local_files if not path.is_file()]
+    if not missing:
         return task
     if (reference := task_reference(record)) is not None:
         return open_task(reference)[1]
-    missing = next(file.path for file in task.data.files if not Path(file.path).is_file())
     raise UserError(
-        f"the data of the task {task.name} are not here ({missing})", fix="Say where its file is: --task FILE."
+        f"the data of the task {task.name} are not here ({missing[0]})", fix="Say where its file is: --task FILE."
     )
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-from hubtools.specs.record import RunRecord
+from pydantic import ValidationError
+
+from hubtools.common.errors import UserError
+from hubtools.specs.data_sources import OWN_SOURCES
+from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.references import is_address
+from hubtools.specs.task import Task
 
 # Options of `bench run` whose value may be a path.
 _PATHS = {"--task", "--recipe", "--checkpoint"}
@@ -31,21 +37,51 @@ def task_reference(record: RunRecord) -> str | None:
 
 
 def public_record(record: RunRecord) -> RunRecord:
-    """A copy that names local files by their names alone; identity and results stay as they are.
+    """A copy that names local files by their names alone; identity and results stay as they are."""
+    public = record.model_copy(deep=True)
+    public.command = public_command(record)
+    data = public.task["data"]
+    if public.data:
+        public.data.files = public_files(record)
+    if data["source"] == "file":
+        for file in data["files"]:
+            file["path"] = Path(file["path"]).name
+    elif data["source"] not in OWN_SOURCES:
+        public.task["data"] = _brought_data(record)
+    return public
+
+
+def _brought_data(record: RunRecord) -> dict[str, Any]:
+    """The data of a source that a package brings, without folders: as the package has it, where that is installed."""
+    try:
+        return Task.model_validate(record.task).data.without_folders().model_dump(mode="json")
+    except (ValidationError, UserError):
+        return _without_folders(record.task["data"])
+
+
+def public_files(record: RunRecord) -> list[SourceFile]:
+    """The data files, without the folders of the machine that had them.
 
     Files of a task on the Hub are written ``hub://user/repository@commit/file``.
     """
-    public = record.model_copy(deep=True)
-    public.command = public_command(record)
-    if record.task["data"]["source"] != "file":
-        return public
+    if record.data is None or (record.data.source != "file" and record.data.source in OWN_SOURCES):
+        return record.data.files if record.data else []
     reference = task_reference(record)
     repository = f"{reference.rsplit('/', 1)[0]}/" if reference else ""
-    for file in public.task["data"]["files"]:
-        file["path"] = Path(file["path"]).name
-    for source in public.data.files if public.data else []:
-        source.location = repository + Path(source.location).name
+    public = [file.model_copy() for file in record.data.files]
+    for file in public:
+        local = record.data.source == "file"
+        file.location = repository + Path(file.location).name if local else _without_folders(file.location)
     return public
+
+
+def _without_folders(value: Any) -> Any:
+    """A part of a record with absolute paths by their names alone."""
+    if isinstance(value, dict):
+        return {key: _without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(entry) for entry in value]
+    return _FOLDERS.sub("", value) if isinstance(value, str) else value
 
 
 def public_command(record: RunRecord) -> str:

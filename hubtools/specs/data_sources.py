@@ -1,19 +1,29 @@
-"""Where a task's data come from, which columns hold what, and which rows are in which split."""
+"""Where a task's data come from.
+
+Here is what task files say of sources. What bench does with each of them is in ``hubtools.data.sources.kinds``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, WrapValidator, model_validator
+from pydantic_core import PydanticKnownError
 
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
+from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import Commit, Sha256, SplitName
+from hubtools.specs.split_rules import Columns, SeededSplit, SimilarityClusters, SplitRule
 
 
 class TableFile(Spec):
     """One file of rows. Archives are read through ``member``; the format follows from the name unless given."""
+
+    pinned_by: ClassVar[tuple[str, str] | None] = None
+    """The key that pins it, where `bench data freeze` writes one, and the key of the file behind which it goes."""
 
     name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
     format: Literal["csv", "tsv", "parquet", "fasta", "swissprot"] | None = None
@@ -100,6 +110,8 @@ class TableFile(Spec):
     def _named(self) -> TableFile:
         if not self.name:
             object.__setattr__(self, "name", Path(self.path_for_format).name.split(".")[0])
+        if not self.name:
+            raise SpecError("nothing says which it is. Add it", "name")
         _ = self.table_format
         if self.joins is not None and self.lookup:
             raise SpecError("a file of sequences that rows name is joined to nothing. Remove joins, or lookup", "joins")
@@ -111,8 +123,24 @@ class TableFile(Spec):
         return self
 
 
+class NamedTable(TableFile):
+    """A table of a source that has no files: its name finds it, and the source gives its rows."""
+
+    @property
+    def location(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def table_format(self) -> str:
+        """Rows, in no format."""
+        return "rows"
+
+
 class UrlFile(TableFile):
     """A file at a public address, pinned by the sha256 of its content."""
+
+    pinned_by = ("sha256", "url")
 
     url: Annotated[str, Field(pattern=r"^https?://")]
     sha256: Sha256 | None = Field(
@@ -150,7 +178,7 @@ class PackageFile(TableFile):
         return self.path
 
 
-class HubFile(TableFile):
+class HubFile(NamedTable):
     """One split of a data set on the Hub."""
 
     split: str
@@ -160,13 +188,8 @@ class HubFile(TableFile):
         """The split's name in the data set."""
         return self.split
 
-    @property
-    def table_format(self) -> str:
-        """Always rows."""
-        return "hub"
 
-
-class UniProtFile(TableFile):
+class UniProtFile(NamedTable):
     """The answer of UniProt to a task's query."""
 
     @property
@@ -180,109 +203,26 @@ class UniProtFile(TableFile):
         return "uniprot"
 
 
-class Columns(Spec):
-    """Which column holds what."""
+class SourceData(Spec):
+    """What the task files of any source say of their data; each source adds ``source``, its name, and ``files``.
 
-    sequence: str = Field(
-        default="sequence",
-        description="The residues. Variants: the mutated sequence, not needed, but checked where it is there.",
-    )
-    label: str = "label"
-    id: str | None = Field(default=None, description="By default the FASTA identifier, or file name and row number.")
-    cluster: str | None = Field(default=None, description="Homology group, for splitting and for the bootstrap.")
-    mask: str | None = Field(default=None, description="Per-residue string, 1 where the label counts.")
-    partner: str | None = Field(
-        default=None,
-        description="Pairs: the second protein. Its sequence, or where a file is `lookup`, its id there (then "
-        "`sequence` holds the first one's id).",
-    )
-    mutant: str | None = Field(
-        default=None, description="Variants: the substitutions, such as A42G or A42G:D50N (several at once)."
-    )
-    reference: str | None = Field(
-        default=None,
-        description="Variants: id of the wild type in the `lookup` file (not needed where that holds one sequence); "
-        "without such a file, the wild type's sequence itself.",
-    )
-    group: str | None = Field(
-        default=None, description="Variants: the assay. Metrics are computed within it; by default the wild type."
-    )
-    protein: str | None = Field(
-        default=None, description="Variants: the protein that several assays share. By default the assay."
-    )
-    category: str | None = Field(
-        default=None, description="Variants: the class of function measured, over which proteins are averaged."
-    )
-    active: str | None = Field(
-        default=None, description="Variants: 1 where the variant counts as functional, for AUROC."
-    )
-
-
-class SplitRule(Spec):
-    """The rows of one split: from these files (all when empty), where these columns have one of these values."""
-
-    files: list[str] = []
-    where: dict[str, list[str]] = {}
-
-    @field_validator("where", mode="before")
-    @classmethod
-    def _listed(cls, where: Any) -> Any:
-        if not isinstance(where, dict):
-            return where
-        return {key: [str(v) for v in (value if isinstance(value, list) else [value])] for key, value in where.items()}
-
-
-class SimilarityClusters(Spec):
-    """Groups of similar sequences: a stand-in for homology where the data name none.
-
-    With ``identity``: sequences of at least that identity over at least ``coverage`` of both are linked (MMseqs2 where
-    it is installed; without it only high identities, by a bundled method). Else, needing nothing: two sequences are
-    linked when the k-mers they share make up at least ``min_shared`` of the smaller one's. Linked ones are one cluster.
+    A value of type ``Path`` is a file of the user's: a relative one starts at the task file's folder, the folders in it
+    are no part of the question, and a task on the Hub may name files of its own repository only.
     """
 
-    k: int = Field(default=4, ge=2, le=8)
-    min_shared: float = Field(default=0.5, gt=0, le=1)
-    identity: float | None = Field(default=None, ge=0.2, le=1, description="Share of identical aligned residues.")
-    coverage: float = Field(default=0.8, gt=0, le=1, description="Share of both sequences that is aligned.")
+    pinned_by: ClassVar[tuple[str, str] | None] = None
+    """The key that pins it, where `bench data freeze` writes one, and the key of the file behind which it goes."""
 
+    if TYPE_CHECKING:
 
-class SeededSplit(Spec):
-    """Splits drawn by a seeded rule; whole clusters (and equal sequences) stay on one side.
+        @property
+        def source(self) -> str:
+            """Its name."""
 
-    In a pair task proteins are drawn instead of rows, and a pair whose proteins fall into different splits is left
-    out and counted: no test protein is ever in a training pair.
-    """
+        @property
+        def files(self) -> Sequence[TableFile]:
+            """The files, or whatever else has rows."""
 
-    fractions: dict[SplitName, Annotated[float, Field(gt=0, lt=1)]]
-    by: Literal["sequences", "clusters"] | None = Field(
-        default=None,
-        description="What stays on one side: equal sequences only, or clusters. By default clusters where there are "
-        "any. `clusters` with `identity` also says how they are found.",
-    )
-    identity: float | None = Field(default=None, ge=0.2, le=1, description="As in `clusters`, here in short.")
-    coverage: float = Field(default=0.8, gt=0, le=1, description="As in `clusters`.")
-    seed: int = 0
-    sha256: Sha256 | None = Field(
-        default=None,
-        description="Checksum of who is in which split. A draw that comes out otherwise (another version of the "
-        "clustering program, say) is refused.",
-    )
-
-    @field_validator("fractions")
-    @classmethod
-    def _complete(cls, fractions: dict[str, float]) -> dict[str, float]:
-        if abs(sum(fractions.values()) - 1) > 1e-6:
-            raise ValueError(f"the fractions sum to {sum(fractions.values()):g}. They must sum to 1")
-        return fractions
-
-    @model_validator(mode="after")
-    def _identity_of_clusters(self) -> SeededSplit:
-        if self.identity is not None and self.by != "clusters":
-            raise SpecError("identity is for by: clusters. Write by: clusters, or remove identity", "identity")
-        return self
-
-
-class _Data(Spec):
     columns: Columns = Columns()
     splits: dict[SplitName, SplitRule] | None = Field(default=None, description="Splits declared by the data.")
     split: SeededSplit | None = Field(default=None, description="Splits drawn by a seeded rule.")
@@ -326,7 +266,7 @@ class _Data(Spec):
     )
 
     @model_validator(mode="after")
-    def _one_kind_of_split(self) -> _Data:
+    def _one_kind_of_split(self) -> SourceData:
         if (self.splits is None) == (self.split is None):
             raise ValueError("give either splits (declared by the data) or split (seeded). Exactly one of them")
         if self.columns.cluster and self.clusters:
@@ -359,22 +299,61 @@ class _Data(Spec):
         names = [name for name in self.split_names if name not in {"train", "validation"}]
         return sorted(names, key=lambda name: name != "test")
 
+    @property
+    def local_files(self) -> list[Path]:
+        """The files of the user's that it names."""
+        found: list[Path] = []
 
-class UrlData(_Data):
+        def noted(path: Path) -> Path:
+            found.append(path)
+            return path
+
+        self.with_paths(noted)
+        return found
+
+    def with_paths(self, change: Callable[[Path], Path]) -> Self:
+        """A copy that names the user's files otherwise."""
+        changed: Self = _with_paths(self, change)
+        return changed
+
+    def without_folders(self) -> Self:
+        """A copy that names the user's files by their names alone."""
+        return self.with_paths(lambda path: Path(path.name))
+
+    def question(self) -> dict[str, Any]:
+        """What of it says which task this is: wherever a folder lies, the question is the same."""
+        return self.without_folders().model_dump(mode="json", exclude_defaults=True)
+
+
+def _with_paths(value: Any, change: Callable[[Path], Path]) -> Any:
+    """The value with every path in it changed; the same object where there is none."""
+    if isinstance(value, Path):
+        return change(value)
+    if isinstance(value, list):
+        entries = [_with_paths(entry, change) for entry in value]
+        return value if all(new is old for new, old in zip(entries, value, strict=True)) else entries
+    if isinstance(value, Spec):
+        held = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: new for name, old in held.items() if (new := _with_paths(old, change)) is not old}
+        return value.model_copy(update=changed) if changed else value
+    return value
+
+
+class UrlData(SourceData):
     """Files at public addresses."""
 
     source: Literal["url"]
     files: list[UrlFile] = Field(min_length=1)
 
 
-class LocalData(_Data):
+class LocalData(SourceData):
     """Files of the user's."""
 
     source: Literal["file"]
     files: list[LocalFile] = Field(min_length=1)
 
 
-class PackageData(_Data):
+class PackageData(SourceData):
     """Files inside a package of the Python package index."""
 
     source: Literal["package"]
@@ -383,8 +362,10 @@ class PackageData(_Data):
     files: list[PackageFile] = Field(min_length=1)
 
 
-class HubData(_Data):
+class HubData(SourceData):
     """A data set on the Hugging Face Hub at a commit."""
+
+    pinned_by = ("revision", "dataset")
 
     source: Literal["hub"]
     dataset: str
@@ -411,11 +392,13 @@ class Frozen(Spec):
     )
 
 
-class UniProtData(_Data):
+class UniProtData(SourceData):
     """The answer of UniProt's REST service to a query.
 
     UniProt is a moving target: until the task is frozen, its data are those of the first fetch on a machine.
     """
+
+    pinned_by = ("frozen", "source")
 
     source: Literal["uniprot"]
     query: str = Field(description="In UniProt's language, such as (organism_id:9606) AND (reviewed:true).")
@@ -435,5 +418,38 @@ class UniProtData(_Data):
         asked = [*self.fields, *(self.annotation.fields if self.annotation else [])]
         return list(dict.fromkeys(["accession", "sequence", *asked]))
 
+    def question(self) -> dict[str, Any]:
+        """The query: what a frozen answer is belongs to the data, which have their own digest."""
+        return {key: value for key, value in super().question().items() if key != "frozen"}
 
-Data = Annotated[UrlData | LocalData | PackageData | HubData | UniProtData, Field(discriminator="source")]
+
+_Own = UrlData | LocalData | HubData | PackageData | UniProtData
+OWN_SOURCES: dict[str, type[SourceData]] = {
+    get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(_Own)
+}
+
+
+def source_names() -> list[str]:
+    """What may stand under ``source``: bench's own, then those of installed packages."""
+    return [*OWN_SOURCES, *(name for name in brought_sources() if name not in OWN_SOURCES)]
+
+
+def _of_its_source(value: Any, _: Any) -> SourceData:
+    """Data as the model of their source has them."""
+    if isinstance(value, SourceData):
+        return value
+    if not isinstance(value, dict):
+        raise PydanticKnownError("dict_type")
+    if "source" not in value:
+        raise PydanticKnownError("union_tag_not_found", {"discriminator": "source"})
+    name = str(value["source"])
+    model = OWN_SOURCES.get(name) or getattr(brought_source(name), "spec", None)
+    if model is None:
+        expected = ", ".join(source_names())
+        raise PydanticKnownError(
+            "union_tag_invalid", {"discriminator": "source", "tag": name, "expected_tags": expected}
+        )
+    return model.model_validate(value)
+
+
+Data = Annotated[SerializeAsAny[_Own], WrapValidator(_of_its_source)]

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from hubtools.common.hashing import digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
-from hubtools.specs.data_sources import Data, LocalData
+from hubtools.specs.data_sources import Data
 from hubtools.specs.level import LEVELS
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.names import Name
@@ -275,19 +275,11 @@ class Task(Spec):
         prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes"}
         prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
-        # What a frozen answer is belongs to the data, which have their own digest.
-        content["data"].pop("frozen", None)
+        content["data"] = self.data.question()
         # The order of labels is that of the outputs; JSON with sorted keys would lose it.
         content["labels"] = list(self.labels.items())
-        if isinstance(self.data, LocalData):
-            # Wherever the folder lies, the question is the same; the files' content is part of a run's identity.
-            for file in content["data"]["files"]:
-                file["path"] = Path(file["path"]).name
         return digest(content)
 
     def located_at(self, folder: Path) -> Task:
         """A copy whose relative local paths start at that folder."""
-        if not isinstance(self.data, LocalData):
-            return self
-        files = [file.model_copy(update={"path": (folder / file.path)}) for file in self.data.files]
-        return self.model_copy(update={"data": self.data.model_copy(update={"files": files})})
+        return self.model_copy(update={"data": self.data.with_paths(lambda path: folder / path)})

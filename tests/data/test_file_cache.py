@@ -17,7 +17,9 @@ import pytest
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache
 from hubtools.data.sources import download as download_module
-from hubtools.specs.data_sources import LocalFile, PackageData, PackageFile, UrlFile
+from hubtools.data.sources.kinds.local_source import LocalSource
+from hubtools.data.sources.kinds.package_source import PackageSource
+from hubtools.specs.data_sources import LocalData, LocalFile, PackageData, PackageFile, UrlFile
 
 CONTENT = b"sequence,label\n" + b"MKT,a\n" * 200_000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -195,15 +197,19 @@ def test_local_files_are_used_in_place(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(CONTENT)
     cache = DataCache(tmp_path / "cache")
-    assert cache.fetch(LocalFile(path=path)) == path
-    assert cache.fetch(LocalFile(path=path, sha256=SHA)) == path
+
+    def read(path: Path, sha256: str | None = None) -> list[Path]:
+        file = LocalFile(path=path, sha256=sha256)
+        return LocalSource(LocalData(source="file", files=[file], splits={"train": {}, "test": {}})).fetch(cache)
+
+    assert read(path) == read(path, SHA) == [path]
     with pytest.raises(UserError, match="wrong checksum"):
-        cache.fetch(LocalFile(path=path, sha256="0" * 64))
+        read(path, "0" * 64)
     with pytest.raises(UserError, match=r"there is no file .*absent\.csv"):
-        cache.fetch(LocalFile(path=tmp_path / "absent.csv"))
+        read(tmp_path / "absent.csv")
 
 
-def package_data(package: str, path: str, sha256: str = SHA) -> tuple[PackageFile, PackageData]:
+def in_package(package: str, path: str, sha256: str = SHA) -> PackageSource:
     data = PackageData(
         source="package",
         package=package,
@@ -211,7 +217,7 @@ def package_data(package: str, path: str, sha256: str = SHA) -> tuple[PackageFil
         files=[PackageFile(path=path, sha256=sha256, format="csv")],
         splits={"train": {}, "test": {}},
     )
-    return data.files[0], data
+    return PackageSource(data)
 
 
 def test_a_file_in_a_package_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,16 +231,16 @@ def test_a_file_in_a_package_is_found_without_importing_it(tmp_path: Path, monke
     monkeypatch.syspath_prepend(str(tmp_path))
     cache = DataCache(tmp_path / "cache")
     # Another version with the same content is the same data.
-    assert cache.fetch(*package_data("peptidebox", "x.csv")) == package / "x.csv"
+    assert in_package("peptidebox", "x.csv").fetch(cache) == [package / "x.csv"]
     with pytest.raises(UserError, match=r"wrong checksum.*4\.3\.4 is installed: pip install peptidebox==4\.3\.3"):
-        cache.fetch(*package_data("peptidebox", "x.csv", "0" * 64))
+        in_package("peptidebox", "x.csv", "0" * 64).fetch(cache)
     with pytest.raises(UserError, match=r"has no file y\.csv"):
-        cache.fetch(*package_data("peptidebox", "y.csv"))
+        in_package("peptidebox", "y.csv").fetch(cache)
 
 
 def test_a_missing_package_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not installed\. pip install no-such-peptides==4\.3\.3"):
-        DataCache(tmp_path).fetch(*package_data("no-such-peptides", "x.csv"))
+        in_package("no-such-peptides", "x.csv").fetch(DataCache(tmp_path))
 
 
 def test_an_array_is_computed_once(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from hubtools.common.errors import UserError
 from hubtools.specs.data_sources import Frozen
+from hubtools.specs.lookup.pinning import write_pins
 from hubtools.specs.lookup.spec_files import load_task
-from hubtools.specs.pinning import write_pins
 from hubtools.specs.task import Task
 
 HEAD = "name: t\nversion: 1\ntitle: T\nproblem: sequence-regression\nsummary: s\n"

@@ -27,7 +27,7 @@ def show(name: str) -> None:
 
     reference, task = open_task(name)
     description = _description(task)
-    if is_address(reference) and task.data.source == "file":
+    if is_address(reference) and task.data.local_files:
         description["data"] = f"files of {reference}"
     console = new_console()
     console.print(f"[bold]{task.title}[/bold] ({task.name}, version {task.version})")
@@ -65,19 +65,10 @@ def _published_table(task: Task) -> Table:
 
 
 def _description(task: Task) -> dict[str, str]:
-    from hubtools.specs.data_sources import HubData, PackageData, UniProtData
+    from hubtools.data.sources.known_sources import source_of
     from hubtools.specs.metric_names import METRICS
 
     data = task.data
-    origin = {"url": "files at pinned addresses", "file": "local files"}.get(data.source, data.source)
-    if isinstance(data, PackageData):
-        origin = f"package {data.package} {data.version}"
-    elif isinstance(data, HubData):
-        origin = f"{data.dataset} on the Hub at {data.revision or 'its latest commit: not pinned'}"
-    elif isinstance(data, UniProtData):
-        frozen = data.frozen
-        state = f"release {frozen.release}, {frozen.rows:,} entries" if frozen else "not frozen: see bench data freeze"
-        origin = f"UniProt, {data.query} ({state})"
     files = "\n".join(
         f"{file.name}: {file.location}{f' ({file.member})' if file.member else ''}"
         f"{', sequences that rows name (lookup)' if file.lookup else ''}"
@@ -92,7 +83,7 @@ def _description(task: Task) -> dict[str, str]:
         "problem": task.problem.value,
         "labels": labels or f"a number{f' ({task.unit})' if task.unit else ''}",
         "detects": task.metrics.positive or "",
-        "data": origin,
+        "data": source_of(data).described(),
         "files": files,
         "splits": "\n".join(_split_words(task)),
         "scored by": scored,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import tempfile
@@ -20,7 +18,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hashing import digest, file_sha256
 from hubtools.data.sources.download import download
-from hubtools.specs.data_sources import LocalFile, PackageData, PackageFile, TableFile, UrlFile
+from hubtools.specs.data_sources import UrlFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,24 +68,14 @@ class DataCache:
         listed = [Path(entry) for entry in os.environ.get(MIRROR_VARIABLE, "").split(os.pathsep) if entry]
         return cls(Path(root).expanduser() if root else None, [*mirrors, *listed])
 
-    def fetch(self, file: TableFile, data: PackageData | None = None) -> Path:
-        """A local path to a source file, its content verified.
-
-        Args:
-            file: a file at an address, of the user's, or (with ``data``) in an installed package.
-            data: the package that a :class:`PackageFile` belongs to.
+    def fetch(self, file: UrlFile) -> Path:
+        """A local path to a file at an address, its content verified.
 
         Raises:
             UserError: it cannot be had, or its content is not what the task file pins.
         """
-        if isinstance(file, UrlFile):
-            sha256 = file.sha256 or self.first_content(file).sha256
-            return self.held(sha256) or self._from_network(file.model_copy(update={"sha256": sha256}))
-        if isinstance(file, LocalFile):
-            return self._local(file)
-        if isinstance(file, PackageFile) and data is not None:
-            return self._in_package(file, data)
-        raise TypeError(f"{type(file).__name__} is not a file that can be fetched")
+        sha256 = file.sha256 or self.first_content(file).sha256
+        return self.held(sha256) or self._from_network(file.model_copy(update={"sha256": sha256}))
 
     def held(self, sha256: str) -> Path | None:
         """A file of that content from cache or mirrors; None where neither has it.
@@ -121,6 +109,20 @@ class DataCache:
     def forget(self, file: UrlFile) -> None:
         """Let the next fetch of an address that no checksum pins be a new one."""
         (self.root / "unpinned" / f"{digest({'url': file.url})}.json").unlink(missing_ok=True)
+
+    def verify(self, path: Path, sha256: str, fix: str | None = None) -> None:
+        """Make sure that a file, wherever it is, has a content; one that did not change is read once.
+
+        Raises:
+            UserError: it has another.
+        """
+        stat = path.stat()
+        seen = (str(path), stat.st_size, stat.st_mtime_ns, sha256)
+        if seen in self._verified:
+            return
+        if (got := file_sha256(path)) != sha256:
+            raise UserError(f"wrong checksum: expected sha256 {sha256}, got {got}", where=str(path), fix=fix)
+        self._verified.add(seen)
 
     def adopt(self, path: Path) -> str:
         """Move a whole file into the cache, under its sha256, which is returned."""
@@ -169,7 +171,7 @@ class DataCache:
         if not path.is_file():
             return None
         with contextlib.suppress(UserError):
-            self._verify(path, sha256)
+            self.verify(path, sha256)
             return path
         return None  # Damaged since it came: fetched again.
 
@@ -177,7 +179,7 @@ class DataCache:
         for folder in self.mirrors:
             path = folder / sha256
             if path.is_file():
-                self._verify(path, sha256, fix="Delete it from the mirror, or copy it there again.")
+                self.verify(path, sha256, fix="Delete it from the mirror, or copy it there again.")
                 return path
         return None
 
@@ -212,38 +214,6 @@ class DataCache:
             where=str(error.filename or self.root),
             fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
         )
-
-    def _local(self, file: LocalFile) -> Path:
-        if not file.path.is_file():
-            raise UserError(f"there is no file {file.path}", fix="Correct data.files in the task file.")
-        if file.sha256:
-            self._verify(file.path, file.sha256, fix="Correct the file, or sha256 in the task file.")
-        return file.path
-
-    def _in_package(self, file: PackageFile, data: PackageData) -> Path:
-        remedy = f"pip install {data.package}=={data.version}"
-        try:
-            installed = importlib.metadata.version(data.package)
-            # Found without importing it: only its data are wanted.
-            spec = importlib.util.find_spec(data.package.replace("-", "_"))
-        except (importlib.metadata.PackageNotFoundError, ValueError):
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"the package {data.package} that holds the data is not installed", fix=f"{remedy}")
-        path = Path(next(iter(spec.submodule_search_locations))) / file.path
-        if not path.is_file():
-            raise UserError(f"{data.package} {installed} has no file {file.path}", fix=remedy)
-        self._verify(path, file.sha256, fix=f"Version {installed} is installed: {remedy}")
-        return path
-
-    def _verify(self, path: Path, sha256: str, fix: str | None = None) -> None:
-        stat = path.stat()
-        seen = (str(path), stat.st_size, stat.st_mtime_ns, sha256)
-        if seen in self._verified:
-            return
-        if (got := file_sha256(path)) != sha256:
-            raise UserError(f"wrong checksum: expected sha256 {sha256}, got {got}", where=str(path), fix=fix)
-        self._verified.add(seen)
 
 
 @contextlib.contextmanager

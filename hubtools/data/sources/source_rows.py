@@ -1,24 +1,17 @@
-"""The rows of a task as its sources have them: fetched, read, joined."""
+"""The rows of a task as its source has them, joined."""
 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hubtools.common.errors import UserError, near
-from hubtools.common.hashing import digest, file_sha256
-from hubtools.data.rows.annotation import Annotator, entry_of_row
+from hubtools.data.rows.annotation import Annotator
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.file_cache import DataCache
-from hubtools.data.sources.pins import pinned
-from hubtools.data.sources.swissprot import read_entries
-from hubtools.data.sources.table_files import arrow_to_rows, read_table, renamed
-from hubtools.data.sources.uniprot_answers import frozen_file, read_answer
-from hubtools.specs.data_sources import HubData, HubFile, LocalData, PackageData, TableFile, UniProtData
-from hubtools.specs.record import SourceFile
+from hubtools.data.sources.known_sources import pinned, source_of
+from hubtools.data.sources.table_files import renamed
+from hubtools.specs.data_sources import TableFile
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -30,30 +23,8 @@ FILE, ID = "\0file", "\0id"
 _OWN_IDS = {"fasta": "id", "uniprot": "accession", "swissprot": "accession"}
 
 
-def source_digest(task: Task, cache: DataCache) -> str:
-    """What the data of a task are, without reading a row: part of a run's identity.
-
-    The sha256 of files at addresses and in packages, the content of local files, the commit of a data set on the Hub,
-    the rows of an answer of UniProt. What the task file does not pin is resolved first.
-
-    Raises:
-        UserError: a local file is missing, or a source that is not pinned cannot be had.
-    """
-    data = pinned(task, cache)[0].data
-    if isinstance(data, UniProtData):
-        assert data.frozen is not None
-        return digest({"rows": data.frozen.sha256})
-    if isinstance(data, HubData):
-        return digest({"dataset": data.dataset, "config": data.config, "revision": data.revision})
-    if isinstance(data, LocalData):
-        return digest({"sha256": [file_sha256(cache.fetch(file)) for file in data.files]})
-    return digest({"sha256": [file.sha256 for file in data.files]})
-
-
-def read_rows(
-    task: Task, cache: DataCache, removed: Counter[str] | None = None
-) -> tuple[pd.DataFrame, list[SourceFile], list[str]]:
-    """All rows of a task's files in one table, cells as the files have them; what the files are; findings.
+def read_rows(task: Task, cache: DataCache, removed: Counter[str] | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """All rows of a task's files in one table, cells as the files have them; findings.
 
     FASTA files whose body is not the sequence are joined to the others by id: their body and the ``KEY=VALUE`` pairs
     of their headers become columns. The columns ``FILE`` and ``ID`` say where a row comes from and what it is called.
@@ -69,12 +40,11 @@ def read_rows(
 
     task, findings = pinned(task, cache)
     annotator = Annotator(task) if task.data.annotation else None
-    rows, sources = [], []
+    rows = []
     facts: list[tuple[TableFile, pd.DataFrame]] = []
     joined: dict[str, list[pd.DataFrame]] = {}
     for file in task.data.files:
-        table, source = _read(file, task, cache, annotator)
-        sources.append(source)
+        table = _read(file, task, cache, annotator)
         if file.lookup:
             continue
         if file.joins is not None:
@@ -100,7 +70,7 @@ def read_rows(
         merged = _join(merged, table, body, task)
     for joining, table in facts:
         merged = _join_facts(merged, table, joining, task)
-    return merged, sources, findings
+    return merged, findings
 
 
 def read_lookup(task: Task, cache: DataCache) -> tuple[dict[str, str], Counter[str]] | None:
@@ -122,7 +92,7 @@ def read_lookup(task: Task, cache: DataCache) -> tuple[dict[str, str], Counter[s
     found: dict[str, str] = {}
     changed: Counter[str] = Counter()
     for file in files:
-        table, where = _read(file, task, cache)[0], f"task {task.name}, {file.name}"
+        table, where = _read(file, task, cache), f"task {task.name}, {file.name}"
         for column in ("id", "sequence"):
             require_column(columns_present(table), column, where, "lookup")
         ids = [cell_text(value) for value in table["id"]]
@@ -134,144 +104,9 @@ def read_lookup(task: Task, cache: DataCache) -> tuple[dict[str, str], Counter[s
     return found, changed
 
 
-def _read(
-    file: TableFile, task: Task, cache: DataCache, annotator: Annotator | None = None
-) -> tuple[pd.DataFrame, SourceFile]:
-    data = task.data
-    if isinstance(data, UniProtData):
-        return _read_uniprot(file, data, task, cache, annotator)
-    if isinstance(data, HubData):
-        assert isinstance(file, HubFile)
-        return renamed(_read_hub(file, data), file), SourceFile(name=file.name, location=f"{data.dataset}:{file.split}")
-    path: Path = cache.fetch(file, data if isinstance(data, PackageData) else None)
-    sha256 = getattr(file, "sha256", None) or file_sha256(path)
-    if file.table_format == "swissprot":
-        return _read_swissprot(file, path, annotator), SourceFile(name=file.name, location=file.location, sha256=sha256)
-    return read_table(file, path), SourceFile(name=file.name, location=file.location, sha256=sha256)
-
-
-def fetch_sources(task: Task, cache: DataCache) -> list[Path]:
-    """Everything a pinned task reads, on this machine: the paths of its files. A data set on the Hub is in the cache
-    of ``datasets`` and gives none.
-
-    Raises:
-        UserError: a source cannot be had.
-    """
-    data = task.data
-    if isinstance(data, UniProtData):
-        return [frozen_file(data, cache)]
-    if isinstance(data, HubData):
-        _prepared(data)
-        return []
-    return [cache.fetch(file, data if isinstance(data, PackageData) else None) for file in data.files]
-
-
-def _read_uniprot(
-    file: TableFile, data: UniProtData, task: Task, cache: DataCache, annotator: Annotator | None
-) -> tuple[pd.DataFrame, SourceFile]:
-    path = frozen_file(data, cache)
-    table = read_answer(data, path)
-    if annotator is not None:
-        where = f"task {task.name}"
-        read = annotator.rules.fields
-        entries = (entry_of_row(row, read, where) for row in table.to_dict("records"))
-        labels = [annotator.label(entry) for entry in entries]
-        kept = [label is not None for label in labels]
-        table = table[kept].drop(columns=[name for name in read if name not in data.fields])
-        table[data.columns.label] = _objects([label for label in labels if label is not None], table.index)
-        _refuse_nothing_left(len(table), annotator, data.query)
-    location = f"{file.location}: {data.query}"
-    return table, SourceFile(name=file.name, location=location, sha256=file_sha256(path))
-
-
-def _read_swissprot(file: TableFile, path: Path, annotator: Annotator | None) -> pd.DataFrame:
-    """The labelled entries of a flat file; the others are dropped as they are read."""
-    import pandas as pd
-
-    if annotator is None:
-        raise UserError(
-            "a Swiss-Prot file has no column of labels",
-            where=file.location,
-            fix="Say how labels are read: data.annotation.",
-        )
-    columns: dict[str, list[Any]] = {"accession": [], "id": [], "organism_id": [], "sequence": []}
-    labels = []
-    for entry in read_entries(file, path, annotator.rules.fields):
-        label = annotator.label(entry)
-        if label is None:
-            continue
-        labels.append(label)
-        for name, value in zip(columns, (entry.accession, entry.name, entry.organism_id, entry.sequence), strict=True):
-            columns[name].append(value)
-    _refuse_nothing_left(len(labels), annotator, file.location)
-    table = pd.DataFrame(columns, dtype=object)
-    table[annotator.task.data.columns.label] = _objects(labels, table.index)
-    return table
-
-
-def _objects(values: list[Any], index: Any) -> pd.Series:
-    """A column of objects, one a row, also where they are arrays."""
-    import pandas as pd
-
-    cells = np.empty(len(values), dtype=object)
-    for position, value in enumerate(values):
-        cells[position] = value
-    return pd.Series(cells, index=index)
-
-
-def _refuse_nothing_left(rows: int, annotator: Annotator, where: str) -> None:
-    if not rows:
-        why = "; ".join(annotator.findings()) or "it has no entries"
-        raise UserError(f"no protein has a label ({why})", where=where, fix="Correct data.annotation.")
-
-
-def _read_hub(file: HubFile, data: HubData) -> pd.DataFrame:
-    builder = _prepared(data)
-    try:
-        rows = builder.as_dataset(split=file.split)
-    except (OSError, ValueError) as error:
-        raise _hub_failure(error, data) from None
-    return arrow_to_rows(rows.with_format("arrow")[:])
-
-
-def _prepared(data: HubData) -> Any:
-    """The builder of a data set whose files are on this machine."""
-    import datasets
-
-    assert data.revision is not None
-    try:
-        builder = datasets.load_dataset_builder(data.dataset, data.config, revision=data.revision)
-        # Where the Hub does not answer, datasets takes whatever revision it has kept, and says so only in its log.
-        if builder.hash != data.revision:
-            raise UserError(
-                f"the Hub cannot be reached, and another revision is in the cache ({builder.hash:.8})",
-                where=f"{data.dataset} at {data.revision[:8]}",
-                fix="Check the network and HF_ENDPOINT, or try later.",
-            )
-        builder.download_and_prepare()
-    except (OSError, ValueError) as error:
-        # datasets' and huggingface_hub's own errors are all of these two kinds.
-        raise _hub_failure(error, data) from None
-    return builder
-
-
-def _hub_failure(error: OSError | ValueError, data: HubData) -> UserError:
-    """One line for what ``datasets`` raises; it drops the Hub's own answer as cause, so its words have to do."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if "gated dataset" in line:
-        what = "the data set is gated and this token has no access"
-        fix = f"Ask for access on https://huggingface.co/datasets/{data.dataset}, then run: hf auth login."
-    elif line.startswith("Revision "):
-        what, fix = "the data set has no such revision", "Correct data.revision."
-    elif "doesn't exist on the Hub" in line:
-        what = "the Hub has no such data set, or this token may not see it"
-        fix = "Correct data.dataset; for a private one run: hf auth login."
-    elif isinstance(error, ValueError):
-        # An unknown configuration or split: the line lists those that there are.
-        what, fix = line, "Correct data.config or the file's split."
-    else:
-        what, fix = f"the Hub cannot be read ({line})", "Check the network and HF_ENDPOINT, or try later."
-    return UserError(what, where=f"{data.dataset} at {(data.revision or 'main')[:8]}", fix=fix)
+def _read(file: TableFile, task: Task, cache: DataCache, annotator: Annotator | None = None) -> pd.DataFrame:
+    """The rows of a file of a pinned task, columns called as the task calls them."""
+    return renamed(source_of(task.data).read(file, cache, annotator), file)
 
 
 def _ids(task: Task, file: TableFile, table: pd.DataFrame) -> list[str]:

@@ -20,6 +20,15 @@ _PAIR = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|$)")
 
 
 def read_table(file: TableFile, path: Path) -> pd.DataFrame:
+    """The rows of a source file, columns called as the task calls them.
+
+    Raises:
+        UserError: as for :func:`table_rows` and :func:`renamed`.
+    """
+    return renamed(table_rows(file, path), file)
+
+
+def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
     """The rows of a source file.
 
     CSV and TSV cells stay text (an empty cell is the empty string); Parquet keeps its types. A FASTA file has the
@@ -33,7 +42,7 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
     table = readers[file.table_format](file, path)
     if table.empty:
         raise UserError("the file has no rows", where=file.path_for_format)
-    return renamed(table, file)
+    return table
 
 
 def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
@@ -49,7 +58,7 @@ def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
             raise UserError(f"there is no column {old!r}", where=where, fix=near(old, columns))
         if new in columns and new not in file.rename:
             raise UserError(f"there is a column {new!r} already", where=where, fix="Rename that one too.")
-    return table.rename(columns=file.rename)
+    return table.rename(columns=file.rename) if file.rename else table
 
 
 def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:

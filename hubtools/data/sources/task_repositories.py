@@ -13,7 +13,6 @@ from pathlib import Path
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import download_files, hub_api, hub_errors
-from hubtools.specs.data_sources import LocalData
 from hubtools.specs.lookup.content import ONE_TASK, choose_task_file, find
 from hubtools.specs.lookup.spec_files import load_task, read_spec
 from hubtools.specs.references import is_address, read_address
@@ -103,20 +102,18 @@ def _data_files(task: Task, file: str, listed: set[str], shown: str) -> list[str
 
     A stranger's task must not make bench read, and a published model tell of, files of this machine.
     """
-    if not isinstance(task.data, LocalData):
-        return []
     needed = []
-    for entry in task.data.files:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(file), entry.path.as_posix()))
-        if entry.path.is_absolute() or path.split("/")[0] in {"..", "~"}:
+    for named in task.data.local_files:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(file), named.as_posix()))
+        if named.is_absolute() or path.split("/")[0] in {"..", "~"}:
             raise UserError(
-                f"{file} names {entry.path}, which is outside the repository",
+                f"{file} names {named}, which is outside the repository",
                 where=shown,
                 fix="A task on the Hub reads files of its own repository only.",
             )
         if path not in listed:
             raise UserError(
-                f"{file} names {entry.path}, which the repository lacks", where=shown, fix="Ask its owner to add it."
+                f"{file} names {named}, which the repository lacks", where=shown, fix="Ask its owner to add it."
             )
         needed.append(path)
     return list(dict.fromkeys(needed))

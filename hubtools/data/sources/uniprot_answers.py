@@ -149,6 +149,11 @@ def rows_sha256(fields: list[str], rows: Iterable[Iterable[str]]) -> str:
     return text.hexdigest()
 
 
+def kept_answer(data: UniProtData, cache: DataCache) -> Kept | None:
+    """The answer that this machine fetched first for a query, if any."""
+    return _read_note(_note(data, cache))
+
+
 def kept_answers(cache: DataCache) -> list[Kept]:
     """The first answers to queries that the cache holds."""
     notes = sorted((cache.root / "uniprot").glob("query-*.json"))

@@ -15,7 +15,7 @@ from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present
 from hubtools.data.splits.draws import draw_splits, sample
 from hubtools.data.splits.identity import engine
-from hubtools.specs.data_sources import SplitRule
+from hubtools.specs.split_rules import SplitRule
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
-"""Where files of specs are, and how one is read.
+"""Where files of specs are, how one is read, and how pins are written into one.
 
-``content``: the user's folder, then what ships. ``task_packages``: tasks that installed packages bring. ``spec_files``: YAML
-into specs, each mistake one line. ``trusted``: what whoever verifies holds to be right.
+``content``: the user's folder, then what ships. ``task_packages`` and ``source_packages``: tasks, and sources of data, that
+installed packages bring. ``spec_files``: YAML into specs, each mistake one line. ``pinning``: a few lines more in a task
+file, and nothing else in it changed. ``trusted``: what whoever verifies holds to be right.
 """

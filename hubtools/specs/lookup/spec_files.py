@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hubtools.common.errors import UserError
 from hubtools.common.texts import ONE_LINE
+from hubtools.specs.data_sources import source_names
 from hubtools.specs.lookup.content import ONE_TASK, find, is_path
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
@@ -190,8 +191,6 @@ def first_mistake(error: ValidationError, model: type[BaseModel]) -> tuple[tuple
     """Where the first thing is that a model does not take, what it is and how many more there are, and the remedy."""
     first, more = _first_of(error)
     loc = tuple(first["loc"])
-    if loc[:1] == ("data",) and loc[1:2] and loc[1] in _SOURCES:
-        loc = loc[:1] + loc[2:]
     loc += getattr(first.get("ctx", {}).get("error"), "key", ())
     key = _dotted(loc)
     what, fix = _explain(first, loc, model)
@@ -243,9 +242,6 @@ def _explain_choice(entry: Any, choice: str) -> str:
     return f"a number ({entry['msg'][0].lower()}{entry['msg'][1:]})"
 
 
-# Where the data come from: pydantic puts the choice into an error's location although it is no key of the file.
-_SOURCES = ("url", "file", "hub", "package", "uniprot")
-
 _PATTERNS = {
     ONE_LINE: "one line without control characters",
     "^[0-9a-f]{12}$": "12 hexadecimal digits",
@@ -275,9 +271,10 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
         what, _, fix = str(error["msg"]).split(", ", 1)[-1].partition(". ")
         return what.rstrip("."), fix or None
     if kind == "union_tag_not_found":
-        return "the key source is missing", f"Add source: {', '.join(_SOURCES[:-1])} or {_SOURCES[-1]}."
+        *names, last = source_names()
+        return "the key source is missing", f"Add source: {', '.join(names)} or {last}."
     if kind == "union_tag_invalid":
-        return f"unknown source {context['tag']!r}", _nearest(context["tag"], list(_SOURCES), "sources")
+        return f"unknown source {context['tag']!r}", _nearest(context["tag"], source_names(), "sources")
     if kind in {"enum", "literal_error"}:
         return f"unknown value {got!r}", _nearest(str(got), re.findall(r"'([^']*)'", context["expected"]), "values")
     if got is None:

@@ -9,7 +9,8 @@ import yaml
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
-from hubtools.specs.data_sources import HubData, UniProtData, UrlData
+from hubtools.specs.base import Spec
+from hubtools.specs.data_sources import SourceData, TableFile
 from hubtools.specs.lookup.spec_files import read_spec
 from hubtools.specs.task import Task
 
@@ -21,7 +22,7 @@ def write_pins(path: Path, pinned: Task) -> list[str]:
 
     Args:
         path: the file.
-        pinned: its task, with every source pinned.
+        pinned: its task as it was loaded, with every source pinned.
 
     Returns:
         The lines that were added.
@@ -44,7 +45,7 @@ def write_pins(path: Path, pinned: Task) -> list[str]:
             after = read_spec(temporary, Task)
         except UserError:
             after = None
-        if after is None or after.model_dump() != pinned.model_dump():
+        if after is None or after.located_at(path.parent).model_dump() != pinned.model_dump():
             raise UserError(
                 "the pins cannot be added to a file of this form",
                 where=str(path),
@@ -58,19 +59,15 @@ def _missing(
 ) -> list[tuple[yaml.CollectionNode, str, dict[str, object]]]:
     """The mappings that lack a pin, the key after which it goes, and the pin."""
     data, now = _value(root, "data"), pinned.data
-    if isinstance(now, UrlData) and isinstance(before.data, UrlData):
-        files = _value(data, "files").value
-        return [
-            (node, "url", {"sha256": new.sha256})
-            for node, old, new in zip(files, before.data.files, now.files, strict=True)
-            if old.sha256 is None
-        ]
-    if isinstance(now, HubData) and isinstance(before.data, HubData) and before.data.revision is None:
-        return [(data, "dataset", {"revision": now.revision})]
-    if isinstance(now, UniProtData) and isinstance(before.data, UniProtData) and before.data.frozen is None:
-        assert now.frozen is not None
-        return [(data, "source", {"frozen": now.frozen.model_dump(exclude_none=True)})]
-    return []
+    parts: list[tuple[yaml.CollectionNode, SourceData | TableFile, SourceData | TableFile]] = [(data, before.data, now)]
+    if any(file.pinned_by for file in now.files):
+        parts += zip(_value(data, "files").value, before.data.files, now.files, strict=True)
+    missing = []
+    for node, was, pinned_now in parts:
+        key, anchor = pinned_now.pinned_by or ("", "")
+        if key and getattr(was, key) is None and (pin := getattr(pinned_now, key)) is not None:
+            missing.append((node, anchor, {key: pin.model_dump(exclude_none=True) if isinstance(pin, Spec) else pin}))
+    return missing
 
 
 def _value(node: yaml.Node | None, key: str) -> Any:

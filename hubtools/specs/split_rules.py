@@ -1,0 +1,112 @@
+"""Which columns of a task's data hold what, and which rows are in which split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hubtools.specs.base import Spec, SpecError
+from hubtools.specs.names import Sha256, SplitName
+
+
+class Columns(Spec):
+    """Which column holds what."""
+
+    sequence: str = Field(
+        default="sequence",
+        description="The residues. Variants: the mutated sequence, not needed, but checked where it is there.",
+    )
+    label: str = "label"
+    id: str | None = Field(default=None, description="By default the FASTA identifier, or file name and row number.")
+    cluster: str | None = Field(default=None, description="Homology group, for splitting and for the bootstrap.")
+    mask: str | None = Field(default=None, description="Per-residue string, 1 where the label counts.")
+    partner: str | None = Field(
+        default=None,
+        description="Pairs: the second protein. Its sequence, or where a file is `lookup`, its id there (then "
+        "`sequence` holds the first one's id).",
+    )
+    mutant: str | None = Field(
+        default=None, description="Variants: the substitutions, such as A42G or A42G:D50N (several at once)."
+    )
+    reference: str | None = Field(
+        default=None,
+        description="Variants: id of the wild type in the `lookup` file (not needed where that holds one sequence); "
+        "without such a file, the wild type's sequence itself.",
+    )
+    group: str | None = Field(
+        default=None, description="Variants: the assay. Metrics are computed within it; by default the wild type."
+    )
+    protein: str | None = Field(
+        default=None, description="Variants: the protein that several assays share. By default the assay."
+    )
+    category: str | None = Field(
+        default=None, description="Variants: the class of function measured, over which proteins are averaged."
+    )
+    active: str | None = Field(
+        default=None, description="Variants: 1 where the variant counts as functional, for AUROC."
+    )
+
+
+class SplitRule(Spec):
+    """The rows of one split: from these files (all when empty), where these columns have one of these values."""
+
+    files: list[str] = []
+    where: dict[str, list[str]] = {}
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _listed(cls, where: Any) -> Any:
+        if not isinstance(where, dict):
+            return where
+        return {key: [str(v) for v in (value if isinstance(value, list) else [value])] for key, value in where.items()}
+
+
+class SimilarityClusters(Spec):
+    """Groups of similar sequences: a stand-in for homology where the data name none.
+
+    With ``identity``: sequences of at least that identity over at least ``coverage`` of both are linked (MMseqs2 where
+    it is installed; without it only high identities, by a bundled method). Else, needing nothing: two sequences are
+    linked when the k-mers they share make up at least ``min_shared`` of the smaller one's. Linked ones are one cluster.
+    """
+
+    k: int = Field(default=4, ge=2, le=8)
+    min_shared: float = Field(default=0.5, gt=0, le=1)
+    identity: float | None = Field(default=None, ge=0.2, le=1, description="Share of identical aligned residues.")
+    coverage: float = Field(default=0.8, gt=0, le=1, description="Share of both sequences that is aligned.")
+
+
+class SeededSplit(Spec):
+    """Splits drawn by a seeded rule; whole clusters (and equal sequences) stay on one side.
+
+    In a pair task proteins are drawn instead of rows, and a pair whose proteins fall into different splits is left
+    out and counted: no test protein is ever in a training pair.
+    """
+
+    fractions: dict[SplitName, Annotated[float, Field(gt=0, lt=1)]]
+    by: Literal["sequences", "clusters"] | None = Field(
+        default=None,
+        description="What stays on one side: equal sequences only, or clusters. By default clusters where there are "
+        "any. `clusters` with `identity` also says how they are found.",
+    )
+    identity: float | None = Field(default=None, ge=0.2, le=1, description="As in `clusters`, here in short.")
+    coverage: float = Field(default=0.8, gt=0, le=1, description="As in `clusters`.")
+    seed: int = 0
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="Checksum of who is in which split. A draw that comes out otherwise (another version of the "
+        "clustering program, say) is refused.",
+    )
+
+    @field_validator("fractions")
+    @classmethod
+    def _complete(cls, fractions: dict[str, float]) -> dict[str, float]:
+        if abs(sum(fractions.values()) - 1) > 1e-6:
+            raise ValueError(f"the fractions sum to {sum(fractions.values()):g}. They must sum to 1")
+        return fractions
+
+    @model_validator(mode="after")
+    def _identity_of_clusters(self) -> SeededSplit:
+        if self.identity is not None and self.by != "clusters":
+            raise SpecError("identity is for by: clusters. Write by: clusters, or remove identity", "identity")
+        return self
