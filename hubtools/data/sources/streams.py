@@ -148,7 +148,9 @@ def ended_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iter
         except UnicodeDecodeError as error:
             raise _not_text(file, number, error) from None
         finally:
-            text.detach()
+            # A reader that was dropped may be collected after its file.
+            if not content.closed:
+                text.detach()
 
 
 def _not_text(file: TableFile, before: int, error: UnicodeDecodeError) -> UserError:
