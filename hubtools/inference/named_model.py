@@ -73,7 +73,7 @@ def _download(asked: Reference, name: str) -> Path:
 
 def _refuse_without_model(folder: Path, name: str) -> None:
     record = read_record(folder)
-    if record.recipe.get("adaptation") == "zero-shot":
+    if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
             "it scored variants with the checkpoint as it is, and has no model of its own",
             where=name,

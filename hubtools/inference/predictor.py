@@ -15,9 +15,8 @@ from hubtools import __version__
 from hubtools.common.errors import UserError
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.problem import Problem
-from hubtools.specs.recipe import Recipe, Window
+from hubtools.specs.recipe import Window
 from hubtools.specs.record import RunRecord
-from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
@@ -67,9 +66,9 @@ class Predictor:
         self, model: Any, tokeniser: ResidueTokeniser, record: RunRecord, execution: Execution, bf16: bool = False
     ) -> None:
         self.model, self.tokeniser, self.record, self.execution, self.bf16 = model, tokeniser, record, execution, bf16
-        self.task = Task.model_validate(record.task)
+        self.task = record.task_spec
         self.problem: Problem = self.task.problem
-        self.labels = [] if self.problem.kind == "regression" else list(dict.fromkeys(self.task.labels.values()))
+        self.labels = [] if self.problem.kind == "regression" else self.task.label_names
         self.window = _window(record)
         self._padding_proven = False
 
@@ -90,9 +89,7 @@ class Predictor:
         record = read_record(folder)
         execution = execution or Execution.choose()
         inside = folder / MODEL
-        model, tokeniser = load_model(
-            inside if inside.is_dir() else folder, Task.model_validate(record.task), shipped_code=False
-        )
+        model, tokeniser = load_model(inside if inside.is_dir() else folder, record.task_spec, shipped_code=False)
         if record.alignment is not None and not tokeniser.aligned:
             # Trained before subwords were refused: it would be asked in tokens that it never saw.
             raise UserError(
@@ -230,7 +227,7 @@ def _chunks(proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
 
 def _window(record: RunRecord) -> Window:
     """The window that the run read with."""
-    window = Recipe.model_validate(record.recipe).window
+    window = record.recipe_spec.window
     if record.windows is None:
         return window
     cut = {"residues": record.windows.residues_per_window, "overlap": record.windows.overlap}

@@ -104,7 +104,7 @@ def plan_publication(
     chosen: list[str] = []
 
     def check_licence() -> str:
-        facts, data = record.checkpoint, str(record.task.get("licence") or "unknown")
+        facts, data = record.checkpoint, record.task_spec.licence or "unknown"
         if facts and facts.weights == "random":
             # Nothing of the base model but its architecture is in there.
             chosen.append(choose_licence(data, data, licence))
@@ -178,7 +178,7 @@ def _require_publishable(folder: Path, record: RunRecord) -> None:
         raise UserError(f"this run is {record.status}", where=where, fix=f"Finish it first: {record.command}")
     if record.identity.checkpoint is None:
         raise UserError("this is a baseline, which has no model", where=where, fix="Name a run of a checkpoint.")
-    if record.recipe.get("adaptation") == "zero-shot":
+    if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
             "nothing was trained, so there is no new model to publish",
             where=where,
@@ -209,10 +209,10 @@ def _weights(folder: Path, record: RunRecord, asked: Weights | None) -> Weights:
 
 def _no_adapter(folder: Path, record: RunRecord) -> str | None:
     """Why a run has no adapter that a stranger could put on its base; None where it has one."""
-    checkpoint, adapter = record.identity.checkpoint, record.recipe.get("adapter")
+    checkpoint, adapter = record.identity.checkpoint, record.recipe_spec.adapter
     if not adapter:
         return "the run trained none"
-    if adapter["kind"] == "qlora":
+    if adapter.kind == "qlora":
         return "it was learnt on weights of four bits, and on others gives other predictions"
     if checkpoint is None or checkpoint.source != "hub":
         return "its base model is a folder of this machine"

@@ -192,9 +192,8 @@ def _task_of(record: RunRecord) -> Task:
     """
     from hubtools.data.sources.task_repositories import open_task
     from hubtools.specs.data_sources import LocalData
-    from hubtools.specs.task import Task
 
-    task = Task.model_validate(record.task)
+    task = record.exact_task()
     data = task.data
     if not isinstance(data, LocalData):
         return task
@@ -229,14 +228,13 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
 
     from hubtools.data import DataCache, load_task_data, source_digest
     from hubtools.models.saved import load_model
-    from hubtools.specs.recipe import Recipe
     from hubtools.training.compute.device import Execution
     from hubtools.training.compute.engine import engine
     from hubtools.training.encoding import encode
     from hubtools.training.loss import Loss
     from hubtools.training.prediction import predict
 
-    task, recipe, made_on = _task_of(record), Recipe.model_validate(record.recipe), record.environment
+    task, recipe, made_on = _task_of(record), record.exact_recipe(), record.environment
     cache = DataCache.default()
     if source_digest(task, cache) != record.identity.data:
         raise UserError("the source files of the task changed since the run", fix="Run it again.")

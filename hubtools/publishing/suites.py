@@ -65,7 +65,7 @@ def models_of(found: Sequence[Found], suite: str, seed: int | None = None, where
 
 def _has_a_model(folder: Path, record: RunRecord) -> bool:
     """Random weights are there to be compared with, not to be used."""
-    trained = record.identity.checkpoint is not None and record.recipe.get("weights") != "random"
+    trained = record.identity.checkpoint is not None and not record.from_scratch
     return trained and (folder / MODEL / "config.json").is_file()
 
 

@@ -17,7 +17,6 @@ from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
 from hubtools.results.board.overall import Ends, Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -114,12 +113,11 @@ def facts(table: Table) -> str:
     """One line on what was measured: problem, test set, how the interval was made."""
     record = table.rows[0].record
     result = record.results[table.split]
-    noun = {"residue": "labelled residue", "variant": "variant", "pair": "pair"}.get(
-        Problem(record.task["problem"]).level
-    )
+    problem = record.task_spec.problem
+    noun = {"residue": "labelled residue", "variant": "variant", "pair": "pair"}.get(problem.level)
     labelled = f", {wording.plural(result.n_labelled, noun)}" if noun else ""
     parts = [
-        f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
+        f"{problem.value}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
         f"{wording.plural(result.n_proteins, 'protein')}{labelled}",
         result.interval,
         table.basis,

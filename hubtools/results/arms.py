@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,20 +87,20 @@ class Arm:
     @property
     def nothing_random(self) -> bool:
         """Whether another seed gives the same run: then one is all there is."""
-        recipe = self.record.recipe
-        if self.record.identity.fraction is not None or recipe["weights"] == "random":
+        recipe = self.record.recipe_spec
+        if self.record.identity.fraction is not None or recipe.weights == "random":
             return False
-        return recipe["adaptation"] in {"zero-shot", "baseline"} or recipe["head"]["solver"] == "ridge"
+        return recipe.adaptation in {"zero-shot", "baseline"} or recipe.head.solver == "ridge"
 
     @property
     def of_weights(self) -> bool:
         """Whether its interval is of these very weights: of one seed, where another seed would give others."""
         return len(self.runs) == 1 and not self.nothing_random
 
-    @cached_property
+    @property
     def task(self) -> Task:
         """The task file as used."""
-        return Task.model_validate(self.record.task)
+        return self.record.task_spec
 
     def question(self, split: str = "test") -> Setting:
         """What the runs answered."""

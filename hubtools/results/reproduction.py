@@ -127,7 +127,7 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
                 fix="If you trust it, name its file, --task FILE, or take it as it is: --as-recorded.",
             )
         return here
-    task = Task.model_validate(record.task)
+    task = record.exact_task()
     if not isinstance(task.data, LocalData) or all(Path(file.path).is_file() for file in task.data.files):
         return task
     if (reference := task_reference(record)) is not None:
@@ -140,7 +140,7 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
 
 def _recipe_of(record: RunRecord, held: TrustedSpecs | None) -> Recipe:
     """The recipe as recorded, which is the held one of its name where there is one."""
-    recipe = Recipe.model_validate(record.recipe)
+    recipe = record.exact_recipe()
     name = record.identity.recipe.name
     if held is None or not held.holds("recipe", name):
         return recipe

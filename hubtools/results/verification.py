@@ -27,7 +27,6 @@ from hubtools.runs.public_record import public_record
 from hubtools.runs.run_strata import strata_of
 from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, read_record, write_record
 from hubtools.specs.lookup.trusted import TrustedSpecs
-from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score
 from hubtools.specs.task import Task
 from hubtools.training.prediction import assemble
@@ -264,7 +263,7 @@ def _recipe(record: RunRecord, held: TrustedSpecs) -> str:
             f"it is of another {asked.name}{settings} ({asked.hash[:12]}) than is held here ({recipe.hash[:12]})",
             fix="Use the recipe as this board has it, or one of another name.",
         )
-    if Recipe.model_validate(record.recipe).hash != recipe.hash:
+    if record.exact_recipe().hash != recipe.hash:
         raise UserError("the recipe in the record is not the one that it names")
     return f"{asked.name}, {asked.hash[:12]}"
 
@@ -289,7 +288,7 @@ def _task(record: RunRecord, held: TrustedSpecs, found: list[Task]) -> str:
             f"it is of {asked.name} version {asked.version} ({asked.hash[:12]}); here is version {task.version} ({task.hash[:12]})",
             fix="Use the task as this board has it.",
         )
-    if Task.model_validate(record.task).hash != task.hash:
+    if record.exact_task().hash != task.hash:
         raise UserError("the task in the record is not the one that it names")
     found.append(task)
     return f"{task.name} version {task.version}, {task.hash[:12]}"

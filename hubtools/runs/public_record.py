@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from hubtools.specs.data_sources import LocalData
 from hubtools.specs.record import RunRecord
 from hubtools.specs.references import is_address
 
@@ -37,7 +38,7 @@ def public_record(record: RunRecord) -> RunRecord:
     """
     public = record.model_copy(deep=True)
     public.command = public_command(record)
-    if record.task["data"]["source"] != "file":
+    if not isinstance(record.task_spec.data, LocalData):
         return public
     reference = task_reference(record)
     repository = f"{reference.rsplit('/', 1)[0]}/" if reference else ""

@@ -15,7 +15,6 @@ from hubtools.reporting.figures.plots import CardFigure
 from hubtools.reporting.figures.strata_figure import strata_figure
 from hubtools.results.board.board_rows import Table
 from hubtools.runs.store import PREDICTIONS, TRAINING_LOG
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 MAX_CLASSES_IN_MATRIX = 30
@@ -51,17 +50,17 @@ def figures_of(folder: Path, record: RunRecord, table: Table) -> dict[str, CardF
 def _of_predictions(folder: Path, record: RunRecord, split: str) -> dict[str, CardFigure]:
     """Confusion matrix, precision and recall, or predicted against true: what the problem asks for."""
     figures: dict[str, CardFigure] = {}
-    problem, labels = Problem(record.task["problem"]), list(dict.fromkeys(record.task["labels"].values()))
-    positive, confusion = record.task["metrics"].get("positive"), record.results[split].confusion
+    task, confusion = record.task_spec, record.results[split].confusion
+    problem, labels, positive = task.problem, task.label_names, task.metrics.positive
     readable = len(labels) <= MAX_CLASSES_IN_MATRIX
     if problem.kind == "classification" and confusion and readable and not (positive and len(labels) == 2):
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = read_predictions(folder / PREDICTIONS)[split]
         if problem.zero_shot:
-            figures["scatter"] = plots.variants_figure(predictions, record.task.get("unit"), split)
+            figures["scatter"] = plots.variants_figure(predictions, task.unit, split)
         elif problem.kind == "regression":
-            figures["scatter"] = plots.regression_figure(predictions, record.task.get("unit"), split)
+            figures["scatter"] = plots.regression_figure(predictions, task.unit, split)
         else:
             outputs = [labels.index(positive)] if positive else list(range(len(labels)))
             figures["curve"] = plots.precision_recall_figure(predictions, labels, outputs, split)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hubtools.results.wording import plural, share
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord, SplitOverlap
 
 
@@ -14,7 +13,7 @@ def statement(record: RunRecord, split: str = "test") -> str:
         record: of a complete run.
         split: that was scored.
     """
-    if Problem(record.task["problem"]).zero_shot:
+    if record.task_spec.problem.zero_shot:
         return "Nothing was learnt here, so nothing can leak from a training set of the task."
     overlap = _with_train(record, split)
     if overlap is None or record.data is None or split not in record.data.splits:
@@ -54,11 +53,11 @@ def not_looked_for(record: RunRecord, split: str = "test") -> str:
     overlap = _with_train(record, split)
     told = [float(key) for key, count in overlap.similar.items() if count is not None] if overlap else []
     open_ = []
-    if not Problem(record.task["problem"]).zero_shot:
+    if not record.task_spec.problem.zero_shot:
         open_.append(f"relatives of less than {share(min(told))} identity" if told else "relatives of any identity")
         open_.append("proteins of the same fold or function whose sequences do not align")
     checkpoint = record.identity.checkpoint
-    if checkpoint is not None and record.recipe.get("weights") != "random":
+    if checkpoint is not None and not record.from_scratch:
         open_.append(f"what the checkpoint saw in pre-training, which may well hold proteins of {split}")
     return f"Not looked for: {'; '.join(open_)}." if open_ else ""
 

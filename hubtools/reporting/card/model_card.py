@@ -25,7 +25,6 @@ from hubtools.results.board.leaderboard import table_of
 from hubtools.results.wording import SHORT_INTERVAL_MEANING
 from hubtools.runs.public_record import public_record
 from hubtools.runs.store import ADAPTER, CARD, MODEL, find_records, read_record
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -119,9 +118,9 @@ def _beside(folder: Path, record: RunRecord) -> tuple[Table, Row]:
 def _title(record: RunRecord) -> str:
     checkpoint = record.identity.checkpoint
     if checkpoint is None:
-        return f"{record.task['title']}: the baseline {record.identity.recipe.name}"
-    random = " (random weights)" if record.recipe.get("weights") == "random" else ""
-    return f"{record.task['title']} with {checkpoint.name.split('/')[-1]}{random}"
+        return f"{record.title}: the baseline {record.identity.recipe.name}"
+    random = " (random weights)" if record.from_scratch else ""
+    return f"{record.title} with {checkpoint.name.split('/')[-1]}{random}"
 
 
 def _findings(record: RunRecord) -> list[str]:
@@ -168,8 +167,8 @@ def _text(
     name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"
     library: Library = ("peft" if weights == "adapter" else "transformers") if loadable else None
     values = metadata(record, name, wanted.licence, library)
-    task, splits, title = record.task, test_splits(record), _title(record)
-    labels = list(dict.fromkeys(task["labels"].values()))
+    task, splits, title = record.task_spec, test_splits(record), _title(record)
+    labels = task.label_names
     measured = {split: record.results[split].calibration for split in splits}
     calibrations = {split: found for split, found in measured.items() if found is not None}
     held = comparisons(row, table)
@@ -178,7 +177,7 @@ def _text(
         title=title,
         record=record,
         task=task,
-        problem=Problem(task["problem"]),
+        problem=task.problem,
         labels=labels,
         shown_labels=labels[: card_procedure.MAX_LABELS_IN_PROSE],
         splits=splits,
@@ -207,13 +206,13 @@ def _text(
         snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
         weights=weights,
         custom_code=needs_custom_code(model),
-        adapted=card_procedure.adapter_in_words(record.recipe),
-        settings=card_procedure.settings(record.recipe),
+        adapted=card_procedure.adapter_in_words(record.recipe_spec.adapter),
+        settings=card_procedure.settings(record),
         choices=card_procedure.choices(record, labels),
         energy=card_procedure.energy_in_words(record.cost.energy) if record.cost and record.cost.energy else None,
         licence=values["license"] if values["license"] != "other" else values["license_name"],
         hub_checkpoint=values.get("base_model"),
-        citation=str(task["citation"]).strip(),
+        citation=(task.citation or "").strip(),
         cite_model=citation.of_model(record, title, repo_id, wanted.author) if loadable else None,
         cite_paper=citation.paper_of(record),
         cite_bench=citation.of_bench(record),

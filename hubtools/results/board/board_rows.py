@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.results.arms import Arm, Found, Setting
 from hubtools.results.board.best_rows import BY_INTERVALS
 from hubtools.results.wording import metric_title, plural, trust
 from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.evaluation.statistics.resampled import Resampled
@@ -55,7 +56,7 @@ class Row:
         """A checkpoint, the same architecture with random weights, or a baseline without any."""
         if self.record.identity.checkpoint is None:
             return "baseline"
-        return "random" if self.record.recipe.get("weights") == "random" else "checkpoint"
+        return "random" if self.record.from_scratch else "checkpoint"
 
     @property
     def is_baseline(self) -> bool:
@@ -96,7 +97,7 @@ class Row:
     @property
     def adaptation(self) -> str:
         """``full``, ``probe`` or ``baseline``."""
-        return str(self.record.recipe.get("adaptation", ""))
+        return self.record.recipe_spec.adaptation or ""
 
     @property
     def seeds(self) -> list[int]:
@@ -135,14 +136,14 @@ class Table:
     remarks: tuple[str, ...] = ()
 
     @property
-    def task(self) -> dict[str, Any]:
+    def task(self) -> Task:
         """The task file as used by the latest run."""
-        return max((record for row in self.rows for _, record in row.runs), key=lambda r: r.started).task
+        return max((record for row in self.rows for _, record in row.runs), key=lambda r: r.started).task_spec
 
     @property
     def title(self) -> str:
         """Title of the task, its version, and what sets this table apart."""
-        title = self.task.get("title") or self.question.task
+        title = self.task.title or self.question.task
         return " · ".join([title, f"version {self.question.version}", *self.remarks])
 
     @property

@@ -20,7 +20,6 @@ from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.overall import Overall, overall_of
 from hubtools.results.wording import share
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 
@@ -99,7 +98,7 @@ def _order(question: Setting) -> tuple[Any, ...]:
 
 
 def _is_pair(found: Sequence[Found]) -> bool:
-    return Problem(found[0][1].task["problem"]).is_pair
+    return found[0][1].task_spec.problem.is_pair
 
 
 def _remarks(question: Setting, all_questions: Sequence[Setting], is_pair: bool) -> tuple[str, ...]:

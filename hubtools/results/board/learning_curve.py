@@ -26,8 +26,8 @@ from hubtools.evaluation.statistics.difference import difference
 from hubtools.evaluation.statistics.resampled import Resampled
 from hubtools.results.arms import Arm, Found, Setting, without_copies
 from hubtools.results.wording import number, plural, share, with_interval
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Curve:
     """
 
     question: Setting
-    task: dict[str, Any]
+    task: Task
     metric: str
     split: str
     series: tuple[Series, ...]
@@ -118,12 +118,12 @@ class Curve:
         """Of the panel."""
         noun = self.noun
         subset = "" if self.question.subset is None else f", subset of at most {self.question.subset:,} {noun} a split"
-        return f"{self.task.get('title') or self.question.task}{subset}"
+        return f"{self.task.title or self.question.task}{subset}"
 
     @property
     def noun(self) -> str:
         """What a row is."""
-        return "pairs" if Problem(self.task["problem"]).is_pair else "proteins"
+        return "pairs" if self.task.problem.is_pair else "proteins"
 
     @property
     def higher_is_better(self) -> bool:
@@ -197,7 +197,7 @@ def _curve(question: Setting, found: Sequence[Found], split: str) -> Curve | Non
     lines = sorted((line for line in lines if line[1].value is not None), key=lambda line: line[1].sort_key)
     latest = max((record for _, record in found), key=lambda record: record.started)
     ordered = tuple(sorted(series, key=lambda s: s.name))
-    return Curve(question, latest.task, latest.primary_metric, split, ordered, tuple(lines))
+    return Curve(question, latest.task_spec, latest.primary_metric, split, ordered, tuple(lines))
 
 
 def _arm(found: Sequence[Found]) -> Arm:
@@ -217,14 +217,14 @@ def _series(found: Sequence[Found], split: str) -> Series:
     by_share: dict[tuple[bool, float], list[Found]] = defaultdict(list)
     for pair in found:
         identity = pair[1].identity
-        by_share[pair[1].recipe.get("weights") == "random", identity.fraction or 1.0].append(pair)
+        by_share[pair[1].from_scratch, identity.fraction or 1.0].append(pair)
     points: dict[bool, list[Point]] = {False: [], True: []}
     for (random, fraction), members in sorted(by_share.items(), key=lambda item: item[0]):
         arm = _arm(members)
         n = fmean(_learnt_from(record) for _, record in members)
         points[random].append(Point(fraction, n, arm.score(split), arm.kept(split)))
     records = [record for _, record in found]
-    named = next((r for r in records if r.recipe.get("weights") != "random"), records[0])
+    named = next((r for r in records if not r.from_scratch), records[0])
     fields = [f"{k}={v}" for k, v in sorted(named.overrides.items()) if k != "weights"]
     return Series(
         ", ".join([named.subject, named.identity.recipe.name, *fields]), tuple(points[False]), tuple(points[True])
@@ -235,7 +235,7 @@ def _learnt_from(record: RunRecord) -> int:
     """Training proteins, or pairs where the rows are pairs."""
     assert record.data is not None
     train = record.data.splits["train"]
-    return train.labelled if Problem(record.task["problem"]).is_pair else train.proteins
+    return train.labelled if record.task_spec.problem.is_pair else train.proteins
 
 
 def efficiency(point: Point, random: Sequence[Point]) -> Factor | None:
