@@ -13,7 +13,7 @@ import numpy as np
 
 from hubtools import __version__
 from hubtools.common.errors import UserError
-from hubtools.runs.store import MODEL, read_record
+from hubtools.runs.store import OpenRun, open_run
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import RunRecord
@@ -73,11 +73,11 @@ class Predictor:
         self._padding_proven = False
 
     @classmethod
-    def open(cls, folder: Path, execution: Execution | None = None) -> Predictor:
+    def open(cls, run: OpenRun | Path, execution: Execution | None = None) -> Predictor:
         """Load a run's folder, or a repository as published: model and ``run.json`` side by side.
 
         Args:
-            folder: of it.
+            run: as it was opened, or its folder.
             execution: where and how it computes; by default on the best device there is.
 
         Raises:
@@ -86,10 +86,10 @@ class Predictor:
         from hubtools.models.saved import load_model
         from hubtools.training.compute.device import Execution
 
-        record = read_record(folder)
+        run = open_run(run)
+        folder, record = run
         execution = execution or Execution.choose()
-        inside = folder / MODEL
-        model, tokeniser = load_model(inside if inside.is_dir() else folder, record.task_spec, shipped_code=False)
+        model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
         if record.alignment is not None and not tokeniser.aligned:
             # Trained before subwords were refused: it would be asked in tokens that it never saw.
             raise UserError(

@@ -23,7 +23,7 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.runs.public_record import task_reference
-from hubtools.runs.store import ADAPTER, PREDICTIONS, read_record
+from hubtools.runs.store import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,15 +108,13 @@ def reproduce(folder: Path) -> ReloadedPredictions:
     Raises:
         UserError: the model or data cannot be loaded, or do not reproduce the record.
     """
-    from hubtools.evaluation.predictions import read_predictions
-
-    record = read_record(folder)
-    recorded = read_predictions(folder / PREDICTIONS)
+    run = open_run(folder)
+    record, recorded = run.record, run.predictions
     tests = {name: recorded[name] for name in recorded if name not in {"train", "validation"}}
     if not tests:
         raise UserError("no test predictions are recorded", where=str(folder), fix="Run it again with --force.")
     # A merged model and its adapter are one model twice: each must do what was measured.
-    models = [folder, *([folder / ADAPTER] if (folder / ADAPTER).is_dir() else [])]
+    models = [folder, *([run.adapter] if run.adapter.is_dir() else [])]
     found = [
         compare(tests, predict_again(model, record, list(tests)), record.environment.precision) for model in models
     ]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.reporting.templates import cell
 from hubtools.results import wording
-from hubtools.results.arms import Found
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
 from hubtools.results.board.overall import Ends, Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def facts(table: Table) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def unfinished_line(found: Found) -> str:
+def unfinished_line(found: OpenRun) -> str:
     """One line on a run that did not finish: which, and why."""
     folder, record = found
     status = "running, or killed" if record.status == "running" else record.status
@@ -448,7 +448,7 @@ def _overall_dict(overall: Overall) -> dict[str, Any]:
     }
 
 
-def provenance(found: Found) -> dict[str, Any]:
+def provenance(found: OpenRun) -> dict[str, Any]:
     """What makes one run findable and repeatable."""
     folder, record = found
     environment = record.environment

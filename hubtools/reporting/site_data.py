@@ -11,12 +11,13 @@ from typing import Any
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.reporting.board_tables import facts, names, provenance
 from hubtools.results import wording
-from hubtools.results.arms import Found, arm_key
+from hubtools.results.arms import arm_key
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
 from hubtools.results.board.overall import Ends, Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.runs.public_record import public_command, public_failure, public_record
+from hubtools.runs.store import OpenRun
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import RunRecord, SourceFile
 
@@ -261,7 +262,7 @@ def _files(record: RunRecord) -> list[SourceFile]:
     return known.data.files if known.data else []
 
 
-def _run(table: Table, found: Found, shared: _Shared) -> dict[str, Any]:
+def _run(table: Table, found: OpenRun, shared: _Shared) -> dict[str, Any]:
     record = found[1]
     score, environment = record.score(*table.primary), record.environment
     known = provenance(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.evaluation.statistics.arm_interval import ArmScore, arm_score
 from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Resampled, Units, read_replicates, resample
 from hubtools.evaluation.statistics.resampled import REPLICATES as DRAWN
-from hubtools.runs.store import PREDICTIONS, REPLICATES
+from hubtools.runs.store import PREDICTIONS, REPLICATES, OpenRun
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 
-Found = tuple[Path, RunRecord]
 # From this protocol on the interval in a record is that of an arm of one run; before, it was one of percentiles.
 INTERVALS_SINCE = 4
 # Predictions of at most this many bytes are resampled where a run kept no replicates.
@@ -64,7 +62,7 @@ class Arm:
         precision: in which they computed, where an arm beside them differs in that alone; else empty.
     """
 
-    runs: tuple[Found, ...]
+    runs: tuple[OpenRun, ...]
     precision: str = ""
 
     @property
@@ -214,12 +212,13 @@ def precision_apart(keys: Collection[tuple[Any, ...]]) -> dict[tuple[Any, ...], 
     return {key: key[-1][1] or "" if alike[*key[:-1], key[-1][0]] > 1 else "" for key in keys}
 
 
-def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
+def arms_of(found: Sequence[OpenRun], split: str = "test") -> list[Arm]:
     """Complete runs that were scored on a split, put into arms, in the order of task, subject and recipe."""
-    groups: dict[Any, list[Found]] = defaultdict(list)
-    for folder, record in without_copies(found)[0]:
+    groups: dict[Any, list[OpenRun]] = defaultdict(list)
+    for run in without_copies(found)[0]:
+        _, record = run
         if record.status == "complete" and split in record.results:
-            groups[Setting.of(record, split), *arm_key(record)].append((folder, record))
+            groups[Setting.of(record, split), *arm_key(record)].append(run)
     apart = precision_apart(groups)
     arms = [
         Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)), apart[key]) for key, runs in groups.items()
@@ -227,11 +226,11 @@ def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
     return sorted(arms, key=lambda arm: (arm.record.identity.task.name, arm.name, arm.record.run_id))
 
 
-def without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+def without_copies(found: Sequence[OpenRun]) -> tuple[list[OpenRun], list[str]]:
     """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
-    by_id: dict[str, list[Found]] = defaultdict(list)
-    for folder, record in found:
-        by_id[record.run_id].append((folder, record))
+    by_id: dict[str, list[OpenRun]] = defaultdict(list)
+    for run in found:
+        by_id[run[1].run_id].append(run)
     kept, notes = [], []
     for run_id, copies in by_id.items():
         copies.sort(key=lambda pair: (pair[1].status == "complete", pair[1].finished or pair[1].started))

@@ -12,9 +12,9 @@ from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.same_predictions import largest_difference, other_rows
 from hubtools.results.arm_comparison import Comparison, NotComparable, judged
 from hubtools.results.arm_comparison import compared as compare_arms
-from hubtools.results.arms import Arm, Found
+from hubtools.results.arms import Arm
 from hubtools.results.frozen_baseline import Baseline, describe, measured, rounded, slot_of, sources
-from hubtools.runs.store import PREDICTIONS
+from hubtools.runs.store import PREDICTIONS, OpenRun
 from hubtools.specs.baseline_file import FrozenArm
 
 
@@ -31,7 +31,7 @@ class Renewal:
 
     before: FrozenArm | None
     after: FrozenArm
-    runs: dict[str, Found]
+    runs: dict[str, OpenRun]
     arm: Arm | None
 
     @property
@@ -95,7 +95,7 @@ def _renewal(baseline: Baseline, frozen: FrozenArm, arm: Arm | None, only_cost: 
     return Renewal(frozen, describe(arm), runs, arm)
 
 
-def _agree(old: Found, new: Found, tolerance: float) -> bool:
+def _agree(old: OpenRun, new: OpenRun, tolerance: float) -> bool:
     """Whether a run came out as the frozen one did. Its id says that task, data, recipe and checkpoint are the same."""
     for split in old[1].test_splits:
         was, now = old[1].score(split), new[1].score(split)

@@ -16,13 +16,13 @@ from hubtools.evaluation.statistics.same_predictions import SAME
 from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
 from hubtools.results.arm_comparison import NotComparable
 from hubtools.results.arm_comparison import compared as compared_arms
-from hubtools.results.arms import Arm, Found
+from hubtools.results.arms import Arm
 from hubtools.results.changes import Change, changes
 from hubtools.results.naming.named_runs import Named, run_named
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.session import Session
-from hubtools.runs.store import PREDICTIONS, find_records, run_folder
+from hubtools.runs.store import PREDICTIONS, OpenRun, find_records, run_folder
 from hubtools.specs.data_sources import LocalData
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.metric_names import METRICS
@@ -49,8 +49,8 @@ class Reproduction:
         notes: what the reader should know beside.
     """
 
-    original: Found
-    again: Found
+    original: OpenRun
+    again: OpenRun
     split: str
     metric: str
     finding: Equivalence
@@ -59,7 +59,7 @@ class Reproduction:
     notes: list[str]
 
 
-def recorded_run(where: str) -> tuple[Found, Named]:
+def recorded_run(where: str) -> tuple[OpenRun, Named]:
     """The one complete run that a user names, and what else was found under its name.
 
     Args:
@@ -68,10 +68,11 @@ def recorded_run(where: str) -> tuple[Found, Named]:
     Raises:
         UserError: it is not there, is several runs, or did not finish.
     """
-    (run, record), named = run_named(where)
+    run, named = run_named(where)
+    folder, record = run
     if record.status != "complete":
-        raise UserError(f"this run is {record.status}", where=str(run), fix=f"Finish it: {record.command}")
-    return (run, record), named
+        raise UserError(f"this run is {record.status}", where=str(folder), fix=f"Finish it: {record.command}")
+    return run, named
 
 
 def planned_again(
@@ -234,7 +235,7 @@ def _other_code(record: RunRecord, was: Identity, now: Identity) -> list[str]:
     return notes
 
 
-def refuse_itself(original: Found, run: PlannedRun, session: Session) -> None:
+def refuse_itself(original: OpenRun, run: PlannedRun, session: Session) -> None:
     """A run is not compared with itself.
 
     Raises:
@@ -248,7 +249,7 @@ def refuse_itself(original: Found, run: PlannedRun, session: Session) -> None:
         raise UserError("it is a copy of the run", where=str(folder), fix="Remove it, or choose another --runs.")
 
 
-def compared(original: Found, again: Found, split: str = "test", notes: Sequence[str] = ()) -> Reproduction:
+def compared(original: OpenRun, again: OpenRun, split: str = "test", notes: Sequence[str] = ()) -> Reproduction:
     """Hold a run made again against the original.
 
     Predictions that are the same within 0.0001 agree. Others are compared by their score: the paired bootstrap of the two
@@ -276,7 +277,7 @@ def compared(original: Found, again: Found, split: str = "test", notes: Sequence
     return Reproduction(original, again, split, metric, finding, apart, changes(before, after), said)
 
 
-def from_cache(runs: Sequence[Found]) -> list[str]:
+def from_cache(runs: Sequence[OpenRun]) -> list[str]:
     """A line where runs read embeddings that earlier runs had left: then the encoder was not run again."""
     facts = [record.training.embeddings for _, record in runs if record.training and record.training.embeddings]
     cached = sum(one.cached for one in facts)

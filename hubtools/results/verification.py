@@ -25,7 +25,7 @@ from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.runs.public_record import public_record
 from hubtools.runs.run_strata import strata_of
-from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, read_record, write_record
+from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, OpenRun, open_run, read_record, write_record
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score
 from hubtools.specs.task import Task
@@ -93,25 +93,25 @@ class Verification:
         return self.findings[-1].holds is True
 
 
-def add_submission(run: Path, folder: Path) -> Path:
+def add_submission(run: OpenRun | Path, folder: Path) -> Path:
     """Copy of a run what a submission holds.
 
     Args:
-        run: a finished run's folder.
+        run: a finished run, as it was opened, or its folder.
         folder: that will hold it under its id.
 
     Raises:
         UserError: there is no finished run.
     """
-    record = read_record(run)
+    source, record = open_run(run)
     if record.status != "complete":
-        raise UserError(f"this run is {record.status}", where=str(run), fix=f"Finish it first: {record.command}")
+        raise UserError(f"this run is {record.status}", where=str(source), fix=f"Finish it first: {record.command}")
     target = folder / record.run_id
     with replacing_folder(target, RECORD) as staging:
         write_record(staging, public_record(record))
         for name in (PREDICTIONS, REPLICATES):
-            if (run / name).is_file():
-                shutil.copyfile(run / name, staging / name)
+            if (source / name).is_file():
+                shutil.copyfile(source / name, staging / name)
     return target
 
 

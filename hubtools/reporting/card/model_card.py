@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import table_of
 from hubtools.results.wording import SHORT_INTERVAL_MEANING
 from hubtools.runs.public_record import public_record
-from hubtools.runs.store import ADAPTER, CARD, MODEL, find_records, read_record
+from hubtools.runs.store import ADAPTER, CARD, OpenRun, find_records, open_run
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -37,23 +37,25 @@ MAX_ROWS_BESIDE = 30
 
 
 def build_card(
-    folder: Path,
+    run: OpenRun | Path,
     *,
     repo_id: str | None = None,
     licence: str | None = None,
     author: str | None = None,
     weights: Weights = "merged",
+    beside: Sequence[OpenRun] = (),
 ) -> Path:
     """Write ``card/README.md`` and ``card/figures/*.png`` into a run's folder.
 
     What a user wrote into the marked places of the card that is there stays (:mod:`hubtools.reporting.card.card_edits`).
 
     Args:
-        folder: of a complete run.
+        run: that is complete, as it was opened, or its folder.
         repo_id: where the model will be on the Hub; by default the card loads it from the folder.
         licence: under which it is published; by default what base model and data imply.
         author: of the model, for its citation; by default the owner of the repository.
         weights: what of a run with an adapter is published.
+        beside: runs that are open already, in the same folder perhaps; they are not read again.
 
     Returns:
         The path of the card.
@@ -64,21 +66,20 @@ def build_card(
     """
     from hubtools.reporting.card.card_figures import figures_of
 
-    record = read_record(folder)
+    run = open_run(run)
+    record, target = run.record, run.card
     if record.status != "complete":
         raise UserError(
             f"this run is {record.status}: there is no result to put on a card",
-            where=str(folder),
+            where=str(run.folder),
             fix=f"Finish it first: {record.command}",
         )
-    table, row = _beside(folder, record)
+    table, row = _board_of(run, beside)
     shown = table.around(record.run_id, MAX_ROWS_BESIDE)
-    figures = figures_of(folder, record, shown)
-    text = _text(
-        folder, public_record(record), (table, shown, row), figures, CardOptions(repo_id, licence, author, weights)
-    )
-    target = folder / CARD
-    text = keep_edits(text, existing_card(folder))
+    figures = figures_of(run, shown)
+    public = OpenRun(run.folder, public_record(record))
+    text = _text(public, (table, shown, row), figures, CardOptions(repo_id, licence, author, weights))
+    text = keep_edits(text, existing_card(run.folder))
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
     write_atomic(target / README, text)
@@ -106,11 +107,12 @@ def existing_card(folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _beside(folder: Path, record: RunRecord) -> tuple[Table, Row]:
+def _board_of(run: OpenRun, known: Sequence[OpenRun]) -> tuple[Table, Row]:
     """The board's table that the run stands in, of the runs in the same folder, and its row."""
-    found, _ = find_records([folder.resolve().parent], task=record.identity.task.name)
-    others = [(path, other) for path, other in found if other.run_id != record.run_id]
-    table = table_of([*others, (folder, record)], record, split=test_splits(record)[0])
+    record = run.record
+    found, _ = find_records([run.folder.resolve().parent], record.identity.task.name, [*known, run])
+    others = [other for other in found if other.record.run_id != record.run_id]
+    table = table_of([*others, run], record, split=test_splits(record)[0])
     row = next(row for row in table.rows if any(other.run_id == record.run_id for _, other in row.runs))
     return table, row
 
@@ -152,8 +154,7 @@ def _snippets(record: RunRecord, model: Path, location: str, weights: Weights) -
 
 
 def _text(
-    folder: Path,
-    record: RunRecord,
+    run: OpenRun,
     places: tuple[Table, Table, Row],
     figures: Mapping[str, CardFigure],
     wanted: CardOptions,
@@ -161,7 +162,7 @@ def _text(
     """The card. ``places``: the whole table, the part of it that is shown, and the row of the run."""
     table, shown, row = places
     repo_id, weights = wanted.repo_id, wanted.weights
-    model = folder / MODEL
+    record, model = run.record, run.model
     loadable = has_model(model)
     subject = record.subject.rstrip("/").split("/")[-1]
     name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"

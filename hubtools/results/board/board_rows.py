@@ -7,9 +7,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.results.arms import Arm, Found, Setting
+from hubtools.results.arms import Arm, Setting
 from hubtools.results.board.best_rows import BY_INTERVALS
 from hubtools.results.wording import metric_title, plural, trust
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 
@@ -31,7 +32,7 @@ class Row:
         precision: in which its runs computed, where a row differs from it in that alone; else empty.
     """
 
-    runs: tuple[Found, ...]
+    runs: tuple[OpenRun, ...]
     scores: dict[tuple[str, str], ArmScore]
     rank: int = 0
     best_set: bool = False

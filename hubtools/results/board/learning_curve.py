@@ -24,8 +24,9 @@ from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.best_set import question_of
 from hubtools.evaluation.statistics.difference import difference
 from hubtools.evaluation.statistics.resampled import Resampled
-from hubtools.results.arms import Arm, Found, Setting, without_copies
+from hubtools.results.arms import Arm, Setting, without_copies
 from hubtools.results.wording import number, plural, share, with_interval
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 
@@ -132,7 +133,9 @@ class Curve:
         return points[0].estimate.higher_is_better
 
 
-def build_curves(found: Sequence[Found], task: str | None = None, split: str = "test") -> tuple[list[Curve], list[str]]:
+def build_curves(
+    found: Sequence[OpenRun], task: str | None = None, split: str = "test"
+) -> tuple[list[Curve], list[str]]:
     """Learning curves of all questions that were answered from at least two shares of the training data.
 
     Args:
@@ -149,13 +152,14 @@ def build_curves(found: Sequence[Found], task: str | None = None, split: str = "
     if split in {"train", "validation"}:
         raise UserError(f"curves are not drawn on {split}: choices were made on it", fix="Name a test split.")
     kept, notes = without_copies([pair for pair in found if task in {None, pair[1].identity.task.name}])
-    groups: dict[Setting, list[Found]] = defaultdict(list)
+    groups: dict[Setting, list[OpenRun]] = defaultdict(list)
     unfinished = 0
-    for folder, record in kept:
+    for run in kept:
+        _, record = run
         if record.status != "complete":
             unfinished += record.identity.fraction is not None or record.suite == "learning-curve"
         elif record.score(split) is not None and record.data is not None and "train" in record.data.splits:
-            groups[replace(Setting.of(record, split), fraction=None)].append((folder, record))
+            groups[replace(Setting.of(record, split), fraction=None)].append(run)
     curves = [
         curve
         for question, members in sorted(groups.items(), key=lambda pair: str(pair[0]))
@@ -176,9 +180,9 @@ def build_curves(found: Sequence[Found], task: str | None = None, split: str = "
     return curves, notes
 
 
-def _curve(question: Setting, found: Sequence[Found], split: str) -> Curve | None:
-    by_series: dict[Any, list[Found]] = defaultdict(list)
-    baselines: dict[str, list[Found]] = defaultdict(list)
+def _curve(question: Setting, found: Sequence[OpenRun], split: str) -> Curve | None:
+    by_series: dict[Any, list[OpenRun]] = defaultdict(list)
+    baselines: dict[str, list[OpenRun]] = defaultdict(list)
     for pair in found:
         identity = pair[1].identity
         if identity.checkpoint is not None:
@@ -200,7 +204,7 @@ def _curve(question: Setting, found: Sequence[Found], split: str) -> Curve | Non
     return Curve(question, latest.task_spec, latest.primary_metric, split, ordered, tuple(lines))
 
 
-def _arm(found: Sequence[Found]) -> Arm:
+def _arm(found: Sequence[OpenRun]) -> Arm:
     return Arm(tuple(sorted(found, key=lambda pair: pair[1].identity.seed)))
 
 
@@ -213,8 +217,8 @@ def _series_key(record: RunRecord) -> tuple[Any, ...]:
     return which, digest(procedure)
 
 
-def _series(found: Sequence[Found], split: str) -> Series:
-    by_share: dict[tuple[bool, float], list[Found]] = defaultdict(list)
+def _series(found: Sequence[OpenRun], split: str) -> Series:
+    by_share: dict[tuple[bool, float], list[OpenRun]] = defaultdict(list)
     for pair in found:
         identity = pair[1].identity
         by_share[pair[1].from_scratch, identity.fraction or 1.0].append(pair)
