@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from hubtools.evaluation.statistics.arm_interval import ArmScore
+from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
 from hubtools.reporting.board_tables import facts, names, provenance
 from hubtools.results import wording
 from hubtools.results.arms import arm_key
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
-from hubtools.results.board.overall import Ends, Overall
+from hubtools.results.board.overall import Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.runs.public_record import public_command, public_failure, public_record
 from hubtools.runs.store import OpenRun
@@ -166,7 +166,7 @@ def _cell(estimate: ArmScore) -> Any:
 
 
 def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
-    def ends(of: Ends) -> list[float | None]:
+    def with_interval(of: Interval) -> list[float | None]:
         return [_plain(of.value), _plain(of.low), _plain(of.high)]
 
     return {
@@ -176,9 +176,9 @@ def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
             {
                 "arm": arms[arm_key(one.row.record)],
                 "best_set": one.best_set,
-                "rank": ends(one.mean_rank),
-                "borda": ends(one.borda),
-                "improvability": ends(one.improvability),
+                "rank": with_interval(one.mean_rank),
+                "borda": with_interval(one.borda),
+                "improvability": with_interval(one.improvability),
                 "ranks": [one.ranks[task] for task in overall.tasks],
                 "coverage": one.coverage,
             }

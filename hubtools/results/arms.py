@@ -24,7 +24,7 @@ SMALL = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComparisonGroup:
     """What two runs must share to stand in one table. The title of the task file is not part of it."""
 
     task: str
@@ -37,7 +37,7 @@ class Setting:
     protocol: int
 
     @classmethod
-    def of(cls, record: RunRecord, split: str) -> Setting:
+    def of(cls, record: RunRecord, split: str) -> ComparisonGroup:
         """The question a run answered on a split."""
         identity = record.identity
         facts = record.data.splits.get(split) if record.data else None
@@ -100,9 +100,9 @@ class Arm:
         """The task file as used."""
         return self.record.task_spec
 
-    def question(self, split: str = "test") -> Setting:
+    def question(self, split: str = "test") -> ComparisonGroup:
         """What the runs answered."""
-        return Setting.of(self.record, split)
+        return ComparisonGroup.of(self.record, split)
 
     def predictions(self, split: str = "test") -> list[Predictions]:
         """Of each run, by seed.
@@ -218,7 +218,7 @@ def arms_of(found: Sequence[OpenRun], split: str = "test") -> list[Arm]:
     for run in without_copies(found)[0]:
         _, record = run
         if record.status == "complete" and split in record.results:
-            groups[Setting.of(record, split), *arm_key(record)].append(run)
+            groups[ComparisonGroup.of(record, split), *arm_key(record)].append(run)
     apart = precision_apart(groups)
     arms = [
         Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)), apart[key]) for key, runs in groups.items()

@@ -13,7 +13,7 @@ from hubtools.evaluation.statistics.same_predictions import largest_difference, 
 from hubtools.results.arm_comparison import Comparison, NotComparable, judged
 from hubtools.results.arm_comparison import compared as compare_arms
 from hubtools.results.arms import Arm
-from hubtools.results.frozen_baseline import Baseline, describe, measured, rounded, slot_of, sources
+from hubtools.results.frozen_baseline import Baseline, describe, measured, place_of, rounded, sources
 from hubtools.runs.store import PREDICTIONS, OpenRun
 from hubtools.specs.baseline_file import FrozenArm
 
@@ -58,19 +58,19 @@ def renewals(baseline: Baseline, arms: Sequence[Arm], *, add: bool = False, only
     """
     newer: dict[tuple[Any, ...], Arm] = {}
     for arm in arms:
-        slot = slot_of(arm.record)
-        if slot in newer:
+        place = place_of(arm.record)
+        if place in newer:
             raise UserError(
-                f"two sets of runs could take the place of one: {newer[slot].record.run_id} and {arm.record.run_id} "
+                f"two sets of runs could take the place of one: {newer[place].record.run_id} and {arm.record.run_id} "
                 f"({arm.record.identity.task.name}, {arm.name})",
                 fix="Name the one that is meant: --checkpoint name@commit; or use another --runs.",
             )
-        newer[slot] = arm
-    if not add and not any(arm.slot in newer for arm in baseline.file.arms):
+        newer[place] = arm
+    if not add and not any(arm.place in newer for arm in baseline.file.arms):
         raise UserError(
             "none of these runs is in the baseline", where=str(baseline.folder), fix="With --add they are added."
         )
-    found = [_renewal(baseline, frozen, newer.pop(frozen.slot, None), only_cost) for frozen in baseline.file.arms]
+    found = [_renewal(baseline, frozen, newer.pop(frozen.place, None), only_cost) for frozen in baseline.file.arms]
     if add and not only_cost:
         found += [Renewal(None, describe(arm), sources([arm]), arm) for arm in newer.values()]
     return sorted(found, key=lambda one: (one.after.task, one.after.version, one.after.title))

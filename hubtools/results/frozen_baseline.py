@@ -126,7 +126,7 @@ def open_baseline(folder: Path) -> Baseline:
 def arms_to_freeze(
     found: Sequence[OpenRun],
     wanted: Selector = EVERYTHING,
-    slots: Collection[tuple[Any, ...]] | None = None,
+    places: Collection[tuple[Any, ...]] | None = None,
     where: str | None = None,
 ) -> list[Arm]:
     """The arms of runs that are to be frozen.
@@ -134,13 +134,13 @@ def arms_to_freeze(
     Args:
         found: the runs.
         wanted: which of them; each of its tasks must be there.
-        slots: of a baseline's arms, where only runs that could take their places are meant.
+        places: of a baseline's arms, where only runs that could take their places are meant.
         where: what the user named, for messages.
 
     Raises:
         UserError: a run is not complete; a task or a name has no run.
     """
-    chosen = [run for run in found if wanted.fits(run[1]) and (slots is None or slot_of(run[1]) in slots)]
+    chosen = [run for run in found if wanted.fits(run[1]) and (places is None or place_of(run[1]) in places)]
     if not chosen:
         raise UserError("there is no such run", where=where, fix="bench board shows what is there.")
     if stopped := [run for run in chosen if run[1].status != "complete"]:
@@ -196,8 +196,8 @@ def describe(arm: Arm) -> FrozenArm:
     )
 
 
-def slot_of(record: RunRecord) -> tuple[Any, ...]:
-    """The place of a run in a baseline; see :attr:`FrozenArm.slot`."""
+def place_of(record: RunRecord) -> tuple[Any, ...]:
+    """The place of a run in a baseline; see :attr:`FrozenArm.place`."""
     identity = record.identity
     name = identity.checkpoint.name if identity.checkpoint else None
     settings = tuple(sorted((key, repr(value)) for key, value in record.overrides.items()))

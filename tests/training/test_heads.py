@@ -26,7 +26,7 @@ from hubtools.training.encoding import encode
 from hubtools.training.frozen.embedding import embed
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, ValidationCheck, _Fleet, train_heads
-from hubtools.training.frozen.probe import Companions, fit_probe
+from hubtools.training.frozen.probe import OtherSeeds, fit_probe
 from hubtools.training.prediction import of_rows, predict
 
 BRIEF = {"epochs": 4, "patience": 1, "weight_decay": 0.05, "max_grad_norm": 0.3, "warmup": 0.2}
@@ -249,7 +249,7 @@ def test_a_seed_alone_is_what_it_is_in_company(checkpoint, tmp_path: Path) -> No
         made.folder.mkdir()
         return made
 
-    company = Companions(seeds=[2, 3])
+    company = OtherSeeds(seeds=[2, 3])
     for seed in (1, 2, 3):
         with_others, alone = setting(f"company{seed}", seed), setting(f"alone{seed}", seed)
         splits = (with_others.splits["train"], with_others.splits["validation"])

@@ -35,12 +35,12 @@ def statement(record: RunRecord, split: str = "test") -> str:
         return (
             f"No protein of {split} (of {total:,}) has a relative of at least {share(lowest)} identity in train.{same}"
         )
-    closer = [
+    of_higher_identity = [
         f"{f'{count:,}' if count else 'none'} one of at least {share(identity)}"
         for identity, count in sorted(told.items())
         if identity > lowest
     ]
-    more = f", {', '.join(closer)}" if closer else ""
+    more = f", {', '.join(of_higher_identity)}" if of_higher_identity else ""
     verb = "has" if told[lowest] == 1 else "have"
     return (
         f"{told[lowest]:,} of {total:,} {proteins} ({_percent(told[lowest], total)}) {verb} a relative of at least "

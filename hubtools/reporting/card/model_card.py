@@ -172,7 +172,7 @@ def _text(
     labels = task.label_names
     measured = {split: record.results[split].calibration for split in splits}
     calibrations = {split: found for split, found in measured.items() if found is not None}
-    held = comparisons(row, table)
+    compared = comparisons(row, table)
     body = render(
         "model_card.md.j2",
         title=title,
@@ -201,8 +201,8 @@ def _text(
         table=shown,
         comparison=beside(shown, record) if len(shown.rows) > 1 else None,
         rows_on_board=len(table.rows),
-        baseline=held.baseline,
-        recipes=recipe_rows(row, table, held),
+        baseline=compared.baseline,
+        recipes=recipe_rows(row, table, compared),
         figures=figures,
         snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
         weights=weights,

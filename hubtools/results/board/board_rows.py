@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.results.arms import Arm, Setting
+from hubtools.results.arms import Arm, ComparisonGroup
 from hubtools.results.board.best_rows import BY_INTERVALS
 from hubtools.results.wording import metric_title, plural, trust
 from hubtools.runs.store import OpenRun
@@ -41,7 +41,7 @@ class Row:
     precision: str = ""
 
     @property
-    def standing(self) -> Literal["best", "within", ""]:
+    def best_set_place(self) -> Literal["best", "within", ""]:
         """``best`` (leads), ``within`` (in the best set too) or nothing."""
         if not self.best_set:
             return ""
@@ -129,7 +129,7 @@ class Table:
         remarks: what sets this table apart from others of the same task (subset, older version, ...).
     """
 
-    question: Setting
+    question: ComparisonGroup
     split: str
     rows: tuple[Row, ...]
     metrics: tuple[str, ...]
@@ -179,7 +179,7 @@ class Table:
     @property
     def best(self) -> Row | None:
         """The row with the best primary score, where any is defined."""
-        return next((row for row in self.rows if row.standing == "best"), None)
+        return next((row for row in self.rows if row.best_set_place == "best"), None)
 
     def around(self, run_id: str, most: int) -> Table:
         """The same table, cut to what a reader takes in: the row of a run, the best baselines, and the best rows.

@@ -14,7 +14,7 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.results.arms import Arm, Setting, arm_key, precision_apart, without_copies
+from hubtools.results.arms import Arm, ComparisonGroup, arm_key, precision_apart, without_copies
 from hubtools.results.board.best_rows import in_best_set, resampled_rows
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.overall import Overall, overall_of
@@ -69,9 +69,9 @@ def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = 
         )
     if left := len(complete) - len(scored):
         notes.append(f"{left} of {len(complete)} complete runs have no results on {split} and are not shown.")
-    groups: dict[Setting, list[OpenRun]] = defaultdict(list)
+    groups: dict[ComparisonGroup, list[OpenRun]] = defaultdict(list)
     for run in scored:
-        groups[Setting.of(run[1], split)].append(run)
+        groups[ComparisonGroup.of(run[1], split)].append(run)
     ordered = sorted(groups, key=_order)
     tables = tuple(
         _table(question, groups[question], split, _remarks(question, ordered, _is_pair(groups[question])))
@@ -84,12 +84,12 @@ def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = 
 
 def table_of(found: Sequence[OpenRun], record: RunRecord, split: str = "test") -> Table:
     """The table that a complete run stands in."""
-    question = Setting.of(record, split)
-    board = build_board([pair for pair in found if Setting.of(pair[1], split) == question], split=split)
+    question = ComparisonGroup.of(record, split)
+    board = build_board([pair for pair in found if ComparisonGroup.of(pair[1], split) == question], split=split)
     return board.tables[0]
 
 
-def _order(question: Setting) -> tuple[Any, ...]:
+def _order(question: ComparisonGroup) -> tuple[Any, ...]:
     """By task, the latest version first, all data before parts of them, the larger part before the smaller."""
     q = question
     parts = (q.subset is not None, -(q.subset or 0), -(q.fraction or 1))
@@ -100,7 +100,7 @@ def _is_pair(found: Sequence[OpenRun]) -> bool:
     return found[0][1].task_spec.problem.is_pair
 
 
-def _remarks(question: Setting, all_questions: Sequence[Setting], is_pair: bool) -> tuple[str, ...]:
+def _remarks(question: ComparisonGroup, all_questions: Sequence[ComparisonGroup], is_pair: bool) -> tuple[str, ...]:
     remarks = []
     if question.subset is not None:
         noun = "pairs" if is_pair else "proteins"
@@ -112,7 +112,7 @@ def _remarks(question: Setting, all_questions: Sequence[Setting], is_pair: bool)
     if question.version < latest:
         remarks.append(f"older than version {latest}")
 
-    def scope(q: Setting) -> tuple[Any, ...]:
+    def scope(q: ComparisonGroup) -> tuple[Any, ...]:
         return q.version, q.subset, q.fraction
 
     twins = [q for q in same_task if scope(q) == scope(question)]
@@ -127,7 +127,7 @@ def _remarks(question: Setting, all_questions: Sequence[Setting], is_pair: bool)
     return tuple(remarks)
 
 
-def _table(question: Setting, found: list[OpenRun], split: str, remarks: tuple[str, ...]) -> Table:
+def _table(question: ComparisonGroup, found: list[OpenRun], split: str, remarks: tuple[str, ...]) -> Table:
     metrics = _in_order(m for _, record in found for m in _metric_names(record, split))
     others = _in_order(s for _, record in found for s in record.results if s not in {"train", "validation", split})
     by_row: dict[Any, list[OpenRun]] = defaultdict(list)

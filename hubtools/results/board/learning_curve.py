@@ -24,7 +24,7 @@ from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.best_set import question_of
 from hubtools.evaluation.statistics.difference import difference
 from hubtools.evaluation.statistics.resampled import Resampled
-from hubtools.results.arms import Arm, Setting, without_copies
+from hubtools.results.arms import Arm, ComparisonGroup, without_copies
 from hubtools.results.wording import number, plural, share, with_interval
 from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
@@ -107,7 +107,7 @@ class Curve:
         baselines: (name, estimate) from all training data.
     """
 
-    question: Setting
+    question: ComparisonGroup
     task: Task
     metric: str
     split: str
@@ -152,14 +152,14 @@ def build_curves(
     if split in {"train", "validation"}:
         raise UserError(f"curves are not drawn on {split}: choices were made on it", fix="Name a test split.")
     kept, notes = without_copies([pair for pair in found if task in {None, pair[1].identity.task.name}])
-    groups: dict[Setting, list[OpenRun]] = defaultdict(list)
+    groups: dict[ComparisonGroup, list[OpenRun]] = defaultdict(list)
     unfinished = 0
     for run in kept:
         _, record = run
         if record.status != "complete":
             unfinished += record.identity.fraction is not None or record.suite == "learning-curve"
         elif record.score(split) is not None and record.data is not None and "train" in record.data.splits:
-            groups[replace(Setting.of(record, split), fraction=None)].append(run)
+            groups[replace(ComparisonGroup.of(record, split), fraction=None)].append(run)
     curves = [
         curve
         for question, members in sorted(groups.items(), key=lambda pair: str(pair[0]))
@@ -180,7 +180,7 @@ def build_curves(
     return curves, notes
 
 
-def _curve(question: Setting, found: Sequence[OpenRun], split: str) -> Curve | None:
+def _curve(question: ComparisonGroup, found: Sequence[OpenRun], split: str) -> Curve | None:
     by_series: dict[Any, list[OpenRun]] = defaultdict(list)
     baselines: dict[str, list[OpenRun]] = defaultdict(list)
     for pair in found:

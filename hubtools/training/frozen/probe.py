@@ -33,7 +33,7 @@ from hubtools.training.prediction import of_rows
 
 
 @dataclass
-class Companions:
+class OtherSeeds:
     """Runs of the same probe with other seeds: the first of them trains all, the others find their heads here.
 
     Attributes:
@@ -56,7 +56,7 @@ class ProbeHead:
 
 
 def fit_probe(
-    model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job, companions: Companions | None = None
+    model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job, companions: OtherSeeds | None = None
 ) -> Fitted:
     """Give a model whose encoder stays as it is a trained head; arguments as in :func:`hubtools.training.finetune.fit.fit`.
 
@@ -65,7 +65,7 @@ def fit_probe(
     Raises:
         UserError: training diverged, with every learning rate.
     """
-    companions = companions or Companions()
+    companions = companions or OtherSeeds()
     if job.seed not in companions.heads:
         companions.heads |= _fit(model, train, validation, job, [job.seed, *companions.seeds])
     found = companions.heads.pop(job.seed)
