@@ -11,7 +11,14 @@ import numpy as np
 
 from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.evaluation.statistics.arm_interval import ArmScore, arm_score
-from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Resampled, Units, read_replicates, resample
+from hubtools.evaluation.statistics.resampled import (
+    KEPT_REPLICATES,
+    ArmPredictions,
+    Resampled,
+    Units,
+    read_replicates,
+    resample,
+)
 from hubtools.evaluation.statistics.resampled import REPLICATES as DRAWN
 from hubtools.runs.store import PREDICTIONS, REPLICATES, OpenRun
 from hubtools.specs.record import RunRecord
@@ -124,14 +131,21 @@ class Arm:
         """Of each run, as it chose them on validation."""
         return [record.training.choices.get("thresholds") if record.training else None for _, record in self.runs]
 
+    def predicted(self, split: str = "test") -> ArmPredictions:
+        """What evaluation reads of the runs.
+
+        Raises:
+            UserError: as :meth:`predictions`.
+        """
+        return ArmPredictions(self.predictions(split), self.thresholds(), self.seeds)
+
     def resampled(self, split: str = "test", metric: str | None = None, replicates: int = DRAWN) -> Resampled:
         """A metric of the runs under the same resamplings, from their predictions.
 
         Raises:
             UserError: predictions cannot be read.
         """
-        runs, thresholds = self.predictions(split), self.thresholds()
-        return resample(self.task, runs, thresholds, self.seeds, metric=metric, replicates=replicates)
+        return resample(self.task, self.predicted(split), metric=metric, replicates=replicates)
 
     def kept(self, split: str = "test", metric: str | None = None) -> Resampled | None:
         """The same from what the runs kept (1,000 replicates), without reading predictions; None where one kept none."""

@@ -10,7 +10,7 @@ from hubtools.common.errors import UserError
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.same_predictions import largest_difference, other_rows
-from hubtools.results.arm_comparison import Comparison, NotComparable, judged
+from hubtools.results.arm_comparison import Comparison, ComparisonRequest, NotComparable, judged
 from hubtools.results.arm_comparison import compared as compare_arms
 from hubtools.results.arms import Arm
 from hubtools.results.frozen_baseline import Baseline, describe, measured, place_of, rounded, sources
@@ -146,8 +146,8 @@ def _compared(baseline: Baseline, renewal: Renewal, split: str) -> Compared:
     if split not in renewal.before.scores:
         return Compared(renewal, split, why_not=f"not comparable, {split} is new")
     before, after = baseline.arm(renewal.before), renewal.arm
-    question, margin = Question(baseline.file.question), baseline.file.margin(after.task)
+    request = ComparisonRequest(Question(baseline.file.question), baseline.file.margin(after.task))
     try:
-        return Compared(renewal, split, compare_arms(before, after, split, question=question, margin=margin))
+        return Compared(renewal, split, compare_arms(before, after, split, request))
     except NotComparable as error:
         return Compared(renewal, split, why_not=f"not comparable, {error.what}")

@@ -14,7 +14,7 @@ from hubtools.evaluation.statistics.equivalence import Equivalence, EquivalenceV
 from hubtools.evaluation.statistics.resampled import resample
 from hubtools.evaluation.statistics.same_predictions import SAME
 from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
-from hubtools.results.arm_comparison import NotComparable
+from hubtools.results.arm_comparison import ComparisonRequest, NotComparable
 from hubtools.results.arm_comparison import compared as compared_arms
 from hubtools.results.arms import Arm
 from hubtools.results.changes import Change, changes
@@ -291,7 +291,7 @@ def from_cache(runs: Sequence[OpenRun]) -> list[str]:
 
 def _by_predictions(before: Arm, after: Arm, split: str) -> tuple[float, Equivalence]:
     try:
-        found = compared_arms(before, after, split, question=Question.WEIGHTS, same_within=SAME)
+        found = compared_arms(before, after, split, ComparisonRequest(question=Question.WEIGHTS, same_within=SAME))
     except NotComparable as error:
         raise UserError(
             f"the two runs were not scored on the same rows: {error.what}", fix="Bring back the data of the run."
@@ -321,7 +321,7 @@ def _by_score(before: Arm, after: Arm, split: str) -> Equivalence:
     if error is None:
         reason = "the record has no interval"
         return Equivalence(EquivalenceVerdict.CANNOT_TELL, reason, was.value, now.value, None, None, margin)
-    made = resample(after.task, after.predictions(split), after.thresholds(), after.seeds)
+    made = resample(after.task, after.predicted(split))
     return of_reported(made, Reported(was.value, error), margin, same_test=False, nothing_random=True)
 
 

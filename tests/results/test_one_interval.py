@@ -25,7 +25,7 @@ from hubtools.reporting.board_tables import as_csv, as_json
 from hubtools.reporting.card.model_card import build_card
 from hubtools.reporting.site_data import site_data
 from hubtools.results import wording
-from hubtools.results.arm_comparison import compared
+from hubtools.results.arm_comparison import ComparisonRequest, compared
 from hubtools.results.arms import Arm, arms_of
 from hubtools.results.board.leaderboard import build_board
 from hubtools.results.board.learning_curve import build_curves
@@ -184,7 +184,7 @@ def test_everything_that_shows_an_arm_shows_one_interval(case: str, seeds: int, 
         points = [point.estimate for line in curve.series for point in line.pretrained]
         assert expected in [(point.value, point.low, point.high) for point in points]
 
-    both = compared(half, whole, replicates=200)
+    both = compared(half, whole, request=ComparisonRequest(replicates=200))
     assert both.scores[1] == score and both.scores[0] == half.score()
 
     runs = tmp_path / "runs"
