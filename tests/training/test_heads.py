@@ -23,7 +23,7 @@ from hubtools.models.modeling_protein_task import pooled_logits
 from hubtools.models.task_model import fresh_head
 from hubtools.specs.recipe import Window
 from hubtools.training.encoding import encode
-from hubtools.training.frozen.embedding import embed
+from hubtools.training.frozen.embedding import FrozenEncoder, embed
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, ValidationCheck, _Fleet, train_heads
 from hubtools.training.frozen.probe import OtherSeeds, fit_probe
@@ -42,17 +42,9 @@ class Bench:
 
     def __init__(self, setting: Setting, layers: list[int]) -> None:
         self.setting, pooled = setting, setting.model.reads_residues
+        encoder = FrozenEncoder(setting.model, setting.job.execution, False, layers)
         self.features = {
-            name: embed(
-                setting.model,
-                setting.splits[name],
-                setting.job.execution,
-                False,
-                Path("x.npy"),
-                name,
-                layers,
-                per_residue=pooled,
-            )
+            name: embed(encoder, setting.splits[name], Path("x.npy"), name, per_residue=pooled)
             for name in ("train", "validation")
         }
         self.scales = {layer: Scale(self.features["train"].tables[layer]) for layer in layers}
@@ -277,9 +269,9 @@ def test_ridge_is_scikit_learns_with_the_penalty_of_the_best_validation_score(ch
     setting = Setting(
         checkpoint, problem, tmp_path, recipe="probe", n=40, **{"head.solver": "ridge", "probe.layers": [2, 1]}
     )
+    encoder = FrozenEncoder(setting.model, setting.job.execution, False, [1, 2])
     features = {
-        name: embed(setting.model, setting.splits[name], setting.job.execution, False, tmp_path / "x.npy", name, [1, 2])
-        for name in ("train", "validation", "test")
+        name: embed(encoder, setting.splits[name], tmp_path / "x.npy", name) for name in ("train", "validation", "test")
     }
     fitted = setting.fit(fit_probe)
     assert fitted.epochs_run == 0 and not (tmp_path / "training.jsonl").exists()

@@ -22,7 +22,7 @@ from hubtools.models.task_model import fresh_head
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Probe
 from hubtools.training.encoding import Encoded
-from hubtools.training.frozen.embedding import Features, chosen_layers, embed
+from hubtools.training.frozen.embedding import Features, FrozenEncoder, chosen_layers, embed
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, Trained, ValidationCheck, diverged, train_heads
 from hubtools.training.frozen.ridge import solve
@@ -175,9 +175,8 @@ def predict_probe(model: ProteinTaskModel, split: Encoded, loss: Loss, job: Job,
 def _embedded(model: ProteinTaskModel, split: Encoded, job: Job, name: str, wanted: list[int]) -> Features:
     bf16 = job.execution.bf16(job.recipe.precision)
     file = job.work / f"{name}.npy"
-    return embed(
-        model, split, job.execution, bf16, file, name, wanted, per_residue=model.reads_residues, kept=job.embeddings
-    )
+    encoder = FrozenEncoder(model, job.execution, bf16, wanted)
+    return embed(encoder, split, file, name, per_residue=model.reads_residues, kept=job.embeddings)
 
 
 def _predictions_of(split: Encoded, features: Features, pooled: bool) -> Callable[[np.ndarray], Predictions]:
