@@ -29,7 +29,7 @@ from simulated import (
 
 from hubtools.evaluation.statistics.best_set import _Rows, best_set
 from hubtools.evaluation.statistics.difference import MIN_SEEDS, Question, difference
-from hubtools.evaluation.statistics.mean_ranks import TaskScores, standing
+from hubtools.evaluation.statistics.mean_ranks import TaskScores, mean_ranks_of
 from hubtools.evaluation.statistics.resampled import Resampled, Units
 
 SEEDS = (1, 3, 5, 10)
@@ -125,7 +125,7 @@ def _ranks(tasks: int, arms: int, trials: int, rng: np.random.Generator) -> Tall
     tally = Tally()
     for scenario, ahead, boards in (("all equal", 0.0, trials), ("one best", 0.03, trials // OTHERS)):
         for _ in range(boards):
-            found = standing(_tasks(tasks, arms, ahead, rng), replicates=500)
+            found = mean_ranks_of(_tasks(tasks, arms, ahead, rng), replicates=500)
             tally.add("tasks", arms, scenario, tasks, happened=bool(found.best[0]))
             tally.numbers["tasks", arms, scenario, tasks].append(float(found.best.sum()))
     return tally

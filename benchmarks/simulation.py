@@ -58,7 +58,7 @@ from simulated import (
 from hubtools.evaluation import Predictions, resample
 from hubtools.evaluation.statistics.arm_interval import arm_interval
 from hubtools.evaluation.statistics.difference import Question, difference
-from hubtools.evaluation.statistics.resampled import Resampled, Units
+from hubtools.evaluation.statistics.resampled import ArmPredictions, Resampled, Units
 from hubtools.evaluation.statistics.verdicts import Verdict, holm, judge
 
 SEEDS = (1, 3, 5, 10)
@@ -183,8 +183,8 @@ def through_predictions(case: Case, trials: int, tally: Tally, rng: np.random.Ge
     for _ in range(trials):
         before, after = runs_of(case, draw_world(REAL, runs, rng), rng)
         none: list[list[float] | None] = [None] * runs
-        one = resample(task, before, none, range(runs), replicates=400)
-        two = resample(task, after, none, range(100, 100 + runs), replicates=400)
+        one = resample(task, ArmPredictions(before, none, range(runs)), replicates=400)
+        two = resample(task, ArmPredictions(after, none, range(100, 100 + runs)), replicates=400)
         for k in (3, 5):
             few, others = first(one, k, 0), first(two, k, 1)
             low, high = bounds(arm_interval(few))
@@ -202,7 +202,7 @@ def _expected(case: Case, rng: np.random.Generator) -> float:
     scores = []
     for _ in range(30):
         before, _ = runs_of(case, draw_world(large, 1, rng), rng)
-        scores.append(resample(case.task, before, none, [0], replicates=0).values[0])
+        scores.append(resample(case.task, ArmPredictions(before, none, [0]), replicates=0).values[0])
     return float(np.mean(scores))
 
 
@@ -235,7 +235,8 @@ def among_runs(folder: Path, trials: int, tally: Tally, rng: np.random.Generator
         for k in (3, 5):
             chosen = rng.permutation(len(runs))[: 2 * k]
             drawn = [_renamed(runs[run].rows(rows), names) for run in chosen]
-            found = resample(task, drawn, [thresholds[run] for run in chosen], range(2 * k), replicates=400)
+            arm_drawn = ArmPredictions(drawn, [thresholds[run] for run in chosen], range(2 * k))
+            found = resample(task, arm_drawn, replicates=400)
             one = Resampled(found.metric, tuple(range(k)), found.values[:k], found.drawn[:k], found.units)
             two = Resampled(found.metric, tuple(range(k, 2 * k)), found.values[k:], found.drawn[k:], found.units)
             low, high = bounds(arm_interval(one))

@@ -51,7 +51,7 @@ def parts(sizes: np.ndarray, checkpoint: str, folder: Path) -> dict[str, float]:
     from hubtools.training.compute.device import Execution
     from hubtools.training.compute.engine import engine
     from hubtools.training.encoding import encode
-    from hubtools.training.frozen.embedding import embed
+    from hubtools.training.frozen.embedding import FrozenEncoder, embed
     from hubtools.training.loss import loss_for
     from hubtools.training.prediction import predict
 
@@ -80,7 +80,8 @@ def parts(sizes: np.ndarray, checkpoint: str, folder: Path) -> dict[str, float]:
         order = BucketedBatches(split.row_lengths, recipe.batch_size, recipe.bucket, 0)
         timed("batches of an epoch", lambda: [list(micro_batches(split, rows, 2048)) for rows in order])
         layer = [model.encoder.config.num_hidden_layers]
-        timed("embedding", lambda: embed(model, split, execution, False, folder / "t.npy", "growth", layer))
+        encoder = FrozenEncoder(model, execution, False, layer)
+        timed("embedding", lambda: embed(encoder, split, folder / "t.npy", "growth"))
         made_of = timed("prediction", lambda: predict(model, split, loss, token_budget=2048, device=execution.device))
     timed("score and interval", lambda: score_split(wanted, made_of, None, replicates=200))
     return seconds

@@ -40,7 +40,7 @@ from hubtools.specs.record import CheckpointIdentity
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import engine
 from hubtools.training.encoding import Encoded
-from hubtools.training.frozen.embedding import Features, chosen_layers, embed
+from hubtools.training.frozen.embedding import Features, FrozenEncoder, chosen_layers, embed
 from hubtools.training.frozen.embedding_store import EmbeddingSource, EmbeddingStore, KeptEmbeddings
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, ValidationCheck, train_heads
@@ -81,7 +81,8 @@ class Setting:
         bf16, tokeniser = self.execution.bf16(self.recipe.precision), self.split.tokeniser
         with engine(self.model, tokeniser, self.execution, bf16=bf16, trains=False) as made:
             split, file = replace(self.split, packed=made.packed), self.folder / "t.npy"
-            return embed(self.model, split, self.execution, bf16, file, "all", layers, kept=kept)
+            encoder = FrozenEncoder(self.model, self.execution, bf16, layers)
+            return embed(encoder, split, file, "all", kept=kept)
 
     def fit_heads(self, features: Features, layers: list[int], seeds: int) -> None:
         """A linear head for each seed and layer, all at once."""

@@ -129,8 +129,8 @@ def update(name: str, root: str, add: bool, only_cost: bool, dry_run: bool, home
     any_size = options.pop("any_size")
     old = _opened(name, home)
     old.verify()
-    slots = None if add else {arm.slot for arm in old.file.arms}
-    found = renewals(old, _arms(root, _wanted(**options), slots), add=add, only_cost=only_cost)
+    places = None if add else {arm.place for arm in old.file.arms}
+    found = renewals(old, _arms(root, _wanted(**options), places), add=add, only_cost=only_cost)
     console = new_console()
     _print_scores(compared(old, found), console)
     if any(one.after.budgets != (one.before.budgets if one.before else None) for one in found):
@@ -194,13 +194,13 @@ def _opened(name: str, home: Path) -> Baseline:
     return open_baseline(home / name if (home / name).is_dir() else Path(name))
 
 
-def _arms(root: str, wanted: Selector, slots: Collection[tuple[Any, ...]] | None = None) -> list[Arm]:
+def _arms(root: str, wanted: Selector, places: Collection[tuple[Any, ...]] | None = None) -> list[Arm]:
     from hubtools.results.frozen_baseline import arms_to_freeze
     from hubtools.results.naming.named_runs import Needs, runs_named
 
     named = runs_named([root], Needs.PREDICTIONS)
     tell(named)
-    return arms_to_freeze(named.found, wanted, slots, root)
+    return arms_to_freeze(named.found, wanted, places, root)
 
 
 def _wanted(

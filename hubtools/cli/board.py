@@ -17,8 +17,8 @@ from hubtools.specs.references import is_address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubtools.results.arms import Found
     from hubtools.results.board.leaderboard import Board
+    from hubtools.runs.store import OpenRun
 
 
 @click.command(short_help="What the runs say: a table of results with intervals.")
@@ -104,7 +104,7 @@ def board(
     click.echo(f"next: {_next_step(built, wanted, html)}", err=True)
 
 
-def _publish(built: Board, found: list[Found], space: str | None, dataset: str | None, private: bool) -> None:
+def _publish(built: Board, found: list[OpenRun], space: str | None, dataset: str | None, private: bool) -> None:
     """Send what was asked for."""
     for repo, what in ((space, "the board"), (dataset, "the results")):
         if repo is None:

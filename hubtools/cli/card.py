@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from hubtools.cli.terminal import TEMPLATES, tell
-from hubtools.runs.store import MODEL
 
 
 @click.command(short_help="Write the model card of a run.")
@@ -35,12 +34,13 @@ def card(names: tuple[str, ...], author: str | None) -> None:
     if not named.found:
         raise no_run(names, named)
     tell(named)
-    for folder, record in named.found:
+    for run in named.found:
+        folder, record = run
         if record.status != "complete" and len(named.found) > 1:
             click.echo(f"left out: {folder} is {record.status}", err=True)
             continue
         lost = changed_by_hand(existing_card(folder))
-        path = build_card(folder, author=author)
+        path = build_card(run, author=author, beside=named.found)
         if lost:
             click.echo(
                 f"note: changed by hand outside the marked places, and written anew: {', '.join(lost)}. What is to stay "
@@ -50,7 +50,7 @@ def card(names: tuple[str, ...], author: str | None) -> None:
         click.echo(path)
         figures = len(list((path.parent / "figures").glob("*.png")))
         click.echo(f"wrote the card and {figures} figure{'s' * (figures != 1)}", err=True)
-        if has_model(folder / MODEL):
+        if has_model(run.model):
             task = record.identity.task.name
             click.echo(f"next: bench publish {folder} --repo YOU/{task} --dry-run", err=True)
         elif record.identity.checkpoint is None:

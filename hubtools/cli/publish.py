@@ -99,9 +99,9 @@ def publish(
         raise UserError("which run goes where?", fix="Write: bench publish RUN --repo OWNER/NAME")
     if space and options["pull_request"]:
         raise UserError("a Space loads a model that is published", where="--space --pr", fix="Leave out one of them.")
-    (folder, _), named = run_named(run, Needs.FOLDER)
+    chosen, named = run_named(run, Needs.FOLDER)
     tell(named)
-    _publish_one(PushRequest(folder, repo, branch=revision, **options), space, send, mirrors)
+    _publish_one(PushRequest(chosen, repo, branch=revision, **options), space, send, mirrors)
 
 
 def _publish_one(order: PushRequest, space: str | None, send: bool, mirrors: Sequence[Path]) -> None:
@@ -142,16 +142,15 @@ def _checked(order: PushRequest, send: bool, mirrors: Sequence[Path]) -> Prepare
     we check, nothing is written.
     """
     from hubtools.common.hub import HubUnavailable
-    from hubtools.publishing.push import prepare, verified
+    from hubtools.publishing.push import looked_at, planned, verified
 
-    if send:
-        ready = prepare(order)
-    else:
-        try:
-            ready = prepare(order, signed_in=_has_token())
-        except HubUnavailable as error:
-            click.echo(f"note: the Hub was not asked about {order.repo} ({error.what})", err=True)
-            ready = prepare(order, asks=False)
+    ready = planned(order)
+    try:
+        ready = looked_at(ready, order, signed_in=send or _has_token())
+    except HubUnavailable as error:
+        if send:
+            raise
+        click.echo(f"note: the Hub was not asked about {order.repo} ({error.what})", err=True)
     if not ready.publication.failed:
         click.echo("loading the saved model in a fresh process and predicting the test split again …", err=True)
         ready = verified(ready, mirrors)
@@ -186,8 +185,8 @@ def _of_suite(
     named = runs_named([root], Needs.FOLDER)
     tell(named)
     chosen = models_of(named.found, suite, seed, root)
-    names = repository_names([record for _, record in chosen], owner, template)
-    return [PushRequest(folder, name, **options) for (folder, _), name in zip(chosen, names, strict=True)]
+    names = repository_names([run.record for run in chosen], owner, template)
+    return [PushRequest(run, name, **options) for run, name in zip(chosen, names, strict=True)]
 
 
 def _publish_all(
@@ -197,9 +196,9 @@ def _publish_all(
     from hubtools.publishing.push import release
     from hubtools.publishing.suites import collect, is_published
     from hubtools.results.wording import plural
-    from hubtools.runs.store import read_record
+    from hubtools.runs.store import open_run
 
-    there = {order.repo for order in orders if send and is_published(order.repo, read_record(order.folder))}
+    there = {order.repo for order in orders if send and is_published(order.repo, open_run(order.run).record)}
     for name in sorted(there):
         click.echo(f"{name}: is published already")
     waiting = [order for order in orders if order.repo not in there]
@@ -240,7 +239,7 @@ def _options(order: PushRequest) -> list[str]:
     parts = []
     for field in dataclasses.fields(order):
         value = getattr(order, field.name)
-        if field.name in {"folder", "repo"} or value == field.default:
+        if field.name in {"run", "repo"} or value == field.default:
             continue
         name = {"pull_request": "pr", "branch": "revision"}.get(field.name, field.name)
         parts.append(f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}")

@@ -17,11 +17,11 @@ from hubtools.common.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubtools.results.arms import Found
     from hubtools.results.replication import Replication
     from hubtools.results.reproduction import Reproduction
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
+    from hubtools.runs.store import OpenRun
     from hubtools.specs.lookup.trusted import TrustedSpecs
     from hubtools.specs.published_results import Cell
 
@@ -138,7 +138,7 @@ def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun], *, cache
     return options["execution"].session(options["root"], planned, cached=cached)
 
 
-def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
+def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[OpenRun]:
     """Do the runs, or find them done.
 
     Raises:
@@ -148,6 +148,7 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
     from hubtools.cli.run import stoppable
     from hubtools.cli.terminal import hush_transformers
     from hubtools.runs.execute import execute
+    from hubtools.runs.store import OpenRun
 
     hush_transformers()
     found = []
@@ -160,7 +161,7 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
             click.echo(f"    {run_report.line(outcome)}", err=True)
             if outcome.record.status != "complete":
                 raise UserError(run_report.reason(outcome), where=item.title, fix="Run it again when that is mended.")
-            found.append((outcome.folder, outcome.record))
+            found.append(OpenRun(outcome.folder, outcome.record))
     return found
 
 

@@ -44,7 +44,7 @@ def add(run: str, folder: Path | None, repo: str | None) -> None:
 
     if (folder is None) == (repo is None):
         raise UserError("where does it go?", fix="Give --to DIR, or --repo OWNER/NAME.")
-    (source, _), named = run_named(run, Needs.PREDICTIONS)
+    source, named = run_named(run, Needs.PREDICTIONS)
     tell(named)
     if folder is not None:
         target = add_submission(source, folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.runs.store import DEFAULT_ROOT
+from hubtools.runs.store import DEFAULT_ROOT, OpenRun
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
@@ -93,17 +93,17 @@ def tell(*named: Named) -> None:
         click.echo(f"left out: {line}", err=True)
 
 
-def model_named(name: str) -> str:
-    """The folder of the one run that is named, where it is on this machine; else the name, of a model on the Hub."""
+def model_named(name: str) -> str | OpenRun:
+    """The one run that is named, where it is on this machine; else the name, of a model on the Hub."""
     from hubtools.results.naming.named_runs import run_named
     from hubtools.results.naming.selectors import parse
 
     place = parse(name)[0]
     if is_address(place) or not Path(place).exists():
         return name
-    (folder, _), named = run_named(name)
+    run, named = run_named(name)
     tell(named)
-    return str(folder)
+    return run
 
 
 def new_console() -> Console:

@@ -50,7 +50,7 @@ def scrub(text: str) -> str:
     return _TOKEN.sub("[token]", text)
 
 
-class _Discreet(logging.Filter):
+class _SecretsFilter(logging.Filter):
     """Takes tokens, and the queries of addresses, out of what a library logs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -66,8 +66,8 @@ class _Discreet(logging.Filter):
 def _keep_secrets_out_of_logs() -> None:
     """Whatever level of detail a user asks for: HF_DEBUG, logging. Entries of child loggers pass only the handlers."""
     for handler in [*logging.getLogger("huggingface_hub").handlers, *logging.getLogger().handlers]:
-        if not any(isinstance(one, _Discreet) for one in handler.filters):
-            handler.addFilter(_Discreet())
+        if not any(isinstance(one, _SecretsFilter) for one in handler.filters):
+            handler.addFilter(_SecretsFilter())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from hubtools.common.hub import download_files, hub_api, hub_errors
 from hubtools.inference.predictor import Predictor
 from hubtools.models.checkpoint import TOKENIZER_FILES
 from hubtools.results.naming.selectors import parse
-from hubtools.runs.store import MODEL, RECORD, read_record
+from hubtools.runs.store import MODEL, RECORD, OpenRun, open_run
 from hubtools.specs.references import Reference, is_address, read_address, read_id
 
 if TYPE_CHECKING:
@@ -19,39 +19,41 @@ if TYPE_CHECKING:
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
-def open_predictor(name: str, execution: Execution | None = None) -> Predictor:
+def open_predictor(name: str | OpenRun, execution: Execution | None = None) -> Predictor:
     """Load a model by its name. No code that lies beside it is run: bench has its own copy of the one file it ships.
 
     Args:
-        name: a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub, also behind ``hub://`` and
+        name: a run that is open already, or a run's folder, a downloaded repository, or ``owner/name[@revision]`` on the Hub, also behind ``hub://`` and
             with a selector that its run must fit.
         execution: where and how it computes; by default on the best device there is.
 
     Raises:
         UserError: there is no such model, or it is none that predicts.
     """
+    run = name if isinstance(name, OpenRun) else _named(name)
+    _refuse_without_model(run, str(run.folder) if isinstance(name, OpenRun) else name)
+    return Predictor.open(run, execution)
+
+
+def _named(name: str) -> OpenRun:
     folder = Path(name)
     if folder.name == RECORD:
         folder = folder.parent
-    if not folder.is_dir():
-        folder = _from_hub(name)
-    _refuse_without_model(folder, name)
-    return Predictor.open(folder, execution)
+    return open_run(folder) if folder.is_dir() else _from_hub(name)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str) -> OpenRun:
     place, selector = parse(name)
     asked = read_address(place, "a model") if is_address(place) else read_id(place)
     if asked is None:
         raise UserError(
             "there is no such folder", where=place, fix="Name a run's folder, or a model on the Hub as owner/name."
         )
-    folder = _download(asked, place)
-    record = read_record(folder)
-    selector.check([record], name)
-    if not selector.fits(record):
-        raise UserError("no run fits it", where=name, fix=f"It is run {record.run_id}.")
-    return folder
+    run = open_run(_download(asked, place))
+    selector.check([run.record], name)
+    if not selector.fits(run.record):
+        raise UserError("no run fits it", where=name, fix=f"It is run {run.record.run_id}.")
+    return run
 
 
 def _download(asked: Reference, name: str) -> Path:
@@ -71,9 +73,9 @@ def _download(asked: Reference, name: str) -> Path:
     return download_files(repo, "model", commit, files, shown)
 
 
-def _refuse_without_model(folder: Path, name: str) -> None:
-    record = read_record(folder)
-    if record.recipe.get("adaptation") == "zero-shot":
+def _refuse_without_model(run: OpenRun, name: str) -> None:
+    folder, record = run
+    if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
             "it scored variants with the checkpoint as it is, and has no model of its own",
             where=name,

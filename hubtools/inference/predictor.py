@@ -14,11 +14,10 @@ import numpy as np
 from hubtools import __version__
 from hubtools.common.errors import UserError
 from hubtools.inference.asking import Protein, questions_of
-from hubtools.runs.store import MODEL, read_record
+from hubtools.runs.store import OpenRun, open_run
 from hubtools.specs.problem import Problem
-from hubtools.specs.recipe import Recipe, Window
+from hubtools.specs.recipe import Window
 from hubtools.specs.record import RunRecord
-from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
@@ -59,18 +58,18 @@ class Predictor:
         self, model: Any, tokeniser: ResidueTokeniser, record: RunRecord, execution: Execution, bf16: bool = False
     ) -> None:
         self.model, self.tokeniser, self.record, self.execution, self.bf16 = model, tokeniser, record, execution, bf16
-        self.task = Task.model_validate(record.task)
+        self.task = record.task_spec
         self.problem: Problem = self.task.problem
-        self.labels = [] if self.problem.kind == "regression" else list(dict.fromkeys(self.task.labels.values()))
+        self.labels = [] if self.problem.kind == "regression" else self.task.label_names
         self.window = _window(record)
         self._padding_proven = False
 
     @classmethod
-    def open(cls, folder: Path, execution: Execution | None = None) -> Predictor:
+    def open(cls, run: OpenRun | Path, execution: Execution | None = None) -> Predictor:
         """Load a run's folder, or a repository as published: model and ``run.json`` side by side.
 
         Args:
-            folder: of it.
+            run: as it was opened, or its folder.
             execution: where and how it computes; by default on the best device there is.
 
         Raises:
@@ -79,12 +78,10 @@ class Predictor:
         from hubtools.models.saved import load_model
         from hubtools.training.compute.device import Execution
 
-        record = read_record(folder)
+        run = open_run(run)
+        folder, record = run
         execution = execution or Execution.choose()
-        inside = folder / MODEL
-        model, tokeniser = load_model(
-            inside if inside.is_dir() else folder, Task.model_validate(record.task), shipped_code=False
-        )
+        model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
         if record.alignment is not None and not tokeniser.aligned:
             # Trained before subwords were refused: it would be asked in tokens that it never saw.
             raise UserError(
@@ -210,7 +207,7 @@ def _chunks(proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
 
 def _window(record: RunRecord) -> Window:
     """The window that the run read with."""
-    window = Recipe.model_validate(record.recipe).window
+    window = record.recipe_spec.window
     if record.windows is None:
         return window
     cut = {"residues": record.windows.residues_per_window, "overlap": record.windows.overlap}

@@ -14,7 +14,17 @@ from hubtools.reporting.card.eval_results import FOLDER as EVAL_RESULTS
 from hubtools.reporting.card.licence import choose_licence
 from hubtools.reporting.card.snippet import Weights
 from hubtools.runs.public_record import public_record
-from hubtools.runs.store import ADAPTER, CARD, MODEL, PREDICTIONS, RECORD, TRAINING_LOG, read_record, write_record
+from hubtools.runs.store import (
+    ADAPTER,
+    CARD,
+    MODEL,
+    PREDICTIONS,
+    RECORD,
+    TRAINING_LOG,
+    OpenRun,
+    open_run,
+    write_record,
+)
 from hubtools.specs.record import RunRecord
 
 README = "README.md"
@@ -43,12 +53,21 @@ class PublishingCheck:
 class Publication:
     """A run, the repository it would go to, the exact files, and what was checked."""
 
-    folder: Path
+    run: OpenRun
     repo: str
-    record: RunRecord
     licence: str | None
     files: tuple[PublishedFile, ...]
     checks: tuple[PublishingCheck, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.run.folder
+
+    @property
+    def record(self) -> RunRecord:
+        """Of the run."""
+        return self.run.record
 
     @property
     def failed(self) -> list[PublishingCheck]:
@@ -66,7 +85,7 @@ class Publication:
 
 
 def plan_publication(
-    folder: Path,
+    run: OpenRun | Path,
     repo: str,
     *,
     licence: str | None = None,
@@ -78,7 +97,7 @@ def plan_publication(
     Writes the card for this repository into the run folder.
 
     Args:
-        folder: run folder.
+        run: as it was opened, or its folder.
         repo: ``owner/name`` on the Hub.
         licence: the publisher's statement, where base model or data have no known licence, or a stricter one.
         weights: of a run that trained an adapter: the merged model, the adapter with its head, or both. By default
@@ -98,13 +117,14 @@ def plan_publication(
             raise HFValidationError
     except HFValidationError:
         raise UserError(f"{repo!r} is not a Hub id", where="--repo", fix="Write it as owner/name.") from None
-    record = read_record(folder)
-    _require_publishable(folder, record)
-    weights = _weights(folder, record, weights)
+    run = open_run(run)
+    folder, record = run
+    _require_publishable(run)
+    weights = _weights(run, weights)
     chosen: list[str] = []
 
     def check_licence() -> str:
-        facts, data = record.checkpoint, str(record.task.get("licence") or "unknown")
+        facts, data = record.checkpoint, record.task_spec.licence or "unknown"
         if facts and facts.weights == "random":
             # Nothing of the base model but its architecture is in there.
             chosen.append(choose_licence(data, data, licence))
@@ -115,16 +135,16 @@ def plan_publication(
 
     checks = [_examine("licence", check_licence)]
     if chosen:
-        checks.append(_examine("card", lambda: _write_card(folder, record, repo, chosen[0], weights, author)))
+        checks.append(_examine("card", lambda: _write_card(run, repo, chosen[0], weights, author)))
     # Beside the card, for the same reason: it is the run as others may see it.
-    write_record(folder / CARD, public_record(record))
+    write_record(run.card, public_record(record))
     files = collect_files(folder, weights)
     checks += [
-        _examine("files are those of the run", lambda: _unchanged(folder, files, record)),
+        _examine("files are those of the run", lambda: _unchanged(run, files)),
         _examine("safe formats", lambda: _safe(files)),
         _examine("no secrets", lambda: _no_secrets(files)),
     ]
-    return Publication(folder, repo, record, chosen[0] if chosen else None, files, tuple(checks))
+    return Publication(run, repo, chosen[0] if chosen else None, files, tuple(checks))
 
 
 def collect_files(folder: Path, weights: Weights = "merged") -> tuple[PublishedFile, ...]:
@@ -172,13 +192,14 @@ def _examine(title: str, examine: Callable[[], str]) -> PublishingCheck:
         return PublishingCheck(title, error=error)
 
 
-def _require_publishable(folder: Path, record: RunRecord) -> None:
+def _require_publishable(run: OpenRun) -> None:
+    folder, record = run
     where = str(folder)
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=where, fix=f"Finish it first: {record.command}")
     if record.identity.checkpoint is None:
         raise UserError("this is a baseline, which has no model", where=where, fix="Name a run of a checkpoint.")
-    if record.recipe.get("adaptation") == "zero-shot":
+    if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
             "nothing was trained, so there is no new model to publish",
             where=where,
@@ -193,41 +214,41 @@ def _require_publishable(folder: Path, record: RunRecord) -> None:
             raise UserError(f"{needed} is missing", where=where, fix=f"Run it again: {record.command} --force")
 
 
-def _weights(folder: Path, record: RunRecord, asked: Weights | None) -> Weights:
+def _weights(run: OpenRun, asked: Weights | None) -> Weights:
     """Which weights of the run go out.
 
     Raises:
         UserError: the adapter is asked for, and there is none that others could use.
     """
-    why = _no_adapter(folder, record)
+    why = _no_adapter(run)
     if asked is None:
         return "merged" if why else "both"
     if asked != "merged" and why:
-        raise UserError(f"the adapter cannot be published: {why}", where=str(folder), fix="Use --weights merged.")
+        raise UserError(f"the adapter cannot be published: {why}", where=str(run.folder), fix="Use --weights merged.")
     return asked
 
 
-def _no_adapter(folder: Path, record: RunRecord) -> str | None:
+def _no_adapter(run: OpenRun) -> str | None:
     """Why a run has no adapter that a stranger could put on its base; None where it has one."""
-    checkpoint, adapter = record.identity.checkpoint, record.recipe.get("adapter")
+    checkpoint, adapter = run.record.identity.checkpoint, run.recipe.adapter
     if not adapter:
         return "the run trained none"
-    if adapter["kind"] == "qlora":
+    if adapter.kind == "qlora":
         return "it was learnt on weights of four bits, and on others gives other predictions"
     if checkpoint is None or checkpoint.source != "hub":
         return "its base model is a folder of this machine"
     if checkpoint.trust_remote_code:
         return "its base model runs code of its own"
-    if not (folder / ADAPTER / "tokenizer_config.json").is_file():
+    if not (run.adapter / "tokenizer_config.json").is_file():
         return "an earlier version of bench wrote it, without what is needed to load it (run it again with --force)"
     return None
 
 
-def _write_card(folder: Path, record: RunRecord, repo: str, licence: str, weights: Weights, author: str | None) -> str:
+def _write_card(run: OpenRun, repo: str, licence: str, weights: Weights, author: str | None) -> str:
     from hubtools.reporting.card.model_card import build_card, lint_card
 
-    build_card(folder, repo_id=repo, licence=licence, weights=weights, author=author)
-    problems = lint_card((folder / CARD / README).read_text(encoding="utf-8"))
+    build_card(run, repo_id=repo, licence=licence, weights=weights, author=author)
+    problems = lint_card((run.card / README).read_text(encoding="utf-8"))
     if problems:
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(
@@ -236,8 +257,9 @@ def _write_card(folder: Path, record: RunRecord, repo: str, licence: str, weight
     return "no problem found"
 
 
-def _unchanged(folder: Path, files: tuple[PublishedFile, ...], record: RunRecord) -> str:
+def _unchanged(run: OpenRun, files: tuple[PublishedFile, ...]) -> str:
     """Every file but card and record is one that the run wrote, bit for bit, and none is missing."""
+    folder, record = run
     written = {output.path: output.sha256 for output in record.outputs}
     ours = {file.source.relative_to(folder).as_posix(): file for file in files}
     ours = {name: file for name, file in ours.items() if name != RECORD and not name.startswith(f"{CARD}/")}

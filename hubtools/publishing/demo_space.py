@@ -78,7 +78,7 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
     package = Path(hubtools.__file__).parent
     for name in sorted(shipped_modules(package)):
         _write(folder / _CODE / name, (package / name).read_text(encoding="utf-8"))
-    title = str(record.task.get("title") or record.identity.task.name)
+    title = record.title
     about = {
         "title": title,
         "emoji": "🧬",
@@ -95,7 +95,7 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
     facts = {
         "model": publication.repo,
         "commit": commit,
-        "summary": str(record.task.get("summary") or ""),
+        "summary": record.task_spec.summary or "",
         "licence": publication.licence,
         "subject": record.subject,
         "recipe": record.identity.recipe.name,

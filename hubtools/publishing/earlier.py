@@ -138,7 +138,7 @@ def with_edits(publication: Publication, earlier: PreviousPublication) -> Public
     Raises:
         UserError: the card cannot be written.
     """
-    path = publication.folder / CARD / README
+    path = publication.run.card / README
     if earlier.card is None or not path.is_file():
         return publication
     new = path.read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from hubtools.publishing.earlier import PreviousPublication, foreign_model, look
 from hubtools.publishing.tags import tag_run
 from hubtools.reporting.card.snippet import Weights
 from hubtools.results.wording import plural
+from hubtools.runs.store import OpenRun
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class PushRequest:
     """What whoever publishes a run decides.
 
     Attributes:
-        folder: of the run.
+        run: as it was opened, or its folder.
         repo: ``owner/name``.
         branch: to commit to.
         pull_request: whether the commit becomes a pull request.
@@ -30,7 +31,7 @@ class PushRequest:
         licence, weights, author: as for :func:`hubtools.publishing.contents.plan_publication`.
     """
 
-    folder: Path
+    run: OpenRun | Path
     repo: str
     branch: str = "main"
     pull_request: bool = False
@@ -39,6 +40,11 @@ class PushRequest:
     licence: str | None = None
     weights: Weights | None = None
     author: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.run.folder if isinstance(self.run, OpenRun) else self.run
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,31 @@ def prepare(order: PushRequest, *, asks: bool = True, signed_in: bool = True) ->
     Raises:
         UserError: there is nothing to publish, or the Hub cannot be asked or does not allow it.
     """
-    publication = plan_publication(
-        order.folder, order.repo, licence=order.licence, weights=order.weights, author=order.author
+    ready = planned(order)
+    return looked_at(ready, order, signed_in=signed_in) if asks else ready
+
+
+def planned(order: PushRequest) -> PreparedPush:
+    """The publication alone, before the Hub is asked.
+
+    Raises:
+        UserError: there is nothing to publish.
+    """
+    return PreparedPush(
+        plan_publication(order.run, order.repo, licence=order.licence, weights=order.weights, author=order.author)
     )
-    if not asks:
-        return PreparedPush(publication)
+
+
+def looked_at(ready: PreparedPush, order: PushRequest, *, signed_in: bool = True) -> PreparedPush:
+    """The same after a look at its repository.
+
+    Args:
+        ready: from :func:`planned`.
+        order, signed_in: as for :func:`prepare`.
+
+    Raises:
+        UserError: the Hub cannot be asked or does not allow it.
+    """
     target = look(
         order.repo,
         branch=order.branch,
@@ -85,7 +111,7 @@ def prepare(order: PushRequest, *, asks: bool = True, signed_in: bool = True) ->
         signed_in=signed_in,
     )
     earlier = look_back(target)
-    publication = with_edits(publication, earlier)
+    publication = with_edits(ready.publication, earlier)
     return PreparedPush(publication.with_check("repository", lambda: _state(order, target, earlier)), target, earlier)
 
 

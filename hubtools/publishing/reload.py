@@ -23,7 +23,7 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.runs.public_record import task_reference
-from hubtools.runs.store import ADAPTER, PREDICTIONS, read_record
+from hubtools.runs.store import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,15 +108,13 @@ def reproduce(folder: Path) -> ReloadedPredictions:
     Raises:
         UserError: the model or data cannot be loaded, or do not reproduce the record.
     """
-    from hubtools.evaluation.predictions import read_predictions
-
-    record = read_record(folder)
-    recorded = read_predictions(folder / PREDICTIONS)
+    run = open_run(folder)
+    record, recorded = run.record, run.predictions
     tests = {name: recorded[name] for name in recorded if name not in {"train", "validation"}}
     if not tests:
         raise UserError("no test predictions are recorded", where=str(folder), fix="Run it again with --force.")
     # A merged model and its adapter are one model twice: each must do what was measured.
-    models = [folder, *([folder / ADAPTER] if (folder / ADAPTER).is_dir() else [])]
+    models = [folder, *([run.adapter] if run.adapter.is_dir() else [])]
     found = [
         compare(tests, predict_again(model, record, list(tests)), record.environment.precision) for model in models
     ]
@@ -191,9 +189,8 @@ def _task_of(record: RunRecord) -> Task:
         UserError: they are files of the machine that made the run, or another task has their place.
     """
     from hubtools.data.sources.task_repositories import open_task
-    from hubtools.specs.task import Task
 
-    task = Task.model_validate(record.task)
+    task = record.exact_task()
     files = task.data.local_files
     if not files:
         return task
@@ -228,14 +225,13 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
 
     from hubtools.data import DataCache, load_task_data, source_digest
     from hubtools.models.saved import load_model
-    from hubtools.specs.recipe import Recipe
     from hubtools.training.compute.device import Execution
     from hubtools.training.compute.engine import engine
     from hubtools.training.encoding import encode
     from hubtools.training.loss import Loss
     from hubtools.training.prediction import predict
 
-    task, recipe, made_on = _task_of(record), Recipe.model_validate(record.recipe), record.environment
+    task, recipe, made_on = _task_of(record), record.exact_recipe(), record.environment
     cache = DataCache.default()
     if source_digest(task, cache) != record.identity.data:
         raise UserError("the source files of the task changed since the run", fix="Run it again.")

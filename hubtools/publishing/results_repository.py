@@ -14,11 +14,11 @@ from hubtools.common.hub import download_files, hub_api, hub_errors
 from hubtools.publishing.commit import PublishedFile, PushedCommit, look, send
 from hubtools.reporting.card.card_metadata import front_matter
 from hubtools.reporting.templates import render
-from hubtools.results.arms import Found, without_copies
+from hubtools.results.arms import without_copies
 from hubtools.results.naming.hub_runs import RESULT_RECORDS, read_results
 from hubtools.results.verification import FILES, FOLDER
 from hubtools.runs.public_record import public_record
-from hubtools.runs.store import read_record
+from hubtools.runs.store import OpenRun, read_record
 from hubtools.specs.record import RunRecord
 from hubtools.specs.references import Reference, read_address
 
@@ -60,7 +60,7 @@ _SCHEMA: dict[str, str] = {
 }
 
 
-def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
+def result_rows(found: Sequence[OpenRun]) -> list[dict[str, Any]]:
     """One row a run, test split and metric, in the order of run ids; runs that did not finish have none."""
     rows = []
     for _, record in sorted(without_copies(found)[0], key=lambda pair: pair[1].run_id):
@@ -73,13 +73,13 @@ def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
             "task_version": identity.task.version,
             "task_hash": identity.task.hash,
             "data": identity.data,
-            "problem": record.task["problem"],
+            "problem": record.task_spec.problem,
             "checkpoint": record.subject,
             "commit": (checkpoint.commit or checkpoint.sha256) if checkpoint else None,
             "parameters": record.checkpoint.parameters if record.checkpoint else None,
             "recipe": identity.recipe.name,
             "recipe_hash": identity.recipe.hash,
-            "adaptation": record.recipe.get("adaptation"),
+            "adaptation": record.recipe_spec.adaptation,
             "seed": identity.seed,
             "precision": record.precision,
             "subset": identity.subset,
@@ -104,7 +104,7 @@ def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_results(found: Sequence[Found], folder: Path, repo: str) -> tuple[PublishedFile, ...]:
+def write_results(found: Sequence[OpenRun], folder: Path, repo: str) -> tuple[PublishedFile, ...]:
     """Write the data set into a folder: the same records give the same files.
 
     Args:
@@ -147,7 +147,7 @@ def write_results(found: Sequence[Found], folder: Path, repo: str) -> tuple[Publ
     return tuple(PublishedFile.of(name, folder / name) for name in (README, RESULTS, RESULT_RECORDS))
 
 
-def push_results(found: Sequence[Found], repo: str, *, private: bool = False) -> PushedCommit:
+def push_results(found: Sequence[OpenRun], repo: str, *, private: bool = False) -> PushedCommit:
     """Publish the data set in one commit; submissions and whatever else lies in the repository stay.
 
     Raises:

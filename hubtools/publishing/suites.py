@@ -6,14 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import hub_api, hub_errors
 from hubtools.publishing.patience import patiently
 from hubtools.publishing.tags import tag_name
-from hubtools.results.arms import Found, arms_of
-from hubtools.runs.store import MODEL
+from hubtools.results.arms import arms_of
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 
 # What a name may be made of.
@@ -21,7 +20,7 @@ FIELDS = ("checkpoint", "task", "recipe", "seed")
 DEFAULT_NAME = "{checkpoint}-{task}"
 
 
-def models_of(found: Sequence[Found], suite: str, seed: int | None = None, where: str = "runs") -> list[Found]:
+def models_of(found: Sequence[OpenRun], suite: str, seed: int | None = None, where: str = "runs") -> list[OpenRun]:
     """One run of each checkpoint, task and recipe of a suite that has a model to publish.
 
     Which seed is decided before any score is looked at: the one asked for, else the first.
@@ -35,26 +34,24 @@ def models_of(found: Sequence[Found], suite: str, seed: int | None = None, where
     Raises:
         UserError: there is none.
     """
-    of_suite = [(folder, record) for folder, record in found if record.suite == suite]
+    of_suite = [run for run in found if run.record.suite == suite]
     if not of_suite:
         known = sorted({record.suite for _, record in found if record.suite})
         raise UserError(
             f"no run in {where} is of the suite {suite!r}",
             fix=f"There are runs of: {', '.join(known)}." if known else "Run it first: bench run --suite NAME …",
         )
-    chosen = []
+    chosen: list[OpenRun] = []
     splits = sorted({split for _, record in of_suite for split in record.test_splits}, key=lambda name: name != "test")
     seen: set[str] = set()
     for split in splits:
         for arm in arms_of(of_suite, split):
-            folder, record = next(
-                (pair for pair in arm.runs if pair[1].identity.seed == seed),
-                arm.runs[0] if seed is None else (None, None),
-            )
-            if folder is None or record is None or record.run_id in seen or not _has_a_model(folder, record):
+            first = arm.runs[0] if seed is None else None
+            run = next((run for run in arm.runs if run.record.identity.seed == seed), first)
+            if run is None or run.record.run_id in seen or not _has_a_model(run):
                 continue
-            seen.add(record.run_id)
-            chosen.append((folder, record))
+            seen.add(run.record.run_id)
+            chosen.append(run)
     if not chosen:
         which = "" if seed is None else f" of seed {seed}"
         raise UserError(
@@ -63,10 +60,10 @@ def models_of(found: Sequence[Found], suite: str, seed: int | None = None, where
     return chosen
 
 
-def _has_a_model(folder: Path, record: RunRecord) -> bool:
+def _has_a_model(run: OpenRun) -> bool:
     """Random weights are there to be compared with, not to be used."""
-    trained = record.identity.checkpoint is not None and record.recipe.get("weights") != "random"
-    return trained and (folder / MODEL / "config.json").is_file()
+    trained = run.record.identity.checkpoint is not None and not run.record.from_scratch
+    return trained and (run.model / "config.json").is_file()
 
 
 def repository_names(records: Sequence[RunRecord], owner: str, template: str | None = None) -> list[str]:

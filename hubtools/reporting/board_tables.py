@@ -6,18 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubtools.evaluation.statistics.arm_interval import ArmScore
+from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
 from hubtools.reporting.templates import cell
 from hubtools.results import wording
-from hubtools.results.arms import Found
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
-from hubtools.results.board.overall import Ends, Overall
+from hubtools.results.board.overall import Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
-from hubtools.specs.problem import Problem
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def overall_columns(overall: Overall) -> list[Column]:
     """What the table over tasks shows, left to right; rows with missing results have no place in the best set."""
     rows = overall.rows
 
-    def shown(of: Sequence[Ends], write: Any) -> tuple[list[str], list[str]]:
+    def shown(of: Sequence[Interval], write: Any) -> tuple[list[str], list[str]]:
         return [write(e.value) for e in of], [f"{write(e.low)} to {write(e.high)}" for e in of]
 
     ranks, of_ranks = shown([row.mean_rank for row in rows], "{:.2f}".format)
@@ -114,10 +113,11 @@ def facts(table: Table) -> str:
     """One line on what was measured: problem, test set, how the interval was made."""
     record = table.rows[0].record
     result = record.results[table.split]
-    noun = Problem(record.task["problem"]).level.counted
+    problem = record.task_spec.problem
+    noun = problem.level.counted
     labelled = f", {wording.plural(result.n_labelled, noun)}" if noun else ""
     parts = [
-        f"{record.task['problem']}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
+        f"{problem.value}, ranked by {wording.metric_title(table.metrics[0])} on {table.split}",
         f"{wording.plural(result.n_proteins, 'protein')}{labelled}",
         result.interval,
         table.basis,
@@ -125,7 +125,7 @@ def facts(table: Table) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def unfinished_line(found: Found) -> str:
+def unfinished_line(found: OpenRun) -> str:
     """One line on a run that did not finish: which, and why."""
     folder, record = found
     status = "running, or killed" if record.status == "running" else record.status
@@ -145,7 +145,7 @@ def print_board(board: Board, console: Console) -> None:
         console.print(Text(facts(table), style="dim"))
         if table.not_for_ranking:
             console.print(Text(f"Not for ranking: {table.not_for_ranking}", style="red"))
-        styles = ["bold" if row.standing == "best" else "dim" if row.is_baseline else "" for row in table.rows]
+        styles = ["bold" if row.best_set_place == "best" else "dim" if row.is_baseline else "" for row in table.rows]
         _print_columns(columns(table, bars=True), styles, console, "csv")
         console.print()
     if any(len(table.rows) > 1 for table in board.tables):
@@ -262,7 +262,7 @@ def _warning(table: Table) -> list[str]:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    return _markdown_columns(columns(table), [row.standing == "best" for row in table.rows])
+    return _markdown_columns(columns(table), [row.best_set_place == "best" for row in table.rows])
 
 
 def _markdown_columns(shown: list[Column], bold: Sequence[bool]) -> list[str]:
@@ -302,7 +302,7 @@ def as_csv(board: Board) -> str:
                         "metric": metric,
                         "primary": primary,
                         "rank": row.rank if primary else "",
-                        "standing": row.standing if primary else "",
+                        "standing": row.best_set_place if primary else "",
                         "kind": row.kind,
                         "value": estimate.value,
                         "low": estimate.low,
@@ -392,7 +392,7 @@ def _row_dict(row: Row) -> dict[str, Any]:
         }
     return {
         "rank": row.rank,
-        "standing": row.standing,
+        "standing": row.best_set_place,
         "best_set": row.best_set,
         "question": row.basis,
         "subject": row.record.subject,
@@ -422,8 +422,9 @@ def _calibration(record: RunRecord) -> dict[str, dict[str, Any]]:
 
 
 def _overall_dict(overall: Overall) -> dict[str, Any]:
-    def ends(of: Ends) -> dict[str, float | None]:
-        return {key: value if value == value else None for key, value in asdict(of).items()}
+    def with_interval(of: Interval) -> dict[str, float | None]:
+        measured = {"value": of.value, "low": of.low, "high": of.high}
+        return {key: value if value == value else None for key, value in measured.items()}
 
     return {
         "tasks": list(overall.tasks),
@@ -437,9 +438,9 @@ def _overall_dict(overall: Overall) -> dict[str, Any]:
                 "recipe": one.row.recipe,
                 "recipe_hash": one.row.record.identity.recipe.hash,
                 "best_set": one.best_set,
-                "mean_rank": ends(one.mean_rank),
-                "borda": ends(one.borda),
-                "improvability": ends(one.improvability),
+                "mean_rank": with_interval(one.mean_rank),
+                "borda": with_interval(one.borda),
+                "improvability": with_interval(one.improvability),
                 "ranks": one.ranks,
                 "missing": one.missing,
             }
@@ -448,7 +449,7 @@ def _overall_dict(overall: Overall) -> dict[str, Any]:
     }
 
 
-def provenance(found: Found) -> dict[str, Any]:
+def provenance(found: OpenRun) -> dict[str, Any]:
     """What makes one run findable and repeatable."""
     folder, record = found
     environment = record.environment

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from hubtools.evaluation.statistics.arm_interval import ArmScore
+from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
 from hubtools.reporting.board_tables import facts, names, provenance
 from hubtools.results import wording
-from hubtools.results.arms import Found, arm_key
+from hubtools.results.arms import arm_key
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import Board
-from hubtools.results.board.overall import Ends, Overall
+from hubtools.results.board.overall import Overall
 from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.runs.public_record import public_command, public_failure, public_files
+from hubtools.runs.store import OpenRun
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 # More are in the tables: scores and costs of six digits are what they are read with.
@@ -92,31 +92,34 @@ def _arm(row: Row, label: str) -> dict[str, Any]:
 def _table(key: str, table: Table, arms: Mapping[Any, int]) -> dict[str, Any]:
     q, task, record = table.question, table.task, table.rows[0].record
     result = record.results[table.split]
-    problem = Problem(record.task["problem"])
+    problem = record.task_spec.problem
     stated = wording.trust(task)
     best, low = table.rows[0].scores[table.primary].value, [r for r in table.rows if r.is_baseline]
     return {
         "id": key,
         "task": q.task,
-        "title": task.get("title") or q.task,
+        "title": task.title or q.task,
         "version": q.version,
         "remarks": list(table.remarks),
-        "summary": task.get("summary", ""),
+        "summary": task.summary or "",
         "problem": problem.value,
         "facts": facts(table),
         "trust": stated,
-        "licence": task.get("licence", "unknown"),
-        "homepage": task.get("homepage"),
-        "citation": str(task.get("citation", "")).strip(),
-        "notes": list(task.get("notes", [])),
+        "licence": task.licence or "unknown",
+        "homepage": task.homepage,
+        "citation": (task.citation or "").strip(),
+        "notes": list(task.notes),
         "proteins": result.n_proteins,
         "metric": _metric(table.metrics[0]),
         "split": table.split,
         "columns": [_metric(metric) | {"split": split} for split, metric in table.columns],
         "splits": _splits(record),
         "published": [
-            {key: known.get(key) for key in ("what", "how", "metric", "value", "spread", "split", "source", "note")}
-            for known in task.get("published", [])
+            {
+                key: getattr(known, key)
+                for key in ("what", "how", "metric", "value", "spread", "split", "source", "note")
+            }
+            for known in task.published
         ],
         "hash": q.task_hash,
         "data": q.data,
@@ -163,7 +166,7 @@ def _cell(estimate: ArmScore) -> Any:
 
 
 def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
-    def ends(of: Ends) -> list[float | None]:
+    def with_interval(of: Interval) -> list[float | None]:
         return [_plain(of.value), _plain(of.low), _plain(of.high)]
 
     return {
@@ -173,9 +176,9 @@ def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
             {
                 "arm": arms[arm_key(one.row.record)],
                 "best_set": one.best_set,
-                "rank": ends(one.mean_rank),
-                "borda": ends(one.borda),
-                "improvability": ends(one.improvability),
+                "rank": with_interval(one.mean_rank),
+                "borda": with_interval(one.borda),
+                "improvability": with_interval(one.improvability),
                 "ranks": [one.ranks[task] for task in overall.tasks],
                 "coverage": one.coverage,
             }
@@ -239,9 +242,9 @@ def _about(table: Table, row: Row) -> dict[str, Any]:
 
 def _how(record: RunRecord) -> list[tuple[str, str]]:
     """What a reader asks of a run besides its identity: name and text."""
-    told = []
-    if record.training and record.recipe.get("adaptation") == "zero-shot":
-        told.append(("Trained", f"nothing; scored by {str(record.recipe['scoring']).replace('-', ' ')}"))
+    told, recipe = [], record.recipe_spec
+    if record.training and recipe.adaptation == "zero-shot":
+        told.append(("Trained", f"nothing; scored by {str(recipe.scoring).replace('-', ' ')}"))
     elif record.training:
         told.append(("Selected by", record.training.selected_by))
     if record.alignment:
@@ -252,7 +255,7 @@ def _how(record: RunRecord) -> list[tuple[str, str]]:
     return told
 
 
-def _run(table: Table, found: Found, shared: _Shared) -> dict[str, Any]:
+def _run(table: Table, found: OpenRun, shared: _Shared) -> dict[str, Any]:
     record = found[1]
     score, environment = record.score(*table.primary), record.environment
     known = provenance(found)

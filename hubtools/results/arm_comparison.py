@@ -15,7 +15,7 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.cost import CostComparison
 from hubtools.evaluation.statistics.difference import MIN_SEEDS, Difference, Question, difference
-from hubtools.evaluation.statistics.resampled import REPLICATES, resample_metrics
+from hubtools.evaluation.statistics.resampled import REPLICATES, ArmPredictions, resample_metrics
 from hubtools.evaluation.statistics.same_predictions import largest_difference, other_rows
 from hubtools.evaluation.statistics.verdicts import Judgement, Verdict, judge
 from hubtools.results.arms import Arm, mismatches
@@ -152,29 +152,37 @@ def question_of(a: Arm, b: Arm, asked: Question | None = None) -> Question:
     return asked or (Question.RECIPE if min(len(a.runs), len(b.runs)) >= MIN_SEEDS else Question.WEIGHTS)
 
 
-def compared(
-    baseline: Arm,
-    candidate: Arm,
-    split: str = "test",
-    *,
-    question: Question | None = None,
-    margin: float | None = None,
-    metric: str | None = None,
-    others: bool = False,
-    same_within: float | None = None,
-    replicates: int = REPLICATES,
-) -> Comparison:
-    """Two arms side by side, not yet judged.
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """What a command asks of a comparison.
 
-    Args:
-        baseline, candidate: the arms.
-        split: a test split of both.
+    Attributes:
         question: by default ``recipe`` where both arms have three seeds, else ``weights``.
         margin: the loss that counts; by default the task's, where the metric is its primary one.
         metric: by default the task's primary one.
         others: whether to look at the task's other metrics, too.
         same_within: predictions that differ by no more are the same, and nothing is tested. By default every pair is.
         replicates: of the bootstrap.
+    """
+
+    question: Question | None = None
+    margin: float | None = None
+    metric: str | None = None
+    others: bool = False
+    same_within: float | None = None
+    replicates: int = REPLICATES
+
+
+BY_DEFAULT = ComparisonRequest()
+
+
+def compared(baseline: Arm, candidate: Arm, split: str = "test", request: ComparisonRequest = BY_DEFAULT) -> Comparison:
+    """Two arms side by side, not yet judged.
+
+    Args:
+        baseline, candidate: the arms.
+        split: a test split of both.
+        request: what is asked.
 
     Raises:
         NotComparable: they do not answer the same question, or not on the same rows.
@@ -183,24 +191,21 @@ def compared(
     if lines := mismatches(baseline, candidate, split):
         raise NotComparable("; ".join(lines))
     task = baseline.task
-    chosen = metric or task.metrics.primary
-    names = [chosen, *(name for name in task.metrics.names if others and name != chosen)]
-    runs, cuts = (
-        (baseline.predictions(split), candidate.predictions(split)),
-        (baseline.thresholds(), candidate.thresholds()),
-    )
-    _refuse_other_rows(baseline, candidate, runs)
-    apart = _apart(baseline, candidate, runs, cuts)
-    same = same_within is not None and apart is not None and apart <= same_within
+    chosen, margin = request.metric or task.metrics.primary, request.margin
+    names = [chosen, *(name for name in task.metrics.names if request.others and name != chosen)]
+    before, after = baseline.predicted(split), candidate.predicted(split)
+    _refuse_other_rows(baseline, candidate, [*before.predictions, *after.predictions])
+    apart = _apart(before, after)
+    same = request.same_within is not None and apart is not None and apart <= request.same_within
     drawn, other_drawn = (
         # By the baseline's task: the candidate's record only says that its own is the same.
-        resample_metrics(task, of, cut, arm.seeds, names, replicates=0 if same else replicates)
-        for arm, of, cut in zip((baseline, candidate), runs, cuts, strict=True)
+        resample_metrics(task, arm, names, replicates=0 if same else request.replicates)
+        for arm in (before, after)
     )
     if drawn[0].units.digest != other_drawn[0].units.digest:
         told = f"{drawn[0].units.described} and {other_drawn[0].units.described}"
         raise NotComparable(f"what the bootstrap draws: {told}")
-    asked = question_of(baseline, candidate, question)
+    asked = question_of(baseline, candidate, request.question)
     first, *rest = [difference(one, other, asked) for one, other in zip(drawn, other_drawn, strict=True)]
     if margin is None and chosen == task.metrics.primary:
         margin = task.margin
@@ -239,28 +244,25 @@ def _defined(values: np.ndarray) -> tuple[float | None, ...]:
     return tuple(float(value) if math.isfinite(value) else None for value in values)
 
 
-def _refuse_other_rows(baseline: Arm, candidate: Arm, runs: Sequence[Sequence[Predictions]]) -> None:
+def _refuse_other_rows(baseline: Arm, candidate: Arm, runs: Sequence[Predictions]) -> None:
     """Refuse predictions of other rows, whatever the records say."""
     folders = [folder for folder, _ in (*baseline.runs, *candidate.runs)]
-    first = runs[0][0]
-    for folder, predictions in zip(folders, (*runs[0], *runs[1]), strict=True):
-        if (line := other_rows(first, predictions)) is not None:
+    for folder, predictions in zip(folders, runs, strict=True):
+        if (line := other_rows(runs[0], predictions)) is not None:
             raise NotComparable(
                 f"{line}, in {folders[0].name} and {folder.name}",
                 fix="Run both on the same data with the same version of bench.",
             )
 
 
-def _apart(
-    baseline: Arm,
-    candidate: Arm,
-    runs: Sequence[Sequence[Predictions]],
-    cuts: Sequence[Sequence[list[float] | None]],
-) -> float | None:
+def _apart(baseline: ArmPredictions, candidate: ArmPredictions) -> float | None:
     """The largest difference of predictions, and of thresholds, over the candidate's seeds."""
-    known = {seed: (run, cut) for seed, run, cut in zip(baseline.seeds, runs[0], cuts[0], strict=True)}
+    known = {
+        seed: (run, cut)
+        for seed, run, cut in zip(baseline.seeds, baseline.predictions, baseline.thresholds, strict=True)
+    }
     largest = 0.0
-    for seed, run, cut in zip(candidate.seeds, runs[1], cuts[1], strict=True):
+    for seed, run, cut in zip(candidate.seeds, candidate.predictions, candidate.thresholds, strict=True):
         if seed not in known:
             return None
         counterpart, its_cut = known[seed]

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.evaluation.statistics.arm_interval import ArmScore, arm_score
-from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Resampled, Units, read_replicates, resample
+from hubtools.evaluation.statistics.resampled import (
+    KEPT_REPLICATES,
+    ArmPredictions,
+    Resampled,
+    Units,
+    read_replicates,
+    resample,
+)
 from hubtools.evaluation.statistics.resampled import REPLICATES as DRAWN
-from hubtools.runs.store import PREDICTIONS, REPLICATES
+from hubtools.runs.store import PREDICTIONS, REPLICATES, OpenRun
 from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 
-Found = tuple[Path, RunRecord]
 # From this protocol on the interval in a record is that of an arm of one run; before, it was one of percentiles.
 INTERVALS_SINCE = 4
 # Predictions of at most this many bytes are resampled where a run kept no replicates.
@@ -27,7 +31,7 @@ SMALL = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComparisonGroup:
     """What two runs must share to stand in one table. The title of the task file is not part of it."""
 
     task: str
@@ -40,7 +44,7 @@ class Setting:
     protocol: int
 
     @classmethod
-    def of(cls, record: RunRecord, split: str) -> Setting:
+    def of(cls, record: RunRecord, split: str) -> ComparisonGroup:
         """The question a run answered on a split."""
         identity = record.identity
         facts = record.data.splits.get(split) if record.data else None
@@ -65,7 +69,7 @@ class Arm:
         precision: in which they computed, where an arm beside them differs in that alone; else empty.
     """
 
-    runs: tuple[Found, ...]
+    runs: tuple[OpenRun, ...]
     precision: str = ""
 
     @property
@@ -88,24 +92,24 @@ class Arm:
     @property
     def nothing_random(self) -> bool:
         """Whether another seed gives the same run: then one is all there is."""
-        recipe = self.record.recipe
-        if self.record.identity.fraction is not None or recipe["weights"] == "random":
+        recipe = self.record.recipe_spec
+        if self.record.identity.fraction is not None or recipe.weights == "random":
             return False
-        return recipe["adaptation"] in {"zero-shot", "baseline"} or recipe["head"]["solver"] == "ridge"
+        return recipe.adaptation in {"zero-shot", "baseline"} or recipe.head.solver == "ridge"
 
     @property
     def of_weights(self) -> bool:
         """Whether its interval is of these very weights: of one seed, where another seed would give others."""
         return len(self.runs) == 1 and not self.nothing_random
 
-    @cached_property
+    @property
     def task(self) -> Task:
         """The task file as used."""
-        return Task.model_validate(self.record.task)
+        return self.record.task_spec
 
-    def question(self, split: str = "test") -> Setting:
+    def question(self, split: str = "test") -> ComparisonGroup:
         """What the runs answered."""
-        return Setting.of(self.record, split)
+        return ComparisonGroup.of(self.record, split)
 
     def predictions(self, split: str = "test") -> list[Predictions]:
         """Of each run, by seed.
@@ -127,14 +131,21 @@ class Arm:
         """Of each run, as it chose them on validation."""
         return [record.training.choices.get("thresholds") if record.training else None for _, record in self.runs]
 
+    def predicted(self, split: str = "test") -> ArmPredictions:
+        """What evaluation reads of the runs.
+
+        Raises:
+            UserError: as :meth:`predictions`.
+        """
+        return ArmPredictions(self.predictions(split), self.thresholds(), self.seeds)
+
     def resampled(self, split: str = "test", metric: str | None = None, replicates: int = DRAWN) -> Resampled:
         """A metric of the runs under the same resamplings, from their predictions.
 
         Raises:
             UserError: predictions cannot be read.
         """
-        runs, thresholds = self.predictions(split), self.thresholds()
-        return resample(self.task, runs, thresholds, self.seeds, metric=metric, replicates=replicates)
+        return resample(self.task, self.predicted(split), metric=metric, replicates=replicates)
 
     def kept(self, split: str = "test", metric: str | None = None) -> Resampled | None:
         """The same from what the runs kept (1,000 replicates), without reading predictions; None where one kept none."""
@@ -215,12 +226,13 @@ def precision_apart(keys: Collection[tuple[Any, ...]]) -> dict[tuple[Any, ...], 
     return {key: key[-1][1] or "" if alike[*key[:-1], key[-1][0]] > 1 else "" for key in keys}
 
 
-def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
+def arms_of(found: Sequence[OpenRun], split: str = "test") -> list[Arm]:
     """Complete runs that were scored on a split, put into arms, in the order of task, subject and recipe."""
-    groups: dict[Any, list[Found]] = defaultdict(list)
-    for folder, record in without_copies(found)[0]:
+    groups: dict[Any, list[OpenRun]] = defaultdict(list)
+    for run in without_copies(found)[0]:
+        _, record = run
         if record.status == "complete" and split in record.results:
-            groups[Setting.of(record, split), *arm_key(record)].append((folder, record))
+            groups[ComparisonGroup.of(record, split), *arm_key(record)].append(run)
     apart = precision_apart(groups)
     arms = [
         Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)), apart[key]) for key, runs in groups.items()
@@ -228,11 +240,11 @@ def arms_of(found: Sequence[Found], split: str = "test") -> list[Arm]:
     return sorted(arms, key=lambda arm: (arm.record.identity.task.name, arm.name, arm.record.run_id))
 
 
-def without_copies(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+def without_copies(found: Sequence[OpenRun]) -> tuple[list[OpenRun], list[str]]:
     """One record per identity: folders get copied, and results merge by copying. Complete and later ones win."""
-    by_id: dict[str, list[Found]] = defaultdict(list)
-    for folder, record in found:
-        by_id[record.run_id].append((folder, record))
+    by_id: dict[str, list[OpenRun]] = defaultdict(list)
+    for run in found:
+        by_id[run[1].run_id].append(run)
     kept, notes = [], []
     for run_id, copies in by_id.items():
         copies.sort(key=lambda pair: (pair[1].status == "complete", pair[1].finished or pair[1].started))

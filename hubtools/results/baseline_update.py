@@ -10,11 +10,11 @@ from hubtools.common.errors import UserError
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.same_predictions import largest_difference, other_rows
-from hubtools.results.arm_comparison import Comparison, NotComparable, judged
+from hubtools.results.arm_comparison import Comparison, ComparisonRequest, NotComparable, judged
 from hubtools.results.arm_comparison import compared as compare_arms
-from hubtools.results.arms import Arm, Found
-from hubtools.results.frozen_baseline import Baseline, describe, measured, rounded, slot_of, sources
-from hubtools.runs.store import PREDICTIONS
+from hubtools.results.arms import Arm
+from hubtools.results.frozen_baseline import Baseline, describe, measured, place_of, rounded, sources
+from hubtools.runs.store import PREDICTIONS, OpenRun
 from hubtools.specs.baseline_file import FrozenArm
 
 
@@ -31,7 +31,7 @@ class Renewal:
 
     before: FrozenArm | None
     after: FrozenArm
-    runs: dict[str, Found]
+    runs: dict[str, OpenRun]
     arm: Arm | None
 
     @property
@@ -58,19 +58,19 @@ def renewals(baseline: Baseline, arms: Sequence[Arm], *, add: bool = False, only
     """
     newer: dict[tuple[Any, ...], Arm] = {}
     for arm in arms:
-        slot = slot_of(arm.record)
-        if slot in newer:
+        place = place_of(arm.record)
+        if place in newer:
             raise UserError(
-                f"two sets of runs could take the place of one: {newer[slot].record.run_id} and {arm.record.run_id} "
+                f"two sets of runs could take the place of one: {newer[place].record.run_id} and {arm.record.run_id} "
                 f"({arm.record.identity.task.name}, {arm.name})",
                 fix="Name the one that is meant: --checkpoint name@commit; or use another --runs.",
             )
-        newer[slot] = arm
-    if not add and not any(arm.slot in newer for arm in baseline.file.arms):
+        newer[place] = arm
+    if not add and not any(arm.place in newer for arm in baseline.file.arms):
         raise UserError(
             "none of these runs is in the baseline", where=str(baseline.folder), fix="With --add they are added."
         )
-    found = [_renewal(baseline, frozen, newer.pop(frozen.slot, None), only_cost) for frozen in baseline.file.arms]
+    found = [_renewal(baseline, frozen, newer.pop(frozen.place, None), only_cost) for frozen in baseline.file.arms]
     if add and not only_cost:
         found += [Renewal(None, describe(arm), sources([arm]), arm) for arm in newer.values()]
     return sorted(found, key=lambda one: (one.after.task, one.after.version, one.after.title))
@@ -95,7 +95,7 @@ def _renewal(baseline: Baseline, frozen: FrozenArm, arm: Arm | None, only_cost: 
     return Renewal(frozen, describe(arm), runs, arm)
 
 
-def _agree(old: Found, new: Found, tolerance: float) -> bool:
+def _agree(old: OpenRun, new: OpenRun, tolerance: float) -> bool:
     """Whether a run came out as the frozen one did. Its id says that task, data, recipe and checkpoint are the same."""
     for split in old[1].test_splits:
         was, now = old[1].score(split), new[1].score(split)
@@ -146,8 +146,8 @@ def _compared(baseline: Baseline, renewal: Renewal, split: str) -> Compared:
     if split not in renewal.before.scores:
         return Compared(renewal, split, why_not=f"not comparable, {split} is new")
     before, after = baseline.arm(renewal.before), renewal.arm
-    question, margin = Question(baseline.file.question), baseline.file.margin(after.task)
+    request = ComparisonRequest(Question(baseline.file.question), baseline.file.margin(after.task))
     try:
-        return Compared(renewal, split, compare_arms(before, after, split, question=question, margin=margin))
+        return Compared(renewal, split, compare_arms(before, after, split, request))
     except NotComparable as error:
         return Compared(renewal, split, why_not=f"not comparable, {error.what}")

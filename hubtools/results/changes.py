@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubtools.results.arms import Arm
-from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, RunRecord
 
 NOTHING = "–"
@@ -42,7 +41,7 @@ def _facts(arm: Arm) -> dict[str, str]:
     identity, made = record.identity, record.environment
     facts: dict[str, Any] = {"checkpoint": _checkpoint(identity.checkpoint)}
     # A record from before a field was there had its default.
-    recipe = Recipe.model_validate(record.recipe).model_dump(mode="json")
+    recipe = record.recipe_spec.model_dump(mode="json")
     facts |= {f"recipe: {key}": value for key, value in _flat(recipe).items() if key not in _PROSE}
     facts |= {
         "seeds": ", ".join(map(str, arm.seeds)),

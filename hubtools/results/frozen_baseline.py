@@ -24,10 +24,10 @@ from hubtools.common.hashing import file_sha256
 from hubtools.common.hub import scrub
 from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.statistics.cost import typical
-from hubtools.results.arms import Arm, Found, arms_of
+from hubtools.results.arms import Arm, arms_of
 from hubtools.results.naming.selectors import EVERYTHING, Selector
 from hubtools.runs.public_record import public_record
-from hubtools.runs.store import PREDICTIONS, RECORD, read_record, run_folder, write_record
+from hubtools.runs.store import PREDICTIONS, RECORD, OpenRun, open_run, run_folder, write_record
 from hubtools.specs.baseline_file import (
     BASELINE_FILE,
     BaselineFile,
@@ -57,13 +57,13 @@ class Baseline:
     folder: Path
     file: BaselineFile
 
-    def found(self, arm: FrozenArm) -> list[Found]:
+    def found(self, arm: FrozenArm) -> list[OpenRun]:
         """Folders and records of an arm.
 
         Raises:
             UserError: one of them is not there, or no record.
         """
-        return [(self.folder / run.folder, read_record(self.folder / run.folder)) for run in arm.runs]
+        return [open_run(self.folder / run.folder) for run in arm.runs]
 
     def arm(self, arm: FrozenArm) -> Arm:
         """An arm, to be compared."""
@@ -124,9 +124,9 @@ def open_baseline(folder: Path) -> Baseline:
 
 
 def arms_to_freeze(
-    found: Sequence[Found],
+    found: Sequence[OpenRun],
     wanted: Selector = EVERYTHING,
-    slots: Collection[tuple[Any, ...]] | None = None,
+    places: Collection[tuple[Any, ...]] | None = None,
     where: str | None = None,
 ) -> list[Arm]:
     """The arms of runs that are to be frozen.
@@ -134,20 +134,16 @@ def arms_to_freeze(
     Args:
         found: the runs.
         wanted: which of them; each of its tasks must be there.
-        slots: of a baseline's arms, where only runs that could take their places are meant.
+        places: of a baseline's arms, where only runs that could take their places are meant.
         where: what the user named, for messages.
 
     Raises:
         UserError: a run is not complete; a task or a name has no run.
     """
-    chosen = [
-        (folder, record)
-        for folder, record in found
-        if wanted.fits(record) and (slots is None or slot_of(record) in slots)
-    ]
+    chosen = [run for run in found if wanted.fits(run[1]) and (places is None or place_of(run[1]) in places)]
     if not chosen:
         raise UserError("there is no such run", where=where, fix="bench board shows what is there.")
-    if stopped := [(folder, record) for folder, record in chosen if record.status != "complete"]:
+    if stopped := [run for run in chosen if run[1].status != "complete"]:
         folder, record = stopped[0]
         count = f"{len(stopped)} of {len(chosen)} runs are not complete, the first is {record.status}"
         raise UserError(count, where=str(folder), fix=f"Finish it first: {record.command}")
@@ -200,8 +196,8 @@ def describe(arm: Arm) -> FrozenArm:
     )
 
 
-def slot_of(record: RunRecord) -> tuple[Any, ...]:
-    """The place of a run in a baseline; see :attr:`FrozenArm.slot`."""
+def place_of(record: RunRecord) -> tuple[Any, ...]:
+    """The place of a run in a baseline; see :attr:`FrozenArm.place`."""
     identity = record.identity
     name = identity.checkpoint.name if identity.checkpoint else None
     settings = tuple(sorted((key, repr(value)) for key, value in record.overrides.items()))
@@ -247,12 +243,12 @@ def folder_name(record: RunRecord) -> str:
     return run_folder(Path(), record.identity).name
 
 
-def sources(arms: Sequence[Arm]) -> dict[str, Found]:
+def sources(arms: Sequence[Arm]) -> dict[str, OpenRun]:
     """Name of each run's folder in a baseline -> the run."""
     return {folder_name(found[1]): found for arm in arms for found in arm.runs}
 
 
-def freeze(target: Path, file: BaselineFile, runs: Mapping[str, Found], *, any_size: bool = False) -> Baseline:
+def freeze(target: Path, file: BaselineFile, runs: Mapping[str, OpenRun], *, any_size: bool = False) -> Baseline:
     """Write a baseline, in place of what is there.
 
     Args:
@@ -290,7 +286,7 @@ def freeze(target: Path, file: BaselineFile, runs: Mapping[str, Found], *, any_s
     return Baseline(target, frozen)
 
 
-def _freeze_run(source: Found, target: Path) -> dict[str, str]:
+def _freeze_run(source: OpenRun, target: Path) -> dict[str, str]:
     """Write one run; the sha256 of each file."""
     folder, record = source
     target.mkdir()

@@ -16,7 +16,7 @@ from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.resampled import REPLICATES
 from hubtools.evaluation.statistics.same_predictions import SAME
 from hubtools.evaluation.statistics.verdicts import Verdict
-from hubtools.results.arm_comparison import NOT_ASKED, Comparison, NotComparable, compared, judged
+from hubtools.results.arm_comparison import NOT_ASKED, Comparison, ComparisonRequest, NotComparable, compared, judged
 from hubtools.results.arms import Arm
 from hubtools.results.frozen_baseline import is_baseline, open_baseline
 from hubtools.results.pairing import answers
@@ -196,10 +196,12 @@ def _compared(before: Arm, after: Arm, terms: Terms, split: str) -> Comparison:
         before,
         after,
         split,
-        question=terms.question,
-        margin=terms.margins.get(_task(before)),
-        same_within=terms.same,
-        replicates=terms.replicates,
+        ComparisonRequest(
+            question=terms.question,
+            margin=terms.margins.get(_task(before)),
+            same_within=terms.same,
+            replicates=terms.replicates,
+        ),
     )
     if terms.must_agree and found.apart is None:
         seeds = " and ".join(", ".join(map(str, arm.seeds)) for arm in (before, after))

@@ -9,8 +9,9 @@ from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.equivalence import Equivalence, Reported, of_reported
 from hubtools.evaluation.statistics.resampled import REPLICATES
 from hubtools.models.checkpoint import recorded_name
-from hubtools.results.arms import Arm, Found, arms_of
+from hubtools.results.arms import Arm, arms_of
 from hubtools.runs.plan import PlannedRun, expand
+from hubtools.runs.store import OpenRun
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.published_results import Cell
 
@@ -66,7 +67,7 @@ def planned_runs(
     )
 
 
-def replicated(cell: Cell, runs: Sequence[Found], checkpoint: str | None = None) -> Replication:
+def replicated(cell: Cell, runs: Sequence[OpenRun], checkpoint: str | None = None) -> Replication:
     """Hold runs against a published result.
 
     Args:

@@ -14,15 +14,15 @@ from hubtools.evaluation.statistics.equivalence import Equivalence, EquivalenceV
 from hubtools.evaluation.statistics.resampled import resample
 from hubtools.evaluation.statistics.same_predictions import SAME
 from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
-from hubtools.results.arm_comparison import NotComparable
+from hubtools.results.arm_comparison import ComparisonRequest, NotComparable
 from hubtools.results.arm_comparison import compared as compared_arms
-from hubtools.results.arms import Arm, Found
+from hubtools.results.arms import Arm
 from hubtools.results.changes import Change, changes
 from hubtools.results.naming.named_runs import Named, run_named
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.session import Session
-from hubtools.runs.store import PREDICTIONS, find_records, run_folder
+from hubtools.runs.store import PREDICTIONS, OpenRun, find_records, run_folder
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
@@ -48,8 +48,8 @@ class Reproduction:
         notes: what the reader should know beside.
     """
 
-    original: Found
-    again: Found
+    original: OpenRun
+    again: OpenRun
     split: str
     metric: str
     finding: Equivalence
@@ -58,7 +58,7 @@ class Reproduction:
     notes: list[str]
 
 
-def recorded_run(where: str) -> tuple[Found, Named]:
+def recorded_run(where: str) -> tuple[OpenRun, Named]:
     """The one complete run that a user names, and what else was found under its name.
 
     Args:
@@ -67,10 +67,11 @@ def recorded_run(where: str) -> tuple[Found, Named]:
     Raises:
         UserError: it is not there, is several runs, or did not finish.
     """
-    (run, record), named = run_named(where)
+    run, named = run_named(where)
+    folder, record = run
     if record.status != "complete":
-        raise UserError(f"this run is {record.status}", where=str(run), fix=f"Finish it: {record.command}")
-    return (run, record), named
+        raise UserError(f"this run is {record.status}", where=str(folder), fix=f"Finish it: {record.command}")
+    return run, named
 
 
 def planned_again(
@@ -126,7 +127,7 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
                 fix="If you trust it, name its file, --task FILE, or take it as it is: --as-recorded.",
             )
         return here
-    task = Task.model_validate(record.task)
+    task = record.exact_task()
     missing = [path for path in task.data.local_files if not path.is_file()]
     if not missing:
         return task
@@ -139,7 +140,7 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
 
 def _recipe_of(record: RunRecord, held: TrustedSpecs | None) -> Recipe:
     """The recipe as recorded, which is the held one of its name where there is one."""
-    recipe = Recipe.model_validate(record.recipe)
+    recipe = record.exact_recipe()
     name = record.identity.recipe.name
     if held is None or not held.holds("recipe", name):
         return recipe
@@ -233,7 +234,7 @@ def _other_code(record: RunRecord, was: Identity, now: Identity) -> list[str]:
     return notes
 
 
-def refuse_itself(original: Found, run: PlannedRun, session: Session) -> None:
+def refuse_itself(original: OpenRun, run: PlannedRun, session: Session) -> None:
     """A run is not compared with itself.
 
     Raises:
@@ -247,7 +248,7 @@ def refuse_itself(original: Found, run: PlannedRun, session: Session) -> None:
         raise UserError("it is a copy of the run", where=str(folder), fix="Remove it, or choose another --runs.")
 
 
-def compared(original: Found, again: Found, split: str = "test", notes: Sequence[str] = ()) -> Reproduction:
+def compared(original: OpenRun, again: OpenRun, split: str = "test", notes: Sequence[str] = ()) -> Reproduction:
     """Hold a run made again against the original.
 
     Predictions that are the same within 0.0001 agree. Others are compared by their score: the paired bootstrap of the two
@@ -275,7 +276,7 @@ def compared(original: Found, again: Found, split: str = "test", notes: Sequence
     return Reproduction(original, again, split, metric, finding, apart, changes(before, after), said)
 
 
-def from_cache(runs: Sequence[Found]) -> list[str]:
+def from_cache(runs: Sequence[OpenRun]) -> list[str]:
     """A line where runs read embeddings that earlier runs had left: then the encoder was not run again."""
     facts = [record.training.embeddings for _, record in runs if record.training and record.training.embeddings]
     cached = sum(one.cached for one in facts)
@@ -289,7 +290,7 @@ def from_cache(runs: Sequence[Found]) -> list[str]:
 
 def _by_predictions(before: Arm, after: Arm, split: str) -> tuple[float, Equivalence]:
     try:
-        found = compared_arms(before, after, split, question=Question.WEIGHTS, same_within=SAME)
+        found = compared_arms(before, after, split, ComparisonRequest(question=Question.WEIGHTS, same_within=SAME))
     except NotComparable as error:
         raise UserError(
             f"the two runs were not scored on the same rows: {error.what}", fix="Bring back the data of the run."
@@ -319,7 +320,7 @@ def _by_score(before: Arm, after: Arm, split: str) -> Equivalence:
     if error is None:
         reason = "the record has no interval"
         return Equivalence(EquivalenceVerdict.CANNOT_TELL, reason, was.value, now.value, None, None, margin)
-    made = resample(after.task, after.predictions(split), after.thresholds(), after.seeds)
+    made = resample(after.task, after.predicted(split))
     return of_reported(made, Reported(was.value, error), margin, same_test=False, nothing_random=True)
 
 

@@ -17,7 +17,7 @@ from hubtools.evaluation.statistics.difference import CONFIDENCE, MIN_SEEDS, Que
 from hubtools.evaluation.statistics.resampled import REPLICATES
 from hubtools.evaluation.statistics.same_predictions import SAME
 from hubtools.evaluation.statistics.verdicts import Verdict
-from hubtools.results.arm_comparison import Comparison, NotComparable, compared, judged
+from hubtools.results.arm_comparison import Comparison, ComparisonRequest, NotComparable, compared, judged
 from hubtools.results.arms import Arm
 from hubtools.results.wording import lost, plural, share
 
@@ -137,11 +137,9 @@ def compare(
                     a,
                     b,
                     split,
-                    question=question,
-                    metric=metric,
-                    others=True,
-                    same_within=SAME,
-                    replicates=replicates,
+                    ComparisonRequest(
+                        question=question, metric=metric, others=True, same_within=SAME, replicates=replicates
+                    ),
                 )
             )
         except NotComparable as error:
@@ -162,13 +160,13 @@ def compare(
 def _pair(label: str, found: Comparison, asked: Question | None, replicates: int) -> Pair:
     """One comparison with what is known beside."""
     a, b, task = found.baseline, found.candidate, found.task
-    before, after = a.predictions(found.split), b.predictions(found.split)
-    cuts, other_cuts = a.thresholds(), b.thresholds()
+    one, other = a.predicted(found.split), b.predicted(found.split)
+    runs = (one.predictions, one.thresholds, other.predictions, other.thresholds)
     return Pair(
         label=label,
         found=found,
-        classes=tuple(class_differences(task, before, cuts, after, other_cuts, replicates=replicates)),
-        agreement=agreement(task, before, cuts, a.seeds, after, other_cuts, b.seeds),
+        classes=tuple(class_differences(task, *runs, replicates=replicates)),
+        agreement=agreement(task, one, other),
         notes=tuple(_notes(a, b, found.question, asked)),
     )
 

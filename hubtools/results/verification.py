@@ -25,9 +25,8 @@ from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.runs.public_record import public_record
 from hubtools.runs.run_strata import strata_of
-from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, read_record, write_record
+from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, OpenRun, open_run, read_record, write_record
 from hubtools.specs.lookup.trusted import TrustedSpecs
-from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score
 from hubtools.specs.task import Task
 from hubtools.training.collation import collation_of
@@ -95,25 +94,25 @@ class Verification:
         return self.findings[-1].holds is True
 
 
-def add_submission(run: Path, folder: Path) -> Path:
+def add_submission(run: OpenRun | Path, folder: Path) -> Path:
     """Copy of a run what a submission holds.
 
     Args:
-        run: a finished run's folder.
+        run: a finished run, as it was opened, or its folder.
         folder: that will hold it under its id.
 
     Raises:
         UserError: there is no finished run.
     """
-    record = read_record(run)
+    source, record = open_run(run)
     if record.status != "complete":
-        raise UserError(f"this run is {record.status}", where=str(run), fix=f"Finish it first: {record.command}")
+        raise UserError(f"this run is {record.status}", where=str(source), fix=f"Finish it first: {record.command}")
     target = folder / record.run_id
     with replacing_folder(target, RECORD) as staging:
         write_record(staging, public_record(record))
         for name in (PREDICTIONS, REPLICATES):
-            if (run / name).is_file():
-                shutil.copyfile(run / name, staging / name)
+            if (source / name).is_file():
+                shutil.copyfile(source / name, staging / name)
     return target
 
 
@@ -265,7 +264,7 @@ def _recipe(record: RunRecord, held: TrustedSpecs) -> str:
             f"it is of another {asked.name}{settings} ({asked.hash[:12]}) than is held here ({recipe.hash[:12]})",
             fix="Use the recipe as this board has it, or one of another name.",
         )
-    if Recipe.model_validate(record.recipe).hash != recipe.hash:
+    if record.exact_recipe().hash != recipe.hash:
         raise UserError("the recipe in the record is not the one that it names")
     return f"{asked.name}, {asked.hash[:12]}"
 
@@ -290,7 +289,7 @@ def _task(record: RunRecord, held: TrustedSpecs, found: list[Task]) -> str:
             f"it is of {asked.name} version {asked.version} ({asked.hash[:12]}); here is version {task.version} ({task.hash[:12]})",
             fix="Use the task as this board has it.",
         )
-    if Task.model_validate(record.task).hash != task.hash:
+    if record.exact_task().hash != task.hash:
         raise UserError("the task in the record is not the one that it names")
     found.append(task)
     return f"{task.name} version {task.version}, {task.hash[:12]}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Cost
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.evaluation.statistics.difference import Difference
@@ -45,10 +46,12 @@ _TRUST = {
 }
 
 
-def trust(task: dict[str, Any]) -> dict[str, str] | None:
+def trust(task: Task) -> dict[str, str] | None:
     """How far a task's test score can be trusted: ``colour``, what it means, and the ``reason``; None if not stated."""
-    stated = task.get("semaphore")
-    return stated and {"colour": stated["colour"], "meaning": _TRUST[stated["colour"]], "reason": stated["reason"]}
+    stated = task.semaphore
+    if stated is None:
+        return None
+    return {"colour": stated.colour, "meaning": _TRUST[stated.colour], "reason": stated.reason}
 
 
 def metric_title(name: str, arrow: bool = False) -> str:

@@ -53,7 +53,7 @@ from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import checkpoint_activations
 from hubtools.training.finetune.parameters import freeze_layers
 from hubtools.training.finetune.resume import learnt
-from hubtools.training.frozen.embedding import IN_MEMORY, chosen_layers, embed, entry_keys, kind_of
+from hubtools.training.frozen.embedding import IN_MEMORY, FrozenEncoder, chosen_layers, embed, entry_keys, kind_of
 from hubtools.training.frozen.embedding_store import Kind, Space
 from hubtools.training.frozen.heads import PARAMETERS
 from hubtools.training.job import Job
@@ -285,7 +285,8 @@ class Estimator:
             def read(part: Encoded) -> object:
                 if recipe.adaptation == "probe":
                     pooled = model.reads_residues
-                    return embed(model, part, execution, bf16, work / "x.npy", "", layers, pooled=pooled)
+                    encoder = FrozenEncoder(model, execution, bf16, layers)
+                    return embed(encoder, part, work / "x.npy", "", pooled=pooled)
                 budget = execution.token_budget
                 return predict(model, part, loss, token_budget=budget, device=execution.device, bf16=bf16)
 

@@ -17,7 +17,7 @@ from hubtools.specs.task import Task
 from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution
 from hubtools.training.frozen.embedding_store import EmbeddingStore
-from hubtools.training.frozen.probe import Companions
+from hubtools.training.frozen.probe import OtherSeeds
 
 
 def shares_heads(run: PlannedRun) -> bool:
@@ -44,7 +44,7 @@ class Session:
     planned: Sequence[PlannedRun] = ()
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     _data: dict[tuple[Any, ...], TaskData] = field(default_factory=dict)
-    _companions: tuple[Any, Companions] | None = None
+    _companions: tuple[Any, OtherSeeds] | None = None
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint, resolved to a commit or a content hash once."""
@@ -69,17 +69,17 @@ class Session:
             self._data = {key: load_task_data(task, self.cache, subset=subset, fraction=fraction, seed=seed)}
         return self._data[key]
 
-    def companions(self, run: PlannedRun, data: TaskData) -> Companions:
+    def companions(self, run: PlannedRun, data: TaskData) -> OtherSeeds:
         """The runs of the same probe with other seeds that are still to come, and heads that are trained already.
 
         Only what depends on the seed in the head alone is trained together: random encoder weights do not, nor does
         a share of the training data that the seed draws.
         """
         if not shares_heads(run):
-            return Companions()
+            return OtherSeeds()
         key = (replace(run, seed=0), data.facts.splits["train"].rows_sha256)
         if self._companions is None or self._companions[0] != key:
-            self._companions = (key, Companions())
+            self._companions = (key, OtherSeeds())
         found = self._companions[1]
         found.seeds = self.seeds_to_come(run)
         return found

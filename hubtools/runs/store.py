@@ -6,8 +6,10 @@ import contextlib
 import gc
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -15,7 +17,12 @@ from pydantic import ValidationError
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.specs.lookup.spec_files import first_mistake
+from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import Identity, RunRecord
+from hubtools.specs.task import Task
+
+if TYPE_CHECKING:
+    from hubtools.evaluation.predictions import Predictions
 
 RECORD = "run.json"
 PREDICTIONS = "predictions.parquet"
@@ -26,6 +33,75 @@ MODEL = "model"
 ADAPTER = "adapter"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
+
+
+class FolderAndRecord(NamedTuple):
+    """What every run has: a folder and a record."""
+
+    folder: Path
+    record: RunRecord
+
+
+class OpenRun(FolderAndRecord):
+    """A run as it was read once, passed along from the command that opened it: what is in its folder, read when it is asked for.
+
+    It is a pair, folder and record.
+    """
+
+    @property
+    def task(self) -> Task:
+        """The task as used."""
+        return self.record.task_spec
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as used."""
+        return self.record.recipe_spec
+
+    @property
+    def model(self) -> Path:
+        """Where its model is, if it kept one."""
+        return self.folder / MODEL
+
+    @property
+    def adapter(self) -> Path:
+        """Where its adapter is, if it trained one."""
+        return self.folder / ADAPTER
+
+    @property
+    def card(self) -> Path:
+        """Where its card is, or will be."""
+        return self.folder / CARD
+
+    @cached_property
+    def predictions(self) -> dict[str, Predictions]:
+        """By split.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        from hubtools.evaluation.predictions import read_predictions
+
+        return read_predictions(self.folder / PREDICTIONS)
+
+    @cached_property
+    def training_log(self) -> list[dict[str, Any]]:
+        """Lines of ``training.jsonl``, one an epoch; a last line cut short by a kill is left out."""
+        path, lines = self.folder / TRAINING_LOG, []
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):
+                    lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict) and "epoch" in line]
+
+
+def open_run(run: OpenRun | Path) -> OpenRun:
+    """The run of a folder; one that is open already is passed on as it is.
+
+    Raises:
+        UserError: there is none, or its record cannot be read.
+    """
+    return run if isinstance(run, OpenRun) else OpenRun(run, read_record(run))
 
 
 def run_folder(root: Path, identity: Identity) -> Path:
@@ -48,40 +124,50 @@ def read_record(folder: Path) -> RunRecord:
         UserError: there is none, or it is not a record of this schema.
     """
     path = folder if folder.name == RECORD else folder / RECORD
+    return parse_record(_content(path), str(path))
+
+
+def _content(path: Path) -> bytes:
     try:
-        return parse_record(path.read_text(encoding="utf-8"), str(path))
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError("there is no run record", where=str(path), fix="Name a folder that bench run made.") from None
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise UserError("not a run record (not text in UTF-8)", where=str(path)) from None
 
 
-def parse_record(text: str, where: str) -> RunRecord:
+def parse_record(content: str | bytes, where: str) -> RunRecord:
     """The record that a text is.
 
     Raises:
         UserError: it is not a record of this schema.
     """
     try:
-        return RunRecord.model_validate_json(text)
+        return RunRecord.model_validate_json(content.decode() if isinstance(content, bytes) else content)
+    except UnicodeDecodeError:
+        raise UserError("not a run record (not text in UTF-8)", where=where) from None
     except ValidationError as error:
         why = first_mistake(error, RunRecord)[1]
         raise UserError(f"not a run record of this version of bench ({why})", where=where) from None
 
 
-def find_records(roots: list[Path], task: str | None = None) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
+def find_records(
+    roots: list[Path], task: str | None = None, known: Sequence[OpenRun] = ()
+) -> tuple[list[OpenRun], list[str]]:
     """All runs below the given folders (a run folder itself counts), and a line for each unreadable record.
 
     Args:
         roots: folders of runs, or single runs.
         task: only runs of this task; records that do not mention it are not even parsed.
+        known: runs that are open already, which are not read again.
 
     Raises:
         UserError: one of the folders is not there.
     """
-    found, problems = [], []
+    found: list[OpenRun] = []
+    problems: list[str] = []
+    opened = {run.folder.resolve(): run for run in known}
+    mention = None if task is None else json.dumps(task).encode()
     for root in roots:
         if not root.exists():
             raise UserError(
@@ -91,24 +177,19 @@ def find_records(roots: list[Path], task: str | None = None) -> tuple[list[tuple
         paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"*/{RECORD}"))
         with _uncollected():
             for path in paths:
-                if task is not None and not _mentions(path, task):
-                    continue
+                run = opened.get(path.parent.resolve()) if opened else None
                 try:
-                    record = read_record(path.parent)
+                    if run is None:
+                        content = _content(path)
+                        if mention is not None and mention not in content:
+                            continue
+                        run = OpenRun(path.parent, parse_record(content, str(path)))
                 except UserError as error:
                     problems.append(str(error))
                     continue
-                if task in {None, record.identity.task.name}:
-                    found.append((path.parent, record))
+                if task in {None, run.record.identity.task.name}:
+                    found.append(run)
     return found, problems
-
-
-def _mentions(path: Path, task: str) -> bool:
-    """Whether a record can be one of a task. What cannot be read is for the reader of records to say."""
-    try:
-        return json.dumps(task).encode() in path.read_bytes()
-    except OSError:
-        return True
 
 
 @contextlib.contextmanager

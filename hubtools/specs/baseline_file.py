@@ -70,7 +70,7 @@ class FrozenArm(Spec):
     runs: list[FrozenRun] = Field(min_length=1)
 
     @property
-    def slot(self) -> tuple[Any, ...]:
+    def place(self) -> tuple[Any, ...]:
         """What a newer version of the arm shares with it: all but task version, commit of the checkpoint and seeds."""
         name = self.checkpoint.rpartition("@")[0] if self.checkpoint else None
         settings = tuple(sorted((key, repr(value)) for key, value in self.settings.items()))

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from hubtools.common.hashing import digest
 from hubtools.common.texts import ONE_LINE, hidden_in
+from hubtools.specs.base import read_exactly, read_recorded
 from hubtools.specs.names import Commit, InnerPath, Name, RunId, Sha256, SplitName
+from hubtools.specs.recipe import Recipe
+from hubtools.specs.task import Task
 
 SCHEMA_VERSION = 1
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
@@ -449,9 +452,37 @@ class RunRecord(_Open):
     failure: Failure | None = None
 
     @property
+    def task_spec(self) -> Task:
+        """The task as used, as far as this version of bench knows it (:func:`hubtools.specs.base.read_recorded`)."""
+        return read_recorded(Task, self.task, self.identity.task.hash)
+
+    @property
+    def recipe_spec(self) -> Recipe:
+        """The recipe as used, likewise."""
+        return read_recorded(Recipe, self.recipe, self.identity.recipe.hash)
+
+    def exact_task(self) -> Task:
+        """The task, to run it again or to hold it against another: a UserError where bench does not know all of it."""
+        return read_exactly(Task, self.task, "task")
+
+    def exact_recipe(self) -> Recipe:
+        """The recipe, likewise."""
+        return read_exactly(Recipe, self.recipe, "recipe")
+
+    @property
     def primary_metric(self) -> str:
         """Name of the metric by which runs of this task are ranked."""
-        return self.task["metrics"]["primary"]
+        return self.task_spec.metrics.primary
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether nothing of a checkpoint but its architecture was used: its weights were random."""
+        return self.recipe_spec.weights == "random"
+
+    @property
+    def title(self) -> str:
+        """Of the task; its name where the record has none."""
+        return self.task_spec.title or self.identity.task.name
 
     @property
     def test_splits(self) -> list[str]:

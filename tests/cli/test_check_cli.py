@@ -84,13 +84,14 @@ def test_other_thresholds_are_not_the_same_predictions(tmp_path: Path) -> None:
     def threshold(value: float):
         return lambda record: record.training.choices.update(thresholds=[value])
 
-    from hubtools.results.arm_comparison import compared
+    from hubtools.results.arm_comparison import ComparisonRequest, compared
     from hubtools.results.naming.named_runs import arms_at
 
     sides = [arms_at(str(arm(tmp_path / str(v), edit=threshold(v))))[0][0] for v in (0.5, 0.25)]
     before, after = sides
-    assert compared(before, before, replicates=100).apart == 0
-    assert compared(before, after, replicates=100).apart == 0.25
+    few = ComparisonRequest(replicates=100)
+    assert compared(before, before, request=few).apart == 0
+    assert compared(before, after, request=few).apart == 0.25
 
 
 def test_what_cannot_be_told_comes_with_what_would_tell(base: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from hubtools.evaluation import Predictions, resample
 from hubtools.evaluation.statistics.difference import Difference, Question, detectable, difference
-from hubtools.evaluation.statistics.resampled import Resampled, Units
+from hubtools.evaluation.statistics.resampled import ArmPredictions, Resampled, Units
 from hubtools.specs.problem import Problem
 
 UNITS = 400
@@ -220,7 +220,7 @@ def test_families_of_unequal_size_are_worth_fewer_equal_ones():
     truth = np.arange(120) % 2
     ids = np.array([f"P{i}" for i in range(120)])
     run = Predictions(Problem("sequence-classification"), ids, None, families, truth, np.eye(2)[truth])
-    units = resample(task, [run], [None], [1], replicates=10).units
+    units = resample(task, ArmPredictions([run], [None], [1]), replicates=10).units
     assert units.n_units == 61 and units.effective == pytest.approx(
         (120**2 / (60**2 + 60) + (60**2 + 60) ** 2 / (60**4 + 60)) / 2
     )

@@ -9,7 +9,7 @@ import pytest
 from evaluation_cases import a_task, classification, multilabel
 
 from hubtools.common.errors import UserError
-from hubtools.evaluation import resample
+from hubtools.evaluation import ArmPredictions, resample
 from hubtools.evaluation.metrics.scoring import score_and_resample
 from hubtools.evaluation.statistics.resampled import read_replicates, worth, write_replicates
 from hubtools.specs.problem import Problem
@@ -21,7 +21,7 @@ def test_what_a_run_keeps_is_what_a_comparison_draws(tmp_path: Path) -> None:
     predictions = classification()
     result, drawn, units = score_and_resample(TASK, predictions, None, replicates=200)
     write_replicates(tmp_path / "kept", {"test": drawn}, {"test": units})
-    anew = resample(TASK, [predictions], [None], [1], metric="accuracy", replicates=200)
+    anew = resample(TASK, ArmPredictions([predictions], [None], [1]), metric="accuracy", replicates=200)
     found = read_replicates(tmp_path / "kept", [("test", "accuracy"), ("hard", "accuracy")])
     assert list(found) == [("test", "accuracy")]
     kept = found["test", "accuracy"]
@@ -35,17 +35,18 @@ def test_what_a_run_keeps_is_what_a_comparison_draws(tmp_path: Path) -> None:
 
 def test_runs_are_resampled_alike_and_other_rows_are_refused() -> None:
     one = classification()
-    found = resample(TASK, [one, one], [None, None], [1, 2], replicates=50)
+    found = resample(TASK, ArmPredictions([one, one], [None, None], [1, 2]), replicates=50)
     np.testing.assert_array_equal(found.drawn[0], found.drawn[1])
     assert found.seeds == (1, 2) and found.metric == "macro_f1"
     with pytest.raises(ValueError, match="different rows"):
-        resample(TASK, [one, classification(seed=5)], [None, None], [1, 2], replicates=50)
+        resample(TASK, ArmPredictions([one, classification(seed=5)], [None, None], [1, 2]), replicates=50)
 
 
 def test_the_first_replicates_are_the_same_however_many_are_drawn() -> None:
     task = a_task(Problem("residue-multilabel"), 4, primary="macro_f1")
     few, many = (
-        resample(task, [multilabel()], [[0.5] * 4], [1], replicates=replicates).drawn[0] for replicates in (100, 1_000)
+        resample(task, ArmPredictions([multilabel()], [[0.5] * 4], [1]), replicates=replicates).drawn[0]
+        for replicates in (100, 1_000)
     )
     np.testing.assert_array_equal(few, many[:100])
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from hubtools.common.hashing import digest, file_sha256
 from hubtools.evaluation.predictions import Predictions, write_predictions
 from hubtools.reporting.card.card_edits import sign
-from hubtools.runs.store import PREDICTIONS, TRAINING_LOG, write_record
+from hubtools.runs.store import PREDICTIONS, TRAINING_LOG, OpenRun, write_record
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import (
@@ -124,9 +124,9 @@ def make_run(
     return folder
 
 
-def write_small_card(folder: Path, *_: object) -> str:
+def write_small_card(run: OpenRun, *_: object) -> str:
     """Stands in for the card of hubtools.reporting, which has tests of its own."""
-    (folder / "card" / "figures").mkdir(parents=True, exist_ok=True)
-    (folder / "card" / "README.md").write_text(CARD)
-    (folder / "card" / "figures" / "confusion.png").write_bytes(b"\x89PNG")
+    (run.card / "figures").mkdir(parents=True, exist_ok=True)
+    (run.card / "README.md").write_text(CARD)
+    (run.card / "figures" / "confusion.png").write_bytes(b"\x89PNG")
     return "no problem found"

@@ -11,6 +11,7 @@ from small_run import make_run, write_small_card
 
 from hubtools.common.errors import UserError
 from hubtools.publishing.contents import Publication, lay_out, plan_publication
+from hubtools.runs.store import open_run
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,13 @@ def test_the_repository_holds_model_card_record_and_predictions(tmp_path: Path) 
     assert not publication.failed and publication.licence == "mit"
     assert publication.bytes == sum(file.source.stat().st_size for file in publication.files)
     assert publication.files[0].source == folder / "card" / "README.md"
+
+
+def test_an_open_run_is_not_read_again(tmp_path: Path) -> None:
+    run = open_run(make_run(tmp_path / "run"))
+    (run.folder / "run.json").unlink()
+    publication = plan_publication(run, "me/peptides")
+    assert publication.run is run and not publication.failed
 
 
 def test_a_stranger_gets_those_files_and_nothing_else(tmp_path: Path) -> None:

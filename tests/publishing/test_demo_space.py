@@ -13,6 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ from hubtools.publishing.demo_space import (
     write_space,
 )
 from hubtools.publishing.push import push
+from hubtools.runs.store import OpenRun
 from hubtools.training.compute.device import Execution
 
 REPO, SPACE, COMMIT = "me/peptides", "me/peptides-demo", "c" * 40
@@ -135,9 +137,8 @@ def test_a_private_model_and_a_large_one_are_said(publication: Publication, tmp_
     large = publication.record.model_copy(
         update={"checkpoint": facts.model_copy(update={"parameters": MANY_PARAMETERS * 3})}
     )
-    from dataclasses import replace
-
-    space = write_space(tmp_path / "s", SPACE, replace(publication, record=large), COMMIT, private=True)
+    run = OpenRun(publication.folder, large)
+    space = write_space(tmp_path / "s", SPACE, replace(publication, run=run), COMMIT, private=True)
     assert [re.search(r"3\.0 billion|secret HF_TOKEN", note) is not None for note in space.notes] == [True, True]
     assert "HF_TOKEN" in (tmp_path / "s" / "README.md").read_text()
 

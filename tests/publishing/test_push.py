@@ -15,6 +15,7 @@ from hubtools.publishing.commit import look
 from hubtools.publishing.contents import Publication, plan_publication
 from hubtools.publishing.earlier import stale
 from hubtools.publishing.push import push
+from hubtools.runs.store import OpenRun
 
 REPO = "me/peptides"
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -233,9 +234,9 @@ def test_an_open_pull_request_of_the_run_is_continued(hub: Hub, publication: Pub
 
 
 def test_a_card_that_the_hub_refuses_is_quoted(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def local_base(folder: Path, *_: object) -> str:
-        write_small_card(folder)
-        (folder / "card" / "README.md").write_text(CARD.replace("lab/esm", "/home/me/esm"))
+    def local_base(run: OpenRun, *_: object) -> str:
+        write_small_card(run)
+        (run.card / "README.md").write_text(CARD.replace("lab/esm", "/home/me/esm"))
         return ""
 
     monkeypatch.setattr("hubtools.publishing.contents._write_card", local_base)

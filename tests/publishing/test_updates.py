@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from small_run import CARD, make_run, write_small_card
 
 from hubtools.common.errors import UserError
 from hubtools.publishing.commit import look
-from hubtools.publishing.contents import Publication, plan_publication
+from hubtools.publishing.contents import plan_publication
 from hubtools.publishing.earlier import look_back, merged_card, stale
 from hubtools.publishing.push import PushRequest, prepare, release
 from hubtools.publishing.reload import ReloadedPredictions
@@ -54,14 +55,7 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes(hub: Hub, tmp_path: Path)
     earlier = look_back(target)
     assert earlier.run == read_record(tmp_path / "first").run_id
     publication = plan_publication(make_run(tmp_path / "second", seed=2), REPO)
-    lacking = Publication(
-        publication.folder,
-        REPO,
-        publication.record,
-        publication.licence,
-        tuple(file for file in publication.files if file.path != "training.jsonl"),
-        publication.checks,
-    )
+    lacking = replace(publication, files=tuple(file for file in publication.files if file.path != "training.jsonl"))
     assert set(stale(lacking, target, earlier)) == {"training.jsonl", "figures/old.png"}
     published(tmp_path / "second")
     assert {"notes/talk.pdf", "LICENSE"} <= set(hub.model(REPO).history()[0].files)

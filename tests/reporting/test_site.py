@@ -360,7 +360,7 @@ def test_without_scripts_the_results_are_there(address: str, board: Board) -> No
         seen.page.goto(address)
         text = seen.page.inner_text("main")
         for table in board.tables:
-            assert table.task["title"] in text
+            assert table.task.title in text
         assert ("results.csv" in text) == address.endswith("index.html")
         assert not seen.page.is_visible("nav") and not seen.page.is_visible("#theme"), "buttons that do nothing"
         assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 19, 25)", "dark"
@@ -371,7 +371,7 @@ def test_all_tables_below_each_other_each_sorts_by_itself(seen: Seen, board: Boa
     go(seen, "#/tables")
     seen.page.wait_for_selector(f"main .card:nth-of-type({len(board.tables)})")
     titles = texts(seen, "main .card h2 a")
-    assert titles == [table.task["title"] for table in board.tables]
+    assert titles == [table.task.title for table in board.tables]
     first = seen.page.locator("main .card").nth(0).locator("[data-sort$='.score']")
     first.focus()
     for order in ("descending", "ascending"):

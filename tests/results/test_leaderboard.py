@@ -119,7 +119,7 @@ def test_best_first_and_what_is_within_its_interval() -> None:
         make_record(LOCALISATION, BASELINES["majority"], 0.1),
     ]
     (table,) = build_board(found(*reversed(records))).tables
-    assert [row.standing for row in table.rows] == ["best", "within", "", ""]
+    assert [row.best_set_place for row in table.rows] == ["best", "within", "", ""]
     assert [row.rank for row in table.rows] == [1, 2, 3, 4]
     assert [row.is_baseline for row in table.rows] == [False, False, False, True]
 
@@ -169,7 +169,7 @@ def test_a_score_that_is_not_defined_comes_last_and_is_in_no_best_set() -> None:
     undefined.value = undefined.low = undefined.high = None
     (table,) = build_board(found(*records)).tables
     assert [row.name for row in table.rows] == [ESM8, ESM650]
-    assert [row.standing for row in table.rows] == ["best", ""]
+    assert [row.best_set_place for row in table.rows] == ["best", ""]
 
 
 def test_random_weights_count_as_a_baseline() -> None:

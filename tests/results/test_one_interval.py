@@ -25,12 +25,12 @@ from hubtools.reporting.board_tables import as_csv, as_json
 from hubtools.reporting.card.model_card import build_card
 from hubtools.reporting.site_data import site_data
 from hubtools.results import wording
-from hubtools.results.arm_comparison import compared
-from hubtools.results.arms import Arm, Found, arms_of
+from hubtools.results.arm_comparison import ComparisonRequest, compared
+from hubtools.results.arms import Arm, arms_of
 from hubtools.results.board.leaderboard import build_board
 from hubtools.results.board.learning_curve import build_curves
 from hubtools.results.frozen_baseline import open_baseline
-from hubtools.runs.store import PREDICTIONS, REPLICATES, find_records, run_folder, write_record
+from hubtools.runs.store import PREDICTIONS, REPLICATES, OpenRun, find_records, run_folder, write_record
 from hubtools.specs.task import Task
 
 _PEPTIDES = PEPTIDES.model_dump(mode="json")
@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Task, Callable[[np.random.Generator], Predictions]]] = {
 }
 
 
-def write_runs(root: Path, task: Task, made: Callable[[np.random.Generator], Predictions], seeds: int) -> list[Found]:
+def write_runs(root: Path, task: Task, made: Callable[[np.random.Generator], Predictions], seeds: int) -> list[OpenRun]:
     """Two arms, as runs leave them: on all of train and on a half; where nothing is trained, of two checkpoints."""
     splits = ["validation", "test"] if "train" in task.data.splits else ["test"]
     for second in (False, True):
@@ -184,7 +184,7 @@ def test_everything_that_shows_an_arm_shows_one_interval(case: str, seeds: int, 
         points = [point.estimate for line in curve.series for point in line.pretrained]
         assert expected in [(point.value, point.low, point.high) for point in points]
 
-    both = compared(half, whole, replicates=200)
+    both = compared(half, whole, request=ComparisonRequest(replicates=200))
     assert both.scores[1] == score and both.scores[0] == half.score()
 
     runs = tmp_path / "runs"

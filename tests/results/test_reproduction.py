@@ -14,33 +14,32 @@ from hubtools.common.errors import UserError
 from hubtools.evaluation.metrics.scoring import score_and_resample
 from hubtools.evaluation.predictions import read_predictions, write_predictions
 from hubtools.evaluation.statistics.equivalence import EquivalenceVerdict
-from hubtools.results.arms import Found
 from hubtools.results.reproduction import Reproduction, compared, recorded_run
-from hubtools.runs.store import PREDICTIONS, read_record, write_record
+from hubtools.runs.store import PREDICTIONS, OpenRun, open_run, write_record
 
 
-def made(root: Path, quality: float = 1.5, **options) -> Found:
+def made(root: Path, quality: float = 1.5, **options) -> OpenRun:
     (folder,) = write_runs_of(root, options.pop("task", FITNESS), quality=quality, **options)
-    return folder, read_record(folder)
+    return open_run(folder)
 
 
-def changed(root: Path, size: float, **options) -> Found:
+def changed(root: Path, size: float, **options) -> OpenRun:
     """The run again, with noise of that size on its predictions."""
     folder, record = made(root, **options)
     splits = read_predictions(folder / PREDICTIONS)
     noise = size * np.random.default_rng(3).normal(size=len(splits["test"]))
     splits["test"] = replace(splits["test"], scores=splits["test"].scores + noise)
     write_predictions(folder / PREDICTIONS, splits, [])
-    return folder, record
+    return OpenRun(folder, record)
 
 
-def scored(found: Found) -> Found:
+def scored(found: OpenRun) -> OpenRun:
     """The run with the scores of its predictions in its record."""
     folder, record = found
     predictions = read_predictions(folder / PREDICTIONS)
     record.results = {name: score_and_resample(FITNESS, split, None)[0] for name, split in predictions.items()}
     write_record(folder, record)
-    return folder, record
+    return OpenRun(folder, record)
 
 
 def test_the_same_predictions_agree(tmp_path: Path) -> None:
@@ -102,7 +101,7 @@ def test_what_else_changed_is_listed(tmp_path: Path) -> None:
     assert names == ["package: torch", "device"]
 
 
-def refused(original: Found, again: Found, split: str = "test") -> str:
+def refused(original: OpenRun, again: OpenRun, split: str = "test") -> str:
     with pytest.raises(UserError) as mistake:
         done = compared(original, again, split)
         assert isinstance(done, Reproduction)

@@ -147,6 +147,14 @@ def old_protocol(record: dict[str, Any]) -> None:
     record["identity"]["protocol"] = 1
 
 
+def strange_task(record: dict[str, Any]) -> None:
+    record["task"]["data"]["mirror"] = "https://example.org"
+
+
+def strange_recipe(record: dict[str, Any]) -> None:
+    record["recipe"]["optimiser"] = "muon"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -163,6 +171,8 @@ def old_protocol(record: dict[str, Any]) -> None:
         (a_token, "looks like a token"),
         (a_folder, "names folders of a machine"),
         (old_protocol, "protocol 1"),
+        (strange_task, "cannot read the task in the record (data.file.mirror)"),
+        (strange_recipe, "cannot read the recipe in the record (optimiser)"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

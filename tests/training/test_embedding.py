@@ -22,7 +22,7 @@ from hubtools.specs.recipe import Window
 from hubtools.training.compute.device import Execution
 from hubtools.training.encoding import Encoded, encode
 from hubtools.training.frozen import embedding
-from hubtools.training.frozen.embedding import Features, embed
+from hubtools.training.frozen.embedding import Features, FrozenEncoder, embed
 from hubtools.training.frozen.embedding_store import EmbeddingSource, EmbeddingStore, KeptEmbeddings
 
 PROBLEMS = ["sequence-classification", "residue-classification", "residue-multilabel", "pair-classification"]
@@ -65,7 +65,8 @@ class Setting:
         **options: Any,
     ) -> Features:  # fmt: skip
         execution = Execution(torch.device("cpu"), budget)
-        return embed(self.model, split, execution, False, self.folder / "t.npy", "s", layers, kept=kept, **options)
+        encoder = FrozenEncoder(self.model, execution, False, layers)
+        return embed(encoder, split, self.folder / "t.npy", "s", kept=kept, **options)
 
 
 Make = Callable[..., Setting]

@@ -23,10 +23,10 @@ from hubtools.models.modeling_protein_task import pooled_logits
 from hubtools.models.task_model import fresh_head
 from hubtools.specs.recipe import Window
 from hubtools.training.encoding import encode
-from hubtools.training.frozen.embedding import embed
+from hubtools.training.frozen.embedding import FrozenEncoder, embed
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, ValidationCheck, _Fleet, train_heads
-from hubtools.training.frozen.probe import Companions, fit_probe
+from hubtools.training.frozen.probe import OtherSeeds, fit_probe
 from hubtools.training.prediction import of_rows, predict
 
 BRIEF = {"epochs": 4, "patience": 1, "weight_decay": 0.05, "max_grad_norm": 0.3, "warmup": 0.2}
@@ -42,17 +42,9 @@ class Bench:
 
     def __init__(self, setting: Setting, layers: list[int]) -> None:
         self.setting, pooled = setting, setting.model.reads_residues
+        encoder = FrozenEncoder(setting.model, setting.job.execution, False, layers)
         self.features = {
-            name: embed(
-                setting.model,
-                setting.splits[name],
-                setting.job.execution,
-                False,
-                Path("x.npy"),
-                name,
-                layers,
-                pooled=pooled,
-            )
+            name: embed(encoder, setting.splits[name], Path("x.npy"), name, pooled=pooled)
             for name in ("train", "validation")
         }
         self.scales = {layer: Scale(self.features["train"].tables[layer]) for layer in layers}
@@ -249,7 +241,7 @@ def test_a_seed_alone_is_what_it_is_in_company(checkpoint, tmp_path: Path) -> No
         made.folder.mkdir()
         return made
 
-    company = Companions(seeds=[2, 3])
+    company = OtherSeeds(seeds=[2, 3])
     for seed in (1, 2, 3):
         with_others, alone = setting(f"company{seed}", seed), setting(f"alone{seed}", seed)
         splits = (with_others.splits["train"], with_others.splits["validation"])
@@ -277,9 +269,9 @@ def test_ridge_is_scikit_learns_with_the_penalty_of_the_best_validation_score(ch
     setting = Setting(
         checkpoint, problem, tmp_path, recipe="probe", n=40, **{"head.solver": "ridge", "probe.layers": [2, 1]}
     )
+    encoder = FrozenEncoder(setting.model, setting.job.execution, False, [1, 2])
     features = {
-        name: embed(setting.model, setting.splits[name], setting.job.execution, False, tmp_path / "x.npy", name, [1, 2])
-        for name in ("train", "validation", "test")
+        name: embed(encoder, setting.splits[name], tmp_path / "x.npy", name) for name in ("train", "validation", "test")
     }
     fitted = setting.fit(fit_probe)
     assert fitted.epochs_run == 0 and not (tmp_path / "training.jsonl").exists()

@@ -14,7 +14,7 @@ from tiny_checkpoints import write_checkpoint
 from hubtools.models import resolve_checkpoint
 from hubtools.training.compute.operations import count_flops
 from hubtools.training.compute.speed import SyntheticSplit, heads_seconds, rates, reading_speed, sample, training_speed
-from hubtools.training.frozen.embedding import embed, entry_keys
+from hubtools.training.frozen.embedding import FrozenEncoder, embed, entry_keys
 from hubtools.training.prediction import predict
 
 LEVELS = ["sequence-classification", "residue-classification", "pair-classification"]
@@ -120,7 +120,7 @@ def test_invented_embeddings_have_the_shape_of_real_ones(checkpoint: Any, tmp_pa
     split, width = setting.splits["train"], setting.model.encoder.config.hidden_size
     sizes = dict(zip(entry_keys(split, True), split.lengths.tolist(), strict=True))
     real, made = (
-        embed(setting.model, split, setting.job.execution, False, tmp_path / "x.npy", "", [2], kept=kept)
+        embed(FrozenEncoder(setting.model, setting.job.execution, False, [2]), split, tmp_path / "x.npy", "", kept=kept)
         for kept in (None, SyntheticSplit(sizes, width))
     )
     assert real.tables[2].shape == made.tables[2].shape

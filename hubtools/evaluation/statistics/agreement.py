@@ -10,6 +10,7 @@ import numpy as np
 
 from hubtools.evaluation.metrics.thresholds import decide
 from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.statistics.resampled import ArmPredictions
 from hubtools.specs.task import Task
 
 
@@ -36,31 +37,24 @@ class Agreement:
 
 def agreement(
     task: Task,
-    a_predictions: Sequence[Predictions],
-    a_thresholds: Sequence[list[float] | None],
-    a_seeds: Sequence[int],
-    b_predictions: Sequence[Predictions],
-    b_thresholds: Sequence[list[float] | None],
-    b_seeds: Sequence[int],
+    one: ArmPredictions,
+    other: ArmPredictions,
 ) -> Agreement:
     """Compare the predictions of two arms on the same rows.
 
     Args:
         task: the task.
-        a_predictions, b_predictions: of each run on one split, the same rows in the same order.
-        a_thresholds, b_thresholds: of each run, as it chose them on validation.
-        a_seeds, b_seeds: of each run.
+        one, other: the arms on one split.
     """
-    first = a_predictions[0]
+    first = one.predictions[0]
     if task.problem.kind == "regression":
-        return Agreement(len(first), None, None, None, None, _correlation(a_predictions, b_predictions))
-    a = [_decided(task, *run) for run in zip(a_predictions, a_thresholds, strict=True)]
-    b = [_decided(task, *run) for run in zip(b_predictions, b_thresholds, strict=True)]
+        return Agreement(len(first), None, None, None, None, _correlation(one.predictions, other.predictions))
+    a, b = ([_decided(task, *run) for run in zip(arm.predictions, arm.thresholds, strict=True)] for arm in (one, other))
     truth = first.truth.reshape(len(first), -1)
-    paired = [(i, j) for i, j in product(range(len(a)), range(len(b))) if a_seeds[i] == b_seeds[j]]
+    paired = [(i, j) for i, j in product(range(len(a)), range(len(b))) if one.seeds[i] == other.seeds[j]]
     paired = paired or list(product(range(len(a)), range(len(b))))
     counts = np.array([_counts(a[i], b[j], truth) for i, j in paired], dtype=np.float64).mean(axis=0)
-    among = [_counts(one, other, truth)[0] for arm in (a, b) for one, other in combinations(arm, 2)]
+    among = [_counts(first_run, second, truth)[0] for arm in (a, b) for first_run, second in combinations(arm, 2)]
     differing, a_right, b_right = (float(count) for count in counts)
     return Agreement(len(first), differing, a_right, b_right, float(np.mean(among)) if among else None, None)
 

@@ -44,17 +44,17 @@ class Interval:
     """A value with its 95 % interval.
 
     Attributes:
-        value: the mean over the runs.
+        value: the measure itself, as the mean over the runs.
         low, high: the interval; None where there is none.
-        standard_error: of ``value``; None as above.
+        standard_error: of ``value``; None where there is no interval, and where it was not asked for.
         degrees: of freedom of the t-interval; infinite for one of percentiles.
     """
 
     value: float
     low: float | None
     high: float | None
-    standard_error: float | None
-    degrees: float
+    standard_error: float | None = None
+    degrees: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float, Interval]:
     scores = np.asarray(values, dtype=np.float64)
     mean, runs = float(scores.mean()), len(scores)
     if runs < 2:
-        return mean, math.nan, Interval(mean, None, None, None, math.inf)
+        return mean, math.nan, Interval(mean, None, None)
     deviation = float(scores.std(ddof=1))
     error = deviation / math.sqrt(runs)
     half = float(stdtrit(runs - 1, _TAILS[1])) * error
@@ -109,7 +109,7 @@ def arm_interval(resampled: Resampled) -> Interval:
     value, units = float(resampled.values.mean()), resampled.units
     drawn = complete(resampled.drawn)
     if drawn is None or math.isnan(value):
-        return Interval(value, None, None, None, math.inf)
+        return Interval(value, None, None)
     if len(drawn) == 1:
         terms = [(float(covariances(drawn, units)), units.degrees)]
     else:
@@ -259,7 +259,7 @@ def hierarchical_interval(baseline: Resampled, candidate: Resampled | None = Non
         value = sign * (float(candidate.values.mean()) - value)
     kept = complete(drawn[None])
     if kept is None or math.isnan(value):
-        return Interval(value, None, None, None, math.inf)
+        return Interval(value, None, None)
     low, high = np.quantile(kept[0], _TAILS)
     return Interval(value, float(low), float(high), float(kept[0].std(ddof=1)), math.inf)
 

@@ -18,7 +18,7 @@ from hubtools.evaluation.metrics.formulas import RANKING
 from hubtools.evaluation.metrics.thresholds import decide
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.difference import Question, difference
-from hubtools.evaluation.statistics.resampled import REPLICATES, Resampled, Units, prepare, resample
+from hubtools.evaluation.statistics.resampled import REPLICATES, ArmPredictions, Resampled, Units, prepare, resample
 from hubtools.evaluation.statistics.resampling import blocks, bootstrap_units, bootstrap_weights, encode, pair_weights
 from hubtools.evaluation.statistics.verdicts import holm
 from hubtools.specs.task import Task
@@ -159,7 +159,8 @@ def _by_assay(task: Task, runs: Sequence[Run], replicates: int) -> list[Named]:
     for code in range(n_assays):
         rows = np.flatnonzero(codes == code)
         parts = [predictions.rows(rows) for predictions, _ in runs]
-        found = resample(task, parts, [None] * len(parts), range(len(parts)), replicates=replicates)
+        arm = ArmPredictions(parts, [None] * len(parts), range(len(parts)))
+        found = resample(task, arm, replicates=replicates)
         named.append((str(first.assays.group[rows[0]]), len(rows), found))
     return named
 

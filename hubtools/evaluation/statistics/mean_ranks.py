@@ -64,7 +64,7 @@ class MeanRanks:
     best: np.ndarray
 
 
-def standing(tasks: Sequence[TaskScores], replicates: int = 1_000, seed: int = 0) -> MeanRanks:
+def mean_ranks_of(tasks: Sequence[TaskScores], replicates: int = 1_000, seed: int = 0) -> MeanRanks:
     """Rank rows over tasks.
 
     A missing result counts as nothing: not as zero, not as the last rank. Complete rows are ranked among themselves; a row

@@ -24,7 +24,7 @@ from hubtools.evaluation.statistics.difference import (
     difference,
     pair_chance,
 )
-from hubtools.evaluation.statistics.resampled import Resampled, resample
+from hubtools.evaluation.statistics.resampled import ArmPredictions, Resampled, resample
 from hubtools.evaluation.statistics.resampling import encode
 from hubtools.specs.task import Task
 
@@ -114,7 +114,9 @@ def power_of_split(
     needed = rows.n_outputs if task.problem.kind == "multilabel" else 0 if positive is None else 1
     thresholds = [0.5] * needed or None
     replicates = FEW_REPLICATES if len(rows) < MANY_ROWS else FEW_REPLICATES // 10
-    one, other = (resample(task, [model], [thresholds], [0], replicates=replicates) for model in (first, second))
+    one, other = (
+        resample(task, ArmPredictions([model], [thresholds], [0]), replicates=replicates) for model in (first, second)
+    )
     found = difference(one, other, Question.WEIGHTS)
     if not found.detectable or found.shared is None or not math.isfinite(found.detectable):
         return None

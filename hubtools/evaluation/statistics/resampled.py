@@ -72,6 +72,21 @@ def worth(sizes: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class ArmPredictions:
+    """What the runs of one arm (they differ in their seed alone) say of one split.
+
+    Attributes:
+        predictions: of each run, the same rows in the same order.
+        thresholds: of each run, as it chose them on validation; None where none is needed.
+        seeds: of each run.
+    """
+
+    predictions: Sequence[Predictions]
+    thresholds: Sequence[list[float] | None]
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
 class Resampled:
     """One metric of the runs of one arm (they differ in their seed alone), and the same under R resamplings.
 
@@ -148,9 +163,7 @@ def draw(prepared: Sequence[Statistic], units: Units, replicates: int, seed: int
 
 def resample(
     task: Task,
-    runs: Sequence[Predictions],
-    thresholds: Sequence[list[float] | None],
-    seeds: Sequence[int],
+    arm: ArmPredictions,
     *,
     metric: str | None = None,
     replicates: int = REPLICATES,
@@ -160,9 +173,7 @@ def resample(
 
     Args:
         task: the task.
-        runs: predictions of each run on one split.
-        thresholds: of each run, as it chose them on validation.
-        seeds: of each run.
+        arm: the runs.
         metric: by default the task's primary one.
         replicates: how many resamplings.
         seed: of the draws; the same for all that are to be compared.
@@ -171,14 +182,12 @@ def resample(
         ValueError: the runs do not have the same rows in the same order.
     """
     name = metric or task.metrics.primary
-    return resample_metrics(task, runs, thresholds, seeds, [name], replicates=replicates, seed=seed)[0]
+    return resample_metrics(task, arm, [name], replicates=replicates, seed=seed)[0]
 
 
 def resample_metrics(
     task: Task,
-    runs: Sequence[Predictions],
-    thresholds: Sequence[list[float] | None],
-    seeds: Sequence[int],
+    arm: ArmPredictions,
     metrics: Sequence[str],
     *,
     replicates: int = REPLICATES,
@@ -188,7 +197,8 @@ def resample_metrics(
 
     Arguments and what is raised as in :func:`resample`; ``metrics`` are names of METRICS that fit the task.
     """
-    prepared, found = zip(*(prepare(task, p, t, metrics) for p, t in zip(runs, thresholds, strict=True)), strict=True)
+    runs = zip(arm.predictions, arm.thresholds, strict=True)
+    prepared, found = zip(*(prepare(task, p, t, metrics) for p, t in runs), strict=True)
     if len({units.digest for units in found}) > 1:
         raise ValueError("the runs were scored on different rows")
     units = found[0]
@@ -196,9 +206,9 @@ def resample_metrics(
     statistics = [of for single in zip(*prepared, strict=True) for of in single]
     values = np.array([float(of(np.ones((1, units.n_units)))[0]) for of in statistics])
     drawn = draw(statistics, units, replicates if units.n_units > 1 else 0, seed)
-    k = len(runs)
+    k = len(arm.predictions)
     return [
-        Resampled(name, tuple(seeds), values[i * k : (i + 1) * k], drawn[i * k : (i + 1) * k], units)
+        Resampled(name, tuple(arm.seeds), values[i * k : (i + 1) * k], drawn[i * k : (i + 1) * k], units)
         for i, name in enumerate(metrics)
     ]
 

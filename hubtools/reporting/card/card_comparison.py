@@ -20,8 +20,8 @@ from hubtools.specs.record import RunRecord
 
 
 @dataclass(frozen=True)
-class Against:
-    """This model held against another row of its board.
+class RowComparison:
+    """This model compared with another row of its board.
 
     Attributes:
         row: the other one.
@@ -74,12 +74,12 @@ class Comparisons:
         recipes: the same checkpoint under other recipes, best first.
     """
 
-    baseline: Against | None
-    recipes: tuple[Against, ...]
+    baseline: RowComparison | None
+    recipes: tuple[RowComparison, ...]
 
 
 def comparisons(own: Row, table: Table) -> Comparisons:
-    """Hold a row against the best baseline and against its checkpoint's other recipes, all corrected together.
+    """Compare a row with the best baseline and with its checkpoint's other recipes, all corrected together.
 
     The differences are those of ``bench compare``, from the resamplings that the runs kept; verdicts too.
 
@@ -94,23 +94,23 @@ def comparisons(own: Row, table: Table) -> Comparisons:
     recipes = [row for row in scored if row.kind != "baseline" and arm_key(row.record)[:-1] == checkpoint]
     best = next((row for row in scored if row.is_baseline), None)
     asked = [*([best] if best else []), *(row for row in recipes if row is not best)]
-    answered = dict(zip((row.rank for row in asked), _held_against(own, asked, table), strict=True))
+    answered = dict(zip((row.rank for row in asked), _compared_with(own, asked, table), strict=True))
     return Comparisons(answered[best.rank] if best else None, tuple(answered[row.rank] for row in recipes))
 
 
-def _held_against(own: Row, others: Sequence[Row], table: Table) -> list[Against]:
+def _compared_with(own: Row, others: Sequence[Row], table: Table) -> list[RowComparison]:
     differences = [_difference(own, other, table) for other in others]
     margin = Arm(own.runs).task.margin
     made = [found for found in differences if found is not None]
     judgements = iter(judge(made, [margin] * len(made)))
-    held = []
+    compared = []
     for other, found in zip(others, differences, strict=True):
         verdict, reason = Verdict.CANNOT_TELL, "the runs kept no resamplings that could be paired"
         if found is not None:
             judgement = next(judgements)
             verdict, reason = judgement.verdict, judgement.reason
-        held.append(Against(other, found, verdict, reason))
-    return held
+        compared.append(RowComparison(other, found, verdict, reason))
+    return compared
 
 
 def _difference(own: Row, other: Row, table: Table) -> Difference | None:
@@ -141,17 +141,17 @@ def recipe_rows(own: Row, table: Table, found: Comparisons) -> list[dict[str, An
     """The same checkpoint's recipes for Markdown, best first, this model's in bold; empty where it is the only one."""
     if not found.recipes:
         return []
-    against = {held.row.rank: held for held in found.recipes}
+    compared = {other.row.rank: other for other in found.recipes}
     rows = []
-    for row in sorted([own, *(held.row for held in found.recipes)], key=lambda row: row.rank):
-        training, held = row.record.training, against.get(row.rank)
+    for row in sorted([own, *(other.row for other in found.recipes)], key=lambda row: row.rank):
+        training, other = row.record.training, compared.get(row.rank)
         cells = [
             row.recipe + (" (this model)" if row is own else ""),
             score_text(row.scores[table.primary], row.of_weights),
             str(len(row.seeds)),
             wording.count(training.parameters_trained if training else None),
             wording.duration(row.wall_seconds).replace(" ", "\N{NO-BREAK SPACE}"),
-            f"{held.gain}: this model {held.said}" if held else wording.MISSING,
+            f"{other.gain}: this model {other.said}" if other else wording.MISSING,
         ]
         rows.append({"cells": cells, "own": row is own})
     return rows

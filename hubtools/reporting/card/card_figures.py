@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from pathlib import Path
-from typing import Any
-
-from hubtools.evaluation.predictions import read_predictions
 from hubtools.reporting.card.card_metadata import test_splits
 from hubtools.reporting.figures import plots
 from hubtools.reporting.figures.calibration_figure import reliability_figure
 from hubtools.reporting.figures.plots import CardFigure
 from hubtools.reporting.figures.strata_figure import strata_figure
 from hubtools.results.board.board_rows import Table
-from hubtools.runs.store import PREDICTIONS, TRAINING_LOG
-from hubtools.specs.problem import Problem
-from hubtools.specs.record import RunRecord
+from hubtools.runs.store import OpenRun
 
 MAX_CLASSES_IN_MATRIX = 30
 
 
-def figures_of(folder: Path, record: RunRecord, table: Table) -> dict[str, CardFigure]:
+def figures_of(run: OpenRun, table: Table) -> dict[str, CardFigure]:
     """Draw what there is to draw of a run.
 
     Args:
-        folder: of the run.
-        record: its record.
+        run: that is complete.
         table: the rows of the board that the card shows.
 
     Raises:
         UserError: the predictions cannot be read.
     """
+    record = run.record
     split = test_splits(record)[0]
-    figures = _of_predictions(folder, record, split)
+    figures = _of_predictions(run, split)
     if (calibration := record.results[split].calibration) is not None:
         figures["reliability"] = reliability_figure(calibration, split)
     strata = strata_figure(record.results[split], record.primary_metric, split)
@@ -42,37 +34,27 @@ def figures_of(folder: Path, record: RunRecord, table: Table) -> dict[str, CardF
     if len(table.rows) > 1:
         figures["comparison"] = plots.comparison_figure(table, record.run_id)
     best_epoch = record.training.best_epoch if record.training else None
-    training = plots.training_figure(_training_log(folder), record.primary_metric, best_epoch)
+    training = plots.training_figure(run.training_log, record.primary_metric, best_epoch)
     if training:
         figures["training"] = training
     return figures
 
 
-def _of_predictions(folder: Path, record: RunRecord, split: str) -> dict[str, CardFigure]:
+def _of_predictions(run: OpenRun, split: str) -> dict[str, CardFigure]:
     """Confusion matrix, precision and recall, or predicted against true: what the problem asks for."""
     figures: dict[str, CardFigure] = {}
-    problem, labels = Problem(record.task["problem"]), list(dict.fromkeys(record.task["labels"].values()))
-    positive, confusion = record.task["metrics"].get("positive"), record.results[split].confusion
+    task, confusion = run.task, run.record.results[split].confusion
+    problem, labels, positive = task.problem, task.label_names, task.metrics.positive
     readable = len(labels) <= MAX_CLASSES_IN_MATRIX
     if problem.kind == "classification" and confusion and readable and not (positive and len(labels) == 2):
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
-        predictions = read_predictions(folder / PREDICTIONS)[split]
+        predictions = run.predictions[split]
         if problem.level.within:
-            figures["scatter"] = plots.variants_figure(predictions, record.task.get("unit"), split)
+            figures["scatter"] = plots.variants_figure(predictions, task.unit, split)
         elif problem.kind == "regression":
-            figures["scatter"] = plots.regression_figure(predictions, record.task.get("unit"), split)
+            figures["scatter"] = plots.regression_figure(predictions, task.unit, split)
         else:
             outputs = [labels.index(positive)] if positive else list(range(len(labels)))
             figures["curve"] = plots.precision_recall_figure(predictions, labels, outputs, split)
     return figures
-
-
-def _training_log(folder: Path) -> list[dict[str, Any]]:
-    """Lines of ``training.jsonl``; a last line cut short by a kill is left out."""
-    path, lines = folder / TRAINING_LOG, []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(line))
-    return [line for line in lines if isinstance(line, dict) and "epoch" in line]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hubtools.results.wording import plural, share
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord, SplitOverlap
 
 
@@ -14,7 +13,7 @@ def statement(record: RunRecord, split: str = "test") -> str:
         record: of a complete run.
         split: that was scored.
     """
-    if not Problem(record.task["problem"]).level.trained:
+    if not record.task_spec.problem.level.trained:
         return "Nothing was learnt here, so nothing can leak from a training set of the task."
     overlap = _with_train(record, split)
     if overlap is None or record.data is None or split not in record.data.splits:
@@ -36,12 +35,12 @@ def statement(record: RunRecord, split: str = "test") -> str:
         return (
             f"No protein of {split} (of {total:,}) has a relative of at least {share(lowest)} identity in train.{same}"
         )
-    closer = [
+    of_higher_identity = [
         f"{f'{count:,}' if count else 'none'} one of at least {share(identity)}"
         for identity, count in sorted(told.items())
         if identity > lowest
     ]
-    more = f", {', '.join(closer)}" if closer else ""
+    more = f", {', '.join(of_higher_identity)}" if of_higher_identity else ""
     verb = "has" if told[lowest] == 1 else "have"
     return (
         f"{told[lowest]:,} of {total:,} {proteins} ({_percent(told[lowest], total)}) {verb} a relative of at least "
@@ -54,11 +53,11 @@ def not_looked_for(record: RunRecord, split: str = "test") -> str:
     overlap = _with_train(record, split)
     told = [float(key) for key, count in overlap.similar.items() if count is not None] if overlap else []
     open_ = []
-    if Problem(record.task["problem"]).level.trained:
+    if record.task_spec.problem.level.trained:
         open_.append(f"relatives of less than {share(min(told))} identity" if told else "relatives of any identity")
         open_.append("proteins of the same fold or function whose sequences do not align")
     checkpoint = record.identity.checkpoint
-    if checkpoint is not None and record.recipe.get("weights") != "random":
+    if checkpoint is not None and not record.from_scratch:
         open_.append(f"what the checkpoint saw in pre-training, which may well hold proteins of {split}")
     return f"Not looked for: {'; '.join(open_)}." if open_ else ""
 

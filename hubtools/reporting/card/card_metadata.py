@@ -11,7 +11,6 @@ import yaml
 from hubtools.common.errors import UserError
 from hubtools.reporting.card.licence import choose_licence
 from hubtools.results.wording import metric_title
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 Library = Literal["transformers", "peft"] | None
@@ -55,9 +54,9 @@ def metadata(
     """
     checkpoint = record.identity.checkpoint
     values: dict[str, Any] = licence_fields(record, licence)
-    if checkpoint and checkpoint.source == "hub" and record.recipe.get("weights") != "random":
+    if checkpoint and checkpoint.source == "hub" and not record.from_scratch:
         values["base_model"] = checkpoint.name
-        if record.recipe.get("adaptation") != "zero-shot":
+        if record.recipe_spec.adaptation != "zero-shot":
             values["base_model_relation"] = "adapter" if library == "peft" else "finetune"
     if library is not None:
         values["library_name"] = library
@@ -80,8 +79,7 @@ def front_matter(values: dict[str, Any]) -> str:
 
 def metric_names(record: RunRecord) -> list[str]:
     """Metrics of the task, primary first."""
-    chosen = record.task["metrics"]
-    return list(dict.fromkeys([chosen["primary"], *chosen.get("also", [])]))
+    return record.task_spec.metrics.names
 
 
 def test_splits(record: RunRecord) -> list[str]:
@@ -91,22 +89,22 @@ def test_splits(record: RunRecord) -> list[str]:
 
 def pipeline_tag(record: RunRecord) -> str:
     """The Hub's name for the kind of task; it has none for regression, which transformers serves as classification."""
-    return Problem(record.task["problem"]).level.hub_task
+    return record.task_spec.problem.level.hub_task
 
 
 def licence_fields(record: RunRecord, licence: str | None = None) -> dict[str, str]:
     """``license``, with name and link where the Hub has no identifier for it."""
     chosen = licence or inherited_licence(
         record.checkpoint.licence if record.checkpoint else None,
-        str(record.task.get("licence") or "unknown"),
-        from_scratch=record.recipe.get("weights") == "random",
+        record.task_spec.licence or "unknown",
+        from_scratch=record.from_scratch,
     )
     identifier = hub_licence(chosen)
     if identifier is not None:
         return {"license": identifier}
     checkpoint = record.identity.checkpoint
     hub = f"https://huggingface.co/{checkpoint.name}" if checkpoint and checkpoint.source == "hub" else None
-    link = hub or record.task.get("homepage")
+    link = hub or record.task_spec.homepage
     name = re.sub(r"[^a-z0-9.]+", "-", chosen.lower()).strip("-.") or "unnamed"
     return {"license": "other", "license_name": name} | ({"license_link": link} if link else {})
 
@@ -154,7 +152,6 @@ def _emissions(record: RunRecord) -> dict[str, Any] | None:
 def _index_results(record: RunRecord) -> list[dict[str, Any]]:
     """One result a test split: the Hub merges results of the same task, data set, config, split and revision."""
     results = []
-    title = str(record.task.get("title") or record.identity.task.name)
     revision = (record.data.revision if record.data else None) or record.identity.data
     for split in test_splits(record):
         scores = record.results[split].scores
@@ -168,10 +165,10 @@ def _index_results(record: RunRecord) -> list[dict[str, Any]]:
         if metrics:
             results.append(
                 {
-                    "task": {"type": pipeline_tag(record), "name": title},
+                    "task": {"type": pipeline_tag(record), "name": record.title},
                     "dataset": {
                         "type": (record.data.dataset if record.data else None) or record.identity.task.name,
-                        "name": title,
+                        "name": record.title,
                         "config": f"{record.identity.task.name}-v{record.identity.task.version}"
                         + (f"-subset-{record.identity.subset}" if record.identity.subset else "")
                         + (f"-fraction-{record.identity.fraction:g}" if record.identity.fraction else ""),

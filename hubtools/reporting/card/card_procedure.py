@@ -5,31 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from hubtools.results.wording import number
+from hubtools.specs.recipe import Adapter
 from hubtools.specs.record import Energy, RunRecord
 
 MAX_LABELS_IN_PROSE = 12
 
 
-def adapter_in_words(recipe: dict[str, Any]) -> str | None:
+def adapter_in_words(adapter: Adapter | None) -> str | None:
     """The adapter of a recipe in words, None where it has none."""
-    adapter = recipe.get("adapter")
     if adapter is None:
         return None
     name = {"lora": "LoRA", "dora": "DoRA", "rslora": "rank-stabilised LoRA", "ia3": "IA3", "qlora": "QLoRA"}
-    rank = "" if adapter["kind"] == "ia3" else f" of rank {adapter['rank']}"
-    bits = " (on weights of four bits)" if adapter["kind"] == "qlora" else ""
-    return f"{name[adapter['kind']]}{rank}{bits}"
+    rank = "" if adapter.kind == "ia3" else f" of rank {adapter.rank}"
+    bits = " (on weights of four bits)" if adapter.kind == "qlora" else ""
+    return f"{name[adapter.kind]}{rank}{bits}"
 
 
-def settings(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Every field of the recipe that is set, nested ones with a dot."""
+def settings(record: RunRecord) -> dict[str, Any]:
+    """Every field of the recipe that is set, as the record has it, nested ones with a dot."""
     flat: dict[str, Any] = {}
-    for key, value in recipe.items():
+    for key, value in record.recipe.items():
         if key in {"name", "title", "summary"}:
             continue
         inner = {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
         flat |= {name: part for name, part in inner.items() if part is not None}
-    if recipe.get("adaptation") == "zero-shot":
+    if record.recipe_spec.adaptation == "zero-shot":
         # The rest of a recipe is about training.
         read = {"adaptation", "scoring", "weights", "window.residues", "window.overlap"}
         flat = {name: part for name, part in flat.items() if name in read}
@@ -45,7 +45,7 @@ def choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
         chosen["epoch"] = f"{record.training.best_epoch} of {record.training.epochs_run}"
     for key, value in record.training.choices.items():
         if key == "thresholds" and isinstance(value, list):
-            positive = record.task["metrics"].get("positive")
+            positive = record.task_spec.metrics.positive
             names = [positive] if positive else labels
             shown = list(zip(names, value, strict=False))[:MAX_LABELS_IN_PROSE]
             more = [f"and {len(value) - len(shown):,} more, in run.json"] if len(value) > len(shown) else []

@@ -8,7 +8,6 @@ from typing import Any
 from hubtools.evaluation.statistics.arm_interval import over_seeds
 from hubtools.results import wording
 from hubtools.results.board.board_rows import Row, Table
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord, Stratum
 
 # What a reader takes in: larger tables are in run.json.
@@ -117,7 +116,7 @@ def strata_shown(record: RunRecord, split: str) -> list[tuple[str, str, list[Str
 
 def residues_scored(record: RunRecord, split: str) -> str:
     """How many residues of a split were scored or read, of how many it has, in one sentence."""
-    problem, facts = Problem(record.task["problem"]), record.data.splits.get(split) if record.data else None
+    problem, facts = record.task_spec.problem, record.data.splits.get(split) if record.data else None
     if facts is None:
         return ""
     total, result = facts.residues, record.results[split]

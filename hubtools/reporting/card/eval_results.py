@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hubtools.results.wording import interval, metric_title, number
-from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.specs.record import RunRecord
@@ -36,7 +35,7 @@ def eval_results(record: RunRecord, repo_id: str) -> str | None:
     """
     from huggingface_hub import EvalResultEntry, constants, eval_result_entries_to_yaml
 
-    benchmark = Task.model_validate(record.task).hub_benchmark
+    benchmark = record.task_spec.hub_benchmark
     identity = record.identity
     if benchmark is None or identity.subset is not None or identity.fraction is not None:
         return None

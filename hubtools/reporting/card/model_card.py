@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,7 @@ from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.leaderboard import table_of
 from hubtools.results.wording import SHORT_INTERVAL_MEANING
 from hubtools.runs.public_record import public_record
-from hubtools.runs.store import ADAPTER, CARD, MODEL, find_records, read_record
-from hubtools.specs.problem import Problem
+from hubtools.runs.store import ADAPTER, CARD, OpenRun, find_records, open_run
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -38,23 +37,25 @@ MAX_ROWS_BESIDE = 30
 
 
 def build_card(
-    folder: Path,
+    run: OpenRun | Path,
     *,
     repo_id: str | None = None,
     licence: str | None = None,
     author: str | None = None,
     weights: Weights = "merged",
+    beside: Sequence[OpenRun] = (),
 ) -> Path:
     """Write ``card/README.md`` and ``card/figures/*.png`` into a run's folder.
 
     What a user wrote into the marked places of the card that is there stays (:mod:`hubtools.reporting.card.card_edits`).
 
     Args:
-        folder: of a complete run.
+        run: that is complete, as it was opened, or its folder.
         repo_id: where the model will be on the Hub; by default the card loads it from the folder.
         licence: under which it is published; by default what base model and data imply.
         author: of the model, for its citation; by default the owner of the repository.
         weights: what of a run with an adapter is published.
+        beside: runs that are open already, in the same folder perhaps; they are not read again.
 
     Returns:
         The path of the card.
@@ -65,21 +66,20 @@ def build_card(
     """
     from hubtools.reporting.card.card_figures import figures_of
 
-    record = read_record(folder)
+    run = open_run(run)
+    record, target = run.record, run.card
     if record.status != "complete":
         raise UserError(
             f"this run is {record.status}: there is no result to put on a card",
-            where=str(folder),
+            where=str(run.folder),
             fix=f"Finish it first: {record.command}",
         )
-    table, row = _beside(folder, record)
+    table, row = _board_of(run, beside)
     shown = table.around(record.run_id, MAX_ROWS_BESIDE)
-    figures = figures_of(folder, record, shown)
-    text = _text(
-        folder, public_record(record), (table, shown, row), figures, CardOptions(repo_id, licence, author, weights)
-    )
-    target = folder / CARD
-    text = keep_edits(text, existing_card(folder))
+    figures = figures_of(run, shown)
+    public = OpenRun(run.folder, public_record(record))
+    text = _text(public, (table, shown, row), figures, CardOptions(repo_id, licence, author, weights))
+    text = keep_edits(text, existing_card(run.folder))
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
     write_atomic(target / README, text)
@@ -107,11 +107,12 @@ def existing_card(folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _beside(folder: Path, record: RunRecord) -> tuple[Table, Row]:
+def _board_of(run: OpenRun, known: Sequence[OpenRun]) -> tuple[Table, Row]:
     """The board's table that the run stands in, of the runs in the same folder, and its row."""
-    found, _ = find_records([folder.resolve().parent], task=record.identity.task.name)
-    others = [(path, other) for path, other in found if other.run_id != record.run_id]
-    table = table_of([*others, (folder, record)], record, split=test_splits(record)[0])
+    record = run.record
+    found, _ = find_records([run.folder.resolve().parent], record.identity.task.name, [*known, run])
+    others = [other for other in found if other.record.run_id != record.run_id]
+    table = table_of([*others, run], record, split=test_splits(record)[0])
     row = next(row for row in table.rows if any(other.run_id == record.run_id for _, other in row.runs))
     return table, row
 
@@ -119,9 +120,9 @@ def _beside(folder: Path, record: RunRecord) -> tuple[Table, Row]:
 def _title(record: RunRecord) -> str:
     checkpoint = record.identity.checkpoint
     if checkpoint is None:
-        return f"{record.task['title']}: the baseline {record.identity.recipe.name}"
-    random = " (random weights)" if record.recipe.get("weights") == "random" else ""
-    return f"{record.task['title']} with {checkpoint.name.split('/')[-1]}{random}"
+        return f"{record.title}: the baseline {record.identity.recipe.name}"
+    random = " (random weights)" if record.from_scratch else ""
+    return f"{record.title} with {checkpoint.name.split('/')[-1]}{random}"
 
 
 def _findings(record: RunRecord) -> list[str]:
@@ -153,8 +154,7 @@ def _snippets(record: RunRecord, model: Path, location: str, weights: Weights) -
 
 
 def _text(
-    folder: Path,
-    record: RunRecord,
+    run: OpenRun,
     places: tuple[Table, Table, Row],
     figures: Mapping[str, CardFigure],
     wanted: CardOptions,
@@ -162,23 +162,23 @@ def _text(
     """The card. ``places``: the whole table, the part of it that is shown, and the row of the run."""
     table, shown, row = places
     repo_id, weights = wanted.repo_id, wanted.weights
-    model = folder / MODEL
+    record, model = run.record, run.model
     loadable = has_model(model)
     subject = record.subject.rstrip("/").split("/")[-1]
     name = repo_id.split("/")[-1] if repo_id else f"{record.identity.task.name}-{subject}"
     library: Library = ("peft" if weights == "adapter" else "transformers") if loadable else None
     values = metadata(record, name, wanted.licence, library)
-    task, splits, title = record.task, test_splits(record), _title(record)
-    labels = list(dict.fromkeys(task["labels"].values()))
+    task, splits, title = record.task_spec, test_splits(record), _title(record)
+    labels = task.label_names
     measured = {split: record.results[split].calibration for split in splits}
     calibrations = {split: found for split, found in measured.items() if found is not None}
-    held = comparisons(row, table)
+    compared = comparisons(row, table)
     body = render(
         "model_card.md.j2",
         title=title,
         record=record,
         task=task,
-        problem=Problem(task["problem"]),
+        problem=task.problem,
         labels=labels,
         shown_labels=labels[: card_procedure.MAX_LABELS_IN_PROSE],
         splits=splits,
@@ -201,19 +201,19 @@ def _text(
         table=shown,
         comparison=beside(shown, record) if len(shown.rows) > 1 else None,
         rows_on_board=len(table.rows),
-        baseline=held.baseline,
-        recipes=recipe_rows(row, table, held),
+        baseline=compared.baseline,
+        recipes=recipe_rows(row, table, compared),
         figures=figures,
         snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
         weights=weights,
         custom_code=needs_custom_code(model),
-        adapted=card_procedure.adapter_in_words(record.recipe),
-        settings=card_procedure.settings(record.recipe),
+        adapted=card_procedure.adapter_in_words(record.recipe_spec.adapter),
+        settings=card_procedure.settings(record),
         choices=card_procedure.choices(record, labels),
         energy=card_procedure.energy_in_words(record.cost.energy) if record.cost and record.cost.energy else None,
         licence=values["license"] if values["license"] != "other" else values["license_name"],
         hub_checkpoint=values.get("base_model"),
-        citation=str(task["citation"]).strip(),
+        citation=(task.citation or "").strip(),
         cite_model=citation.of_model(record, title, repo_id, wanted.author) if loadable else None,
         cite_paper=citation.paper_of(record),
         cite_bench=citation.of_bench(record),

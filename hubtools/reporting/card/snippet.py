@@ -45,7 +45,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         adapter: of the adapter, put on its base by peft: its folder in there, empty at the root. None for the merged
             model.
     """
-    problem = Problem(record.task["problem"])
+    problem = record.task_spec.problem
     custom = needs_custom_code(folder)
     loader = "AutoModel" if custom else problem.level.auto_class or "AutoModel"
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
@@ -90,7 +90,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     Args:
         record, folder, location: as for :func:`usage_snippet`.
     """
-    problem = Problem(record.task["problem"])
+    problem = record.task_spec.problem
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
     spelling, protocol = _spelling(record)
     # Whoever calls it writes the sequence themselves: nothing but spaces is asked of them.
@@ -213,7 +213,7 @@ def _between(record: RunRecord) -> str:
 
 
 def _many(record: RunRecord) -> bool:
-    return len(set(record.task["labels"].values())) > MAX_LABELS_IN_CODE
+    return len(record.task_spec.label_names) > MAX_LABELS_IN_CODE
 
 
 def _thresholds(record: RunRecord) -> list[float]:
@@ -221,7 +221,7 @@ def _thresholds(record: RunRecord) -> list[float]:
 
 
 def _labels(record: RunRecord, problem: Problem) -> list[str]:
-    names = list(dict.fromkeys(record.task["labels"].values()))
+    names = record.task_spec.label_names
     if problem.kind == "regression" or len(names) > MAX_LABELS_IN_CODE:
         return []
     thresholds = _thresholds(record)
@@ -229,7 +229,7 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
         pairs = ", ".join(f"{quoted(n)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True))
         return [f"LABELS = {{{pairs}}}  # label: decision threshold, chosen on validation"]
     lines = [f"LABELS = [{', '.join(map(quoted, names))}]"]
-    positive = record.task["metrics"].get("positive")
+    positive = record.task_spec.metrics.positive
     if positive is not None and len(thresholds) == 1:
         lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {_comment(positive)}, chosen on validation")
     return lines
@@ -237,10 +237,8 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
 
 def _of_one(record: RunRecord, problem: Problem) -> list[str]:
     if problem.kind == "regression":
-        return [
-            'print(f"{logits.item():.3f}")'
-            + (f"  # {_comment(record.task['unit'])}" if record.task.get("unit") else "")
-        ]
+        unit = record.task_spec.unit
+        return ['print(f"{logits.item():.3f}")' + (f"  # {_comment(unit)}" if unit else "")]
     if _many(record):
         squash = "sigmoid()" if problem.kind == "multilabel" else "softmax(-1)"
         return [
@@ -256,7 +254,7 @@ def _of_one(record: RunRecord, problem: Problem) -> list[str]:
             ]
         return ["for label, p in zip(LABELS, logits.sigmoid().tolist()):", '    print(f"{label}\\t{p:.3f}")']
     lines = ["for label, p in zip(LABELS, logits.softmax(-1).tolist()):"]
-    positive = record.task["metrics"].get("positive")
+    positive = record.task_spec.metrics.positive
     if positive is not None and _thresholds(record):
         decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {quoted(positive)} else \"\")"
         return [*lines, f'    print(f"{{label}}\\t{{p:.3f}}"{decided})']
@@ -265,7 +263,7 @@ def _of_one(record: RunRecord, problem: Problem) -> list[str]:
 
 def _of_residues(record: RunRecord, problem: Problem) -> list[str]:
     squash = {"regression": "flatten().tolist()", "multilabel": "sigmoid().tolist()"}.get(problem.kind, "softmax(-1)")
-    candidates = (record.task.get("data") or {}).get("candidates")
+    candidates = record.task_spec.data.candidates
     only = [f"    if residue in {quoted(candidates)}:"] if candidates else []
     indent = "        " if candidates else "    "
     row = "value" if problem.kind == "regression" else "row"
@@ -280,9 +278,9 @@ def _of_residues(record: RunRecord, problem: Problem) -> list[str]:
     if problem.kind == "multilabel":
         each = 'f"{label} {p:.3f}" for label, p in zip(LABELS, row)'
         return [*lines, f'{indent}print(f"{{residue}}{{position}}", *({each}), sep="\\t")']
-    positive = record.task["metrics"].get("positive")
+    positive = record.task_spec.metrics.positive
     if positive is not None and _thresholds(record):
-        index = list(dict.fromkeys(record.task["labels"].values())).index(positive)
+        index = record.task_spec.label_names.index(positive)
         decision = f"{index} if row[{index}] >= THRESHOLD else {1 - index}"
     else:
         decision = "int(row.argmax())"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.results.arms import SMALL, Arm, Found
-from hubtools.runs.store import PREDICTIONS, REPLICATES
+from hubtools.results.arms import SMALL, Arm
+from hubtools.runs.store import PREDICTIONS, REPLICATES, OpenRun
 
 if TYPE_CHECKING:
     from hubtools.evaluation.statistics.resampled import Resampled
@@ -17,7 +17,7 @@ FEW_RUNS = 8
 BY_INTERVALS = "intervals"
 
 
-def resampled_rows(rows: Sequence[tuple[Found, ...]], split: str, metric: str) -> list[Resampled] | None:
+def resampled_rows(rows: Sequence[tuple[OpenRun, ...]], split: str, metric: str) -> list[Resampled] | None:
     """The metric of each row under the same resamplings; None where some have none and making them would take long."""
     runs = [folder for row in rows for folder, _ in row]
     missing = 0

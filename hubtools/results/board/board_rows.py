@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.results.arms import Arm, Found, Setting
+from hubtools.results.arms import Arm, ComparisonGroup
 from hubtools.results.board.best_rows import BY_INTERVALS
 from hubtools.results.wording import metric_title, plural, trust
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.evaluation.statistics.resampled import Resampled
@@ -30,7 +32,7 @@ class Row:
         precision: in which its runs computed, where a row differs from it in that alone; else empty.
     """
 
-    runs: tuple[Found, ...]
+    runs: tuple[OpenRun, ...]
     scores: dict[tuple[str, str], ArmScore]
     rank: int = 0
     best_set: bool = False
@@ -39,7 +41,7 @@ class Row:
     precision: str = ""
 
     @property
-    def standing(self) -> Literal["best", "within", ""]:
+    def best_set_place(self) -> Literal["best", "within", ""]:
         """``best`` (leads), ``within`` (in the best set too) or nothing."""
         if not self.best_set:
             return ""
@@ -55,7 +57,7 @@ class Row:
         """A checkpoint, the same architecture with random weights, or a baseline without any."""
         if self.record.identity.checkpoint is None:
             return "baseline"
-        return "random" if self.record.recipe.get("weights") == "random" else "checkpoint"
+        return "random" if self.record.from_scratch else "checkpoint"
 
     @property
     def is_baseline(self) -> bool:
@@ -96,7 +98,7 @@ class Row:
     @property
     def adaptation(self) -> str:
         """``full``, ``probe`` or ``baseline``."""
-        return str(self.record.recipe.get("adaptation", ""))
+        return self.record.recipe_spec.adaptation or ""
 
     @property
     def seeds(self) -> list[int]:
@@ -127,7 +129,7 @@ class Table:
         remarks: what sets this table apart from others of the same task (subset, older version, ...).
     """
 
-    question: Setting
+    question: ComparisonGroup
     split: str
     rows: tuple[Row, ...]
     metrics: tuple[str, ...]
@@ -135,14 +137,14 @@ class Table:
     remarks: tuple[str, ...] = ()
 
     @property
-    def task(self) -> dict[str, Any]:
+    def task(self) -> Task:
         """The task file as used by the latest run."""
-        return max((record for row in self.rows for _, record in row.runs), key=lambda r: r.started).task
+        return max((record for row in self.rows for _, record in row.runs), key=lambda r: r.started).task_spec
 
     @property
     def title(self) -> str:
         """Title of the task, its version, and what sets this table apart."""
-        title = self.task.get("title") or self.question.task
+        title = self.task.title or self.question.task
         return " · ".join([title, f"version {self.question.version}", *self.remarks])
 
     @property
@@ -177,7 +179,7 @@ class Table:
     @property
     def best(self) -> Row | None:
         """The row with the best primary score, where any is defined."""
-        return next((row for row in self.rows if row.standing == "best"), None)
+        return next((row for row in self.rows if row.best_set_place == "best"), None)
 
     def around(self, run_id: str, most: int) -> Table:
         """The same table, cut to what a reader takes in: the row of a run, the best baselines, and the best rows.

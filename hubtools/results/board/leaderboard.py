@@ -14,13 +14,13 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.results.arms import Arm, Found, Setting, arm_key, precision_apart, without_copies
+from hubtools.results.arms import Arm, ComparisonGroup, arm_key, precision_apart, without_copies
 from hubtools.results.board.best_rows import in_best_set, resampled_rows
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.results.board.overall import Overall, overall_of
 from hubtools.results.wording import share
+from hubtools.runs.store import OpenRun
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
 
@@ -29,7 +29,7 @@ class Board:
     """All tables, the rows over all tasks, the runs that did not finish, and what was left out with the reason."""
 
     tables: tuple[Table, ...]
-    unfinished: tuple[Found, ...] = ()
+    unfinished: tuple[OpenRun, ...] = ()
     notes: tuple[str, ...] = ()
     overall: Overall | None = None
 
@@ -39,7 +39,7 @@ class Board:
         return sum(len(row.runs) for table in self.tables for row in table.rows)
 
 
-def build_board(found: Sequence[Found], task: str | None = None, split: str = "test") -> Board:
+def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = "test") -> Board:
     """Group records into tables.
 
     Args:
@@ -56,12 +56,12 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
         )
     if task is not None:
         names = sorted({record.identity.task.name for _, record in found})
-        found = [(folder, record) for folder, record in found if record.identity.task.name == task]
+        found = [run for run in found if run[1].identity.task.name == task]
         if not found:
             raise UserError(f"no run is of the task {task!r}", fix=f"There are runs of: {', '.join(names) or 'none'}.")
     kept, notes = without_copies(found)
-    complete = [(folder, record) for folder, record in kept if record.status == "complete"]
-    scored = [(folder, record) for folder, record in complete if split in record.results]
+    complete = [run for run in kept if run[1].status == "complete"]
+    scored = [run for run in complete if split in run[1].results]
     if complete and not scored:
         splits = sorted({name for _, record in complete for name in record.test_splits})
         raise UserError(
@@ -69,40 +69,38 @@ def build_board(found: Sequence[Found], task: str | None = None, split: str = "t
         )
     if left := len(complete) - len(scored):
         notes.append(f"{left} of {len(complete)} complete runs have no results on {split} and are not shown.")
-    groups: dict[Setting, list[Found]] = defaultdict(list)
-    for folder, record in scored:
-        groups[Setting.of(record, split)].append((folder, record))
+    groups: dict[ComparisonGroup, list[OpenRun]] = defaultdict(list)
+    for run in scored:
+        groups[ComparisonGroup.of(run[1], split)].append(run)
     ordered = sorted(groups, key=_order)
     tables = tuple(
         _table(question, groups[question], split, _remarks(question, ordered, _rows(groups[question])))
         for question in ordered
     )
-    unfinished = sorted(
-        ((folder, record) for folder, record in kept if record.status != "complete"), key=lambda pair: pair[1].started
-    )
+    unfinished = sorted((run for run in kept if run[1].status != "complete"), key=lambda run: run[1].started)
     overall, why_not = overall_of(tables)
     return Board(tables, tuple(unfinished), (*notes, *why_not), overall)
 
 
-def table_of(found: Sequence[Found], record: RunRecord, split: str = "test") -> Table:
+def table_of(found: Sequence[OpenRun], record: RunRecord, split: str = "test") -> Table:
     """The table that a complete run stands in."""
-    question = Setting.of(record, split)
-    board = build_board([pair for pair in found if Setting.of(pair[1], split) == question], split=split)
+    question = ComparisonGroup.of(record, split)
+    board = build_board([pair for pair in found if ComparisonGroup.of(pair[1], split) == question], split=split)
     return board.tables[0]
 
 
-def _order(question: Setting) -> tuple[Any, ...]:
+def _order(question: ComparisonGroup) -> tuple[Any, ...]:
     """By task, the latest version first, all data before parts of them, the larger part before the smaller."""
     q = question
     parts = (q.subset is not None, -(q.subset or 0), -(q.fraction or 1))
     return q.task, -q.version, *parts, q.task_hash, q.data, q.rows, q.protocol
 
 
-def _rows(found: Sequence[Found]) -> str:
-    return Problem(found[0][1].task["problem"]).level.rows
+def _rows(found: Sequence[OpenRun]) -> str:
+    return found[0][1].task_spec.problem.level.rows
 
 
-def _remarks(question: Setting, all_questions: Sequence[Setting], noun: str) -> tuple[str, ...]:
+def _remarks(question: ComparisonGroup, all_questions: Sequence[ComparisonGroup], noun: str) -> tuple[str, ...]:
     remarks = []
     if question.subset is not None:
         remarks.append(f"subset of at most {question.subset:,} {noun} a split")
@@ -113,7 +111,7 @@ def _remarks(question: Setting, all_questions: Sequence[Setting], noun: str) -> 
     if question.version < latest:
         remarks.append(f"older than version {latest}")
 
-    def scope(q: Setting) -> tuple[Any, ...]:
+    def scope(q: ComparisonGroup) -> tuple[Any, ...]:
         return q.version, q.subset, q.fraction
 
     twins = [q for q in same_task if scope(q) == scope(question)]
@@ -128,12 +126,12 @@ def _remarks(question: Setting, all_questions: Sequence[Setting], noun: str) -> 
     return tuple(remarks)
 
 
-def _table(question: Setting, found: list[Found], split: str, remarks: tuple[str, ...]) -> Table:
+def _table(question: ComparisonGroup, found: list[OpenRun], split: str, remarks: tuple[str, ...]) -> Table:
     metrics = _in_order(m for _, record in found for m in _metric_names(record, split))
     others = _in_order(s for _, record in found for s in record.results if s not in {"train", "validation", split})
-    by_row: dict[Any, list[Found]] = defaultdict(list)
-    for folder, record in found:
-        by_row[arm_key(record)].append((folder, record))
+    by_row: dict[Any, list[OpenRun]] = defaultdict(list)
+    for run in found:
+        by_row[arm_key(run[1])].append(run)
     apart = precision_apart(by_row)
     rows = [_row(runs, split, metrics, others, apart[key]) for key, runs in by_row.items()]
     rows.sort(key=lambda row: (*row.scores[split, metrics[0]].sort_key, row.name, row.recipe))
@@ -150,7 +148,7 @@ def _table(question: Setting, found: list[Found], split: str, remarks: tuple[str
     return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
 
 
-def _row(runs: list[Found], split: str, metrics: list[str], others: list[str], precision: str) -> Row:
+def _row(runs: list[OpenRun], split: str, metrics: list[str], others: list[str], precision: str) -> Row:
     arm = Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)))
     columns = [(split, metric) for metric in metrics] + [(other, metrics[0]) for other in others]
     found, upwards = arm.scores(columns), METRICS[metrics[0]].higher_is_better

@@ -24,10 +24,11 @@ from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.best_set import question_of
 from hubtools.evaluation.statistics.difference import difference
 from hubtools.evaluation.statistics.resampled import Resampled
-from hubtools.results.arms import Arm, Found, Setting, without_copies
+from hubtools.results.arms import Arm, ComparisonGroup, without_copies
 from hubtools.results.wording import number, plural, share, with_interval
-from hubtools.specs.problem import Problem
+from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ class Curve:
         baselines: (name, estimate) from all training data.
     """
 
-    question: Setting
-    task: dict[str, Any]
+    question: ComparisonGroup
+    task: Task
     metric: str
     split: str
     series: tuple[Series, ...]
@@ -118,12 +119,12 @@ class Curve:
         """Of the panel."""
         noun = self.noun
         subset = "" if self.question.subset is None else f", subset of at most {self.question.subset:,} {noun} a split"
-        return f"{self.task.get('title') or self.question.task}{subset}"
+        return f"{self.task.title or self.question.task}{subset}"
 
     @property
     def noun(self) -> str:
         """What a row is."""
-        return Problem(self.task["problem"]).level.rows
+        return self.task.problem.level.rows
 
     @property
     def higher_is_better(self) -> bool:
@@ -132,7 +133,9 @@ class Curve:
         return points[0].estimate.higher_is_better
 
 
-def build_curves(found: Sequence[Found], task: str | None = None, split: str = "test") -> tuple[list[Curve], list[str]]:
+def build_curves(
+    found: Sequence[OpenRun], task: str | None = None, split: str = "test"
+) -> tuple[list[Curve], list[str]]:
     """Learning curves of all questions that were answered from at least two shares of the training data.
 
     Args:
@@ -149,13 +152,14 @@ def build_curves(found: Sequence[Found], task: str | None = None, split: str = "
     if split in {"train", "validation"}:
         raise UserError(f"curves are not drawn on {split}: choices were made on it", fix="Name a test split.")
     kept, notes = without_copies([pair for pair in found if task in {None, pair[1].identity.task.name}])
-    groups: dict[Setting, list[Found]] = defaultdict(list)
+    groups: dict[ComparisonGroup, list[OpenRun]] = defaultdict(list)
     unfinished = 0
-    for folder, record in kept:
+    for run in kept:
+        _, record = run
         if record.status != "complete":
             unfinished += record.identity.fraction is not None or record.suite == "learning-curve"
         elif record.score(split) is not None and record.data is not None and "train" in record.data.splits:
-            groups[replace(Setting.of(record, split), fraction=None)].append((folder, record))
+            groups[replace(ComparisonGroup.of(record, split), fraction=None)].append(run)
     curves = [
         curve
         for question, members in sorted(groups.items(), key=lambda pair: str(pair[0]))
@@ -176,9 +180,9 @@ def build_curves(found: Sequence[Found], task: str | None = None, split: str = "
     return curves, notes
 
 
-def _curve(question: Setting, found: Sequence[Found], split: str) -> Curve | None:
-    by_series: dict[Any, list[Found]] = defaultdict(list)
-    baselines: dict[str, list[Found]] = defaultdict(list)
+def _curve(question: ComparisonGroup, found: Sequence[OpenRun], split: str) -> Curve | None:
+    by_series: dict[Any, list[OpenRun]] = defaultdict(list)
+    baselines: dict[str, list[OpenRun]] = defaultdict(list)
     for pair in found:
         identity = pair[1].identity
         if identity.checkpoint is not None:
@@ -197,10 +201,10 @@ def _curve(question: Setting, found: Sequence[Found], split: str) -> Curve | Non
     lines = sorted((line for line in lines if line[1].value is not None), key=lambda line: line[1].sort_key)
     latest = max((record for _, record in found), key=lambda record: record.started)
     ordered = tuple(sorted(series, key=lambda s: s.name))
-    return Curve(question, latest.task, latest.primary_metric, split, ordered, tuple(lines))
+    return Curve(question, latest.task_spec, latest.primary_metric, split, ordered, tuple(lines))
 
 
-def _arm(found: Sequence[Found]) -> Arm:
+def _arm(found: Sequence[OpenRun]) -> Arm:
     return Arm(tuple(sorted(found, key=lambda pair: pair[1].identity.seed)))
 
 
@@ -213,18 +217,18 @@ def _series_key(record: RunRecord) -> tuple[Any, ...]:
     return which, digest(procedure)
 
 
-def _series(found: Sequence[Found], split: str) -> Series:
-    by_share: dict[tuple[bool, float], list[Found]] = defaultdict(list)
+def _series(found: Sequence[OpenRun], split: str) -> Series:
+    by_share: dict[tuple[bool, float], list[OpenRun]] = defaultdict(list)
     for pair in found:
         identity = pair[1].identity
-        by_share[pair[1].recipe.get("weights") == "random", identity.fraction or 1.0].append(pair)
+        by_share[pair[1].from_scratch, identity.fraction or 1.0].append(pair)
     points: dict[bool, list[Point]] = {False: [], True: []}
     for (random, fraction), members in sorted(by_share.items(), key=lambda item: item[0]):
         arm = _arm(members)
         n = fmean(_learnt_from(record) for _, record in members)
         points[random].append(Point(fraction, n, arm.score(split), arm.kept(split)))
     records = [record for _, record in found]
-    named = next((r for r in records if r.recipe.get("weights") != "random"), records[0])
+    named = next((r for r in records if not r.from_scratch), records[0])
     fields = [f"{k}={v}" for k, v in sorted(named.overrides.items()) if k != "weights"]
     return Series(
         ", ".join([named.subject, named.identity.recipe.name, *fields]), tuple(points[False]), tuple(points[True])
@@ -235,7 +239,7 @@ def _learnt_from(record: RunRecord) -> int:
     """Training proteins, or pairs where the rows are pairs."""
     assert record.data is not None
     train = record.data.splits["train"]
-    return train.labelled if Problem(record.task["problem"]).level.proteins > 1 else train.proteins
+    return train.labelled if record.task_spec.problem.level.proteins > 1 else train.proteins
 
 
 def efficiency(point: Point, random: Sequence[Point]) -> Factor | None:

@@ -6,21 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hubtools.evaluation.statistics.arm_interval import Interval
 from hubtools.results.arms import arm_key
 from hubtools.results.board.board_rows import Row, Table
 from hubtools.specs.metric_names import METRICS
 
 # Beyond so many rows an overall table is not what is looked for, and its bootstrap would take long.
 MOST_ROWS = 1_000
-
-
-@dataclass(frozen=True)
-class Ends:
-    """A measure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -37,9 +29,9 @@ class OverallRow:
     """
 
     row: Row
-    mean_rank: Ends
-    borda: Ends
-    improvability: Ends
+    mean_rank: Interval
+    borda: Interval
+    improvability: Interval
     best_set: bool | None
     ranks: dict[str, float | None]
 
@@ -107,17 +99,17 @@ def overall_of(tables: Sequence[Table]) -> tuple[Overall | None, list[str]]:
 
 
 def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tuple[str, str], ...]) -> Overall:
-    from hubtools.evaluation.statistics.mean_ranks import ENOUGH_TASKS, standing
+    from hubtools.evaluation.statistics.mean_ranks import ENOUGH_TASKS, mean_ranks_of
 
     scores = [_scores(table, list(keys)) for table in chosen.values()]
-    found = standing(scores)
+    found = mean_ranks_of(scores)
     rows = []
     for index, row in enumerate(keys.values()):
         ranks = [
             float(rank) if there else None for rank, there in zip(found.ranks[index], found.present[index], strict=True)
         ]
         mean_rank, borda, improvability = (
-            Ends(*map(float, of[:, index])) for of in (found.mean_rank, found.borda, found.improvability)
+            Interval(*map(float, of[:, index])) for of in (found.mean_rank, found.borda, found.improvability)
         )
         of_tasks = dict(zip(chosen, ranks, strict=True))
         inside = bool(found.best[index]) if found.complete[index] and found.complete.sum() > 1 else None

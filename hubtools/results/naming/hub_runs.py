@@ -15,9 +15,8 @@ from typing import Literal
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import download_files, hub_api, hub_errors
-from hubtools.runs.store import PREDICTIONS, RECORD, parse_record
+from hubtools.runs.store import PREDICTIONS, RECORD, OpenRun, parse_record
 from hubtools.specs.baseline_file import BASELINE_FILE, read_baseline_file
-from hubtools.specs.record import RunRecord
 from hubtools.specs.references import Reference, read_address
 
 # Of a results repository: the records, one a row. bench board --results writes it.
@@ -79,7 +78,7 @@ def fetch_runs(address: str) -> FetchedRuns:
     return FetchedRuns(folder, pinned, holds)
 
 
-def read_results(folder: Path, address: str) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
+def read_results(folder: Path, address: str) -> tuple[list[OpenRun], list[str]]:
     """The records of a results repository, as :func:`hubtools.runs.store.find_records` gives those of a folder.
 
     Args:
@@ -104,7 +103,7 @@ def read_results(folder: Path, address: str) -> tuple[list[tuple[Path, RunRecord
         except UserError as error:
             problems.append(str(error))
             continue
-        found.append((Path(address) / record.run_id, record))
+        found.append(OpenRun(Path(address) / record.run_id, record))
     return found, problems
 
 

@@ -12,9 +12,9 @@ from enum import IntEnum
 from pathlib import Path
 
 from hubtools.common.errors import UserError
-from hubtools.results.arms import Arm, Found, arms_of, without_copies
+from hubtools.results.arms import Arm, arms_of, without_copies
 from hubtools.results.naming.selectors import parse, suggested
-from hubtools.runs.store import RECORD, find_records
+from hubtools.runs.store import RECORD, OpenRun, find_records
 from hubtools.specs.baseline_file import BASELINE_FILE
 from hubtools.specs.references import is_address, read_address
 
@@ -40,7 +40,7 @@ class Named:
         left_out: a line for each record that could not be read.
     """
 
-    found: list[Found] = field(default_factory=list)
+    found: list[OpenRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ def runs_named(names: Sequence[str | Path], needs: Needs = Needs.RECORD) -> Name
     return everything
 
 
-def run_named(name: str | Path, needs: Needs = Needs.RECORD) -> tuple[Found, Named]:
+def run_named(name: str | Path, needs: Needs = Needs.RECORD) -> tuple[OpenRun, Named]:
     """The one run that a user names, whatever became of it.
 
     Args:
@@ -128,7 +128,7 @@ def listed(arms: Sequence[Arm]) -> str:
     return _shown(_called(arm) if len(tasks) > 1 else f"{arm.name}{_share(arm)}" for arm in arms)
 
 
-def title(found: Found) -> str:
+def title(found: OpenRun) -> str:
     """What a run is called among others."""
     return f"{_called(Arm((found,)))}, seed {found[1].identity.seed}"
 
@@ -143,7 +143,7 @@ def _share(arm: Arm) -> str:
     return "" if fraction is None else f", {100 * fraction:g} % of train"
 
 
-def _looked_up(name: str, needs: Needs) -> tuple[Named, list[Found]]:
+def _looked_up(name: str, needs: Needs) -> tuple[Named, list[OpenRun]]:
     """What is at the place that a name begins with, and what of it the selector behind it fits."""
     place, selector = parse(name)
     here = _hub(place, needs) if is_address(place) else _local(Path(place))
@@ -194,7 +194,7 @@ def _shown(names: Iterable[str], limit: int = _LISTED) -> str:
     return "; ".join(every[:limit]) + more
 
 
-def _nothing(found: Sequence[Found], where: str, split: str) -> UserError:
+def _nothing(found: Sequence[OpenRun], where: str, split: str) -> UserError:
     """Why no arm is left, and what there is."""
     complete = [pair for pair in found if pair[1].status == "complete"]
     there = arms_of(complete, split)

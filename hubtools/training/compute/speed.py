@@ -24,7 +24,7 @@ from hubtools.training.compute.device import Execution
 from hubtools.training.compute.operations import Flops, activations_of, squares
 from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import FairTrainer
-from hubtools.training.frozen.embedding import Features, embed, entry_keys, kind_of
+from hubtools.training.frozen.embedding import Features, FrozenEncoder, embed, entry_keys, kind_of
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
 from hubtools.training.frozen.probe import fit_heads
 from hubtools.training.job import Job
@@ -233,8 +233,8 @@ def heads_seconds(
         sizes = proteins.lengths.tolist() if by_residue else [1] * len(proteins)
         made = SyntheticSplit(dict(zip(entry_keys(proteins, by_residue), sizes, strict=True)), width)
         file = job.work / f"{name}.npy"
-        pooled = model.reads_residues
-        found = embed(model, part, job.execution, False, file, name, layers, pooled=pooled, kept=made)
+        encoder = FrozenEncoder(model, job.execution, False, layers)
+        found = embed(encoder, part, file, name, pooled=model.reads_residues, kept=made)
         return part, found
 
     (_, fitting), (unseen, checking) = features(train, "train"), features(validation, "validation")

@@ -65,6 +65,28 @@ class Features:
     token_budget: int
 
 
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder that is used as it is, and how it is asked.
+
+    Attributes:
+        model: that holds it.
+        execution: device and token budget.
+        bf16: autocast.
+        layers: that are wanted, as :func:`chosen_layers` gives them.
+    """
+
+    model: ProteinTaskModel
+    execution: Execution
+    bf16: bool
+    layers: Sequence[int]
+
+    @property
+    def width(self) -> int:
+        """Of a representation."""
+        return self.model.encoder.config.hidden_size
+
+
 def chosen_layers(wanted: str | Sequence[int], n_layers: int) -> list[int]:
     """Indices of layers, 0 being the embedding and ``n_layers`` the last; negative ones count from the end.
 
@@ -85,13 +107,10 @@ def chosen_layers(wanted: str | Sequence[int], n_layers: int) -> list[int]:
 
 
 def embed(
-    model: ProteinTaskModel,
+    encoder: FrozenEncoder,
     split: Encoded,
-    execution: Execution,
-    bf16: bool,
     file: Path,
     name: str,
-    wanted: Sequence[int],
     *,
     pooled: bool = False,
     kept: KeptEmbeddings | None = None,
@@ -101,13 +120,10 @@ def embed(
     Where residues are labelled, rows are the residues whose label counts.
 
     Args:
-        model: its encoder is used, as it is.
+        encoder: that reads it.
         split: encoded split.
-        execution: device and token budget.
-        bf16: autocast.
         file: where tables too large for memory go; the layer is added to its name.
         name: of the split, for the progress bar.
-        wanted: layers, as :func:`chosen_layers` gives them.
         pooled: of a per-protein task too, rows are all residues of all proteins; ``owners`` is then the protein
             of each row, and ``labels`` stay those of the proteins.
         kept: embeddings from before; what is computed is added to them, piece by piece.
@@ -115,7 +131,8 @@ def embed(
     Raises:
         UserError: the architecture gives no representation but its last.
     """
-    model.eval()
+    encoder.model.eval()
+    wanted = encoder.layers
     proteins = split if split.pairs is None else split.alone
     kind = kind_of(split, pooled)
     by_residue = kind == "residues"
@@ -124,7 +141,7 @@ def embed(
     if by_residue:
         sizes = proteins.lengths if masks is None else np.array([int(mask.sum()) for mask in masks])
     first = np.r_[0, np.cumsum(sizes)]
-    shape = (int(first[-1]), model.encoder.config.hidden_size)
+    shape = (int(first[-1]), encoder.width)
     # The run's own: what is kept on disk may be removed by another process at any time.
     in_memory = 4 * shape[0] * shape[1] * len(wanted) <= IN_MEMORY
     tables = {
@@ -145,11 +162,9 @@ def embed(
         for key, rows in entries.items():
             fill(layer, key, rows)
     missing = [key for key in owners if any(key not in entries for entries in held.values())]
-    tokens, budget = 0, execution.token_budget
+    tokens, budget = 0, encoder.execution.token_budget
     try:
-        for chunk in _computed(
-            model, proteins, {key: owners[key][0] for key in missing}, execution, bf16, name, wanted, by_residue
-        ):
+        for chunk in _computed(encoder, proteins, {key: owners[key][0] for key in missing}, name, by_residue):
             tokens, budget = tokens + chunk.tokens, chunk.token_budget
             for layer, entries in chunk.entries.items():
                 new = {key: rows for key, rows in entries.items() if key not in held[layer]}
@@ -166,7 +181,7 @@ def embed(
     if kept:
         kept.computed += len(missing)
         kept.read += len(owners) - len(missing)
-    return _features(split, tables, sizes, masks, by_residue, tokens, budget)
+    return _features(split, tables, sizes, masks, by_residue, (tokens, budget))
 
 
 def kind_of(split: Encoded, pooled: bool) -> Kind:
@@ -199,14 +214,7 @@ class _Chunk:
 
 @torch.no_grad()
 def _computed(
-    model: ProteinTaskModel,
-    split: Encoded,
-    proteins: dict[bytes, int],
-    execution: Execution,
-    bf16: bool,
-    name: str,
-    wanted: Sequence[int],
-    by_residue: bool,
+    encoder: FrozenEncoder, split: Encoded, proteins: dict[bytes, int], name: str, by_residue: bool
 ) -> Iterator[_Chunk]:
     """Run the encoder over some proteins of a split, the longest first; a chunk holds whole proteins."""
     chosen, keys = list(proteins.values()), list(proteins)
@@ -223,18 +231,17 @@ def _computed(
         pairs=None,
     )
     lengths = bare.lengths
-    width = model.encoder.config.hidden_size
     progress = bar(f"embedding {name}", int(lengths.sum()) if chosen else 0, unit=" residues", scale=True)
-    budget = execution.token_budget
-    for part in _parts(lengths, budget, width * len(wanted) if by_residue else 0):
+    budget = encoder.execution.token_budget
+    for part in _parts(lengths, budget, encoder.width * len(encoder.layers) if by_residue else 0):
         sizes = lengths[part] if by_residue else np.ones(len(part), dtype=np.int64)
         bounds = np.r_[0, np.cumsum(sizes)]
         start = np.zeros(len(bare), dtype=np.int64)
         start[part] = bounds[:-1]
-        rows = {layer: np.empty((int(bounds[-1]), width), dtype=np.float32) for layer in wanted}
-        read = partial(_read, model, bare, part.tolist(), execution, bf16, rows, start, progress)
+        rows = {layer: np.empty((int(bounds[-1]), encoder.width), dtype=np.float32) for layer in encoder.layers}
+        read = partial(_read, encoder, bare, _Part(part.tolist(), rows, start), progress)
         # What did not fit is not tried again for the next part.
-        tokens, budget = within_memory(read, budget, execution.device, "embedding")
+        tokens, budget = within_memory(read, budget, encoder.execution.device, "embedding")
         yield _Chunk(
             {
                 layer: {keys[p]: table[a:b] for p, a, b in zip(part, bounds, bounds[1:], strict=False)}
@@ -246,31 +253,31 @@ def _computed(
     progress.close()
 
 
-def _read(
-    model: ProteinTaskModel,
-    split: Encoded,
-    part: list[int],
-    execution: Execution,
-    bf16: bool,
-    rows: dict[int, np.ndarray],
-    start: np.ndarray,
-    progress: Any,
-    budget: int,
-) -> tuple[int, int]:
-    """Fill a part's rows, those of a protein from ``start`` on.
+@dataclass(frozen=True)
+class _Part:
+    """Proteins that are read together, their rows by layer, and where those of each protein of the split begin."""
+
+    proteins: list[int]
+    rows: dict[int, np.ndarray]
+    start: np.ndarray
+
+
+def _read(encoder: FrozenEncoder, split: Encoded, part: _Part, progress: Any, budget: int) -> tuple[int, int]:
+    """Fill a part's rows.
 
     Returns:
         The tokens that were read, and the budget by which.
     """
-    execution, tokens = replace(execution, token_budget=budget), 0
+    execution, tokens = replace(encoder.execution, token_budget=budget), 0
+    encoder = replace(encoder, execution=execution)
     found_by = _residues if split.problem.level.by_residue else _means
     # One context for the batches of a part, so that weights are brought to half precision once; none while the
     # part is out of this module's hands.
-    with unless_it_fails(progress), autocast(execution.device, bf16):
-        for batch in micro_batches(split, part, budget):
-            found = found_by(model, batch, execution, list(rows))
-            place = start[batch.proteins] + (0 if batch.positions is None else batch.positions)
-            for layer, table in rows.items():
+    with unless_it_fails(progress), autocast(execution.device, encoder.bf16):
+        for batch in micro_batches(split, part.proteins, budget):
+            found = found_by(encoder, batch)
+            place = part.start[batch.proteins] + (0 if batch.positions is None else batch.positions)
+            for layer, table in part.rows.items():
                 table[place] = found[layer].float().cpu().numpy()
             tokens += batch.tokens
             progress.update(int(batch.inputs["residue_mask"].sum()))
@@ -307,13 +314,12 @@ def _features(
     sizes: np.ndarray,
     masks: list[np.ndarray] | None,
     by_residue: bool,
-    tokens: int,
-    budget: int,
+    read: tuple[int, int],
 ) -> Features:
-    """Tables with what their rows are."""
+    """Tables with what their rows are; ``read``: the tokens that it took, and the budget by which."""
     if split.pairs is not None:
         paired: dict[int, Any] = {layer: PairTable(table, split.pairs) for layer, table in tables.items()}
-        return Features(paired, np.stack(split.labels), np.arange(len(split)), None, tokens, budget)
+        return Features(paired, np.stack(split.labels), np.arange(len(split)), None, *read)
     owners = np.repeat(np.arange(len(split)), sizes)
     if masks is not None:
         labels = np.concatenate([label[mask] for label, mask in zip(split.labels, masks, strict=True)])
@@ -321,7 +327,7 @@ def _features(
     else:
         labels = np.stack(split.labels)
         positions = np.concatenate([np.arange(size) for size in sizes]) if by_residue else None
-    return Features(dict(tables), labels, owners, positions, tokens, budget)
+    return Features(dict(tables), labels, owners, positions, *read)
 
 
 def _counting(label: np.ndarray) -> np.ndarray:
@@ -330,10 +336,9 @@ def _counting(label: np.ndarray) -> np.ndarray:
     return mask if mask.ndim == 1 else mask.any(axis=1)
 
 
-def _hidden(
-    model: ProteinTaskModel, ids: torch.Tensor, attention: torch.Tensor, wanted: Sequence[int]
-) -> dict[int, torch.Tensor]:
+def _hidden(encoder: FrozenEncoder, ids: torch.Tensor, attention: torch.Tensor) -> dict[int, torch.Tensor]:
     """Representations after the wanted layers: layer -> (rows, tokens, width)."""
+    model, wanted = encoder.model, encoder.layers
     last = model.encoder.config.num_hidden_layers
     if list(wanted) == [last]:
         # Not every architecture gives the others, and none gives them for free.
@@ -350,29 +355,26 @@ def _hidden(
     return {layer: found[layer] for layer in wanted}
 
 
-def _residues(
-    model: ProteinTaskModel, batch: Batch, execution: Execution, wanted: Sequence[int]
-) -> dict[int, torch.Tensor]:
+def _residues(encoder: FrozenEncoder, batch: Batch) -> dict[int, torch.Tensor]:
     """Representations of the residues whose place is in the batch: layer -> (residues, width)."""
-    inputs = batch.to(execution.device).inputs
-    found = _hidden(model, inputs["input_ids"], inputs["attention_mask"], wanted)
+    inputs = batch.to(encoder.execution.device).inputs
+    found = _hidden(encoder, inputs["input_ids"], inputs["attention_mask"])
     return {layer: hidden[inputs["residue_mask"]] for layer, hidden in found.items()}
 
 
-def _means(
-    model: ProteinTaskModel, batch: Batch, execution: Execution, wanted: Sequence[int]
-) -> dict[int, torch.Tensor]:
+def _means(encoder: FrozenEncoder, batch: Batch) -> dict[int, torch.Tensor]:
     """Means over the residues of the batch's proteins: layer -> (proteins, width) float32.
 
     A single protein of more windows than the budget holds is read piece by piece.
     """
+    execution = encoder.execution
     inputs = batch.to(execution.device).inputs
     rows, width = inputs["input_ids"].shape
     step = rows if batch.tokens <= execution.token_budget else max(1, execution.token_budget // width)
-    sums: dict[int, list[torch.Tensor]] = {layer: [] for layer in wanted}
+    sums: dict[int, list[torch.Tensor]] = {layer: [] for layer in encoder.layers}
     for start in range(0, rows, step):
         ids, attention, mask = rows_between(inputs, start, start + step)
-        for layer, hidden in _hidden(model, ids, attention, wanted).items():
+        for layer, hidden in _hidden(encoder, ids, attention).items():
             # A sum over a thousand residues is no place for bfloat16, also where the encoder runs in it.
             with torch.autocast(execution.device.type, enabled=False):
                 sums[layer].append(torch.einsum("rtw,rt->rw", hidden.float(), mask.float()))

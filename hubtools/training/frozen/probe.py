@@ -22,7 +22,7 @@ from hubtools.models.task_model import fresh_head
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Probe
 from hubtools.training.encoding import Encoded
-from hubtools.training.frozen.embedding import Features, chosen_layers, embed
+from hubtools.training.frozen.embedding import Features, FrozenEncoder, chosen_layers, embed
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, Trained, ValidationCheck, diverged, train_heads
 from hubtools.training.frozen.ridge import solve
@@ -33,7 +33,7 @@ from hubtools.training.prediction import of_rows
 
 
 @dataclass
-class Companions:
+class OtherSeeds:
     """Runs of the same probe with other seeds: the first of them trains all, the others find their heads here.
 
     Attributes:
@@ -56,7 +56,7 @@ class ProbeHead:
 
 
 def fit_probe(
-    model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job, companions: Companions | None = None
+    model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job, companions: OtherSeeds | None = None
 ) -> Fitted:
     """Give a model whose encoder stays as it is a trained head; arguments as in :func:`hubtools.training.finetune.fit.fit`.
 
@@ -65,7 +65,7 @@ def fit_probe(
     Raises:
         UserError: training diverged, with every learning rate.
     """
-    companions = companions or Companions()
+    companions = companions or OtherSeeds()
     if job.seed not in companions.heads:
         companions.heads |= _fit(model, train, validation, job, [job.seed, *companions.seeds])
     found = companions.heads.pop(job.seed)
@@ -175,9 +175,8 @@ def predict_probe(model: ProteinTaskModel, split: Encoded, loss: Loss, job: Job,
 def _embedded(model: ProteinTaskModel, split: Encoded, job: Job, name: str, wanted: list[int]) -> Features:
     bf16 = job.execution.bf16(job.recipe.precision)
     file = job.work / f"{name}.npy"
-    return embed(
-        model, split, job.execution, bf16, file, name, wanted, pooled=model.reads_residues, kept=job.embeddings
-    )
+    encoder = FrozenEncoder(model, job.execution, bf16, wanted)
+    return embed(encoder, split, file, name, pooled=model.reads_residues, kept=job.embeddings)
 
 
 def _predictions_of(split: Encoded, features: Features, pooled: bool) -> Callable[[np.ndarray], Predictions]:
