@@ -104,7 +104,7 @@ def reference() -> str:
     lines = ["# Reference", "", "Generated from the code by `python docs/generate.py`; a test keeps it current.", ""]
     lines += ["## Problem types", "", *[f"- `{problem.value}`" for problem in Problem], ""]
     lines += ["## Metrics", "", "| name | title | for | better | bounds |", "| --- | --- | --- | --- | --- |"]
-    for name, info in METRICS.items():
+    for name, info in METRICS.shipped.items():
         better = "higher" if info.higher_is_better else "lower"
         lines.append(
             f"| `{name}` | {info.title} | {', '.join(sorted(info.kinds))} | {better} | {info.low:g} to {info.high:g} |"

@@ -72,6 +72,11 @@ class HubBenchmark(Spec):
     metric: str | None = Field(default=None, description="By default the primary one. Higher must be better.")
 
 
+def _fitting(kind: str) -> str:
+    """The metrics of a kind of problem."""
+    return ", ".join(sorted(name for name, metric in METRICS.items() if kind in metric.kinds))
+
+
 class Task(Spec):
     """One task file."""
 
@@ -226,18 +231,19 @@ class Task(Spec):
                 raise SpecError(f"{positive!r} is not a label. The labels are: {known}", "metrics", "positive")
         for name in self.metrics.names:
             key = ("metrics", "primary" if name == self.metrics.primary else "also")
-            fitting = ", ".join(sorted(known for known, metric in METRICS.items() if kind in metric.kinds))
-            if name not in METRICS:
+            metric = METRICS.get(name)
+            if metric is None:
                 close = difflib.get_close_matches(name, METRICS, n=1)
-                hint = f"Did you mean {close[0]}?" if close else f"Use one of: {fitting}"
+                hint = f"Did you mean {close[0]}?" if close else f"Use one of: {_fitting(kind)}"
                 raise SpecError(f"there is no metric {name!r}. {hint}", *key)
-            if kind not in METRICS[name].kinds:
-                raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {fitting}", *key)
-            if METRICS[name].zero_shot_only and not self.problem.zero_shot and kind == "regression":
-                raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {fitting}", *key)
-            if name == "auroc" and self.problem.zero_shot and not (self.metrics.cutoff or self.data.columns.active):
-                raise SpecError("auroc needs to know what is functional. Give metrics.cutoff: median, say", *key)
-            if METRICS[name].needs_positive and kind == "classification" and positive is None:
+            if kind not in metric.kinds:
+                raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {_fitting(kind)}", *key)
+            if metric.zero_shot_only and not self.problem.zero_shot and kind == "regression":
+                raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind)}", *key)
+            told = self.metrics.cutoff is not None or self.data.columns.active
+            if metric.zero_shot_only and self.problem.zero_shot and not told:
+                raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)
+            if metric.needs_positive and kind == "classification" and positive is None:
                 raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
 
     def _benchmark_fits(self) -> None:
