@@ -26,6 +26,9 @@ T = TypeVar("T", bound=HasName)
 class UnknownName(UserError, KeyError):
     """Nothing of that name is known here. ``in`` and ``get`` of a registry answer instead."""
 
+    # A KeyError shows its text in quotes.
+    __str__ = Exception.__str__
+
 
 class Registry(Mapping[str, T], Generic[T]):
     """Objects of one kind by their names: those that bench ships, then those of others.
