@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from hubtools.common.errors import UserError, near
+from hubtools.common.hashing import file_sha256
 
 
 class HasName(Protocol):
@@ -107,3 +110,20 @@ def named(where: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"cannot load {where!r} ({error})", fix="Write it as module:name.") from None
+
+
+def code_digest(where: str | Callable[..., Any]) -> str | None:
+    """sha256 of the file of a function, or of ``module:name``: what others bring is part of what determines a result.
+
+    None for bench's own, for which the version of the protocol stands, and for what is in no file.
+    """
+    module = where.partition(":")[0] if isinstance(where, str) else where.__module__
+    if module.split(".")[0] in {"", "hubtools"}:
+        return None
+    try:
+        loaded = sys.modules.get(module)
+        spec = None if loaded else importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    file = getattr(loaded, "__file__", None) or (spec.origin if spec else None)
+    return file_sha256(Path(file)) if file and Path(file).is_file() else None

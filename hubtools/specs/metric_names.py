@@ -17,7 +17,7 @@ class Metric:
     """One metric: what a score of this name means, and how it is computed.
 
     Attributes:
-        name: in task files and records. A formula that changes gets another one.
+        name: in task files and records.
         title: name for people.
         kinds: kinds of problem it is defined for (classification, multilabel, regression).
         formula: from :class:`hubtools.evaluation.metrics.weighing.Rows` to a function of the bootstrap's weights; or

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hubtools.common.hashing import digest
+from hubtools.common.registry import code_digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data, LocalData
@@ -279,7 +280,10 @@ class Task(Spec):
 
     @property
     def hash(self) -> str:
-        """sha256 of everything in the file that can change a number: not titles, notes or citations."""
+        """sha256 of everything in the file that can change a number: not titles, notes or citations.
+
+        Of a metric that a package brings the formula's file counts too.
+        """
         prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes"}
         prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
@@ -287,6 +291,8 @@ class Task(Spec):
         content["data"].pop("frozen", None)
         # The order of labels is that of the outputs; JSON with sorted keys would lose it.
         content["labels"] = list(self.labels.items())
+        if code := {n: found for n in self.metrics.names if (found := code_digest(METRICS[n].formula)) is not None}:
+            content["metrics"]["code"] = code
         if isinstance(self.data, LocalData):
             # Wherever the folder lies, the question is the same; the files' content is part of a run's identity.
             for file in content["data"]["files"]:

@@ -69,6 +69,12 @@ def test_it_ranks_runs_and_each_replicate_is_that_of_scikit_learn(here: Path, mo
         # Runs keep float32.
         assert replicate == pytest.approx(cohen_kappa_score(truth[rows], called[rows]), abs=1e-6)
 
+    task = load_task(str(here / "tasks" / f"{task_name(PROBLEM)}.yaml"))
+    assert task.hash == record.identity.task.hash
+    with (here / "my_lab_metrics.py").open("a") as file:
+        file.write("\n# Otherwise.\n")
+    assert task.hash != record.identity.task.hash
+
     assert "Cohen's κ" in bench("board")
     card = build_card(folder).read_text()
     assert "Cohen's κ" in card and "- cohen_kappa" in card
