@@ -126,6 +126,23 @@ def test_one_that_reads_vectors_serves_every_level(here: Path, problem: str, ada
         assert reproduce(Path(stage)).rows > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("head", [{"head.kind": "gated"}, {"head.pooling": "attention"}], ids=str)
+def test_an_adapter_that_is_put_on_its_base_answers_as_the_merged_model(here: Path, head: dict[str, str]) -> None:
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModel
+
+    outcome = run(here, load_recipe("lora", {**QUICK, **head}))
+    adapter, ids = str(outcome.folder / "adapter"), torch.tensor([[0, 5, 9, 12, 20, 2]])
+    config = AutoConfig.from_pretrained(adapter, trust_remote_code=True)
+    base = AutoModel.from_config(config, trust_remote_code=True)
+    base.load_encoder(str(here / "esm"))
+    put_on = PeftModel.from_pretrained(base, adapter).eval()
+    merged = AutoModel.from_pretrained(outcome.folder / "model", trust_remote_code=True).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(put_on(input_ids=ids).logits, merged(ids).logits, atol=1e-5, rtol=1e-4)
+
+
 def test_a_recipe_asks_only_what_it_can_be_told(here: Path) -> None:
     text = yaml.safe_load(blocks("A head", "yaml")[0])
     recipe = Recipe.model_validate(text)
