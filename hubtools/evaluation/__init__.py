@@ -4,9 +4,9 @@
 """
 
 from hubtools.evaluation.metrics.evaluate_adapter import metric
-from hubtools.evaluation.metrics.formulas import replicates, statistic, value
 from hubtools.evaluation.metrics.scoring import primary_score, score_and_resample, score_split
 from hubtools.evaluation.metrics.thresholds import choose_thresholds, decide
+from hubtools.evaluation.metrics.weighing import replicates, statistic, value
 from hubtools.evaluation.predictions import Predictions, read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.statistics.resampled import ArmPredictions, Resampled, resample
 from hubtools.evaluation.statistics.resampling import bootstrap_units, bootstrap_weights

@@ -32,6 +32,8 @@ class ProteinTaskConfig(PretrainedConfig):
         head_hidden: width of a hidden layer between mean and output, or None.
         head_dropout: dropout before each linear layer of the head, in training.
         head_pooling: per protein, ``mean`` over the residues, or light ``attention``.
+        head_kind: name of a head that is none of these, in HEADS; None for these.
+        head_options: what that head is told besides.
         special_token_ids: tokens that are not residues.
         pool_positions: per protein, the residues (from 0) whose mean the head reads; by default all.
         layer: encoder layer whose representation the head reads, 0 being the embedding; by default the last.
@@ -50,6 +52,8 @@ class ProteinTaskConfig(PretrainedConfig):
         head_hidden: int | None = None,
         head_dropout: float = 0.0,
         head_pooling: str = "mean",
+        head_kind: str | None = None,
+        head_options: dict | None = None,
         special_token_ids: list[int] | None = None,
         pool_positions: list[int] | None = None,
         layer: int | None = None,
@@ -63,6 +67,8 @@ class ProteinTaskConfig(PretrainedConfig):
         self.head_hidden = head_hidden
         self.head_dropout = head_dropout
         self.head_pooling = head_pooling
+        self.head_kind = head_kind
+        self.head_options = head_options
         self.special_token_ids = special_token_ids or []
         self.pool_positions = pool_positions
         self.layer = layer
@@ -172,33 +178,104 @@ class LightAttention(nn.Module):
             summed = torch.zeros_like(low).index_add(0, owners, weights * values) / total
             return torch.cat([summed, low.scatter_reduce(0, index, values, "amax")], dim=-1)
 
+    @torch.no_grad()
+    def absorb(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Read plain representations from now on as standardised ones until now."""
+        for convolution in (self.value, self.attention):
+            convolution.weight.div_(std[:, None])
+            assert convolution.bias is not None
+            convolution.bias.sub_(convolution.weight.sum(-1) @ mean)
+        # Beyond the ends was zero, the mean.
+        self.ends.copy_(mean)
 
-def make_head(config: ProteinTaskConfig, width: int) -> nn.Sequential:
-    """The layers between representation and outputs.
+
+class PooledHead(nn.Sequential):
+    """A head whose first layer makes one vector of a protein's residues."""
+
+    reads_residues = True
+
+    def forward(  # type: ignore[override]
+        self, residues: torch.Tensor, owners: torch.Tensor, n_proteins: int
+    ) -> torch.Tensor:
+        """Logits (proteins, labels); arguments as of :class:`LightAttention`."""
+        pool, *rest = self
+        x = pool(residues, owners, n_proteins)
+        for layer in rest:
+            x = layer(x)
+        return x
+
+    def each_residue(self) -> list[nn.Module]:
+        """Modules that read every residue."""
+        return list(self[0].modules())
+
+
+# Heads of files of their own, by name: (width, outputs, hidden, dropout, **options) -> module. A model that has one ships
+# with that file at the end of this one.
+HEADS: dict[str, Any] = {}
+
+
+class OwnHead(nn.Module):
+    """A head of HEADS. What it reads is standardised here where it was trained so: in a probe.
+
+    Args:
+        head: the module.
+        width: of what it reads.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, head: nn.Module, width: int) -> None:
+        super().__init__()
+        self.module = head
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    @property
+    def reads_residues(self) -> bool:
+        """Whether it is called with all residues of some proteins, their proteins, and how many those are."""
+        return bool(getattr(self.module, "reads_residues", False))
+
+    def forward(self, x: torch.Tensor, *proteins: Any) -> torch.Tensor:
+        """Logits, from (…, width), or as :meth:`PooledHead.forward`."""
+        return self.module((x - self.mean) / self.std, *proteins)
+
+    def each_residue(self) -> list[nn.Module]:
+        """Modules that read every residue: all, unless it says which."""
+        said = getattr(self.module, "each_residue", None)
+        return list(self.module.modules()) if said is None else said()
+
+    @torch.no_grad()
+    def absorb(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """As :meth:`LightAttention.absorb`."""
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+
+
+def make_head(config: ProteinTaskConfig, width: int) -> nn.Module:
+    """What is between representation and outputs.
 
     Args:
         config: says which.
         width: of the encoder's representation.
     """
     layers: list[nn.Module] = []
+    outputs = int(config.num_labels or 1)
     if config.per_pair:
         width *= 3
+    if config.head_kind is not None:
+        made = HEADS[config.head_kind](
+            width, outputs, config.head_hidden, config.head_dropout, **(config.head_options or {})
+        )
+        return OwnHead(made, width)
     if config.head_pooling == "attention":
         layers.append(LightAttention(width, config.head_dropout))
         width *= 2
     if config.head_hidden:
         layers += [nn.Dropout(config.head_dropout), nn.Linear(width, config.head_hidden), nn.GELU()]
         width = config.head_hidden
-    return nn.Sequential(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, int(config.num_labels or 1)))
-
-
-def pooled_logits(head: nn.Sequential, residues: torch.Tensor, owners: torch.Tensor, n_proteins: int) -> torch.Tensor:
-    """A head that begins with :class:`LightAttention`, and its arguments: (proteins, labels)."""
-    pool, *rest = head
-    x = pool(residues, owners, n_proteins)
-    for layer in rest:
-        x = layer(x)
-    return x
+    kind = PooledHead if config.head_pooling == "attention" else nn.Sequential
+    return kind(*layers, nn.Dropout(config.head_dropout), nn.Linear(width, outputs))
 
 
 class ProteinTaskModel(PreTrainedModel):
@@ -223,7 +300,7 @@ class ProteinTaskModel(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         # Only the head is ours to initialise; the encoder initialises, or loads, itself.
-        if isinstance(module, nn.Linear) and any(module is layer for layer in self.head):
+        if isinstance(module, nn.Linear) and any(module is layer for layer in self.head.children()):
             module.weight.data.normal_(mean=0.0, std=0.02)
             module.bias.data.zero_()
 
@@ -250,7 +327,7 @@ class ProteinTaskModel(PreTrainedModel):
     @property
     def reads_residues(self) -> bool:
         """Whether the head reads all residues of a protein rather than their mean."""
-        return self.config.head_pooling == "attention"
+        return bool(getattr(self.head, "reads_residues", False))
 
     def residue_mask(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """True where a token is a residue that the mean runs over: (rows, tokens)."""
@@ -284,7 +361,7 @@ class ProteinTaskModel(PreTrainedModel):
         """Logits from all residues of each protein, in order: (residues, width), (residues,) -> (proteins, labels)."""
         order = torch.argsort(owners, stable=True)
         with torch.autocast(residues.device.type, enabled=False):
-            return pooled_logits(self.head, self._whole(residues)[order], owners[order], n_proteins)
+            return self.head(self._whole(residues)[order], owners[order], n_proteins)
 
     def from_sums(self, sums: torch.Tensor, counts: torch.Tensor, pairs: torch.Tensor | None = None) -> torch.Tensor:
         """Logits from summed rows: (proteins, width), (proteins,) -> (proteins, labels), or (pairs, labels)."""

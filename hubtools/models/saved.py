@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -19,8 +20,9 @@ from hubtools.models import modeling_protein_task
 from hubtools.models.families import family_of
 from hubtools.models.four_bits import load_bitsandbytes
 from hubtools.models.modeling_protein_task import ProteinTaskModel
-from hubtools.models.task_model import NativeTaskModel, label_settings
+from hubtools.models.task_model import NativeTaskModel, label_settings, use_head
 from hubtools.models.tokenisation import ResidueTokeniser
+from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 
@@ -93,6 +95,8 @@ def save_adapter(model: ProteinTaskModel, tokeniser: ResidueTokeniser, folder: P
 def ship_code(config: Any, folder: Path) -> None:
     """Put the modelling file into a model's folder, and its name into the configuration that will be saved there.
 
+    A head of a file of its own stands at the end of it: what a stranger reads and runs is one file.
+
     The entry for transformers' own task class is what ``pipeline`` asks for; of pairs there is none.
     """
     where = f"{MODELING_FILE.stem}.ProteinTask"
@@ -101,6 +105,12 @@ def ship_code(config: Any, folder: Path) -> None:
         kind = "Token" if config.per_residue else "Sequence"
         config.auto_map[f"AutoModelFor{kind}Classification"] = f"{where}Model"
     shutil.copyfile(MODELING_FILE, folder / MODELING_FILE.name)
+    if config.head_kind is not None:
+        own = HEADS[config.head_kind]
+        # The file has this line already, where alone it may stand.
+        head = re.sub(r"^from __future__ .*\n", "", use_head(own), flags=re.MULTILINE)
+        with (folder / MODELING_FILE.name).open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{head.strip()}\n\n\nHEADS[{own.name!r}] = {own.module.partition(':')[2]}\n")
 
 
 def _forget_paths(folder: Path) -> None:
@@ -120,7 +130,8 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
     Whether it is the same is not looked up but computed, on sequences of several lengths in one padded batch.
     """
     # Their heads are one linear layer on the last layer's representation.
-    linear_on_last = model.config.layer is None and not model.config.head_hidden
+    settings: Any = model.config
+    linear_on_last = settings.layer is None and not settings.head_hidden and settings.head_kind is None
     if not task.problem.level.by_residue or not linear_on_last:
         return None
     from transformers import AutoModelForTokenClassification
@@ -139,7 +150,8 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
     if (missing := set(body.state_dict()) - set(ours)) and any("pooler" not in key for key in missing):
         return None
     body.load_state_dict(ours, strict=False)
-    linear[0].load_state_dict(model.head[-1].state_dict())
+    head: Any = model.head
+    linear[0].load_state_dict(head[-1].state_dict())
     twin.eval()
     model.eval()
     rows = [
@@ -171,7 +183,8 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
         The model, callable as :class:`ProteinTaskModel`, and its tokeniser.
 
     Raises:
-        UserError: the folder is not a model that bench saved.
+        UserError: the folder is not a model that bench saved; or its head is one of a package that is not installed
+            here, and the shipped code is not to be run.
     """
     import transformers
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -182,6 +195,8 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
         raise UserError("there is no model", where=str(folder), fix="Baselines and failed runs have none.") from None
     own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
     if own_code:
+        if config.get("head_kind") and not shipped_code:
+            use_head(HEADS[config["head_kind"]])
         trusted = {"trust_remote_code": True} if shipped_code else {}
         encoder_config = config["encoder"]
         if (folder / ADAPTER_CONFIG).is_file():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import sys
+from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from hubtools.common.errors import UserError
+from hubtools.common.registry import named
+from hubtools.models import modeling_protein_task
 from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
 from hubtools.models.families import family_of
@@ -18,6 +24,7 @@ from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTask
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
     from hubtools.models.tokenisation import ResidueTokeniser
+    from hubtools.specs.head_kinds import HeadKind
     from hubtools.specs.recipe import Recipe
     from hubtools.specs.task import Task
 
@@ -97,6 +104,36 @@ def label_settings(task: Task) -> dict[str, Any]:
     }
 
 
+def use_head(kind: HeadKind) -> str:
+    """Make the modelling file know a head of a file of its own.
+
+    Returns:
+        The file's text, which will stand at the end of the modelling file where a model with this head ships.
+
+    Raises:
+        UserError: it cannot stand there.
+    """
+    made = named(kind.module)
+    module = importlib.import_module(kind.file)
+    path = str(module.__file__)
+    text = Path(path).read_text(encoding="utf-8")
+    asked = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            asked |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            asked.add("." * node.level or str(node.module).split(".")[0])
+    if foreign := sorted(asked - sys.stdlib_module_names - {"torch"}):
+        fix = "Its file ships with the model: let it import torch and the standard library alone."
+        raise UserError(f"the head {kind.name!r} imports {foreign[0]}", where=path, fix=fix)
+    there, own = vars(modeling_protein_task), vars(module)
+    if both := sorted(name for name in own.keys() & there.keys() if name[:2] != "__" and own[name] is not there[name]):
+        fix = "Its file ships at the end of that one: choose another name."
+        raise UserError(f"{both[0]} is also a name of the modelling file", where=path, fix=fix)
+    modeling_protein_task.HEADS[kind.name] = made
+    return text
+
+
 def bench_model(
     encoder: nn.Module,
     task: Task,
@@ -105,8 +142,15 @@ def bench_model(
     seed: int,
     pool: list[int] | None = None,
 ) -> ProteinTaskModel:
-    """Our head on an encoder; the head's fresh weights depend on the seed alone."""
+    """Our head, or that of a package, on an encoder; the head's fresh weights depend on the seed alone.
+
+    Raises:
+        UserError: a package's head cannot ship with the model.
+    """
     family = family_of(encoder.config)
+    kind = recipe.head.what
+    if kind.module:
+        use_head(kind)
     config = ProteinTaskConfig(
         encoder=plain_config(encoder.config),
         encoder_class=family.encoder_class,
@@ -116,15 +160,21 @@ def bench_model(
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
         head_pooling="attention" if recipe.head.pooling == "attention" else "mean",
+        head_kind=kind.name if kind.module else None,
+        head_options={**kind.options, **(recipe.head.options or {})} or None,
         special_token_ids=tokeniser.special_ids,
         pool_positions=pool,
         **label_settings(task),
     )
     torch.manual_seed(seed)
-    return ProteinTaskModel(config, encoder=encoder)
+    model = ProteinTaskModel(config, encoder=encoder)
+    if inner := [name for name, _ in model.head.named_modules() if name.endswith("head")]:
+        # peft finds the head by how its path ends.
+        raise UserError(f"the head {kind.name!r} has a part {inner[0]!r}", fix="Let no part's name end in head.")
+    return model
 
 
-def fresh_head(model: ProteinTaskModel, seed: int) -> nn.Sequential:
+def fresh_head(model: ProteinTaskModel, seed: int) -> nn.Module:
     """The head that :func:`bench_model` would have made with another seed."""
     torch.manual_seed(seed)
     config: Any = model.config

@@ -19,6 +19,8 @@ from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
 from hubtools.publishing.contents import README, Publication
 from hubtools.reporting.card.card_metadata import front_matter
 from hubtools.reporting.templates import render
+from hubtools.specs.head_kinds import HEADS
+from hubtools.specs.record import RunRecord
 
 # What app.py imports; the rest follows.
 ENTRIES = ("hubtools.inference.demo_page", "hubtools.inference.named_model", "hubtools.training.compute.device")
@@ -72,11 +74,11 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
         private: whether the model is, so that the Space needs a token.
 
     Raises:
-        UserError: a module that the page needs is not there.
+        UserError: a module that the page needs is not there, or the model's head is that of another package.
     """
     record = publication.record
     package = Path(hubtools.__file__).parent
-    for name in sorted(shipped_modules(package)):
+    for name in sorted(shipped_modules(package, [*ENTRIES, *_of_head(record)])):
         _write(folder / _CODE / name, (package / name).read_text(encoding="utf-8"))
     title = record.title
     about = {
@@ -182,6 +184,15 @@ def shipped_modules(package: Path, entries: Iterable[str] = ENTRIES) -> set[str]
         waiting += [".".join(parts[:end]) for end in range(1, len(parts))]
         waiting += _imports(ast.parse((package / file).read_text(encoding="utf-8")))
     return found
+
+
+def _of_head(record: RunRecord) -> list[str]:
+    """The module of a head that has a file of its own, which no module imports."""
+    kind = HEADS[(record.recipe.get("head") or {}).get("kind") or "bench"]
+    if kind.file and kind.file.split(".")[0] != hubtools.__name__:
+        fix = "Publish the model alone; its card says how to load it."
+        raise UserError(f"a Space does not hold {kind.file}, where the head {kind.name!r} is", fix=fix)
+    return [kind.file] if kind.file else []
 
 
 def _file(package: Path, name: str) -> str | None:

@@ -436,7 +436,7 @@ def _advice(run: PlannedRun, execution: Execution) -> list[str]:
     if adaptation in {"full", "adapter"} and not execution.gradient_checkpointing:
         ways.append("--gradient-checkpointing")
     ways.append(f"a --token-budget below {execution.token_budget:,}")
-    if adaptation == "full" and run.recipe.head.kind == "bench":
+    if adaptation == "full" and "adapter" in run.recipe.head.what.adaptations:
         ways.append("--recipe lora")
     if adaptation in {"full", "adapter"}:
         ways.append("--recipe probe")

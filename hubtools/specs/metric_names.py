@@ -1,55 +1,96 @@
-"""Every metric's name, direction and bounds. The formulas are in ``hubtools.evaluation.metrics.formulas``."""
+"""Every metric: its name, direction, bounds, formula and name on the Hub. One object each; docs/extending.md adds one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from hubtools.common.registry import Registry, named
 
 INF = float("inf")
+CLASSES, LABELS, VALUES = (frozenset({kind}) for kind in ("classification", "multilabel", "regression"))
 
 
 @dataclass(frozen=True)
-class MetricInfo:
-    """What a score of this name means.
+class Metric:
+    """One metric: what a score of this name means, and how it is computed.
 
     Attributes:
+        name: in task files and records.
         title: name for people.
         kinds: kinds of problem it is defined for (classification, multilabel, regression).
-        higher_is_better: direction.
+        formula: from :class:`hubtools.evaluation.metrics.weighing.Rows` to a function of the bootstrap's weights; or
+            where that is, as ``module:function``, so that a task can be read without numpy.
         low, high: bounds of the score.
+        higher_is_better: direction.
         needs_positive: whether a two-class task must say which class is detected.
+        reads_scores: of classes and labels, whether it reads probabilities and not decisions.
         zero_shot_only: of measured values, only where the task says which of them count as functional.
+        hub: name of its page on the Hub, where that differs.
     """
 
+    name: str
     title: str
     kinds: frozenset[str]
-    low: float
-    high: float
+    formula: str | Callable[[Any], Any]
+    low: float = 0
+    high: float = 1
     higher_is_better: bool = True
     needs_positive: bool = False
+    reads_scores: bool = False
     zero_shot_only: bool = False
+    hub: str = ""
+
+    @property
+    def hub_name(self) -> str:
+        """What the Hub calls it."""
+        return self.hub or self.name
+
+    def load(self) -> Callable[[Any], Any]:
+        """The formula."""
+        return named(self.formula) if isinstance(self.formula, str) else self.formula
 
 
-_CLASSES, _BOTH, _VALUES = (
-    frozenset({"classification"}),
-    frozenset({"classification", "multilabel"}),
-    frozenset({"regression"}),
+_OURS = "hubtools.evaluation.metrics.formulas:"
+
+METRICS = Registry(
+    "metric",
+    Metric,
+    "bench.metrics",
+    [
+        Metric("accuracy", "Accuracy", CLASSES, _OURS + "accuracy"),
+        Metric("balanced_accuracy", "Balanced accuracy", CLASSES, _OURS + "balanced_accuracy"),
+        Metric("macro_f1", "Macro F1", CLASSES | LABELS, _OURS + "macro_f1", hub="f1"),
+        Metric("micro_f1", "Micro F1", CLASSES | LABELS, _OURS + "micro_f1", hub="f1"),
+        Metric("f1", "F1", CLASSES, _OURS + "f1", needs_positive=True),
+        Metric("mcc", "MCC", CLASSES | LABELS, _OURS + "mcc", low=-1, hub="matthews_correlation"),
+        Metric(
+            "auroc",
+            "AUROC",
+            CLASSES | LABELS | VALUES,
+            _OURS + "auroc",
+            needs_positive=True,
+            reads_scores=True,
+            zero_shot_only=True,
+            hub="roc_auc",
+        ),
+        Metric(
+            "auprc",
+            "AUPRC",
+            CLASSES | LABELS,
+            _OURS + "auprc",
+            needs_positive=True,
+            reads_scores=True,
+            hub="average_precision",
+        ),
+        Metric("jaccard", "Jaccard", LABELS, _OURS + "jaccard"),
+        Metric("subset_accuracy", "Subset accuracy", LABELS, _OURS + "subset_accuracy"),
+        Metric("ndcg", "NDCG", VALUES, _OURS + "ndcg"),
+        Metric("spearman", "Spearman ρ", VALUES, _OURS + "spearman", low=-1, hub="spearmanr"),
+        Metric("pearson", "Pearson r", VALUES, _OURS + "pearson", low=-1, hub="pearsonr"),
+        Metric("rmse", "RMSE", VALUES, _OURS + "rmse", high=INF, higher_is_better=False),
+        Metric("mae", "MAE", VALUES, _OURS + "mae", high=INF, higher_is_better=False),
+        Metric("r2", "R²", VALUES, _OURS + "r2", low=-INF, hub="r_squared"),
+    ],
 )
-
-METRICS: dict[str, MetricInfo] = {
-    "accuracy": MetricInfo("Accuracy", _CLASSES, 0, 1),
-    "balanced_accuracy": MetricInfo("Balanced accuracy", _CLASSES, 0, 1),
-    "macro_f1": MetricInfo("Macro F1", _BOTH, 0, 1),
-    "micro_f1": MetricInfo("Micro F1", _BOTH, 0, 1),
-    "f1": MetricInfo("F1", _CLASSES, 0, 1, needs_positive=True),
-    "mcc": MetricInfo("MCC", _BOTH, -1, 1),
-    "auroc": MetricInfo("AUROC", _BOTH | _VALUES, 0, 1, needs_positive=True, zero_shot_only=True),
-    "auprc": MetricInfo("AUPRC", _BOTH, 0, 1, needs_positive=True),
-    "jaccard": MetricInfo("Jaccard", frozenset({"multilabel"}), 0, 1),
-    "subset_accuracy": MetricInfo("Subset accuracy", frozenset({"multilabel"}), 0, 1),
-    "ndcg": MetricInfo("NDCG", _VALUES, 0, 1),
-    "spearman": MetricInfo("Spearman ρ", _VALUES, -1, 1),
-    "pearson": MetricInfo("Pearson r", _VALUES, -1, 1),
-    "rmse": MetricInfo("RMSE", _VALUES, 0, INF, higher_is_better=False),
-    "mae": MetricInfo("MAE", _VALUES, 0, INF, higher_is_better=False),
-    "r2": MetricInfo("R²", _VALUES, -INF, 1),
-}

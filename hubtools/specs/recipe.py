@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from hubtools.common.errors import near
 from hubtools.common.hashing import digest
-from hubtools.specs.base import Spec
+from hubtools.common.registry import code_digest
+from hubtools.specs.base import Spec, SpecError
+from hubtools.specs.head_kinds import HEADS, HeadKind, Setting
 from hubtools.specs.level import PROTEIN
 from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
@@ -32,10 +35,11 @@ class Head(Spec):
 
     ``bench`` is the same for every checkpoint: a linear layer on each residue's representation, or on the mean
     over residues (never padding, never special tokens), after a hidden layer where ``hidden`` says so.
-    ``native`` is the checkpoint's own transformers head, whatever that is.
+    ``native`` is the checkpoint's own transformers head, whatever that is. Packages may bring others (docs/extending.md).
     """
 
-    kind: Literal["bench", "native"] = "bench"
+    kind: str = Field(default="bench", description="bench, native, or one that a package brings.")
+    options: dict[str, Setting] | None = Field(default=None, description="What a package's head can be told besides.")
     pooling: Literal["mean", "mutations", "attention"] = Field(
         default="mean",
         description="Per-protein tasks. mean: over all residues. mutations: over the positions that vary between the "
@@ -49,6 +53,30 @@ class Head(Spec):
         "regression tasks).",
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in HEADS:
+            raise ValueError(f"there is no head {kind!r}. {near(kind, HEADS)}")
+        return kind
+
+    @model_validator(mode="after")
+    def _its_own(self) -> Head:
+        kind = self.what
+        if unknown := [name for name in self.options or {} if name not in kind.options]:
+            can = ", ".join(kind.options) or "nothing"
+            raise SpecError(f"head.kind: {self.kind} cannot be told this. It can be told {can}", "options", unknown[0])
+        if not kind.pools and self.pooling != "mean":
+            raise ValueError(f"head.kind: {self.kind} pools in its own way. Remove head.pooling")
+        if not kind.pools and self.solver != "gradient":
+            raise ValueError(f"head.solver: {self.solver} is for head.kind: bench. Remove it")
+        return self
+
+    @property
+    def what(self) -> HeadKind:
+        """The kind of head that it is."""
+        return HEADS[self.kind]
 
 
 class Adapter(Spec):
@@ -200,12 +228,10 @@ class Recipe(Spec):
             )
         if self.head.solver == "ridge" and self.head.pooling == "attention":
             raise ValueError("head.solver: ridge is linear and has no attention. Use head.pooling: mean")
-        if self.head.kind == "native" and self.head.pooling != "mean":
-            raise ValueError("head.kind: native pools as its architecture does. Remove head.pooling")
-        if self.head.kind == "native" and self.adaptation != "full":
-            raise ValueError(
-                "head.kind: native needs adaptation: full. The native head is not separable from its model"
-            )
+        trains, has_head = self.head.what.adaptations, self.adaptation not in {"baseline", "zero-shot"}
+        if self.adaptation not in trains and (has_head or self.head.kind != "bench"):
+            needed = " or ".join(trains)
+            raise ValueError(f"head.kind: {self.head.kind} needs adaptation: {needed}. {self.head.what.why}".strip())
         return self
 
     def why_not(self, problem: Problem) -> str | None:
@@ -221,8 +247,9 @@ class Recipe(Spec):
             return "head.pooling is for per-protein tasks"
         if self.head.solver == "ridge" and problem.kind != "regression":
             return "head.solver: ridge is for regression"
-        if problem.level.auto_class is None and self.head.kind == "native":
-            return f"no architecture has a native head for {problem.level.names}"
+        level, head = problem.level, self.head.what
+        if level.trained and level.name not in head.levels:
+            return f"head.kind: {self.head.kind} is for a {' or '.join(head.levels)}, not for a {level.name}"
         return None
 
     @property
@@ -232,5 +259,8 @@ class Recipe(Spec):
 
     @property
     def hash(self) -> str:
-        """sha256 of the fields that determine a result (not title and summary)."""
-        return digest(self.model_dump(mode="json", exclude={"title", "summary"}, exclude_defaults=True))
+        """sha256 of the fields that determine a result (not title and summary), and of the file of a package's head."""
+        content = self.model_dump(mode="json", exclude={"title", "summary"}, exclude_defaults=True)
+        if (code := code_digest(self.head.what.module)) is not None:
+            content["head"]["code"] = code
+        return digest(content)

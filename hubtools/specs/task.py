@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hubtools.common.hashing import digest
+from hubtools.common.registry import code_digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data
@@ -71,6 +72,11 @@ class HubBenchmark(Spec):
     task_id: str = Field(description="Which task of that data set's eval.yaml this is.")
     split: str = Field(default="test", description="Test split whose score is reported.")
     metric: str | None = Field(default=None, description="By default the primary one. Higher must be better.")
+
+
+def _fitting(kind: str) -> str:
+    """The metrics of a kind of problem."""
+    return ", ".join(sorted(name for name, metric in METRICS.items() if kind in metric.kinds))
 
 
 class Task(Spec):
@@ -220,22 +226,20 @@ class Task(Spec):
                 raise SpecError(f"{positive!r} is not a label. The labels are: {known}", "metrics", "positive")
         for name in self.metrics.names:
             key = ("metrics", "primary" if name == self.metrics.primary else "also")
-            fitting = ", ".join(sorted(known for known, metric in METRICS.items() if kind in metric.kinds))
-            if name not in METRICS:
+            metric = METRICS.get(name)
+            if metric is None:
                 close = difflib.get_close_matches(name, METRICS, n=1)
-                hint = f"Did you mean {close[0]}?" if close else f"Use one of: {fitting}"
+                hint = f"Did you mean {close[0]}?" if close else f"Use one of: {_fitting(kind)}"
                 raise SpecError(f"there is no metric {name!r}. {hint}", *key)
-            if kind not in METRICS[name].kinds:
-                raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {fitting}", *key)
-            if METRICS[name].zero_shot_only and self.problem.level.trained and kind == "regression":
-                raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {fitting}", *key)
-            if (
-                name == "auroc"
-                and not self.problem.level.trained
-                and not (self.metrics.cutoff or self.data.columns.active)
-            ):
-                raise SpecError("auroc needs to know what is functional. Give metrics.cutoff: median, say", *key)
-            if METRICS[name].needs_positive and kind == "classification" and positive is None:
+            if kind not in metric.kinds:
+                raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {_fitting(kind)}", *key)
+            trained = self.problem.level.trained
+            if metric.zero_shot_only and trained and kind == "regression":
+                raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind)}", *key)
+            told = self.metrics.cutoff is not None or self.data.columns.active
+            if metric.zero_shot_only and not trained and not told:
+                raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)
+            if metric.needs_positive and kind == "classification" and positive is None:
                 raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
 
     def _benchmark_fits(self) -> None:
@@ -271,13 +275,18 @@ class Task(Spec):
 
     @property
     def hash(self) -> str:
-        """sha256 of everything in the file that can change a number: not titles, notes or citations."""
+        """sha256 of everything in the file that can change a number: not titles, notes or citations.
+
+        Of a metric that a package brings the formula's file counts too.
+        """
         prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes"}
         prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
         content["data"] = self.data.question()
         # The order of labels is that of the outputs; JSON with sorted keys would lose it.
         content["labels"] = list(self.labels.items())
+        if code := {n: found for n in self.metrics.names if (found := code_digest(METRICS[n].formula)) is not None}:
+            content["metrics"]["code"] = code
         return digest(content)
 
     def located_at(self, folder: Path) -> Task:

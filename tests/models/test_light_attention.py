@@ -11,7 +11,7 @@ from tiny_tasks import tiny_data, tiny_task
 from torch import nn
 
 from hubtools.models import ResidueTokeniser, build_model, load_model, resolve_checkpoint, save_model
-from hubtools.models.modeling_protein_task import LightAttention, pooled_logits
+from hubtools.models.modeling_protein_task import LightAttention, PooledHead
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
@@ -75,7 +75,7 @@ def test_neither_padding_nor_special_tokens_nor_neighbours_count(family: str, tm
         hidden = model.residue_representations(*alone)[0, model.residue_mask(*alone)[0]]
         assert len(hidden) == len(sequence)
         pooled = by_hand(model.head[0], hidden)
-        torch.testing.assert_close(together[i], model.head[1:](pooled), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(together[i], nn.Sequential(*model.head[1:])(pooled), atol=2e-5, rtol=1e-4)
     save_model(model, tokeniser, TASK, tmp_path / "model")
     loaded, _ = load_model(tmp_path / "model", TASK)
     torch.testing.assert_close(loaded(ids, mask).logits, together, atol=1e-6, rtol=1e-5)
@@ -96,20 +96,20 @@ def test_windows_of_a_protein_are_one_sequence_whatever_the_budget(tmp_path: Pat
             hidden = model.residue_representations(ids, torch.ones_like(ids))[0, 1:-1]
             cores.append(hidden[piece.core_start - piece.start : piece.core_stop - piece.start])
         assert sum(map(len, cores)) == len(split.tokens[protein])
-        logits = model.head[1:](by_hand(model.head[0], torch.cat(cores)))
+        logits = nn.Sequential(*model.head[1:])(by_hand(model.head[0], torch.cat(cores)))
         torch.testing.assert_close(torch.tensor(scores[1][protein]), logits.softmax(-1), atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_a_standardisation_folds_in_exactly_at_the_ends_too() -> None:
     torch.manual_seed(0)
-    head = nn.Sequential(LightAttention(5), nn.Dropout(0.0), nn.Linear(10, 2)).eval()
+    head = PooledHead(LightAttention(5), nn.Dropout(0.0), nn.Linear(10, 2)).eval()
     residues, owners = torch.randn(7, 5) * 3 + 10, torch.tensor([0, 0, 0, 1, 1, 1, 1])
     scale = Scale(residues.numpy())
-    before = pooled_logits(head, (residues - scale.mean) / scale.std, owners, 2)
-    assert not torch.allclose(before, pooled_logits(head, residues, owners, 2), atol=1e-2)
+    before = head((residues - scale.mean) / scale.std, owners, 2)
+    assert not torch.allclose(before, head(residues, owners, 2), atol=1e-2)
     scale.fold_into(head)
-    torch.testing.assert_close(pooled_logits(head, residues, owners, 2), before, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(head(residues, owners, 2), before, atol=1e-5, rtol=1e-4)
 
 
 def test_pairs_have_none_and_say_why() -> None:

@@ -19,7 +19,6 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.evaluation import primary_score
 from hubtools.models import load_model, resolve_checkpoint, save_model
-from hubtools.models.modeling_protein_task import pooled_logits
 from hubtools.models.task_model import fresh_head
 from hubtools.specs.recipe import Window
 from hubtools.training.encoding import encode
@@ -81,7 +80,7 @@ class Bench:
             rows = [rows_of[name][item] for item in chosen]
             if pooled:
                 local = torch.cat([torch.full((len(own),), i) for i, own in enumerate(rows)])
-                return pooled_logits(head, x[torch.cat(rows)], local, len(chosen)), y[chosen]
+                return head(x[torch.cat(rows)], local, len(chosen)), y[chosen]
             return head(x[torch.cat(rows)]), y[torch.cat(rows)]
 
         items = owners["train"].unique().tolist()

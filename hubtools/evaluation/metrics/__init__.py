@@ -1,6 +1,6 @@
 """What a prediction is worth: metrics, thresholds, calibration.
 
-``counting``, ``ranking`` and ``assays`` compute; ``formulas`` gives every metric by its name, weighted as the bootstrap asks;
-``scoring`` is the result of a split, ``strata`` of its parts; ``thresholds`` are chosen on validation; ``calibration_error``;
+``formulas`` has every metric, made of ``counting`` and ``ranking``; ``weighing`` computes one by its name under the weights of
+a bootstrap, ``assays`` within each assay; ``scoring`` is the result of a split, ``strata`` of its parts; ``thresholds`` are chosen on validation; ``calibration_error``;
 ``evaluate_adapter`` speaks the library evaluate.
 """

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from hubtools.evaluation.metrics.formulas import statistic
-from hubtools.evaluation.metrics.ranking import Statistic, auroc
+from hubtools.evaluation.metrics.ranking import Statistic
+from hubtools.evaluation.metrics.weighing import Rows, statistic
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.resampling import MIN_UNITS, encode
+from hubtools.specs.metric_names import METRICS
 from hubtools.specs.task import Task
 
 
@@ -128,14 +129,18 @@ def assay_table(task: Task, predictions: Predictions) -> list[dict[str, Any]]:
 def _statistics(metric: str, task: Task, predictions: Predictions) -> list[Statistic]:
     """A metric of each assay, of (R, n rows of all assays) weights."""
     codes, n_assays = encode(_of(predictions).group)
-    active = functional(task, predictions) if metric == "auroc" else None
-    if metric == "auroc" and active is None:
-        raise ValueError("auroc of measured values needs metrics.cutoff or columns.active")
+    active = functional(task, predictions) if METRICS[metric].zero_shot_only else None
+    if METRICS[metric].zero_shot_only and active is None:
+        raise ValueError(f"{metric} of measured values needs metrics.cutoff or columns.active")
     prepared = []
     for code in range(n_assays):
         rows = np.flatnonzero(codes == code)
         if active is not None:
-            prepared.append(auroc(active[rows], predictions.scores[rows].astype(np.float64), rows))
+            # Functional or not is a class, of which the score is what a probability is elsewhere: the higher, the likelier.
+            scores = np.stack([-predictions.scores[rows], predictions.scores[rows]], axis=1).astype(np.float64)
+            truth = active[rows].astype(np.int64)
+            detected = Rows(metric, "classification", truth, scores, rows, len(predictions), positive=1)
+            prepared.append(METRICS[metric].load()(detected))
         else:
             prepared.append(statistic(metric, predictions.rows(rows), None, rows, len(predictions)))
     return prepared

@@ -1,4 +1,4 @@
-"""Metrics of hard decisions and of values: everything that is a formula of sums over rows.
+"""What metrics of hard decisions and of values are made of: sums over rows.
 
 Sums are made once for each bootstrap unit; a replicate is then one row of a matrix product of weights and sums,
 whatever the number of rows.
@@ -80,11 +80,6 @@ def divide(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = np
     return np.divide(numerator, denominator, out=np.full(numerator.shape, otherwise), where=denominator > 0)
 
 
-def accuracy(counts: Counts) -> np.ndarray:
-    """Share of right decisions."""
-    return divide(counts.right.sum(axis=1), counts.rows)
-
-
 def recall_by_label(counts: Counts, otherwise: float = 0.0) -> np.ndarray:
     """(R, L) share of a label's rows that are found."""
     return divide(counts.right, counts.true, otherwise)
@@ -107,23 +102,6 @@ def mcc_by_label(counts: Counts) -> np.ndarray:
     return _unless_empty(counts, divide(right * rows - true * called, spread, 0.0))
 
 
-def balanced_accuracy(counts: Counts) -> np.ndarray:
-    """Mean recall over the labels that occur."""
-    occurs = counts.true > 0
-    return divide(recall_by_label(counts).sum(axis=1, where=occurs), occurs.sum(axis=1))
-
-
-def macro_f1(counts: Counts) -> np.ndarray:
-    """Mean F1 over all labels."""
-    return f1_by_label(counts).mean(axis=1)
-
-
-def micro_f1(counts: Counts) -> np.ndarray:
-    """F1 of all decisions pooled."""
-    pooled = divide(2 * counts.right.sum(axis=1), (counts.true + counts.called).sum(axis=1), 0.0)
-    return np.where(counts.rows > 0, pooled, np.nan)
-
-
 def multiclass_mcc(counts: Counts) -> np.ndarray:
     """R_K, Matthews' coefficient for any number of classes (Gorodkin 2004); 0 where truth or decision is constant."""
     rows = counts.rows
@@ -143,21 +121,6 @@ def _unless_empty(counts: Counts, by_label: np.ndarray) -> np.ndarray:
     return np.where(counts.rows[:, None] > 0, by_label, np.nan)
 
 
-# --- Multi-label rows --------------------------------------------------------------------------------------------
-
-
-def jaccard_by_row(truth: np.ndarray, decision: np.ndarray) -> np.ndarray:
-    """(n,) shared labels by labels in either; 1 where both are empty."""
-    has, called = truth.astype(bool), decision.astype(bool)
-    either = (has | called).sum(axis=1)
-    return divide((has & called).sum(axis=1), either, 1.0)
-
-
-def exact_by_row(truth: np.ndarray, decision: np.ndarray) -> np.ndarray:
-    """(n,) 1 where every label is right."""
-    return (truth.astype(bool) == decision.astype(bool)).all(axis=1).astype(np.float64)
-
-
 # --- Values ------------------------------------------------------------------------------------------------------
 
 
@@ -171,32 +134,12 @@ def moments(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y, np.abs(error), error * error], axis=1)
 
 
-def pearson(sums: np.ndarray) -> np.ndarray:
-    """Pearson's r from (R, 8) sums of :func:`moments`."""
-    n, x, y, xx, yy, xy, _, _ = sums.T
-    return divide(xy - _shared(x, y, n), np.sqrt(_spread(n, x, xx)) * np.sqrt(_spread(n, y, yy)))
-
-
-def rmse(sums: np.ndarray) -> np.ndarray:
-    """Root of the mean squared error from (R, 8) sums."""
-    return np.sqrt(divide(sums[:, 7], sums[:, 0]))
-
-
-def mae(sums: np.ndarray) -> np.ndarray:
-    """Mean absolute error from (R, 8) sums."""
-    return divide(sums[:, 6], sums[:, 0])
-
-
-def r2(sums: np.ndarray) -> np.ndarray:
-    """Coefficient of determination from (R, 8) sums."""
-    return 1 - divide(sums[:, 7], _spread(sums[:, 0], sums[:, 1], sums[:, 3]))
-
-
-def _shared(x: np.ndarray, y: np.ndarray, n: np.ndarray) -> np.ndarray:
+def shared(x: np.ndarray, y: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Product of two sums over n rows, by n."""
     return divide(x * y, n, 0.0)
 
 
-def _spread(n: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
+def spread(n: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
     """Sum of squared deviations; exactly 0 where what is left is rounding, that is for a constant."""
-    spread = squares - _shared(total, total, n)
-    return np.where(spread > 1e-12 * squares, spread, 0.0)
+    deviations = squares - shared(total, total, n)
+    return np.where(deviations > 1e-12 * squares, deviations, 0.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.evaluation.metrics.formulas import RANKING, value
+from hubtools.evaluation.metrics.weighing import value
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.level import PROTEIN
 from hubtools.specs.metric_names import METRICS
@@ -84,7 +84,7 @@ def _metric_class() -> type[evaluate.Metric]:
 
         def _info(self) -> evaluate.MetricInfo:
             name, kind, n_labels, _ = self._settings
-            ranks = name in RANKING
+            ranks = METRICS[name].reads_scores
             number = datasets.Value("float32" if ranks or kind == "regression" else "int64")
             true = datasets.Value("float64" if kind == "regression" else "int64")
             several = kind == "multilabel" or (ranks and (n_labels or 2) > 2)
@@ -109,13 +109,13 @@ def _value(
 ) -> float | None:
     """The metric of arrays: put into the form of Predictions, where decisions stand in for scores where it has none."""
     decision, scores = None, given
-    if kind == "classification" and name in RANKING:
+    if kind == "classification" and METRICS[name].reads_scores:
         if given.ndim == 1:
             scores = np.stack([given, given], axis=1)
     elif kind == "classification":
         n = n_labels or int(max(given.max(initial=0), truth.max(initial=0))) + 1
         decision, scores = given, np.zeros((len(given), n), dtype=np.float32)
-    elif kind == "multilabel" and name not in RANKING:
+    elif kind == "multilabel" and not METRICS[name].reads_scores:
         decision = given
     ids = np.arange(len(truth)).astype(np.str_)
     return value(name, Predictions(_PROBLEMS[kind], ids, None, None, truth, scores), decision, positive=positive)

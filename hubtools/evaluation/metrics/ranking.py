@@ -206,6 +206,10 @@ def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
     return _together(of, dtype)
 
 
+# What is said of each class and label of a task beside its decisions.
+RANKING = {"auroc": auroc, "auprc": average_precision}
+
+
 class _Ranked:
     """Rows in the order of a key, tied ones together: how much of their gains the discounts of the top ranks leave."""
 

@@ -10,8 +10,9 @@ import numpy as np
 from hubtools.evaluation.metrics import counting
 from hubtools.evaluation.metrics.assays import assay_table
 from hubtools.evaluation.metrics.calibration_error import calibration
-from hubtools.evaluation.metrics.formulas import RANKING, value
+from hubtools.evaluation.metrics.ranking import RANKING
 from hubtools.evaluation.metrics.thresholds import decide, quick_thresholds
+from hubtools.evaluation.metrics.weighing import value
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.arm_interval import arm_interval
 from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Resampled, Units, draw, prepare

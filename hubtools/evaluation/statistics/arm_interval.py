@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from hubtools.evaluation.statistics.resampled import Resampled, Units
-from hubtools.specs.metric_names import METRICS, MetricInfo
+from hubtools.specs.metric_names import METRICS, Metric
 from hubtools.specs.record import Score
 
 CONFIDENCE = 0.95
@@ -120,7 +120,7 @@ def arm_interval(resampled: Resampled) -> Interval:
     return Interval(value, *around(value, half, half, METRICS[resampled.metric]), error, degrees)
 
 
-def around(value: float, below: float, above: float, metric: MetricInfo) -> tuple[float, float]:
+def around(value: float, below: float, above: float, metric: Metric) -> tuple[float, float]:
     """The ends of an interval, given how far it would reach if the score had no bounds.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hubtools.evaluation.metrics import counting
-from hubtools.evaluation.metrics.formulas import RANKING
+from hubtools.evaluation.metrics.ranking import RANKING
 from hubtools.evaluation.metrics.thresholds import decide
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.difference import Question, difference

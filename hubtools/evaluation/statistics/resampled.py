@@ -19,9 +19,9 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
-from hubtools.evaluation.metrics.formulas import statistic
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.metrics.thresholds import decide
+from hubtools.evaluation.metrics.weighing import statistic
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.resampling import bootstrap_units, bootstrap_weights, encode
 from hubtools.specs.metric_names import METRICS

@@ -11,6 +11,7 @@ import yaml
 from hubtools.common.errors import UserError
 from hubtools.reporting.card.licence import choose_licence
 from hubtools.results.wording import metric_title
+from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import RunRecord
 
 Library = Literal["transformers", "peft"] | None
@@ -25,17 +26,6 @@ _LICENCES = """
     ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 gemma unknown other
 """
 LICENCES = frozenset(_LICENCES.split())
-# Names of the Hub's metric pages, where they differ from ours.
-_HUB_METRICS = {
-    "macro_f1": "f1",
-    "micro_f1": "f1",
-    "mcc": "matthews_correlation",
-    "auroc": "roc_auc",
-    "auprc": "average_precision",
-    "spearman": "spearmanr",
-    "pearson": "pearsonr",
-    "r2": "r_squared",
-}
 
 
 def metadata(
@@ -130,7 +120,8 @@ def hub_licence(licence: str) -> str | None:
 
 
 def _hub_metric(name: str) -> str:
-    return _HUB_METRICS.get(name, name)
+    metric = METRICS.get(name)
+    return name if metric is None else metric.hub_name
 
 
 def _emissions(record: RunRecord) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubtools.results.wording import number
+from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.recipe import Adapter
 from hubtools.specs.record import Energy, RunRecord
 
@@ -19,6 +20,13 @@ def adapter_in_words(adapter: Adapter | None) -> str | None:
     rank = "" if adapter.kind == "ia3" else f" of rank {adapter.rank}"
     bits = " (on weights of four bits)" if adapter.kind == "qlora" else ""
     return f"{name[adapter.kind]}{rank}{bits}"
+
+
+def head_in_words(record: RunRecord) -> str:
+    """What the head is; by its name alone where no package here knows it."""
+    name = str((record.recipe.get("head") or {}).get("kind") or "bench")
+    kind = HEADS.get(name)
+    return kind.words if kind else f"{name}, of a package"
 
 
 def settings(record: RunRecord) -> dict[str, Any]:

@@ -208,6 +208,7 @@ def _text(
         weights=weights,
         custom_code=needs_custom_code(model),
         adapted=card_procedure.adapter_in_words(record.recipe_spec.adapter),
+        head=card_procedure.head_in_words(record),
         settings=card_procedure.settings(record),
         choices=card_procedure.choices(record, labels),
         energy=card_procedure.energy_in_words(record.cost.energy) if record.cost and record.cost.energy else None,

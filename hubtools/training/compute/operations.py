@@ -101,7 +101,10 @@ def _head(model: Any) -> list[nn.Module]:
     outside = [module for module in model.modules() if id(module) not in encoder]
     if getattr(model, "per_residue", None) or getattr(model.config, "per_residue", False):
         return outside
-    return [module for module in outside if isinstance(module, nn.Conv1d)]
+    if getattr(model, "reads_residues", False):
+        return model.head.each_residue()
+    # Of an architecture's own head.
+    return [module for module in outside if isinstance(module, nn.Conv1d)] if not hasattr(model, "head") else []
 
 
 def _per_token(module: nn.Module) -> float:

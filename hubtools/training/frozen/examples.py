@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from hubtools.models.modeling_protein_task import LightAttention
 from hubtools.training.frozen.embedding import PairTable
 
 # Of the free memory of a GPU, what a table may take.
@@ -33,16 +32,12 @@ class Scale:
         self.std = torch.from_numpy(np.where(std > 1e-6, std, 1.0).astype(np.float32))
 
     @torch.no_grad()
-    def fold_into(self, head: nn.Sequential) -> None:
-        """Move the standardisation into the head's first layer, so that the head reads plain embeddings."""
-        for layer in head:
-            if isinstance(layer, LightAttention):
-                for convolution in (layer.value, layer.attention):
-                    convolution.weight.div_(self.std[:, None])
-                    assert convolution.bias is not None
-                    convolution.bias.sub_(convolution.weight.sum(-1) @ self.mean)
-                # Beyond the ends was zero, the mean.
-                layer.ends.copy_(self.mean)
+    def fold_into(self, head: nn.Module) -> None:
+        """Move the standardisation into the head, or its first layer that has weights, which then reads plain embeddings."""
+        for layer in (head, *head.children()):
+            absorb = getattr(layer, "absorb", None)
+            if absorb is not None:
+                absorb(self.mean, self.std)
                 return
             if isinstance(layer, nn.Linear):
                 layer.weight.div_(self.std)

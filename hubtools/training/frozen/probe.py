@@ -49,7 +49,7 @@ class OtherSeeds:
 class ProbeHead:
     """A head that reads plain embeddings of one layer, and what is to be said about it."""
 
-    head: nn.Sequential
+    head: nn.Module
     layer: int
     fitted: Fitted
     lines: list[dict[str, Any]]
@@ -230,7 +230,7 @@ def _choose(trained: Sequence[Trained], job: Job) -> _Chosen | UserError:
     return _Chosen(best.group.layer, best.state, best.best_epoch, steps, best.lines, choices)
 
 
-def _ridge(head: nn.Sequential, wanted: Sequence[int], train: Examples, check: ValidationCheck, job: Job) -> _Chosen:
+def _ridge(head: nn.Module, wanted: Sequence[int], train: Examples, check: ValidationCheck, job: Job) -> _Chosen:
     """The penalty, and layer, of the best validation score; the larger penalty of equal ones."""
     sign = 1 if METRICS[job.task.metrics.primary].higher_is_better else -1
     stack = Stack(head)

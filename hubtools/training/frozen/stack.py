@@ -10,8 +10,6 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from hubtools.models.modeling_protein_task import LightAttention, pooled_logits
-
 
 @dataclass(frozen=True)
 class Inputs:
@@ -30,18 +28,6 @@ class Inputs:
     n_items: int = 0
 
 
-class Pooled(nn.Module):
-    """A head that begins with :class:`LightAttention`, as a module of residues, their proteins and their number."""
-
-    def __init__(self, head: nn.Sequential) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, residues: torch.Tensor, owners: torch.Tensor, n_items: int) -> torch.Tensor:
-        """Logits (items, outputs)."""
-        return pooled_logits(self.head, residues, owners, n_items)
-
-
 class Stack:
     """Modules of one shape. Their parameters are the rows of a table, in the order of the modules.
 
@@ -53,9 +39,7 @@ class Stack:
     """
 
     def __init__(self, template: nn.Module) -> None:
-        self.prefix, self.template = "", template
-        if isinstance(template, nn.Sequential) and isinstance(template[0], LightAttention):
-            self.prefix, self.template = "head.", Pooled(template)
+        self.template = template
         self.shapes = {name: parameter.shape for name, parameter in self.template.named_parameters()}
         self.at_once = isinstance(template, nn.Sequential) and all(
             isinstance(layer, (nn.Linear, nn.Dropout, nn.GELU)) for layer in template
@@ -79,7 +63,7 @@ class Stack:
 
     def state(self, row: torch.Tensor) -> dict[str, torch.Tensor]:
         """The parameters of one module, by name, from its row of the table."""
-        return {name.removeprefix(self.prefix): part[0].clone() for name, part in self.views(row[None]).items()}
+        return {name: part[0].clone() for name, part in self.views(row[None]).items()}
 
     def logits(
         self, parameters: dict[str, torch.Tensor], inputs: Inputs, noise: Sequence[torch.Generator] | None = None
