@@ -1,8 +1,120 @@
 """bench: standardised fine-tuning and evaluation of protein language models.
 
+    import hubtools
+
+    done = hubtools.run("facebook/esm2_t6_8M_UR50D", "localisation", "probe", seeds=[1, 2, 3])
+    hubtools.board("runs")
+
 Rooms, in the order that data flows: ``common``, ``specs``, ``data``, ``models``, ``evaluation``, ``training``, ``runs``,
-``results``, ``reporting``, ``publishing``, ``inference``, and ``cli`` on top. A room imports only from
-rooms before it in this list (a test holds them to it).
+``results``, ``reporting``, ``publishing``, ``inference``, then ``api``, which is what this module gives, and ``cli`` on top.
+A room imports only from rooms before it in this list (a test holds them to it).
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import hubtools.results as _results
+from hubtools.common.version import __version__
+
+if TYPE_CHECKING:
+    from hubtools.api.boards import RunBoard, board
+    from hubtools.api.comparing import RunCheck, RunComparison, check, compare
+    from hubtools.api.computing import ExecutionOptions
+    from hubtools.api.estimating import RunEstimates, estimate
+    from hubtools.api.found_runs import RunResults, results
+    from hubtools.api.listings import SpecList, load_task, recipes, suites, tasks
+    from hubtools.api.plans import RunPlan, plan
+    from hubtools.api.predicting import ProteinTable, open_model, predict
+    from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
+    from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
+    from hubtools.api.sweeping import SweptRuns, sweep
+    from hubtools.common.errors import UserError
+
+# Name -> the module that has it, which is imported when it is asked for.
+_WHERE = {
+    name: module
+    for module, names in {
+        "hubtools.api.boards": ("RunBoard", "board"),
+        "hubtools.api.comparing": ("RunCheck", "RunComparison", "check", "compare"),
+        "hubtools.api.computing": ("ExecutionOptions",),
+        "hubtools.api.estimating": ("RunEstimates", "estimate"),
+        "hubtools.api.found_runs": ("RunResults", "results"),
+        "hubtools.api.listings": ("SpecList", "load_task", "recipes", "suites", "tasks"),
+        "hubtools.api.plans": ("RunPlan", "plan"),
+        "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
+        "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
+        "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
+        "hubtools.api.sweeping": ("SweptRuns", "sweep"),
+        "hubtools.common.errors": ("UserError",),
+    }.items()
+    for name in names
+}
+
+__all__ = [
+    "ExecutionOptions",
+    "FinishedRuns",
+    "ProteinTable",
+    "RunBoard",
+    "RunCheck",
+    "RunComparison",
+    "RunEstimates",
+    "RunEvent",
+    "RunPlan",
+    "RunPublication",
+    "RunResults",
+    "SpecList",
+    "SuitePublication",
+    "SweptRuns",
+    "UserError",
+    "__version__",
+    "board",
+    "check",
+    "compare",
+    "estimate",
+    "load_task",
+    "open_model",
+    "plan",
+    "predict",
+    "publish",
+    "publish_suite",
+    "recipes",
+    "results",
+    "run",
+    "run_plan",
+    "suites",
+    "sweep",
+    "tasks",
+]
+
+
+class _Room(ModuleType):
+    """The room ``hubtools.results``, which is a function, too: :func:`hubtools.api.found_runs.results`.
+
+    A package and a function cannot both be ``hubtools.results``; importing any module of the room would put the room in the
+    place of the function.
+    """
+
+    def __call__(self, *names: Any, **filters: Any) -> RunResults:
+        """Runs that are there; see ``help(hubtools.api.found_runs.results)``."""
+        from hubtools.api.found_runs import results
+
+        return results(*names, **filters)
+
+
+_results.__class__ = _Room
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'hubtools' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_WHERE[name]), name)
+    setattr(sys.modules[__name__], name, found)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

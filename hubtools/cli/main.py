@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from hubtools import __version__
 from hubtools.common.errors import UserError
 from hubtools.common.texts import control_character
+from hubtools.common.version import __version__
 
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),

@@ -132,7 +132,7 @@ def _of_cell(what: str, held: TrustedSpecs, options: Mapping[str, Any], dry_run:
 
 
 def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun], *, cached: bool) -> Session:
-    from hubtools.cli.run import check_writable
+    from hubtools.api.running import check_writable
 
     check_writable(options["root"])
     return options["execution"].session(options["root"], planned, cached=cached)
@@ -144,7 +144,7 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
     Raises:
         UserError: one of them failed.
     """
-    from hubtools.cli import run_report
+    from hubtools.api.running import failure_reason, outcome_line
     from hubtools.cli.run import stoppable
     from hubtools.cli.terminal import hush_transformers
     from hubtools.runs.execute import execute
@@ -157,9 +157,9 @@ def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[Found]:
             outcome = execute(item, session)
             if outcome.mistake is not None:
                 raise outcome.mistake
-            click.echo(f"    {run_report.line(outcome)}", err=True)
+            click.echo(f"    {outcome_line(outcome)}", err=True)
             if outcome.record.status != "complete":
-                raise UserError(run_report.reason(outcome), where=item.title, fix="Run it again when that is mended.")
+                raise UserError(failure_reason(outcome), where=item.title, fix="Run it again when that is mended.")
             found.append((outcome.folder, outcome.record))
     return found
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools import __version__
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe, Window

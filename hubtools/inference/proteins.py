@@ -96,6 +96,15 @@ def nucleotides(sequence: str) -> bool:
     return len(sequence) >= 30 and sum(map(sequence.count, "ACGTUN")) >= 0.98 * len(sequence)
 
 
+def canonical_protein(name: str, sequence: str, partner: str | None = None) -> Protein | Unreadable:
+    """A protein, or a pair, that a program holds, in canonical form; what is wrong where it is none."""
+    try:
+        second = None if partner is None else _canonical(partner, f"{name}, its partner")
+        return Protein(name, _canonical(sequence, name), second)
+    except UserError as error:
+        return Unreadable(error)
+
+
 def _protein(header: str, text: str, number: int, name: str) -> Protein | Unreadable:
     # An id of UniProt, sp|P12345|NAME_HUMAN, stays whole: it is what other tools call the protein.
     identifier = header.split()[0] if header.split() else f"protein_{number}"

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import hubtools
 from hubtools.common.errors import UserError
 from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
 from hubtools.publishing.contents import README, Publication
@@ -43,7 +42,8 @@ MANY_PARAMETERS = 1_000_000_000
 # What strangers may ask of those two cores at once.
 PROTEINS, RESIDUES = 50, 20_000
 TITLE_LENGTH = 60  # of short_description, by the Hub
-_CODE = f"{hubtools.__name__}/"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CODE = f"{_PACKAGE.name}/"
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,8 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
         UserError: a module that the page needs is not there.
     """
     record = publication.record
-    package = Path(hubtools.__file__).parent
-    for name in sorted(shipped_modules(package)):
-        _write(folder / _CODE / name, (package / name).read_text(encoding="utf-8"))
+    for name in sorted(shipped_modules(_PACKAGE)):
+        _write(folder / _CODE / name, (_PACKAGE / name).read_text(encoding="utf-8"))
     title = str(record.task.get("title") or record.identity.task.name)
     about = {
         "title": title,

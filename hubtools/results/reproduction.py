@@ -218,7 +218,7 @@ def _same_weights(was: CheckpointIdentity, now: CheckpointIdentity) -> None:
 
 
 def _other_code(record: RunRecord, was: Identity, now: Identity) -> list[str]:
-    from hubtools import __version__
+    from hubtools.common.version import __version__
 
     notes = []
     if was.protocol != now.protocol:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hubtools import __version__
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 
 ATTEMPTS = 5
 FIRST_PAUSE = 1.0  # seconds; doubled after each failure

@@ -16,8 +16,8 @@ from urllib.parse import urlencode, urljoin
 
 from tqdm import tqdm
 
-from hubtools import __version__
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 
 ADDRESS_VARIABLE = "BENCH_UNIPROT"
 ADDRESS = "https://rest.uniprot.org"

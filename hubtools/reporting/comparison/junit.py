@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from hubtools import __version__
+from hubtools.common.version import __version__
 from hubtools.reporting.comparison.check_report import Sides, difference_text, headline
 from hubtools.results.arm_comparison import Comparison
 from hubtools.results.gate import Check
