@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hubtools.common import telling
 
 if TYPE_CHECKING:
     from hubtools.runs.plan import PlannedRun
@@ -73,22 +76,42 @@ class ExecutionOptions:
 
 
 @contextlib.contextmanager
-def without_bars() -> Iterator[None]:
-    """No bars for loading and writing weights, which take a moment; afterwards as it was. Those of downloads are not touched."""
+def quiet_hub() -> Iterator[None]:
+    """No bars of downloads and uploads but for a command, or where ``HF_HUB_DISABLE_PROGRESS_BARS=0``; afterwards as it was."""
+    from huggingface_hub import constants
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-    from transformers.utils import logging
 
-    downloads_hidden, shown = are_progress_bars_disabled(), logging.is_progress_bar_enabled()
-
-    def downloads_as_before() -> None:
-        (disable_progress_bars if downloads_hidden else enable_progress_bars)()
-
-    # These switch the bars of huggingface_hub, too.
-    logging.disable_progress_bar()
-    downloads_as_before()
+    if telling.is_command() or are_progress_bars_disabled() or constants.HF_HUB_DISABLE_PROGRESS_BARS is not None:
+        yield
+        return
+    disable_progress_bars()
     try:
         yield
     finally:
-        if shown:
-            logging.enable_progress_bar()
-        downloads_as_before()
+        enable_progress_bars()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The same, and no bars and reports of transformers for loading and writing weights, which takes a moment."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    with quiet_hub():
+        hub_shown = not are_progress_bars_disabled()
+
+        def switch(on: bool) -> None:
+            # It switches the bars of huggingface_hub, too, which warns where the environment does not let it.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                (logging.enable_progress_bar if on else logging.disable_progress_bar)()
+                (enable_progress_bars if hub_shown else disable_progress_bars)()
+
+        switch(False)
+        logging.set_verbosity(max(level, logging.ERROR))
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            switch(shown)

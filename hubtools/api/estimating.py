@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from hubtools.api.asked import Say, silent
-from hubtools.api.computing import ExecutionOptions, without_bars
+from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.plans import RunPlan
 from hubtools.common.notebook import line_html, table_html
 from hubtools.runs.store import DEFAULT_ROOT
@@ -153,6 +153,6 @@ def estimate(
         if not isinstance(asked.token_budget, int):
             asked = replace(asked, token_budget=USUAL_ON_GPU)
     session = asked.session(Path(runs), planned.runs)
-    with without_bars():
+    with quiet():
         estimator = Estimator(session, other, on_note, force=force)
         return RunEstimates(tuple(estimator.estimate(item) for item in planned), planned, other)

@@ -186,11 +186,11 @@ def results(
         UserError: nothing is there by that name, or no run fits what was asked for.
 
     >>> import hubtools
-    >>> found = hubtools.results("benchmarks/baselines/golden", task="golden-value", metric="spearman")
+    >>> found = hubtools.results("benchmarks/baselines/golden", task="golden-value", metric="rmse")
     >>> found
     3 runs
     >>> found.to_pandas()[["recipe", "seed", "split", "metric"]].iloc[0].tolist()
-    ['golden-full', 1, 'test', 'spearman']
+    ['golden-full', 1, 'test', 'rmse']
     """
     from hubtools.results.naming.named_runs import runs_named
     from hubtools.results.naming.selectors import Selector

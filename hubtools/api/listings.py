@@ -148,8 +148,8 @@ def tasks(problem: str | None = None) -> SpecList[Task]:
         UserError: there is no such problem.
 
     >>> import hubtools
-    >>> hubtools.tasks("residue-multilabel").names
-    ['glycosylation', 'modified-residues']
+    >>> "glycosylation" in hubtools.tasks("residue-multilabel").names
+    True
     """
     from hubtools.specs.lookup.content import catalogue
     from hubtools.specs.lookup.spec_files import load_task as load

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.api.asked import Say, silent
-from hubtools.api.computing import ExecutionOptions, without_bars
+from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hubtools.inference.predictor import Predictor, Protein
     from hubtools.inference.proteins import Unreadable
 
+# Of more than these the model is made faster before it is asked.
+_MANY = 64
 OnAnswer = Callable[["Decided"], None]
 
 
@@ -171,6 +173,16 @@ def predict(
 
     Raises:
         UserError: there is no such model, or something is no protein.
+
+    >>> import hubtools, tempfile
+    >>> done = hubtools.run("embedded", "benchmarks/golden/tasks/golden-class.yaml",
+    ...     "benchmarks/golden/recipes/golden-probe.yaml", runs=tempfile.mkdtemp(),
+    ...     execution=hubtools.ExecutionOptions(device="cpu", embedding_cache=False))
+    >>> table = hubtools.predict(done[0][0], {"one": "MKTAYIAKQR", "two": "VIYVFVTWYV"}).to_pandas()
+    >>> list(table.columns)
+    ['id', 'length', 'predicted', 'probability', 'p_helical', 'p_stranded']
+    >>> table[["id", "length"]].values.tolist()
+    [['one', 10], ['two', 10]]
     """
     from hubtools.inference.decisions import Decider
     from hubtools.inference.predictor import Predictor
@@ -180,7 +192,7 @@ def predict(
     if target is not None:
         format_of(target)
     name = "a model" if isinstance(model, Predictor) else fspath(model)
-    with without_bars():
+    with quiet():
         predictor = model if isinstance(model, Predictor) else open_model(model, execution, on_note=on_note)
         decider, tally, kept = Decider(predictor), Tally(), list["Decided"]()
         about = predictor.about(name)
@@ -191,7 +203,9 @@ def predict(
 
         read = _good(_read(proteins, predictor.problem.is_pair), skip_bad, tally)
         if target is None:
-            for answer in predictor.predict(read):
+            # It pays to make the model faster first where many are read.
+            many = isinstance(proteins, PathLike) or (hasattr(proteins, "__len__") and len(proteins) > _MANY)
+            for answer in predictor.predict(read, many=many and not isinstance(proteins, str)):
                 kept.append(decider.decide(answer))
                 taken(kept[-1])
         else:

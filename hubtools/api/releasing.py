@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from hubtools.api.asked import Say, refuse_unknown, silent
+from hubtools.api.computing import quiet_hub
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -164,16 +165,17 @@ def publish(
     if space:
         # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
         so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push)
-    _check(so_far, push, mirrors, on_stage)
-    if so_far.failed:
+    with quiet_hub():
+        _check(so_far, push, mirrors, on_stage)
+        if so_far.failed:
+            if push:
+                raise not_publishable(so_far.publication)
+            return so_far
+        if space:
+            _plan_page(so_far, space)
+            on_stage("page", so_far)
         if push:
-            raise not_publishable(so_far.publication)
-        return so_far
-    if space:
-        _plan_page(so_far, space)
-        on_stage("page", so_far)
-    if push:
-        _send(so_far, on_stage)
+            _send(so_far, on_stage)
     return so_far
 
 
@@ -353,24 +355,25 @@ def publish_suite(
     there = {order.repo for order in orders if push and is_published(order.repo, read_record(order.folder))}
     so_far = SuitePublication(name, orders, tuple(sorted(there)))
     on_stage("already", so_far)
-    for order in so_far.waiting:
-        model = RunPublication(order)
-        so_far.models.append(model)
-        on_stage("next", so_far)
-        _check(model, push, mirrors, lambda stage, _: on_stage(stage, so_far))
-    if failed := [model for model in so_far.models if model.failed]:
-        repos = ", ".join(model.order.repo for model in failed)
-        raise UserError(
-            f"{len(failed)} of {plural(len(orders), 'model')} are not publishable: {repos}", fix="Nothing was sent."
-        )
-    if not push:
-        return so_far
-    on_stage("sending", so_far)
-    for model in so_far.models:
-        assert model.ready is not None
-        model.done = release(model.ready)
-        on_stage("sent", so_far)
-    if not orders[0].pull_request:
-        so_far.collection = collect(owner, name, [order.repo for order in orders], private=orders[0].private)
-        on_stage("collected", so_far)
+    with quiet_hub():
+        for order in so_far.waiting:
+            model = RunPublication(order)
+            so_far.models.append(model)
+            on_stage("next", so_far)
+            _check(model, push, mirrors, lambda stage, _: on_stage(stage, so_far))
+        if failed := [model for model in so_far.models if model.failed]:
+            repos = ", ".join(model.order.repo for model in failed)
+            raise UserError(
+                f"{len(failed)} of {plural(len(orders), 'model')} are not publishable: {repos}", fix="Nothing was sent."
+            )
+        if not push:
+            return so_far
+        on_stage("sending", so_far)
+        for model in so_far.models:
+            assert model.ready is not None
+            model.done = release(model.ready)
+            on_stage("sent", so_far)
+        if not orders[0].pull_request:
+            so_far.collection = collect(owner, name, [order.repo for order in orders], private=orders[0].private)
+            on_stage("collected", so_far)
     return so_far

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.api.asked import Names
-from hubtools.api.computing import ExecutionOptions, without_bars
+from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
@@ -184,7 +184,7 @@ def perform(
     started = time.perf_counter()
     outcomes: list[Outcome] = []
     problems: list[str] = []
-    with without_bars():
+    with quiet():
         for number, item in enumerate(planned, 1):
             on_event(RunEvent(number, len(planned), item))
             try:

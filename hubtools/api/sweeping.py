@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.api.asked import Say, seeds_of, silent
-from hubtools.api.computing import ExecutionOptions, without_bars
+from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.running import (
     FinishedRuns,
     OnRun,
@@ -211,7 +211,7 @@ def run_sweep(
     folder = planned.folder(session)
     if known := kept_trials(folder):
         on_note(f"{len(known)} trials were done before: {folder}")
-    with without_bars():
+    with quiet():
         trials, ended = search(planned, session, on_trial)
         on_searched(trials, ended)
         winners = [planned.winner(trials, seed) for seed in seeds]

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.texts import control_character
 from hubtools.common.version import __version__
@@ -72,7 +73,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bench")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Trustworthy, publishable benchmark numbers for protein language models.
 
     \b
@@ -80,6 +82,7 @@ def cli() -> None:
     bench board
     bench publish runs/RUN --repo me/my-model --dry-run
     """
+    context.with_resource(telling.on_stderr())
 
 
 def main() -> None:
