@@ -17,20 +17,24 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import hubtools.results as _results
+from hubtools import results as _results
 from hubtools.common.version import __version__
 
 if TYPE_CHECKING:
     from hubtools.api.boards import RunBoard, board
     from hubtools.api.comparing import RunCheck, RunComparison, check, compare
     from hubtools.api.computing import ExecutionOptions
+    from hubtools.api.documents import LearningCurves, WrittenCard, curves, write_cards
     from hubtools.api.estimating import RunEstimates, estimate
     from hubtools.api.found_runs import RunResults, results
+    from hubtools.api.freezing import PlannedBaseline, PlannedUpdate, baseline_named, plan_baseline, plan_update
     from hubtools.api.listings import SpecList, load_task, recipes, suites, tasks
     from hubtools.api.plans import RunPlan, plan
     from hubtools.api.predicting import ProteinTable, open_model, predict
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
+    from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
+    from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
     from hubtools.common.errors import UserError
 
@@ -41,13 +45,23 @@ _WHERE = {
         "hubtools.api.boards": ("RunBoard", "board"),
         "hubtools.api.comparing": ("RunCheck", "RunComparison", "check", "compare"),
         "hubtools.api.computing": ("ExecutionOptions",),
+        "hubtools.api.documents": ("LearningCurves", "WrittenCard", "curves", "write_cards"),
         "hubtools.api.estimating": ("RunEstimates", "estimate"),
         "hubtools.api.found_runs": ("RunResults", "results"),
+        "hubtools.api.freezing": (
+            "PlannedBaseline",
+            "PlannedUpdate",
+            "baseline_named",
+            "plan_baseline",
+            "plan_update",
+        ),
         "hubtools.api.listings": ("SpecList", "load_task", "recipes", "suites", "tasks"),
         "hubtools.api.plans": ("RunPlan", "plan"),
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
+        "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
+        "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
         "hubtools.common.errors": ("UserError",),
     }.items()
@@ -57,6 +71,11 @@ _WHERE = {
 __all__ = [
     "ExecutionOptions",
     "FinishedRuns",
+    "LearningCurves",
+    "MadeAgain",
+    "PlannedAgain",
+    "PlannedBaseline",
+    "PlannedUpdate",
     "ProteinTable",
     "RunBoard",
     "RunCheck",
@@ -70,24 +89,34 @@ __all__ = [
     "SuitePublication",
     "SweptRuns",
     "UserError",
+    "WrittenCard",
     "__version__",
+    "baseline_named",
     "board",
     "check",
+    "check_submissions",
     "compare",
+    "curves",
     "estimate",
+    "hand_in",
     "load_task",
     "open_model",
     "plan",
+    "plan_again",
+    "plan_baseline",
+    "plan_update",
     "predict",
     "publish",
     "publish_suite",
     "recipes",
+    "reproduce",
     "results",
     "run",
     "run_plan",
     "suites",
     "sweep",
     "tasks",
+    "write_cards",
 ]
 
 
@@ -100,9 +129,8 @@ class _Room(ModuleType):
 
     def __call__(self, *names: Any, **filters: Any) -> RunResults:
         """Runs that are there; see ``help(hubtools.api.found_runs.results)``."""
-        from hubtools.api.found_runs import results
-
-        return results(*names, **filters)
+        found: RunResults = importlib.import_module("hubtools.api.found_runs").results(*names, **filters)
+        return found
 
 
 _results.__class__ = _Room

@@ -55,7 +55,7 @@ class RunEvent:
 OnRun = Callable[[RunEvent], None]
 
 
-def _unseen(event: RunEvent) -> None:
+def unseen(event: RunEvent) -> None:
     """Nobody watches."""
 
 
@@ -107,7 +107,7 @@ def run(
     runs: str | os.PathLike[str] = DEFAULT_ROOT,
     execution: ExecutionOptions | None = None,
     force: bool = False,
-    on_event: OnRun = _unseen,
+    on_event: OnRun = unseen,
 ) -> FinishedRuns:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
@@ -154,7 +154,7 @@ def run_plan(
     execution: ExecutionOptions | None = None,
     *,
     force: bool = False,
-    on_event: OnRun = _unseen,
+    on_event: OnRun = unseen,
 ) -> FinishedRuns:
     """Do what is planned.
 
@@ -172,7 +172,7 @@ def run_plan(
 
 
 def perform(
-    planned: tuple[PlannedRun, ...], session: Session, *, force: bool = False, on_event: OnRun = _unseen
+    planned: tuple[PlannedRun, ...], session: Session, *, force: bool = False, on_event: OnRun = unseen
 ) -> FinishedRuns:
     """Do runs one after the other, in a session that is there, and write their cards.
 

@@ -16,9 +16,9 @@ from hubtools.api.running import (
     FinishedRuns,
     OnRun,
     RunEvent,
-    _unseen,
     check_writable,
     failure_reason,
+    unseen,
     write_card,
 )
 from hubtools.common.errors import UserError
@@ -86,7 +86,7 @@ def sweep(
     runs: str | os.PathLike[str] = DEFAULT_ROOT,
     execution: ExecutionOptions | None = None,
     on_trial: OnTrial = _no_trial,
-    on_event: OnRun = _unseen,
+    on_event: OnRun = unseen,
 ) -> SweptRuns:
     """Search recipe fields for the best validation score, then run the best once a seed, as any other run.
 
@@ -188,7 +188,7 @@ def run_sweep(
     *,
     on_trial: OnTrial = _no_trial,
     on_searched: Callable[[list[Trial], str], None] = lambda trials, ended: None,
-    on_event: OnRun = _unseen,
+    on_event: OnRun = unseen,
     on_note: Say = silent,
 ) -> SweptRuns:
     """Search, then run the best once a seed, in a session that is there.
