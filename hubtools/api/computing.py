@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,7 +105,8 @@ def quiet() -> Iterator[None]:
             # It switches the bars of huggingface_hub, too, which warns where the environment does not let it.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                (logging.enable_progress_bar if on else logging.disable_progress_bar)()
+                change: Callable[[], None] = logging.enable_progress_bar if on else logging.disable_progress_bar
+                change()
                 (enable_progress_bars if hub_shown else disable_progress_bars)()
 
         switch(False)

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from hubtools.cli.execution_options import ASKING, ExecutionOptions, execution_options
+from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.execution_options import ASKING, execution_options
 from hubtools.cli.terminal import hush_transformers, note
 
 ONE_BY_ONE = "a page answers one question at a time, too few for the model to be made faster first"

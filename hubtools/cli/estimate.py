@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.api.computing import ExecutionOptions
 from hubtools.api.estimating import HOUR
-from hubtools.cli.execution_options import ExecutionOptions, execution_options
+from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import FORCE, plan_options, planned_by
 from hubtools.cli.terminal import TEMPLATES, hush_transformers
 

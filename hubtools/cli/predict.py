@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.execution_options import ASKING, ExecutionOptions, execution_options
+from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.execution_options import ASKING, execution_options
 from hubtools.cli.terminal import hush_transformers, note
 from hubtools.common.errors import UserError
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.api.computing import ExecutionOptions
 from hubtools.cli import run_report
-from hubtools.cli.execution_options import ExecutionOptions, execution_options
+from hubtools.cli.execution_options import execution_options
 from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.errors import UserError
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.execution_options import ExecutionOptions, execution_options
+from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds, parse_settings, stoppable
 from hubtools.cli.terminal import RUNS, hush_transformers, note
 from hubtools.common.errors import UserError

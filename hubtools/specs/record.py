@@ -429,7 +429,7 @@ class RunRecord(_Open):
     @property
     def primary_metric(self) -> str:
         """Name of the metric by which runs of this task are ranked."""
-        return self.task["metrics"]["primary"]
+        return str(self.task["metrics"]["primary"])
 
     @property
     def test_splits(self) -> list[str]:

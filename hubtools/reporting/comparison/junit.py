@@ -46,7 +46,8 @@ def junit(check: Check, sides: Sides) -> bytes:
     root = ET.Element("testsuites", {"name": _text(headline(check)), **{key: suite.get(key, "") for key in _COUNTS}})
     root.append(suite)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 _COUNTS = ("tests", "failures", "errors", "skipped")
