@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from hubtools.api.asked import Names, Say, names_of, silent
 from hubtools.common.errors import UserError
-from hubtools.common.notebook import line_html, lines_html, table_html
+from hubtools.common.notebook import SHOWN, line_html, lines_html, table_html
 
 if TYPE_CHECKING:
     import pandas
@@ -130,7 +130,7 @@ class RunResults(Sequence["Found"]):
         from hubtools.results.wording import SHORT_INTERVAL_MEANING, duration, metric_title, with_interval
 
         rows = []
-        for found in self.runs:
+        for found in self.runs[:SHOWN]:
             record = found[1]
             of_weights = record.status == "complete" and Arm((found,)).of_weights
             shown = [row for row in self._rows(found) if self.metric or row["primary"]] if record.results else []
@@ -151,6 +151,8 @@ class RunResults(Sequence["Found"]):
                 )
         columns = ("task", "what", "recipe", "seed", "split", "metric", "score (95 %)", "time")
         table = table_html(columns, rows, numbers=["seed"])
+        if len(self.runs) > SHOWN:
+            table += line_html(f"… and {len(self.runs) - SHOWN:,} more runs")
         meaning = line_html(SHORT_INTERVAL_MEANING) if rows else ""
         return line_html(repr(self), strong=True) + table + meaning + lines_html("Notes", self.notes)
 
@@ -209,6 +211,8 @@ def results(
 
 def _refuse_unknown(runs: Sequence[Found], metric: str | None, split: str | None, where: str) -> None:
     """What no run was scored by, or on: said, not shown as an empty table."""
+    if metric is None and split is None:
+        return
     complete = [record for _, record in runs if record.status == "complete"]
     splits = {name for record in complete for name in record.results}
     metrics = {name for record in complete for result in record.results.values() for name in result.scores}
