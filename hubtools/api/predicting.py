@@ -160,7 +160,8 @@ def predict(
             or what :func:`hubtools.open_model` gave.
         proteins: a sequence of residues; several in a list; id -> sequence; a FASTA file or table, by its path; or
             :class:`hubtools.inference.predictor.Protein`. Where the task is about pairs, two sequences in a tuple stand for one
-            sequence. A text without a dot or slash is a sequence; ``-`` is FASTA on standard input.
+            sequence. A text that begins with ``>`` is FASTA, another without a dot or slash a sequence; ``-`` is FASTA on
+            standard input.
         out: written here as answers come, so that there may be any number: .tsv, .csv, .jsonl, .parquet, .gff3; ``-`` is TSV on
             standard output. Answers are then not kept. Beside the file, ``OUT.json`` says how it was made.
         skip_bad: leave out what is no protein and go on; it is listed in ``left_out``.
@@ -278,11 +279,13 @@ def _read(proteins: Any, pairs: bool) -> Iterable[Protein | Unreadable]:
         UserError: the form is none, or there is nothing.
     """
     from hubtools.inference.predictor import Protein
-    from hubtools.inference.proteins import STDIN, read_proteins
+    from hubtools.inference.proteins import STDIN, pasted, read_proteins
 
     if isinstance(proteins, PathLike):
         return read_proteins(fspath(proteins), pairs=pairs)
     if isinstance(proteins, str):
+        if proteins.lstrip().startswith(">") and not pairs:
+            return pasted(proteins)
         if proteins == STDIN or any(sign in proteins for sign in "./\\") or Path(proteins).is_file():
             return read_proteins(proteins, pairs=pairs)
         proteins = [proteins]

@@ -44,8 +44,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ({"a": A, "b": B}, ["a", "b"]),
         (Protein("mine", A), ["mine"]),
         (iter([A]), ["protein_1"]),
+        (f">a of mine.\n{A}\n>b\n{B}\n", ["a", "b"]),
     ],
-    ids=["sequence", "small letters", "list", "dictionary", "protein", "iterator"],
+    ids=["sequence", "small letters", "list", "dictionary", "protein", "iterator", "FASTA"],
 )
 def test_proteins_in_any_form(models: dict[str, Any], given: Any, ids: list[str]) -> None:
     said = hubtools.predict(models["class"], given)
