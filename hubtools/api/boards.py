@@ -138,7 +138,7 @@ def board(
     >>> board
     1 table, 3 runs
     >>> [row.recipe for row in board.tables[0].rows][:1], board.to_pandas().shape[0]
-    (['golden-probe'], 12)
+    (['golden-probe'], 3)
     """
     from hubtools.results.board.leaderboard import build_board
 

@@ -191,8 +191,8 @@ def results(
     >>> found = hubtools.results("benchmarks/baselines/golden", task="golden-value", metric="rmse")
     >>> found
     3 runs
-    >>> found.to_pandas()[["recipe", "seed", "split", "metric"]].iloc[0].tolist()
-    ['golden-full', 1, 'test', 'rmse']
+    >>> found.to_pandas()[["recipe", "split", "metric"]].iloc[0].tolist()
+    ['golden-full', 'test', 'rmse']
     """
     from hubtools.results.naming.named_runs import runs_named
     from hubtools.results.naming.selectors import Selector
