@@ -12,7 +12,7 @@ help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
 	@echo "make test         set up, then every test (make test-fast: only those of seconds)"
 	@echo "make golden       the code against itself: the golden suite must predict what it did (golden-update: freeze it anew)"
-	@echo "make lint         ruff check and format"
+	@echo "make lint         ruff check and format, types (the first time a minute, then seconds)"
 	@echo "make docs         regenerate the reference and the table of tasks"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
 
@@ -51,6 +51,7 @@ golden-update: $(BIN)/.ready
 lint: $(BIN)/.ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy hubtools
 
 docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py

@@ -212,7 +212,7 @@ def _expected(case: Case, rng: np.random.Generator) -> float:
 def among_runs(folder: Path, trials: int, tally: Tally, rng: np.random.Generator) -> str:
     """Groups of runs of one arm, which are equally good by construction, on clusters drawn anew from the test split."""
     from hubtools.evaluation.statistics.resampling import bootstrap_units
-    from hubtools.results.arms import arms_of
+    from hubtools.findings.arms import arms_of
     from hubtools.runs.store import find_records
 
     arms = arms_of(find_records([folder])[0])

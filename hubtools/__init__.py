@@ -1,8 +1,130 @@
 """bench: standardised fine-tuning and evaluation of protein language models.
 
+    import hubtools
+
+    done = hubtools.run("facebook/esm2_t6_8M_UR50D", "localisation", "probe", seeds=[1, 2, 3])
+    hubtools.board("runs")
+
 Rooms, in the order that data flows: ``common``, ``specs``, ``data``, ``models``, ``evaluation``, ``training``, ``runs``,
-``results``, ``reporting``, ``publishing``, ``inference``, and ``cli`` on top. A room imports only from
-rooms before it in this list (a test holds them to it).
+``findings``, ``reporting``, ``publishing``, ``inference``, then ``api``, which is what this module gives, and ``cli`` on top.
+A room imports only from rooms before it in this list (a test holds them to it).
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from hubtools.common.version import __version__
+
+if TYPE_CHECKING:
+    from hubtools.api.boards import RunBoard, board
+    from hubtools.api.comparing import RunCheck, RunComparison, check, compare
+    from hubtools.api.computing import ExecutionOptions
+    from hubtools.api.documents import LearningCurves, WrittenCard, curves, write_cards
+    from hubtools.api.estimating import RunEstimates, estimate
+    from hubtools.api.found_runs import RunResults, results
+    from hubtools.api.freezing import PlannedBaseline, PlannedUpdate, baseline_named, plan_baseline, plan_update
+    from hubtools.api.listings import SpecList, load_task, recipes, suites, tasks
+    from hubtools.api.plans import RunPlan, plan
+    from hubtools.api.predicting import ProteinTable, open_model, predict
+    from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
+    from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
+    from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
+    from hubtools.api.submitting import check_submissions, hand_in
+    from hubtools.api.sweeping import SweptRuns, sweep
+    from hubtools.common.errors import UserError
+
+# Name -> the module that has it, which is imported when it is asked for.
+_WHERE = {
+    name: module
+    for module, names in {
+        "hubtools.api.boards": ("RunBoard", "board"),
+        "hubtools.api.comparing": ("RunCheck", "RunComparison", "check", "compare"),
+        "hubtools.api.computing": ("ExecutionOptions",),
+        "hubtools.api.documents": ("LearningCurves", "WrittenCard", "curves", "write_cards"),
+        "hubtools.api.estimating": ("RunEstimates", "estimate"),
+        "hubtools.api.found_runs": ("RunResults", "results"),
+        "hubtools.api.freezing": (
+            "PlannedBaseline",
+            "PlannedUpdate",
+            "baseline_named",
+            "plan_baseline",
+            "plan_update",
+        ),
+        "hubtools.api.listings": ("SpecList", "load_task", "recipes", "suites", "tasks"),
+        "hubtools.api.plans": ("RunPlan", "plan"),
+        "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
+        "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
+        "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
+        "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
+        "hubtools.api.submitting": ("check_submissions", "hand_in"),
+        "hubtools.api.sweeping": ("SweptRuns", "sweep"),
+        "hubtools.common.errors": ("UserError",),
+    }.items()
+    for name in names
+}
+
+__all__ = [
+    "ExecutionOptions",
+    "FinishedRuns",
+    "LearningCurves",
+    "MadeAgain",
+    "PlannedAgain",
+    "PlannedBaseline",
+    "PlannedUpdate",
+    "ProteinTable",
+    "RunBoard",
+    "RunCheck",
+    "RunComparison",
+    "RunEstimates",
+    "RunEvent",
+    "RunPlan",
+    "RunPublication",
+    "RunResults",
+    "SpecList",
+    "SuitePublication",
+    "SweptRuns",
+    "UserError",
+    "WrittenCard",
+    "__version__",
+    "baseline_named",
+    "board",
+    "check",
+    "check_submissions",
+    "compare",
+    "curves",
+    "estimate",
+    "hand_in",
+    "load_task",
+    "open_model",
+    "plan",
+    "plan_again",
+    "plan_baseline",
+    "plan_update",
+    "predict",
+    "publish",
+    "publish_suite",
+    "recipes",
+    "reproduce",
+    "results",
+    "run",
+    "run_plan",
+    "suites",
+    "sweep",
+    "tasks",
+    "write_cards",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'hubtools' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_WHERE[name]), name)
+    setattr(sys.modules[__name__], name, found)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

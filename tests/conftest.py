@@ -17,6 +17,15 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["BENCH_ENERGY"] = "estimate"
 
 
+@pytest.fixture(autouse=True)
+def warnings_on_stderr() -> Iterator[None]:
+    """As a command shows them, whatever is called."""
+    from hubtools.common import telling
+
+    with telling.on_stderr():
+        yield
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """An empty Hub that this process takes for the real one; pass ``hub.env`` to other processes."""

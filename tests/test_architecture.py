@@ -23,10 +23,11 @@ ROOMS = [
     "evaluation",
     "training",
     "runs",
-    "results",
+    "findings",
     "reporting",
     "publishing",
     "inference",
+    "api",
     "cli",
 ]
 LONGEST = 500
@@ -75,7 +76,8 @@ def test_every_folder_is_a_room_of_the_design() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_room_knows_only_the_rooms_before_it(name: str) -> None:
     own = room(name)
-    known = ROOMS[: ROOMS.index(own) + 1] if own else []
+    # The package itself is the door: what the room api holds, by its names.
+    known = ROOMS[: ROOMS.index(own or "api") + 1]
     wrong = [
         imported for imported in imports(NAMES[name]) if room(imported) is not None and room(imported) not in known
     ]

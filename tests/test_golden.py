@@ -12,9 +12,9 @@ import pytest
 
 from hubtools.cli.main import main
 from hubtools.evaluation.statistics.verdicts import Verdict
-from hubtools.results.frozen_baseline import open_baseline
-from hubtools.results.gate import Check, check, terms_of
-from hubtools.results.naming.named_runs import arms_at
+from hubtools.findings.frozen_baseline import open_baseline
+from hubtools.findings.gate import Check, check, terms_of
+from hubtools.findings.naming.named_runs import arms_at
 from hubtools.specs.lookup.spec_files import load_recipe, load_suite, load_task
 
 ROOT = Path(__file__).resolve().parents[1]

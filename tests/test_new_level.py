@@ -19,11 +19,11 @@ from hubtools.data.rows.row_kinds import ROWS
 from hubtools.evaluation import read_predictions
 from hubtools.evaluation.scored_rows import SCORED
 from hubtools.evaluation.statistics.resampling import bootstrap_weights
+from hubtools.findings.board.leaderboard import build_board
 from hubtools.inference.asking import QUESTIONS
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.reporting.board_tables import facts
 from hubtools.reporting.card.model_card import build_card
-from hubtools.results.board.leaderboard import build_board
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from hubtools.cli.terminal import NAMED_RUNS, new_console, tell
+from hubtools.cli.terminal import NAMED_RUNS, new_console, note
 from hubtools.common.errors import UserError
 from hubtools.specs.baseline_file import BASELINES
-from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
-    from hubtools.results.arms import Arm
-    from hubtools.results.baseline_update import Compared, Renewal
-    from hubtools.results.frozen_baseline import Baseline
-    from hubtools.results.naming.selectors import Selector
+    from hubtools.findings.baseline_update import Compared, Renewal
+    from hubtools.findings.frozen_baseline import Baseline
     from hubtools.specs.baseline_file import FrozenArm
 
 TO = click.option(
@@ -71,7 +68,14 @@ def baseline() -> None:
 )
 @TO
 @ANY_SIZE
-def create(name: str, root: str, question: str | None, tolerance: float | None, home: Path, **options: Any) -> None:
+def create(
+    name: str,
+    root: str,
+    question: Literal["weights", "recipe"] | None,
+    tolerance: float | None,
+    home: Path,
+    **options: Any,
+) -> None:
     """Freeze complete runs as the baseline NAME.
 
     Records and predictions of the test splits are kept, small enough for a repository; models are not.
@@ -80,28 +84,25 @@ def create(name: str, root: str, question: str | None, tolerance: float | None, 
     bench baseline create main --suite core --checkpoint facebook/esm2_t6_8M_UR50D
     bench baseline create golden --runs golden-runs --tolerance 1e-3
     """
-    from hubtools.evaluation.statistics.difference import MIN_SEEDS
-    from hubtools.results.frozen_baseline import freeze, new_baseline, sources
+    import hubtools
 
     any_size = options.pop("any_size")
-    target = home / name
-    if target.exists():
-        raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
-    arms = _arms(root, _wanted(**options))
-    few = [arm for arm in arms if not arm.nothing_random and len(arm.seeds) < MIN_SEEDS]
-    question = question or ("weights" if few else "recipe")
-    file = new_baseline(name, question, arms, tolerance)
-    click.echo(f"freezing {_counted(len(arms), sum(len(arm.seeds) for arm in arms))} …", err=True)
-    frozen = freeze(target, file, sources(arms), any_size=any_size)
+    planned = hubtools.plan_baseline(
+        name, root, question=question, tolerance=tolerance, to=home, on_note=note, **_filters(**options)
+    )
+    click.echo(f"freezing {_counted(len(planned.arms), planned.runs)} …", err=True)
+    frozen = planned.freeze(any_size=any_size)
     _print_arms(frozen, new_console())
     _show_power(frozen)
     _closing(frozen)
-    if few and question == "recipe":
+    if planned.few and planned.question == "recipe":
+        few = planned.few[0]
         click.echo(
-            f"warning: {few[0].record.identity.task.name}, {few[0].name} has fewer than three seeds: "
+            f"warning: {few.record.identity.task.name}, {few.name} has fewer than three seeds: "
             "checks with the question recipe cannot tell, only weights can be answered",
             err=True,
         )
+    target = planned.folder
     click.echo(f"next: read {target / 'baseline.yaml'}, commit {target}, bench check --baseline {target}", err=True)
 
 
@@ -123,32 +124,28 @@ def update(name: str, root: str, add: bool, only_cost: bool, dry_run: bool, home
     Shows old and new side by side first. Margins and tolerances stay as they were edited; runs whose predictions did
     not change stay as they are, with their budgets.
     """
-    from hubtools.results.baseline_update import compared, renewals
-    from hubtools.results.frozen_baseline import freeze
+    import hubtools
 
     any_size = options.pop("any_size")
-    old = _opened(name, home)
-    old.verify()
-    places = None if add else {arm.place for arm in old.file.arms}
-    found = renewals(old, _arms(root, _wanted(**options), places), add=add, only_cost=only_cost)
+    planned = hubtools.plan_update(
+        name, root, add=add, only_cost=only_cost, to=home, on_note=note, **_filters(**options)
+    )
     console = new_console()
-    _print_scores(compared(old, found), console)
+    _print_scores(planned.compared, console)
+    found = planned.renewals
     if any(one.after.budgets != (one.before.budgets if one.before else None) for one in found):
         _print_costs(found, console)
-    changed = sum(one.changed for one in found)
-    if not changed:
+    if not planned.changed:
         click.echo("\nnothing to do: everything agrees with what is frozen", err=True)
         return
     if dry_run:
-        click.echo(f"\nnothing was written (--dry-run); {changed} of {len(found)} arms would change", err=True)
+        click.echo(f"\nnothing was written (--dry-run); {planned.changed} of {len(found)} arms would change", err=True)
         return
-    file = old.file.model_copy(update={"arms": [one.after for one in found]})
-    kept = {folder: source for one in found for folder, source in one.runs.items()}
     console.print()
-    frozen = freeze(old.folder, file, kept, any_size=any_size)
+    frozen = planned.freeze(any_size=any_size)
     _show_power(frozen)
     _closing(frozen)
-    click.echo(f"next: git diff {old.folder}", err=True)
+    click.echo(f"next: git diff {planned.old.folder}", err=True)
 
 
 @baseline.command("show")
@@ -159,7 +156,9 @@ def show(name: str, home: Path) -> None:
 
     NAME is a baseline of the folder, or a path, or hub://user/repo[@revision][/folder].
     """
-    frozen = _opened(name, home)
+    import hubtools
+
+    frozen = hubtools.baseline_named(name, home, on_note=note)
     console, file = new_console(), frozen.file
     console.print(f"[bold]{file.name}[/] · question {file.question}{_kept_by_hand(frozen)}\n", highlight=False)
     _print_arms(frozen, console)
@@ -175,51 +174,15 @@ def show(name: str, home: Path) -> None:
     click.echo(f"all checksums hold; pin it in a check with --baseline-sha256 {frozen.sha256}", err=True)
 
 
-def _opened(name: str, home: Path) -> Baseline:
-    """The baseline of that name, or at that path or address."""
-    from hubtools.results.frozen_baseline import open_baseline
-    from hubtools.results.naming.hub_runs import fetch_runs
-
-    if is_address(name):
-        fetched = fetch_runs(name)
-        click.echo(f"{name} is {fetched.reference}", err=True)
-        return open_baseline(fetched.folder)
-    if "/" not in name and not (home / name).is_dir() and not Path(name).is_dir():
-        known = sorted(path.parent.name for path in home.glob("*/baseline.yaml"))
-        raise UserError(
-            f"there is no baseline {name}",
-            where=str(home),
-            fix=f"There are: {', '.join(known)}." if known else f"Make it: bench baseline create {name}.",
-        )
-    return open_baseline(home / name if (home / name).is_dir() else Path(name))
-
-
-def _arms(root: str, wanted: Selector, places: Collection[tuple[Any, ...]] | None = None) -> list[Arm]:
-    from hubtools.results.frozen_baseline import arms_to_freeze
-    from hubtools.results.naming.named_runs import Needs, runs_named
-
-    named = runs_named([root], Needs.PREDICTIONS)
-    tell(named)
-    return arms_to_freeze(named.found, wanted, places, root)
-
-
-def _wanted(
+def _filters(
     tasks: tuple[str, ...], suite: str | None, checkpoints: tuple[str, ...], recipes: tuple[str, ...]
-) -> Selector:
-    from hubtools.results.naming.selectors import Selector
-
-    if suite is not None:
-        from hubtools.data.sources.task_repositories import open_task
-        from hubtools.specs.lookup.spec_files import load_recipe, load_suite
-
-        spec = load_suite(suite)
-        tasks = tasks or tuple(open_task(name)[1].name for name in spec.tasks)
-        recipes = recipes or tuple(load_recipe(n).name for n in (spec.recipe, spec.zero_shot, *spec.baselines))
-    return Selector.of(task=tasks, checkpoint=checkpoints, recipe=recipes)
+) -> dict[str, Any]:
+    """Which runs, by the names of the options."""
+    return {"task": tasks, "suite": suite, "checkpoint": checkpoints, "recipe": recipes}
 
 
 def _counted(arms: int, runs: int) -> str:
-    from hubtools.results.wording import plural
+    from hubtools.findings.wording import plural
 
     return plural(runs, "run") + ("" if runs == arms else f" of {plural(arms, 'arm')}")
 
@@ -259,7 +222,7 @@ def _print_rows(console: Console, headings: Sequence[str], rows: Sequence[tuple[
 
 
 def _print_arms(frozen: Baseline, console: Console) -> None:
-    from hubtools.results.wording import count, duration, interval, number, size
+    from hubtools.findings.wording import count, duration, interval, number, size
 
     rows = []
     for arm in frozen.file.arms:
@@ -280,7 +243,7 @@ def _show_power(frozen: Baseline) -> None:
     from hubtools.evaluation.statistics.difference import Question
     from hubtools.evaluation.statistics.power import power_of_runs, power_of_split
     from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
-    from hubtools.results.wording import power_text
+    from hubtools.findings.wording import power_text
 
     if frozen.file.prediction_tolerance is not None:
         return  # Checks look at the predictions, and at no margin.
@@ -301,8 +264,8 @@ def _show_power(frozen: Baseline) -> None:
 def _closing(frozen: Baseline) -> None:
     """How large it is; a warning where it is large."""
     from hubtools.evaluation.predictions import read_predictions
-    from hubtools.results.frozen_baseline import LARGE
-    from hubtools.results.wording import size
+    from hubtools.findings.frozen_baseline import LARGE
+    from hubtools.findings.wording import size
     from hubtools.runs.store import PREDICTIONS
 
     runs = [run for arm in frozen.file.arms for run in arm.runs]
@@ -325,7 +288,7 @@ def _closing(frozen: Baseline) -> None:
 
 
 def _print_scores(rows: Sequence[Compared], console: Console) -> None:
-    from hubtools.results.wording import number
+    from hubtools.findings.wording import number
 
     lines = []
     for row in rows:
@@ -344,7 +307,7 @@ def _print_scores(rows: Sequence[Compared], console: Console) -> None:
 
 
 def _print_costs(found: Sequence[Renewal], console: Console) -> None:
-    from hubtools.results.wording import count, duration, size
+    from hubtools.findings.wording import count, duration, size
 
     rows = []
     for one in found:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, tell
-from hubtools.common.errors import UserError
+from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, note
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubtools.results.board.leaderboard import Board
-    from hubtools.runs.store import OpenRun
+    from hubtools.findings.board.leaderboard import Board
+    from hubtools.publishing.commit import PushedCommit
 
 
 @click.command(short_help="What the runs say: a table of results with intervals.")
@@ -60,69 +59,47 @@ def board(
     values are patterns, several with | between them. By default the runs of --runs.
 
     A row is one checkpoint at one commit, or one baseline, under one recipe. Its score is the mean over its seeds. The
-    95 % interval is the bootstrap interval of the run; over several seeds the bootstrap half-widths are averaged and
-    joined, by the root of the sum of squares, with the t-interval of the mean over seeds. Rows with ● make up
+    95 % interval of several seeds covers both which proteins were tested and which seeds were drawn; that of one seed is
+    of these very weights, marked †, and covers the proteins alone (docs/statistics.md). Rows with ● make up
     the best set, which holds the truly best row with 95 % confidence. Over two tasks or more, mean ranks stand first.
     """
+    import hubtools
     from hubtools.reporting import board_tables as tables
-    from hubtools.results.board.leaderboard import build_board
-    from hubtools.results.naming.named_runs import runs_named
 
     wanted = names or (root,)
-    named = runs_named(wanted)
+    found = hubtools.results(wanted, on_note=note)
     # The records stay until the process ends: what looks for garbage need not go through all of them again and again.
     gc.freeze()
-    tell(named)
-    found = named.found
-    if not found:
-        raise UserError(
-            f"there is no run in {', '.join(wanted)}", fix="Run something first: bench run --checkpoint … --task …"
-        )
-    built = build_board(found, task=task, split=split)
+    built = hubtools.board(found if found else wanted, task=task, split=split)
     if form == "table":
         from rich.console import Console
 
         # Into a file or a pipe there is no terminal to fit into.
-        tables.print_board(built, Console() if sys.stdout.isatty() else Console(width=160))
+        tables.print_board(built.board, Console() if sys.stdout.isatty() else Console(width=160))
     else:
-        text = {"markdown": tables.markdown, "csv": tables.as_csv, "json": tables.as_json}[form](built)
+        text = {"markdown": tables.markdown, "csv": tables.as_csv, "json": tables.as_json}[form](built.board)
         click.echo(text, nl=False)
-    for note in built.notes:
-        click.echo(f"note: {note}", err=True)
+    for line in built.board.notes:
+        click.echo(f"note: {line}", err=True)
     if html:
-        from hubtools.common.files import write_atomic
-        from hubtools.reporting.site import page_file
-
-        write_atomic(html, page_file(built))
-        click.echo(f"wrote {html}: open it in a browser", err=True)
+        click.echo(f"wrote {built.html(html)}: open it in a browser", err=True)
     if site:
-        from hubtools.reporting.site import write_site
-
-        files = write_site(built, site)
+        files = built.site(site)
         click.echo(f"wrote {len(files)} files: open {site / 'index.html'} in a browser", err=True)
-    _publish(built, found, space, dataset, private)
-    click.echo(f"next: {_next_step(built, wanted, html)}", err=True)
+    if space:
+        _say_pushed("the board", built.push(space, private=private))
+    if dataset:
+        _say_pushed("the results", built.push_results(dataset, private=private))
+    click.echo(f"next: {_next_step(built.board, wanted, html)}", err=True)
 
 
-def _publish(built: Board, found: list[OpenRun], space: str | None, dataset: str | None, private: bool) -> None:
-    """Send what was asked for."""
-    for repo, what in ((space, "the board"), (dataset, "the results")):
-        if repo is None:
-            continue
-        if repo == space and what == "the board":
-            from hubtools.publishing.board_space import push_board
-
-            done = push_board(built, repo, private=private)
-        else:
-            from hubtools.publishing.results_repository import push_results
-
-            done = push_results(found, repo, private=private)
-        click.echo(f"{what}: {done.url}" if done.changed else f"{what}: nothing to do, {done.url}", err=True)
+def _say_pushed(what: str, done: PushedCommit) -> None:
+    click.echo(f"{what}: {done.url}" if done.changed else f"{what}: nothing to do, {done.url}", err=True)
 
 
 def _next_step(built: Board, names: Sequence[str], html: Path | None) -> str:
     """The one command that most likely helps now."""
-    from hubtools.results.naming.selectors import parse
+    from hubtools.findings.naming.selectors import parse
 
     stopped = [record for _, record in built.unfinished if record.status != "running"]
     if stopped:

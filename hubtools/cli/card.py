@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hubtools.cli.terminal import TEMPLATES, tell
+from hubtools.cli.terminal import TEMPLATES, note
+from hubtools.runs.store import MODEL
 
 
 @click.command(short_help="Write the model card of a run.")
@@ -25,35 +26,23 @@ def card(names: tuple[str, ...], author: str | None) -> None:
 
     What you write between <!-- bench:edit ... --> and <!-- /bench:edit --> stays; what you change elsewhere does not.
     """
-    from hubtools.reporting.card.card_edits import changed_by_hand
-    from hubtools.reporting.card.model_card import build_card, existing_card
+    import hubtools
     from hubtools.reporting.card.snippet import has_model
-    from hubtools.results.naming.named_runs import Needs, no_run, runs_named
 
-    named = runs_named(names, Needs.FOLDER)
-    if not named.found:
-        raise no_run(names, named)
-    tell(named)
-    for run in named.found:
-        folder, record = run
-        if record.status != "complete" and len(named.found) > 1:
-            click.echo(f"left out: {folder} is {record.status}", err=True)
-            continue
-        lost = changed_by_hand(existing_card(folder))
-        path = build_card(run, author=author, beside=named.found)
-        if lost:
+    for written in hubtools.write_cards(names, author=author, on_note=note):
+        if written.lost:
             click.echo(
-                f"note: changed by hand outside the marked places, and written anew: {', '.join(lost)}. What is to stay "
+                f"note: changed by hand outside the marked places, and written anew: {', '.join(written.lost)}. What is to stay "
                 "goes between <!-- bench:edit NAME --> and <!-- /bench:edit -->",
                 err=True,
             )
-        click.echo(path)
-        figures = len(list((path.parent / "figures").glob("*.png")))
+        click.echo(written.path)
+        figures = len(list((written.path.parent / "figures").glob("*.png")))
         click.echo(f"wrote the card and {figures} figure{'s' * (figures != 1)}", err=True)
-        if has_model(run.model):
-            task = record.identity.task.name
-            click.echo(f"next: bench publish {folder} --repo YOU/{task} --dry-run", err=True)
-        elif record.identity.checkpoint is None:
+        if has_model(written.folder / MODEL):
+            task = written.record.identity.task.name
+            click.echo(f"next: bench publish {written.folder} --repo YOU/{task} --dry-run", err=True)
+        elif written.record.identity.checkpoint is None:
             click.echo("a baseline keeps no model, so the card shows no lines to load one", err=True)
         else:
             click.echo("the run holds no model, so the card shows no lines to load one", err=True)

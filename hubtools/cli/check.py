@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hubtools.cli.terminal import PROJECT, TEMPLATES, tell
+from hubtools.cli.terminal import PROJECT, TEMPLATES, note
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hubtools.reporting.comparison.check_report import Sides
-    from hubtools.results.arms import Arm
-    from hubtools.results.gate import Check, Terms
-    from hubtools.specs.suite import Suite
+    from hubtools.api.comparing import RunCheck
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,11 +68,11 @@ def check(
     candidate: str,
     suite: str | None,
     owner: Path | None,
-    question: str | None,
+    question: Literal["weights", "recipe"] | None,
     margins: tuple[str, ...],
     split: str,
-    cannot_tell: str,
-    cost: str,
+    cannot_tell: Literal["fail", "warn"],
+    cost: Literal["fail", "warn", "ignore"],
     tolerance: float | None,
     replicates: int,
     form: str,
@@ -103,66 +100,34 @@ def check(
     bench check --baseline benchmarks/baselines/main --candidate runs
     bench check --baseline hub://me/my-model@1f0c9d2 --candidate runs --question weights
     """
-    from hubtools.reporting.comparison import check_report
+    import hubtools
 
-    sides = check_report.Sides(baseline, candidate)
     files = {summary: "markdown", json_file: "json", junit_file: "junit"}
     try:
-        options = {"question": question, "cannot_tell": cannot_tell, "cost": cost, "same": tolerance}
-        wanted = _suite(suite, owner) if suite else None
-        done = _checked(sides, wanted, baseline_sha256, split, margins, options | {"replicates": replicates})
-        _tell(done, sides, form)
+        done = hubtools.check(
+            baseline,
+            candidate,
+            question,
+            suite=suite,
+            split=split,
+            baseline_sha256=baseline_sha256,
+            project=owner,
+            on_note=note,
+            margins=_margins(margins),
+            tolerance=tolerance,
+            cannot_tell=cannot_tell,
+            cost=cost,
+            replicates=replicates,
+        )
+        _tell(done, form)
         for path, kind in files.items():
             if path is not None:
-                _write(path, done, sides, kind)
-        _tell_github(done, sides, {"report": summary, "json": json_file, "junit": junit_file})
+                _write(path, done, kind)
+        _tell_github(done, {"report": summary, "json": json_file, "junit": junit_file})
     except UserError as error:
         _tell_github_of(error)
         raise
     raise SystemExit(done.exit_code)
-
-
-def _suite(name: str, owner: Path | None) -> Suite:
-    from hubtools.specs.lookup.content import is_path
-    from hubtools.specs.lookup.spec_files import load_suite
-    from hubtools.specs.lookup.trusted import TrustedSpecs
-
-    return load_suite(name) if is_path(name) else TrustedSpecs(owner).suite(name)
-
-
-def _checked(
-    sides: Sides,
-    wanted: Suite | None,
-    sha256: str | None,
-    split: str,
-    margins: Sequence[str],
-    options: Mapping[str, Any],
-) -> Check:
-    from hubtools.results.gate import check as checked
-    from hubtools.results.naming.named_runs import arms_at
-
-    given = _margins(margins)
-    (before, baseline), (after, candidate) = arms_at(sides.baseline, split), arms_at(sides.candidate, split)
-    tell(baseline, candidate)
-    if sha256 is not None:
-        _pinned(before, sha256)
-    terms = _terms(before, given, options)
-    if unknown := set(given) - {arm.record.identity.task.name for arm in before}:
-        raise UserError(f"the baseline has no task {min(unknown)}", where="--margin", fix="Correct the name.")
-    return checked(before, after, terms, split, wanted)
-
-
-def _pinned(arms: Sequence[Arm], sha256: str) -> None:
-    """Its file names the checksum of everything else in it, which was looked at when it was read."""
-    from hubtools.results.frozen_baseline import open_baseline
-
-    found = open_baseline(arms[0].runs[0][0].parent).sha256
-    if found != sha256.strip().lower():
-        raise UserError(
-            f"this is another baseline: the sha256 of its baseline.yaml is {found}",
-            where="--baseline-sha256",
-            fix="See what changed in it; then correct the pin.",
-        )
 
 
 def _margins(given: Sequence[str]) -> dict[str, float]:
@@ -178,67 +143,51 @@ def _margins(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _terms(arms: Sequence[Arm], margins: Mapping[str, float], options: Mapping[str, Any]) -> Terms:
-    """What the baseline's file says, and over it what the command line says."""
-    from dataclasses import replace
-
-    from hubtools.evaluation.statistics.difference import Question
-    from hubtools.results.gate import terms_of
-
-    terms = terms_of(arms)
-    set_here = {name: value for name, value in options.items() if value is not None}
-    if "question" in set_here:
-        set_here["question"] = Question(set_here["question"])
-    return replace(terms, margins={**terms.margins, **margins}, **set_here)
-
-
-def _tell(done: Check, sides: Sides, form: str) -> None:
+def _tell(done: RunCheck, form: str) -> None:
     from hubtools.cli.terminal import new_console
     from hubtools.reporting.comparison import check_report
 
     if form == "table":
-        check_report.print_check(done, new_console())
+        check_report.print_check(done.check, new_console())
     else:
-        click.echo(_text(done, sides, form), nl=False)
+        click.echo(_text(done, form), nl=False)
     for problem in done.problems:
         click.echo(f"error: {problem}", err=True)
-    for note in done.notes:
-        click.echo(f"note: {note}", err=True)
-    if done.outcome == "cannot tell" and done.exit_code == 0:
+    for line in done.check.notes:
+        click.echo(f"note: {line}", err=True)
+    if done.verdict == "cannot tell" and done.exit_code == 0:
         click.echo("warning: cannot tell; --cannot-tell warn lets it pass", err=True)
 
 
-def _text(done: Check, sides: Sides, kind: str) -> str | bytes:
-    from hubtools.reporting.comparison import check_report
-    from hubtools.reporting.comparison.junit import junit
-
+def _text(done: RunCheck, kind: str) -> str | bytes:
     if kind == "junit":
-        return junit(done, sides)
-    return check_report.as_json(done, sides) if kind == "json" else check_report.markdown(done, sides)
+        return done.junit()
+    return done.json() if kind == "json" else done.markdown()
 
 
-def _write(path: Path, done: Check, sides: Sides, kind: str) -> None:
+def _write(path: Path, done: RunCheck, kind: str) -> None:
     from hubtools.common.files import write_atomic
 
-    write_atomic(path, _text(done, sides, kind))
+    write_atomic(path, _text(done, kind))
     click.echo(f"wrote {path}", err=True)
 
 
-def _tell_github(done: Check, sides: Sides, files: Mapping[str, Path | None]) -> None:
+def _tell_github(done: RunCheck, files: Mapping[str, Path | None]) -> None:
     """The step's summary, outputs and annotations, each where the runner asks for it."""
-    from hubtools.reporting.comparison import check_report, ci_outputs
+    from hubtools.reporting.comparison import ci_outputs
 
+    found = done.check
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        ci_outputs.append_summary(Path(path), check_report.markdown(done, sides))
+        ci_outputs.append_summary(Path(path), done.markdown())
     if path := os.environ.get("GITHUB_OUTPUT"):
-        values: dict[str, object] = {"verdict": done.outcome, "exit-code": done.exit_code}
-        for name, items in (("n-worse", done.worse), ("n-cannot-tell", done.unclear), ("n-passed", done.passed)):
+        values: dict[str, object] = {"verdict": done.verdict, "exit-code": done.exit_code}
+        for name, items in (("n-worse", found.worse), ("n-cannot-tell", found.unclear), ("n-passed", found.passed)):
             values[name] = len(items)
-        values["n-over-budget"] = len(done.over_budget)
+        values["n-over-budget"] = len(found.over_budget)
         values |= {name: file for name, file in files.items() if file is not None}
         ci_outputs.append_outputs(Path(path), values)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for annotation in ci_outputs.annotate(done, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
+        for annotation in ci_outputs.annotate(found, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
             click.echo(str(annotation), err=True)
 
 

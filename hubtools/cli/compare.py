@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hubtools.cli.terminal import tell
+from hubtools.cli.terminal import note
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.results.side_by_side import SideBySide
+    from hubtools.api.comparing import RunComparison
+    from hubtools.findings.side_by_side import SideBySide
 
 
 @click.command(short_help="Better, worse or cannot tell: two sides of runs, task by task.")
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 def compare(
     a: str,
     b: str,
-    question: str | None,
+    question: Literal["weights", "recipe"] | None,
     metric: str | None,
     split: str,
     per_class: bool,
@@ -67,48 +68,31 @@ def compare(
     clusters; over several tasks p is corrected by Holm's method. Classes are compared by weights, whatever the question.
     The exit code is 0 whatever the verdict; bench check is the gate.
     """
-    from hubtools.evaluation.statistics.difference import Question
-    from hubtools.results.naming.named_runs import arms_at
-    from hubtools.results.pairing import pair_arms
-    from hubtools.results.side_by_side import compare as compared
+    import hubtools
 
     if out is not None and out.suffix != ".png":
         raise UserError(
             f"{out.name} does not end with .png", where="--out", fix=f"Use --out {out.with_suffix('.png')}."
         )
-    if split in {"train", "validation"}:
-        raise UserError(f"nothing is compared on {split}: choices were made on it", fix="Name a test split.")
-    (of_a, named), (of_b, other) = arms_at(a, split), arms_at(b, split)
-    tell(named, other)
-    paired = pair_arms(of_a, of_b, (a, b))
-    comparison = compared(
-        paired.pairs,
-        (a, b),
-        question=Question(question) if question else None,
-        metric=metric,
-        split=split,
-        replicates=replicates,
-        left_out=paired.left_out,
-    )
-    _show(comparison, form, per_class, out)
-    click.echo(f"next: {_next_step(comparison)}", err=True)
+    done = hubtools.compare(a, b, question, metric=metric, split=split, replicates=replicates, on_note=note)
+    _show(done, form, per_class, out)
+    click.echo(f"next: {_next_step(done.sides)}", err=True)
 
 
-def _show(comparison: SideBySide, form: str, per_class: bool, out: Path | None) -> None:
+def _show(done: RunComparison, form: str, per_class: bool, out: Path | None) -> None:
     """Print, and draw where asked for."""
     from hubtools.cli.terminal import new_console
     from hubtools.common.files import write_atomic
-    from hubtools.reporting.comparison.comparison_text import as_json, markdown, print_comparison
-    from hubtools.reporting.figures.forest import forest_figure
+    from hubtools.reporting.comparison.comparison_text import print_comparison
 
-    figure = forest_figure(comparison, per_class=per_class) if out is not None else None
+    figure = done.figure(per_class=per_class) if out is not None else None
     if form == "table":
-        print_comparison(comparison, new_console(), per_class=per_class)
+        print_comparison(done.sides, new_console(), per_class=per_class)
     elif form == "json":
-        click.echo(as_json(comparison), nl=False)
+        click.echo(done.json(), nl=False)
     else:
         shown = None if figure is None or out is None else (out.name, figure.alt)
-        click.echo(markdown(comparison, per_class=per_class, figure=shown), nl=False)
+        click.echo(done.markdown(per_class=per_class, figure=shown), nl=False)
     if out is not None and figure is not None:
         write_atomic(out, figure.png)
         click.echo(f"wrote {out}", err=True)

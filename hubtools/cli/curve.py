@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import NAMED_RUNS, tell
+from hubtools.cli.terminal import NAMED_RUNS, note
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.results.board.learning_curve import Curve, Series
+    from hubtools.findings.board.learning_curve import Curve, Series
 
 
 @click.command(short_help="Draw learning curves: score against training data.")
@@ -37,35 +37,27 @@ def curve(names: tuple[str, ...], root: str, task: str | None, split: str, out: 
     own curve, straight between its points over the logarithm of the number: > where all data do not suffice, < where
     the least do. It comes from means and has no interval.
     """
-    from hubtools.common.files import write_atomic
-    from hubtools.reporting.figures.curve_figure import curve_figure
-    from hubtools.results.board.learning_curve import as_json, as_tsv, build_curves
-    from hubtools.results.naming.named_runs import runs_named
+    import hubtools
 
     if out.suffix != ".png":
         raise UserError(
             f"{out.name} does not end with .png", where="--out", fix=f"Use --out {out.with_suffix('.png')}."
         )
-    named = runs_named(names or (root,))
-    tell(named)
-    curves, notes = build_curves(named.found, task=task, split=split)
-    for one in curves:
+    found = hubtools.curves(names or (root,), task=task, split=split, on_note=note)
+    for one in found.curves:
         for series in one.series:
             _print(one, series)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
-    files: dict[Path, str | bytes] = {out: curve_figure(curves), out.with_suffix(".json"): as_json(curves, notes)}
-    files[out.with_suffix(".tsv")] = as_tsv(curves)
-    for path, content in files.items():
-        write_atomic(path, content)
+    for line in found.notes:
+        click.echo(f"note: {line}", err=True)
+    for path in found.write(out):
         click.echo(f"wrote {path}", err=True)
 
 
 def _print(curve: Curve, series: Series) -> None:
     """One series as a table."""
     from hubtools.cli.terminal import new_console, new_table
-    from hubtools.results.board.learning_curve import gain, score_text
-    from hubtools.results.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
+    from hubtools.findings.board.learning_curve import gain, score_text
+    from hubtools.findings.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
 
     console = new_console()
     console.print(f"\n[bold]{curve.title}[/bold]: {metric_title(curve.metric, arrow=True)} on {curve.split}")

@@ -6,9 +6,9 @@ import time
 
 import click
 
-from hubtools.cli.execution_options import ASKING, ExecutionOptions, execution_options
-from hubtools.cli.predict import opened
-from hubtools.cli.terminal import hush_transformers
+from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.execution_options import ASKING, execution_options
+from hubtools.cli.terminal import hush_transformers, note
 
 ONE_BY_ONE = "a page answers one question at a time, too few for the model to be made faster first"
 
@@ -29,10 +29,11 @@ def demo(model: str, host: str, port: int, no_browser: bool, execution: Executio
     bench demo me/esm2-localisation
     bench demo runs/RUN --port 8000
     """
+    import hubtools
     from hubtools.inference.demo_page import build, serve
 
     hush_transformers()
-    page = build(opened(model, execution))
+    page = build(hubtools.open_model(model, execution, on_note=note))
     address = serve(page, host=host, port=port, browser=not no_browser)
     click.echo(f"{address}   (stop with Ctrl-C)")
     try:

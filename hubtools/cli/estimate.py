@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.execution_options import ExecutionOptions, execution_options
+from hubtools.api.computing import ExecutionOptions
+from hubtools.api.estimating import HOUR
+from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import FORCE, plan_options, planned_by
 from hubtools.cli.terminal import TEMPLATES, hush_transformers
 
 if TYPE_CHECKING:
-    from hubtools.runs.run_estimate import RunEstimate
+    from hubtools.api.estimating import RunEstimates
     from hubtools.runs.workload import StatedDevice
-
-HOUR, GB = 3600, 1e9
-
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -62,42 +60,29 @@ def estimate(
         raise UserError("--device-flops and --device-memory belong together", fix="Give both, or neither to measure.")
     planned = planned_by(options)
 
-    from hubtools.training.compute.distributed import refuse_company
+    import hubtools
 
-    refuse_company("bench estimate")
-
-    from hubtools.results.wording import power_text
-    from hubtools.runs.run_estimate import Estimator
-    from hubtools.runs.workload import StatedDevice
-    from hubtools.training.compute.device import USUAL_ON_GPU
-
-    other = None
-    if device_flops is not None and device_memory is not None:
-        other = StatedDevice(device_flops, round(device_memory * GB))
-        if not isinstance(execution.token_budget, int):
-            execution = replace(execution, token_budget=USUAL_ON_GPU)
-    session = execution.session(root, planned)
     hush_transformers()
-    estimator = Estimator(session, other, lambda line: click.echo(line, err=True), force=force)
-    found = [estimator.estimate(item) for item in planned]
-    total = [sum(item.seconds[i] for item in found) for i in (0, 1)]
-    cost = None if price_per_hour is None else [seconds / HOUR * price_per_hour for seconds in total]
-    energy = None if watts is None else [seconds / HOUR * watts / 1000 for seconds in total]
+    found = hubtools.estimate(
+        planned,
+        runs=root,
+        execution=execution,
+        flops=device_flops,
+        memory=device_memory,
+        force=force,
+        on_note=lambda line: click.echo(line, err=True),
+    )
+    cost = None if price_per_hour is None else found.cost(price_per_hour)
+    energy = None if watts is None else found.kilowatt_hours(watts)
     if as_json:
-        values = {"runs": [item.plain() for item in found], "seconds": total, "cost": cost, "kilowatt_hours": energy}
+        values = {"runs": found.rows(), "seconds": found.seconds, "cost": cost, "kilowatt_hours": energy}
         click.echo(json.dumps(values, indent=2))
         return
     _show_table(found)
-    # A sentence a task: its runs differ in it only where they differ in their number of seeds.
-    powers = {
-        f"power    {run.task.name}: {power_text(item.power, run.task.margin)}": None
-        for run, item in zip(planned, found, strict=True)
-        if item.power is not None
-    }
-    _show_sum(found, total, cost, energy, other, list(powers))
+    _show_sum(found, cost, energy)
 
 
-def _show_table(found: list[RunEstimate]) -> None:
+def _show_table(found: RunEstimates) -> None:
     from hubtools.cli.terminal import new_console, new_table
 
     reads = any(item.cached for item in found)
@@ -125,21 +110,15 @@ def _show_table(found: list[RunEstimate]) -> None:
         click.echo(f"{'and ' if table.row_count else ''}{number} run{'s' if number > 1 else ''}: {note}")
 
 
-def _show_sum(
-    found: list[RunEstimate],
-    total: list[float],
-    cost: list[float] | None,
-    energy: list[float] | None,
-    other: StatedDevice | None,
-    powers: list[str],
-) -> None:
+def _show_sum(found: RunEstimates, cost: tuple[float, float] | None, energy: tuple[float, float] | None) -> None:
     from hubtools.runs.workload import ASSUMED_UTILISATION
 
+    other = found.device
     estimated = [item for item in found if item.memory is not None]
     if not estimated:
         click.echo("\nnothing here takes long. Next: bench run with the same options")
         return
-    click.echo(f"\ntime     {span(total, time=True)}; scores and their intervals come on top")
+    click.echo(f"\ntime     {span(found.seconds, time=True)}; scores and their intervals come on top")
     most, free = max(item.memory.total for item in estimated if item.memory), estimated[0].free
     click.echo(f"memory   {size(most)} at most" + ("" if free is None else f", {size(free)} {_free(other)}"))
     stays, at_once = sum(item.disk[0] for item in estimated), max(item.disk[1] - item.disk[0] for item in estimated)
@@ -149,8 +128,8 @@ def _show_sum(
         click.echo(f"cost     {span(cost, ',.2f')}")
     if energy is not None:
         click.echo(f"energy   {span(energy, ',.3g')} kWh, an estimate: watts × hours")
-    for line in powers:
-        click.echo(line)
+    for line in found.power:
+        click.echo(f"power    {line}")
     if other is not None:
         shares = f"{ASSUMED_UTILISATION[0]:.0%} to {ASSUMED_UTILISATION[1]:.0%}"
         click.echo(f"arithmetic, not a measurement: {other.flops:.3g} FLOP/s of which {shares} are reached")

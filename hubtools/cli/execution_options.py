@@ -4,77 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.terminal import MIRRORS
 from hubtools.common.errors import UserError
 
-if TYPE_CHECKING:
-    from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.session import Session
-    from hubtools.training.compute.device import Execution
-
 Command = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class ExecutionOptions:
-    """What a user said of where and how to compute.
-
-    Attributes:
-        device: its name, or ``auto``.
-        token_budget: tokens of a batch, ``auto`` to measure it, None for what is usual on the device.
-        gradient_checkpointing, packing, compiled, shard: as of :class:`hubtools.training.compute.device.Execution`.
-        embedding_cache: whether embeddings are read and kept; None for what the command does by itself.
-        trust_remote_code: whether code of a checkpoint may run.
-        mirrors: folders of data.
-    """
-
-    device: str
-    token_budget: int | str | None
-    gradient_checkpointing: bool
-    packing: bool
-    compiled: bool
-    shard: bool
-    embedding_cache: bool | None
-    trust_remote_code: bool
-    mirrors: tuple[Path, ...]
-
-    def choose(self) -> Execution:
-        """The device, with what was said of it.
-
-        Raises:
-            UserError: it cannot be used.
-        """
-        from hubtools.training.compute.device import Execution
-
-        return Execution.choose(
-            self.device, self.token_budget, self.gradient_checkpointing, self.packing, self.compiled, self.shard
-        )
-
-    def session(self, root: Path, planned: Sequence[PlannedRun] = (), *, cached: bool = True) -> Session:
-        """Where, how and with which caches runs are done.
-
-        Args:
-            root: folder of runs.
-            planned: all of them, in order.
-            cached: whether embeddings are read and kept where nothing was said of it.
-
-        Raises:
-            UserError: the device cannot be used.
-        """
-        from hubtools.data import DataCache
-        from hubtools.runs.session import Session
-
-        kept = cached if self.embedding_cache is None else self.embedding_cache
-        cache = DataCache.default(self.mirrors)
-        return Session(root, cache, self.choose(), self.trust_remote_code, kept, tuple(planned))
 
 
 def _budget(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:

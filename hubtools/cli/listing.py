@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from hubtools.api.listings import SpecList
 
 
 def _listing(kind: str, plural: str) -> click.Group:
@@ -17,16 +20,14 @@ def _listing(kind: str, plural: str) -> click.Group:
         from rich.console import Console
         from rich.table import Table
 
-        from hubtools.specs.lookup.content import available
-        from hubtools.specs.lookup.spec_files import load_recipe, load_suite
+        import hubtools
 
-        load: Any = {"recipe": load_recipe, "suite": load_suite}[kind]
+        listed: SpecList[Any] = hubtools.recipes() if kind == "recipe" else hubtools.suites()
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("name", no_wrap=True)
         table.add_column("what")
-        for name, path in available(kind).items():
-            spec = load(str(path))
-            table.add_row(name, f"{spec.title}. {spec.summary}")
+        for spec, place in zip(listed.specs, listed.places, strict=True):
+            table.add_row(place.path.stem, f"{spec.title}. {spec.summary}")
         Console(highlight=False).print(table)
 
     @group.command("show", help=f"One of the {plural}, every field.")

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from hubtools import __version__
+from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.texts import control_character
+from hubtools.common.version import __version__
 
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
@@ -52,7 +53,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name][0].split(":")
-        return getattr(importlib.import_module(module), attribute)
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -72,7 +74,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bench")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Trustworthy, publishable benchmark numbers for protein language models.
 
     \b
@@ -80,6 +83,7 @@ def cli() -> None:
     bench board
     bench publish runs/RUN --repo me/my-model --dry-run
     """
+    context.with_resource(telling.on_stderr())
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, tell
+from hubtools.api.releasing import not_publishable
+from hubtools.cli.space import show_published_space, show_space
+from hubtools.cli.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, note
 from hubtools.common.errors import UserError
+from hubtools.findings.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from hubtools.api.releasing import RunPublication, Stage, SuitePublication
     from hubtools.publishing.push import PreparedPush, PushRequest
 
 SHOWN_KEPT = 5
@@ -79,154 +81,126 @@ def publish(
     """
     if send and dry_run:
         raise UserError("--push and --dry-run contradict each other", fix="Give one of them.")
-    from hubtools.publishing.push import PushRequest
-    from hubtools.results.naming.named_runs import Needs, run_named
-    from hubtools.specs.lookup.spec_files import suite_named
+    import hubtools
 
     if everything:
         if run or repo or space or not (suite and owner):
             raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
-        name = suite_named(suite)
-        orders = _of_suite(root, name, owner, template, seed, {"branch": revision, **options})
         again = [f"bench publish --all --suite {shlex.quote(suite)} --owner {owner} --runs {shlex.quote(root)}"]
         again += ([f"--name {shlex.quote(template)}"] if template else []) + (
             [f"--seed {seed}"] if seed is not None else []
         )
-        again += _options(orders[0])
-        _publish_all(orders, owner, name, " ".join([*again, "--push"]), send, mirrors)
+        told = _Suite(" ".join(again))
+        try:
+            done = hubtools.publish_suite(
+                suite,
+                owner,
+                runs=root,
+                push=send,
+                seed=seed,
+                template=template,
+                mirrors=mirrors,
+                on_stage=told.tell,
+                on_note=note,
+                revision=revision,
+                **options,
+            )
+        except (UserError, KeyboardInterrupt):
+            told.tell_stopped()
+            raise
+        if not send:
+            models = plural(len(done.orders), "model")
+            click.echo(f"\n{models} can be published. Nothing was sent. To publish them: {told.again}")
         return
     if run is None or repo is None:
         raise UserError("which run goes where?", fix="Write: bench publish RUN --repo OWNER/NAME")
-    if space and options["pull_request"]:
-        raise UserError("a Space loads a model that is published", where="--space --pr", fix="Leave out one of them.")
-    chosen, named = run_named(run, Needs.FOLDER)
-    tell(named)
-    _publish_one(PushRequest(chosen, repo, branch=revision, **options), space, send, mirrors)
-
-
-def _publish_one(order: PushRequest, space: str | None, send: bool, mirrors: Sequence[Path]) -> None:
-    from hubtools.cli.space import look_at_space, publish_space, show_space
-
-    # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
-    page = look_at_space(space, private=order.private, signed_in=send) if space else None
-    ready = _checked(order, send, mirrors)
-    _refuse_failed(ready)
-    if page is not None and not page.exists and ready.target is not None and ready.target.private:
-        page = dataclasses.replace(page, private=True)
-    if space:
-        private = order.private or (ready.target is not None and ready.target.private)
-        show_space(ready.publication, space, page, private=private)
-    if ready.target is None or not send:
-        again = f"{_again(order)} --space {space}" if space else _again(order)
-        click.echo(f"\nNothing was sent. To publish it: bench publish {order.folder} {again} --push")
+    one = hubtools.publish(
+        run,
+        repo,
+        push=send,
+        space=space,
+        mirrors=mirrors,
+        on_stage=_tell,
+        on_note=note,
+        revision=revision,
+        **options,
+    )
+    if one.failed:
+        raise not_publishable(one.publication)
+    if one.done is None:
+        again_one = f"{_again(one.order)} --space {space}" if space else _again(one.order)
+        click.echo(f"\nNothing was sent. To publish it: bench publish {one.order.folder} {again_one} --push")
         return
-    from hubtools.publishing.push import release
-
-    done = release(ready)
-    if done.changed:
-        what = "opened a pull request" if order.pull_request else f"published on {order.branch}"
-        click.echo(f"\n{what}: {done.url}\ncommit {done.commit}, read back and identical")
-    else:
-        click.echo(f"\nnothing to do, {order.repo} already holds exactly this: {done.url}")
-    if not order.pull_request:
-        click.echo(f"for ever: revision run-{ready.publication.record.run_id}")
-    if page is not None:
-        publish_space(ready.publication, page, done.commit)
-    name = order.repo.split("/")[1]
-    click.echo(f"\nAnyone can check it:\n  hf download {order.repo} --revision {done.commit} --local-dir {name}")
+    name = one.order.repo.split("/")[1]
+    click.echo(
+        f"\nAnyone can check it:\n  hf download {one.order.repo} --revision {one.done.commit} --local-dir {name}"
+    )
     click.echo(f"  python -m hubtools.publishing.reload {name}")
 
 
-def _checked(order: PushRequest, send: bool, mirrors: Sequence[Path]) -> PreparedPush:
-    """Everything examined and shown. Before the slow part the repository is looked at, and kept: if the branch moves while
-    we check, nothing is written.
-    """
-    from hubtools.common.hub import HubUnavailable
-    from hubtools.publishing.push import looked_at, planned, verified
-
-    ready = planned(order)
-    try:
-        ready = looked_at(ready, order, signed_in=send or _has_token())
-    except HubUnavailable as error:
-        if send:
-            raise
-        click.echo(f"note: the Hub was not asked about {order.repo} ({error.what})", err=True)
-    if not ready.publication.failed:
+def _tell(stage: Stage, so_far: RunPublication) -> None:
+    """What there is to say of a model when it has come so far."""
+    order = so_far.order
+    if stage == "unasked":
+        click.echo(f"note: the Hub was not asked about {order.repo} ({so_far.unasked})", err=True)
+    elif stage == "reloading":
         click.echo("loading the saved model in a fresh process and predicting the test split again …", err=True)
-        ready = verified(ready, mirrors)
-    _show(ready)
-    return ready
+    elif stage == "checked" and so_far.ready is not None:
+        _show(so_far.ready)
+    elif stage == "page":
+        show_space(so_far)
+    elif stage == "sent" and so_far.done is not None:
+        if so_far.done.changed:
+            what = "opened a pull request" if order.pull_request else f"published on {order.branch}"
+            click.echo(f"\n{what}: {so_far.done.url}\ncommit {so_far.done.commit}, read back and identical")
+        else:
+            click.echo(f"\nnothing to do, {order.repo} already holds exactly this: {so_far.done.url}")
+        if not order.pull_request:
+            click.echo(f"for ever: revision run-{so_far.publication.record.run_id}")
+    elif stage == "page sent":
+        show_published_space(so_far)
 
 
-def _has_token() -> bool:
-    """Whether a dry run can say what the token may do."""
-    from huggingface_hub import get_token
+class _Suite:
+    """What is said of the models of a suite, one after the other."""
 
-    return get_token() is not None
+    def __init__(self, again: str) -> None:
+        self.command, self.sending = again, False
+        self.so_far: SuitePublication | None = None
 
+    @property
+    def again(self) -> str:
+        """The command that goes on."""
+        given = _options(self.so_far.orders[0]) if self.so_far else []
+        return " ".join([self.command, *given, "--push"])
 
-def _refuse_failed(ready: PreparedPush) -> None:
-    publication = ready.publication
-    if failed := publication.failed:
-        raise UserError(
-            f"not publishable, {len(failed)} of {len(publication.checks)} checks failed",
-            where=str(publication.folder),
-            fix="See ✗ above; nothing was sent.",
-        )
+    def tell(self, stage: Stage, so_far: SuitePublication) -> None:
+        """What there is to say when it has come so far."""
+        self.so_far = so_far
+        if stage == "already":
+            for name in so_far.already:
+                click.echo(f"{name}: is published already")
+        elif stage == "next":
+            click.echo(f"\n[{len(so_far.models)}/{len(so_far.waiting)}]")
+        elif stage == "sending":
+            self.sending = True
+        elif stage == "sent":
+            model = next(model for model in reversed(so_far.models) if model.done)
+            click.echo(f"published {model.order.repo}: {model.url}")
+        elif stage == "collected":
+            click.echo(f"collection: {so_far.collection}")
+        else:
+            _tell(stage, so_far.models[-1])
 
-
-def _of_suite(
-    root: str, suite: str, owner: str, template: str | None, seed: int | None, options: dict[str, Any]
-) -> list[PushRequest]:
-    from hubtools.publishing.push import PushRequest
-    from hubtools.publishing.suites import models_of, repository_names
-    from hubtools.results.naming.named_runs import Needs, runs_named
-
-    named = runs_named([root], Needs.FOLDER)
-    tell(named)
-    chosen = models_of(named.found, suite, seed, root)
-    names = repository_names([run.record for run in chosen], owner, template)
-    return [PushRequest(run, name, **options) for run, name in zip(chosen, names, strict=True)]
-
-
-def _publish_all(
-    orders: list[PushRequest], owner: str, suite: str, again: str, send: bool, mirrors: Sequence[Path]
-) -> None:
-    """Check every model, then push them one by one; what is there already is left alone."""
-    from hubtools.publishing.push import release
-    from hubtools.publishing.suites import collect, is_published
-    from hubtools.results.wording import plural
-    from hubtools.runs.store import open_run
-
-    there = {order.repo for order in orders if send and is_published(order.repo, open_run(order.run).record)}
-    for name in sorted(there):
-        click.echo(f"{name}: is published already")
-    waiting = [order for order in orders if order.repo not in there]
-    readies = []
-    for number, order in enumerate(waiting, start=1):
-        click.echo(f"\n[{number}/{len(waiting)}]")
-        readies.append(_checked(order, send, mirrors))
-    if failed := [ready for ready in readies if ready.publication.failed]:
-        names = ", ".join(ready.publication.repo for ready in failed)
-        raise UserError(
-            f"{len(failed)} of {plural(len(orders), 'model')} are not publishable: {names}", fix="Nothing was sent."
-        )
-    if not send:
-        click.echo(f"\n{plural(len(orders), 'model')} can be published. Nothing was sent. To publish them: {again}")
-        return
-    done = sorted(there)
-    try:
-        for ready in readies:
-            result = release(ready)
-            done.append(ready.publication.repo)
-            click.echo(f"published {ready.publication.repo}: {result.url}")
-    except (UserError, KeyboardInterrupt):
-        left = [order.repo for order in orders if order.repo not in done]
-        click.echo(f"{len(done)} of {plural(len(orders), 'model')} are published; not yet: {', '.join(left)}", err=True)
-        click.echo(f"go on with the same command: {again}", err=True)
-        raise
-    if not orders[0].pull_request:
-        click.echo(f"collection: {collect(owner, suite, [order.repo for order in orders], private=orders[0].private)}")
+    def tell_stopped(self) -> None:
+        """What is published and what is not, where sending had begun."""
+        so_far = self.so_far
+        left = [o.repo for o in so_far.orders if o.repo not in so_far.published] if so_far else []
+        if so_far is None or not (self.sending and left):
+            return
+        counted = f"{len(so_far.published)} of {plural(len(so_far.orders), 'model')} are published"
+        click.echo(f"{counted}; not yet: {', '.join(left)}", err=True)
+        click.echo(f"go on with the same command: {self.again}", err=True)
 
 
 def _again(order: PushRequest) -> str:
@@ -247,8 +221,8 @@ def _options(order: PushRequest) -> list[str]:
 
 
 def _show(ready: PreparedPush) -> None:
+    from hubtools.findings.wording import size
     from hubtools.publishing.push import title
-    from hubtools.results.wording import plural, size
 
     publication, target = ready.publication, ready.target
     click.echo(title(publication))

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.api.reproducing import REPRODUCED
 from hubtools.cli.execution_options import execution_options
-from hubtools.cli.run import parse_seeds
-from hubtools.cli.terminal import PROJECT, runs_option, tell
+from hubtools.cli.run import parse_seeds, say, stoppable
+from hubtools.cli.terminal import PROJECT, note, runs_option
 from hubtools.common.errors import UserError
+from hubtools.findings.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hubtools.results.replication import Replication
-    from hubtools.results.reproduction import Reproduction
-    from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.session import Session
-    from hubtools.runs.store import OpenRun
+    from hubtools.api.reproducing import MadeAgain
     from hubtools.specs.lookup.trusted import TrustedSpecs
     from hubtools.specs.published_results import Cell
-
-DEFAULT_ROOT = Path("reproduced")
 
 
 @click.command(short_help="Make a recorded or a published result again: agree, differ, or cannot tell.")
@@ -37,7 +29,7 @@ DEFAULT_ROOT = Path("reproduced")
     "--seed", "--seeds", "seeds", multiple=True, callback=parse_seeds, metavar="N", help="Of a published result."
 )
 @click.option("--split", metavar="NAME", help="Of a record: the test split that is compared. [default: test]")
-@runs_option(DEFAULT_ROOT)
+@runs_option(REPRODUCED)
 @execution_options(refused={"shard": "runs are made again in one process, and weights are divided among several"})
 @click.option(
     "--as-recorded", is_flag=True, help="Of a record: its own task and recipe, although others are held of their names."
@@ -45,7 +37,9 @@ DEFAULT_ROOT = Path("reproduced")
 @PROJECT
 @click.option("--dry-run", is_flag=True, help="Check that it would be the same run, and stop.")
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "json"]))
-def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner: Path | None, **options: Any) -> None:
+def reproduce(
+    what: str | None, list_all: bool, form: str, dry_run: bool, owner: Path | None, root: Path, **options: Any
+) -> None:
     """Make a recorded or a published result again, and say whether it agrees, differs, or cannot be told.
 
     Exit codes: 0 agree, 1 differ, 2 a mistake or not the same task, data or weights, 3 cannot tell.
@@ -63,127 +57,50 @@ def reproduce(what: str | None, list_all: bool, form: str, dry_run: bool, owner:
     bench reproduce --list
     bench reproduce schmirler-2024/gb1-frozen/esm2-8m
     """
+    import hubtools
+    from hubtools.cli.terminal import hush_transformers
     from hubtools.specs.lookup.trusted import TrustedSpecs
 
-    held = TrustedSpecs(owner)
     if list_all:
-        _print_list(form, held)
+        _print_list(form, TrustedSpecs(owner))
         return
     if what is None:
         raise UserError("nothing is named", fix="Name a run, or an ID of bench reproduce --list.")
-
-    from hubtools.training.compute.distributed import refuse_company
-
-    refuse_company("bench reproduce")
-    done = (_of_cell if _is_cell(what) else _of_record)(what, held, options, dry_run)
-    if done is None:
+    planned = hubtools.plan_again(what, project=owner, runs=root, on_note=note, **options)
+    if planned.original is not None:
+        click.echo("task, data and weights are those of the record", err=True)
+    else:
+        click.echo(f"{plural(len(planned.planned), 'run')} planned:", err=True)
+        for item in planned.planned:
+            click.echo(f"  {item.title}", err=True)
+    if dry_run:
         click.echo("nothing was run (--dry-run)", err=True)
         return
+    hush_transformers()
+    with stoppable():
+        done = planned.run(say)
     raise SystemExit(_tell(done, form))
 
 
-def _is_cell(what: str) -> bool:
-    from hubtools.results.naming.selectors import parse
-    from hubtools.specs.references import is_address
-
-    place = parse(what)[0]
-    return not is_address(place) and not Path(place).exists()
-
-
-def _of_record(what: str, held: TrustedSpecs, options: Mapping[str, Any], dry_run: bool) -> Reproduction | None:
-    from hubtools.results import reproduction as records
-
-    if options["seeds"]:
-        raise UserError("a record has its seed", where="--seed", fix="Leave it out.")
-    original, named = records.recorded_run(what)
-    tell(replace(named, notes=[]))
-    trusted = None if options["as_recorded"] else held
-    planned = records.planned_again(original[1], trusted, options["checkpoint"], options["task"])
-    # Embeddings that the run itself left would hide that the encoder gives others now.
-    session = _session(options, [planned], cached=False)
-    notes = named.notes + records.not_held(original[1], trusted, options["task"])
-    notes += records.check_identity(original[1], planned, session)
-    records.refuse_itself(original, planned, session)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo("task, data and weights are those of the record", err=True)
-    if dry_run:
-        return None
-    (again,) = _run_all([planned], session)
-    return records.compared(original, again, options["split"] or "test", notes)
-
-
-def _of_cell(what: str, held: TrustedSpecs, options: Mapping[str, Any], dry_run: bool) -> Replication | None:
-    from hubtools.results.replication import planned_runs, replicated
-    from hubtools.specs.published_results import find_cell
-
-    cell = find_cell(what, held.cells())
-    for name in ("task", "split", "as_recorded"):
-        if options[name]:
-            raise UserError("a published result has its own", where=f"--{name.replace('_', '-')}", fix="Leave it out.")
-    planned = planned_runs(cell, held, options["checkpoint"], options["seeds"])
-    click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
-    for item in planned:
-        click.echo(f"  {item.title}", err=True)
-    if dry_run:
-        return None
-    session = _session(options, planned, cached=True)
-    return replicated(cell, _run_all(planned, session), options["checkpoint"])
-
-
-def _session(options: Mapping[str, Any], planned: Sequence[PlannedRun], *, cached: bool) -> Session:
-    from hubtools.cli.run import check_writable
-
-    check_writable(options["root"])
-    return options["execution"].session(options["root"], planned, cached=cached)
-
-
-def _run_all(planned: Sequence[PlannedRun], session: Session) -> list[OpenRun]:
-    """Do the runs, or find them done.
-
-    Raises:
-        UserError: one of them failed.
-    """
-    from hubtools.cli import run_report
-    from hubtools.cli.run import stoppable
-    from hubtools.cli.terminal import hush_transformers
-    from hubtools.runs.execute import execute
-    from hubtools.runs.store import OpenRun
-
-    hush_transformers()
-    found = []
-    with stoppable():
-        for number, item in enumerate(planned, 1):
-            click.echo(f"[{number}/{len(planned)}] {item.title}", err=True)
-            outcome = execute(item, session)
-            if outcome.mistake is not None:
-                raise outcome.mistake
-            click.echo(f"    {run_report.line(outcome)}", err=True)
-            if outcome.record.status != "complete":
-                raise UserError(run_report.reason(outcome), where=item.title, fix="Run it again when that is mended.")
-            found.append(OpenRun(outcome.folder, outcome.record))
-    return found
-
-
-def _tell(done: Reproduction | Replication, form: str) -> int:
+def _tell(made: MadeAgain, form: str) -> int:
     from hubtools.cli.terminal import new_console
+    from hubtools.findings.replication import Replication
     from hubtools.reporting.comparison import reproduction_report as reproduction
-    from hubtools.results.replication import Replication
 
     if form == "json":
-        click.echo(reproduction.as_json(done), nl=False)
-    elif isinstance(done, Replication):
-        reproduction.print_replication(done, new_console())
+        click.echo(made.json(), nl=False)
+    elif isinstance(made.done, Replication):
+        reproduction.print_replication(made.done, new_console())
     else:
-        reproduction.print_reproduction(done, new_console())
-    return reproduction.EXIT_CODES[done.finding.verdict]
+        reproduction.print_reproduction(made.done, new_console())
+    return made.exit_code
 
 
 def _print_list(form: str, held: TrustedSpecs) -> None:
     import json
 
     from hubtools.cli.terminal import new_console, new_table
-    from hubtools.results.wording import metric_title
+    from hubtools.findings.wording import metric_title
 
     cells = held.cells()
     if form == "json":

@@ -7,20 +7,21 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.api.computing import ExecutionOptions
 from hubtools.cli import run_report
-from hubtools.cli.execution_options import ExecutionOptions, execution_options
+from hubtools.cli.execution_options import execution_options
 from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
-    from hubtools.runs.plan import PlannedRun
+    from hubtools.api.plans import RunPlan
+    from hubtools.api.running import RunEvent
     from hubtools.runs.session import Session
 
 
@@ -160,10 +161,10 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
         if main:
             click.echo("nothing was run (--dry-run)", err=True)
         return
-    check_writable(root)
-
+    from hubtools.api.running import check_writable
     from hubtools.training.compute import distributed
 
+    check_writable(root)
     session = execution.session(root, planned)
     hush_transformers()
     with stoppable(), distributed.joined(session.execution.device):
@@ -173,10 +174,21 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
             _help_all(planned, session, force)
 
 
-def planned_by(options: Mapping[str, Any]) -> list[PlannedRun]:
+def planned_by(options: Mapping[str, Any]) -> RunPlan:
     """The runs that the options of ``bench run`` ask for, by their names there."""
-    names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset", "fractions")
-    return plan_runs(*(options[name] for name in names))
+    from hubtools.api.plans import plan
+
+    return plan(
+        options["checkpoints"],
+        options["tasks"],
+        options["recipe"],
+        suite=options["suite"],
+        seeds=options["seeds"],
+        set=options["settings"],
+        baselines=options["baselines"],
+        subset=options["subset"],
+        fractions=options["fractions"],
+    )
 
 
 class Terminated(KeyboardInterrupt):
@@ -212,72 +224,7 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def plan_runs(
-    checkpoints: tuple[str, ...],
-    tasks: tuple[str, ...],
-    suite_name: str | None,
-    recipe_name: str | None,
-    seeds: list[int],
-    settings: dict[str, Any],
-    baselines: bool | None,
-    subset: int | None,
-    fractions: list[float] | None = None,
-) -> list[PlannedRun]:
-    """The runs that the options of the command ask for, in order.
-
-    Raises:
-        UserError: no such task, recipe or suite, or no checkpoint where one is needed.
-    """
-    from hubtools.data.sources.task_repositories import open_task
-    from hubtools.runs.plan import expand
-    from hubtools.specs.lookup.spec_files import load_recipe, load_suite
-
-    if suite_name is None and not tasks:
-        suite_name = "core"
-    suite = load_suite(suite_name) if suite_name else None
-    # A recipe that the user names is meant for every task; the suite's gives way where nothing is trained.
-    zero_shot = None if recipe_name else load_recipe(suite.zero_shot if suite else "masked-marginals")
-    recipe_name = recipe_name or (suite.recipe if suite else "full")
-    recipe = load_recipe(recipe_name, settings)
-    checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
-    if "" in checkpoints:
-        raise UserError("it is empty", where="--checkpoint", fix="Is the shell variable set?")
-    if not checkpoints and recipe.needs_checkpoint:
-        raise UserError(
-            f"the recipe {recipe.name} needs a checkpoint",
-            fix="Name one: --checkpoint facebook/esm2_t6_8M_UR50D, a folder, or embedded.",
-        )
-    wanted = suite is not None if baselines is None else baselines
-    names = suite.baselines if suite else load_suite("core").baselines
-    return expand(
-        dict(open_task(name) for name in tasks or (suite.tasks if suite else ())),
-        checkpoints,
-        recipe,
-        seeds or (suite.seeds if suite else [1]),
-        [name for name in names if name != recipe.name] if wanted else [],
-        subset=subset,
-        suite=suite.name if suite else None,
-        overrides=settings,
-        recipe_file=recipe_name if recipe_name != recipe.name else None,
-        zero_shot=zero_shot,
-        fractions=fractions or (suite.fractions if suite else [1.0]),
-        twins=suite is not None and suite.twins,
-    )
-
-
-def check_writable(root: Path) -> None:
-    """Say it now, not after an hour of training."""
-    if root.is_file():
-        raise UserError("it is a file, not a folder", where=str(root), fix="Choose another --runs.")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make it ({error.strerror})", where=str(root), fix="Choose another --runs.") from None
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise UserError("cannot write there", where=str(root), fix="Choose another --runs.")
-
-
-def _help_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
+def _help_all(planned: RunPlan, session: Session, force: bool) -> None:
     """What the processes beside the main one do: the same runs, in silence."""
     from hubtools.runs.execute import execute
     from hubtools.training.compute.distributed import MainProcessFailed, ProcessLost
@@ -294,30 +241,15 @@ def _help_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
             raise ProcessLost(str(error)) from error
 
 
-def _run_all(planned: list[PlannedRun], session: Session, force: bool) -> None:
-    from hubtools.runs.execute import Outcome, execute
+def _run_all(planned: RunPlan, session: Session, force: bool) -> None:
+    from hubtools.api.running import perform
 
-    started = time.perf_counter()
-    outcomes: list[Outcome] = []
-    problems: list[str] = []
-    for number, item in enumerate(planned, 1):
-        click.echo(f"[{number}/{len(planned)}] {item.title}", err=True)
-        try:
-            outcome = execute(item, session, force=force)
-        except UserError as error:
-            if len(planned) == 1:
-                raise
-            problems.append(f"{item.title}: {error}")
-            click.echo(f"    failed: {error}", err=True)
-            continue
-        if outcome.mistake is not None and len(planned) == 1:
-            raise outcome.mistake
-        outcomes.append(outcome)
-        click.echo(f"    {run_report.line(outcome)}", err=True)
-        if outcome.record.status == "failed":
-            problems.append(f"{item.title}: {run_report.reason(outcome)}")
-        elif item.recipe.needs_checkpoint:
-            run_report.write_card(outcome, problems)
-    run_report.summary(outcomes, len(planned), problems, session.root, time.perf_counter() - started)
-    if problems:
+    done = perform(planned.runs, session, force=force, on_event=say)
+    run_report.summary(done, session.root)
+    if done.problems:
         sys.exit(1)
+
+
+def say(event: RunEvent) -> None:
+    """A line when a run begins, and one when it has ended."""
+    click.echo(str(event) if event.begins else f"    {event}", err=True)

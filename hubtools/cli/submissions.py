@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, PROJECT, tell
-from hubtools.common.errors import UserError
-from hubtools.specs.references import is_address
+from hubtools.cli.terminal import MIRRORS, PROJECT, note
 
 if TYPE_CHECKING:
-    from hubtools.results.verification import Verification
+    from hubtools.findings.verification import Verification
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -37,24 +35,13 @@ def add(run: str, folder: Path | None, repo: str | None) -> None:
     bench submissions add runs/RUN --to submissions
     bench submissions add runs/RUN --repo lab/results
     """
-    import tempfile
+    import hubtools
 
-    from hubtools.results.naming.named_runs import Needs, run_named
-    from hubtools.results.verification import add_submission
-
-    if (folder is None) == (repo is None):
-        raise UserError("where does it go?", fix="Give --to DIR, or --repo OWNER/NAME.")
-    source, named = run_named(run, Needs.PREDICTIONS)
-    tell(named)
-    if folder is not None:
-        target = add_submission(source, folder)
-        click.echo(target)
-        click.echo(f"next: bench submissions check {target}", err=True)
+    done = hubtools.hand_in(run, to=folder, repo=repo, on_note=note)
+    if isinstance(done, Path):
+        click.echo(done)
+        click.echo(f"next: bench submissions check {done}", err=True)
         return
-    from hubtools.publishing.results_repository import submit
-
-    with tempfile.TemporaryDirectory(prefix="bench-submission-") as scratch:
-        done = submit(add_submission(source, Path(scratch)), str(repo))
     click.echo(f"{'opened a pull request' if done.changed else 'it is there already'}: {done.url}")
 
 
@@ -74,24 +61,13 @@ def check(paths: tuple[str, ...], report: Path | None, owner: Path | None, mirro
     Exit code 0: all are accepted. 1: one is refused. 3: something could not be looked at here.
     What cannot be recomputed is that the predictions come from the checkpoint: bench reproduce makes a run again.
     """
+    import hubtools
     from hubtools.common.files import write_atomic
-    from hubtools.data import DataCache
-    from hubtools.publishing.results_repository import accepted_records, fetch_submissions
-    from hubtools.results.verification import check_submission, submissions_in
-    from hubtools.specs.lookup.trusted import TrustedSpecs
 
-    cache, held = DataCache.default(mirrors), TrustedSpecs(owner)
     verdicts = []
-    for path in paths:
-        if owner is not None and owner.resolve().is_relative_to(Path(path).resolve()):
-            raise UserError("this is in what is checked", where=f"--project {owner}", fix="Name a folder of your own.")
-        known = {}
-        folder = Path(path)
-        if is_address(path):
-            folder, known = fetch_submissions(path), accepted_records(path)
-        for submission in submissions_in(folder):
-            verdicts.append(check_submission(submission, cache, held, known))
-            _show(verdicts[-1])
+    for verdict in hubtools.check_submissions(paths, project=owner, mirrors=mirrors):
+        verdicts.append(verdict)
+        _show(verdict)
     if report is not None:
         write_atomic(
             report, json.dumps([_as_json(verdict) for verdict in verdicts], indent=2, ensure_ascii=False) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import sys
@@ -11,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.execution_options import ExecutionOptions, execution_options
-from hubtools.cli.run import check_writable, parse_seeds, parse_settings, stoppable
-from hubtools.cli.terminal import RUNS, hush_transformers
+from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.execution_options import execution_options
+from hubtools.cli.run import parse_seeds, parse_settings, stoppable
+from hubtools.cli.terminal import RUNS, hush_transformers, note
 from hubtools.common.errors import UserError
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
+    from hubtools.api.running import RunEvent
     from hubtools.runs.session import Session
     from hubtools.runs.trials import Sweep, Trial
 
@@ -84,8 +85,9 @@ def sweep(*, seeds: list[int], root: Path, execution: ExecutionOptions, dry_run:
     bench sweep --checkpoint facebook/esm2_t6_8M_UR50D --task localisation \\
         --over learning_rate=1e-4..1e-2 --over head.hidden=null,64,256 --over epochs=20..100
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise UserError("bench sweep needs Optuna", fix="pip install 'plm-hubtools[sweep]'")
+    from hubtools.api.running import check_writable
+    from hubtools.api.sweeping import plan_sweep
+
     planned = plan_sweep(seeds=seeds or [1], **asked)
     until = f"{planned.trials} trials" + ("" if planned.budget is None else f" or {planned.budget:.0f} s")
     click.echo(f"up to {until} of {planned.base.title}:", err=True)
@@ -105,71 +107,14 @@ def sweep(*, seeds: list[int], root: Path, execution: ExecutionOptions, dry_run:
         _go(planned, session, seeds or [1])
 
 
-def plan_sweep(
-    *,
-    checkpoint: str | None,
-    task_name: str,
-    recipe_name: str,
-    over: tuple[str, ...],
-    trials: int,
-    budget: float | None,
-    seeds: list[int],
-    settings: dict[str, Any],
-    subset: int | None,
-) -> Sweep:
-    """What the options ask for, checked as far as it can be before anything runs.
-
-    Raises:
-        UserError: no such task, recipe, field or value, or nothing that is trained.
-    """
-    from hubtools.data.sources.task_repositories import open_task
-    from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.search_space import read_space
-    from hubtools.runs.trials import Sweep
-    from hubtools.specs.lookup.spec_files import load_recipe
-
-    given, task = open_task(task_name)
-    recipe = load_recipe(recipe_name, settings)
-    if not task.problem.level.trained or recipe.adaptation == "zero-shot":
-        raise UserError(
-            "nothing is trained in it, so there is no validation split to choose on", where=f"task {task.name}"
-        )
-    if (reason := recipe.why_not(task.problem)) is not None:
-        raise UserError(
-            f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",
-            where=f"task {task.name}",
-            fix="Choose another --recipe: bench recipes list.",
-        )
-    if recipe.needs_checkpoint and not checkpoint:
-        raise UserError(
-            f"the recipe {recipe.name} needs a checkpoint",
-            fix="Name one: --checkpoint facebook/esm2_t6_8M_UR50D, a folder, or embedded.",
-        )
-    base = PlannedRun(
-        task,
-        recipe,
-        checkpoint if recipe.needs_checkpoint else None,
-        seeds[0],
-        subset=subset,
-        overrides=settings,
-        task_file=given if given != task.name else None,
-        recipe_file=recipe_name if recipe_name != recipe.name else None,
-    )
-    return Sweep(base, recipe_name, read_space(over, recipe_name, settings, task.problem), trials, budget)
-
-
 def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
     from tqdm import tqdm
 
-    from hubtools.cli import run_report
-    from hubtools.runs.execute import execute
-    from hubtools.runs.trials import kept_trials, search
+    from hubtools.api.sweeping import run_sweep
+    from hubtools.runs.trials import TRIALS, kept_trials
     from hubtools.training.progress import bar
 
-    folder = planned.folder(session)
-    known = kept_trials(folder)
-    if known:
-        click.echo(f"{len(known)} trials were done before: {folder}", err=True)
+    known = kept_trials(planned.folder(session))
     progress = bar("trials", planned.trials, unit="trial")
     progress.update(min(len(known), planned.trials))
 
@@ -180,37 +125,33 @@ def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
         tqdm.write(f"[{trial.number}/{planned.trials}] {_words(trial)}{mark}", file=sys.stderr)
         progress.update()
 
+    def tell_best(trials: list[Trial], ended: str) -> None:
+        progress.close()
+        _print_best(planned, trials)
+        click.echo(f"ended: {ended}", err=True)
+        click.echo("\nthe best, now as a run of its own; its test split is scored once:", err=True)
+
     try:
-        trials, ended = search(planned, session, tell)
+        done = run_sweep(
+            planned, session, seeds, on_trial=tell, on_searched=tell_best, on_event=_tell_run, on_note=note
+        )
     finally:
         progress.close()
-    _print_best(planned, trials)
-    click.echo(f"ended: {ended}", err=True)
-    winners = [planned.winner(trials, seed) for seed in seeds]
-    click.echo("\nthe best, now as a run of its own; its test split is scored once:", err=True)
-    outcomes, problems = [], []
-    for winner in winners:
-        outcome = execute(winner, session)
-        if outcome.mistake is not None:
-            raise outcome.mistake
-        outcomes.append(outcome)
-        click.echo(f"    {run_report.line(outcome)}", err=True)
-        if outcome.record.status == "failed":
-            problems.append(f"{winner.title}: {run_report.reason(outcome)}")
-            continue
-        if winner.recipe.needs_checkpoint:
-            # Written anew where the run was there before the sweep: the card tells of it now.
-            run_report.write_card(outcome, problems, again=True)
-        click.echo(f"run    {outcome.folder}", err=True)
-        click.echo(f"again  {outcome.record.command}", err=True)
-    for path in _write_figure(planned, trials, folder):
+    for path in (done.folder / TRIALS, done.figure):
         click.echo(f"wrote  {path}", err=True)
     runs = "" if session.root == DEFAULT_ROOT else f" --runs {shlex.quote(str(session.root))}"
     click.echo(f"board  bench board{runs}", err=True)
-    for problem in problems:
+    for problem in done.problems:
         click.echo(f"failed: {problem}", err=True)
-    if problems:
+    if done.problems:
         sys.exit(1)
+
+
+def _tell_run(event: RunEvent) -> None:
+    click.echo(f"    {event}", err=True)
+    if event.outcome is not None and event.outcome.record.status == "complete":
+        click.echo(f"run    {event.outcome.folder}", err=True)
+        click.echo(f"again  {event.outcome.record.command}", err=True)
 
 
 def _words(trial: Trial) -> str:
@@ -238,15 +179,3 @@ def _print_best(planned: Sweep, trials: list[Trial]) -> None:
     if shares := importance(planned, trials):
         said = ", ".join(f"{field} {share:.0%}" for field, share in shares.items())
         click.echo(f"of the scores' variance each field explains (fANOVA): {said}")
-
-
-def _write_figure(planned: Sweep, trials: list[Trial], folder: Path) -> list[Path]:
-    from hubtools.common.files import write_atomic
-    from hubtools.reporting.figures.sweep_figure import sweep_figure
-    from hubtools.runs.trials import TRIALS
-
-    best = planned.best(trials)
-    assert best is not None
-    path = folder / "sweep.png"
-    write_atomic(path, sweep_figure(trials, planned.space, best, planned.base.task.metrics.primary))
-    return [folder / TRIALS, path]

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.runs.store import DEFAULT_ROOT, OpenRun
-from hubtools.specs.references import is_address
+from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from hubtools.results.naming.named_runs import Named
+    from hubtools.findings.naming.named_runs import Named
 
 # Of more labels than this, only so many are shown.
 SHOWN_LABELS = 40
@@ -85,25 +84,16 @@ NAMED_RUNS = click.option(
 )
 
 
+def note(line: str) -> None:
+    """Say what was resolved, what else there is to know, or which record could not be read."""
+    click.echo(line, err=True)
+
+
 def tell(*named: Named) -> None:
-    """Say once what was resolved, what else there is to know, and which records could not be read."""
-    for line in dict.fromkeys(line for one in named for line in one.notes):
-        click.echo(f"note: {line}", err=True)
-    for line in dict.fromkeys(line for one in named for line in one.left_out):
-        click.echo(f"left out: {line}", err=True)
+    """The same of what a command itself looked up, each line once."""
+    from hubtools.api.found_runs import said_of
 
-
-def model_named(name: str) -> str | OpenRun:
-    """The one run that is named, where it is on this machine; else the name, of a model on the Hub."""
-    from hubtools.results.naming.named_runs import run_named
-    from hubtools.results.naming.selectors import parse
-
-    place = parse(name)[0]
-    if is_address(place) or not Path(place).exists():
-        return name
-    run, named = run_named(name)
-    tell(named)
-    return run
+    said_of(named, note)
 
 
 def new_console() -> Console:

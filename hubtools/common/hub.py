@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubtools import __version__
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.inference.asking import Protein
 from hubtools.inference.decisions import Decided, Decider
 from hubtools.inference.drawing import CSS, answer_html, headline, message
-from hubtools.inference.predictor import Predictor, Protein
+from hubtools.inference.predictor import Predictor
 from hubtools.inference.proteins import Unreadable, pasted, read_proteins
 from hubtools.inference.writers import writing
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hubtools.results.wording import metric_title, number, plural
+from hubtools.findings.wording import metric_title, number, plural
 
 if TYPE_CHECKING:
     from hubtools.inference.decisions import Decided, Decider

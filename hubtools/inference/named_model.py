@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.findings.naming.selectors import parse
 from hubtools.inference.predictor import Predictor
 from hubtools.models.checkpoint import TOKENIZER_FILES
-from hubtools.results.naming.selectors import parse
 from hubtools.runs.store import MODEL, RECORD, OpenRun, open_run
 from hubtools.specs.references import Reference, is_address, read_address, read_id
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools import __version__
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 from hubtools.inference.asking import Protein, questions_of
 from hubtools.runs.store import OpenRun, open_run
 from hubtools.specs.problem import Problem

@@ -11,7 +11,7 @@ from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.fasta import sequence_entries
 from hubtools.data.sources.separated import separated_rows
 from hubtools.data.sources.streams import ended_lines, only_member, text_lines
-from hubtools.inference.predictor import Protein
+from hubtools.inference.asking import Protein
 from hubtools.specs.data_sources import LocalFile
 
 STDIN = "-"
@@ -94,6 +94,15 @@ def pasted(text: str) -> Iterator[Protein | Unreadable]:
 def nucleotides(sequence: str) -> bool:
     """Whether a sequence looks like DNA or RNA: at least thirty letters of which nearly all are A, C, G, T, U and N."""
     return len(sequence) >= 30 and sum(map(sequence.count, "ACGTUN")) >= 0.98 * len(sequence)
+
+
+def canonical_protein(name: str, sequence: str, partner: str | None = None) -> Protein | Unreadable:
+    """A protein, or a pair, that a program holds, in canonical form; what is wrong where it is none."""
+    try:
+        second = None if partner is None else _canonical(partner, f"{name}, its partner")
+        return Protein(name, _canonical(sequence, name), second)
+    except UserError as error:
+        return Unreadable(error)
 
 
 def _protein(header: str, text: str, number: int, name: str) -> Protein | Unreadable:

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.findings.board.leaderboard import Board
 from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, look, send
 from hubtools.reporting.card.card_metadata import front_matter
 from hubtools.reporting.site import INDEX, MARK, write_site
-from hubtools.results.board.leaderboard import Board
 
 README = "README.md"
 

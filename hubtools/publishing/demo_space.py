@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import hubtools
 from hubtools.common.errors import UserError
 from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
 from hubtools.publishing.contents import README, Publication
@@ -45,7 +44,8 @@ MANY_PARAMETERS = 1_000_000_000
 # What strangers may ask of those two cores at once.
 PROTEINS, RESIDUES = 50, 20_000
 TITLE_LENGTH = 60  # of short_description, by the Hub
-_CODE = f"{hubtools.__name__}/"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CODE = f"{_PACKAGE.name}/"
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,8 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
         UserError: a module that the page needs is not there, or the model's head is that of another package.
     """
     record = publication.record
-    package = Path(hubtools.__file__).parent
-    for name in sorted(shipped_modules(package, [*ENTRIES, *_of_head(record)])):
-        _write(folder / _CODE / name, (package / name).read_text(encoding="utf-8"))
+    for name in sorted(shipped_modules(_PACKAGE, [*ENTRIES, *_of_head(record)])):
+        _write(folder / _CODE / name, (_PACKAGE / name).read_text(encoding="utf-8"))
     title = record.title
     about = {
         "title": title,
@@ -189,7 +188,7 @@ def shipped_modules(package: Path, entries: Iterable[str] = ENTRIES) -> set[str]
 def _of_head(record: RunRecord) -> list[str]:
     """The module of a head that has a file of its own, which no module imports."""
     kind = HEADS[(record.recipe.get("head") or {}).get("kind") or "bench"]
-    if kind.file and kind.file.split(".")[0] != hubtools.__name__:
+    if kind.file and kind.file.split(".")[0] != _PACKAGE.name:
         fix = "Publish the model alone; its card says how to load it."
         raise UserError(f"a Space does not hold {kind.file}, where the head {kind.name!r} is", fix=fix)
     return [kind.file] if kind.file else []

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.findings.wording import plural
 from hubtools.publishing import reload
 from hubtools.publishing.commit import PushedCommit, Target, look, send
 from hubtools.publishing.contents import Publication, lay_out, plan_publication
 from hubtools.publishing.earlier import PreviousPublication, foreign_model, look_back, stale, with_edits
 from hubtools.publishing.tags import tag_run
 from hubtools.reporting.card.snippet import Weights
-from hubtools.results.wording import plural
 from hubtools.runs.store import OpenRun
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.runs.public_record import task_reference
@@ -170,7 +171,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     folder, out = asked.folder, asked.out
     try:
-        result = reproduce(folder)
+        with telling.on_stderr():
+            result = reproduce(folder)
     except UserError as error:
         if out is not None:
             write_atomic(out, json.dumps({"error": error.what, "fix": error.fix}))

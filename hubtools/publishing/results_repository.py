@@ -11,12 +11,12 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.findings.arms import without_copies
+from hubtools.findings.naming.hub_runs import RESULT_RECORDS, read_results
+from hubtools.findings.verification import FILES, FOLDER
 from hubtools.publishing.commit import PublishedFile, PushedCommit, look, send
 from hubtools.reporting.card.card_metadata import front_matter
 from hubtools.reporting.templates import render
-from hubtools.results.arms import without_copies
-from hubtools.results.naming.hub_runs import RESULT_RECORDS, read_results
-from hubtools.results.verification import FILES, FOLDER
 from hubtools.runs.public_record import public_record
 from hubtools.runs.store import OpenRun, read_record
 from hubtools.specs.record import RunRecord

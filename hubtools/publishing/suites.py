@@ -9,9 +9,9 @@ from functools import partial
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import hub_api, hub_errors
+from hubtools.findings.arms import arms_of
 from hubtools.publishing.patience import patiently
 from hubtools.publishing.tags import tag_name
-from hubtools.results.arms import arms_of
 from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
+from hubtools.findings import wording
+from hubtools.findings.board.board_rows import Row, Table
+from hubtools.findings.board.leaderboard import Board
+from hubtools.findings.board.overall import Overall
+from hubtools.findings.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
 from hubtools.reporting.templates import cell
-from hubtools.results import wording
-from hubtools.results.board.board_rows import Row, Table
-from hubtools.results.board.leaderboard import Board
-from hubtools.results.board.overall import Overall
-from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
 from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 
@@ -291,40 +291,44 @@ def as_csv(board: Board) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
+    writer.writerows(csv_rows(board))
+    return stream.getvalue()
+
+
+def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
+    """What :func:`as_csv` writes, as values; a field that does not apply is None or not there."""
     for table in board.tables:
         for row in table.rows:
             for (split, metric), estimate in row.scores.items():
                 primary = (split, metric) == table.primary
-                writer.writerow(
-                    _identity_fields(row.record)
-                    | {
-                        "split": split,
-                        "metric": metric,
-                        "primary": primary,
-                        "rank": row.rank if primary else "",
-                        "standing": row.best_set_place if primary else "",
-                        "kind": row.kind,
-                        "value": estimate.value,
-                        "low": estimate.low,
-                        "high": estimate.high,
-                        "interval_of": "" if estimate.low is None else "weights" if row.of_weights else "recipe",
-                        "higher_is_better": estimate.higher_is_better,
-                        "seeds": " ".join(map(str, row.seeds)),
-                        "parameters": row.parameters,
-                        "wall_seconds": row.wall_seconds,
-                        "status": "complete",
-                        "run_ids": " ".join(record.run_id for _, record in row.runs),
-                        "best_set": row.best_set if primary else "",
-                        "question": row.basis if primary else "",
-                    }
-                )
+                yield _identity_fields(row.record) | {
+                    "split": split,
+                    "metric": metric,
+                    "primary": primary,
+                    "rank": row.rank if primary else None,
+                    "standing": row.best_set_place if primary else None,
+                    "kind": row.kind,
+                    "value": estimate.value,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                    "interval_of": None if estimate.low is None else "weights" if row.of_weights else "recipe",
+                    "higher_is_better": estimate.higher_is_better,
+                    "seeds": " ".join(map(str, row.seeds)),
+                    "parameters": row.parameters,
+                    "wall_seconds": row.wall_seconds,
+                    "status": "complete",
+                    "run_ids": " ".join(record.run_id for _, record in row.runs),
+                    "best_set": row.best_set if primary else None,
+                    "question": row.basis if primary else None,
+                }
     for _, record in board.unfinished:
         failure = f"{record.failure.kind}: {record.failure.message}" if record.failure else ""
-        writer.writerow(
-            _identity_fields(record)
-            | {"seeds": record.identity.seed, "status": record.status, "failure": failure, "run_ids": record.run_id}
-        )
-    return stream.getvalue()
+        yield _identity_fields(record) | {
+            "seeds": record.identity.seed,
+            "status": record.status,
+            "failure": failure,
+            "run_ids": record.run_id,
+        }
 
 
 def _identity_fields(record: Any) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
+from hubtools.findings.board.leaderboard import Board
 from hubtools.reporting.site_data import site_data
 from hubtools.reporting.templates import asset, render
-from hubtools.results.board.leaderboard import Board
 
 INDEX = "index.html"
 # In every site, so that a folder that is none is never replaced.

@@ -9,13 +9,13 @@ from statistics import fmean
 from typing import Any
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
+from hubtools.findings import wording
+from hubtools.findings.arms import arm_key
+from hubtools.findings.board.board_rows import Row, Table
+from hubtools.findings.board.leaderboard import Board
+from hubtools.findings.board.overall import Overall
+from hubtools.findings.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.reporting.board_tables import facts, names, provenance
-from hubtools.results import wording
-from hubtools.results.arms import arm_key
-from hubtools.results.board.board_rows import Row, Table
-from hubtools.results.board.leaderboard import Board
-from hubtools.results.board.overall import Overall
-from hubtools.results.wording import BEST_SET_MEANING, INTERVAL_MEANING
 from hubtools.runs.public_record import public_command, public_failure, public_files
 from hubtools.runs.store import OpenRun
 from hubtools.specs.metric_names import METRICS

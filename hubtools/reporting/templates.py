@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
-from hubtools.results import wording
+from hubtools.findings import wording
 from hubtools.specs.lookup.content import shipped_root
 
 _named: ContextVar[Path | None] = ContextVar("templates", default=None)
@@ -77,7 +77,7 @@ def render(name: str, **context: Any) -> str:
         cell=cell,
     )
     try:
-        return environment.get_template(name).render(**context)
+        return str(environment.get_template(name).render(**context))
     except jinja2.TemplateNotFound as error:
         raise UserError(f"there is no template {error.name}", where="reports/", fix="Reinstall bench.") from None
     except jinja2.TemplateSyntaxError as error:

@@ -8,7 +8,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from hubtools import __version__
+from hubtools.common.version import __version__
 from hubtools.specs.record import Environment
 from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution, cpu_count

@@ -7,13 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from hubtools.common.errors import UserError
 from hubtools.specs.data_sources import OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.references import is_address
-from hubtools.specs.task import Task
 
 # Options of `bench run` whose value may be a path.
 _PATHS = {"--task", "--recipe", "--checkpoint"}
@@ -54,9 +51,10 @@ def public_record(record: RunRecord) -> RunRecord:
 def _brought_data(record: RunRecord) -> dict[str, Any]:
     """The data of a source that a package brings, without folders: as the package has it, where that is installed."""
     try:
-        return Task.model_validate(record.task).data.without_folders().model_dump(mode="json")
-    except (ValidationError, UserError):
-        return _without_folders(record.task["data"])
+        return record.exact_task().data.without_folders().model_dump(mode="json")
+    except UserError:
+        kept: dict[str, Any] = _without_folders(record.task["data"])
+        return kept
 
 
 def public_files(record: RunRecord) -> list[SourceFile]:

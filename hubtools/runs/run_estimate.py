@@ -455,7 +455,7 @@ def _tables(model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: lis
     each = [FLOAT32 * _rows(splits[name], kind) * width * len(layers) for name in ("train", "validation")]
     heads = seeds * len(layers) * max(1, len(run.recipe.probe.learning_rates))
     parameters = sum(p.numel() for p in model.head.parameters())
-    return sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6)
+    return int(sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6))
 
 
 def _free_disk(folder: Path) -> int:

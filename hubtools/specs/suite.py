@@ -43,7 +43,7 @@ class Suite(Spec):
 
     @field_validator("tasks", "fractions", "seeds", "baselines", "checkpoints")
     @classmethod
-    def _distinct(cls, values: list) -> list:
+    def _distinct(cls, values: list[Any]) -> list[Any]:
         if len(set(values)) != len(values):
             raise ValueError("the same value is listed twice")
         return values

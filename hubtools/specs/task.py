@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hubtools.common.hashing import digest
+from hubtools.common.notebook import facts_html, line_html
 from hubtools.common.registry import code_digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
@@ -288,6 +289,21 @@ class Task(Spec):
         if code := {n: found for n in self.metrics.names if (found := code_digest(METRICS[n].formula)) is not None}:
             content["metrics"]["code"] = code
         return digest(content)
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "problem": self.problem.value,
+            "labels": ", ".join(self.label_names) or f"a number{f' ({self.unit})' if self.unit else ''}",
+            "splits": ", ".join(["train, validation", *self.data.test_splits][not self.problem.level.trained :]),
+            "scored by": ", ".join(METRICS[name].title for name in self.metrics.names),
+            "worse means": f"a loss of more than {self.margin:g} in {METRICS[self.metrics.primary].title}",
+            "trust": f"{self.semaphore.colour}: {self.semaphore.reason}" if self.semaphore else "",
+            "notes": "\n".join(self.notes),
+            "licence": self.licence,
+            "citation": self.citation.rstrip(),
+        }
+        said = line_html(f"{self.title} ({self.name}, version {self.version})", strong=True) + line_html(self.summary)
+        return said + facts_html((name, text) for name, text in facts.items() if text)
 
     def located_at(self, folder: Path) -> Task:
         """A copy whose relative local paths start at that folder."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hubtools.common import telling
+
 
 def bar(description: str, total: int | None, unit: str = "it", scale: bool = False, hidden: bool = False) -> Any:
-    """A progress bar that disappears when done; silent when stderr is not a terminal, or ``hidden``."""
+    """A progress bar that disappears when done; silent when this is no command on a terminal, or ``hidden``."""
     return tqdm(
         total=total,
         desc=description,
@@ -20,7 +22,7 @@ def bar(description: str, total: int | None, unit: str = "it", scale: bool = Fal
         leave=False,
         dynamic_ncols=True,
         file=sys.stderr,
-        disable=hidden or not sys.stderr.isatty(),
+        disable=hidden or not telling.bars_shown(),
     )
 
 

@@ -201,11 +201,11 @@ def test_every_table_fits(bench: Bench, monkeypatch: pytest.MonkeyPatch, columns
 
 
 def test_a_large_one_is_pointed_to_the_hub(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubtools.results.frozen_baseline.LARGE", 1000)
+    monkeypatch.setattr("hubtools.findings.frozen_baseline.LARGE", 1000)
     write_seeds(Path("runs"))
     assert bench("create", "main") == 0
     assert "warning: large for a repository of code" in bench.err and "hub://USER/REPO/main" in bench.err
-    monkeypatch.setattr("hubtools.results.frozen_baseline.TOO_LARGE", 1000)
+    monkeypatch.setattr("hubtools.findings.frozen_baseline.TOO_LARGE", 1000)
     assert bench("create", "second") == 2 and not Path("benchmarks/baselines/second").exists()
     assert bench("create", "second", "--any-size") == 0
 

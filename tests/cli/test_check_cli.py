@@ -84,8 +84,8 @@ def test_other_thresholds_are_not_the_same_predictions(tmp_path: Path) -> None:
     def threshold(value: float):
         return lambda record: record.training.choices.update(thresholds=[value])
 
-    from hubtools.results.arm_comparison import ComparisonRequest, compared
-    from hubtools.results.naming.named_runs import arms_at
+    from hubtools.findings.arm_comparison import ComparisonRequest, compared
+    from hubtools.findings.naming.named_runs import arms_at
 
     sides = [arms_at(str(arm(tmp_path / str(v), edit=threshold(v))))[0][0] for v in (0.5, 0.25)]
     before, after = sides

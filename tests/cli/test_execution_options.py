@@ -9,9 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.demo import demo
 from hubtools.cli.estimate import estimate
-from hubtools.cli.execution_options import OPTIONS, ExecutionOptions
+from hubtools.cli.execution_options import OPTIONS
 from hubtools.cli.predict import predict
 from hubtools.cli.reproduce import reproduce
 from hubtools.cli.run import run

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hubtools import __version__
 from hubtools.cli import main as main_module
 from hubtools.cli.main import COMMANDS, cli, main
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 from hubtools.specs.lookup.content import available
 
 

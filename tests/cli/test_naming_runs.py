@@ -17,8 +17,8 @@ from tiny_project import task_name, write_task
 
 from hubtools.cli.main import main
 from hubtools.data import DataCache
+from hubtools.findings.naming.hub_runs import RESULT_RECORDS
 from hubtools.publishing.reload import ReloadedPredictions
-from hubtools.results.naming.hub_runs import RESULT_RECORDS
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session

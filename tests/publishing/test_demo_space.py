@@ -46,7 +46,8 @@ REPO, SPACE, COMMIT = "me/peptides", "me/peptides-demo", "c" * 40
 PACKAGE = Path(hubtools.__file__).parent
 # Imported inside functions that the page never calls: four-bit weights, and the measures of another library.
 NEVER_CALLED = {"bitsandbytes", "datasets", "evaluate"}
-IMPORTED_AS = {"yaml": "pyyaml"}
+# pydantic_core is part of pydantic.
+IMPORTED_AS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

@@ -14,10 +14,10 @@ from hub_server import Hub
 from sample_records import ranked_runs, write_runs
 from tiny_runs import made
 
+from hubtools.findings.board.leaderboard import build_board
+from hubtools.findings.naming.hub_runs import RESULT_RECORDS
+from hubtools.findings.naming.named_runs import runs_named
 from hubtools.publishing.results_repository import RESULTS, result_rows, write_results
-from hubtools.results.board.leaderboard import build_board
-from hubtools.results.naming.hub_runs import RESULT_RECORDS
-from hubtools.results.naming.named_runs import runs_named
 from hubtools.runs.store import read_record
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from sample_records import sample_runs
 
+from hubtools.findings.board.leaderboard import Board, build_board
 from hubtools.reporting.board_tables import as_csv, as_json, markdown, print_board
-from hubtools.results.board.leaderboard import Board, build_board
 
 
 @pytest.fixture(scope="module")

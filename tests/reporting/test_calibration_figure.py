@@ -13,10 +13,10 @@ from sample_records import LOCALISATION, PEPTIDES, STRUCTURE, write_full_run
 
 from hubtools.evaluation import read_predictions
 from hubtools.evaluation.metrics.calibration_error import calibration
+from hubtools.findings.board.leaderboard import build_board
 from hubtools.reporting.board_tables import as_json
 from hubtools.reporting.card.model_card import build_card, lint_card
 from hubtools.reporting.figures.calibration_figure import reliability_figure, verdict
-from hubtools.results.board.leaderboard import build_board
 from hubtools.runs.store import read_record, write_record
 from hubtools.specs.record import Calibration
 from hubtools.specs.task import Task

@@ -19,11 +19,11 @@ from sample_records import (
 
 from hubtools.evaluation.statistics.difference import Question, difference
 from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
+from hubtools.findings.arms import Arm, arms_of
+from hubtools.findings.board.leaderboard import table_of
+from hubtools.findings.side_by_side import Verdict, compare
 from hubtools.reporting.card.card_comparison import Comparisons, comparisons
 from hubtools.reporting.card.model_card import build_card
-from hubtools.results.arms import Arm, arms_of
-from hubtools.results.board.leaderboard import table_of
-from hubtools.results.side_by_side import Verdict, compare
 from hubtools.runs.store import find_records, read_record
 
 

@@ -9,10 +9,10 @@ from statistics import stdev
 import pytest
 from sample_records import FULL, LOCALISATION, PEPTIDES, PHOSPHO, enriched, make_record, scored_worse, write_full_run
 
+from hubtools.findings.arms import arms_of
+from hubtools.findings.board.leaderboard import table_of
 from hubtools.reporting.card.card_results import residues_scored, seeds_of
 from hubtools.reporting.card.model_card import build_card
-from hubtools.results.arms import arms_of
-from hubtools.results.board.leaderboard import table_of
 from hubtools.runs.store import find_records, read_record, write_record
 from hubtools.specs.record import RunRecord, Score, SplitResult
 

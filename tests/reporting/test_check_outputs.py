@@ -18,6 +18,10 @@ from rich.console import Console
 from hubtools.evaluation.statistics.cost import CostComparison, Ratio
 from hubtools.evaluation.statistics.difference import Difference, Question
 from hubtools.evaluation.statistics.verdicts import Judgement, Verdict
+from hubtools.findings.arm_comparison import Comparison
+from hubtools.findings.arms import Arm, arms_of
+from hubtools.findings.changes import Change
+from hubtools.findings.gate import Check, Terms
 from hubtools.reporting.comparison.check_report import Sides, as_json, bar, cost_lines, headline, markdown, print_check
 from hubtools.reporting.comparison.ci_outputs import (
     LARGEST_SUMMARY,
@@ -29,10 +33,6 @@ from hubtools.reporting.comparison.ci_outputs import (
     cut_to,
 )
 from hubtools.reporting.comparison.junit import junit
-from hubtools.results.arm_comparison import Comparison
-from hubtools.results.arms import Arm, arms_of
-from hubtools.results.changes import Change
-from hubtools.results.gate import Check, Terms
 from hubtools.runs.store import find_records
 
 SIDES = Sides("main", "runs")

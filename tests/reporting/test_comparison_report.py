@@ -20,12 +20,12 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, root_me
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.verdicts import Verdict, holm
+from hubtools.findings.arm_comparison import judged
+from hubtools.findings.naming.named_runs import arms_at
+from hubtools.findings.pairing import pair_arms
+from hubtools.findings.side_by_side import Pair, SideBySide, compare
 from hubtools.reporting.comparison.comparison_text import as_json, markdown, print_comparison
 from hubtools.reporting.figures.forest import alt_text, forest_figure
-from hubtools.results.arm_comparison import judged
-from hubtools.results.naming.named_runs import arms_at
-from hubtools.results.pairing import pair_arms
-from hubtools.results.side_by_side import Pair, SideBySide, compare
 from hubtools.specs.task import Task
 
 THREE = (1, 2, 3)

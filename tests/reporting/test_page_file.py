@@ -12,8 +12,8 @@ import pytest
 from browser import browser_page
 from sample_records import FULL, LOCALISATION, make_record, many_runs, sample_runs
 
+from hubtools.findings.board.leaderboard import Board, build_board
 from hubtools.reporting.site import page_file, site_files
-from hubtools.results.board.leaderboard import Board, build_board
 from hubtools.specs.record import Failure
 
 VOID = {"meta", "link", "input", "br", "img", "wbr"}

@@ -11,8 +11,8 @@ from sample_records import sample_runs
 from sklearn.metrics import average_precision_score
 
 from hubtools.evaluation.predictions import Predictions
+from hubtools.findings.board.leaderboard import build_board
 from hubtools.reporting.figures import plots
-from hubtools.results.board.leaderboard import build_board
 from hubtools.specs.problem import Problem
 
 

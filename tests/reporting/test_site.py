@@ -14,9 +14,9 @@ from browser import Seen, browser_page
 from sample_records import FULL, LOCALISATION, PEPTIDES, PROBE, make_record, many_runs, ranked_runs, sample_runs
 
 from hubtools.common.errors import UserError
+from hubtools.findings.board.leaderboard import Board, build_board
 from hubtools.reporting.site import MARK, page_file, site_files, write_site
 from hubtools.reporting.site_data import site_data
-from hubtools.results.board.leaderboard import Board, build_board
 
 EVIL = "lab/</script><script>document.title='taken'</script>"
 

@@ -10,7 +10,7 @@ import pytest
 from tiny_project import write_project, write_task
 from tiny_tasks import tiny_task
 
-from hubtools.cli.run import plan_runs
+from hubtools.api.plans import plan_runs
 from hubtools.cli.run import run as run_command
 from hubtools.common.errors import UserError
 from hubtools.runs.plan import PlannedRun, expand

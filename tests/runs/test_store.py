@@ -12,7 +12,7 @@ from sample_records import sample_runs, write_runs
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
-from hubtools.results.verification import add_submission
+from hubtools.findings.verification import add_submission
 from hubtools.runs.store import claimed, find_records, read_record, run_folder, write_record
 from hubtools.specs.record import RunRecord
 

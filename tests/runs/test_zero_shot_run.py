@@ -15,11 +15,11 @@ from tiny_checkpoints import write_checkpoint
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache
 from hubtools.evaluation import read_predictions
+from hubtools.findings.board.leaderboard import build_board
 from hubtools.publishing.contents import plan_publication
 from hubtools.reporting.card.card_lint import lint_card
 from hubtools.reporting.card.model_card import build_card
 from hubtools.reporting.site import page_file
-from hubtools.results.board.leaderboard import build_board
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session

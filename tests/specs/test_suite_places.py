@@ -37,7 +37,7 @@ def test_what_is_not_there_is_left_to_the_working_directory(tmp_path: Path, monk
 
 
 def test_the_command_of_a_record_names_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hubtools.cli.run import plan_runs
+    from hubtools.api.plans import plan_runs
 
     root = Path(__file__).resolve().parents[2]
     monkeypatch.chdir(root)

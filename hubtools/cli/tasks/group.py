@@ -12,7 +12,6 @@ from hubtools.cli.tasks.tasks_check import check
 from hubtools.cli.tasks.tasks_new import new
 from hubtools.cli.tasks.tasks_show import show
 from hubtools.cli.terminal import DOTS, new_console, new_table
-from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.specs.lookup.content import Found
@@ -32,22 +31,12 @@ def tasks() -> None:
 @click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
 def list_all(form: str | None, problem: str | None) -> None:
     """All tasks: your own first, then those bench ships."""
-    from hubtools.specs.level import problems
-    from hubtools.specs.lookup.content import catalogue
-    from hubtools.specs.lookup.spec_files import load_task
+    import hubtools
 
-    if problem is not None and problem not in problems():
-        raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems())}.")
-    known: list[tuple[Task, Found]] = []
-    for found in catalogue("task").values():
-        try:
-            task = load_task(str(found.path))
-        except UserError as error:
-            # One wrong file, perhaps a stranger's, should not hide all the others.
-            click.echo(f"warning: {error}", err=True)
-            continue
-        if problem in {None, task.problem.value}:
-            known.append((task, found))
+    listed = hubtools.tasks(problem)
+    for line in listed.problems:
+        click.echo(f"warning: {line}", err=True)
+    known = list(zip(listed.specs, listed.places, strict=True))
     if form == "json":
         click.echo(json.dumps([_summary(task, found) for task, found in known], indent=2, ensure_ascii=False))
     elif form == "markdown":

@@ -89,7 +89,7 @@ def new(table: Path, output: Path, force: bool, header: str | None, **given: Any
 def _show_power(data: TaskData) -> None:
     """What the test set could show, beside the task's margin, which stays what it is."""
     from hubtools.evaluation.statistics.power import power_of_split
-    from hubtools.results.wording import power_text
+    from hubtools.findings.wording import power_text
     from hubtools.training.trivial_baselines import labelled_rows
 
     power = power_of_split(data.task, labelled_rows(data.splits["test"], data.task))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hubtools import __version__
+from hubtools.common import telling
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 
 ATTEMPTS = 5
 FIRST_PAUSE = 1.0  # seconds; doubled after each failure
@@ -39,7 +39,7 @@ def download(url: str, part: Path) -> None:
     for attempt in range(ATTEMPTS):
         if attempt:
             pause = FIRST_PAUSE * 2 ** (attempt - 1)
-            print(f"{url}: {reason}; again in {pause:g} s", file=sys.stderr)
+            telling.warn(f"{url}: {reason}; again in {pause:g} s")
             time.sleep(pause)
         try:
             _transfer(url, part)
@@ -92,7 +92,14 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, have: int
     received = start
     with (
         part.open("ab" if resumed else "wb") as stream,
-        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], disable=None) as bar,
+        tqdm(
+            total=total,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            desc=url.rsplit("/", 1)[-1],
+            disable=not telling.bars_shown(),
+        ) as bar,
     ):
         while block := response.read(_BLOCK):
             stream.write(block)

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 
 from tqdm import tqdm
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError, near
 from hubtools.specs.data_sources import TableFile
 
@@ -129,7 +130,7 @@ def ended_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iter
         UserError: as :func:`unpacked`, or the content is no such text.
     """
     size = path.stat().st_size if path is not None and path.is_file() else 0
-    shown = bar and size >= _LARGE and sys.stderr.isatty()
+    shown = bar and size >= _LARGE and telling.bars_shown()
     with (
         unpacked(file, path) as (content, stored),
         tqdm(total=size, unit="B", unit_scale=True, desc=f"reading {file.name}", disable=not shown) as progress,

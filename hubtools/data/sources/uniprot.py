@@ -6,7 +6,6 @@ import gzip
 import http.client
 import os
 import re
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,8 +15,9 @@ from urllib.parse import urlencode, urljoin
 
 from tqdm import tqdm
 
-from hubtools import __version__
+from hubtools.common import telling
 from hubtools.common.errors import UserError
+from hubtools.common.version import __version__
 
 ADDRESS_VARIABLE = "BENCH_UNIPROT"
 ADDRESS = "https://rest.uniprot.org"
@@ -117,7 +117,7 @@ def fetch_answer(query: str, fields: list[str]) -> UniProtAnswer:
         try:
             return _all_pages(query, fields)
         except _NewRelease as error:
-            print(f"UniProt: {error}; starting again", file=sys.stderr)
+            telling.warn(f"UniProt: {error}; starting again")
     raise UserError("the release changed between pages three times", where="UniProt", fix=_LATER)
 
 
@@ -127,7 +127,7 @@ def _all_pages(query: str, fields: list[str]) -> UniProtAnswer:
     rows: list[list[str]] = []
     first: _Page | None = None
     seen: set[str] = set()
-    with tqdm(desc="UniProt", unit=" entries", disable=None) as bar:
+    with tqdm(desc="UniProt", unit=" entries", disable=not telling.bars_shown()) as bar:
         while url is not None:
             if url in seen:
                 raise UserError("the pages of the answer go round in a circle", where=url, fix=_LATER)
@@ -163,7 +163,7 @@ def _page(url: str, fields: list[str]) -> _Page:
     pause: float = 0
     for attempt in range(ATTEMPTS):
         if attempt:
-            print(f"UniProt: {reason}; again in {pause:g} s", file=sys.stderr)
+            telling.warn(f"UniProt: {reason}; again in {pause:g} s")
             time.sleep(pause)
         try:
             return _asked(url, fields)

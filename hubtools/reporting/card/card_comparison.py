@@ -9,13 +9,13 @@ from typing import Any
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.difference import Difference, Question, difference
 from hubtools.evaluation.statistics.verdicts import Verdict, judge
+from hubtools.findings import wording
+from hubtools.findings.arm_comparison import question_of
+from hubtools.findings.arms import Arm, arm_key
+from hubtools.findings.board.best_rows import resampled_rows
+from hubtools.findings.board.board_rows import Row, Table
 from hubtools.reporting import board_tables as tables
 from hubtools.reporting.card.card_results import score_text
-from hubtools.results import wording
-from hubtools.results.arm_comparison import question_of
-from hubtools.results.arms import Arm, arm_key
-from hubtools.results.board.best_rows import resampled_rows
-from hubtools.results.board.board_rows import Row, Table
 from hubtools.specs.record import RunRecord
 
 

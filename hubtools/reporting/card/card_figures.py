@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from hubtools.findings.board.board_rows import Table
 from hubtools.reporting.card.card_metadata import test_splits
 from hubtools.reporting.figures import plots
 from hubtools.reporting.figures.calibration_figure import reliability_figure
 from hubtools.reporting.figures.plots import CardFigure
 from hubtools.reporting.figures.strata_figure import strata_figure
-from hubtools.results.board.board_rows import Table
 from hubtools.runs.store import OpenRun
 
 MAX_CLASSES_IN_MATRIX = 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubtools.results.wording import plural, share
+from hubtools.findings.wording import plural, share
 from hubtools.specs.record import RunRecord, SplitOverlap
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import yaml
 
 from hubtools.common.errors import UserError
+from hubtools.findings.wording import metric_title
 from hubtools.reporting.card.licence import choose_licence
-from hubtools.results.wording import metric_title
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import RunRecord
 

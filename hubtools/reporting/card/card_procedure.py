@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubtools.results.wording import number
+from hubtools.findings.wording import number
 from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.recipe import Adapter
 from hubtools.specs.record import Energy, RunRecord

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubtools.evaluation.statistics.arm_interval import over_seeds
-from hubtools.results import wording
-from hubtools.results.board.board_rows import Row, Table
+from hubtools.findings import wording
+from hubtools.findings.board.board_rows import Row, Table
 from hubtools.specs.record import RunRecord, Stratum
 
 # What a reader takes in: larger tables are in run.json.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from hubtools.results.wording import interval, metric_title, number
+from hubtools.findings.wording import interval, metric_title, number
 
 if TYPE_CHECKING:
     from hubtools.specs.record import RunRecord

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.findings import wording
+from hubtools.findings.board.board_rows import Row, Table
+from hubtools.findings.board.leaderboard import table_of
+from hubtools.findings.wording import SHORT_INTERVAL_MEANING
 from hubtools.reporting.card import card_leakage, card_procedure, card_results, citation
 from hubtools.reporting.card.card_comparison import beside, comparisons, recipe_rows
 from hubtools.reporting.card.card_edits import keep_edits
@@ -19,10 +23,6 @@ from hubtools.reporting.card.eval_results import eval_results, eval_results_name
 from hubtools.reporting.card.snippet import Weights, has_model, needs_custom_code, pipeline_snippet, usage_snippet
 from hubtools.reporting.figures.calibration_figure import verdict
 from hubtools.reporting.templates import render
-from hubtools.results import wording
-from hubtools.results.board.board_rows import Row, Table
-from hubtools.results.board.leaderboard import table_of
-from hubtools.results.wording import SHORT_INTERVAL_MEANING
 from hubtools.runs.public_record import public_record
 from hubtools.runs.store import ADAPTER, CARD, OpenRun, find_records, open_run
 from hubtools.specs.record import RunRecord

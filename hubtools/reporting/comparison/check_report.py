@@ -7,11 +7,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubtools.results.arm_comparison import Comparison
-from hubtools.results.changes import Change
-from hubtools.results.gate import Check
-from hubtools.results.side_by_side import largest_loss
-from hubtools.results.wording import finite, gained, lost, metric_title, number, plural
+from hubtools.findings.arm_comparison import Comparison
+from hubtools.findings.changes import Change
+from hubtools.findings.gate import Check
+from hubtools.findings.side_by_side import largest_loss
+from hubtools.findings.wording import finite, gained, lost, metric_title, number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console

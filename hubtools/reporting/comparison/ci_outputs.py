@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from hubtools.common.errors import UserError
+from hubtools.findings.gate import Check
+from hubtools.findings.wording import lost
 from hubtools.reporting.comparison.check_report import headline
-from hubtools.results.gate import Check
-from hubtools.results.wording import lost
 from hubtools.specs.lookup.content import find
 from hubtools.specs.lookup.spec_files import line_of_key
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.verdicts import Verdict
-from hubtools.results.arm_comparison import Comparison
-from hubtools.results.arms import Arm
-from hubtools.results.changes import Change
-from hubtools.results.side_by_side import Pair, SideBySide
-from hubtools.results.wording import (
+from hubtools.findings.arm_comparison import Comparison
+from hubtools.findings.arms import Arm
+from hubtools.findings.changes import Change
+from hubtools.findings.side_by_side import Pair, SideBySide
+from hubtools.findings.wording import (
     MISSING,
     finite,
     interval,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from hubtools import __version__
+from hubtools.common.version import __version__
+from hubtools.findings.arm_comparison import Comparison
+from hubtools.findings.gate import Check
+from hubtools.findings.wording import number
 from hubtools.reporting.comparison.check_report import Sides, difference_text, headline
-from hubtools.results.arm_comparison import Comparison
-from hubtools.results.gate import Check
-from hubtools.results.wording import number
 
 # What XML 1.0 does not allow in a document, not even as a reference.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -46,7 +46,8 @@ def junit(check: Check, sides: Sides) -> bytes:
     root = ET.Element("testsuites", {"name": _text(headline(check)), **{key: suite.get(key, "") for key in _COUNTS}})
     root.append(suite)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 _COUNTS = ("tests", "failures", "errors", "skipped")

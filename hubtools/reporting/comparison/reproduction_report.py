@@ -9,10 +9,10 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from hubtools.evaluation.statistics.equivalence import Equivalence, EquivalenceVerdict
-from hubtools.results.arms import Arm
-from hubtools.results.replication import Replication
-from hubtools.results.reproduction import Reproduction
-from hubtools.results.wording import interval, metric_title, number, plural, signed
+from hubtools.findings.arms import Arm
+from hubtools.findings.replication import Replication
+from hubtools.findings.reproduction import Reproduction
+from hubtools.findings.wording import interval, metric_title, number, plural, signed
 from hubtools.specs.published_results import Cell
 
 if TYPE_CHECKING:

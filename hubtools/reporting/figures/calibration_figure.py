@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from hubtools.findings.wording import interval, number
 from hubtools.reporting.figures.plots import BLUE, GREY, PALE, CardFigure, panels, png
-from hubtools.results.wording import interval, number
 from hubtools.specs.record import Calibration
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hubtools.findings.board.learning_curve import Curve, Point, Series
+from hubtools.findings.wording import metric_title, share
 from hubtools.reporting.figures.plots import BLUE, GREY, INK, PALE, VERMILION, panels, png
-from hubtools.results.board.learning_curve import Curve, Point, Series
-from hubtools.results.wording import metric_title, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubtools.evaluation.statistics.verdicts import Verdict
+from hubtools.findings.side_by_side import Pair, SideBySide
+from hubtools.findings.wording import interval, metric_title, number, signed
 from hubtools.reporting.figures.plots import BLUE, GREY, INK, PALE, VERMILION, CardFigure, panels, png
-from hubtools.results.side_by_side import Pair, SideBySide
-from hubtools.results.wording import interval, metric_title, number, signed
 from hubtools.specs.metric_names import METRICS
 
 if TYPE_CHECKING:

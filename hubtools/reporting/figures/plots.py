@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.results.board.board_rows import Table
-from hubtools.results.wording import metric_title, number
+from hubtools.findings.board.board_rows import Table
+from hubtools.findings.wording import metric_title, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

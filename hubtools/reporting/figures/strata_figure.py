@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hubtools.findings.wording import metric_title, number
 from hubtools.reporting.figures.plots import BLUE, GREY, PALE, WIDTH, CardFigure, panels, png
-from hubtools.results.wording import metric_title, number
 from hubtools.specs.record import SplitResult, Stratum
 
 TITLES = {"identity": "by identity to train", "length": "by length in residues"}

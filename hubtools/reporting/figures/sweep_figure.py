@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hubtools.findings.wording import metric_title
 from hubtools.reporting.figures.plots import BLUE, PALE, VERMILION, WIDTH, panels, png
-from hubtools.results.wording import metric_title
 from hubtools.runs.search_space import Dimension
 from hubtools.runs.trials import Trial
 

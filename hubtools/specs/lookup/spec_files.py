@@ -360,7 +360,8 @@ def _duplicate_key(node: yaml.Node | None) -> yaml.ScalarNode | None:
         seen = set()
         for key, value in node.value:
             if key.value in seen:
-                return key
+                repeated: yaml.ScalarNode = key
+                return repeated
             seen.add(key.value)
             if (inner := _duplicate_key(value)) is not None:
                 return inner

@@ -13,13 +13,15 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from hubtools.common import telling
+
 GROUP = "bench.tasks"
 
 
 def package_folders() -> list[tuple[str, Path]]:
     """Each package that brings tasks, as ``name version``, and its folder, by name.
 
-    An entry point that leads nowhere is one line on stderr, once per process.
+    An entry point that leads nowhere is one warning, once per process.
     """
     return list(_folders(tuple(sys.path)))
 
@@ -30,10 +32,9 @@ def _folders(search_path: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (_package(point), point.name)):
         folder = _folder(point.value.partition(":")[0].strip())
         if folder is None:
-            print(
+            telling.warn(
                 f"warning: the package {_package(point)} announces tasks in {point.value}, and there is no such module. "
-                f"Its entry point {point.name} is left out.",
-                file=sys.stderr,
+                f"Its entry point {point.name} is left out."
             )
         elif (_package(point), folder) not in found:
             found.append((_package(point), folder))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+
+from hubtools.common import telling
 
 T = TypeVar("T")
 # Below this many tokens every row is a batch of its own.
@@ -32,7 +33,7 @@ def release(device: torch.device) -> None:
 
 def warn(what: str, budget: int, smaller: int) -> None:
     """One line for the user: nothing is lost, but it could have been faster with less at once."""
-    print(f"out of memory in {what} at {budget:,} tokens a batch; going on with {smaller:,}", file=sys.stderr)
+    telling.warn(f"out of memory in {what} at {budget:,} tokens a batch; going on with {smaller:,}")
 
 
 def within_memory(work: Callable[[int], T], budget: int, device: torch.device, what: str) -> T:

@@ -10,7 +10,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from hubtools.common import telling
 from hubtools.models.four_bits import FourBitLinear
 
 WEIGHTS = "weights.safetensors"
@@ -80,7 +80,7 @@ def last_whole_checkpoint(work: Path, check: Callable[[Path], Any] | None = None
     if passed:
         (folder, why), more = passed[0], f", nor {len(passed) - 1} before it" if len(passed) > 1 else ""
         instead = f"going on from {found.name}" if found else "training starts anew"
-        print(f"{folder}: cannot be gone on from ({why}){more}; {instead}", file=sys.stderr)
+        telling.warn(f"{folder}: cannot be gone on from ({why}){more}; {instead}")
     return found
 
 

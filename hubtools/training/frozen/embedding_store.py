@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.common.hashing import digest
@@ -358,7 +358,7 @@ class EmbeddingStore:
 
     def _stop(self, why: str) -> None:
         self._full = True
-        print(f"warning: embeddings are no longer kept for later runs ({why}): {self.root}", file=sys.stderr)
+        telling.warn(f"warning: embeddings are no longer kept for later runs ({why}): {self.root}")
 
 
 class KeptEmbeddings:

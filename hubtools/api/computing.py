@@ -1,0 +1,118 @@
+"""Where and how to compute, as a user says it: the same words for a command and for Python."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hubtools.common import telling
+
+if TYPE_CHECKING:
+    from hubtools.runs.plan import PlannedRun
+    from hubtools.runs.session import Session
+    from hubtools.training.compute.device import Execution
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """What a user said of where and how to compute.
+
+    Attributes:
+        device: its name (``cpu``, ``cuda``, ``mps``), or ``auto``.
+        token_budget: tokens of a batch, ``auto`` to measure it, None for what is usual on the device. Memory and speed, not
+            results.
+        gradient_checkpointing, packing, compiled, shard: as of :class:`hubtools.training.compute.device.Execution`.
+        embedding_cache: whether embeddings are read and kept; None for what the function does by itself.
+        trust_remote_code: whether code of a checkpoint may run.
+        mirrors: folders of data, files named by their sha256.
+
+    >>> ExecutionOptions(device="cpu").packing
+    True
+    """
+
+    device: str = "auto"
+    token_budget: int | str | None = None
+    gradient_checkpointing: bool = False
+    packing: bool = True
+    compiled: bool = False
+    shard: bool = False
+    embedding_cache: bool | None = None
+    trust_remote_code: bool = False
+    mirrors: tuple[Path, ...] = ()
+
+    def choose(self) -> Execution:
+        """The device, with what was said of it.
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        from hubtools.training.compute.device import Execution
+
+        return Execution.choose(
+            self.device, self.token_budget, self.gradient_checkpointing, self.packing, self.compiled, self.shard
+        )
+
+    def session(self, root: Path, planned: Sequence[PlannedRun] = (), *, cached: bool = True) -> Session:
+        """Where, how and with which caches runs are done.
+
+        Args:
+            root: folder of runs.
+            planned: all of them, in order.
+            cached: whether embeddings are read and kept where nothing was said of it.
+
+        Raises:
+            UserError: the device cannot be used.
+        """
+        from hubtools.data import DataCache
+        from hubtools.runs.session import Session
+
+        kept = cached if self.embedding_cache is None else self.embedding_cache
+        cache = DataCache.default(self.mirrors)
+        return Session(root, cache, self.choose(), self.trust_remote_code, kept, tuple(planned))
+
+
+@contextlib.contextmanager
+def quiet_hub() -> Iterator[None]:
+    """No bars of downloads and uploads but for a command, or where ``HF_HUB_DISABLE_PROGRESS_BARS=0``; afterwards as it was."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if telling.is_command() or are_progress_bars_disabled() or constants.HF_HUB_DISABLE_PROGRESS_BARS is not None:
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The same, and no bars and reports of transformers for loading and writing weights, which takes a moment."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    with quiet_hub():
+        hub_shown = not are_progress_bars_disabled()
+
+        def switch(on: bool) -> None:
+            # It switches the bars of huggingface_hub, too, which warns where the environment does not let it.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                change: Callable[[], None] = logging.enable_progress_bar if on else logging.disable_progress_bar
+                change()
+                (enable_progress_bars if hub_shown else disable_progress_bars)()
+
+        switch(False)
+        logging.set_verbosity(max(level, logging.ERROR))
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            switch(shown)

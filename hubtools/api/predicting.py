@@ -1,0 +1,363 @@
+"""A model asked about proteins that somebody has: in a notebook, or from a file into a file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubtools.api.asked import Say, silent
+from hubtools.api.computing import ExecutionOptions, quiet
+from hubtools.api.found_runs import said_of
+from hubtools.common.errors import UserError
+from hubtools.common.notebook import line_html, lines_html, table_html
+from hubtools.specs.references import is_address
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hubtools.inference.asking import Protein
+    from hubtools.inference.decisions import Decided
+    from hubtools.inference.predictor import Predictor
+    from hubtools.inference.proteins import Unreadable
+    from hubtools.runs.store import OpenRun
+
+# Of more than these the model is made faster before it is asked.
+_MANY = 64
+OnAnswer = Callable[["Decided"], None]
+
+
+def _unseen(decided: Decided) -> None:
+    """Nobody watches."""
+
+
+@dataclass
+class Tally:
+    """What was read and said, for the end."""
+
+    proteins: int = 0
+    residues: int = 0
+    cut: int = 0
+    windows: int = 0
+    longest: int = 0
+    beyond: int = 0
+    dna: int = 0
+    repeated: int = 0
+    letters: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    left_out: list[str] = field(default_factory=list)
+
+    def count(self, decided: Decided) -> None:
+        """Add an answer."""
+        protein = decided.answer.protein
+        self.proteins += 1
+        self.residues += len(protein.sequence) + len(protein.partner or "")
+        self.windows += decided.answer.windows
+        self.cut += decided.answer.windows > 1
+        self.longest = max(self.longest, len(protein.sequence))
+        self.letters.update({letter: n for letter in "BJOUXZ" if (n := protein.sequence.count(letter))})
+        self.labels.update(label for labels in decided.labels for label in labels)
+
+
+@dataclass(frozen=True)
+class ProteinTable(Sequence["Decided"]):
+    """Answers in the order of the proteins; a sequence of :class:`hubtools.inference.decisions.Decided`.
+
+    Attributes:
+        answers: one a protein (or pair): ``.scores`` of shape (rows, outputs), a row for the protein or for each residue that the
+            task is about, ``.labels``, ``.positions`` (from 1), ``.answer.protein``. Empty where they went into a file.
+        columns: of :meth:`to_pandas`.
+        predictor: the model.
+        tally: what was read and said.
+        about: how the predictions were made.
+        notes: what the reader should know of them.
+    """
+
+    answers: tuple[Decided, ...]
+    columns: tuple[str, ...]
+    predictor: Predictor
+    tally: Tally
+    about: dict[str, str]
+    notes: tuple[str, ...]
+    _rows: Callable[[Decided], list[list[Any]]] = field(repr=False, compare=False)
+
+    def __getitem__(self, place: Any) -> Any:
+        """One answer, or some."""
+        return self.answers[place]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __iter__(self) -> Iterator[Decided]:
+        return iter(self.answers)
+
+    @property
+    def left_out(self) -> list[str]:
+        """What was no protein, a line each."""
+        return self.tally.left_out
+
+    def rows(self) -> list[list[Any]]:
+        """Cells by :attr:`columns`."""
+        return [row for decided in self.answers for row in self._rows(decided)]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table that ``bench predict`` writes.
+
+        One row a protein (or pair): id, length (and partner_length); of a task about residues one row a residue: id, position
+        (from 1), residue. Then value (of a regression), or predicted (labels with ``;`` between them), probability (of the
+        predicted class) and a column ``p_LABEL`` for each label.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(), columns=list(self.columns))
+
+    def __repr__(self) -> str:
+        from hubtools.findings.wording import plural
+
+        noun = self.predictor.problem.level.row
+        return f"{plural(self.tally.proteins, noun)}, {plural(self.tally.residues, 'residue')}: {self.about['task']}"
+
+    def _repr_html_(self) -> str:
+        from hubtools.findings.wording import number
+
+        texts = {"id", "residue", "predicted"}
+        counts = {"position", "length", "partner_length"}
+        rows = [
+            [cell if name in texts | counts else number(cell) for name, cell in zip(self.columns, row, strict=True)]
+            for row in self.rows()
+        ]
+        table = table_html(self.columns, rows, numbers=[name for name in self.columns if name not in texts])
+        made = line_html(f"{self.about['model']}, run {self.about['run']}")
+        return "".join(
+            [
+                line_html(repr(self), strong=True),
+                made,
+                table if rows else "",
+                lines_html("Notes", self.notes),
+                lines_html("Left out", self.left_out),
+            ]
+        )
+
+
+def predict(
+    model: str | PathLike[str] | Predictor,
+    proteins: Any,
+    *,
+    out: str | PathLike[str] | None = None,
+    skip_bad: bool = False,
+    execution: ExecutionOptions | None = None,
+    on_answer: OnAnswer = _unseen,
+    on_note: Say = silent,
+) -> ProteinTable:
+    """Predict what a model was trained on for proteins.
+
+    Labels are decided by the thresholds that were chosen on validation. Long proteins are read in windows.
+
+    Args:
+        model: one run, named as for :func:`hubtools.results`, a model on the Hub that bench published (``owner/name[@revision]``),
+            or what :func:`hubtools.open_model` gave.
+        proteins: a sequence of residues; several in a list; id -> sequence; a FASTA file or table, by its path; or
+            :class:`hubtools.inference.predictor.Protein`. Where the task is about pairs, two sequences in a tuple stand for one
+            sequence. A text that begins with ``>`` is FASTA, another without a dot or slash a sequence; ``-`` is FASTA on
+            standard input.
+        out: written here as answers come, so that there may be any number: .tsv, .csv, .jsonl, .parquet, .gff3; ``-`` is TSV on
+            standard output. Answers are then not kept. Beside the file, ``OUT.json`` says how it was made.
+        skip_bad: leave out what is no protein and go on; it is listed in ``left_out``.
+        execution: where and how to compute.
+        on_answer: called after each protein.
+        on_note: as for :func:`hubtools.results`.
+
+    Returns:
+        The answers, with ``to_pandas()``.
+
+    Raises:
+        UserError: there is no such model, or something is no protein.
+
+    >>> import hubtools, tempfile
+    >>> done = hubtools.run("embedded", "benchmarks/golden/tasks/golden-class.yaml",
+    ...     "benchmarks/golden/recipes/golden-probe.yaml", runs=tempfile.mkdtemp(),
+    ...     execution=hubtools.ExecutionOptions(device="cpu", embedding_cache=False))
+    >>> table = hubtools.predict(done[0][0], {"one": "MKTAYIAKQR", "two": "VIYVFVTWYV"}).to_pandas()
+    >>> list(table.columns)
+    ['id', 'length', 'predicted', 'probability', 'p_helical', 'p_stranded']
+    >>> table[["id", "length"]].values.tolist()
+    [['one', 10], ['two', 10]]
+    """
+    from hubtools.inference.decisions import Decider
+    from hubtools.inference.predictor import Predictor
+    from hubtools.inference.writers import format_of
+
+    target = None if out is None else fspath(out)
+    if target is not None:
+        format_of(target)
+    name = "a model" if isinstance(model, Predictor) else fspath(model)
+    with quiet():
+        predictor = model if isinstance(model, Predictor) else open_model(model, execution, on_note=on_note)
+        decider, tally, kept = Decider(predictor), Tally(), list["Decided"]()
+        about = predictor.about(name)
+
+        def taken(decided: Decided) -> None:
+            tally.count(decided)
+            on_answer(decided)
+
+        read = _good(_read(proteins, predictor.problem.level.proteins > 1), skip_bad, tally)
+        if target is None:
+            # It pays to make the model faster first where many are read.
+            many = isinstance(proteins, PathLike) or (hasattr(proteins, "__len__") and len(proteins) > _MANY)
+            for answer in predictor.predict(read, many=many and not isinstance(proteins, str)):
+                kept.append(decider.decide(answer))
+                taken(kept[-1])
+        else:
+            _write(predictor, decider, read, target, about, taken)
+    if target not in {None, "-"}:
+        from hubtools.common.files import write_atomic
+
+        write_atomic(Path(f"{target}.json"), json.dumps(about | {"proteins": f"{tally.proteins:,}"}, indent=2) + "\n")
+    notes = tuple(_cautions(predictor, tally))
+    return ProteinTable(tuple(kept), tuple(decider.columns), predictor, tally, about, notes, decider.rows)
+
+
+def _write(
+    predictor: Predictor, decider: Any, read: Iterator[Protein], out: str, about: dict[str, str], taken: OnAnswer
+) -> None:
+    from hubtools.inference.writers import writing
+
+    with writing(out, decider, about) as writer:
+        for answer in predictor.predict(read, many=True):
+            decided = decider.decide(answer)
+            writer.write(decided)
+            taken(decided)
+
+
+def open_model(
+    model: str | PathLike[str], execution: ExecutionOptions | None = None, *, on_note: Say = silent
+) -> Predictor:
+    """A trained model, loaded once to be asked often.
+
+    Args:
+        model: as for :func:`hubtools.predict`.
+        execution: where and how it computes.
+        on_note: as for :func:`hubtools.results`.
+
+    Raises:
+        UserError: there is no such model, or the device cannot be used.
+    """
+    from hubtools.inference.named_model import open_predictor
+
+    predictor = open_predictor(model_named(fspath(model), on_note), (execution or ExecutionOptions()).choose())
+    if predictor.execution.auto_budget:
+        from hubtools.data import DataCache
+        from hubtools.specs.recipe import Recipe
+        from hubtools.training.compute.speed import settle_budget
+
+        # Nothing is trained, and it computes in float32: as a probe reads.
+        reading = Recipe(name="reading", adaptation="probe", precision="float32")
+        root = DataCache.default(()).root
+        predictor.execution = settle_budget(predictor.model, reading, predictor.execution, root)
+    return predictor
+
+
+def model_named(name: str, say: Say = silent) -> str | OpenRun:
+    """The one run that is named, where it is on this machine; else the name, of a model on the Hub."""
+    from hubtools.findings.naming.named_runs import run_named
+    from hubtools.findings.naming.selectors import parse
+
+    place = parse(name)[0]
+    if is_address(place) or not Path(place).exists():
+        return name
+    run, named = run_named(name)
+    said_of([named], say)
+    return run
+
+
+def _read(proteins: Any, pairs: bool) -> Iterable[Protein | Unreadable]:
+    """Proteins in whatever form they are given, one at a time.
+
+    Raises:
+        UserError: the form is none, or there is nothing.
+    """
+    from hubtools.inference.asking import Protein
+    from hubtools.inference.proteins import STDIN, pasted, read_proteins
+
+    if isinstance(proteins, PathLike):
+        return read_proteins(fspath(proteins), pairs=pairs)
+    if isinstance(proteins, str):
+        if proteins.lstrip().startswith(">") and not pairs:
+            return pasted(proteins)
+        if proteins == STDIN or any(sign in proteins for sign in "./\\") or Path(proteins).is_file():
+            return read_proteins(proteins, pairs=pairs)
+        proteins = [proteins]
+    if isinstance(proteins, Protein) or (pairs and isinstance(proteins, tuple) and len(proteins) == 2):
+        proteins = [proteins]
+    if isinstance(proteins, Mapping):
+        return (_one(str(name), given, pairs) for name, given in proteins.items())
+    if not isinstance(proteins, Iterable):
+        raise UserError(f"{type(proteins).__name__} holds no proteins", where="proteins", fix=_FORMS)
+    return (_one(f"protein_{number}", given, pairs) for number, given in enumerate(proteins, 1))
+
+
+_FORMS = "Give a sequence, a list of sequences, a dictionary of them, or the path of a file."
+
+
+def _one(name: str, given: Any, pairs: bool) -> Protein | Unreadable:
+    """One protein or pair in canonical form.
+
+    Raises:
+        UserError: it is in no form that is known, or of a pair where a protein is asked for, or the other way round.
+    """
+    from hubtools.inference.asking import Protein
+    from hubtools.inference.proteins import canonical_protein
+
+    if isinstance(given, Protein):
+        name, given = given.id, given.sequence if given.partner is None else (given.sequence, given.partner)
+    texts = [given] if isinstance(given, str) else list(given) if isinstance(given, (tuple, list)) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{type(given).__name__} is no protein", where=name, fix=_FORMS)
+    if len(texts) != 1 + pairs:
+        asked = "pairs: give two sequences in a tuple" if pairs else "single proteins: give one sequence"
+        raise UserError(f"the model is asked about {asked}", where=name)
+    return canonical_protein(name, *texts)
+
+
+def _good(found: Iterable[Protein | Unreadable], skip_bad: bool, tally: Tally) -> Iterator[Protein]:
+    """The proteins; what is none stops everything, or is left out and noted."""
+    from hubtools.inference.asking import Protein
+    from hubtools.inference.proteins import nucleotides
+
+    seen: set[str] = set()
+    for one in found:
+        if not isinstance(one, Protein):
+            if not skip_bad:
+                raise UserError(
+                    one.error.what, where=one.error.where, fix=f"{one.error.fix or 'Correct it.'} Or go on: --skip-bad."
+                )
+            tally.left_out.append(str(one.error))
+            continue
+        tally.repeated += one.id in seen
+        seen.add(one.id)
+        tally.dna += nucleotides(one.sequence)
+        yield one
+
+
+def _cautions(predictor: Predictor, tally: Tally) -> Iterator[str]:
+    """What a reader of the predictions should know."""
+    data = predictor.record.data
+    learnt = data.splits.get("train") if data else None
+    if tally.dna:
+        yield f"{tally.dna:,} sequences look like DNA or RNA: residues of proteins are expected"
+    if tally.repeated:
+        yield f"{tally.repeated:,} ids occur again: all are kept, in the order of the file"
+    if tally.letters:
+        letters = ", ".join(f"{letter} ({n:,})" for letter, n in sorted(tally.letters.items()))
+        yield f"letters that stand for no single common residue: {letters}"
+    if learnt is not None and tally.longest > 2 * learnt.longest:
+        yield (
+            f"the longest has {tally.longest:,} residues, of the training proteins {learnt.longest:,}: "
+            "nothing is known of such ones"
+        )
+    if predictor.problem.kind != "regression" and not predictor.calibrated:
+        yield "the calibration of these probabilities was not checked"

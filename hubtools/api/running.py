@@ -1,0 +1,271 @@
+"""Runs that are done: run after run, with a word for whoever watches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubtools.api.asked import Names
+from hubtools.api.computing import ExecutionOptions, quiet
+from hubtools.api.found_runs import RunResults
+from hubtools.api.plans import RunPlan, plan
+from hubtools.common.errors import UserError
+from hubtools.common.notebook import lines_html
+from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE, OpenRun
+
+if TYPE_CHECKING:
+    from hubtools.runs.execute import Outcome
+    from hubtools.runs.plan import PlannedRun
+    from hubtools.runs.session import Session
+    from hubtools.specs.task import Task
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """Something that happened to one run of several.
+
+    Attributes:
+        number, total: which it is, from 1, and of how many.
+        run: what was planned.
+        outcome: what became of it; None where it begins, or could not be begun.
+        mistake: why it could not be begun.
+    """
+
+    number: int
+    total: int
+    run: PlannedRun
+    outcome: Outcome | None = None
+    mistake: UserError | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is about to be done; else it has ended."""
+        return self.outcome is None and self.mistake is None
+
+    def __str__(self) -> str:
+        if self.outcome is not None:
+            return outcome_line(self.outcome)
+        return f"failed: {self.mistake}" if self.mistake else f"[{self.number}/{self.total}] {self.run.title}"
+
+
+OnRun = Callable[[RunEvent], None]
+
+
+def unseen(event: RunEvent) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, repr=False)
+class FinishedRuns(RunResults):
+    """The runs of one call, with what became of each.
+
+    Attributes:
+        outcomes: of runs that could be begun, in order.
+        planned: how many were.
+        problems: what failed, a line each.
+        seconds: that all of it took.
+    """
+
+    outcomes: tuple[Outcome, ...] = field(default=(), kw_only=True)
+    planned: int = field(default=0, kw_only=True)
+    problems: tuple[str, ...] = field(default=(), kw_only=True)
+    seconds: float = field(default=0.0, kw_only=True)
+
+    @property
+    def complete(self) -> list[Outcome]:
+        """Those that have results."""
+        return [outcome for outcome in self.outcomes if outcome.record.status == "complete"]
+
+    @property
+    def done_before(self) -> int:
+        """Runs for which there was nothing to do."""
+        return sum(outcome.was_done for outcome in self.outcomes)
+
+    def __repr__(self) -> str:
+        counted = f"{len(self.complete)} of {self.planned} runs in {self.seconds:.0f} s"
+        return counted + (f", {self.done_before} done before" if self.done_before else "")
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + lines_html("Failed", self.problems)
+
+
+def run(
+    checkpoint: Names | None = None,
+    task: Names | Task | None = None,
+    recipe: str | None = None,
+    *,
+    suite: str | None = None,
+    seeds: int | Iterable[int] | None = None,
+    set: Mapping[str, Any] | None = None,
+    baselines: bool | None = None,
+    subset: int | None = None,
+    fractions: float | Iterable[float] | None = None,
+    runs: str | os.PathLike[str] = DEFAULT_ROOT,
+    execution: ExecutionOptions | None = None,
+    force: bool = False,
+    on_event: OnRun = unseen,
+) -> FinishedRuns:
+    """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
+
+    The same call twice does nothing new; an interrupted one goes on where it stopped.
+
+    Args:
+        checkpoint, task, recipe, suite, seeds, set, baselines, subset, fractions: as for :func:`hubtools.plan`.
+        runs: folder of runs.
+        execution: where and how to compute; by default on the best device there is.
+        force: run again what is already done.
+        on_event: called before and after each run. Nothing is printed.
+
+    Returns:
+        The runs with what became of each: ``to_pandas()``, ``problems``. Of several runs one that fails is a line of
+        ``problems``, and the others go on.
+
+    Raises:
+        UserError: what is asked for does not exist or cannot be done; of a single run also a mistake that made it fail.
+
+    >>> import hubtools, tempfile
+    >>> done = hubtools.run("embedded", "benchmarks/golden/tasks/golden-class.yaml",
+    ...     "benchmarks/golden/recipes/golden-probe.yaml", runs=tempfile.mkdtemp(),
+    ...     execution=hubtools.ExecutionOptions(device="cpu", embedding_cache=False))
+    >>> len(done.complete), done.problems
+    (1, ())
+    """
+    asked = plan(
+        checkpoint,
+        task,
+        recipe,
+        suite=suite,
+        seeds=seeds,
+        set=set,
+        baselines=baselines,
+        subset=subset,
+        fractions=fractions,
+    )
+    return run_plan(asked, runs, execution, force=force, on_event=on_event)
+
+
+def run_plan(
+    planned: RunPlan,
+    runs: str | os.PathLike[str] = DEFAULT_ROOT,
+    execution: ExecutionOptions | None = None,
+    *,
+    force: bool = False,
+    on_event: OnRun = unseen,
+) -> FinishedRuns:
+    """Do what is planned.
+
+    Args:
+        planned: from :func:`hubtools.plan`.
+        runs, execution, force, on_event: as for :func:`hubtools.run`.
+
+    Raises:
+        UserError: as there.
+    """
+    root = Path(runs)
+    check_writable(root)
+    session = (execution or ExecutionOptions()).session(root, planned.runs)
+    return perform(planned.runs, session, force=force, on_event=on_event)
+
+
+def perform(
+    planned: tuple[PlannedRun, ...], session: Session, *, force: bool = False, on_event: OnRun = unseen
+) -> FinishedRuns:
+    """Do runs one after the other, in a session that is there, and write their cards.
+
+    Raises:
+        UserError: of a single run, its mistake.
+    """
+    from hubtools.runs.execute import execute
+
+    started = time.perf_counter()
+    outcomes: list[Outcome] = []
+    problems: list[str] = []
+    with quiet():
+        for number, item in enumerate(planned, 1):
+            on_event(RunEvent(number, len(planned), item))
+            try:
+                outcome = execute(item, session, force=force)
+            except UserError as error:
+                if len(planned) == 1:
+                    raise
+                problems.append(f"{item.title}: {error}")
+                on_event(RunEvent(number, len(planned), item, mistake=error))
+                continue
+            if outcome.mistake is not None and len(planned) == 1:
+                raise outcome.mistake
+            outcomes.append(outcome)
+            on_event(RunEvent(number, len(planned), item, outcome))
+            if outcome.record.status == "failed":
+                problems.append(f"{item.title}: {failure_reason(outcome)}")
+            elif item.recipe.needs_checkpoint:
+                problems += write_card(outcome)
+    return FinishedRuns(
+        tuple(OpenRun(outcome.folder, outcome.record) for outcome in outcomes),
+        outcomes=tuple(outcomes),
+        planned=len(planned),
+        problems=tuple(problems),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def check_writable(root: Path) -> None:
+    """Say it now, not after an hour of training.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    if root.is_file():
+        raise UserError("it is a file, not a folder", where=str(root), fix="Choose another --runs.")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make it ({error.strerror})", where=str(root), fix="Choose another --runs.") from None
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise UserError("cannot write there", where=str(root), fix="Choose another --runs.")
+
+
+def failure_reason(outcome: Outcome) -> str:
+    """Why a run failed, in one line."""
+    details, failure = outcome.folder / FAILURE, outcome.record.failure
+    return (failure.message if failure else "unknown") + (f" (details: {details})" if details.is_file() else "")
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """What came out of a run, in one line."""
+    record = outcome.record
+    if record.status == "failed":
+        return f"failed: {failure_reason(outcome)}"
+    score = record.score()
+    value = "undefined" if score is None or score.value is None else f"{score.value:.4f}"
+    interval = f" [{score.low:.4f}, {score.high:.4f}]" if score and score.low is not None else ""
+    aligned = f"; {record.alignment}" if record.alignment else ""
+    already = "already done: " if outcome.was_done else ""
+    seen = record.training.embeddings if record.training else None
+    # Else the seconds would be misread.
+    cached = f"; {seen.cached:,} of {seen.cached + seen.computed:,} embeddings cached" if seen and seen.cached else ""
+    attempts = len(record.cost.attempts) if record.cost else 1
+    several = f" in {attempts} attempts" if attempts > 1 else ""
+    return f"{already}test {record.primary_metric} {value}{interval}{aligned}{cached}; {seconds_of(outcome)} s{several}"
+
+
+def seconds_of(outcome: Outcome) -> str:
+    """How long a run took."""
+    return f"{outcome.record.cost.wall_seconds:.0f}" if outcome.record.cost else "?"
+
+
+def write_card(outcome: Outcome, *, again: bool = False) -> list[str]:
+    """The card of a run, unless it is there (or ``again``); what goes wrong here must not end a night of runs: it is a line."""
+    from hubtools.reporting.card.model_card import build_card
+
+    if not again and outcome.was_done and (outcome.folder / CARD / "README.md").is_file():
+        return []
+    try:
+        build_card(outcome.folder)
+    except Exception as error:
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return [f"card of {outcome.folder.name}: {reason}"]
+    return []

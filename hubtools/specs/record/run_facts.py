@@ -1,0 +1,318 @@
+"""What a record says of a run: its data, what was trained, what came out, where it was computed and what it took."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hubtools.specs.names import InnerPath, SplitName
+from hubtools.specs.record.identities import Line, OpenPart, RecordPart
+
+
+class SourceFile(RecordPart):
+    """One source file as used."""
+
+    name: Line
+    location: Line
+    sha256: Line | None = None
+
+
+class SplitFacts(RecordPart):
+    """What one split holds."""
+
+    proteins: int = Field(description="Distinct ones, in pair tasks.")
+    residues: int
+    labelled: int = Field(
+        description="Labels that count: residues, pairs or variants where these have them, else proteins."
+    )
+    clusters: int | None = None
+    rows_sha256: Line = Field(description="Digest of id, sequence and label of every row, in order.")
+    label_counts: dict[Line, int] = {}
+    longest: int = 0
+
+
+class SplitOverlap(RecordPart):
+    """What two splits have in common, after what bench removes was removed."""
+
+    first: Line
+    second: Line
+    identical: int = Field(description="Proteins of the second whose very sequence is in the first.")
+    similar: dict[Line, int | None] = Field(
+        default={},
+        description="Identity threshold -> proteins of the second that have a relative of at least that identity in "
+        "the first; None where this machine could not tell.",
+    )
+    shared_clusters: int | None = Field(default=None, description="Clusters that have proteins in both.")
+
+
+class DataFacts(RecordPart):
+    """The data as used."""
+
+    source: Line
+    files: list[SourceFile]
+    package: Line | None = None
+    dataset: Line | None = None
+    revision: Line | None = None
+    splits: dict[SplitName, SplitFacts]
+    validation: Line = Field(description="Where the validation split came from.")
+    split_sha256: Line | None = Field(
+        default=None, description="Who is in which split, where bench drew it: what data.split.sha256 pins."
+    )
+    clusters: Line | None = Field(default=None, description="What a cluster is.")
+    removed: dict[Line, int] = Field(default={}, description="Rows left out, by reason.")
+    changed: dict[Line, int] = Field(default={}, description="Sequences altered, by reason (upper-cased, ...).")
+    findings: list[Line] = []
+    audit: list[SplitOverlap] = Field(default=[], description="What splits have in common, pair by pair.")
+    audit_method: Line | None = Field(default=None, description="How similar sequences were looked for.")
+    release: Line | None = Field(default=None, description="UniProt release.")
+
+
+class CheckpointFacts(RecordPart):
+    """The checkpoint as loaded."""
+
+    family: Line
+    model_type: Line
+    architecture: Line
+    parameters: int
+    hidden_size: int
+    layers: int | None = None
+    licence: Line | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
+
+
+class AlignmentFacts(RecordPart):
+    """The proof that token i is residue i."""
+
+    proteins: int
+    residues: int
+    aligned: int
+    replaced: dict[Line, int] = Field(
+        default={}, description="Residues the vocabulary lacks, shown as X: letter -> count."
+    )
+    method: Line = Field(
+        description="How tokens were made: table lookup proven equal to the tokenizer, or the tokenizer."
+    )
+    rendering: Line = Field(
+        default="",
+        description="How residues are written for the tokenizer: plain, spaced, pieces, saprot, or by a name of the "
+        "family's; prostt5 in records of before protocols had a field.",
+    )
+    letters: Line = Field(default="", description="Letters that have a token of their own; the others are read as X.")
+    special: list[int] = Field(
+        default=[], description="How many special tokens stand before the residues, and after them."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.aligned:,} of {self.residues:,} residues aligned"
+
+
+class TokenFacts(RecordPart):
+    """The tokens that all splits were read as, special ones not counted."""
+
+    total: int
+    unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
+    protocol: list[Line] = Field(
+        default=[],
+        description="Tokens that were put before every protein because the checkpoint's authors do; its tokenizer adds none.",
+    )
+
+
+class WindowFacts(RecordPart):
+    """Proteins longer than the model's window."""
+
+    residues_per_window: int
+    overlap: int
+    proteins_cut: int
+    windows: int
+    residues_scored: int
+    residues_total: int
+
+
+class EmbeddingFacts(RecordPart):
+    """Proteins whose embeddings a probe read: distinct ones of each split, added up."""
+
+    computed: int = Field(description="That the encoder read in this run.")
+    cached: int = Field(description="That an earlier run had left in the embedding cache: they took no time.")
+
+
+class TrainingFacts(OpenPart):
+    """What training did. Everything chosen was chosen on validation."""
+
+    parameters_trained: int
+    epochs_run: int
+    best_epoch: int | None
+    steps: int
+    tokens: int = Field(
+        default=0,
+        description="Tokens trained on, special tokens included, padding not; of a probe, those that the encoder read, "
+        "which are fewer where embeddings were cached.",
+    )
+    embeddings: EmbeddingFacts | None = Field(default=None, description="Of probes.")
+    selected_by: Line
+    choices: dict[str, Any] = Field(
+        default={}, description="Values chosen on validation: threshold, regularisation, ..."
+    )
+    class_weights: list[float] | None = None
+    seeds_together: int = Field(
+        default=1,
+        description="Seeds whose heads were trained in one computation, this one's among them; cost.train_seconds is then "
+        "this run's share, and wall_seconds of the first such run holds the work for all.",
+    )
+
+
+class SweepFacts(OpenPart):
+    """How the recipe's fields were chosen, where a sweep chose them. No trial ever saw a test split."""
+
+    trials: int
+    fields: dict[Line, Line] = Field(description="Field -> the range or the choices that were searched.")
+    chosen: dict[str, Any]
+    validation: float = Field(description="The primary metric of the best trial.")
+    seed: int
+    sampler: Line
+
+
+class Score(RecordPart):
+    """One metric on one split, with its 95 % interval."""
+
+    value: float | None = Field(description="None where the metric is not defined, for example one class only.")
+    low: float | None = None
+    high: float | None = None
+    higher_is_better: bool = True
+
+
+class Calibration(RecordPart):
+    """Whether probabilities mean what they say (:mod:`hubtools.evaluation.metrics.calibration_error`). Lists have one entry a bin."""
+
+    of: Line = Field(description="Whose probability: the likeliest class, each label, or the class to be detected.")
+    ece: float = Field(description="Expected calibration error, 15 bins of equal width.")
+    low: float | None = Field(default=None, description="Of the ECE, 95 % interval.")
+    high: float | None = None
+    noise: float | None = Field(
+        default=None, description="A perfectly calibrated model would show at most this much here, 95 times of 100."
+    )
+    adaptive: float = Field(description="ECE in bins of equal numbers of rows.")
+    brier: float
+    log_loss: float
+    counts: list[int] = Field(description="Probabilities in each bin; multi-label: those of all labels.")
+    confidence: list[float | None] = Field(description="Their mean.")
+    observed: list[float | None] = Field(description="How often it was so.")
+    observed_low: list[float | None] = Field(
+        description="95 % interval of that; None where a bin is too small for one."
+    )
+    observed_high: list[float | None]
+
+
+class Stratum(RecordPart):
+    """The proteins of a split that are alike in one respect, and the primary metric on them alone."""
+
+    name: Line = Field(description="For example: at least 50 % identity to train, or 100 to 250 residues.")
+    n_proteins: int
+    n_labelled: int
+    score: Score | None = Field(description="None where there are too few to say anything.")
+
+
+class SplitResult(OpenPart):
+    """The results on one split."""
+
+    n_proteins: int
+    n_labelled: int = Field(description="Labels that count: residues, variants, else proteins.")
+    scores: dict[Line, Score]
+    per_class: list[dict[str, Any]] = Field(
+        default=[],
+        description="One row a class: name, support, precision, recall, ...; of variant effects one row an assay.",
+    )
+    confusion: list[list[int]] | None = Field(default=None, description="Rows true, columns predicted.")
+    interval: Line = Field(default="", description="What was resampled, how often.")
+    undefined_replicates: dict[Line, int] = {}
+    calibration: Calibration | None = Field(
+        default=None, description="Of classification and multi-label; records from before it was measured lack it."
+    )
+    strata: dict[Line, list[Stratum]] = Field(
+        default={}, description="identity (to the nearest training protein) and length -> strata, in order."
+    )
+
+
+class Environment(RecordPart):
+    """Where and with what the run was made."""
+
+    bench: Line
+    git_commit: Line | None = None
+    git_dirty: bool | None = None
+    python: Line
+    platform: Line
+    packages: dict[Line, Line]
+    device: Line
+    device_name: Line
+    cpu_count: int | None = None
+    threads: int | None = None
+    precision: Line = "float32"
+    attention: Line | None = None
+    layout: Literal["padded", "packed"] = "padded"
+    compiled: bool = False
+    token_budget: int | None = None
+    gradient_checkpointing: bool = False
+    processes: int = Field(default=1, description="That computed together, one a GPU.")
+    sharded: bool = Field(default=False, description="Weights were divided among the processes (FSDP).")
+
+
+class Energy(RecordPart):
+    """Electricity and what its generation emitted: measured, or estimated and called so."""
+
+    source: Literal["codecarbon", "estimate"]
+    kwh: float
+    co2_grams: float | None = Field(default=None, description="None where the carbon intensity is not known.")
+    how: Line = Field(default="", description="What was measured or assumed, in words.")
+    place: Line | None = Field(default=None, description="Whose electricity: a country or region.")
+
+
+class Attempt(RecordPart):
+    """One of the tries that a run took, from its start to its end."""
+
+    started: datetime
+    wall_seconds: float = Field(
+        description="Of one that was killed: from its start to the last file that it wrote, so at least that long."
+    )
+    ended: Literal["complete", "failed", "interrupted", "killed"] = Field(
+        description="killed: the process was gone without a word, and the next attempt found that out."
+    )
+    energy: Energy | None = Field(default=None, description="None where it is not known, as of one that was killed.")
+
+
+class Cost(RecordPart):
+    """What it took, all attempts together."""
+
+    wall_seconds: float = Field(description="The sum over the attempts; a lower bound where one of them was killed.")
+    train_seconds: float | None = Field(
+        default=None,
+        description="Of training that is in the result, whichever attempt did it; what was lost is left out.",
+    )
+    tokens_per_second: float | None = Field(default=None, description="training.tokens by train_seconds.")
+    peak_memory_bytes: int | None = Field(
+        default=None, description="The most of the attempts on the last one's device that told it."
+    )
+    energy: Energy | None = Field(default=None, description="The sum over the attempts of which it is known.")
+    attempts: list[Attempt] = Field(
+        default=[], description="In order, the last included; records from before they were counted have none."
+    )
+
+    @property
+    def killed(self) -> int:
+        """Attempts that lasted at least as long as is recorded."""
+        return sum(attempt.ended == "killed" for attempt in self.attempts)
+
+
+class OutputFile(RecordPart):
+    """A file of the run folder."""
+
+    path: InnerPath
+    bytes: int
+    sha256: Line
+
+
+class Failure(RecordPart):
+    """Why a run did not finish."""
+
+    kind: Line
+    message: Line
