@@ -14,13 +14,13 @@ from hubtools.api.found_runs import said_of
 from hubtools.api.running import OnRun, RunEvent, check_writable, failure_reason, unseen
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
+from hubtools.runs.store import OpenRun
 
 if TYPE_CHECKING:
     from hubtools.findings.replication import Replication
     from hubtools.findings.reproduction import Reproduction
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
-    from hubtools.runs.store import OpenRun
     from hubtools.specs.published_results import Cell
 
 REPRODUCED = Path("reproduced")
