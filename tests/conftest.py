@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hub_server import TOKEN, Hub
 
+# Tiny computations on many threads wait for one another, and for those of the other workers. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read by huggingface_hub when it is imported. Without the first, large files take a protocol that the loopback Hub
 # does not speak.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -34,6 +36,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         # Retries of huggingface_hub wait for seconds.
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         yield server
+
+
+@pytest.fixture
+def quick_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published is reloaded in a process of its own as ever, but one that need not import torch again."""
+    import warm_process
+
+    monkeypatch.setattr("hubtools.publishing.reload.subprocess", warm_process.stand_in())
 
 
 @pytest.fixture
