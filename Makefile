@@ -6,11 +6,16 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN = $(VENV)/bin
 
-.PHONY: help quickstart test test-fast golden golden-update lint docs speed clean
+# Tests run side by side, a process a core; JOBS=1 is one after the other. Each takes about a gigabyte: eight at most.
+JOBS ?= logical
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
+
+.PHONY: help quickstart test test-all test-fast golden golden-update lint docs speed clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
-	@echo "make test         set up, then every test (make test-fast: only those of seconds)"
+	@echo "make test         set up, then style, the golden suite and every test, a process a core (JOBS=1: one after the other)"
+	@echo "make test-fast    set up, then the tests that train nothing and start nothing"
 	@echo "make golden       the code against itself: the golden suite must predict what it did (golden-update: freeze it anew)"
 	@echo "make lint         ruff check and format"
 	@echo "make docs         regenerate the reference and the table of tasks"
@@ -28,11 +33,15 @@ quickstart: $(BIN)/.ready
 	@echo
 	@echo "The board as a page: board/index.html. The card: runs/antimicrobial-peptide--bench-esm-mini--quick--*/card/README.md"
 
-test: $(BIN)/.ready lint golden
-	@$(BIN)/python -m pytest
+# The golden suite is one process: beside the tests it costs little time.
+test: $(BIN)/.ready lint
+	@$(MAKE) --no-print-directory -j2 golden test-all
+
+test-all: $(BIN)/.ready
+	@$(PYTEST)
 
 test-fast: $(BIN)/.ready
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 # A change of code that changes a prediction by more than the baseline's tolerance ends with exit code 1. Embeddings of an
 # earlier run would hide what changed in reading.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 # Hundreds of tiny runs: a meter would take longer to start than most of them.
 os.environ["BENCH_ENERGY"] = "estimate"
+
+
+# Importing and collecting make millions of objects that stay: nothing is looked for among them then, and none of them later.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
@@ -36,6 +46,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         # Retries of huggingface_hub wait for seconds.
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         yield server
+
+
+@pytest.fixture
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and not drawn: what is around them is looked at. A test marked ``figures`` gets real ones."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    if request.node.get_closest_marker("figures") is None:
+        monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: Image.new("RGB", (2, 2)).save(file, "png"))
 
 
 @pytest.fixture

@@ -289,10 +289,12 @@ def _run(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()
     for name in sys.argv[2].split():
         importlib.import_module(name)
     # What is frozen is looked through by no collection in a process that was forked, which would copy it.
     gc.freeze()
+    gc.enable()
     wanted = _serve(socket.socket(fileno=int(sys.argv[1])))
     if wanted is not None:
         _become(wanted)

@@ -26,6 +26,8 @@ from hubtools.results.board.leaderboard import table_of
 from hubtools.results.side_by_side import Verdict, compare
 from hubtools.runs.store import find_records, read_record
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def held(folder: Path) -> Comparisons:
     record = read_record(folder)

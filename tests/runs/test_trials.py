@@ -248,6 +248,7 @@ def test_a_trial_never_touches_a_test_split(make: MakeSweep, tmp_path: Path, mon
     assert outcome.record.status == "failed" and "of a test split" in str(outcome.record.failure)
 
 
+@pytest.mark.slow
 def test_a_trials_score_is_the_runs_own_on_validation(make: MakeSweep, swept: tuple[Path, list[Trial]]) -> None:
     root, trials = swept
     sweep = make()
