@@ -103,12 +103,7 @@ def test_a_name_of_a_file_means_one_thing() -> None:
 
 
 def test_a_name_of_a_class_means_one_thing() -> None:
-    classes = [
-        node.name
-        for path in MODULES
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.ClassDef)
-    ]
+    classes = [node.name for path in MODULES for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef)]
     assert not [name for name, count in Counter(classes).items() if count > 1]
 
 
