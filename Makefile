@@ -6,12 +6,18 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN = $(VENV)/bin
 
-.PHONY: help quickstart test test-fast golden golden-update lint docs speed clean
+# Tests run side by side, a process a core; JOBS=1 is one after the other. Each takes about a gigabyte: eight at most.
+JOBS ?= logical
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
+
+.PHONY: help quickstart test test-all test-fast golden golden-update lint docs speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
-	@echo "make test         set up, then every test (make test-fast: only those of seconds)"
+	@echo "make test         set up, then style, the golden suite and every test, a process a core (JOBS=1: one after the other)"
+	@echo "make test-fast    set up, then the tests that train nothing and start nothing"
 	@echo "make golden       the code against itself: the golden suite must predict what it did (golden-update: freeze it anew)"
+	@echo "make wheel        build source and wheel, and try the wheel in an environment of its own"
 	@echo "make lint         ruff check and format, types (the first time a minute, then seconds)"
 	@echo "make docs         regenerate the reference and the table of tasks"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
@@ -28,11 +34,15 @@ quickstart: $(BIN)/.ready
 	@echo
 	@echo "The board as a page: board/index.html. The card: runs/antimicrobial-peptide--bench-esm-mini--quick--*/card/README.md"
 
-test: $(BIN)/.ready lint golden
-	@$(BIN)/python -m pytest
+# The golden suite is one process: beside the tests it costs little time.
+test: $(BIN)/.ready lint
+	@$(MAKE) --no-print-directory -j2 golden test-all
+
+test-all: $(BIN)/.ready
+	@$(PYTEST)
 
 test-fast: $(BIN)/.ready
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 # A change of code that changes a prediction by more than the baseline's tolerance ends with exit code 1. Embeddings of an
 # earlier run would hide what changed in reading.
@@ -42,7 +52,8 @@ GOLDEN_RUN = $(BIN)/bench run --suite golden --device cpu --no-embedding-cache -
 golden: $(BIN)/.ready
 	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
 		{ $(GOLDEN_RUN) $$runs > $$runs/log 2>&1 || { cat $$runs/log; exit 2; }; } && \
-		$(BIN)/bench check --baseline $(GOLDEN) --candidate $$runs --cost ignore
+		{ $(BIN)/bench check --baseline $(GOLDEN) --candidate $$runs --cost ignore > $$runs/log || { cat $$runs/log; exit 1; }; } && \
+		echo "golden suite: $$(head -n 1 $$runs/log)"
 
 golden-update: $(BIN)/.ready
 	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && $(GOLDEN_RUN) $$runs && \
@@ -55,6 +66,19 @@ lint: $(BIN)/.ready
 
 docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py
+
+# Source and wheel in dist/; then the wheel alone, in an environment of its own and far from this folder, makes a run.
+PIP = python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
+
+wheel:
+	@rm -rf dist
+	@trial=$$(mktemp -d) && trap 'rm -rf "$$trial"' EXIT && \
+		$(PYTHON) -m venv $$trial/maker && $$trial/maker/bin/$(PIP) build && \
+		$$trial/maker/bin/python -m build --outdir dist . > $$trial/log 2>&1 || { cat $$trial/log; exit 1; } && \
+		$(PYTHON) -m venv $$trial/user && $$trial/user/bin/$(PIP) -c constraints.txt "$$(ls $$PWD/dist/*.whl)[quickstart]" && \
+		cd $$trial && user/bin/bench tasks list > list && user/bin/bench recipes list > list && \
+		user/bin/bench run --task antimicrobial-peptide --recipe majority --runs runs && \
+		user/bin/bench board --task antimicrobial-peptide runs
 
 # Every script but the rivals', which installs other people's packages: make speed SPEED=rivals.
 SPEED ?= $(filter-out measuring workload rivals,$(basename $(notdir $(wildcard benchmarks/speed/*.py))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,19 +36,34 @@ def browser_page(**options: Any) -> Iterator[Seen]:
     Args:
         options: of playwright's ``new_page``: viewport, color_scheme, reduced_motion, ...
     """
+    browser, loop = _browser()
+    # It runs in this thread, but for others only while a page is open: asyncio.run() would refuse to begin.
+    asyncio._set_running_loop(loop)
+    try:
+        context = browser.new_context(**options)
+        seen = Seen(context.new_page())
+        seen.page.on("console", lambda said: said.type in {"error", "warning"} and seen.complaints.append(said.text))
+        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        seen.page.on("request", lambda asked: asked.url.startswith("http") and seen.requests.append(asked.url))
+        try:
+            yield seen
+        finally:
+            context.close()
+    finally:
+        asyncio._set_running_loop(None)
+
+
+_running: list[Any] = []
+
+
+def _browser() -> tuple[Any, Any]:
+    """The one browser of this process, which ends with it, and playwright's loop; each page is a profile of its own."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("there is no Chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        try:
-            seen = Seen(browser.new_page(**options))
-            seen.page.on(
-                "console", lambda said: said.type in {"error", "warning"} and seen.complaints.append(said.text)
-            )
-            seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-            seen.page.on("request", lambda asked: asked.url.startswith("http") and seen.requests.append(asked.url))
-            yield seen
-        finally:
-            browser.close()
+    if not _running:
+        started = playwright.sync_playwright().start()
+        loop = asyncio.get_running_loop()
+        _running[:] = [started.chromium.launch(executable_path=program, args=["--no-sandbox"]), loop]
+    return _running[0], _running[1]

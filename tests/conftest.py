@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from hub_server import TOKEN, Hub
 
+# Tiny computations on many threads wait for one another, and for those of the other workers. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read by huggingface_hub when it is imported. Without the first, large files take a protocol that the loopback Hub
 # does not speak.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -24,6 +27,15 @@ def warnings_on_stderr() -> Iterator[None]:
 
     with telling.on_stderr():
         yield
+
+
+# Importing and collecting make millions of objects that stay: nothing is looked for among them then, and none of them later.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
@@ -43,6 +55,24 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         # Retries of huggingface_hub wait for seconds.
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         yield server
+
+
+@pytest.fixture
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and not drawn: what is around them is looked at. A test marked ``figures`` gets real ones."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    if request.node.get_closest_marker("figures") is None:
+        monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: Image.new("RGB", (2, 2)).save(file, "png"))
+
+
+@pytest.fixture
+def quick_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published is reloaded in a process of its own as ever, but one that need not import torch again."""
+    import warm_process
+
+    monkeypatch.setattr("hubtools.publishing.reload.subprocess", warm_process.stand_in())
 
 
 @pytest.fixture

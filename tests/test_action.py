@@ -43,6 +43,7 @@ def test_every_input_is_described_and_used() -> None:
         assert declared.get("required") or "default" in declared, name
 
 
+@pytest.mark.slow
 def test_every_output_is_one_that_the_command_sets(tmp_path: Path) -> None:
     values = {name: declared["value"] for name, declared in ACTION["outputs"].items()}
     assert values == {name: f"${{{{ steps.check.outputs.{name} }}}}" for name in ACTION["outputs"]}
@@ -76,6 +77,7 @@ def run_check(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("skill", "seeds", "inputs", "code", "verdict"),
     [
@@ -98,6 +100,7 @@ def test_its_exit_code_and_outputs_are_the_checks(
     assert (tmp_path / "summary.md").read_text().startswith("## bench check")
 
 
+@pytest.mark.slow
 def test_what_is_in_an_input_is_never_run(tmp_path: Path) -> None:
     evil = f'$(touch {tmp_path}/owned); touch {tmp_path}/owned; "`touch {tmp_path}/owned`" --no-such'
     for name in ("BASELINE", "CANDIDATE", "SUITE", "QUESTION", "CANNOT_TELL", "COST", "MORE"):

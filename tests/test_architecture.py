@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -47,9 +48,14 @@ def dotted(path: Path) -> str:
 NAMES = {dotted(path): path for path in MODULES}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> Iterator[str]:
     """Modules of the package that a module imports, also inside functions and for its types."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -99,12 +105,7 @@ def test_a_name_of_a_file_means_one_thing() -> None:
 
 
 def test_a_name_of_a_class_means_one_thing() -> None:
-    classes = [
-        node.name
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
-    ]
+    classes = [node.name for path in MODULES for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef)]
     assert not [name for name, count in Counter(classes).items() if count > 1]
 
 
@@ -116,7 +117,7 @@ def test_a_folder_can_be_overlooked() -> None:
 
 def test_a_room_says_what_is_inside() -> None:
     for folder in {path.parent for path in MODULES} - {ROOT}:
-        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        said = ast.get_docstring(parsed(folder / "__init__.py")) or ""
         inside = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
         missing = {name for name in inside - {"__init__"} if f"``{name}``" not in said}
         # Commands are listed by the command.
@@ -125,7 +126,7 @@ def test_a_room_says_what_is_inside() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_module_says_what_it_is_for(name: str) -> None:
-    assert ast.get_docstring(ast.parse(NAMES[name].read_text())), f"{name} has no docstring"
+    assert ast.get_docstring(parsed(NAMES[name])), f"{name} has no docstring"
 
 
 @pytest.mark.parametrize("name", NAMES)

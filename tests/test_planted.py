@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_process
 from tiny_checkpoints import write_checkpoint
 from tiny_project import write_project
 
@@ -125,6 +126,7 @@ def test_the_table_of_a_tiny_project(
 ) -> None:
     import planted
 
+    monkeypatch.setattr(planted, "subprocess", warm_process.stand_in(bench=True))
     write_project(tmp_path, "sequence-classification", "residue-classification", n=120)
     write_checkpoint(tmp_path / "esm", "esm", width=32)
     monkeypatch.chdir(tmp_path)

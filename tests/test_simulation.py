@@ -45,6 +45,7 @@ def test_the_formula_of_the_true_accuracy_is_what_very_many_proteins_give(number
     assert np.std(of_these) <= np.std(gaps) * 1.02
 
 
+@pytest.mark.slow
 def test_the_degrees_of_the_lower_bound_are_chosen_by_false_alarms() -> None:
     from simulation import of_the_bound
 
@@ -93,6 +94,7 @@ def test_where_seeds_differ_overall_thresholds_and_fixed_runs_cry_wolf_and_bench
     assert worse[0] < 0.1 < 0.8 < worse[1] and passes[1] < 0.1 < 0.2 < passes[0]
 
 
+@pytest.mark.slow
 def test_the_proteins_of_few_strong_families_are_not_so_many_draws() -> None:
     from simulation import REGIMES, Tally, simulate
 
@@ -138,6 +140,7 @@ def test_the_tables_are_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "bench (recipe)" in printed and (tmp_path / "out.json").stat().st_size > 1_000
 
 
+@pytest.mark.slow
 def test_a_best_set_holds_the_best_of_many_where_the_tie_group_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty arms of one seed that are equally good: a given one is in the tie group of the leader far too seldom."""
     import best_sets

@@ -26,7 +26,11 @@ from hubtools.runs.store import MODEL, PREDICTIONS, RECORD, read_record, write_r
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.training.compute.device import Execution
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blank_figures"),
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+]
 PROBLEM = "sequence-classification"
 Bench = Callable[..., tuple[int, str, str]]
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import warm_process
 from click.testing import CliRunner, Result
 from tiny_runs import made
 from tiny_tasks import PROBLEMS
@@ -229,15 +231,20 @@ def test_rows_that_cannot_be_told_apart_stop_it(
 def test_standard_input_is_read_as_a_file_is(runs: dict[str, Path], tmp_path: Path) -> None:
     run, stored = runs["sequence-regression"], b"\xef\xbb\xbf>a\r\nMKV\r\n>b\r\nACD\r\n"
     (tmp_path / "p.fasta").write_bytes(stored)
-    command = [sys.executable, "-m", "hubtools.cli.main", "predict", str(run)]
+
+    def said(source: str, given: bytes) -> subprocess.CompletedProcess[str]:
+        command = ["predict", run, source]
+        return warm_process.run(command, stdin=given, cwd=tmp_path, env=dict(os.environ), bench=True)
+
     by_name, piped, packed = (
-        subprocess.run([*command, source], input=given, capture_output=True, check=True).stdout
+        said(source, given)
         for source, given in ((str(tmp_path / "p.fasta"), b""), ("-", stored), ("-", gzip.compress(stored)))
     )
-    assert by_name == piped == packed and by_name.count(b"\n") == 3
-    broken = subprocess.run([*command, "-"], input=gzip.compress(stored)[:-8], capture_output=True, check=False)
+    assert by_name.returncode == piped.returncode == packed.returncode == 0, by_name.stderr
+    assert by_name.stdout == piped.stdout == packed.stdout and by_name.stdout.count("\n") == 3
+    broken = said("-", gzip.compress(stored)[:-8])
     assert broken.returncode == 2
-    assert broken.stderr.startswith(b"error: standard input: not a complete gzip file")
+    assert broken.stderr.startswith("error: standard input: not a complete gzip file")
 
 
 def test_no_code_beside_a_model_is_run(runs: dict[str, Path], tmp_path: Path) -> None:

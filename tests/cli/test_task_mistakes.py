@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,9 +111,13 @@ def test_the_good_file_is_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mistake", TEN)
-def test_a_mistake_is_one_line_with_its_place_and_remedy(tmp_path: Path, mistake: str) -> None:
+def test_a_mistake_is_one_line_with_its_place_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Callable[..., tuple[int, str, str]], mistake: str
+) -> None:
     old, new, line, words = TEN[mistake]
-    code, out, err = said(tmp_path, old, new)
+    write(tmp_path, old, new)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = bench("tasks", "check", "t.yaml")
     assert (code, out) == (2, "")
     (message,) = err.splitlines()
     assert message.startswith(f"error: t.yaml:{line}") and words.rstrip(".") in message

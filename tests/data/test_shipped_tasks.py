@@ -67,7 +67,6 @@ TESTED_BELOW = {
     "secondary-structure",
     "variant-effect-blat",
 }
-SLOW = {"conservation", "membrane-or-soluble", "membrane-topology", "remote-homology", "signal-peptide", "stability"}
 # Named and described, but not pinned until the network has been asked: each says so in its notes.
 UNPINNED = {
     "aav-fitness",
@@ -114,10 +113,9 @@ def test_a_shipped_task_says_what_a_card_needs(name: str) -> None:
         assert entry.source and np.isfinite(entry.value)
 
 
+@pytest.mark.slow
 @needs_mirror
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in sorted(COUNTS)]
-)
+@pytest.mark.parametrize("name", sorted(COUNTS))
 def test_counts_are_those_of_the_files(name: str, cache: DataCache) -> None:
     data = loaded(name, cache)
     expected, labelled = COUNTS[name]
@@ -177,6 +175,7 @@ def test_membrane_topology_letter_by_letter(cache: DataCache) -> None:
         assert row["label"] == [number[letter] for letter in letters[row["id"]]]
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_casp_masks_and_labels_residue_by_residue(cache: DataCache) -> None:
     data = loaded("secondary-structure", cache)
@@ -209,6 +208,7 @@ def test_localisation(cache: DataCache) -> None:
     assert data.facts.splits["test"].clusters is not None and data.facts.splits["test"].clusters > 4000
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_secondary_structure(cache: DataCache) -> None:
     data = loaded("secondary-structure", cache)
@@ -238,6 +238,7 @@ def sites(path: Path) -> dict[str, list[tuple[str, bool]]]:
     return found
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_phosphotyrosine(cache: DataCache) -> None:
     data = loaded("phosphotyrosine", cache)
@@ -264,6 +265,7 @@ def test_phosphotyrosine(cache: DataCache) -> None:
     assert {row["id"]: row["label"] for row in data.splits["test"]} == expected
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_gb1_fitness(cache: DataCache) -> None:
     data = loaded("gb1-fitness", cache)

@@ -73,6 +73,7 @@ def test_only_seed_and_content_matter() -> None:
     assert draw_splits(sequences, clusters, FRACTIONS, seed=4).tolist() != drawn.tolist()
 
 
+@pytest.mark.slow
 def test_hash_randomisation_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "from hubtools.data.splits.draws import draw_splits; "

@@ -174,6 +174,7 @@ def test_a_fasta_file_read_as_a_stream_is_what_it_is_as_a_whole(tmp_path: Path) 
         ] == expected
 
 
+@pytest.mark.slow
 def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
     """Entries that give no row: what is allocated while they are read stays far below the file."""
     import tracemalloc

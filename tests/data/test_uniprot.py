@@ -304,6 +304,7 @@ def test_a_frozen_file_that_is_not_what_the_task_says_is_refused(
         assert load_task_data(load_task(str(path)), cache).facts.release == "2025_04"
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(server: UniProt, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom hubtools.data.sources.uniprot_answers import first_answer\n"

@@ -71,6 +71,7 @@ def test_few_tasks_leave_none_out_and_five_do_where_all_agree() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_set_by_mean_rank_holds_the_true_best() -> None:
     """Four rows that are equally good over tasks of a world: each is out in at most 5 % of 200 boards."""
     rng, inside = np.random.default_rng(3), []
@@ -80,6 +81,7 @@ def test_the_set_by_mean_rank_holds_the_true_best() -> None:
     assert np.mean(inside) >= 0.95 - 2.3 * np.sqrt(0.95 * 0.05 / 200)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_mean_rank() -> None:
     """Tasks drawn from a world in which the second of two rows is the better one on 70 % of tasks: mean rank 1.3.
 

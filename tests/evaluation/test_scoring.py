@@ -125,6 +125,7 @@ def test_the_interval_is_that_of_explicit_resampling():
     assert (score.low, score.high) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_intervals_over_clusters_cover_the_truth_where_those_over_proteins_do_not():
     """Forty families, each wholly easy or hard: the evidence is forty draws, not eight hundred."""
     task = a_task(Problem("sequence-classification"), 2, primary="accuracy")

@@ -235,6 +235,7 @@ def test_the_numbers_are_beside_the_figure(curve: Curve) -> None:
     assert [float(line["value"]) for line in lines] == [p["value"] for p in points]
 
 
+@pytest.mark.slow
 def test_the_figure_is_the_same_every_time(curve: Curve) -> None:
     assert curve_figure([curve]) == curve_figure([curve]) != curve_figure([curve, curve])
 

@@ -144,7 +144,7 @@ def bench(*words: str) -> Any:
     return done.stdout
 
 
-@pytest.mark.parametrize("seeds", [1, 3, 10])
+@pytest.mark.parametrize("seeds", [1, 3, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES)
 def test_everything_that_shows_an_arm_shows_one_interval(case: str, seeds: int, tmp_path: Path) -> None:
     task, made = CASES[case]

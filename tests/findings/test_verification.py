@@ -171,7 +171,7 @@ def strange_recipe(record: dict[str, Any]) -> None:
         (a_token, "looks like a token"),
         (a_folder, "names folders of a machine"),
         (old_protocol, "protocol 1"),
-        (strange_task, "cannot read the task in the record (data.file.mirror)"),
+        (strange_task, "cannot read the task in the record (data.mirror)"),
         (strange_recipe, "cannot read the recipe in the record (optimiser)"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

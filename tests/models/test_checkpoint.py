@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_process
 from hub_server import TOKEN, Hub
 from safetensors.numpy import save
 
@@ -311,8 +310,7 @@ tokens = AutoTokenizer.from_pretrained(downloaded)("MKT", return_tensors="pt")
 loaded = AutoModel.from_pretrained(downloaded).eval()
 print((loaded(**tokens).last_hidden_state - made(**tokens).last_hidden_state).abs().max().item())
 """
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | hub.env)
+    done = warm_process.run([tmp_path], code=script, cwd=tmp_path, env=os.environ | hub.env)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == 0.0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from unittest import mock
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
+import warm_process  # noqa: E402
 from hub_server import TOKEN, Hub  # noqa: E402
 
 REPO = "me/tiny"
@@ -96,7 +96,6 @@ CASES = [
 
 def publish(run: Path, hub: Hub, case: Case | None = None) -> tuple[int, str]:
     """Exit code and everything printed by a process that publishes."""
-    program = ["-c", case.program] if case and case.program else ["-m", "hubtools.cli.main"]
     environment = (
         os.environ
         | hub.env
@@ -104,14 +103,15 @@ def publish(run: Path, hub: Hub, case: Case | None = None) -> tuple[int, str]:
     )
     if case:
         environment["HF_TOKEN"] = case.token
-    command = [sys.executable, *program, "publish", str(run), "--repo", REPO, "--licence", "mit", "--push"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = ["publish", run, "--repo", REPO, "--licence", "mit", "--push"]
+    process = warm_process.start(command, code=case.program if case else None, env=environment, cwd=Path.cwd())
     if case and case.interrupts:
         pressed = threading.Lock()
         # Files are uploaded side by side, and the key is pressed once.
         hub.during_upload = lambda _: process.send_signal(signal.SIGINT) if pressed.acquire(blocking=False) else None
-    output = process.communicate(timeout=300)[0]
+    output = "".join(process.communicate(timeout=300))
     hub.during_upload = None
+    assert process.returncode is not None
     return process.returncode, output
 
 

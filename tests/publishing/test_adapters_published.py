@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_process
 from hub_server import TOKEN, Hub
 from tiny_checkpoints import write_checkpoint
 from tiny_runs import made
@@ -26,7 +25,7 @@ from hubtools.reporting.card.snippet import EXAMPLE
 from hubtools.runs.store import PREDICTIONS, read_record
 from hubtools.specs.task import Task
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_reload")]
 REPO = "me/tiny-lora"
 # Nobody else has this package.
 ALONE = "import sys; sys.modules['hubtools'] = None; exec(compile(sys.stdin.read(), 'card', 'exec'))"
@@ -60,8 +59,7 @@ def said(code: str, hub: Hub, folder: Path, sequence: str) -> str:
     code = code.replace(EXAMPLE, sequence)
     environment = os.environ | hub.env | {"HF_HOME": str(folder / "elsewhere")}
     del environment["HF_TOKEN"]
-    command = [sys.executable, "-c", ALONE]
-    done = subprocess.run(command, input=code, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+    done = warm_process.run([], code=ALONE, stdin=code.encode(), env=environment, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

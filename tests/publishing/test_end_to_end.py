@@ -6,12 +6,11 @@ import csv
 import json
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_process
 from hub_server import TOKEN, Hub
 from optional_packages import four_bits
 from tiny_checkpoints import write_checkpoint
@@ -19,7 +18,11 @@ from tiny_checkpoints import write_checkpoint
 from hubtools.cli.main import main
 from hubtools.publishing.contents import plan_publication
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("quick_reload"),
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+]
 
 TASK = """
 name: {name}
@@ -196,8 +199,8 @@ def test_what_was_measured_is_what_a_stranger_gets(
 
     environment = os.environ | hub.env | {"HF_HOME": str(tmp_path / "elsewhere")}
     del environment["HF_TOKEN"]
-    stranger = [sys.executable, "-c", STRANGER, "me/charge", problem, json.dumps(sequences)]
-    done = subprocess.run(stranger, capture_output=True, text=True, env=environment, cwd=tmp_path / "hub")
+    asked = ["me/charge", problem, json.dumps(sequences)]
+    done = warm_process.run(asked, code=STRANGER, env=environment, cwd=tmp_path / "hub")
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-5
 

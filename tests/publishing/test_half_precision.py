@@ -45,6 +45,7 @@ def go(project: Path, root: Path, recipe: str, problem: str, packing: bool = Tru
     return outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("recipe", ["probe", "full"])
 def test_what_is_published_is_what_was_measured(project: Path, tmp_path: Path, recipe: str, problem: str) -> None:
@@ -54,6 +55,7 @@ def test_what_is_published_is_what_was_measured(project: Path, tmp_path: Path, r
         assert reproduce(Path(stage)).difference < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["bench", "native"])
 def test_values_far_from_zero_keep_their_digits(project: Path, tmp_path: Path, head: str) -> None:
     """The targets are between 200 and 225, where bfloat16 knows whole numbers only."""
@@ -62,6 +64,7 @@ def test_values_far_from_zero_keep_their_digits(project: Path, tmp_path: Path, h
     assert (abs(scores - scores.round()) > 1e-3).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_embeddings_are_not_shared_by_what_rounds_differently(project: Path, tmp_path: Path) -> None:
     """Else a run's record would say that nothing was packed, and its saved model could not do what was measured."""
     facts, settings = [], {"window.residues": 24, "window.overlap": 8}

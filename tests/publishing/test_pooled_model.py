@@ -44,6 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptation", ["probe", "full"])
 @pytest.mark.parametrize("window", [1022, 16])
 def test_what_is_published_pools_as_the_run_did(project: Path, tmp_path: Path, adaptation: str, window: int) -> None:

@@ -64,6 +64,7 @@ def test_what_the_hub_puts_into_a_new_space_is_no_page_of_somebody(hub: Hub, ben
     assert bench("board", runs, "--push", SPACE)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_board_is_made_from_a_results_repository(hub: Hub, bench: Bench, runs: Path) -> None:
     code, _, err = bench("board", runs, "--results", DATA)
     assert code == 0, err

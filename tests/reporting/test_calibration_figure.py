@@ -21,6 +21,8 @@ from hubtools.runs.store import read_record, write_record
 from hubtools.specs.record import Calibration
 from hubtools.specs.task import Task
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def measured(root: Path, task: Task, replicates: int = 200) -> Path:
     """An invented run whose record says how calibrated its predictions are."""
@@ -39,6 +41,7 @@ def example(**changes: object) -> Calibration:
     return Calibration.model_validate({"of": "the likeliest class", **scores, **bins, **changes})
 
 
+@pytest.mark.figures
 def test_the_figure_says_what_it_shows() -> None:
     figure = reliability_figure(example(), "test")
     height, width = matplotlib.image.imread(io.BytesIO(figure.png)).shape[:2]

@@ -35,6 +35,8 @@ from hubtools.runs.store import read_record, run_folder, write_record
 from hubtools.specs.recipe import Head, Recipe
 from hubtools.specs.record import Cost, EmbeddingFacts, SweepFacts
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 FIGURES = {
     "localisation": {"precision-recall.png", "training.png"},
     "secondary-structure": {"confusion-matrix.png", "training.png"},
@@ -196,6 +198,8 @@ def test_an_unknown_licence_is_said_not_made_up(tmp_path: Path) -> None:
     assert "The licence is **unknown**" in text
 
 
+@pytest.mark.slow
+@pytest.mark.figures
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     folder = write_full_run(tmp_path, LOCALISATION)
 
@@ -413,6 +417,8 @@ def test_who_evaluated_it_is_said_at_once_and_again_with_how_to_verify(tmp_path:
     assert "**Evaluated by its authors.**" in text and "`bench reproduce hub://me/frogs` does that." in text
 
 
+@pytest.mark.slow
+@pytest.mark.figures
 def test_figures_are_small_of_one_letter_size_and_told_in_words(tmp_path: Path) -> None:
     for task in TASKS.values():
         folder = enriched(write_full_run(tmp_path, task))

@@ -26,6 +26,8 @@ from hubtools.reporting.card.card_comparison import Comparisons, comparisons
 from hubtools.reporting.card.model_card import build_card
 from hubtools.runs.store import find_records, read_record
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def held(folder: Path) -> Comparisons:
     record = read_record(folder)

@@ -12,6 +12,8 @@ from hubtools.reporting.card.model_card import build_card
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import RunRecord, SplitOverlap
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def audited(similar: dict[str, int | None], identical: int = 0, recipe: Recipe = FULL) -> RunRecord:
     record = make_record(LOCALISATION, recipe, 0.5, checkpoint="a/b")

@@ -16,6 +16,8 @@ from hubtools.reporting.card.model_card import build_card
 from hubtools.runs.store import find_records, read_record, write_record
 from hubtools.specs.record import RunRecord, Score, SplitResult
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 ESM = "facebook/esm2_t6_8M_UR50D"
 
 

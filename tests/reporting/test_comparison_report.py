@@ -123,6 +123,7 @@ def test_rows_on_which_the_two_disagree_are_counted_within_a_seed(suite: SideByS
     assert pair(suite, RMSE).agreement.correlation == pytest.approx(stats.pearsonr(*means).statistic, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_fewer_seeds_ask_about_weights_and_say_so(tmp_path: Path) -> None:
     for side, quality in (("a", 1.0), ("b", 1.6)):
         write_runs_of(tmp_path / side, PEPTIDES, PROBE, quality=quality, seeds=(1, 2))
@@ -289,6 +290,7 @@ def test_an_undefined_metric_is_no_number_anywhere(suite: SideBySide) -> None:
     assert forest_figure(broken).png
 
 
+@pytest.mark.slow
 def test_the_forest_plot_grows_with_its_rows_and_says_in_words_what_it_shows(suite: SideBySide) -> None:
     figure = forest_figure(suite)
     assert all(f"{found.label}: " in figure.alt and f", {found.found.verdict}" in figure.alt for found in suite.pairs)

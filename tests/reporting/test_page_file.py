@@ -188,5 +188,6 @@ def test_a_board_of_failures_alone_is_a_page(tmp_path: Path) -> None:
         assert seen.complaints == []
 
 
+@pytest.mark.slow
 def test_a_thousand_rows_are_about_a_megabyte() -> None:
     assert len(page_file(build_board(many_runs(1000))).encode()) < 1.3e6

@@ -109,6 +109,7 @@ def test_what_determines_the_result_determines_the_name(plan: Plan, project: Pat
     assert len({base, *names.values()}) == len(changed) + 1, names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["full", "probe"])
 def test_the_precision_that_the_device_gives_is_part_of_the_name(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import warm_process
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_project
 
@@ -31,8 +30,8 @@ from hubtools.training.frozen import heads as head_module
 
 pytestmark = pytest.mark.slow
 # Long enough that a signal finds it at work.
-SETTINGS = {**QUICK, "epochs": 60, "patience": None}
-STEPS = 60 * 5
+SETTINGS = {**QUICK, "epochs": 30, "patience": None}
+STEPS = 30 * 5
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +112,7 @@ def test_control_c_is_recorded_and_the_same_command_goes_on(
 ) -> None:
     item = planned(project, **SETTINGS)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        count_steps(patched, stop_at=153)
+        count_steps(patched, stop_at=78)
         go(item, tmp_path)
     (folder,) = [path for path in tmp_path.iterdir() if path.name != "cache"]
     record = read_record(folder)
@@ -123,7 +122,7 @@ def test_control_c_is_recorded_and_the_same_command_goes_on(
     steps = count_steps(monkeypatch)
     again = go(item, tmp_path)
     assert_same(again, unbroken)
-    assert len(steps) == STEPS - 150, "the whole epochs before are not trained again"
+    assert len(steps) == STEPS - 75, "the whole epochs before are not trained again"
     assert endings(again.record) == ["interrupted", "complete"] and endings(unbroken.record) == ["complete"]
     assert again.record.cost is not None and again.record.cost.attempts[0] == record.cost.attempts[0]
     assert epoch_seconds(again.folder) == sorted(epoch_seconds(again.folder)), "the log goes on, too"
@@ -179,7 +178,7 @@ def test_a_process_that_is_stopped_can_be_followed_by_another(
     record = read_record(folder)
     assert record.status == status and record.results == {}
     trained = len(epochs(folder))
-    assert 3 <= trained < 60
+    assert 3 <= trained < 30
     took = epoch_seconds(folder)[-2]
     steps = count_steps(monkeypatch)
     again = go(planned(project, **SETTINGS), tmp_path)
@@ -194,7 +193,7 @@ def test_a_process_that_is_stopped_can_be_followed_by_another(
     assert RunRecord.model_validate_json((folder / "run.json").read_text()).status == "complete"
 
 
-def wait_for_epochs(process: subprocess.Popen[str], root: Path, n: int) -> Path:
+def wait_for_epochs(process: warm_process.Process, root: Path, n: int) -> Path:
     """The run's folder, once so many epochs are done."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -208,21 +207,13 @@ def wait_for_epochs(process: subprocess.Popen[str], root: Path, n: int) -> Path:
     pytest.fail("it did not start")
 
 
-def start(project: Path, runs: Path) -> subprocess.Popen[str]:
+def start(project: Path, runs: Path) -> warm_process.Process:
     """The command, in a process of its own."""
     settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
     task = task_name("sequence-classification")
     arguments = ["run", "--checkpoint", "esm", "--task", task, *settings, "--token-budget", "512", "--runs", runs]
-    return subprocess.Popen(
-        [sys.executable, "-m", "hubtools.cli.main", *arguments],
-        cwd=project,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_CACHE": str(runs / "cache")},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell starts its background jobs, and all below them, with SIGINT ignored: not so at a terminal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    environment = {**os.environ, "BENCH_CACHE": str(runs / "cache")}
+    return warm_process.start(arguments, cwd=project, env=environment, bench=True)
 
 
 def test_the_attempts_of_a_chain_add_up(

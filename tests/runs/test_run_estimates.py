@@ -214,6 +214,7 @@ def test_shares_of_the_data_share_embeddings_but_no_heads(plan: Plan, tmp_path: 
     assert part.cached == (0, 10 + 80) and whole.cached == (90, 120)
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_kept_is_not_computed_again(plan: Plan, tmp_path: Path) -> None:
     run = plan("probe", epochs=2)
     made = session(tmp_path, run)
@@ -266,6 +267,7 @@ def test_the_estimate_sees_how_the_steps_cut_proteins(
     assert after.workload.largest_batch[1] == 12 + 2
 
 
+@pytest.mark.slow
 def test_the_estimate_sees_what_the_steps_pack(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.contextmanager
     def nothing(*given: Any, **options: Any) -> Iterator[Engine]:
@@ -288,6 +290,7 @@ def test_the_estimate_knows_which_seeds_train_together(plan: Plan, tmp_path: Pat
     assert session(tmp_path, *runs).seeds_to_come(runs[0]) == [2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["full", "lora", "probe"])
 def test_a_run_does_what_was_estimated(plan: Plan, tmp_path: Path, recipe: str) -> None:
     run = plan(recipe, batch_size=8, epochs=3, patience=1)
@@ -308,6 +311,7 @@ def test_a_run_does_what_was_estimated(plan: Plan, tmp_path: Path, recipe: str) 
     assert 0 < files["model/model.safetensors"] - (found.disk[0] - kept) < 8192
 
 
+@pytest.mark.slow
 def test_what_is_measured_has_the_engine_and_leaves_nothing(plan: Plan, tmp_path: Path) -> None:
     run = plan("full", batch_size=8, epochs=1)
     made = session(tmp_path, run)

@@ -48,7 +48,7 @@ def test_all_seeds_are_trained_by_the_first_and_each_is_as_alone(
     original = probe_module.embed
 
     def counting(*arguments: Any, **options: Any) -> Any:
-        read.append(arguments[5])
+        read.append(arguments[3])
         return original(*arguments, **options)
 
     monkeypatch.setattr(probe_module, "embed", counting)

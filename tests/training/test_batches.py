@@ -39,7 +39,7 @@ def test_positions_point_back_into_the_sequence(tokeniser):
     dataset, split = encoded(tokeniser)
     for batch in micro_batches(split, range(len(split)), 200):
         tokens = batch.inputs["input_ids"][batch.inputs["residue_mask"]].numpy()
-        letters = [dataset["sequence"][p][i] for p, i in zip(batch.proteins, batch.positions, strict=True)]
+        letters = [dataset["sequence"][int(p)][i] for p, i in zip(batch.proteins, batch.positions, strict=True)]
         assert tokeniser.encode("".join(letters)).tolist() == tokens.tolist()
 
 

@@ -148,6 +148,7 @@ def test_half_a_shard_has_no_name_that_anybody_reads(tmp_path: Path, monkeypatch
 # Several processes
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_space_at_once(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; from pathlib import Path\n"

@@ -230,6 +230,7 @@ def test_a_hidden_layer_per_residue_is_no_stock_class(checkpoint, tmp_path: Path
     torch.testing.assert_close(loaded(ids).logits, setting.model.eval()(ids).logits)
 
 
+@pytest.mark.slow
 def test_a_seed_alone_is_what_it_is_in_company(checkpoint, tmp_path: Path) -> None:
     options = {"probe.layers": "all", "epochs": 3, "head.dropout": 0.2}
 

@@ -43,6 +43,7 @@ class Full:
         self.largest = max(self.largest, tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
 def test_what_does_not_fit_is_done_again_in_smaller_pieces(checkpoint, problem, tmp_path, capsys):
     settings = {"epochs": 2, "n": 24, **GENTLE}
@@ -63,6 +64,7 @@ def test_what_does_not_fit_is_done_again_in_smaller_pieces(checkpoint, problem, 
     assert "out of memory in training at 400 tokens a batch; going on with 200" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_gradients_of_a_step_that_was_started_anew_are_those_of_one_attempt(checkpoint, tmp_path):
     gradients = []
     for room in (10**6, 90):
@@ -78,6 +80,7 @@ def test_gradients_of_a_step_that_was_started_anew_are_those_of_one_attempt(chec
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_where_single_rows_do_not_fit_the_error_comes_out(checkpoint, tmp_path):
     setting = Setting(checkpoint, "residue-classification", tmp_path, n=16)
     Full(setting.model, room=3)
@@ -85,6 +88,7 @@ def test_where_single_rows_do_not_fit_the_error_comes_out(checkpoint, tmp_path):
         setting.fit()
 
 
+@pytest.mark.slow
 def test_a_prediction_that_does_not_fit_is_read_in_smaller_pieces(checkpoint, tmp_path):
     setting = Setting(checkpoint, "residue-classification", tmp_path, n=16)
     whole = setting.scores()
@@ -95,6 +99,7 @@ def test_a_prediction_that_does_not_fit_is_read_in_smaller_pieces(checkpoint, tm
     np.testing.assert_allclose(cut.scores, whole.scores, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
 def test_a_probe_reads_in_smaller_pieces_what_does_not_fit(checkpoint, problem, tmp_path, capsys):
     roomy, tight = (Setting(checkpoint, problem, tmp_path / name, recipe="probe", n=24, epochs=3) for name in "ab")
@@ -121,6 +126,7 @@ class Bar:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ["residue-classification", "sequence-regression", "pair-classification"])
 def test_what_is_done_again_is_not_counted_twice(checkpoint, problem, tmp_path, monkeypatch):
     bars = []

@@ -115,6 +115,7 @@ def test_each_position_of_a_wild_type_is_read_once(tmp_path):
     assert np.isnan(tables[WILD][2:41]).all()
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_in_memory_is_read_in_smaller_batches(tmp_path, capsys):
     checkpoint = resolve_checkpoint(str(write_checkpoint(tmp_path / "m", "esm")))
     tokeniser, model = ResidueTokeniser.from_checkpoint(checkpoint), load_masked_lm(checkpoint)
