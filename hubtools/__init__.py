@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
+    from hubtools.api.tasks.task_checks import CheckedTask, check_task
+    from hubtools.api.tasks.task_contents import TaskContents
+    from hubtools.api.tasks.task_proposals import ProposedTask, TaskGuess, TaskQuestion, new_task
     from hubtools.common.errors import UserError
 
 # Name -> the module that has it, which is imported when it is asked for.
@@ -61,12 +64,16 @@ _WHERE = {
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
+        "hubtools.api.tasks.task_checks": ("CheckedTask", "check_task"),
+        "hubtools.api.tasks.task_contents": ("TaskContents",),
+        "hubtools.api.tasks.task_proposals": ("ProposedTask", "TaskGuess", "TaskQuestion", "new_task"),
         "hubtools.common.errors": ("UserError",),
     }.items()
     for name in names
 }
 
 __all__ = [
+    "CheckedTask",
     "ExecutionOptions",
     "FinishedRuns",
     "LearningCurves",
@@ -74,6 +81,7 @@ __all__ = [
     "PlannedAgain",
     "PlannedBaseline",
     "PlannedUpdate",
+    "ProposedTask",
     "ProteinTable",
     "RunBoard",
     "RunCheck",
@@ -86,6 +94,9 @@ __all__ = [
     "SpecList",
     "SuitePublication",
     "SweptRuns",
+    "TaskContents",
+    "TaskGuess",
+    "TaskQuestion",
     "UserError",
     "WrittenCard",
     "__version__",
@@ -93,11 +104,13 @@ __all__ = [
     "board",
     "check",
     "check_submissions",
+    "check_task",
     "compare",
     "curves",
     "estimate",
     "hand_in",
     "load_task",
+    "new_task",
     "open_model",
     "plan",
     "plan_again",
