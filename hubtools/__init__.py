@@ -32,8 +32,20 @@ if TYPE_CHECKING:
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
+    from hubtools.api.stored.data_files import (
+        FetchedData,
+        FrozenData,
+        KeptData,
+        fetch_data,
+        freeze_data,
+        kept_data,
+        remove_data,
+    )
+    from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
+    from hubtools.api.stored.removals import RemovedFiles
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
+    from hubtools.api.tasks.task_audits import AuditedTask, audit, audit_all
     from hubtools.api.tasks.task_checks import CheckedTask, check_task
     from hubtools.api.tasks.task_contents import TaskContents
     from hubtools.api.tasks.task_proposals import ProposedTask, TaskGuess, TaskQuestion, new_task
@@ -62,8 +74,20 @@ _WHERE = {
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
+        "hubtools.api.stored.data_files": (
+            "FetchedData",
+            "FrozenData",
+            "KeptData",
+            "fetch_data",
+            "freeze_data",
+            "kept_data",
+            "remove_data",
+        ),
+        "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
+        "hubtools.api.stored.removals": ("RemovedFiles",),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
+        "hubtools.api.tasks.task_audits": ("AuditedTask", "audit", "audit_all"),
         "hubtools.api.tasks.task_checks": ("CheckedTask", "check_task"),
         "hubtools.api.tasks.task_contents": ("TaskContents",),
         "hubtools.api.tasks.task_proposals": ("ProposedTask", "TaskGuess", "TaskQuestion", "new_task"),
@@ -73,9 +97,14 @@ _WHERE = {
 }
 
 __all__ = [
+    "AuditedTask",
     "CheckedTask",
+    "EmbeddingList",
     "ExecutionOptions",
+    "FetchedData",
     "FinishedRuns",
+    "FrozenData",
+    "KeptData",
     "LearningCurves",
     "MadeAgain",
     "PlannedAgain",
@@ -83,6 +112,7 @@ __all__ = [
     "PlannedUpdate",
     "ProposedTask",
     "ProteinTable",
+    "RemovedFiles",
     "RunBoard",
     "RunCheck",
     "RunComparison",
@@ -100,6 +130,8 @@ __all__ = [
     "UserError",
     "WrittenCard",
     "__version__",
+    "audit",
+    "audit_all",
     "baseline_named",
     "board",
     "check",
@@ -108,7 +140,11 @@ __all__ = [
     "compare",
     "curves",
     "estimate",
+    "fetch_data",
+    "freeze_data",
     "hand_in",
+    "kept_data",
+    "kept_embeddings",
     "load_task",
     "new_task",
     "open_model",
@@ -120,6 +156,8 @@ __all__ = [
     "publish",
     "publish_suite",
     "recipes",
+    "remove_data",
+    "remove_embeddings",
     "reproduce",
     "results",
     "run",
