@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hubtools.api.estimating import RunEstimates, estimate
     from hubtools.api.found_runs import RunResults, results
     from hubtools.api.freezing import PlannedBaseline, PlannedUpdate, baseline_named, plan_baseline, plan_update
-    from hubtools.api.listings import SpecList, load_task, recipes, suites, tasks
+    from hubtools.api.listings import SpecList, load_recipe, load_suite, load_task, recipes, suites, tasks
     from hubtools.api.plans import RunPlan, plan
     from hubtools.api.predicting import ProteinTable, open_model, predict
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hubtools.api.tasks.task_audits import AuditedTask, audit, audit_all
     from hubtools.api.tasks.task_checks import CheckedTask, check_task
     from hubtools.api.tasks.task_contents import TaskContents
+    from hubtools.api.tasks.task_description import TaskDescription, describe_task
     from hubtools.api.tasks.task_proposals import ProposedTask, TaskGuess, TaskQuestion, new_task
     from hubtools.common.errors import UserError
 
@@ -68,7 +69,7 @@ _WHERE = {
             "plan_baseline",
             "plan_update",
         ),
-        "hubtools.api.listings": ("SpecList", "load_task", "recipes", "suites", "tasks"),
+        "hubtools.api.listings": ("SpecList", "load_recipe", "load_suite", "load_task", "recipes", "suites", "tasks"),
         "hubtools.api.plans": ("RunPlan", "plan"),
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
@@ -90,6 +91,7 @@ _WHERE = {
         "hubtools.api.tasks.task_audits": ("AuditedTask", "audit", "audit_all"),
         "hubtools.api.tasks.task_checks": ("CheckedTask", "check_task"),
         "hubtools.api.tasks.task_contents": ("TaskContents",),
+        "hubtools.api.tasks.task_description": ("TaskDescription", "describe_task"),
         "hubtools.api.tasks.task_proposals": ("ProposedTask", "TaskGuess", "TaskQuestion", "new_task"),
         "hubtools.common.errors": ("UserError",),
     }.items()
@@ -125,6 +127,7 @@ __all__ = [
     "SuitePublication",
     "SweptRuns",
     "TaskContents",
+    "TaskDescription",
     "TaskGuess",
     "TaskQuestion",
     "UserError",
@@ -139,12 +142,15 @@ __all__ = [
     "check_task",
     "compare",
     "curves",
+    "describe_task",
     "estimate",
     "fetch_data",
     "freeze_data",
     "hand_in",
     "kept_data",
     "kept_embeddings",
+    "load_recipe",
+    "load_suite",
     "load_task",
     "new_task",
     "open_model",

@@ -135,6 +135,36 @@ def load_task(name: str | PathLike[str]) -> Task:
     return open_task(fspath(name))[1]
 
 
+def load_recipe(name: str | PathLike[str]) -> Recipe:
+    """A recipe, how a checkpoint is adapted and trained, by name or file.
+
+    Raises:
+        UserError: there is no such recipe, or its file is wrong.
+
+    >>> import hubtools
+    >>> hubtools.load_recipe("probe").adaptation
+    'probe'
+    """
+    from hubtools.specs.lookup.spec_files import load_recipe as load
+
+    return load(fspath(name))
+
+
+def load_suite(name: str | PathLike[str]) -> Suite:
+    """A suite, tasks with a recipe and seeds, by name or file.
+
+    Raises:
+        UserError: there is no such suite, or its file is wrong.
+
+    >>> import hubtools
+    >>> "localisation" in hubtools.load_suite("core").tasks
+    True
+    """
+    from hubtools.specs.lookup.spec_files import load_suite as load
+
+    return load(fspath(name))
+
+
 def tasks(problem: str | None = None) -> SpecList[Task]:
     """All tasks: your own first, then those bench ships.
 
@@ -180,8 +210,6 @@ def recipes() -> SpecList[Recipe]:
     >>> hubtools.recipes()["probe"].adaptation
     'probe'
     """
-    from hubtools.specs.lookup.spec_files import load_recipe
-
     found = _catalogue("recipe")
     return SpecList("recipe", tuple(load_recipe(str(one.path)) for one in found), found)
 
@@ -196,8 +224,6 @@ def suites() -> SpecList[Suite]:
     >>> "core" in hubtools.suites().names
     True
     """
-    from hubtools.specs.lookup.spec_files import load_suite
-
     found = _catalogue("suite")
     return SpecList("suite", tuple(load_suite(str(one.path)) for one in found), found)
 
