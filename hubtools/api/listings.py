@@ -73,6 +73,18 @@ class SpecList(Sequence[Listed], Generic[Listed]):
             for spec, place in zip(self.specs, self.places, strict=True)
         ]
 
+    def summaries(self) -> list[dict[str, Any]]:
+        """The same for programs: values as JSON has them, of tasks also every label, metric and the reason of trust."""
+        return [
+            {
+                **(_summary(spec) if isinstance(spec, Task) else _row(spec)),
+                "path": str(place.path),
+                "from": place.origin,
+                "hides": [str(other.path) for other in place.hidden],
+            }
+            for spec, place in zip(self.specs, self.places, strict=True)
+        ]
+
     def to_pandas(self) -> pandas.DataFrame:
         """One row each: name, title, summary; of tasks problem, labels, test_splits, metric, trust, licence, version; of recipes
         adaptation; of suites tasks, recipe, seeds; from, path.
@@ -111,6 +123,22 @@ def _row(spec: Task | Recipe | Suite) -> dict[str, Any]:
     if isinstance(spec, Recipe):
         return {**common, "adaptation": spec.adaptation}
     return {**common, "tasks": ", ".join(spec.tasks), "recipe": spec.recipe, "seeds": ", ".join(map(str, spec.seeds))}
+
+
+def _summary(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "version": task.version,
+        "title": task.title,
+        "problem": task.problem.value,
+        "labels": task.label_names,
+        "test_splits": task.data.test_splits,
+        "metrics": task.metrics.names,
+        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
+        "published": len(task.published),
+        "licence": task.licence,
+        "source": task.data.source,
+    }
 
 
 def load_task(name: str | PathLike[str]) -> Task:
