@@ -26,14 +26,30 @@ if TYPE_CHECKING:
     from hubtools.api.estimating import RunEstimates, estimate
     from hubtools.api.found_runs import RunResults, results
     from hubtools.api.freezing import PlannedBaseline, PlannedUpdate, baseline_named, plan_baseline, plan_update
-    from hubtools.api.listings import SpecList, load_task, recipes, suites, tasks
+    from hubtools.api.listings import SpecList, load_recipe, load_suite, load_task, recipes, suites, tasks
     from hubtools.api.plans import RunPlan, plan
     from hubtools.api.predicting import ProteinTable, open_model, predict
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
+    from hubtools.api.stored.data_files import (
+        FetchedData,
+        FrozenData,
+        KeptData,
+        fetch_data,
+        freeze_data,
+        kept_data,
+        remove_data,
+    )
+    from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
+    from hubtools.api.stored.removals import RemovedFiles
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
+    from hubtools.api.tasks.task_audits import AuditedTask, audit, audit_all
+    from hubtools.api.tasks.task_checks import CheckedTask, check_task
+    from hubtools.api.tasks.task_contents import TaskContents
+    from hubtools.api.tasks.task_description import TaskDescription, describe_task
+    from hubtools.api.tasks.task_proposals import ProposedTask, TaskGuess, TaskQuestion, new_task
     from hubtools.common.errors import UserError
 
 # Name -> the module that has it, which is imported when it is asked for.
@@ -53,28 +69,52 @@ _WHERE = {
             "plan_baseline",
             "plan_update",
         ),
-        "hubtools.api.listings": ("SpecList", "load_task", "recipes", "suites", "tasks"),
+        "hubtools.api.listings": ("SpecList", "load_recipe", "load_suite", "load_task", "recipes", "suites", "tasks"),
         "hubtools.api.plans": ("RunPlan", "plan"),
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
+        "hubtools.api.stored.data_files": (
+            "FetchedData",
+            "FrozenData",
+            "KeptData",
+            "fetch_data",
+            "freeze_data",
+            "kept_data",
+            "remove_data",
+        ),
+        "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
+        "hubtools.api.stored.removals": ("RemovedFiles",),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
+        "hubtools.api.tasks.task_audits": ("AuditedTask", "audit", "audit_all"),
+        "hubtools.api.tasks.task_checks": ("CheckedTask", "check_task"),
+        "hubtools.api.tasks.task_contents": ("TaskContents",),
+        "hubtools.api.tasks.task_description": ("TaskDescription", "describe_task"),
+        "hubtools.api.tasks.task_proposals": ("ProposedTask", "TaskGuess", "TaskQuestion", "new_task"),
         "hubtools.common.errors": ("UserError",),
     }.items()
     for name in names
 }
 
 __all__ = [
+    "AuditedTask",
+    "CheckedTask",
+    "EmbeddingList",
     "ExecutionOptions",
+    "FetchedData",
     "FinishedRuns",
+    "FrozenData",
+    "KeptData",
     "LearningCurves",
     "MadeAgain",
     "PlannedAgain",
     "PlannedBaseline",
     "PlannedUpdate",
+    "ProposedTask",
     "ProteinTable",
+    "RemovedFiles",
     "RunBoard",
     "RunCheck",
     "RunComparison",
@@ -86,18 +126,33 @@ __all__ = [
     "SpecList",
     "SuitePublication",
     "SweptRuns",
+    "TaskContents",
+    "TaskDescription",
+    "TaskGuess",
+    "TaskQuestion",
     "UserError",
     "WrittenCard",
     "__version__",
+    "audit",
+    "audit_all",
     "baseline_named",
     "board",
     "check",
     "check_submissions",
+    "check_task",
     "compare",
     "curves",
+    "describe_task",
     "estimate",
+    "fetch_data",
+    "freeze_data",
     "hand_in",
+    "kept_data",
+    "kept_embeddings",
+    "load_recipe",
+    "load_suite",
     "load_task",
+    "new_task",
     "open_model",
     "plan",
     "plan_again",
@@ -107,6 +162,8 @@ __all__ = [
     "publish",
     "publish_suite",
     "recipes",
+    "remove_data",
+    "remove_embeddings",
     "reproduce",
     "results",
     "run",

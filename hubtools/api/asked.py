@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
+
+if TYPE_CHECKING:
+    from hubtools.specs.task import Task
 
 # A name, a path, or several.
 Names = str | PathLike[str] | Iterable[str | PathLike[str]]
@@ -60,6 +64,18 @@ def fractions_of(asked: float | Iterable[float] | None) -> list[float]:
                 fix="Give numbers above 0 and at most 1, as in [0.1, 1].",
             )
     return list(dict.fromkeys(map(float, fractions)))
+
+
+def task_of(asked: str | PathLike[str] | Task) -> tuple[str | None, Task]:
+    """A task and the name that finds it again, for a repository with its commit; None where the task itself was given.
+
+    Raises:
+        UserError: there is no such task, or its file is wrong.
+    """
+    from hubtools.data.sources.task_repositories import open_task
+    from hubtools.specs.task import Task
+
+    return (None, asked) if isinstance(asked, Task) else open_task(fspath(asked))
 
 
 def silent(line: str) -> None:

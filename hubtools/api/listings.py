@@ -73,6 +73,18 @@ class SpecList(Sequence[Listed], Generic[Listed]):
             for spec, place in zip(self.specs, self.places, strict=True)
         ]
 
+    def summaries(self) -> list[dict[str, Any]]:
+        """The same for programs: values as JSON has them, of tasks also every label, metric and the reason of trust."""
+        return [
+            {
+                **(_summary(spec) if isinstance(spec, Task) else _row(spec)),
+                "path": str(place.path),
+                "from": place.origin,
+                "hides": [str(other.path) for other in place.hidden],
+            }
+            for spec, place in zip(self.specs, self.places, strict=True)
+        ]
+
     def to_pandas(self) -> pandas.DataFrame:
         """One row each: name, title, summary; of tasks problem, labels, test_splits, metric, trust, licence, version; of recipes
         adaptation; of suites tasks, recipe, seeds; from, path.
@@ -113,6 +125,22 @@ def _row(spec: Task | Recipe | Suite) -> dict[str, Any]:
     return {**common, "tasks": ", ".join(spec.tasks), "recipe": spec.recipe, "seeds": ", ".join(map(str, spec.seeds))}
 
 
+def _summary(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "version": task.version,
+        "title": task.title,
+        "problem": task.problem.value,
+        "labels": task.label_names,
+        "test_splits": task.data.test_splits,
+        "metrics": task.metrics.names,
+        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
+        "published": len(task.published),
+        "licence": task.licence,
+        "source": task.data.source,
+    }
+
+
 def load_task(name: str | PathLike[str]) -> Task:
     """A task: what to predict, on which data and splits, scored how.
 
@@ -133,6 +161,36 @@ def load_task(name: str | PathLike[str]) -> Task:
     from hubtools.data.sources.task_repositories import open_task
 
     return open_task(fspath(name))[1]
+
+
+def load_recipe(name: str | PathLike[str]) -> Recipe:
+    """A recipe, how a checkpoint is adapted and trained, by name or file.
+
+    Raises:
+        UserError: there is no such recipe, or its file is wrong.
+
+    >>> import hubtools
+    >>> hubtools.load_recipe("probe").adaptation
+    'probe'
+    """
+    from hubtools.specs.lookup.spec_files import load_recipe as load
+
+    return load(fspath(name))
+
+
+def load_suite(name: str | PathLike[str]) -> Suite:
+    """A suite, tasks with a recipe and seeds, by name or file.
+
+    Raises:
+        UserError: there is no such suite, or its file is wrong.
+
+    >>> import hubtools
+    >>> "localisation" in hubtools.load_suite("core").tasks
+    True
+    """
+    from hubtools.specs.lookup.spec_files import load_suite as load
+
+    return load(fspath(name))
 
 
 def tasks(problem: str | None = None) -> SpecList[Task]:
@@ -180,8 +238,6 @@ def recipes() -> SpecList[Recipe]:
     >>> hubtools.recipes()["probe"].adaptation
     'probe'
     """
-    from hubtools.specs.lookup.spec_files import load_recipe
-
     found = _catalogue("recipe")
     return SpecList("recipe", tuple(load_recipe(str(one.path)) for one in found), found)
 
@@ -196,8 +252,6 @@ def suites() -> SpecList[Suite]:
     >>> "core" in hubtools.suites().names
     True
     """
-    from hubtools.specs.lookup.spec_files import load_suite
-
     found = _catalogue("suite")
     return SpecList("suite", tuple(load_suite(str(one.path)) for one in found), found)
 

@@ -150,7 +150,7 @@ def _free(other: StatedDevice | None) -> str:
 
 def size(count: float) -> str:
     """Bytes as people read them."""
-    from hubtools.training.frozen.embedding_store import human
+    from hubtools.common.files import human
 
     return human(count)
 

@@ -35,10 +35,9 @@ def _listing(kind: str, plural: str) -> click.Group:
     def show(name: str) -> None:
         import yaml
 
-        from hubtools.specs.lookup.spec_files import load_recipe, load_suite
+        import hubtools
 
-        load: Any = {"recipe": load_recipe, "suite": load_suite}[kind]
-        spec = load(name)
+        spec: Any = hubtools.load_recipe(name) if kind == "recipe" else hubtools.load_suite(name)
         click.echo(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip())
 
     return group

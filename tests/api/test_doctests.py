@@ -11,9 +11,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = [
     "hubtools.common.notebook",
-    *(f"hubtools.api.{path.stem}" for path in sorted((ROOT / "hubtools" / "api").glob("*.py")) if path.stem[0] != "_"),
+    *(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "hubtools" / "api").rglob("*.py"))
+        if path.stem[0] != "_"
+    ),
 ]
-FUNCTIONS = ("run", "plan", "results", "board", "compare", "check", "predict", "load_task", "tasks", "recipes")
+FUNCTIONS = (
+    "run", "plan", "results", "board", "compare", "check", "predict", "load_task", "tasks", "recipes", "new_task", "check_task",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,7 +14,7 @@ import pytest
 from tiny_checkpoints import write_checkpoint
 from tiny_project import write_project
 
-from hubtools.cli.cache import ago
+from hubtools.api.stored.embeddings_kept import ago
 from hubtools.cli.main import main
 from hubtools.runs.store import find_records
 from hubtools.training.frozen import embedding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +14,6 @@ from hubtools.cli.tasks.tasks_show import show
 from hubtools.cli.terminal import DOTS, new_console, new_table
 
 if TYPE_CHECKING:
-    from hubtools.specs.lookup.content import Found
     from hubtools.specs.task import Task
 
 _COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "trust", "licence")
@@ -38,7 +37,7 @@ def list_all(form: str | None, problem: str | None) -> None:
         click.echo(f"warning: {line}", err=True)
     known = list(zip(listed.specs, listed.places, strict=True))
     if form == "json":
-        click.echo(json.dumps([_summary(task, found) for task, found in known], indent=2, ensure_ascii=False))
+        click.echo(json.dumps(listed.summaries(), indent=2, ensure_ascii=False))
     elif form == "markdown":
         click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
     else:
@@ -70,25 +69,6 @@ def _cells(task: Task, link: str | None = None) -> list[str]:
 def _markdown(rows: list[list[str]]) -> str:
     lines = [_COLUMNS, ["---"] * len(_COLUMNS), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _summary(task: Task, found: Found) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "version": task.version,
-        "title": task.title,
-        "problem": task.problem.value,
-        "labels": task.label_names,
-        "test_splits": task.data.test_splits,
-        "metrics": task.metrics.names,
-        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
-        "published": len(task.published),
-        "licence": task.licence,
-        "source": task.data.source,
-        "path": str(found.path),
-        "from": found.origin,
-        "hides": [str(other.path) for other in found.hidden],
-    }
 
 
 for command in (show, check, audit, new):

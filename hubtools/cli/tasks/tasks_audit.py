@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.terminal import MIRRORS, TEMPLATES
+from hubtools.cli.terminal import MIRRORS, TEMPLATES, note
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from hubtools.api.tasks.task_audits import AuditedTask
     from hubtools.data.splits.split_audit import Audit
 
 _COLOURS = {"ok": "green", "look": "yellow", "problem": "red"}
@@ -58,56 +59,40 @@ def audit(
 
     from rich.console import Console
 
-    from hubtools.common.errors import UserError
+    import hubtools
     from hubtools.common.files import write_atomic
-    from hubtools.data import DataCache, load_task_data
-    from hubtools.data.sources.task_repositories import open_task
-    from hubtools.data.splits.split_audit import audit_task
-    from hubtools.specs.lookup.content import available
 
     if page is not None and len(names) != 1:
-        raise UserError(f"a page shows one task, not {len(names) or 'all'}", fix="Name one task with --html.")
-    asked = names or tuple(map(str, available("task").values()))
-    cache = DataCache.default(mirrors)
+        raise hubtools.UserError(f"a page shows one task, not {len(names) or 'all'}", fix="Name one task with --html.")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100, stderr=target == "-")
-    done = []
-    for name in asked:
-        try:
-            _, task = open_task(name)
-            data = load_task_data(task, cache)
-            found = audit_task(data, sorted(set(identities), reverse=True), cache, clusters=clusters)
-        except UserError as error:
-            if names:
-                raise
-            click.echo(f"left out: {error}", err=True)
-            continue
-        done.append(found)
-        (_show if len(asked) == 1 else _line)(console, found)
+    done = hubtools.audit_all(
+        names or None,
+        identities=identities,
+        clusters=clusters,
+        mirrors=mirrors,
+        on_audit=lambda audited: (_show if len(names) == 1 else _line)(console, audited),
+        on_note=note,
+    )
     if target:
-        content = [found.model_dump(mode="json") for found in done]
+        content = [audited.found.model_dump(mode="json") for audited in done]
         text = json.dumps(content[0] if len(names) == 1 else content, indent=2, ensure_ascii=False) + "\n"
         if target == "-":
             click.echo(text, nl=False)
         else:
             write_atomic(Path(target), text)
     if page is not None:
-        from hubtools.reporting.audit_page import audit_page
-
-        write_atomic(page, audit_page(done[0]))
-        console.print(f"wrote {page}", markup=False, soft_wrap=True)
+        console.print(f"wrote {done[0].html(page)}", markup=False, soft_wrap=True)
 
 
-def _line(console: Console, found: Audit) -> None:
-    problems = sum(finding.level == "problem" for finding in found.findings)
-    looks = sum(finding.level == "look" for finding in found.findings)
-    console.print(
-        f"[{_COLOURS[found.verdict]}]{found.verdict:<8}[/] {found.task}: {problems} problems, {looks} to look at"
-    )
+def _line(console: Console, audited: AuditedTask) -> None:
+    colour, problems, looks = _COLOURS[audited.verdict], audited.count("problem"), audited.count("look")
+    console.print(f"[{colour}]{audited.verdict:<8}[/] {audited.found.task}: {problems} problems, {looks} to look at")
 
 
-def _show(console: Console, found: Audit) -> None:
+def _show(console: Console, audited: AuditedTask) -> None:
     from rich.text import Text
 
+    found = audited.found
     console.print(f"[bold]{found.task}[/bold] version {found.version}")
     table = _table(3)
     for finding in found.findings:

@@ -25,7 +25,7 @@ import numpy as np
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing
+from hubtools.common.files import human, replacing
 from hubtools.common.hashing import digest
 from hubtools.specs.record import CheckpointIdentity
 
@@ -414,15 +414,6 @@ def size_limit(text: str | None) -> int:
             f"{text!r} is not a size", where=LIMIT_VARIABLE, fix=f"For example {LIMIT_VARIABLE}=50GB, or 0 for none."
         )
     return int(float(match[1]) * UNITS[match[2]])
-
-
-def human(size: float) -> str:
-    """Bytes as people read them: 1.2 GB."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def _crc32(*arrays: np.ndarray) -> int:

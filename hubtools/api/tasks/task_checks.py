@@ -1,0 +1,140 @@
+"""Whether a task file and its data are in order, and whether a checkpoint can read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hubtools.api.asked import Say, silent, task_of
+from hubtools.api.computing import quiet
+from hubtools.api.tasks.task_contents import TaskContents
+from hubtools.common.errors import UserError
+from hubtools.common.notebook import lines_html
+
+if TYPE_CHECKING:
+    from hubtools.data import TaskData
+    from hubtools.models.checkpoint import Checkpoint
+    from hubtools.models.tokenisation import ResidueTokeniser
+    from hubtools.specs.task import Task
+
+
+@dataclass(frozen=True)
+class CheckedTask(TaskContents):
+    """The data of a task that is in order; :class:`TaskContents` says what they hold.
+
+    Attributes:
+        proofs: what was proven of a checkpoint, a line each.
+    """
+
+    proofs: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + lines_html("Proven", self.proofs)
+
+
+def check_task(
+    task: str | PathLike[str] | Task,
+    checkpoint: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+    mirrors: Sequence[str | PathLike[str]] = (),
+    on_data: Callable[[TaskContents], None] | None = None,
+    on_proof: Say = silent,
+) -> CheckedTask:
+    """Load a task's data as a run would and verify them: columns, labels, lengths, letters, splits.
+
+    Args:
+        task: name, file, folder, ``hub://user/repo[@revision][/name]``, or what :func:`hubtools.load_task` gave.
+        checkpoint: also prove that this one can read them: alignment of its tokens, tokens unknown to it, and that batches
+            change nothing.
+        trust_remote_code: allow code of a folder, or of the Hub as ``name@<commit>``.
+        mirrors: folders of data, files named by their sha256.
+        on_data: is called when the data are in order, before the checkpoint is tried.
+        on_proof: takes each line of ``proofs`` as it is proven.
+
+    Returns:
+        What the data hold, and what was proven.
+
+    Raises:
+        UserError: the first thing that is wrong: with file, line and key where the task file is to be changed.
+
+    >>> import hubtools
+    >>> checked = hubtools.check_task("benchmarks/golden/tasks/golden-class.yaml")
+    >>> [row["split"] for row in checked.splits()], list(checked.to_pandas().columns)[:4]
+    (['train', 'validation', 'test'], ['split', 'proteins', 'residues', 'scored'])
+    """
+    # The file first: a wrong key should not wait for the import of the data libraries.
+    reference, spec = task_of(task)
+    from hubtools.data import DataCache, load_task_data
+
+    def load() -> TaskContents:
+        try:
+            contents = TaskContents(load_task_data(spec, DataCache.default([Path(mirror) for mirror in mirrors])))
+        except UserError as error:
+            raise (error if reference is None else _pointing_at(error, spec, reference)) from None
+        if on_data is not None:
+            on_data(contents)
+        return contents
+
+    if checkpoint is None:
+        return CheckedTask(load().data)
+    proofs = []
+    with quiet():
+        opened = _opened(checkpoint, trust_remote_code)
+        data = load().data
+        for line in _proofs(data, *opened):
+            on_proof(line)
+            proofs.append(line)
+    return CheckedTask(data, tuple(proofs))
+
+
+def _pointing_at(error: UserError, task: Task, name: str) -> UserError:
+    """The error with the line of the task file that it is about, where it names a key."""
+    from hubtools.data.sources.task_repositories import task_path
+    from hubtools.specs.lookup.spec_files import line_of_key
+
+    text = f"{error.what} {error.fix or ''}"
+    named = [
+        key
+        for key in re.findall(r"\bdata\.[a-z_]+(?:\.[a-z_]+)*", text)
+        if key.split(".")[1] in type(task.data).model_fields
+    ]
+    if "under labels" in text or "sha256 in the task file" in text:
+        named.append("labels" if "under labels" in text else "data.files.0.sha256")
+    if not named:
+        return error
+    path = task_path(name)
+    rest = (error.where or "").removeprefix(f"task {task.name}").removeprefix(", ")
+    place = f"{path}:{line_of_key(path, named[0])}{f', {rest}' if rest else ''}"
+    return UserError(error.what, where=place, fix=error.fix)
+
+
+def _opened(name: str, trust_remote_code: bool) -> tuple[Checkpoint, ResidueTokeniser]:
+    """A checkpoint and its tokeniser: what is wrong with these is said before data are fetched."""
+    from hubtools.models import ResidueTokeniser, resolve_checkpoint
+
+    checkpoint = resolve_checkpoint(name, trust_remote_code=trust_remote_code)
+    return checkpoint, ResidueTokeniser.from_checkpoint(checkpoint)
+
+
+def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> Iterator[str]:
+    """What a run proves of a checkpoint before it computes anything, a line each."""
+    import torch
+
+    from hubtools.models.encoder import load_encoder
+    from hubtools.training.compute.engine import prove_padding
+
+    level = data.task.problem.level
+    sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
+    if tokeniser.aligned or level.by_residue or not level.trained:
+        facts = tokeniser.prove(sequences)
+        shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
+        yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
+    tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
+    yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
+    effect = prove_padding(load_encoder(checkpoint), tokeniser, torch.device("cpu"))
+    yield f"padding with {checkpoint.name}: changes nothing (at most {effect:.0e} of the largest value)"
