@@ -240,43 +240,21 @@ def _print_arms(frozen: Baseline, console: Console) -> None:
 
 def _show_power(frozen: Baseline) -> None:
     """What checks against each arm could show; a warning where that is not as little as the margin."""
-    from hubtools.evaluation.statistics.difference import Question
-    from hubtools.evaluation.statistics.power import power_of_runs, power_of_split
-    from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
     from hubtools.findings.wording import power_text
 
-    if frozen.file.prediction_tolerance is not None:
-        return  # Checks look at the predictions, and at no margin.
-    for one in frozen.file.arms:
-        arm = frozen.arm(one)
-        margin = frozen.file.margin(arm.task)
-        for split in one.scores:
-            rows, seeds = arm.predictions(split)[0], len(arm.runs)
-            found = other = power_of_split(arm.task, rows, seeds, Question.WEIGHTS)
-            if frozen.file.question == "recipe" and not arm.nothing_random:
-                found = power_of_runs(arm.resampled(split, replicates=KEPT_REPLICATES))
-            if found is not None:
-                said = power_text(found, margin, other if found is not other else None)
-                warning = "" if found.sees(margin) else "warning: "
-                click.echo(f"{warning}power of {_title(one, split)}: {said}", err=True)
+    for one in frozen.powers():
+        said = power_text(one.power, one.margin, one.of_weights)
+        warning = "" if one.power.sees(one.margin) else "warning: "
+        click.echo(f"{warning}power of {_title(one.arm, one.split)}: {said}", err=True)
 
 
 def _closing(frozen: Baseline) -> None:
     """How large it is; a warning where it is large."""
-    from hubtools.evaluation.predictions import read_predictions
     from hubtools.findings.frozen_baseline import LARGE
     from hubtools.findings.wording import size
-    from hubtools.runs.store import PREDICTIONS
 
     runs = [run for arm in frozen.file.arms for run in arm.runs]
-    paths = [frozen.folder / run.folder / PREDICTIONS for run in runs]
-    rows, stored = 0, 0
-    for path in filter(Path.is_file, paths):
-        try:
-            rows += sum(len(split) for split in read_predictions(path).values())
-            stored += path.stat().st_size
-        except UserError:
-            continue  # Its checksum tells.
+    rows, stored = frozen.predictions_kept()
     each = f"; {rows:,} predictions, {stored / rows:.1f} bytes each" if rows else ""
     click.echo(f"{_counted(len(frozen.file.arms), len(runs))}, {size(frozen.bytes)}{each}: {frozen.folder}", err=True)
     if frozen.bytes > LARGE:

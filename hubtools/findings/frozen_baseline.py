@@ -9,9 +9,10 @@ So a baseline is at the same time a folder of runs, and every command that reads
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from hubtools.common.hashing import file_sha256
 from hubtools.common.hub import scrub
 from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.statistics.cost import typical
+from hubtools.evaluation.statistics.difference import Question
+from hubtools.evaluation.statistics.power import Power, power_of_runs, power_of_split
+from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
 from hubtools.findings.arms import Arm, arms_of
 from hubtools.findings.naming.selectors import EVERYTHING, Selector
 from hubtools.runs.public_record import public_record
@@ -105,6 +109,49 @@ class Baseline:
     def bytes(self) -> int:
         """Size of all its files."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def predictions_kept(self) -> tuple[int, int]:
+        """How many predictions it holds, and the bytes of their files."""
+        rows = stored = 0
+        for path in (self.folder / run.folder / PREDICTIONS for arm in self.file.arms for run in arm.runs):
+            # What cannot be read has a checksum that tells.
+            with contextlib.suppress(UserError, OSError):
+                stored += path.stat().st_size
+                rows += sum(len(split) for split in read_predictions(path).values())
+        return rows, stored
+
+    def powers(self) -> Iterator[FrozenPower]:
+        """What checks against each arm could show; nothing where they look at predictions, and at no margin."""
+        if self.file.prediction_tolerance is not None:
+            return
+        for frozen in self.file.arms:
+            arm = self.arm(frozen)
+            for split in frozen.scores:
+                of_weights = power_of_split(arm.task, arm.predictions(split)[0], len(arm.runs), Question.WEIGHTS)
+                found = of_weights
+                if self.file.question == "recipe" and not arm.nothing_random:
+                    found = power_of_runs(arm.resampled(split, replicates=KEPT_REPLICATES))
+                if found is not None:
+                    other = None if found is of_weights else of_weights
+                    yield FrozenPower(frozen, split, found, self.file.margin(arm.task), other)
+
+
+@dataclass(frozen=True)
+class FrozenPower:
+    """What a check against an arm could show.
+
+    Attributes:
+        arm, split: of which.
+        power: of the question that the baseline asks.
+        margin: that counts as a loss.
+        of_weights: where seeds count, what these very weights could show.
+    """
+
+    arm: FrozenArm
+    split: str
+    power: Power
+    margin: float
+    of_weights: Power | None
 
 
 def is_baseline(folder: Path) -> bool:
