@@ -55,6 +55,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(HEADS, "_looked", False)
     monkeypatch.setattr(modeling_protein_task, "HEADS", {})
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("my_lab_gated", "my_lab_heads"):
+        # As another test has left it, from a folder of its own.
+        monkeypatch.delitem(sys.modules, name, raising=False)
     module, entry = blocks("A head", "python")
     install(tmp_path, {"my_lab_gated.py": module, "my_lab_heads.py": entry}, blocks("A head", "toml")[0])
     (tmp_path / "gated.yaml").write_text(blocks("A head", "yaml")[0])
