@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -47,24 +48,27 @@ class Counters:
             prefix: special tokens before the first residue.
             seed: of the fit.
         """
-        start = mixed(_int32(seed))
-        proteins, first = (torch.from_numpy(column).to(torch.int32)[:, None] for column in batch.origins.T)
-        place = torch.arange(int(batch.lengths.max()), dtype=torch.int32)[None]
-        tokens = mixed(mixed(start ^ proteins) ^ (place + first - prefix))
+        # By numpy: batches are made in a thread of their own, where torch would start a second team of threads, which wait
+        # for work by spinning and take the processor from the first.
+        start = mixed(np.array([wrapped(seed)], dtype=np.int32))
+        proteins, first = (column.astype(np.int32)[:, None] for column in batch.origins.T)
+        place = np.arange(batch.lengths.max(), dtype=np.int32)[None]
+        tokens = mixed(mixed(start ^ proteins) ^ (place + first - np.int32(prefix)))
         # No residue has the number of a whole protein.
-        units = mixed(mixed(start ^ torch.from_numpy(batch.proteins).to(torch.int32)) ^ -(2**31))
+        units = mixed(mixed(start ^ batch.proteins.astype(np.int32)) ^ np.int32(-(2**31)))
         residues = tokens[:0, 0]
         if (protein := batch.inputs.get("protein")) is not None:
-            mask = batch.inputs["residue_mask"]
-            residues = tokens[mask][torch.argsort(protein.repeat_interleave(mask.sum(1)), stable=True)]
-        return cls(tokens, tokens[batch.inputs["attention_mask"].bool()], units, residues)
+            mask = batch.inputs["residue_mask"].numpy()
+            residues = tokens[mask][np.argsort(np.repeat(protein.numpy(), mask.sum(1)), kind="stable")]
+        real = tokens[batch.inputs["attention_mask"].numpy().astype(bool)]
+        return cls(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (tokens, real, units, residues)))
 
     def at(self, step: int, device: torch.device) -> Counters:
         """Those of an optimiser step, where it is computed."""
-        drawn_by = _int32(step)
+        drawn_by = int(mixed(np.array([wrapped(step)], dtype=np.int32))[0])
         return Counters(
             *(
-                mixed(part.to(device, non_blocking=True) ^ mixed(drawn_by).item())
+                mixed(part.to(device, non_blocking=True) ^ drawn_by)
                 for part in (self.tokens, self.real, self.units, self.residues)
             )
         )
@@ -192,12 +196,12 @@ def keep(counters: torch.Tensor, width: int, p: float, place: int) -> torch.Tens
         place: of the layer.
     """
     channel = torch.arange(width, device=counters.device, dtype=torch.int32)
-    drawn = mixed(counters.unsqueeze(-1) ^ mixed(channel ^ _int32(place).item()))
+    drawn = mixed(counters.unsqueeze(-1) ^ mixed(channel ^ wrapped(place)))
     return drawn >= int(p * 2**32) - 2**31
 
 
-def mixed(x: torch.Tensor) -> torch.Tensor:
-    """A hash of int32, each bit of which depends on each bit given (lowbias32 by Wellons, 2018)."""
+def mixed(x: Any) -> Any:
+    """A hash of int32, of numpy or torch, each bit of which depends on each bit given (lowbias32 by Wellons, 2018)."""
     x = x ^ ((x >> 16) & 0xFFFF)
     x = x * 0x7FEB352D
     x = x ^ ((x >> 15) & 0x1FFFF)
@@ -205,6 +209,6 @@ def mixed(x: torch.Tensor) -> torch.Tensor:
     return x ^ ((x >> 16) & 0xFFFF)
 
 
-def _int32(value: int) -> torch.Tensor:
-    """A number modulo 2**32."""
-    return torch.tensor((value + 2**31) % 2**32 - 2**31, dtype=torch.int32)
+def wrapped(value: int) -> int:
+    """A number modulo 2**32, as int32 has it."""
+    return (value + 2**31) % 2**32 - 2**31
