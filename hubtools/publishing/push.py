@@ -67,21 +67,6 @@ class PreparedPush:
         return stale(self.publication, self.target, self.earlier) if self.target else []
 
 
-def prepare(order: PushRequest, *, asks: bool = True, signed_in: bool = True) -> PreparedPush:
-    """Plan a publication and look at its repository: everything but the slow check. Nothing is written on the Hub.
-
-    Args:
-        order: what is wanted.
-        asks: whether the Hub is asked.
-        signed_in: whether a token that may do it must be there.
-
-    Raises:
-        UserError: there is nothing to publish, or the Hub cannot be asked or does not allow it.
-    """
-    ready = planned(order)
-    return looked_at(ready, order, signed_in=signed_in) if asks else ready
-
-
 def planned(order: PushRequest) -> PreparedPush:
     """The publication alone, before the Hub is asked.
 
@@ -98,7 +83,8 @@ def looked_at(ready: PreparedPush, order: PushRequest, *, signed_in: bool = True
 
     Args:
         ready: from :func:`planned`.
-        order, signed_in: as for :func:`prepare`.
+        order: what is wanted.
+        signed_in: whether a token that may do it must be there.
 
     Raises:
         UserError: the Hub cannot be asked or does not allow it.

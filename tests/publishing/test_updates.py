@@ -14,7 +14,7 @@ from hubtools.common.errors import UserError
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import plan_publication
 from hubtools.publishing.earlier import look_back, merged_card, stale
-from hubtools.publishing.push import PushRequest, prepare, release
+from hubtools.publishing.push import PreparedPush, PushRequest, looked_at, planned, release
 from hubtools.publishing.reload import ReloadedPredictions
 from hubtools.publishing.suites import models_of, repository_names
 from hubtools.reporting.card.card_edits import sign
@@ -33,9 +33,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def prepared(order: PushRequest) -> PreparedPush:
+    """Planned, and its repository looked at."""
+    return looked_at(planned(order), order)
+
+
 def published(folder: Path, **options: object) -> str:
     """Commit of a run that was published."""
-    return release(prepare(PushRequest(folder, REPO, **options))).commit  # type: ignore[arg-type]
+    return release(prepared(PushRequest(folder, REPO, **options))).commit  # type: ignore[arg-type]
 
 
 def test_each_run_has_a_tag_for_ever(hub: Hub, tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_what_people_wrote_on_the_hub_stays(hub: Hub, tmp_path: Path) -> None:
 def test_a_model_of_somebody_else_is_not_replaced_in_passing(hub: Hub, tmp_path: Path) -> None:
     hub.add_model(REPO, {"pytorch_model.bin": b"theirs", "README.md": "# Theirs"})
     run = make_run(tmp_path / "run")
-    failed = prepare(PushRequest(run, REPO)).publication.failed
+    failed = prepared(PushRequest(run, REPO)).publication.failed
     assert len(failed) == 1 and "--replace" in str(failed[0].error)
     published(run, replace=True)
     assert "pytorch_model.bin" not in hub.model(REPO).history()[0].files

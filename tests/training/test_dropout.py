@@ -206,3 +206,18 @@ def test_where_a_model_lays_tokens_out_in_no_known_way_it_says_so(checkpoints, t
     counters = Counters.of(collate(split, [(0, split.windows[0][0])]), 1, 1)
     with pytest.raises(RuntimeError, match="not one for each of the tokens"):
         counters.of_tokens(torch.Size([3]))
+
+
+@pytest.mark.slow
+def test_dropout_deep_inside_a_head_is_of_its_proteins_too(checkpoints, tmp_path: Path) -> None:
+    """A package's head has its layers where it likes."""
+
+    def nested(name: str, budget: int) -> Setting:
+        made = setting(checkpoints["esm"], "sequence-classification", tmp_path / name, budget=budget)
+        made.model.head = torch.nn.Sequential(torch.nn.Sequential(*made.model.head))
+        return made
+
+    large, small = nested("large", 4096), nested("small", 64)
+    large.fit()
+    small.fit()
+    assert distance(small, large) < SAME

@@ -77,6 +77,11 @@ class Counters:
         """The same in page-locked memory."""
         return Counters(*(part.pin_memory() for part in (self.tokens, self.real, self.units, self.residues)))
 
+    def of_proteins(self, shape: torch.Size) -> torch.Tensor:
+        """For what a head of proteins or pairs computes, however deep in it: of each of these, or of what it reads of them."""
+        found = next((part for part in (self.units, self.residues) if part.shape == shape), None)
+        return self.of_tokens(shape) if found is None else found
+
     def of_tokens(self, shape: torch.Size) -> torch.Tensor:
         """For values of tokens, however the model has laid them out: (rows, tokens), packed, flat, or the first of each row."""
         n = shape.numel()
@@ -127,8 +132,9 @@ class Dropouts:
 
     def attach(self) -> None:
         """From here on head and adapters drop out by counters."""
+        encoder = _path(self.model, self.model.encoder)
         for parent, name, path, layer in list(_dropouts(self.model)):
-            inside = path.startswith(_path(self.model, self.model.encoder))
+            inside = path.startswith(encoder)
             if layer.p == 0 or (inside and "lora_dropout" not in path):
                 continue
             setattr(parent, name, CountedDropout(layer.p, path, self._kind(parent, inside)))
@@ -162,10 +168,9 @@ class Dropouts:
         """What a dropout drops from: the values of tokens, of whole proteins or pairs, or of the residues that are pooled."""
         if isinstance(parent, LightAttention):
             return lambda shape: self._now.residues
-        ours = getattr(self.model, "head", None)
-        if inside or ours is None or parent is not ours or self.model.config.per_residue:
+        if inside or not hasattr(self.model, "head") or self.model.config.per_residue:
             return lambda shape: self._now.of_tokens(shape)
-        return lambda shape: self._now.units
+        return lambda shape: self._now.of_proteins(shape)
 
     @property
     def _now(self) -> Counters:

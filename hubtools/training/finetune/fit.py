@@ -265,8 +265,9 @@ class FairTrainer:
         if self.whole.sharded:
             pieces += self._filling(len(pieces))
         total = torch.zeros((), device=self.device)
-        # What the encoder itself drops, where it is let to, is drawn anew in each step: nothing has to be kept for a resumed fit.
-        torch.manual_seed(self.job.seed + 1_000_003 * (self.progress.step + 1) + 7_919 * distributed.rank())
+        if self.recipe.encoder_dropout:
+            # What the encoder itself drops is drawn anew in each step: nothing has to be kept for a resumed fit.
+            torch.manual_seed(self.job.seed + 1_000_003 * (self.progress.step + 1) + 7_919 * distributed.rank())
         for number, (batch, place, counters, weight) in enumerate(pieces, 1):
             self.whole.exchange(number == len(pieces))
             self.dropouts.begin(counters, self.progress.step, self.device)
