@@ -22,6 +22,7 @@ from hubtools.specs.record import RunRecord
 if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
     from hubtools.training.compute.device import Execution
+    from hubtools.training.compute.engine import Engine
     from hubtools.training.encoding import Encoded
 
 # Proteins that are read together, sorted by length among themselves.
@@ -62,7 +63,8 @@ class Predictor:
         self.problem: Problem = self.task.problem
         self.labels = [] if self.problem.kind == "regression" else self.task.label_names
         self.window = _window(record)
-        self._padding_proven = False
+        # What was found when the first proteins were read in a batch and alone.
+        self._proven: Engine | None = None
 
     @classmethod
     def open(cls, run: OpenRun | Path, execution: Execution | None = None) -> Predictor:
@@ -132,23 +134,36 @@ class Predictor:
         Raises:
             UserError: what the model says of a protein depends on those that it is read with.
         """
-        from hubtools.training.compute.engine import engine, prove_padding
         from hubtools.training.progress import bar
 
+        chunks = _chunks(proteins)
         with contextlib.ExitStack() as stack:
-            packed = False
-            if many:
-                faster = engine(self.model, self.tokeniser, self.execution, bf16=self.bf16, trains=False)
-                packed = stack.enter_context(faster).packed
-            elif not self._padding_proven:
-                prove_padding(self.model.encoder, self.tokeniser, self.execution.device)
-            self._padding_proven = True
             progress = stack.enter_context(
                 contextlib.closing(bar("predicting", None, unit=" proteins", hidden=not many))
             )
-            for chunk in _chunks(proteins):
+            packed: bool | None = None
+            for chunk in chunks:
+                if packed is None:
+                    packed = stack.enter_context(self._reading(chunk, many)).packed
                 yield from self._of(chunk, packed)
                 progress.update(len(chunk))
+
+    @contextlib.contextmanager
+    def _reading(self, first: Sequence[Protein], many: bool) -> Iterator[Engine]:
+        """The model ready to read, after it was proven on the first proteins."""
+        from hubtools.training.compute.engine import engine
+        from hubtools.training.compute.together import chosen
+
+        if self._proven is not None and not many and self._proven.layout == "padded":
+            yield self._proven
+            return
+        split = self._encode(first)
+        proteins = chosen(split.tokens, split.windows)
+        with engine(
+            self.model, self.tokeniser, self.execution, bf16=self.bf16, trains=False, proteins=proteins, faster=many
+        ) as made:
+            self._proven = self._proven or made
+            yield made
 
     def _of(self, proteins: Sequence[Protein], packed: bool) -> Iterator[ProteinPrediction]:
         from hubtools.training.loss import Loss

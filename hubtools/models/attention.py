@@ -132,11 +132,11 @@ def product(query: Any, key: Any, value: Any, boundaries: Boundaries, options: O
 
 
 def varlen(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
-    """The variable-length kernel of torch (FlashAttention; Dao et al., 2022): a GPU and half precision only."""
+    """The variable-length kernel of torch (FlashAttention; Dao et al., 2022): a GPU and half precision only; else as :func:`sdpa`."""
+    if options.dropout or query.dtype not in {torch.bfloat16, torch.float16}:
+        return sdpa(query, key, value, boundaries, options)
     from torch.nn.attention.varlen import varlen_attn
 
-    if options.dropout:
-        return sdpa(query, key, value, boundaries, options)
     q, k, v = (x.transpose(0, 1).contiguous() for x in (query, key, value))
     longest = max(boundaries.lengths)
     reach = -1 if options.reach is None else options.reach

@@ -11,13 +11,18 @@ Per pair of proteins: their two means, combined so that neither comes first, the
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 
 class ProteinTaskConfig(PretrainedConfig):
@@ -37,6 +42,7 @@ class ProteinTaskConfig(PretrainedConfig):
         special_token_ids: tokens that are not residues.
         pool_positions: per protein, the residues (from 0) whose mean the head reads; by default all.
         layer: encoder layer whose representation the head reads, 0 being the embedding; by default the last.
+        equal_lengths: the encoder reads rows of equal length together and never padding, which it does not leave out.
         num_labels, id2label, problem_type: as everywhere in transformers.
     """
 
@@ -57,6 +63,7 @@ class ProteinTaskConfig(PretrainedConfig):
         special_token_ids: list[int] | None = None,
         pool_positions: list[int] | None = None,
         layer: int | None = None,
+        equal_lengths: bool = False,
         **kwargs,
     ):
         self.encoder = encoder or {}
@@ -72,6 +79,7 @@ class ProteinTaskConfig(PretrainedConfig):
         self.special_token_ids = special_token_ids or []
         self.pool_positions = pool_positions
         self.layer = layer
+        self.equal_lengths = equal_lengths
         super().__init__(**kwargs)
 
 
@@ -120,7 +128,50 @@ def combine(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return torch.cat([(first - second).abs(), first * second, first + second], dim=-1)
 
 
-def layers(encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def unpadded(encode: Any, input_ids: torch.Tensor, **options: Any) -> Any:
+    """What an encoder gives for rows without padding: without a mask, which it might misread, where it needs none."""
+    try:
+        return encode(input_ids=input_ids, **options)
+    except (TypeError, AttributeError):
+        return encode(input_ids=input_ids, attention_mask=torch.ones_like(input_ids), **options)
+
+
+def in_groups(
+    encode: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **options: Any
+) -> BaseModelOutputWithPooling:
+    """What an encoder gives for a padded batch, read in groups of equal length without padding and without a mask.
+
+    Args:
+        encode: the encoder, or its ``forward``.
+        input_ids, attention_mask: (rows, tokens); padding comes last.
+        options: that the encoder takes besides.
+    """
+    width = input_ids.shape[1]
+    if attention_mask is None:
+        attention_mask = torch.ones_like(input_ids)
+    lengths = attention_mask.sum(1)
+    places, found = [], []
+    for length in lengths.unique().tolist():
+        place = (lengths == length).nonzero().flatten()
+        places.append(place)
+        found.append(unpadded(encode, input_ids[place, :length], **options))
+    back = torch.cat(places).argsort()
+
+    def whole(parts: list[torch.Tensor]) -> torch.Tensor:
+        """(group, length, size) of each group -> (rows, tokens, size), zero where there is padding."""
+        fill = (nn.functional.pad(part, (0, 0, 0, width - part.shape[1])) for part in parts)
+        return torch.cat(list(fill))[back]
+
+    states = [getattr(out, "hidden_states", None) for out in found]
+    pooled: list[Any] = [getattr(out, "pooler_output", None) for out in found]
+    return BaseModelOutputWithPooling(
+        last_hidden_state=whole([out.last_hidden_state for out in found]),
+        pooler_output=None if pooled[0] is None else torch.cat(pooled)[back],
+        hidden_states=None if states[0] is None else tuple(whole(list(each)) for each in zip(*states, strict=True)),
+    )
+
+
+def layers(encoder: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Representation after each layer of an encoder: the embedding first, last what the encoder gives out."""
     out = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
     return (*out.hidden_states[:-1], out.last_hidden_state)
@@ -320,9 +371,10 @@ class ProteinTaskModel(PreTrainedModel):
 
     def residue_representations(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Hidden states of the layer that the head reads: (rows, tokens) -> (rows, tokens, width)."""
+        encode: Any = partial(in_groups, self.encoder) if self.config.equal_lengths else self.encoder
         if self.config.layer is None:
-            return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return layers(self.encoder, input_ids, attention_mask)[self.config.layer]
+            return encode(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return layers(encode, input_ids, attention_mask)[self.config.layer]
 
     @property
     def reads_residues(self) -> bool:

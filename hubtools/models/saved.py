@@ -129,10 +129,10 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
 
     Whether it is the same is not looked up but computed, on sequences of several lengths in one padded batch.
     """
-    # Their heads are one linear layer on the last layer's representation.
+    # Their heads are one linear layer on the last layer's representation, and read padded rows.
     settings: Any = model.config
     linear_on_last = settings.layer is None and not settings.head_hidden and settings.head_kind is None
-    if not task.problem.level.by_residue or not linear_on_last:
+    if not task.problem.level.by_residue or not linear_on_last or settings.equal_lengths:
         return None
     from transformers import AutoModelForTokenClassification
 

@@ -252,9 +252,9 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
         window = window.model_copy(update=cut)
     pool = getattr(model.config, "pool_positions", None)
     with contextlib.ExitStack() as attached:
-        if bf16:
+        if bf16 or made_on.layout == "grouped":
             trained = recipe.adaptation != "probe"
-            packing = attached.enter_context(engine(model, tokeniser, execution, bf16=True, trains=trained)).packed
+            packing = attached.enter_context(engine(model, tokeniser, execution, bf16=bf16, trains=trained)).packed
         return {
             name: predict(
                 model,

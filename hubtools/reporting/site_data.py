@@ -249,6 +249,8 @@ def _how(record: RunRecord) -> list[tuple[str, str]]:
         told.append(("Selected by", record.training.selected_by))
     if record.alignment:
         told.append(("Alignment", str(record.alignment)))
+    if record.together:
+        told.append(("Batches", str(record.together)))
     if record.windows:
         cut = wording.plural(record.windows.proteins_cut, "protein")
         told.append(("Windows", f"{cut} cut into windows of {record.windows.residues_per_window:,} residues"))

@@ -16,6 +16,7 @@ from hubtools.data import TaskData
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model
 from hubtools.models.adapters import require_four_bits
 from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.windows import pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.specs.recipe import Window
@@ -23,6 +24,7 @@ from hubtools.specs.record import AlignmentFacts, TokenFacts
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
+from hubtools.training.compute.together import chosen
 from hubtools.training.encoding import Encoded, effective_window, encode, varying_positions
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
 from hubtools.training.variant_scores import lengths_to_read, log_probabilities, mutated_positions
@@ -63,7 +65,7 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     alignment = None
     if tokeniser.aligned or run.task.problem.level.by_residue:
         alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
-    window = effective_window(run.recipe.window, checkpoint.config, tokeniser.n_special)
+    window = effective_window(run.recipe.window, checkpoint, tokeniser)
     pool = _residues_to_pool(run, data, tokeniser)
     splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}
     tokens = tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)
@@ -123,11 +125,13 @@ class Computing:
 
 
 @contextlib.contextmanager
-def computing(run: PlannedRun, session: Session, model: Any, tokeniser: ResidueTokeniser) -> Iterator[Computing]:
+def computing(run: PlannedRun, session: Session, model: Any, reading: Reading) -> Iterator[Computing]:
     """Make a model on its device faster inside the block, and find its token budget where that is asked for."""
     execution, recipe = session.execution, run.recipe
     bf16, trains = execution.bf16(recipe.precision), recipe.adaptation != "probe"
-    with engine(model, tokeniser, execution, bf16=bf16, trains=trains) as made:
+    train = reading.splits["train"]
+    proteins = chosen(train.tokens, train.windows)
+    with engine(model, reading.tokeniser, execution, bf16=bf16, trains=trains, proteins=proteins) as made:
         if execution.auto_budget:
             execution = settle_budget(model, recipe, execution, session.cache.root)
         yield Computing(execution, bf16, made)
@@ -201,7 +205,7 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     alignment = tokeniser.prove(list(positions))
     tokens = tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
     mask = mask_token(tokeniser, checkpoint.name) if run.recipe.scoring == "masked-marginals" else None
-    window = effective_window(run.recipe.window, checkpoint.config, tokeniser.n_special)
+    window = effective_window(run.recipe.window, checkpoint, tokeniser)
     return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, mask)
 
 
@@ -219,5 +223,7 @@ def answering(model: Any, questions: Questions, execution: Execution) -> Iterato
     """Make a language model on its device faster inside the block."""
     # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
     padded, body = replace(execution, packing=False), SimpleNamespace(encoder=model.base_model)
-    with engine(body, questions.tokeniser, padded, bf16=False, trains=False) as made:
+    window, tokens = questions.window, questions.tokeniser.encode_all(list(questions.positions))
+    proteins = chosen(tokens, [pieces(len(ids), window.residues, window.overlap) for ids in tokens])
+    with engine(body, questions.tokeniser, padded, bf16=False, trains=False, proteins=proteins) as made:
         yield made

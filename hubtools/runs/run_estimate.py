@@ -18,7 +18,6 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.power import Power, power_of_split
-from hubtools.models import ResidueTokeniser
 from hubtools.models.adapters import base_parameters
 from hubtools.models.packing import Packing
 from hubtools.runs.plan import PlannedRun
@@ -216,7 +215,7 @@ class Estimator:
         if here and self.session.execution.device.type == "cpu":
             # Of Python and its libraries.
             resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
-        with self._computing(run, model, reading.tokeniser) as how:
+        with self._computing(run, model, reading) as how:
             splits = how.laid_out(reading.splits)
             if probe:
                 model.encoder.requires_grad_(False)
@@ -256,10 +255,10 @@ class Estimator:
         )
 
     @contextlib.contextmanager
-    def _computing(self, run: PlannedRun, model: Any, tokeniser: ResidueTokeniser) -> Iterator[Computing]:
+    def _computing(self, run: PlannedRun, model: Any, reading: Reading) -> Iterator[Computing]:
         """How the run's model computes here; of a device that is not here what may be expected."""
         if self.device is None:
-            with computing(run, self.session, model, tokeniser) as how:
+            with computing(run, self.session, model, reading) as how:
                 yield how
             return
         execution = self.session.execution

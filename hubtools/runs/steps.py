@@ -163,12 +163,11 @@ class Steps:
         model = build(self.run, reading, self.execution.device)
         self.record.checkpoint = checkpoint_facts(reading.checkpoint, model.encoder, self.recipe.weights)
         # The engine stays attached until the test splits are predicted.
-        how = self.attached.enter_context(computing(self.run, self.session, model, reading.tokeniser))
+        how = self.attached.enter_context(computing(self.run, self.session, model, reading))
         self.execution, environment = how.execution, self.record.environment
         environment.attention, environment.compiled = how.made.attention, how.made.compiled
         environment.token_budget = how.execution.token_budget
-        if how.made.packed:
-            environment.layout = "packed"
+        environment.layout, self.record.together = how.made.layout, how.made.together
         splits = how.laid_out(reading.splits)
         return Prepared(reading.checkpoint, model, reading.tokeniser, splits, how.bf16, how.rounding)
 
@@ -258,7 +257,9 @@ class Steps:
         self.record.checkpoint = checkpoint_facts(questions.checkpoint, model, self.recipe.weights)
         model.to(self.execution.device)
         made = self.attached.enter_context(answering(model, questions, self.execution))
-        self.record.environment.attention, self.record.environment.compiled = made.attention, made.compiled
+        environment = self.record.environment
+        environment.attention, environment.compiled, environment.layout = made.attention, made.compiled, made.layout
+        self.record.together = made.together
         tables = questions.answers(model, questions.positions, self.execution, shown=True)
         return lambda name: marginals(data.splits[name], tables)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.models.families import family_of
+from hubtools.models.longest_input import longest_input
 from hubtools.models.windows import Piece, pieces
 from hubtools.specs.level import PROTEIN
 from hubtools.specs.problem import Problem, problem_of
@@ -20,6 +21,7 @@ from hubtools.specs.task import Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from hubtools.models.checkpoint import Checkpoint
     from hubtools.models.tokenisation import ResidueTokeniser
 
 IGNORED = -100
@@ -86,12 +88,24 @@ def counted(labels: Any) -> np.ndarray:
     return ~np.isnan(array) if array.dtype.kind == "f" else array != IGNORED
 
 
-def effective_window(window: Window, config: dict[str, Any], n_special: int) -> Window:
-    """The recipe's window, made smaller where the model's position table is."""
-    limit = family_of(config).max_tokens(config)
-    if limit is None or limit - n_special >= window.residues:
+def effective_window(window: Window, checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> Window:
+    """The recipe's window, made smaller where the checkpoint reads less at once: by what it states, or by what is measured.
+
+    Raises:
+        UserError: the checkpoint reads no protein at all.
+    """
+    special = tokeniser.n_special
+    stated = family_of(checkpoint.config).max_tokens(checkpoint.config)
+    wanted = window.residues + special
+    tokens = longest_input(checkpoint, tokeniser, wanted if stated is None else min(wanted, stated))
+    if (residues := tokens - special) >= window.residues:
         return window
-    residues = limit - n_special
+    if residues < 1:
+        raise UserError(
+            f"it reads {tokens} tokens at once, {special} of them special",
+            where=checkpoint.name,
+            fix="Use another checkpoint.",
+        )
     return window.model_copy(update={"residues": residues, "overlap": min(window.overlap, residues // 4)})
 
 

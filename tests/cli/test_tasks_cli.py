@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,7 +150,10 @@ def test_check_proves_that_a_checkpoint_reads_the_task(project: Path) -> None:
     # One U, which this vocabulary lacks.
     assert "alignment with model: 20 of 20 residues aligned; shown as X: U 1 (table lookup" in text
     assert "tokens of model: 20, 0 of them unknown to its vocabulary" in text
-    assert "padding with model: changes nothing (at most " in text
+    assert "window of model: 1,022 residues" in text
+    assert re.search(
+        r"batches of model: \d proteins of 3 to 8 residues padded: at most \d.\de[-+]\d\d of the usual size", text
+    )
 
 
 def test_what_is_wrong_is_one_line_on_stderr(project: Path) -> None:

@@ -20,7 +20,7 @@ from hubtools.runs.store import find_records
 
 pytestmark = pytest.mark.slow
 RESIDUES, PROTEINS = "residue-classification", "sequence-classification"
-PADDING = "its encoder does not ignore padding: a sequence in a padded batch and the same alone differ by "
+GROUPS = "groups of equal length: its encoder does not ignore padding, in a batch a protein differs by "
 VARIANTS = """\
 name: effects
 version: 1
@@ -60,13 +60,22 @@ def run(bench: Bench, checkpoint: str, task: str, recipe: str, *more: str) -> tu
 
 
 @pytest.mark.parametrize("recipe", ["full", "probe"])
-def test_an_encoder_that_attends_to_padding_trains_nothing(project: Path, bench: Bench, recipe: str) -> None:
+@pytest.mark.parametrize("task", [RESIDUES, PROTEINS])
+def test_an_encoder_that_attends_to_padding_reads_groups_of_equal_length_and_says_so(
+    project: Path, bench: Bench, recipe: str, task: str
+) -> None:
     write_own_code(project / "blind", reads_mask=False)
-    code, lines = run(bench, "./blind", f"tiny-{RESIDUES}", recipe, "--trust-remote-code")
-    assert code == 2
-    [line] = lines
-    assert line.startswith(f"error: blind: {PADDING}") and "of the largest value" in line and "attention_mask" in line
-    assert not list(project.glob("runs/*/training.jsonl")) and not list(project.glob("runs/*/predictions.parquet"))
+    code, _, err = bench(
+        *("run", "--checkpoint", "./blind", "--task", f"tiny-{task}", "--recipe", recipe, "--seed", "1"),
+        *("--device", "cpu", "--trust-remote-code", "--set", "epochs=1"),
+    )
+    assert (code, mistakes(err)) == (0, [])
+    assert GROUPS in " ".join(err.split())
+    [(folder, record)], _ = find_records([project / "runs"])
+    assert record.environment.layout == "grouped" and record.together is not None
+    assert record.together.layout == "grouped" and GROUPS in record.together.why
+    card = (folder / "card" / "README.md").read_text()
+    assert "in groups of equal length: at most" in card and "Padding does change what this encoder computes" in card
 
 
 def test_the_same_architecture_runs_where_it_leaves_padding_out(project: Path, bench: Bench) -> None:
@@ -74,46 +83,49 @@ def test_the_same_architecture_runs_where_it_leaves_padding_out(project: Path, b
     assert run(bench, "./sees", f"tiny-{RESIDUES}", "probe", "--trust-remote-code", "--set", "epochs=1") == (0, [])
 
 
-def test_variants_are_not_scored_where_padding_is_read(project: Path, bench: Bench) -> None:
+def test_variants_are_scored_in_groups_where_padding_is_read(project: Path, bench: Bench) -> None:
     (project / "tasks" / "effects.yaml").write_text(VARIANTS)
     rows = ["mutant,fitness,wild,set", *(f"K2{letter},0.{i},MKTAYIAKQR,test" for i, letter in enumerate("ACDEFG"))]
     (project / "tasks" / "v.csv").write_text("\n".join(rows) + "\n")
+    layouts = {}
     for name, reads_mask in (("blind", False), ("sees", True)):
         write_own_code(project / name, reads_mask=reads_mask)
-    code, [line] = run(bench, "./blind", "effects", "wildtype-marginals", "--trust-remote-code")
-    assert code == 2 and PADDING in line
-    assert run(bench, "./sees", "effects", "wildtype-marginals", "--trust-remote-code") == (0, [])
-    found, _ = find_records([project / "runs"])
-    [record] = [record for _, record in found if record.status == "complete"]
-    assert record.tokens is not None and (record.tokens.total, record.tokens.unknown) == (10, 0)
+        assert run(bench, f"./{name}", "effects", "wildtype-marginals", "--trust-remote-code") == (0, [])
+        found, _ = find_records([project / "runs"])
+        record = next(record for _, record in found if record.subject == name)
+        assert record.tokens is not None and (record.tokens.total, record.tokens.unknown) == (10, 0)
+        layouts[name] = record.environment.layout
+    assert layouts == {"blind": "grouped", "sees": "padded"}
 
 
 def test_the_check_of_a_task_says_it_too(project: Path, bench: Bench) -> None:
     for name, reads_mask in (("blind", False), ("sees", True)):
         write_own_code(project / name, reads_mask=reads_mask)
     check = ("tasks", "check", f"tiny-{PROTEINS}", "--trust-remote-code", "--checkpoint")
-    code, out, err = bench(*check, "./blind")
-    assert code == 2 and "is in order" not in out
-    [line] = mistakes(err)
-    assert line.startswith(f"error: blind: {PADDING}")
+    code, out, _ = bench(*check, "./blind")
+    assert code == 0 and "in groups of equal length: at most" in out and GROUPS in " ".join(out.split())
     code, out, _ = bench(*check, "./sees")
-    assert code == 0 and "padding with sees: changes nothing" in out and "is in order" in out
+    assert code == 0 and "residues padded: at most" in " ".join(out.split()) and "is in order" in out
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["the page", "bench predict"])
-def test_a_model_that_reads_padding_predicts_nothing(
+def test_a_model_that_reads_padding_predicts_in_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: bool
 ) -> None:
     """As one would that was trained before padding was looked at."""
-    predictor = open_predictor(str(made(tmp_path, RESIDUES)))
+    folder = made(tmp_path, RESIDUES)
+    [expected] = open_predictor(str(folder)).predict([Protein("p", "MKTAY")])
     right = EsmModel.forward
 
     def blind(self: Any, input_ids: Any = None, attention_mask: Any = None, **options: Any) -> Any:
         return right(self, input_ids=input_ids, attention_mask=None, **options)
 
     monkeypatch.setattr(EsmModel, "forward", blind)
-    with pytest.raises(UserError, match=PADDING):
-        list(predictor.predict([Protein("p", "MKTAY")], many=many))
+    asked = [Protein("p", "MKTAY"), Protein("q", "MKTAYIAKQRQISFVKSHFSRQ")]
+    predictor = open_predictor(str(folder))
+    for _ in range(2):
+        [first, _] = predictor.predict(asked, many=many)
+        assert first.scores == pytest.approx(expected.scores, abs=1e-5)
 
 
 def test_weights_that_are_not_numbers_are_named(project: Path, bench: Bench) -> None:

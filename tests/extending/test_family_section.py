@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from hubtools.reporting.card import citation
 from hubtools.reporting.card.snippet import EXAMPLE, pipeline_snippet, usage_snippet
 from hubtools.runs.store import MODEL, read_record
 from hubtools.specs.lookup.spec_files import load_recipe
-from hubtools.training.compute.engine import PADDED, prove_padding
+from hubtools.training.compute.device import Execution
+from hubtools.training.compute.engine import engine
+from hubtools.training.compute.together import APART
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 SEQUENCES = ["MKTAYIAKQR", "W", "ACDEFGHIKLMNPQRSTVWYX", "MUBZOJX"]
@@ -110,7 +113,12 @@ def test_its_encoder_is_the_class_that_it_names_and_ignores_padding(checkpoint: 
     tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
     assert type(encoder) is UMT5EncoderModel is type(load_encoder(checkpoint, weights="random"))
     assert checkpoint_facts(checkpoint, encoder, "pretrained").family == "slashed"
-    assert prove_padding(encoder, tokeniser, torch.device("cpu")) < PADDED / 500
+    execution, tokens = Execution.choose("cpu"), tokeniser.encode_all(SEQUENCES)
+    with engine(
+        SimpleNamespace(encoder=encoder), tokeniser, execution, bf16=False, trains=False, proteins=tokens, faster=False
+    ) as made:
+        assert made.layout == "padded" and made.together is not None
+        assert made.together.difference is not None and made.together.difference < APART / 100
     with torch.no_grad():
         # By hand, as its authors would.
         text = AutoTokenizer.from_pretrained(folder)("[NLU]" + "".join(f"{x}/" for x in "MKTAY"), return_tensors="pt")

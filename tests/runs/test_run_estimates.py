@@ -247,7 +247,7 @@ def test_tables_of_a_probe_are_rows_of_all_layers(project: Path, plan: Plan, tmp
 # Against what is recorded
 
 
-def narrow(window: Window, config: Any, n_special: int) -> Window:
+def narrow(window: Window, checkpoint: Any, tokeniser: Any) -> Window:
     """As if the model read no more than twelve residues at once."""
     return window.model_copy(update={"residues": 12, "overlap": 4})
 

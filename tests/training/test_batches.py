@@ -8,7 +8,7 @@ from tiny_tasks import tiny_split, tiny_task
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.specs.recipe import Window
 from hubtools.training.batches import BucketedBatches, micro_batches
-from hubtools.training.encoding import effective_window, encode, window_facts
+from hubtools.training.encoding import encode, window_facts
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +92,6 @@ def test_the_record_counts_windows(tokeniser):
     facts = window_facts([split], Window(residues=20, overlap=6))
     assert facts.residues_scored == facts.residues_total == sum(map(len, dataset["sequence"]))
     assert facts.proteins_cut == sum(len(s) > 20 for s in dataset["sequence"])
-
-
-def test_a_models_position_table_makes_the_window_smaller():
-    window = effective_window(
-        Window(residues=1022, overlap=256), {"model_type": "bert", "max_position_embeddings": 514}, 2
-    )
-    assert (window.residues, window.overlap) == (512, 128)
-    esm = {"model_type": "esm", "max_position_embeddings": 1026}
-    assert effective_window(Window(), esm, 2).residues == 1022
-    assert effective_window(Window(residues=4000), {"model_type": "t5"}, 1).residues == 4000
 
 
 def test_order_is_a_permutation_that_follows_seed_and_epoch():

@@ -16,11 +16,12 @@ from hubtools.models.packing import Packing, note_lengths
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
 from hubtools.training.batches import micro_batches
-from hubtools.training.compute import engine as engine_module
 from hubtools.training.compute import measured as measured_module
+from hubtools.training.compute import proof as proof_module
 from hubtools.training.compute.device import Execution
-from hubtools.training.compute.engine import PADDED, distance, engine, prove_padding
+from hubtools.training.compute.engine import engine
 from hubtools.training.compute.measured import fastest, measured
+from hubtools.training.compute.proof import distance
 from hubtools.training.encoding import encode
 
 CPU = torch.device("cpu")
@@ -74,39 +75,6 @@ def test_hidden_states_of_every_layer_equal_those_of_each_sequence_alone(checkpo
         torch.testing.assert_close(got[mask.bool()], layer[mask.bool()], atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_padding_changes_less_than_a_five_hundredth_of_what_is_allowed(checkpoints, family):
-    model, tokeniser = built(checkpoints[family])
-    assert prove_padding(model.encoder, tokeniser, CPU) < PADDED / 500
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_an_encoder_that_is_not_shown_the_mask_is_refused(checkpoints, family, monkeypatch):
-    model, tokeniser = built(checkpoints[family])
-    right = model.encoder.forward
-    monkeypatch.setattr(model.encoder, "forward", lambda input_ids, attention_mask: right(input_ids=input_ids))
-    with pytest.raises(UserError, match=r"does not ignore padding.* differ by [\d.,]+ % of the largest value"):
-        made(model, tokeniser).__enter__()
-
-
-@pytest.mark.parametrize(
-    ("rows", "says"), [("padded", "differ by NaN"), ("all", "what its encoder computes is not a number")]
-)
-def test_what_is_not_a_number_passes_for_nothing(checkpoints, rows, says, monkeypatch):
-    model, tokeniser = built(checkpoints["esm"])
-    right = model.encoder.forward
-
-    def broken(input_ids, attention_mask):
-        out = right(input_ids=input_ids, attention_mask=attention_mask)
-        if rows == "all" or not attention_mask.all():
-            out.last_hidden_state[..., 0] = torch.nan
-        return out
-
-    monkeypatch.setattr(model.encoder, "forward", broken)
-    with torch.no_grad(), pytest.raises(UserError, match=says):
-        prove_padding(model.encoder, tokeniser, CPU)
-
-
 def test_no_difference_hides_behind_one_that_is_not_a_number():
     one, nan = torch.ones(2), torch.tensor([torch.nan, 1.0])
     assert distance([one, one], [one, one]) == 0
@@ -118,7 +86,7 @@ def test_an_encoder_that_fails_on_a_batch_is_one_line(checkpoints, monkeypatch):
     model, tokeniser = built(checkpoints["esm"])
     monkeypatch.setattr(model.encoder, "forward", lambda **options: [].pop())
     with pytest.raises(UserError, match=r"cannot read a batch of short proteins \(IndexError: pop from empty list\)"):
-        prove_padding(model.encoder, tokeniser, CPU)
+        made(model, tokeniser).__enter__()
 
 
 @pytest.mark.parametrize("family", PACKED)
@@ -275,7 +243,7 @@ def test_the_proof_refuses_wrong_gradients_of_fresh_adapters(checkpoints, monkey
         def backward(ctx, gradient):
             return 2 * gradient
 
-    monkeypatch.setattr(engine_module, "LOOKED_AT", 12)
+    monkeypatch.setattr(proof_module, "LOOKED_AT", 12)
     monkeypatch.setitem(attention_module.KERNELS, "sdpa", lambda *given: Twice.apply(sdpa(*given)))
     tokeniser = ResidueTokeniser.from_checkpoint(checkpoints["esm"])
     model = build_model(checkpoints["esm"], tiny_task(), load_recipe("lora"), tokeniser, 0).eval()

@@ -123,10 +123,15 @@ def _opened(name: str, trust_remote_code: bool) -> tuple[Checkpoint, ResidueToke
 
 def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> Iterator[str]:
     """What a run proves of a checkpoint before it computes anything, a line each."""
-    import torch
+    from types import SimpleNamespace
 
     from hubtools.models.encoder import load_encoder
-    from hubtools.training.compute.engine import prove_padding
+    from hubtools.models.windows import pieces
+    from hubtools.specs.recipe import Window
+    from hubtools.training.compute.device import Execution
+    from hubtools.training.compute.engine import engine
+    from hubtools.training.compute.together import chosen
+    from hubtools.training.encoding import effective_window
 
     level = data.task.problem.level
     sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
@@ -134,7 +139,13 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
         facts = tokeniser.prove(sequences)
         shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
         yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
-    tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
+    read = tokeniser.encode_all(sequences)
+    tokens = tokeniser.count_unknown(read)
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
-    effect = prove_padding(load_encoder(checkpoint), tokeniser, torch.device("cpu"))
-    yield f"padding with {checkpoint.name}: changes nothing (at most {effect:.0e} of the largest value)"
+    window = effective_window(Window(), checkpoint, tokeniser)
+    yield f"window of {checkpoint.name}: {window.residues:,} residues"
+    proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
+    body, execution = SimpleNamespace(encoder=load_encoder(checkpoint)), Execution.choose("cpu")
+    with engine(body, tokeniser, execution, bf16=False, trains=False, proteins=proteins, faster=False) as made:
+        yield f"batches of {checkpoint.name}: {made.together}"
+        yield from made.reasons

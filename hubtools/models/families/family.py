@@ -118,7 +118,10 @@ class Family:
         return kind, options
 
     def max_tokens(self, config: Any) -> int | None:
-        """Longest input in tokens, special ones included, that the position table allows; None where nothing limits it."""
+        """Longest input in tokens, special ones included, that the configuration states; None where it states none.
+
+        What the code of an architecture can read is measured (:mod:`hubtools.models.longest_input`).
+        """
         limit = entry(config, "max_position_embeddings")
         if not self.absolute_positions or not isinstance(limit, int) or limit <= 0:
             return None
@@ -140,8 +143,23 @@ class Family:
 
 
 def entry(config: Any, key: str) -> Any:
-    """An entry of config.json, or of transformers' object of it; None where it has none."""
-    return config.get(key) if isinstance(config, Mapping) else getattr(config, key, None)
+    """An entry of config.json, or of transformers' object of it, also under the name that its architecture has for it.
+
+    None where it has none. GPT-2, for example, calls ``max_position_embeddings`` ``n_positions``.
+    """
+    if not isinstance(config, Mapping):
+        return getattr(config, key, None)
+    if key in config:
+        return config[key]
+    return config.get(_own_names(config.get("model_type")).get(key))
+
+
+def _own_names(model_type: Any) -> Mapping[str, str]:
+    """What an architecture calls entries that transformers has other names for."""
+    from transformers import CONFIG_MAPPING
+
+    known = isinstance(model_type, str) and model_type in CONFIG_MAPPING
+    return CONFIG_MAPPING[model_type].attribute_map if known else {}
 
 
 def _source(kind: type) -> str:

@@ -119,6 +119,32 @@ class TokenFacts(RecordPart):
     )
 
 
+class TogetherFacts(RecordPart):
+    """The proof, before training, that a protein in a batch is read as it is alone, whatever lies beside it."""
+
+    proteins: int = Field(description="Real ones, of the data, their lengths spread from the shortest to the window.")
+    shortest: int = Field(description="Residues.")
+    longest: int
+    widths: list[int] = Field(description="Tokens of the longest row of each batch that was read.")
+    layout: Line = Field(description="How batches were laid out, as in the run: padded, packed or grouped.")
+    attention: Line | None = None
+    difference: float | None = Field(
+        description="Of the farthest residue in float32, root mean square over the width, as a share of the usual size."
+    )
+    rounded: float | None = Field(
+        default=None, description="Of runs in bfloat16: how far a protein in a batch is from float32, by its farthest."
+    )
+    rounded_alone: float | None = Field(default=None, description="And how far a protein alone is, by rounding.")
+    why: Line = Field(default="", description="Why batches are not laid out faster, where they might have been.")
+
+    def __str__(self) -> str:
+        how = {"grouped": "in groups of equal length", "packed": "packed"}.get(self.layout, "padded")
+        far = f"{self.difference:.1e} of the usual size in float32" if self.difference is not None else "NaN"
+        if self.rounded is not None:
+            far += f", {self.rounded:.1e} in bfloat16 (alone {self.rounded_alone:.1e})"
+        return f"{self.proteins} proteins of {self.shortest:,} to {self.longest:,} residues {how}: at most {far} from the same alone"
+
+
 class WindowFacts(RecordPart):
     """Proteins longer than the model's window."""
 
@@ -249,7 +275,10 @@ class Environment(RecordPart):
     threads: int | None = None
     precision: Line = "float32"
     attention: Line | None = None
-    layout: Literal["padded", "packed"] = "padded"
+    layout: Literal["padded", "packed", "grouped"] = Field(
+        default="padded",
+        description="grouped: in groups of equal length, as padding changes what the encoder computes.",
+    )
     compiled: bool = False
     token_budget: int | None = None
     gradient_checkpointing: bool = False

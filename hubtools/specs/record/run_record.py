@@ -22,6 +22,7 @@ from hubtools.specs.record.run_facts import (
     Score,
     SplitResult,
     SweepFacts,
+    TogetherFacts,
     TokenFacts,
     TrainingFacts,
     WindowFacts,
@@ -52,6 +53,9 @@ class RunRecord(OpenPart):
         default=None, description="Of runs of a checkpoint; records from before they were counted lack it."
     )
     windows: WindowFacts | None = None
+    together: TogetherFacts | None = Field(
+        default=None, description="Of runs of a checkpoint; records from before real proteins were read lack it."
+    )
     training: TrainingFacts | None = None
     sweep: SweepFacts | None = None
     results: dict[SplitName, SplitResult] = Field(

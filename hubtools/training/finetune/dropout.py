@@ -32,12 +32,14 @@ class Counters:
         real: (real tokens,) of them, row after row.
         units: (proteins,) or (pairs,), as the logits of the piece are ordered.
         residues: (residues,) those that light attention reads, in its order; empty where labels are of residues.
+        lengths: (rows,) real tokens of each row, which are no counters.
     """
 
     tokens: torch.Tensor
     real: torch.Tensor
     units: torch.Tensor
     residues: torch.Tensor
+    lengths: torch.Tensor
 
     @classmethod
     def of(cls, batch: Batch, prefix: int, seed: int) -> Counters:
@@ -61,21 +63,20 @@ class Counters:
             mask = batch.inputs["residue_mask"].numpy()
             residues = tokens[mask][np.argsort(np.repeat(protein.numpy(), mask.sum(1)), kind="stable")]
         real = tokens[batch.inputs["attention_mask"].numpy().astype(bool)]
-        return cls(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (tokens, real, units, residues)))
+        parts = (tokens, real, units, residues, batch.lengths)
+        return cls(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
     def at(self, step: int, device: torch.device) -> Counters:
         """Those of an optimiser step, where it is computed."""
         drawn_by = int(mixed(np.array([wrapped(step)], dtype=np.int32))[0])
-        return Counters(
-            *(
-                mixed(part.to(device, non_blocking=True) ^ drawn_by)
-                for part in (self.tokens, self.real, self.units, self.residues)
-            )
-        )
+        counters = (self.tokens, self.real, self.units, self.residues)
+        drawn = [mixed(part.to(device, non_blocking=True) ^ drawn_by) for part in counters]
+        return Counters(*drawn, lengths=self.lengths.to(device, non_blocking=True))
 
     def pinned(self) -> Counters:
         """The same in page-locked memory."""
-        return Counters(*(part.pin_memory() for part in (self.tokens, self.real, self.units, self.residues)))
+        parts = (self.tokens, self.real, self.units, self.residues, self.lengths)
+        return Counters(*(part.pin_memory() for part in parts))
 
     def of_proteins(self, shape: torch.Size) -> torch.Tensor:
         """For what a head of proteins or pairs computes, however deep in it: of each of these, or of what it reads of them."""
@@ -83,13 +84,18 @@ class Counters:
         return self.of_tokens(shape) if found is None else found
 
     def of_tokens(self, shape: torch.Size) -> torch.Tensor:
-        """For values of tokens, however the model has laid them out: (rows, tokens), packed, flat, or the first of each row."""
+        """For values of tokens, however the model has laid them out.
+
+        (rows, tokens), packed, flat, the first of each row, or of all rows of one length (rows of it, length).
+        """
         n = shape.numel()
         for found in (self.tokens, self.real):
             if n == found.numel():
                 return found.reshape(shape)
         if shape == self.tokens.shape[:1]:
             return self.tokens[:, 0]
+        if len(shape) == 2 and int((rows := self.lengths == shape[1]).sum()) == shape[0]:
+            return self.tokens[rows, : shape[1]]
         raise RuntimeError(f"dropout of values of shape {tuple(shape)}, which are not one for each of the tokens")
 
 
