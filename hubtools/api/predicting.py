@@ -250,14 +250,12 @@ def open_model(
 
     predictor = open_predictor(model_named(fspath(model), on_note), (execution or ExecutionOptions()).choose())
     if predictor.execution.auto_budget:
-        from hubtools.data import DataCache
         from hubtools.specs.recipe import Recipe
         from hubtools.training.compute.speed import settle_budget
 
         # Nothing is trained, and it computes in float32: as a probe reads.
         reading = Recipe(name="reading", adaptation="probe", precision="float32")
-        root = DataCache.default(()).root
-        predictor.execution = settle_budget(predictor.model, reading, predictor.execution, root)
+        predictor.execution = settle_budget(predictor.model, reading, predictor.execution)
     return predictor
 
 

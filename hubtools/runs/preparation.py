@@ -133,7 +133,7 @@ def computing(run: PlannedRun, session: Session, model: Any, reading: Reading) -
     proteins = chosen(train.tokens, train.windows)
     with engine(model, reading.tokeniser, execution, bf16=bf16, trains=trains, proteins=proteins) as made:
         if execution.auto_budget:
-            execution = settle_budget(model, recipe, execution, session.cache.root)
+            execution = settle_budget(model, recipe, execution)
         yield Computing(execution, bf16, made)
 
 

@@ -44,13 +44,26 @@ def measured(device: str, question: str, candidates: Callable[[], Mapping[str, C
     """The fastest of several ways to compute the same, as first found on this device with this torch.
 
     Args:
-        device: name of the hardware.
-        question: what is chosen; with the versions of torch and of Python and the number of processors, the key of the answer.
+        device, question: as of :func:`kept`.
         candidates: makes name -> computation, the safe choice first. Called only when there is no answer yet. A
             computation that fails is left out.
 
     Returns:
-        A name. Where the folder cannot be written, or the machine is too busy to tell, the answer holds for this process.
+        A name.
+    """
+    return kept(device, question, lambda: fastest(candidates()))
+
+
+def kept(device: str, question: str, find: Callable[[], Choice]) -> str:
+    """What was found once on this device with this torch.
+
+    Args:
+        device: name of the hardware.
+        question: what is chosen; with the versions of torch and of Python and the number of processors, the key of the answer.
+        find: measures. Called only when there is no answer yet.
+
+    Returns:
+        Its name. Where the folder cannot be written, or the machine is too busy to tell, the answer holds for this process.
     """
     import torch
 
@@ -66,13 +79,13 @@ def measured(device: str, question: str, candidates: Callable[[], Mapping[str, C
             answers = _read(file)
             answer = answers.get(key, {}).get("name")
             if answer is None:
-                found = fastest(candidates())
+                found = find()
                 answer = found.name
                 if found.steady:
                     answers[key] = asdict(found)
                     write_atomic(file, json.dumps(answers, indent=2, sort_keys=True) + "\n")
     except OSError:
-        answer = fastest(candidates()).name
+        answer = find().name
     return _known.setdefault((device, key), answer)
 
 
@@ -85,6 +98,19 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(answers, dict):
         return {}
     return {key: of for key, of in answers.items() if isinstance(of, dict) and isinstance(of.get("name"), str)}
+
+
+def shortest(run: Callable[[], Any], clock: Callable[[], float]) -> tuple[float, float]:
+    """The two shortest times of a computation, repeated until they are near each other, or the most turns are over."""
+    times: list[float] = []
+    for turn in range(TURNS[1]):
+        started = clock()
+        run()
+        if turn:
+            times = sorted([*times, clock() - started])[:2]
+        if turn + 1 >= TURNS[0] and times[1] <= NEAR * times[0]:
+            break
+    return times[0], times[1]
 
 
 def fastest(candidates: Mapping[str, Callable[[], Any]], clock: Callable[[], float] = time.perf_counter) -> Choice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from hubtools.common.files import write_atomic
 from hubtools.common.hashing import digest
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.specs.recipe import Recipe
 from hubtools.training.batches import BucketedBatches
 from hubtools.training.collation import collation_of
 from hubtools.training.compute.device import Execution
+from hubtools.training.compute.measured import Choice, kept, shortest
 from hubtools.training.compute.operations import Flops, activations_of, squares
 from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import FairTrainer
@@ -264,30 +263,32 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def best_budget(
-    seconds_per_token: Callable[[int], float], bytes_needed: Callable[[int], int], free: int | None, largest: int
-) -> int:
+    seconds_per_token: Callable[[int], Span], bytes_needed: Callable[[int], int], free: int | None, largest: int
+) -> Choice:
     """The smallest token budget that is within a few per cent of the fastest.
 
-    Budgets are doubled until speed stops improving or memory would pass most of what is free.
+    Budgets are doubled until speed stops improving or memory would pass most of what is free. Where the two shortest times do not
+    agree on whether it improves, the machine is too busy to tell, and the smaller budget is the choice.
 
     Args:
-        seconds_per_token: measures a budget.
+        seconds_per_token: measures a budget: the two shortest times.
         bytes_needed: memory of a budget.
         free: bytes, if known.
         largest: budget that is tried.
     """
-    best, fastest, budget = SMALLEST, seconds_per_token(SMALLEST), SMALLEST * 2
+    times, best = {SMALLEST: seconds_per_token(SMALLEST)}, SMALLEST
+    steady, budget = True, SMALLEST * 2
     while budget <= largest and (free is None or bytes_needed(budget) <= USABLE * free):
-        found = seconds_per_token(budget)
-        if found > fastest * (1 - WORTH):
+        times[budget] = seconds_per_token(budget)
+        improves = {found <= before * (1 - WORTH) for found in times[budget] for before in times[best]}
+        if improves != {True}:
+            steady = improves == {False}
             break
-        best, fastest, budget = budget, found, budget * 2
-    return best
+        best, budget = budget, budget * 2
+    return Choice(str(best), {str(budget): pair for budget, pair in times.items()}, steady)
 
 
-def settle_budget(
-    model: Any, recipe: Recipe, execution: Execution, cache: Path, *, clock: Clock = time.perf_counter
-) -> Execution:
+def settle_budget(model: Any, recipe: Recipe, execution: Execution, *, clock: Clock = time.perf_counter) -> Execution:
     """The execution with the budget that suits device and model; measured once, then remembered.
 
     Neither weights nor random numbers are changed, and no result depends on the budget.
@@ -296,51 +297,49 @@ def settle_budget(
         model: encoder with head, on its device, with the weights trained that will be.
         recipe: precision and adaptation.
         execution: device.
-        cache: folder where what was found is kept.
         clock: time in seconds.
     """
     trains, bf16 = recipe.adaptation in {"full", "adapter"}, execution.bf16(recipe.precision)
-    shape = [f"{tuple(p.shape)} {p.requires_grad}" for p in model.parameters()]
-    key = {
-        "device": execution.device_name, "threads": torch.get_num_threads(), "shape": shape, "bf16": bf16,
-        "trains": trains, "checkpointing": execution.gradient_checkpointing, "torch": torch.__version__,
-        "attention": getattr(model.encoder.config, "_attn_implementation", None),
-    }  # fmt: skip
-    file = cache / "budgets" / f"{digest(key)}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return replace(execution, token_budget=int(json.loads(file.read_text())["token_budget"]))
-    kept = activations_of(model, trains=trains, bf16=bf16, checkpointing=execution.gradient_checkpointing)
-    largest = LARGEST_ON_CPU if execution.device.type == "cpu" else LARGEST
+    shape = digest([f"{tuple(p.shape)} {p.requires_grad}" for p in model.parameters()])[:12]
+    question = (
+        f"token budget {'with' if trains else 'without'} gradient in {'bfloat16' if bf16 else 'float32'}, "
+        f"{torch.get_num_threads()} threads, attention {getattr(model.encoder.config, '_attn_implementation', None)}, "
+        f"checkpointing {execution.gradient_checkpointing}, weights {shape}"
+    )
+    found = kept(execution.device_name, question, lambda: _found_budget(model, execution, trains, bf16, clock))
+    return replace(execution, token_budget=int(found))
+
+
+def _found_budget(model: Any, execution: Execution, trains: bool, bf16: bool, clock: Clock) -> Choice:
+    needed = activations_of(model, trains=trains, bf16=bf16, checkpointing=execution.gradient_checkpointing)
     training = model.training
     model.train(trains)
     devices = [execution.device] if execution.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices):
-            budget = best_budget(
+            return best_budget(
                 lambda budget: _seconds_per_token(model, budget, execution, trains, bf16, clock),
-                lambda budget: kept.bytes(budget, REALISTIC_LENGTH),
+                lambda budget: needed.bytes(budget, REALISTIC_LENGTH),
                 free_memory(execution.device),
-                largest,
+                LARGEST_ON_CPU if execution.device.type == "cpu" else LARGEST,
             )
     finally:
         model.train(training)
         model.zero_grad(set_to_none=True)
-    write_atomic(file, json.dumps({"token_budget": budget, "device": execution.device_name}))
-    return replace(execution, token_budget=budget)
 
 
-def _seconds_per_token(model: Any, budget: int, execution: Execution, trains: bool, bf16: bool, clock: Clock) -> float:
-    """The fastest of three passes over a batch of rows of a usual length."""
+def _seconds_per_token(model: Any, budget: int, execution: Execution, trains: bool, bf16: bool, clock: Clock) -> Span:
+    """The two shortest passes over a batch of rows of a usual length."""
     length = min(REALISTIC_LENGTH, budget)
     ids = torch.full((max(1, budget // length), length), 5, device=execution.device)
-    times = []
-    for _ in range(3):
-        started = clock()
+
+    def once() -> None:
         with torch.set_grad_enabled(trains), autocast(execution.device, bf16):
             out = model.encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         if trains:
             out.float().sum().backward()
         if execution.device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(clock() - started)
-    return min(times) / ids.numel()
+
+    first, second = shortest(once, clock)
+    return first / ids.numel(), second / ids.numel()

@@ -69,9 +69,12 @@ class Counters:
     def at(self, step: int, device: torch.device) -> Counters:
         """Those of an optimiser step, where it is computed."""
         drawn_by = int(mixed(np.array([wrapped(step)], dtype=np.int32))[0])
-        counters = (self.tokens, self.real, self.units, self.residues)
-        drawn = [mixed(part.to(device, non_blocking=True) ^ drawn_by) for part in counters]
-        return Counters(*drawn, lengths=self.lengths.to(device, non_blocking=True))
+
+        def drawn(part: torch.Tensor) -> torch.Tensor:
+            return mixed(part.to(device, non_blocking=True) ^ drawn_by)
+
+        lengths = self.lengths.to(device, non_blocking=True)
+        return Counters(drawn(self.tokens), drawn(self.real), drawn(self.units), drawn(self.residues), lengths)
 
     def pinned(self) -> Counters:
         """The same in page-locked memory."""
