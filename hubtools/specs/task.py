@@ -28,7 +28,8 @@ class MetricChoice(Spec):
     positive: str | None = Field(
         default=None,
         description="The class to be detected, for two-class tasks: its decision threshold is then chosen on "
-        "validation (largest F1), and F1, AUROC and AUPRC are about it.",
+        "validation (largest F1), and F1, AUROC and AUPRC are about it. Of more than two classes AUROC and AUPRC are the "
+        "mean over classes, each against the rest.",
     )
     cutoff: float | Literal["median"] | None = Field(
         default=None,
@@ -241,7 +242,18 @@ class Task(Spec):
             if metric.zero_shot_only and not trained and not told:
                 raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)
             if metric.needs_positive and kind == "classification" and positive is None:
-                raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
+                self._without_positive(name, key)
+
+    def _without_positive(self, name: str, key: tuple[str, str]) -> None:
+        if self.n_outputs == 2:
+            raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
+        if not METRICS[name].averaged:
+            others = ", ".join(
+                known
+                for known, metric in METRICS.items()
+                if "classification" in metric.kinds and (metric.averaged or not metric.needs_positive)
+            )
+            raise SpecError(f"metric {name!r} is of two classes, and here are {self.n_outputs}. Use one of: {others}", *key)
 
     def _benchmark_fits(self) -> None:
         asked = self.hub_benchmark

@@ -58,6 +58,7 @@ BROKEN = [
     ("primary: accuracy", "primary: acuracy", ":15", r"metrics\.primary: there is no metric 'acuracy'\. Did you mean accuracy\?"),
     ("primary: accuracy", "primary: spearman", ":15", r"'spearman' is not for classification\. Use one of: accuracy, "),
     ("primary: accuracy", "primary: f1", ":15", r"'f1' is about one class of two\. Name it under metrics\.positive"),
+    ("labels: [a, b]\nmetrics: {primary: accuracy}", "labels: [a, b, c]\nmetrics: {primary: f1}", ":15", r"'f1' is of two classes, and here are 3\. Use one of: accuracy, .*macro_f1, .*auroc, auprc$"),
     ("source: file", "source: ftp", ":6", r"data: unknown source 'ftp'\. Known sources: url, file, hub, package"),
     ("  source: file\n", "", ":6", r"the key source is missing\. Add source: url, file, hub, package or uniprot"),
     ("    test: {where: {set: test}}\n", "", ":11", r"data\.splits: no test split"),

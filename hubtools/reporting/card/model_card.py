@@ -184,6 +184,7 @@ def _text(
         splits=splits,
         primary=record.primary_metric,
         metrics=metric_names(record),
+        averages=wording.averages(task),
         score=card_results.score_text,
         calibrations=calibrations,
         calibration_verdict="".join(verdict(found, split) for split, found in list(calibrations.items())[:1]),
