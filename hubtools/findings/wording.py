@@ -70,7 +70,9 @@ def averages(task: Task) -> str:
     said: dict[str, list[str]] = {}
     for metric in (METRICS.get(name) for name in task.metrics.names):
         if metric is not None and metric.averaged:
-            over = metric.averaged.replace("classes", "labels") if task.problem.kind == "multilabel" else metric.averaged
+            over = (
+                metric.averaged.replace("classes", "labels") if task.problem.kind == "multilabel" else metric.averaged
+            )
             said.setdefault(over, []).append(metric.title)
     return "; ".join(f"{' and '.join(titles)}: {over}" for over, titles in said.items())
 

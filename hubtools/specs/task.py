@@ -253,7 +253,9 @@ class Task(Spec):
                 for known, metric in METRICS.items()
                 if "classification" in metric.kinds and (metric.averaged or not metric.needs_positive)
             )
-            raise SpecError(f"metric {name!r} is of two classes, and here are {self.n_outputs}. Use one of: {others}", *key)
+            raise SpecError(
+                f"metric {name!r} is of two classes, and here are {self.n_outputs}. Use one of: {others}", *key
+            )
 
     def _benchmark_fits(self) -> None:
         asked = self.hub_benchmark
