@@ -99,7 +99,7 @@ class Task(Spec):
     unit: str | None = Field(default=None, description="Unit of a regression target.")
     metrics: MetricChoice
     margin: float = Field(default=0.01, gt=0, description="Loss in the primary metric that counts as worse.")
-    licence: str = Field(description="Licence of the data: an SPDX identifier, or 'unknown'.")
+    licence: str = Field(description="Licence of the data: an SPDX identifier such as CC-BY-4.0, or 'unknown'.")
     homepage: str | None = None
     citation: str = Field(description="BibTeX, or a plain reference.")
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")

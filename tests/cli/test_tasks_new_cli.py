@@ -345,6 +345,13 @@ def test_a_name_that_yaml_reads_as_no_text_is_quoted(bench: Bench, name: str) ->
     assert made(name)["name"] == load_task(name).name == name
 
 
+def test_the_name_of_a_licence_is_not_taken_for_its_identifier(bench: Bench) -> None:
+    Path("t.csv").write_text(table(HEADER, simple()))
+    code, _, err = bench("t.csv", "--name", "t", "--licence", "Creative Commons Attribution 4.0")
+    said = "error: --licence: 'Creative Commons Attribution 4.0' is no identifier. Did you mean cc-by-4.0?\n"
+    assert (code, err) == (2, said) and not Path("tasks").exists()
+
+
 def test_without_a_terminal_what_is_missing_is_named(bench: Bench) -> None:
     Path("x.csv").write_text(table(HEADER, simple()))
     code, _, err = bench("x.csv")

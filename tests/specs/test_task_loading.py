@@ -48,6 +48,7 @@ BROKEN = [
     ("version: 1", "version: 1\ntitel: T", ":3", r"titel: unknown key\. Did you mean title\?"),
     ("{sequence: seq}", "{sequnce: seq}", ":10", r"data\.columns\.sequnce: unknown key\. Did you mean sequence\?"),
     ("    - path: a.csv", "    - path: a.csv\n      heder: [x]", ":10", r"data\.files\[0\]\.heder: unknown key\. Did you mean header\?"),
+    ("licence: MIT\n", "licence: MIT License\n", ":16", r"licence: 'MIT License' is no identifier\. Did you mean mit\?"),
     ("licence: MIT\n", "", "", r"licence: this key is missing\. Add it"),
     ("    - path: a.csv", "    - name: a", ":9", r"data\.files\[0\]\.path: this key is missing"),
     ("version: 1", "version: one", ":2", r"version: expected a whole number \(it is 'one'\)"),
