@@ -137,9 +137,7 @@ def plan_publication(
             raise UserError(
                 f"{found!r} is no id of the Hub, which then needs the address of its text: neither base model nor task has one",
                 where="--licence",
-                fix=f"Did you mean {close}?"
-                if close
-                else "State one of the Hub's ids, such as apache-2.0 or cc-by-4.0.",
+                fix="State one of the Hub's ids, such as apache-2.0 or cc-by-4.0.",
             )
         chosen.append(found)
         return f"{found} ({said}, data: {data})"
