@@ -77,6 +77,11 @@ def averages(task: Task) -> str:
     return "; ".join(f"{' and '.join(titles)}: {over}" for over, titles in said.items())
 
 
+def best_of(trials: int) -> str:
+    """That settings were chosen in a sweep, in short: on boards, and at the head of cards."""
+    return f"best of {plural(trials, 'trial')}"
+
+
 def number(value: float | None) -> str:
     """A score: three decimals, or four digits where it is large; ``–`` where there is none."""
     if value is None or not math.isfinite(value):
