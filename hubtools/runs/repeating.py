@@ -63,6 +63,7 @@ def repeating(record: RunRecord) -> Repeating:
         *([] if recipe_ships else _recipe(record)),
         *_weights(record),
         *_brought(record),
+        *(f"access to {_name(repo)} on the Hub, which is {_plain(why)}" for repo, why in record.closed.items()),
         *_device(record),
     ]
     return Repeating(_install(record), _command(record, task_ships, recipe_ships), tuple(needs))
