@@ -44,7 +44,7 @@ from hubtools.cli.terminal import hush_transformers
 from hubtools.data import DataCache
 from hubtools.data.sources.task_repositories import open_task
 from hubtools.runs.execute import execute
-from hubtools.runs.plan import PlannedRun, expand
+from hubtools.runs.plan import AskedRecipe, PlannedRun, expand
 from hubtools.runs.session import Session
 from hubtools.runs.steps import Prepared, Steps
 from hubtools.runs.store import MODEL
@@ -354,7 +354,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, subset in ((asked.task, asked.subset), (asked.residue_task, asked.residue_subset)):
         if name != "none":
             tasks, recipe = dict([open_task(name)]), load_recipe(asked.recipe)
-            rows += study(expand(tasks, [asked.checkpoint], recipe, asked.seeds, subset=subset), chosen, asked)
+            rows += study(
+                expand(tasks, [asked.checkpoint], [AskedRecipe(recipe)], asked.seeds, subset=subset), chosen, asked
+            )
     unmet = [found for found in rows if not found["met"]]
     print(f"\n{len(rows)} checks of {len(asked.seeds)} seeds, {len(unmet)} not as expected; ", end="")
     print(f"{time.perf_counter() - started:.0f} s with recipe {asked.recipe} on {Path(asked.checkpoint).name}.")

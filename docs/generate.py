@@ -115,6 +115,13 @@ def reference() -> str:
         lines.append(
             f"| `{name}` | {info.title} | {', '.join(sorted(info.kinds))} | {better} | {info.low:g} to {info.high:g} |"
         )
+    of_two = [f"`{name}`" for name, info in METRICS.shipped.items() if info.needs_positive]
+    averaged = [f"`{name}`" for name, info in METRICS.shipped.items() if info.averaged]
+    said = {info.averaged for info in METRICS.shipped.values() if info.averaged}
+    lines += ["", f"Of two classes {', '.join(of_two)} are about the one under `metrics.positive`."]
+    lines[-1] += (
+        f" Of more classes {' and '.join(averaged)} are {' or '.join(said)}; a class without a row, or with every row, is left out."
+    )
     lines.append("")
     for title, model in (
         ("Task file", Task),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hubtools.runs.plan import PlannedRun
+    from hubtools.specs.recipe import Recipe
     from hubtools.specs.task import Task
 
 _COLUMNS = ("task", "checkpoint", "recipe", "seed")
@@ -76,7 +77,7 @@ def _counted(runs: Sequence[PlannedRun]) -> str:
 def plan(
     checkpoint: Names | None = None,
     task: Names | Task | None = None,
-    recipe: str | None = None,
+    recipe: Names | None = None,
     *,
     suite: str | None = None,
     seeds: int | Iterable[int] | None = None,
@@ -91,7 +92,7 @@ def plan(
         checkpoint: Hub id (also ``id@revision``), folder or ``embedded``; one or several.
         task: name, file, folder or ``hub://user/repo[@revision][/name]``, one or several, or what :func:`hubtools.load_task`
             gave. By default the suite's.
-        recipe: how to adapt and train; by default the suite's, else ``full``.
+        recipe: how to adapt and train: name or file, one or several; by default the suite's, else ``full``.
         suite: name or file; without a task, ``core``.
         seeds: one or several; by default the suite's, else 1.
         set: recipe fields to replace, such as ``{"learning_rate": 1e-4}``.
@@ -103,7 +104,7 @@ def plan(
         A sequence of planned runs, what is cheap first.
 
     Raises:
-        UserError: no such task, recipe or suite, or no checkpoint where one is needed.
+        UserError: no such task, recipe or suite; no checkpoint where one is needed, or one where none is.
 
     >>> import hubtools
     >>> hubtools.plan("embedded", "localisation", "probe", seeds=[1, 2], set={"epochs": 4})
@@ -115,7 +116,8 @@ def plan(
         raise UserError(f"{subset} proteins of a split are too few", where="subset", fix="Give 10 or more.")
     tasks = (_reference(task),) if _is_task(task) else names_of(task)  # type: ignore[arg-type]
     seed_list, shares = seeds_of(seeds), fractions_of(fractions)
-    found = plan_runs(names_of(checkpoint), tasks, suite, recipe, seed_list, dict(set or {}), baselines, subset, shares)
+    recipes, settings = names_of(recipe), dict(set or {})
+    found = plan_runs(names_of(checkpoint), tasks, suite, recipes, seed_list, settings, baselines, subset, shares)
     return RunPlan(tuple(found))
 
 
@@ -143,7 +145,7 @@ def plan_runs(
     checkpoints: tuple[str, ...],
     tasks: tuple[str, ...],
     suite_name: str | None,
-    recipe_name: str | None,
+    recipe_names: tuple[str, ...],
     seeds: list[int],
     settings: dict[str, Any],
     baselines: bool | None,
@@ -153,40 +155,58 @@ def plan_runs(
     """The runs that are asked for, in order, from values in their one form.
 
     Raises:
-        UserError: no such task, recipe or suite, or no checkpoint where one is needed.
+        UserError: no such task, recipe or suite; no checkpoint where one is needed, or one where none is.
     """
     from hubtools.data.sources.task_repositories import open_task
-    from hubtools.runs.plan import expand
+    from hubtools.runs.plan import AskedRecipe, expand
     from hubtools.specs.lookup.spec_files import load_recipe, load_suite
 
     if suite_name is None and not tasks:
         suite_name = "core"
     suite = load_suite(suite_name) if suite_name else None
     # A recipe that the user names is meant for every task; the suite's gives way where nothing is trained.
-    zero_shot = None if recipe_name else load_recipe(suite.zero_shot if suite else "masked-marginals")
-    recipe_name = recipe_name or (suite.recipe if suite else "full")
-    recipe = load_recipe(recipe_name, settings)
-    checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
+    zero_shot = None if recipe_names else load_recipe(suite.zero_shot if suite else "masked-marginals")
+    names = dict.fromkeys(recipe_names or (suite.recipe if suite else "full",))
+    found = [(load_recipe(name, settings), name) for name in names]
+    recipes = [AskedRecipe(recipe, name if name != recipe.name else None) for recipe, name in found]
     if "" in checkpoints:
         raise UserError("it is empty", where="--checkpoint", fix="Is the shell variable set?")
-    if not checkpoints and recipe.needs_checkpoint:
+    for asked in recipes:
+        check_checkpoint(asked.recipe, checkpoints or (suite.checkpoints if suite else ()))
+    if checkpoints and not any(asked.recipe.needs_checkpoint for asked in recipes):
+        refuse_checkpoint(recipes[0].recipe, checkpoints[0])
+    checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
+    wanted = suite is not None if baselines is None else baselines
+    baseline_names = suite.baselines if suite else load_suite("core").baselines
+    named = {asked.recipe.name for asked in recipes}
+    return expand(
+        dict(open_task(name) for name in tasks or (suite.tasks if suite else ())),
+        checkpoints,
+        recipes,
+        seeds or (suite.seeds if suite else [1]),
+        [name for name in baseline_names if name not in named] if wanted else [],
+        subset=subset,
+        suite=suite.name if suite else None,
+        overrides=settings,
+        zero_shot=zero_shot,
+        fractions=fractions or (suite.fractions if suite else [1.0]),
+        twins=suite is not None and suite.twins,
+    )
+
+
+def check_checkpoint(recipe: Recipe, checkpoints: Sequence[str]) -> None:
+    """Raises UserError where a recipe has no checkpoint to adapt."""
+    if recipe.needs_checkpoint and not checkpoints:
         raise UserError(
             f"the recipe {recipe.name} needs a checkpoint",
             fix="Name one: --checkpoint facebook/esm2_t6_8M_UR50D, a folder, or embedded.",
         )
-    wanted = suite is not None if baselines is None else baselines
-    names = suite.baselines if suite else load_suite("core").baselines
-    return expand(
-        dict(open_task(name) for name in tasks or (suite.tasks if suite else ())),
-        checkpoints,
-        recipe,
-        seeds or (suite.seeds if suite else [1]),
-        [name for name in names if name != recipe.name] if wanted else [],
-        subset=subset,
-        suite=suite.name if suite else None,
-        overrides=settings,
-        recipe_file=recipe_name if recipe_name != recipe.name else None,
-        zero_shot=zero_shot,
-        fractions=fractions or (suite.fractions if suite else [1.0]),
-        twins=suite is not None and suite.twins,
+
+
+def refuse_checkpoint(recipe: Recipe, checkpoint: str) -> None:
+    """Raises UserError for a checkpoint that is named where a baseline is all that is asked for: it would not be read."""
+    raise UserError(
+        f"the recipe {recipe.name} reads no checkpoint, and {checkpoint} is named",
+        where="--checkpoint",
+        fix="Leave it out, or name a recipe that adapts it, --recipe probe, say.",
     )

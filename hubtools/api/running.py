@@ -96,7 +96,7 @@ class FinishedRuns(RunResults):
 def run(
     checkpoint: Names | None = None,
     task: Names | Task | None = None,
-    recipe: str | None = None,
+    recipe: Names | None = None,
     *,
     suite: str | None = None,
     seeds: int | Iterable[int] | None = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.api.asked import Say, seeds_of, silent
 from hubtools.api.computing import ExecutionOptions, quiet
+from hubtools.api.plans import check_checkpoint, refuse_checkpoint
 from hubtools.api.running import (
     FinishedRuns,
     OnRun,
@@ -163,15 +164,13 @@ def plan_sweep(
             where=f"task {task.name}",
             fix="Choose another --recipe: bench recipes list.",
         )
-    if recipe.needs_checkpoint and not checkpoint:
-        raise UserError(
-            f"the recipe {recipe.name} needs a checkpoint",
-            fix="Name one: --checkpoint facebook/esm2_t6_8M_UR50D, a folder, or embedded.",
-        )
+    check_checkpoint(recipe, (checkpoint,) if checkpoint else ())
+    if checkpoint and not recipe.needs_checkpoint:
+        refuse_checkpoint(recipe, checkpoint)
     base = PlannedRun(
         task,
         recipe,
-        checkpoint if recipe.needs_checkpoint else None,
+        checkpoint,
         seeds[0],
         subset=subset,
         overrides=settings,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from hubtools.cli.commands import StrictGroup
 from hubtools.cli.terminal import NAMED_RUNS, new_console, note
 from hubtools.common.errors import UserError
 from hubtools.specs.baseline_file import BASELINES
@@ -42,7 +43,7 @@ RECIPE = click.option("--recipe", "recipes", multiple=True, metavar="NAME", help
 ANY_SIZE = click.option("--any-size", is_flag=True, help="Also more than 50 MB.")
 
 
-@click.group(help="Freeze runs to be compared with, renew them, show what is frozen.")
+@click.group(cls=StrictGroup, help="Freeze runs to be compared with, renew them, show what is frozen.")
 def baseline() -> None:
     """The group of commands."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, note
 from hubtools.specs.references import is_address
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hubtools.publishing.commit import PushedCommit
 
 
-@click.command(short_help="What the runs say: a table of results with intervals.")
+@click.command(cls=StrictCommand, short_help="What the runs say: a table of results with intervals.")
 @click.argument("names", metavar="[RUNS]...", nargs=-1)
 @NAMED_RUNS
 @click.option("--task", metavar="NAME", help="Only this task.")

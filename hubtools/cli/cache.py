@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from hubtools.cli.commands import StrictGroup
 
-@click.group(help="List and remove embeddings that probes left.")
+
+@click.group(cls=StrictGroup, help="List and remove embeddings that probes left.")
 def cache() -> None:
     """The group of commands."""
 

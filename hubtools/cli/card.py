@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import TEMPLATES, note
 from hubtools.runs.store import MODEL
 
 
-@click.command(short_help="Write the model card of a run.")
+@click.command(cls=StrictCommand, short_help="Write the model card of a run.")
 @click.argument("names", metavar="RUNS...", nargs=-1, required=True)
 @click.option("--author", metavar="NAMES", help="Who made the model, for its citation, as in BibTeX.")
 @TEMPLATES

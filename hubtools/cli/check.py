@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import PROJECT, TEMPLATES, note
 from hubtools.common.errors import UserError
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(short_help="Check a candidate against a baseline: no loss that counts, worse, or cannot tell.")
+@click.command(
+    cls=StrictCommand, short_help="Check a candidate against a baseline: no loss that counts, worse, or cannot tell."
+)
 @click.option("--baseline", required=True, metavar="RUNS", help="What it must not be worse than.")
 @click.option("--baseline-sha256", metavar="HEX", help="sha256 of its baseline.yaml, as bench baseline show prints it.")
 @click.option("--candidate", required=True, metavar="RUNS", help="Runs to check.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import note
 from hubtools.common.errors import UserError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hubtools.findings.side_by_side import SideBySide
 
 
-@click.command(short_help="Better, worse or cannot tell: two sides of runs, task by task.")
+@click.command(cls=StrictCommand, short_help="Better, worse or cannot tell: two sides of runs, task by task.")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import NAMED_RUNS, note
 from hubtools.common.errors import UserError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from hubtools.findings.board.learning_curve import Curve, Series
 
 
-@click.command(short_help="Draw learning curves: score against training data.")
+@click.command(cls=StrictCommand, short_help="Draw learning curves: score against training data.")
 @click.argument("names", metavar="[RUNS]...", nargs=-1)
 @NAMED_RUNS
 @click.option("--task", metavar="NAME", help="Only this task.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictGroup
 from hubtools.cli.terminal import MIRRORS
 from hubtools.common.files import human
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from hubtools.api.stored.data_files import FetchedData
 
 
-@click.group(help="Pin, fetch and list the data of tasks.")
+@click.group(cls=StrictGroup, help="Pin, fetch and list the data of tasks.")
 def data() -> None:
     """The group of commands."""
 

@@ -7,13 +7,14 @@ import time
 import click
 
 from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import ASKING, execution_options
 from hubtools.cli.terminal import hush_transformers, note
 
 ONE_BY_ONE = "a page answers one question at a time, too few for the model to be made faster first"
 
 
-@click.command(short_help="A model as a page on this machine.")
+@click.command(cls=StrictCommand, short_help="A model as a page on this machine.")
 @click.argument("model", metavar="MODEL")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))

@@ -11,6 +11,7 @@ import click
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.api.estimating import HOUR
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import FORCE, plan_options, planned_by
 from hubtools.cli.terminal import TEMPLATES, hush_transformers
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @plan_options
 @execution_options(refused={"shard": "an estimate is of one process, and weights are divided among several"})
 @FORCE

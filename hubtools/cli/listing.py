@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.commands import StrictGroup
+
 if TYPE_CHECKING:
     from hubtools.api.listings import SpecList
 
 
 def _listing(kind: str, plural: str) -> click.Group:
-    @click.group(name=plural, help=f"List and show {plural}.")
+    @click.group(cls=StrictGroup, name=plural, help=f"List and show {plural}.")
     def group() -> None:
         pass
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import ASKING, execution_options
 from hubtools.cli.terminal import hush_transformers, note
 from hubtools.common.errors import UserError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-@click.command(short_help="Predict on a FASTA file.")
+@click.command(cls=StrictCommand, short_help="Predict on a FASTA file.")
 @click.argument("model", metavar="MODEL")
 @click.argument("proteins", metavar="PROTEINS")
 @click.option("-o", "--out", default="-", metavar="FILE", help="Written here: .tsv, .csv, .jsonl, .parquet, .gff3.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.releasing import not_publishable
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.space import show_published_space, show_space
 from hubtools.cli.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, note
 from hubtools.common.errors import UserError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN_KEPT = 5
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run", required=False)
 @click.option("--repo", metavar="OWNER/NAME", help="Repository on the Hub; created if it is not there.")
 @click.option("--push", "send", is_flag=True, help="Really send it. Without this nothing leaves this machine.")

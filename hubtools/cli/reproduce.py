@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.reproducing import REPRODUCED
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds, say, stoppable
 from hubtools.cli.terminal import PROJECT, note, runs_option
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from hubtools.specs.published_results import Cell
 
 
-@click.command(short_help="Make a recorded or a published result again: agree, differ, or cannot tell.")
+@click.command(
+    cls=StrictCommand, short_help="Make a recorded or a published result again: agree, differ, or cannot tell."
+)
 @click.argument("what", metavar="RUN|ID", required=False)
 @click.option("--list", "list_all", is_flag=True, help="The published results that can be made again.")
 @click.option("--checkpoint", metavar="NAME", help="Where the weights are now; of a published result also others.")

@@ -15,6 +15,7 @@ import click
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli import run_report
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import execution_options
 from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.errors import UserError
@@ -77,6 +78,8 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
         if isinstance(parsed, str):
             with contextlib.suppress(ValueError):
                 parsed = float(parsed)
+        if key.strip() in settings:
+            raise UserError(f"{key.strip()} is set twice", where="--set", fix="Say it once.")
         settings[key.strip()] = parsed
     return settings
 
@@ -98,7 +101,13 @@ _PLAN = (
         help="Task name, file, folder or hub://user/repo[@revision][/name]; repeatable. Default: the suite's.",
     ),
     click.option("--suite", metavar="NAME", help="Suite name or file. Default without --task: core."),
-    click.option("--recipe", metavar="NAME", help="How to adapt and train. Default: the suite's, else full."),
+    click.option(
+        "--recipe",
+        "recipes",
+        multiple=True,
+        metavar="NAME",
+        help="How to adapt and train: name or file; repeatable. Default: the suite's, else full.",
+    ),
     click.option(
         "--seed", "--seeds", "seeds", multiple=True, callback=parse_seeds, metavar="N", help="One seed, 1,2,3 or 1-5."
     ),
@@ -133,7 +142,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @plan_options
 @execution_options()
 @FORCE
@@ -181,7 +190,7 @@ def planned_by(options: Mapping[str, Any]) -> RunPlan:
     return plan(
         options["checkpoints"],
         options["tasks"],
-        options["recipe"],
+        options["recipes"],
         suite=options["suite"],
         seeds=options["seeds"],
         set=options["settings"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.commands import StrictGroup
 from hubtools.cli.terminal import MIRRORS, PROJECT, note
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MARKS = {True: "✓", False: "✗", None: "?"}
 
 
-@click.group(short_help="Hand in results, and check what is handed in.")
+@click.group(cls=StrictGroup, short_help="Hand in results, and check what is handed in.")
 def submissions() -> None:
     """Hand in results for a leaderboard, and check what others hand in."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.computing import ExecutionOptions
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds, parse_settings, stoppable
 from hubtools.cli.terminal import RUNS, hush_transformers, note
@@ -38,7 +39,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
     return seconds
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("--checkpoint", metavar="NAME", help="Hub id (also id@revision) or folder.")
 @click.option(
     "--task", "task_name", required=True, metavar="NAME", help="Task name, file, folder or hub://user/repo[/name]."

@@ -120,6 +120,34 @@ def hub_errors(subject: str) -> Iterator[None]:
     raise kind(scrub(what), where=scrub(subject), fix=fix) from None
 
 
+def closed_to_strangers(repo: str, kind: str) -> str | None:
+    """Why somebody without a token cannot read a repository, ``private`` or ``gated``; None where they can, or it is not known.
+
+    The Hub is asked only where there is a token: what was read without one is open to all.
+
+    Args:
+        repo: its id.
+        kind: model or dataset.
+    """
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
+
+    if get_token() is None:
+        return None
+    try:
+        api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=False)
+        info = api.repo_info(repo, repo_type=kind, timeout=10)
+    except GatedRepoError:
+        return "gated"
+    except DisabledRepoError:
+        return None
+    except RepositoryNotFoundError:
+        return "private"
+    except Exception:  # A fact beside the run, which must not end it.
+        return None
+    return "gated" if getattr(info, "gated", False) else None
+
+
 Explanation = tuple[type[UserError], str, str]
 
 

@@ -51,6 +51,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self.what, self.kind, self.group = what, kind, group
         self.shipped: Mapping[str, T] = {entry.name: entry for entry in shipped}
         self._added: dict[str, T] = {}
+        self._bringers: dict[str, str] = {}
         self._looked = False
 
     def register(self, entry: T) -> T:
@@ -65,6 +66,11 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UserError(f"bench has a {self.what} {entry.name!r} of its own", fix="Choose another name.")
         self._added[entry.name] = entry
         return entry
+
+    def bringer(self, name: str) -> str | None:
+        """The package that brings it, in words; None of what is bench's own or was registered otherwise."""
+        self._look()
+        return self._bringers.get(name)
 
     def __getitem__(self, name: str) -> T:
         if name in self.shipped:
@@ -94,6 +100,8 @@ class Registry(Mapping[str, T], Generic[T]):
                     if entry.name in self._added:
                         raise UserError(f"another package brings a {self.what} {entry.name!r}")
                     self.register(entry)
+                    if point.dist is not None:
+                        self._bringers[entry.name] = f"the package `{point.dist.name}` {point.dist.version}"
             except Exception as error:
                 said = " ".join(str(error).split()) or type(error).__name__
                 print(f"warning: {self.group} {point.name} = {point.value} is left out: {said}", file=sys.stderr)

@@ -10,7 +10,7 @@ from hubtools.evaluation.statistics.equivalence import Equivalence, Reported, of
 from hubtools.evaluation.statistics.resampled import REPLICATES
 from hubtools.findings.arms import Arm, arms_of
 from hubtools.models.checkpoint import recorded_name
-from hubtools.runs.plan import PlannedRun, expand
+from hubtools.runs.plan import AskedRecipe, PlannedRun, expand
 from hubtools.runs.store import OpenRun
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.published_results import Cell
@@ -61,7 +61,7 @@ def planned_runs(
     return expand(
         {experiment.task: task},
         [checkpoint or cell.result.checkpoint],
-        recipe,
+        [AskedRecipe(recipe)],
         list(seeds) or experiment.seeds,
         overrides=dict(experiment.settings),
     )

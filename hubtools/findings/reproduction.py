@@ -133,8 +133,11 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
         return task
     if (reference := task_reference(record)) is not None:
         return open_task(reference)[1]
+    recorded = {Path(file.location).name: file.sha256 for file in (record.data.files if record.data else [])}
+    sha256 = recorded.get(missing[0].name)
     raise UserError(
-        f"the data of the task {task.name} are not here ({missing[0]})", fix="Say where its file is: --task FILE."
+        f"the data of the task {task.name} are not here ({missing[0]}{f', sha256 {sha256}' if sha256 else ''})",
+        fix="Say where its file is: --task FILE.",
     )
 
 
@@ -174,7 +177,8 @@ def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:
     if named and Path(named).expanduser().is_dir():
         return named
     raise UserError(
-        f"the checkpoint {recorded.name} was a folder, which is not here", fix="Say where it is: --checkpoint FOLDER."
+        f"the checkpoint {recorded.name} was a folder, which is not here (sha256 of its files together {recorded.sha256})",
+        fix="Say where it is: --checkpoint FOLDER.",
     )
 
 

@@ -63,6 +63,25 @@ def metric_title(name: str, arrow: bool = False) -> str:
     return f"{title} {'↑' if info is None or info.higher_is_better else '↓'}"
 
 
+def averages(task: Task) -> str:
+    """What a task's metrics are the mean of, of more than two classes or of labels; empty where none of them says."""
+    if task.problem.kind == "regression" or task.metrics.positive is not None:
+        return ""
+    said: dict[str, list[str]] = {}
+    for metric in (METRICS.get(name) for name in task.metrics.names):
+        if metric is not None and metric.averaged:
+            over = (
+                metric.averaged.replace("classes", "labels") if task.problem.kind == "multilabel" else metric.averaged
+            )
+            said.setdefault(over, []).append(metric.title)
+    return "; ".join(f"{' and '.join(titles)}: {over}" for over, titles in said.items())
+
+
+def best_of(trials: int) -> str:
+    """That settings were chosen in a sweep, in short: on boards, and at the head of cards."""
+    return f"best of {plural(trials, 'trial')}"
+
+
 def number(value: float | None) -> str:
     """A score: three decimals, or four digits where it is large; ``–`` where there is none."""
     if value is None or not math.isfinite(value):

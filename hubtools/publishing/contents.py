@@ -10,6 +10,7 @@ from pathlib import Path
 from hubtools.common.errors import UserError
 from hubtools.common.hub import scrub
 from hubtools.publishing.commit import PublishedFile
+from hubtools.reporting.card.card_metadata import licence_fields
 from hubtools.reporting.card.eval_results import FOLDER as EVAL_RESULTS
 from hubtools.reporting.card.licence import choose_licence
 from hubtools.reporting.card.snippet import Weights
@@ -127,11 +128,19 @@ def plan_publication(
         facts, data = record.checkpoint, record.task_spec.licence or "unknown"
         if facts and facts.weights == "random":
             # Nothing of the base model but its architecture is in there.
-            chosen.append(choose_licence(data, data, licence))
-            return f"{chosen[0]} (trained from scratch, data: {data})"
-        base = facts.licence if facts else None
-        chosen.append(choose_licence(base, data, licence))
-        return f"{chosen[0]} (base model: {base or 'not known'}, data: {data})"
+            found, said = choose_licence(data, data, licence), "trained from scratch"
+        else:
+            base = facts.licence if facts else None
+            found, said = choose_licence(base, data, licence), f"base model: {base or 'not known'}"
+        fields = licence_fields(record, found)
+        if fields["license"] == "other" and "license_link" not in fields:
+            raise UserError(
+                f"{found!r} is no id of the Hub, which then needs the address of its text: neither base model nor task has one",
+                where="--licence",
+                fix="State one of the Hub's ids, such as apache-2.0 or cc-by-4.0.",
+            )
+        chosen.append(found)
+        return f"{found} ({said}, data: {data})"
 
     checks = [_examine("licence", check_licence)]
     if chosen:

@@ -74,6 +74,7 @@ def render(name: str, **context: Any) -> str:
         plural=wording.plural,
         share=wording.share,
         metric_title=wording.metric_title,
+        best_of=wording.best_of,
         cell=cell,
     )
     try:

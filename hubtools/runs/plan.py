@@ -1,4 +1,4 @@
-"""What is to be run: tasks × (baselines + checkpoints × recipe × shares of the training data) × seeds, as a list."""
+"""What is to be run: tasks × (baselines + recipes × checkpoints × shares of the training data) × seeds, as a list."""
 
 from __future__ import annotations
 
@@ -76,17 +76,24 @@ class PlannedRun:
         return shlex.join(parts)
 
 
+@dataclass(frozen=True)
+class AskedRecipe:
+    """A recipe, overrides applied, and its file where the user gave one instead of a name."""
+
+    recipe: Recipe
+    file: str | None = None
+
+
 def expand(
     tasks: Mapping[str, Task],
     checkpoints: Sequence[str],
-    recipe: Recipe,
+    recipes: Sequence[AskedRecipe],
     seeds: Sequence[int],
     baselines: Sequence[str] = (),
     *,
     subset: int | None = None,
     suite: str | None = None,
     overrides: dict[str, Any] | None = None,
-    recipe_file: str | None = None,
     zero_shot: Recipe | None = None,
     fractions: Sequence[float] = (1.0,),
     twins: bool = False,
@@ -98,16 +105,16 @@ def expand(
 
     Args:
         tasks: by the name or file that the user gave.
-        checkpoints, recipe, seeds: what is asked for, all combined.
+        checkpoints, recipes, seeds: what is asked for, all combined.
         baselines: recipes beside it; those that do not exist for a task's problem are left out.
-        subset, suite, recipe_file: as in :class:`PlannedRun`.
-        overrides: as there; they are already applied to ``recipe``.
-        zero_shot: takes the recipe's place in tasks in which nothing is trained; without it they need such a recipe.
+        subset, suite: as in :class:`PlannedRun`.
+        overrides: as there; they are already applied to ``recipes``.
+        zero_shot: takes a recipe's place in tasks in which nothing is trained; without it they need such a recipe.
         fractions: shares of the training data to learn from, one run each.
         twins: beside each run also one of the same recipe with random weights.
 
     Raises:
-        UserError: the recipe does not exist for a task's problem, or a task has nothing to learn from.
+        UserError: a recipe does not exist for a task's problem, or a task has nothing to learn from.
     """
     planned = []
     baseline_recipes = []
@@ -116,47 +123,26 @@ def expand(
         baseline_recipes.append((baseline, name if name != baseline.name else None))
     for given, task in tasks.items():
         shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
-        asked: dict[str, Any] = {"overrides": overrides or {}, "recipe_file": recipe_file, **shared}
         for baseline, file in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
             if baseline.baseline and baseline.why_not(task.problem) is None:
                 planned.append(PlannedRun(task, baseline, None, seeds[0], recipe_file=file, **shared))
-        chosen, task_seeds = recipe, list(seeds)
-        if (
-            not task.problem.level.trained
-            and zero_shot is not None
-            and recipe.adaptation != "zero-shot"
-            and not recipe.baseline
-        ):
-            chosen, asked = zero_shot, shared
-        if (reason := chosen.why_not(task.problem)) is not None:
-            raise UserError(
-                f"the recipe {chosen.name} does not exist for {task.problem.value}: {reason}",
-                where=f"task {task.name}",
-                fix="Choose another --recipe: bench recipes list.",
-            )
+        chosen = [_chosen(task, asked, zero_shot, overrides or {}) for asked in recipes]
         if not task.problem.level.trained and set(fractions) != {1.0}:
             raise UserError(
                 "nothing is trained in it, so there is no share of training data",
                 where=f"task {task.name}",
                 fix="Leave it out, or leave --fraction out.",
             )
-        # A share of the training data is drawn by the seed.
-        whole = set(fractions) == {1.0}
-        if (
-            chosen.weights == "pretrained"
-            and whole
-            and (not task.problem.level.trained or chosen.head.solver == "ridge")
-        ):
-            task_seeds = task_seeds[:1]  # Nothing is random, so nothing is worth repeating.
-        if not chosen.needs_checkpoint:
-            planned += [
-                PlannedRun(task, chosen, None, seed, fraction=_share(fraction), **asked)
-                for fraction in fractions
-                for seed in task_seeds
-            ]
-            continue
-        for checkpoint in checkpoints:
+        for recipe, own in chosen:
+            if not recipe.needs_checkpoint:
+                planned += [
+                    PlannedRun(task, recipe, None, seed, fraction=_share(fraction), **shared, **own)
+                    for fraction in fractions
+                    for seed in _seeds(recipe, task, seeds, fractions)
+                ]
+        adapting = [(recipe, own) for recipe, own in chosen if recipe.needs_checkpoint]
+        for checkpoint in checkpoints if adapting else ():
             for baseline, file in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
                     planned += [
@@ -164,12 +150,40 @@ def expand(
                     ]
             # Runs on the same rows follow each other, so that data are read once.
             planned += [
-                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **asked | own)
+                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **shared, **(own | random))
                 for fraction in fractions
-                for seed in task_seeds
-                for variant, own in _variants(chosen, asked.get("overrides", {}), twins)
+                for recipe, own in adapting
+                for seed in _seeds(recipe, task, seeds, fractions)
+                for variant, random in _variants(recipe, own.get("overrides", {}), twins)
             ]
     return planned
+
+
+def _chosen(
+    task: Task, asked: AskedRecipe, zero_shot: Recipe | None, overrides: dict[str, Any]
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe for a task, and what its runs say of it.
+
+    Raises:
+        UserError: it does not exist for the task's problem.
+    """
+    recipe, own = asked.recipe, {"overrides": overrides, "recipe_file": asked.file}
+    trains = recipe.adaptation != "zero-shot" and not recipe.baseline
+    if not task.problem.level.trained and zero_shot is not None and trains:
+        recipe, own = zero_shot, {}
+    if (reason := recipe.why_not(task.problem)) is not None:
+        raise UserError(
+            f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",
+            where=f"task {task.name}",
+            fix="Choose another --recipe: bench recipes list.",
+        )
+    return recipe, own
+
+
+def _seeds(recipe: Recipe, task: Task, seeds: Sequence[int], fractions: Sequence[float]) -> Sequence[int]:
+    """The first alone where nothing is random, so that nothing is worth repeating; a share of the data is drawn by the seed."""
+    fixed = not task.problem.level.trained or recipe.head.solver == "ridge"
+    return seeds[:1] if recipe.weights == "pretrained" and set(fractions) == {1.0} and fixed else seeds
 
 
 def _share(fraction: float) -> float | None:

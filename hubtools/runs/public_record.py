@@ -18,7 +18,7 @@ _PATHS = {"--task", "--recipe", "--checkpoint"}
 _FOLDERS = re.compile(r"""(?<![\w:/.])~?/(?:[^/\s'"]+/)+|(?<!\w)[A-Za-z]:\\(?:[^\\\s'"]+\\)+""")
 
 
-def _words(command: str) -> list[str]:
+def words_of(command: str) -> list[str]:
     """The words of a command; a record may come from anybody, and its quotes need not close."""
     try:
         return shlex.split(command)
@@ -28,7 +28,7 @@ def _words(command: str) -> list[str]:
 
 def task_reference(record: RunRecord) -> str | None:
     """``hub://user/repository@commit/name`` where the task is from the Hub: what finds it again, anywhere."""
-    words = _words(record.command)
+    words = words_of(record.command)
     named = words[words.index("--task") + 1] if "--task" in words[:-1] else ""
     return named if is_address(named) else None
 
@@ -84,14 +84,22 @@ def _without_folders(value: Any) -> Any:
 
 def public_command(record: RunRecord) -> str:
     """The command that makes the run again, local files by their names alone."""
-    words = _words(record.command)
+    words = words_of(record.command)
     checkpoint = record.identity.checkpoint
     on_hub = checkpoint is not None and checkpoint.source == "hub"
     for index, option in enumerate(words[:-1]):
         value = words[index + 1]
         if option in _PATHS and not is_address(value) and not (option == "--checkpoint" and on_hub):
-            words[index + 1] = Path(value).name
+            name = Path(value).name
+            # The current folder, or the one above, has no name of its own there.
+            words[index + 1] = name if name not in {"", ".."} else _called(record, option)
     return shlex.join(words)
+
+
+def _called(record: RunRecord, option: str) -> str:
+    identity = record.identity
+    checkpoint = identity.checkpoint.name if identity.checkpoint else ""
+    return {"--task": identity.task.name, "--recipe": identity.recipe.name, "--checkpoint": checkpoint}[option]
 
 
 def public_failure(record: RunRecord) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hubtools.common.errors import UserError
+from hubtools.common.hub import closed_to_strangers
 from hubtools.data import DataCache, TaskData, load_task_data, source_digest
 from hubtools.models import Checkpoint, resolve_checkpoint
 from hubtools.runs.plan import PlannedRun
-from hubtools.specs.record import Identity, RecipeIdentity, TaskIdentity
+from hubtools.specs.record import DataFacts, Identity, RecipeIdentity, TaskIdentity
+from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task
 from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution
@@ -45,12 +47,25 @@ class Session:
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     _data: dict[tuple[Any, ...], TaskData] = field(default_factory=dict)
     _companions: tuple[Any, OtherSeeds] | None = None
+    _closed: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint, resolved to a commit or a content hash once."""
         if name not in self._checkpoints:
             self._checkpoints[name] = resolve_checkpoint(name, trust_remote_code=self.trust_remote_code)
         return self._checkpoints[name]
+
+    def closed(self, run: PlannedRun, facts: DataFacts) -> dict[str, str]:
+        """Repositories of the Hub that a run reads and a stranger cannot, and why; each is asked for once."""
+        checkpoint = self.checkpoint(run.checkpoint).identity if run.checkpoint else None
+        read = [("model", checkpoint.name)] if checkpoint and checkpoint.source == "hub" else []
+        read += [("dataset", facts.dataset)] if facts.dataset else []
+        if run.task_file and is_address(run.task_file):
+            read.append(("dataset", read_address(run.task_file, "a task", "name").repo))
+        for kind, repo in read:
+            if (kind, repo) not in self._closed:
+                self._closed[kind, repo] = closed_to_strangers(repo, kind)
+        return {repo: why for kind, repo in read if (why := self._closed[kind, repo]) is not None}
 
     @cached_property
     def embeddings(self) -> EmbeddingStore | None:

@@ -105,6 +105,8 @@ class Steps:
         )
         data = data if self.test else data.without_test()
         self.record.data = data.facts
+        if self.test and distributed.is_main():
+            self.record.closed = self.session.closed(self.run, data.facts)
         self.work.mkdir(exist_ok=True)
         with contextlib.ExitStack() as self.attached:
             self._predict_once(data)

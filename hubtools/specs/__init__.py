@@ -2,5 +2,5 @@
 
 ``task``, ``data_sources``, ``split_rules``, ``annotation_rules``, ``problem`` (a ``level`` times a kind), ``metric_names``: a task
 and what it is made of. ``recipe``, ``head_kinds``, ``suite``, ``baseline_file``, ``published_results``: the other files that people
-write. ``record``: what a run leaves. ``base``, ``names``, ``references``: what they share. ``lookup`` finds and reads them.
+write. ``record``: what a run leaves. ``base``, ``names``, ``licences``, ``references``: what they share. ``lookup`` finds and reads them.
 """

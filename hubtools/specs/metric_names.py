@@ -24,7 +24,9 @@ class Metric:
             where that is, as ``module:function``, so that a task can be read without numpy.
         low, high: bounds of the score.
         higher_is_better: direction.
-        needs_positive: whether a two-class task must say which class is detected.
+        needs_positive: whether it is about one class of two, which a task must then name.
+        averaged: what it is of more than two classes, or of labels, where ``needs_positive`` is for two classes alone;
+            empty where more than two classes have no such metric.
         reads_scores: of classes and labels, whether it reads probabilities and not decisions.
         zero_shot_only: of measured values, only where the task says which of them count as functional.
         hub: name of its page on the Hub, where that differs.
@@ -38,6 +40,7 @@ class Metric:
     high: float = 1
     higher_is_better: bool = True
     needs_positive: bool = False
+    averaged: str = ""
     reads_scores: bool = False
     zero_shot_only: bool = False
     hub: str = ""
@@ -53,6 +56,8 @@ class Metric:
 
 
 _OURS = "hubtools.evaluation.metrics.formulas:"
+# Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
+_ONE_AGAINST_REST = "the mean over classes, each against the rest (macro)"
 
 METRICS = Registry(
     "metric",
@@ -71,6 +76,7 @@ METRICS = Registry(
             CLASSES | LABELS | VALUES,
             _OURS + "auroc",
             needs_positive=True,
+            averaged=_ONE_AGAINST_REST,
             reads_scores=True,
             zero_shot_only=True,
             hub="roc_auc",
@@ -81,6 +87,7 @@ METRICS = Registry(
             CLASSES | LABELS,
             _OURS + "auprc",
             needs_positive=True,
+            averaged=_ONE_AGAINST_REST,
             reads_scores=True,
             hub="average_precision",
         ),

@@ -28,7 +28,8 @@ class MetricChoice(Spec):
     positive: str | None = Field(
         default=None,
         description="The class to be detected, for two-class tasks: its decision threshold is then chosen on "
-        "validation (largest F1), and F1, AUROC and AUPRC are about it.",
+        "validation (largest F1), and F1, AUROC and AUPRC are about it. Of more than two classes AUROC and AUPRC are the "
+        "mean over classes, each against the rest.",
     )
     cutoff: float | Literal["median"] | None = Field(
         default=None,
@@ -98,7 +99,7 @@ class Task(Spec):
     unit: str | None = Field(default=None, description="Unit of a regression target.")
     metrics: MetricChoice
     margin: float = Field(default=0.01, gt=0, description="Loss in the primary metric that counts as worse.")
-    licence: str = Field(description="Licence of the data: an SPDX identifier, or 'unknown'.")
+    licence: str = Field(description="Licence of the data: an SPDX identifier such as CC-BY-4.0, or 'unknown'.")
     homepage: str | None = None
     citation: str = Field(description="BibTeX, or a plain reference.")
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")
@@ -241,7 +242,20 @@ class Task(Spec):
             if metric.zero_shot_only and not trained and not told:
                 raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)
             if metric.needs_positive and kind == "classification" and positive is None:
-                raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
+                self._without_positive(name, key)
+
+    def _without_positive(self, name: str, key: tuple[str, str]) -> None:
+        if self.n_outputs == 2:
+            raise SpecError(f"metric {name!r} is about one class of two. Name it under metrics.positive", *key)
+        if not METRICS[name].averaged:
+            others = ", ".join(
+                known
+                for known, metric in METRICS.items()
+                if "classification" in metric.kinds and (metric.averaged or not metric.needs_positive)
+            )
+            raise SpecError(
+                f"metric {name!r} is of two classes, and here are {self.n_outputs}. Use one of: {others}", *key
+            )
 
     def _benchmark_fits(self) -> None:
         asked = self.hub_benchmark

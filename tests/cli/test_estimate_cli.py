@@ -29,7 +29,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def said(*options: str) -> str:
-    base = ["--checkpoint", "model", "--task", TASK, "--device", "cpu"]
+    checkpoint = [] if "majority" in options else ["--checkpoint", "model"]
+    base = [*checkpoint, "--task", TASK, "--device", "cpu"]
     done = CliRunner().invoke(estimate, [*base, *options], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from hubtools.cli import main as main_module
@@ -71,6 +73,43 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert bench(monkeypatch, *arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == "" and len(shown.err.splitlines()) == 1 and shown.err.startswith(line)
+
+
+def commands(command: click.Command, path: str, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Every command below, with what a user writes to call it."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        yield from commands(below, f"{path} {name}", context)
+
+
+EVERY = dict(commands(cli, "bench", click.Context(cli)))
+ONCE = [
+    pytest.param(path, option, id=f"{path} {option.opts[0]}")
+    for path, command in EVERY.items()
+    for option in command.params
+    if isinstance(option, click.Option) and not option.multiple and (not option.is_flag or option.secondary_opts)
+]
+
+
+@pytest.mark.parametrize(("path", "option"), ONCE)
+def test_an_option_that_is_taken_once_is_refused_a_second_time(path: str, option: click.Option) -> None:
+    """Whatever the command: click keeps the last of two and drops the first in silence."""
+    first, second = option.opts[0], (*option.opts, *option.secondary_opts)[-1]
+    given = [first, second] if option.is_flag else [first, "1", second, "2"]
+    with pytest.raises(UserError, match=r"is given 2 times, and taken once\. Give it once\.$") as refused:
+        EVERY[path].make_context(path, given)
+    assert str(refused.value).startswith(f"{path}: {max(option.opts, key=len)}")
+
+
+def test_what_repeats_and_what_says_the_same_again_is_not_refused() -> None:
+    context = EVERY["bench run"].make_context("run", ["--force", "--force", "--recipe", "probe", "--recipe", "full"])
+    assert context.params["recipes"] == ("probe", "full") and context.params["force"] is True
+    with pytest.raises(UserError, match=r"bench tasks list: --markdown and --json exclude each other"):
+        EVERY["bench tasks list"].make_context("bench tasks list", ["--markdown", "--json"])
 
 
 @pytest.mark.parametrize(

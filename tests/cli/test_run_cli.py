@@ -119,6 +119,33 @@ def test_several_checkpoints_and_tasks_are_combined_once(project: Path, bench: B
     ]
 
 
+def test_several_recipes_are_combined_with_all_else(project: Path, bench: Bench) -> None:
+    """A baseline among them runs once, beside the checkpoints."""
+    recipes = ("--recipe", "probe", "--recipe", "majority", "--recipe", "lora", "--recipe", "probe")
+    for command in (("run", "--dry-run"), ("run", "--baselines", "--dry-run")):
+        said = bench(*command, "--checkpoint", "a", "--checkpoint", "b", "--task", TASK, *recipes, "--seed", "3")
+        assert [line.strip() for line in said.err.splitlines() if "seed" in line and "random" not in line] == [
+            *([f"{TASK} · baseline · onehot-window · seed 3"] if "--baselines" in command else []),
+            f"{TASK} · baseline · majority · seed 3",
+            *(f"{TASK} · {name} · {recipe} · seed 3" for name in ("a", "b") for recipe in ("probe", "lora")),
+        ]
+
+
+@pytest.mark.slow
+def test_two_recipes_are_two_runs_and_an_estimate_is_of_both(project: Path, bench: Bench) -> None:
+    asked = ("--checkpoint", "./esm", "--task", TASK, "--recipe", "probe", "--recipe", "majority")
+    settings = ("--set", "epochs=1", "--device", "cpu")
+    estimated = json.loads(bench("estimate", *asked, *settings, "--json").out)
+    assert [item["title"].split(" · ")[1:3] for item in estimated["runs"]] == [
+        ["baseline", "majority"],
+        ["./esm", "probe"],
+    ]
+    said = bench("run", *asked, *settings)
+    assert said.code == 0, said.err
+    records = [json.loads(path.read_text()) for path in Path("runs").glob("*/run.json")]
+    assert {record["identity"]["recipe"]["name"] for record in records} == {"probe", "majority"}
+
+
 def test_without_a_task_it_is_the_core_suite(project: Path, bench: Bench) -> None:
     said = bench("run", "--checkpoint", "./esm", "--dry-run")
     lines = said.err.splitlines()
@@ -377,6 +404,15 @@ CASES = {
         "embedded.",
         arguments=("--task", TASK),
     ),
+    "a checkpoint that nothing would read": Case(
+        "error: --checkpoint: the recipe majority reads no checkpoint, and ./esm is named. Leave it out, or name a recipe "
+        "that adapts it, --recipe probe, say.",
+        arguments=("--checkpoint", "./esm", "--task", TASK, "--recipe", "majority"),
+    ),
+    "a recipe field that is set twice": Case(
+        "error: --set: epochs is set twice. Say it once.",
+        arguments=("--checkpoint", "./esm", "--task", TASK, "--set", "epochs=1", "--set", "epochs=2"),
+    ),
     "a shell variable that is not set": Case(
         "error: --checkpoint: it is empty. Is the shell variable set?",
         arguments=("--checkpoint", "", "--task", TASK),
@@ -402,7 +438,8 @@ def test_a_mistake_gets_one_line_that_names_what_where_and_how_to_mend_it(
     done = bench("run", "--task", "tiny-sequence-classification", "--recipe", "majority", "--runs", "kept")
     assert done.code == 0
     kept = {path: path.read_bytes() for path in (project / "kept").rglob("*") if path.is_file()}
-    said = bench("run", "--runs", "kept", *case.arguments)
+    runs = () if "--runs" in case.arguments else ("--runs", "kept")
+    said = bench("run", *runs, *case.arguments)
     # After the plan there is one line, and only that.
     (line,) = (line for line in said.err.splitlines() if "planned:" not in line and "· seed 1" not in line)
     assert line.startswith(case.line.format(project=project, endpoint=hub.endpoint))

@@ -337,6 +337,21 @@ def test_the_label_says_what_is_predicted_of_two_proteins(bench: Bench, kind: st
     assert task["data"].get("label_separator") == (";" if kind == "multilabel" else None)
 
 
+@pytest.mark.parametrize("name", ["2023", "on", "null", "1e3", "2023-05-01"])
+def test_a_name_that_yaml_reads_as_no_text_is_quoted(bench: Bench, name: str) -> None:
+    Path("t.csv").write_text(table(HEADER, simple()))
+    code, _, err = bench("t.csv", "--name", name)
+    assert code == 0, err
+    assert made(name)["name"] == load_task(name).name == name
+
+
+def test_the_name_of_a_licence_is_not_taken_for_its_identifier(bench: Bench) -> None:
+    Path("t.csv").write_text(table(HEADER, simple()))
+    code, _, err = bench("t.csv", "--name", "t", "--licence", "Creative Commons Attribution 4.0")
+    said = "error: --licence: 'Creative Commons Attribution 4.0' is no identifier. Did you mean cc-by-4.0?\n"
+    assert (code, err) == (2, said) and not Path("tasks").exists()
+
+
 def test_without_a_terminal_what_is_missing_is_named(bench: Bench) -> None:
     Path("x.csv").write_text(table(HEADER, simple()))
     code, _, err = bench("x.csv")

@@ -6,12 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
-from evaluation_cases import classification, multilabel, regression, tied
+from evaluation_cases import a_task, classification, multilabel, regression, tied
 from scipy import stats
 from sklearn import metrics as sk
 
 from hubtools.evaluation import Predictions, bootstrap_units, bootstrap_weights, replicates, value
 from hubtools.evaluation.metrics import ranking
+from hubtools.findings.wording import averages
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
 
@@ -119,6 +120,32 @@ CASES = {
     "rare label": (rare_label(), None),
     "regression": (regression(), None),
 }
+
+
+@pytest.mark.parametrize("problem", ["sequence-classification", "residue-classification", "pair-classification"])
+def test_a_task_of_several_classes_may_ask_for_auroc_and_auprc(problem):
+    task = a_task(Problem(problem), 3, primary="auroc", also=["auprc"])
+    assert averages(task) == "AUROC and AUPRC: the mean over classes, each against the rest (macro)"
+    with pytest.raises(ValueError, match=r"'auroc' is about one class of two\. Name it under metrics\.positive"):
+        a_task(Problem(problem), 2, primary="auroc")
+
+
+def test_auroc_and_auprc_of_classes_are_those_of_scikit_learn_with_macro_averages():
+    """Its own average over classes where every class occurs, in the split as in each replicate, of proteins and residues."""
+    predictions = classification(n=400, n_classes=4)
+    ids = np.arange(400).astype(str)
+    single = Predictions(Problem("sequence-classification"), ids, None, None, predictions.truth, predictions.scores)
+    for rows in (predictions, single):
+        codes, n_units, _ = bootstrap_units(rows)
+        (weights,) = bootstrap_weights(n_units, 20, seed=3)
+        for name, expected in (
+            ("auroc", lambda y, p: sk.roc_auc_score(y, p, multi_class="ovr", average="macro")),
+            ("auprc", lambda y, p: sk.average_precision_score(np.eye(4)[y], p, average="macro")),
+        ):
+            assert value(name, rows, None) == pytest.approx(expected(rows.truth, rows.scores), abs=1e-6)
+            for row, found in zip(weights, replicates(name, rows, None, weights), strict=True):
+                drawn = np.repeat(np.arange(400), row[codes].astype(int))
+                assert found == pytest.approx(expected(rows.truth[drawn], rows.scores[drawn]), abs=1e-6)
 
 
 def applicable():

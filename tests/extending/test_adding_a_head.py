@@ -16,6 +16,7 @@ from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_task
 
 from hubtools.common.errors import UserError
+from hubtools.common.hashing import file_sha256
 from hubtools.data import DataCache
 from hubtools.evaluation import read_predictions
 from hubtools.models import modeling_protein_task
@@ -53,6 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.set_num_threads(1)
     monkeypatch.setattr(HEADS, "_added", {})
     monkeypatch.setattr(HEADS, "_looked", False)
+    monkeypatch.setattr(HEADS, "_bringers", {})
     monkeypatch.setattr(modeling_protein_task, "HEADS", {})
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("my_lab_gated", "my_lab_heads"):
@@ -86,7 +88,10 @@ def test_it_is_trained_saved_and_loaded_again(here: Path, adaptation: str) -> No
     assert type(head).__name__ == "GatedHead" and head.gate.out_features == 2
     # A probe trains on standardised embeddings, and what is saved reads plain ones.
     assert bool(model.head.mean.any()) == (adaptation == "probe")
-    assert "The head is a mean over residues that gates weigh" in build_card(outcome.folder).read_text()
+    card = build_card(outcome.folder).read_text()
+    assert "The head is a mean over residues that gates weigh" in card
+    sha256 = file_sha256(here / "my_lab_gated.py")
+    assert f"- the head `gated`: the package `my-lab` 1.0, sha256 of its file `{sha256}`\n" in card
     with lay_out(collect_files(outcome.folder)) as stage:
         assert reproduce(Path(stage)).rows == 40
 

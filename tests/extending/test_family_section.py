@@ -20,11 +20,12 @@ from tiny_runs import made
 from tiny_tasks import tiny_task
 
 from hubtools.common.errors import UserError
+from hubtools.common.hashing import file_sha256
 from hubtools.inference.named_model import open_predictor
 from hubtools.inference.predictor import Protein
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model, resolve_checkpoint
 from hubtools.models.encoder import checkpoint_facts, load_encoder
-from hubtools.models.families import SPACED, Family, Spelling, family_of, known_families, register
+from hubtools.models.families import SPACED, Family, Spelling, bringer, family_of, known_families, register
 from hubtools.models.families.esm import ESM
 from hubtools.models.masked_lm import load_masked_lm
 from hubtools.reporting.card import citation
@@ -50,6 +51,7 @@ def nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only bench's own families, and what a test registers."""
     monkeypatch.setattr(known_families, "_brought", [])
     monkeypatch.setattr(known_families, "_looked", [])
+    monkeypatch.setattr(known_families, "_bringers", {})
     monkeypatch.delenv("BENCH_FAMILIES", raising=False)
 
 
@@ -222,6 +224,10 @@ def test_a_file_is_run_where_the_variable_names_it_and_only_there(
     known_families._looked.clear()
     monkeypatch.setenv("BENCH_FAMILIES", str(tmp_path / "slashed.py"))
     assert family_of(json.loads((folder / "config.json").read_text())).name == "slashed"
+    # As cards say what others need to make a run again.
+    sha256 = file_sha256(tmp_path / "slashed.py")
+    assert bringer("slashed") == f"the file `slashed.py` that brings it, named in `BENCH_FAMILIES`, sha256 `{sha256}`"
+    assert bringer("esm") is None
 
 
 @pytest.mark.parametrize(

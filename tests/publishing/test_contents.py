@@ -11,7 +11,8 @@ from small_run import make_run, write_small_card
 
 from hubtools.common.errors import UserError
 from hubtools.publishing.contents import Publication, lay_out, plan_publication
-from hubtools.runs.store import open_run
+from hubtools.runs.store import open_run, read_record, write_record
+from hubtools.specs.record import CheckpointIdentity
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +145,22 @@ def test_an_unknown_licence_must_be_stated(tmp_path: Path) -> None:
     publication = plan_publication(folder, "me/peptides")
     assert "--licence" in failures(publication)["licence"] and publication.licence is None
     assert plan_publication(folder, "me/peptides", licence="afl-3.0").licence == "afl-3.0"
+
+
+def test_a_licence_that_the_hub_would_refuse_is_said_before_anything_is_uploaded(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    spelt = plan_publication(folder, "me/peptides", licence="MIT License")
+    assert failures(spelt)["licence"] == "--licence: 'MIT License' is no id of the Hub. Did you mean mit?"
+    slip = failures(plan_publication(folder, "me/peptides", licence="mitt"))["licence"]
+    assert slip == "--licence: 'mitt' is no id of the Hub. Did you mean mit?"
+    # An own licence has a name and the page of the base model; without such a page there is nothing to say where it is.
+    assert not plan_publication(folder, "me/peptides", licence="our-terms").failed
+    record = read_record(folder)
+    record.identity.checkpoint = CheckpointIdentity(name="esm", source="local", sha256="d" * 64)
+    record.run_id = record.identity.run_id
+    write_record(folder, record)
+    own = failures(plan_publication(folder, "me/peptides", licence="our-terms"))["licence"]
+    assert "'our-terms' is no id of the Hub, which then needs the address of its text" in own
 
 
 def test_a_non_commercial_base_does_not_become_permissive(tmp_path: Path) -> None:

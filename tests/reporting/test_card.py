@@ -28,6 +28,7 @@ from sample_records import (
 
 from hubtools.cli.card import card
 from hubtools.common.errors import UserError
+from hubtools.findings.wording import best_of
 from hubtools.reporting.card.card_edits import changed_by_hand
 from hubtools.reporting.card.card_results import largest_classes
 from hubtools.reporting.card.model_card import build_card, lint_card
@@ -288,6 +289,17 @@ def test_a_sweep_is_told_in_one_sentence_and_field_by_field(tmp_path: Path) -> N
         "on validation, 0.612 in the best; no trial read a test split."
     ) in text
     assert "| head.hidden | 64 (chosen in a sweep of null, 64) |" in text
+    # At the head too, in the words of boards.
+    head = text.split("\n## ")[0]
+    said = (
+        "> **Settings from a sweep.** Best of 20 trials: learning_rate, head.hidden and epochs were chosen by Macro F1 on "
+        "validation; no trial read a test split."
+    )
+    assert said in head and best_of(20) in said.lower()
+    # One of the seeds tells it for all.
+    beside = write_full_run(tmp_path, LOCALISATION, recipe, seed=2, overrides=sweep.chosen)
+    assert said in text_of(beside).split("\n## ")[0]
+    assert "Settings from a sweep" not in text_of(write_full_run(tmp_path / "plain", LOCALISATION))
     assert "set on the command line" not in text
 
 

@@ -12,7 +12,8 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 from sample_records import BASELINES, FULL, LOCALISATION, PEPTIDES, PHOSPHO, SCRATCH, STRUCTURE, TASKS, make_record
 
 from hubtools.reporting.card.card_lint import lint_card
-from hubtools.reporting.card.card_metadata import front_matter, hub_licence, inherited_licence, licence_fields, metadata
+from hubtools.reporting.card.card_metadata import front_matter, inherited_licence, licence_fields, metadata
+from hubtools.specs.licences import hub_licence
 from hubtools.specs.record import Energy, RunRecord
 
 ESM8 = "facebook/esm2_t6_8M_UR50D"

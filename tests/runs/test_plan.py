@@ -10,10 +10,11 @@ import pytest
 from tiny_project import write_project, write_task
 from tiny_tasks import tiny_task
 
+import hubtools
 from hubtools.api.plans import plan_runs
 from hubtools.cli.run import run as run_command
 from hubtools.common.errors import UserError
-from hubtools.runs.plan import PlannedRun, expand
+from hubtools.runs.plan import AskedRecipe, PlannedRun, expand
 from hubtools.specs.level import problems
 from hubtools.specs.lookup.spec_files import load_recipe, load_suite, load_task
 from hubtools.specs.problem import Problem
@@ -33,7 +34,7 @@ def test_task_by_task_what_is_cheap_first() -> None:
     planned = expand(
         {residue.name: residue, protein.name: protein},
         ["a", "b"],
-        load_recipe("full"),
+        [AskedRecipe(load_recipe("full"))],
         [1, 2],
         load_suite("core").baselines,
     )
@@ -64,14 +65,14 @@ def test_task_by_task_what_is_cheap_first() -> None:
 
 def test_a_baseline_by_name_runs_with_every_seed_asked_for_and_without_the_checkpoints() -> None:
     task = tiny_task("sequence-classification")
-    planned = expand({task.name: task}, ["a"], load_recipe("composition"), [3, 4])
+    planned = expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("composition"))], [3, 4])
     assert [(item.checkpoint, item.seed) for item in planned] == [(None, 3), (None, 4)]
 
 
 def test_a_learning_curve_is_shares_by_seeds_with_a_random_twin_before_each() -> None:
     protein, residue = tiny_task("sequence-regression"), tiny_task("residue-classification")
     planned = expand(
-        {protein.name: protein}, ["a"], load_recipe("full"), [1, 2], ["majority"],
+        {protein.name: protein}, ["a"], [AskedRecipe(load_recipe("full"))], [1, 2], ["majority"],
         overrides={"epochs": 3}, fractions=[0.1, 1.0], twins=True,
     )  # fmt: skip
     assert titles(planned) == [
@@ -89,7 +90,9 @@ def test_a_learning_curve_is_shares_by_seeds_with_a_random_twin_before_each() ->
     assert twin.recipe == load_recipe("full", {"weights": "random"}).model_copy(update={"epochs": run.recipe.epochs})
     # What is random already has no twin, nor has what needs no checkpoint.
     for name in ("random-probe", "onehot-window"):
-        planned = expand({residue.name: residue}, ["a"], load_recipe(name), [1], fractions=[0.5], twins=True)
+        planned = expand(
+            {residue.name: residue}, ["a"], [AskedRecipe(load_recipe(name))], [1], fractions=[0.5], twins=True
+        )
         assert [(item.recipe.name, item.overrides) for item in planned] == [(name, {})]
 
 
@@ -98,7 +101,7 @@ def test_the_shipped_learning_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert suite.fractions == [0.01, 0.03, 0.1, 0.3, 1] and suite.twins
     write_project(tmp_path, "residue-regression")
     monkeypatch.chdir(tmp_path)
-    planned = plan_runs(("a",), ("tiny-residue-regression",), "learning-curve", "full", [], {}, None, None)
+    planned = plan_runs(("a",), ("tiny-residue-regression",), "learning-curve", ("full",), [], {}, None, None)
     trained = [item for item in planned if item.checkpoint]
     assert {item.recipe.name for item in trained} == {"full"} and len(trained) == 5 * 3 * 2
     assert {item.title for item in planned} - {item.title for item in trained} == {
@@ -110,7 +113,7 @@ def test_the_shipped_learning_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_where_nothing_is_trained_there_is_no_share_of_training_data() -> None:
     task = tiny_task("variant-effect")
     with pytest.raises(UserError, match="nothing is trained in it, so there is no share of training data"):
-        expand({task.name: task}, ["a"], load_recipe("masked-marginals"), [1], fractions=[0.1, 1.0])
+        expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("masked-marginals"))], [1], fractions=[0.1, 1.0])
 
 
 BASELINES_OF = {
@@ -126,7 +129,7 @@ BASELINES_OF = {
 def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
     task = tiny_task(problem.value)
     zero_shot = load_recipe("masked-marginals")
-    planned = expand({task.name: task}, ["a"], load_recipe("full"), [1], [baseline], zero_shot=zero_shot)
+    planned = expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1], [baseline], zero_shot=zero_shot)
     asked = "masked-marginals" if not problem.level.trained else "full"
     exists = baseline in BASELINES_OF[problem.level.name]
     assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + [asked]
@@ -136,7 +139,7 @@ def test_nothing_random_is_repeated_and_random_weights_are() -> None:
     task = tiny_task("variant-effect")
     zero_shot = load_recipe("masked-marginals")
     planned = expand(
-        {task.name: task}, ["a"], load_recipe("full"), [1, 2],
+        {task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1, 2],
         ["majority", "random-probe", "substitution-matrix", "random-masked-marginals"], zero_shot=zero_shot,
     )  # fmt: skip
     assert [(item.recipe.name, item.seed) for item in planned] == [
@@ -195,11 +198,12 @@ def test_the_recorded_command_plans_the_same_run(
 
     def planned(arguments: list[str]) -> PlannedRun:
         options = run_command.make_context("run", arguments).params
-        names = ("checkpoints", "tasks", "suite", "recipe", "seeds", "settings", "baselines", "subset", "fractions")
+        names = ("checkpoints", "tasks", "suite", "recipes", "seeds", "settings", "baselines", "subset", "fractions")
         (item,) = plan_runs(*(options[name] for name in names))
         return item
 
-    first = planned(["--checkpoint", "./my esm", *task, *given])
+    checkpoint = [] if "majority" in given else ["--checkpoint", "./my esm"]
+    first = planned([*checkpoint, *task, *given])
     command = shlex.split(first.command(LOCAL if first.recipe.needs_checkpoint else None))
     again = planned(command[2:])
     assert again == first and again.recipe.hash == first.recipe.hash and again.task.hash == first.task.hash
@@ -211,3 +215,13 @@ def test_a_task_is_found_in_the_users_folder_first(tmp_path: Path, monkeypatch: 
     path.write_text(path.read_text().replace("tiny-sequence-regression", "localisation"))
     monkeypatch.chdir(tmp_path)
     assert load_task("localisation").title == "Tiny"
+
+
+def test_in_python_recipes_are_a_list_too() -> None:
+    planned = hubtools.plan("embedded", "localisation", ["probe", "majority"], seeds=[1, 2])
+    assert [(item.recipe.name, item.checkpoint, item.seed) for item in planned] == [
+        *(("majority", None, seed) for seed in (1, 2)),
+        *(("probe", "embedded", seed) for seed in (1, 2)),
+    ]
+    with pytest.raises(UserError, match="the recipe majority reads no checkpoint, and embedded is named"):
+        hubtools.plan("embedded", "localisation", "majority")

@@ -18,7 +18,7 @@ from hubtools.evaluation.metrics.calibration_error import log_loss
 from hubtools.evaluation.predictions import Predictions
 from hubtools.publishing.reload import compare, predict_again, reproduce
 from hubtools.runs.execute import Outcome, execute
-from hubtools.runs.plan import PlannedRun, expand
+from hubtools.runs.plan import AskedRecipe, PlannedRun, expand
 
 assert plan and project  # fixtures
 Plan = Callable[..., PlannedRun]
@@ -151,4 +151,4 @@ def test_the_head_beside_an_adapter_is_the_scaled_one(plan: Plan, tmp_path: Path
 def test_a_regression_is_refused_before_anything_runs(plan: Plan) -> None:
     run = plan("sequence-regression", "probe", calibration="temperature")
     with pytest.raises(UserError, match="calibration: temperature needs probabilities, and a regression has none"):
-        expand({run.task.name: run.task}, ["embedded"], run.recipe, [1])
+        expand({run.task.name: run.task}, ["embedded"], [AskedRecipe(run.recipe)], [1])

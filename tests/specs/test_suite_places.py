@@ -41,7 +41,7 @@ def test_the_command_of_a_record_names_the_files(monkeypatch: pytest.MonkeyPatch
 
     root = Path(__file__).resolve().parents[2]
     monkeypatch.chdir(root)
-    planned = plan_runs((), (), "golden", None, [], {}, None, None)
+    planned = plan_runs((), (), "golden", (), [], {}, None, None)
     assert len(planned) == 15
     for run in planned:
         words = run.command(None).split()

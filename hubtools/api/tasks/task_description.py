@@ -65,6 +65,7 @@ def describe_task(task: str | PathLike[str] | Task, *, labels: int | None = None
 
 def _facts(task: Task, labels: int | None) -> dict[str, str]:
     from hubtools.data.sources.known_sources import source_of
+    from hubtools.findings.wording import averages
     from hubtools.specs.metric_names import METRICS
 
     data = task.data
@@ -86,6 +87,7 @@ def _facts(task: Task, labels: int | None) -> dict[str, str]:
         "files": files,
         "splits": "\n".join(_split_words(task)),
         "scored by": scored,
+        "averaged": averages(task),
         "worse means": f"a loss of more than {task.margin:g} in {METRICS[task.metrics.primary].title}",
         "licence": task.licence,
         "homepage": task.homepage or "",

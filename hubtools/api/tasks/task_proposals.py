@@ -15,6 +15,7 @@ from hubtools.api.tasks.task_text import DecidedTask, drawn_splits, ruled_splits
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.specs.level import trained_problems
+from hubtools.specs.licences import meant_licence
 
 if TYPE_CHECKING:
     from hubtools.data.rows.inspection import UserTable
@@ -407,9 +408,21 @@ def _decided(
         primary=primary,
         also=also,
         positive=positive,
-        licence=answers.of("licence", "licence of the data", "unknown", "nothing is said of it"),
+        licence=_licence(answers),
         citation=answers.of("citation", "who made the data", "unpublished", "nothing is said of it"),
     )
+
+
+def _licence(answers: _Answers) -> str:
+    """An identifier, or whatever else is no other way to write one.
+
+    Raises:
+        UserError: it is the name of a licence that has an identifier.
+    """
+    licence = answers.of("licence", "licence of the data", "unknown", "nothing is said of it")
+    if (meant := meant_licence(licence)) is not None:
+        raise UserError(f"{licence!r} is no identifier", where="--licence", fix=f"Did you mean {meant}?")
+    return licence
 
 
 def _label_names(counts: dict[str, int], label: str) -> dict[str, str]:

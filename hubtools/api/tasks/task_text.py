@@ -58,7 +58,7 @@ class DecidedTask:
         """
         from hubtools.common.hashing import file_sha256
 
-        lines = [f"name: {self.name}", "version: 1  # raise it when data, labels or metrics change"]
+        lines = [f"name: {_yaml(self.name)}", "version: 1  # raise it when data, labels or metrics change"]
         lines += [f"title: {_yaml(self.title)}", f"problem: {self.problem.value}", f"summary: {_yaml(self.summary)}"]
         lines += ["data:", "  source: file", "  files:"]
         lines.append(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictGroup
 from hubtools.cli.tasks.tasks_audit import audit
 from hubtools.cli.tasks.tasks_check import check
 from hubtools.cli.tasks.tasks_new import new
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("name", "what", "problem", "labels", "test splits", "ranked by", "trust", "licence")
 
 
-@click.group(help="List, show and check tasks.")
+@click.group(cls=StrictGroup, help="List, show and check tasks.")
 def tasks() -> None:
     """The group of commands."""
 

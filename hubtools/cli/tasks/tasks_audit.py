@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import MIRRORS, TEMPLATES, note
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _COLOURS = {"ok": "green", "look": "yellow", "problem": "red"}
 _SHOWN_LABELS = 20
 
 
-@click.command("audit")
+@click.command("audit", cls=StrictCommand)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
     "--identity",

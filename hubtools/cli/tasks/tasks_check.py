@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from hubtools.api.tasks.task_contents import TaskContents
 
 
-@click.command("check")
+@click.command("check", cls=StrictCommand)
 @click.argument("file_or_name")
 @click.option("--checkpoint", help="Also prove that this checkpoint can read them: its tokens, and batches.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a folder, or of the Hub as name@<commit>.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.tasks.tasks_check import show_contents
 from hubtools.cli.terminal import note
 from hubtools.specs.level import trained_problems
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hubtools.api.tasks.task_proposals import TaskQuestion
 
 
-@click.command("new")
+@click.command("new", cls=StrictCommand)
 @click.argument("table", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--name", help="Of the task, and of its file.")
 @click.option(

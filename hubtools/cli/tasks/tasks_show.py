@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import DOTS, SHOWN_LABELS, new_console, new_table
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from hubtools.specs.task import Task
 
 
-@click.command("show")
+@click.command("show", cls=StrictCommand)
 @click.argument("name")
 def show(name: str) -> None:
     """One task: what it asks, on which data, scored how."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from hubtools.common.errors import UserError
 from hubtools.common.hub import download_files, hub_api, hub_errors
 from hubtools.specs.lookup.content import ONE_TASK, choose_task_file, find
-from hubtools.specs.lookup.spec_files import load_task, read_spec
+from hubtools.specs.lookup.spec_files import load_task, read_spec, task_in
 from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task
 
@@ -47,7 +47,8 @@ def open_task(name: str) -> tuple[str, Task]:
     if not is_address(name):
         return name, load_task(name)
     fetched = fetch_task(name)
-    return fetched.reference, load_task(str(fetched.path))
+    # What its owner calls its licence is not the user's to correct.
+    return fetched.reference, task_in(fetched.path)
 
 
 def task_path(name: str) -> Path:

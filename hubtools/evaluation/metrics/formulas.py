@@ -78,7 +78,9 @@ def subset_accuracy(truth: np.ndarray, decision: np.ndarray) -> np.ndarray:
 def auroc(rows: Rows) -> Statistic:
     """Of the positive class where the task names one; else the mean over classes, one against the rest, or labels.
 
-    Only those with both positive and negative rows count; without any it is undefined.
+    Of classes that is scikit-learn's ``roc_auc_score(multi_class="ovr", average="macro")``, not the mean over pairs of
+    classes (Hand and Till 2001). Only classes and labels with both positive and negative rows count, in each replicate
+    anew, as in balanced accuracy; without any it is undefined.
     """
     if rows.kind == "regression":
         raise ValueError(f"{rows.metric} of values needs to know which count as positive")
@@ -86,7 +88,10 @@ def auroc(rows: Rows) -> Statistic:
 
 
 def auprc(rows: Rows) -> Statistic:
-    """Average precision, not interpolated; of which class, and where undefined, as :func:`auroc`."""
+    """Average precision, not interpolated; of which class, and where undefined, as :func:`auroc`.
+
+    Of classes that is scikit-learn's ``average_precision_score(average="macro")`` of one-hot truth.
+    """
     return mean_over_outputs(ranking.average_precision, rows)
 
 

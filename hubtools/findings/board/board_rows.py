@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.findings.arms import Arm, ComparisonGroup
 from hubtools.findings.board.best_rows import BY_INTERVALS
-from hubtools.findings.wording import metric_title, plural, trust
+from hubtools.findings.wording import best_of, metric_title, trust
 from hubtools.runs.store import OpenRun
-from hubtools.specs.record import RunRecord
+from hubtools.specs.record import RunRecord, SweepFacts
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Row:
         fields = [f"{k}={v}" for k, v in sorted(self.record.overrides.items()) if (k, v) != ("weights", "random")]
         random = ["random weights"] if self.kind == "random" else []
         name = "baseline" if self.kind == "baseline" else self.record.identity.recipe.name
-        swept = [f"best of {plural(self.trials, 'trial')}"] if self.trials else []
+        swept = [best_of(self.trials)] if self.trials else []
         return ", ".join([name, *random, *fields, *filter(None, [self.precision]), *swept])
 
     @property
@@ -93,7 +93,13 @@ class Row:
     @property
     def trials(self) -> int:
         """How many trials of a sweep the recipe was chosen from; 0 where it was not."""
-        return max((record.sweep.trials for _, record in self.runs if record.sweep), default=0)
+        return self.sweep.trials if self.sweep else 0
+
+    @property
+    def sweep(self) -> SweepFacts | None:
+        """The sweep that chose the recipe's fields, the one of most trials; None where none did."""
+        swept = [record.sweep for _, record in self.runs if record.sweep]
+        return max(swept, key=lambda sweep: sweep.trials, default=None)
 
     @property
     def adaptation(self) -> str:

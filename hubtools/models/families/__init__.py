@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.known_families import (
+    bringer,
     family_named,
     family_of,
     identity_of,
@@ -26,6 +27,7 @@ __all__ = [
     "Family",
     "Paper",
     "Spelling",
+    "bringer",
     "family_named",
     "family_of",
     "identity_of",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.hashing import file_sha256
 from hubtools.models.families.bert import BERT
 from hubtools.models.families.esm import ESM
 from hubtools.models.families.esmc import ESMC
@@ -28,6 +29,7 @@ OWN = (ESM, ESMC, T5, BERT, MODERNBERT)
 
 _brought: list[Family] = []
 _looked: list[bool] = []
+_bringers: dict[str, str] = {}
 
 
 def register(family: Family) -> Family:
@@ -88,6 +90,12 @@ def identity_of(config: Any) -> str | None:
     return f"{family.name} {family.digest[:12]}" if family in brought() else None
 
 
+def bringer(name: str) -> str | None:
+    """What brings a family, in words: a package, or a file of the user's; None of bench's own, and where nobody does."""
+    brought()
+    return _bringers.get(name)
+
+
 def spelling_named(name: str, protocol: tuple[str, ...] = ()) -> tuple[Spelling, tuple[str, ...]]:
     """What a record says of how residues were written, and after which tokens of a protocol.
 
@@ -142,6 +150,8 @@ def _from_packages() -> None:
             raise _not_to_be_had(where, error, "Upgrade or remove the package.") from error
         for family in families:
             register(family)
+            if point.dist is not None:
+                _bringers[family.name] = f"the package `{point.dist.name}` {point.dist.version}"
 
 
 def _lies_here(point: importlib.metadata.EntryPoint) -> bool:
@@ -154,12 +164,17 @@ def _from_files() -> None:
         path = Path(named).expanduser()
         if not path.is_file():
             raise UserError(f"there is no file {named}", where=VARIABLE, fix=f"Correct {VARIABLE}.")
+        before = len(_brought)
         try:
             runpy.run_path(str(path), run_name=path.stem)
         except UserError:
             raise
         except Exception as error:
             raise _not_to_be_had(named, error, "Correct the file.") from error
+
+        for family in _brought[before:]:
+            sha256 = file_sha256(path)
+            _bringers[family.name] = f"the file `{path.name}` that brings it, named in `{VARIABLE}`, sha256 `{sha256}`"
 
 
 def _not_to_be_had(where: str, error: Exception, fix: str) -> UserError:

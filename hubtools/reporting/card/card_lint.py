@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from hubtools.reporting.card.card_metadata import LICENCES
+from hubtools.specs.licences import LICENCES
 
 _RELATIONS = {"finetune", "adapter", "quantized", "merge"}
 _PIPELINES = {"text-classification", "token-classification", "feature-extraction", "fill-mask"}

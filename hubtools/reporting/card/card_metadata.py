@@ -11,21 +11,11 @@ import yaml
 from hubtools.common.errors import UserError
 from hubtools.findings.wording import metric_title
 from hubtools.reporting.card.licence import choose_licence
+from hubtools.specs.licences import hub_licence
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import RunRecord
 
 Library = Literal["transformers", "peft"] | None
-# Identifiers of the Hub's documentation of licences (2026).
-_LICENCES = """
-    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
-    bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0
-    cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
-    cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0
-    cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl
-    gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl openrail++ osl-3.0 postgresql
-    ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 gemma unknown other
-"""
-LICENCES = frozenset(_LICENCES.split())
 
 
 def metadata(
@@ -111,12 +101,6 @@ def inherited_licence(base: str | None, data: str, from_scratch: bool = False) -
         return choose_licence(data if from_scratch else base, data, None)
     except UserError:
         return "unknown"
-
-
-def hub_licence(licence: str) -> str | None:
-    """The Hub's identifier of a licence given by that or by its SPDX identifier; None where it has none."""
-    identifier = re.sub(r"-(only|or-later)$", "", licence.strip().lower())
-    return identifier if identifier in LICENCES and identifier != "other" else None
 
 
 def _hub_metric(name: str) -> str:

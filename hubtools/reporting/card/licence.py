@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from hubtools.common.errors import UserError
+from hubtools.specs.licences import meant_licence, misspelt_licence
 
 _PERMISSIVE = {"mit", "apache-2.0", "isc", "zlib", "unlicense", "wtfpl", "cc0-1.0", "pddl", "ncsa", "ecl-2.0"} | {
     "afl-3.0",
@@ -52,14 +53,21 @@ def terms_of(licence: str) -> LicenceTerms:
 def choose_licence(base: str | None, data: str | None, stated: str | None) -> str:
     """The licence for the card.
 
+    Base model and data are not the publisher's: names of theirs that plainly mean an identifier are read as it.
+
     Args:
         base: licence of the base model; None where it is not known.
         data: licence of the task's data; None or ``unknown`` where it is not known.
         stated: what the publisher says, or None.
 
     Raises:
-        UserError: a licence is not known and none is stated, or the licences do not allow the stated one.
+        UserError: a licence is not known and none is stated, the licences do not allow the stated one, or that is the name
+            of a licence where the Hub has an identifier.
     """
+    spelt = None if stated is None or stated in (base, data) else meant_licence(stated) or misspelt_licence(stated)
+    if spelt is not None:
+        raise UserError(f"{stated!r} is no id of the Hub", where="--licence", fix=f"Did you mean {spelt}?")
+    base, data = (licence and (meant_licence(licence) or licence) for licence in (base, data))
     base, data, stated = (None if licence in {"unknown", "other", ""} else licence for licence in (base, data, stated))
     if stated is None and (base is None or data is None):
         lacking = " and ".join(name for name, known in (("the base model", base), ("the data", data)) if known is None)

@@ -24,6 +24,7 @@ from hubtools.reporting.card.snippet import Weights, has_model, needs_custom_cod
 from hubtools.reporting.figures.calibration_figure import verdict
 from hubtools.reporting.templates import render
 from hubtools.runs.public_record import public_record
+from hubtools.runs.repeating import repeating
 from hubtools.runs.store import ADAPTER, CARD, OpenRun, find_records, open_run
 from hubtools.specs.record import RunRecord
 
@@ -184,6 +185,7 @@ def _text(
         splits=splits,
         primary=record.primary_metric,
         metrics=metric_names(record),
+        averages=wording.averages(task),
         score=card_results.score_text,
         calibrations=calibrations,
         calibration_verdict="".join(verdict(found, split) for split, found in list(calibrations.items())[:1]),
@@ -197,6 +199,8 @@ def _text(
         headline=record.results[splits[0]].scores[record.primary_metric],
         row=row,
         mean=row.scores[table.primary],
+        sweep=row.sweep,
+        repeating=repeating(record),
         seeds=card_results.seeds_of(row, table, record.run_id),
         table=shown,
         comparison=beside(shown, record) if len(shown.rows) > 1 else None,

@@ -30,6 +30,12 @@ def brought_sources() -> list[str]:
     return sorted({*_REGISTERED, *(point.name for point in importlib.metadata.entry_points(group=GROUP))})
 
 
+def source_bringer(name: str) -> str | None:
+    """The package that brings the source of that name, in words; None where none does."""
+    point = next(iter(importlib.metadata.entry_points(group=GROUP, name=name)), None)
+    return None if point is None or point.dist is None else f"the package `{point.dist.name}` {point.dist.version}"
+
+
 def brought_source(name: str) -> Any | None:
     """The class of the source of that name; None where nobody brings it.
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from hubtools.common.errors import UserError
 from hubtools.common.texts import ONE_LINE
 from hubtools.specs.data_sources import source_names
+from hubtools.specs.licences import meant_licence
 from hubtools.specs.lookup.content import ONE_TASK, find, is_path
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
@@ -27,7 +28,12 @@ def load_task(name: str) -> Task:
     Raises:
         UserError: no such task, or the file is wrong.
     """
-    return task_in(find("task", name))
+    path = find("task", name)
+    task = task_in(path)
+    if (meant := meant_licence(task.licence)) is not None:
+        where = f"{path}:{line_of_key(path, 'licence')}"
+        raise UserError(f"licence: {task.licence!r} is no identifier", where=where, fix=f"Did you mean {meant}?")
+    return task
 
 
 def task_in(path: Path) -> Task:

@@ -48,6 +48,10 @@ class RunRecord(OpenPart):
     finished: datetime | None = None
     checkpoint: CheckpointFacts | None = None
     data: DataFacts | None = None
+    closed: dict[Line, Line] = Field(
+        default={},
+        description="Repositories of the Hub that were read by a token and that not everybody can read: private or gated.",
+    )
     alignment: AlignmentFacts | None = None
     tokens: TokenFacts | None = Field(
         default=None, description="Of runs of a checkpoint; records from before they were counted lack it."

@@ -1,0 +1,50 @@
+"""Commands that refuse what click would pass over: an option that is taken once and given twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import click
+
+from hubtools.common.errors import UserError
+
+
+class StrictCommand(click.Command):
+    """A command whose options are taken once, but for those that say that they repeat."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options, after a look at how often each is given: click keeps the last and says nothing.
+
+        Raises:
+            UserError: one is given twice.
+        """
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        _refuse_repeated(ctx, given)
+        return super().parse_args(ctx, args)
+
+
+class StrictGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = StrictCommand
+
+
+def _refuse_repeated(ctx: click.Context, given: list[click.Parameter]) -> None:
+    """Raises UserError for what is taken once, and for two that set the same; the same flag again says nothing new."""
+    same: dict[str, list[click.Parameter]] = defaultdict(list)
+    for parameter in given:
+        if isinstance(parameter, click.Option) and not parameter.multiple and not parameter.count:
+            same[str(parameter.name)].append(parameter)
+    for options in same.values():
+        names = list(dict.fromkeys(max(option.opts, key=len) for option in options))
+        if len(names) > 1:
+            raise UserError(
+                f"{' and '.join(names)} exclude each other", where=ctx.command_path, fix="Give one of them."
+            )
+        option = options[0]
+        assert isinstance(option, click.Option)
+        if len(options) > 1 and (not option.is_flag or option.secondary_opts):
+            shown = "/".join([*names, *option.secondary_opts])
+            raise UserError(
+                f"{shown} is given {len(options)} times, and taken once", where=ctx.command_path, fix="Give it once."
+            )
