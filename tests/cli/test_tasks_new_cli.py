@@ -119,6 +119,7 @@ def test_the_problem_follows_from_the_labels(bench: Bench) -> None:
     regression = problem_of(bench, [[f"p{i}", s, f"{numbers.random():.3f}"] for i, s in rows])
     assert (regression["problem"], regression["metrics"]["primary"]) == ("sequence-regression", "spearman")
     assert regression["data"]["split"] == {"fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}, "seed": 0}
+    assert regression["data"]["stratified"] is True
     several = problem_of(bench, [[f"p{i}", s, kinds[i % 3]] for i, s in rows])
     assert (several["problem"], several["data"]["label_separator"]) == ("sequence-multilabel", ";")
     assert list(several["labels"]) == ["membrane", "nucleus"]
@@ -232,7 +233,7 @@ def mistakes() -> dict[str, tuple[str | bytes, list[str], str]]:
         "one value": (table(header, one), [], "'membrane' has one value, 'yes': there is nothing to learn"),
         "decimal commas": (table("id,sequence,score", numbers), [], "'score' holds numbers with decimal commas (0,0). Write a point: 0.0"),
         "ids": (with_cell(1, 0, "p0"), ["--id", "accession"], "1 ids occur more than once, the first is 'p0'"),
-        "empty label": (with_cell(4, 2, ""), [], "row 5 has no label ('membrane' is empty in 1 rows)"),
+        "empty labels": (table(header, [[n, s, "", split] for n, s, _, split in rows]), ["--label", "membrane"], "the column 'membrane' is empty: there is nothing to learn"),
         "empty sequence": (with_cell(4, 1, ""), [], "row 5 has no sequence ('sequence' is empty in 1 rows)"),
         "semicolons": (table(header, rows, ";"), [], "its fields are separated by semicolons. Save it with commas or tabs"),
         "no header": (table(",".join(rows[0]), rows[1:]), [], "its first line is data, not the names of columns. Write names there, or name the columns: --header id,sequence,label"),
@@ -290,11 +291,24 @@ def test_a_table_alone_in_a_zip_archive(bench: Bench) -> None:
 
 
 def test_a_fasta_file_with_lines_of_labels(bench: Bench) -> None:
+    """As SignalP 6 and DeepTMHMM have them: labels of residues, or beside them what the header says of each protein."""
     entries = [f">p{i} TARGET={i % 2}\n{s}\n{'S' * 12}{'O' * (len(s) - 12)}\n" for i, s in enumerate(proteins())]
+    Path("x.3line").write_text("".join(entries))
+    said = "x.3line: below each sequence is a line of labels, one for each residue: read as the column 'label'\n"
+    code, _, err = bench("x.3line", "--name", "t")
+    assert (code, err) == (0, said)
+    assert (made()["problem"], list(made()["labels"])) == ("residue-classification", ["O", "S"])
+    assert made()["data"]["files"][0]["lines"] == ["sequence", "label"]
+    code, _, err = bench("x.3line", "--name", "u", "--label", "TARGET")
+    assert (code, err, made("u")["problem"]) == (0, said, "sequence-classification")
+
+
+def test_parts_of_a_fasta_header_get_names(bench: Bench) -> None:
+    entries = [f">Q{i}|EUKARYA|{('SP', 'NO_SP')[i % 3 > 0]}|{i % 3}\n{s}\n" for i, s in enumerate(proteins())]
     Path("x.fasta").write_text("".join(entries))
-    code, out, err = bench("x.fasta", "--name", "t", "--label", "TARGET")
-    assert (code, out) == (2, "") and "the second looks like labels (SSSSSSSSSSSS…)" in err
-    assert not Path("tasks").exists()
+    code, _, err = bench("x.fasta", "--name", "t", "--header", "id,kingdom,peptide,partition", "--label", "peptide")
+    assert (code, err, list(made()["labels"])) == (0, "", ["NO_SP", "SP"])
+    assert made()["data"]["files"][0]["header_separator"] == "|"
 
 
 def test_a_table_without_a_header_gets_one(bench: Bench) -> None:
