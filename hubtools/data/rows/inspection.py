@@ -141,14 +141,23 @@ def _fasta_options(path: Path, options: dict[str, Any]) -> list[str]:
 
 
 def looks_like_proteins(cells: list[Any]) -> bool:
-    """Whether cells look like sequences: long runs of many kinds of letters, all of one case."""
+    """Whether cells look like sequences: long runs of many kinds of letters, all of one case.
+
+    Words look so, too (nucleus, membrane): of them more letters are O, U or J, and few, short and in small letters, come back.
+    """
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
     if not texts:
         return False
     fitting = [text for text in texts if _LETTERS.fullmatch(text) and text in {text.upper(), text.lower()}]
     spaced = sum(" " in text.strip() for text in fitting) > len(fitting) / 2
     lengths = sorted(map(len, fitting))
-    kinds = set("".join(fitting[:200]).upper()) - set("*.- ")
+    letters = "".join(fitting[:200]).upper()
+    kinds = set(letters) - set("*.- ")
+    if sum(map(letters.count, "OUJ")) > 0.02 * len(letters):
+        return False
+    distinct = set(fitting)
+    if len(distinct) <= max(2, len(fitting) / 5) and all(text.islower() and len(text) < 30 for text in distinct):
+        return False
     # Structure strings (H, E, C and the like) are letters too, of few kinds.
     return len(fitting) >= 0.9 * len(texts) and lengths[len(lengths) // 2] >= 6 and len(kinds) > 9 and not spaced
 
@@ -241,8 +250,8 @@ def validation_flag(sheet: UserTable, taken: set[str]) -> tuple[str, list[str], 
 def split_column(sheet: UserTable, taken: set[str]) -> str | None:
     """The column that says train and test."""
     for name in sheet.columns:
-        values = set(sheet.texts(name)) - {""}
-        if name not in taken and len(values) <= 12 and {"train", "test"} <= {split_of(value) for value in values}:
+        values = {split_of(text) or text.lower() for text in set(sheet.texts(name)) - {""}}
+        if name not in taken and len(values) <= 8 and {"train", "test"} <= values:
             return name
     return None
 

@@ -105,32 +105,32 @@ def several_labels(cell: Any, separator: str | None) -> list[str]:
     return [text for value in values if (text := label_text(value))]
 
 
-def residue_entries(cell: Any, separator: str | None) -> list[Any] | None:
+def residue_entries(cell: Any, separator: str | None, length: int | None = None) -> list[Any] | None:
     """One entry a residue: of a list, or what stands between separators; None for text of one character a residue.
 
-    A separator at the end ends the last entry; two that follow each other have an empty one between them.
+    Two separators that follow each other have an empty entry between them. One at the end ends the last entry, or begins
+    an empty one where that makes as many as there are residues.
+
+    Args:
+        cell: of the label column.
+        separator: between entries, where they are more than a character each.
+        length: residues, where that is known.
     """
     values = listed(cell)
     if values is not None or not separator:
         return values
-    return _parted(cell_text(cell), separator)
+    text = cell_text(cell)
+    return _ended([part.strip() for part in text.split(separator)], length) if separator.strip() else text.split()
 
 
-def _parted(text: str, separator: str) -> list[str]:
-    if not separator.strip():
-        return text.split()
-    parts = [part.strip() for part in text.split(separator)]
-    return parts[:-1] if len(parts) > 1 and not parts[-1] else parts
-
-
-def number_entries(cell: Any) -> list[Any]:
-    """One entry a residue, where these are numbers: of a list, or with commas, semicolons or white space between."""
+def number_entries(cell: Any, length: int | None = None) -> list[Any]:
+    """The same where entries are numbers: of a list, or with commas, semicolons or white space between."""
     values = listed(cell)
-    if values is None:
-        values = _BETWEEN_NUMBERS.split(cell_text(cell))
-        if values and not values[-1]:
-            values.pop()
-    return values
+    return _ended(_BETWEEN_NUMBERS.split(cell_text(cell)), length) if values is None else values
+
+
+def _ended(parts: list[str], length: int | None) -> list[str]:
+    return parts[:-1] if not parts[-1] and len(parts) != length else parts
 
 
 def residue_characters(cell: Any) -> str:

@@ -102,15 +102,19 @@ class Labels:
         if marked is not None:
             labels: np.ndarray = marked.astype(np.int16)
         else:
-            parse: dict[Kind, Callable[[Any, str], np.ndarray]] = {
+            parse: dict[Kind, Callable[[Any, str, int], np.ndarray]] = {
                 "classification": self._residue_classes,
                 "multilabel": self._residue_vectors,
                 "regression": self._residue_values,
             }
             # Labels that were read from annotation are in their canonical form already.
-            labels = cell.copy() if isinstance(cell, np.ndarray) else parse[self.task.problem.kind](cell, name)
+            labels = (
+                cell.copy()
+                if isinstance(cell, np.ndarray)
+                else parse[self.task.problem.kind](cell, name, len(sequence))
+            )
             if self.unknown and labels.dtype.kind == "f" and not isinstance(cell, np.ndarray):
-                gaps = [label_text(entry) in self.unknown for entry in number_entries(cell)]
+                gaps = [label_text(entry) in self.unknown for entry in number_entries(cell, len(sequence))]
         self._same_length(len(labels), len(sequence), name, "labels")
         scored = np.ones(len(sequence), dtype=bool)
         if self.task.data.candidates:
@@ -159,8 +163,8 @@ class Labels:
             raise self._wrong(f"the value is {value}", name, "Remove the row: a target is a finite number.")
         return value
 
-    def _residue_classes(self, cell: Any, name: str) -> np.ndarray:
-        values = residue_entries(cell, self.separator)
+    def _residue_classes(self, cell: Any, name: str, length: int) -> np.ndarray:
+        values = residue_entries(cell, self.separator, length)
         if values is None:
             text = residue_characters(cell)
             codes = np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8)
@@ -188,7 +192,7 @@ class Labels:
         return vectors
 
     def _residue_sets(self, cell: Any, name: str, sets: dict[str, np.ndarray]) -> np.ndarray:
-        values = residue_entries(cell, self.separator)
+        values = listed(cell)
         texts = [*residue_characters(cell)] if values is None else [label_text(value) for value in values]
         masked = np.full(len(self.names), NOT_SCORED, dtype=np.int8)
         for at, text in enumerate(texts):
@@ -199,7 +203,7 @@ class Labels:
         rows = [masked if text in self.not_scored else sets[text] for text in texts]
         return np.array(rows, dtype=np.int8).reshape(-1, len(self.names))
 
-    def _residue_vectors(self, cell: Any, name: str) -> np.ndarray:
+    def _residue_vectors(self, cell: Any, name: str, length: int) -> np.ndarray:
         if self.sets is not None:
             return self._residue_sets(cell, name, self.sets)
         values = listed(cell)
@@ -224,8 +228,8 @@ class Labels:
             return [NOT_SCORED if label_text(value) in self.unknown else value for value in row]
         return [NOT_SCORED] * width if label_text(row) in self.unknown else row
 
-    def _residue_values(self, cell: Any, name: str) -> np.ndarray:
-        values = [math.nan if label_text(entry) in self.unknown else entry for entry in number_entries(cell)]
+    def _residue_values(self, cell: Any, name: str, length: int) -> np.ndarray:
+        values = [math.nan if label_text(entry) in self.unknown else entry for entry in number_entries(cell, length)]
         try:
             return np.array(values, dtype=np.float64)
         except (TypeError, ValueError) as error:
