@@ -122,7 +122,8 @@ def column_cells(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[
             raise UserError(
                 f"{part[ID][missing].iloc[0]} has no {column} ({int(missing.sum()):,} such rows)",
                 where=f"task {task.name}, {name}",
-                fix="Complete or remove these rows.",
+                fix="Complete or remove these rows"
+                + (', or leave them out: masked_labels: [""] under data.' if role == "label" else "."),
             )
     return raw[column].tolist()
 

@@ -155,8 +155,12 @@ def looks_like_proteins(cells: list[Any]) -> bool:
     kinds = set(letters) - set("*.- ")
     if sum(map(letters.count, "OUJ")) > 0.02 * len(letters):
         return False
-    distinct = set(fitting)
-    if len(distinct) <= max(2, len(fitting) / 5) and all(text.islower() and len(text) < 30 for text in distinct):
+    distinct = set(fitting) if len(fitting) > 2 else set()
+    if (
+        distinct
+        and len(distinct) <= max(2, len(fitting) / 5)
+        and all(text.islower() and len(text) < 30 for text in distinct)
+    ):
         return False
     # Structure strings (H, E, C and the like) are letters too, of few kinds.
     return len(fitting) >= 0.9 * len(texts) and lengths[len(lengths) // 2] >= 6 and len(kinds) > 9 and not spaced

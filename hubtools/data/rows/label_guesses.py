@@ -183,7 +183,8 @@ def usual_separator(texts: list[str]) -> str | None:
     for separator in SEPARATORS:
         if any(separator in text for text in texts):
             parts = Counter(part for text in texts for part in several_labels(text, separator))
-            usual = separator != "," or (not _all_numbers(parts) and any(part in whole for part in parts))
+            together = {part for text in whole if separator in text for part in several_labels(text, separator)}
+            usual = separator != "," or (not _all_numbers(parts) and not together.isdisjoint(whole))
             if usual and len(parts) <= _MOST_CLASSES and len(parts) < len(texts):
                 return separator
     return None

@@ -54,13 +54,12 @@ def draw_splits(
         key = hashlib.sha256(sequence.encode()).hexdigest()
         keys[member] = min(keys[member], key) if keys[member] else key
     names = sorted(fractions)
-    shares = np.array([fractions[name] for name in names])
-    counts = _label_counts(group, len(sizes), held)
-    drawn = _Draw(shares, sizes, keys, seed, within_sizes=held is not None)
+    having = _groups_by_label(group.tolist(), held)
+    draw = _Draw(np.array([fractions[name] for name in names]), sizes, keys, seed, within_sizes=held is not None)
     carried = np.zeros(len(names))
-    for label, members in drawn.by_label(counts):
-        carried = drawn.share_out(counts[:, label], members, carried)
-    split_of = np.array(names, dtype=object)[drawn.chosen]
+    for counts in _rarest_first(having, draw.chosen):
+        carried = draw.share_out(counts, carried)
+    split_of = np.array(names, dtype=object)[draw.chosen]
     if empty := sorted(set(names) - set(split_of)):
         raise UserError(
             f"the split {empty[0]} is empty: {len(sizes):,} groups of related proteins for {len(names)} splits",
@@ -70,17 +69,35 @@ def draw_splits(
     return split_of[group]
 
 
-def _label_counts(
-    group: npt.NDArray[np.int64], n_groups: int, held: Sequence[frozenset[int]] | None
-) -> npt.NDArray[np.int64]:
-    """How many proteins of each group have each label; without labels, or of those that have none, one that all have."""
-    if held is None:
-        return np.bincount(group, minlength=n_groups)[:, None]
-    width = max((max(labels, default=-1) for labels in held), default=-1) + 2
-    counts = np.zeros((n_groups, width), dtype=np.int64)
-    for member, labels in zip(group, held, strict=True):
-        counts[member, list(labels) or [width - 1]] += 1
-    return counts
+def _groups_by_label(group: Sequence[int], held: Sequence[frozenset[int]] | None) -> list[dict[int, int]]:
+    """The groups that have each label, and how many proteins of each; last those with proteins that have none.
+
+    Without labels all proteins are such.
+    """
+    width = 0 if held is None else max((max(labels, default=-1) for labels in held), default=-1) + 1
+    having: list[dict[int, int]] = [{} for _ in range(width + 1)]
+    for member, labels in zip(group, held or [frozenset[int]()] * len(group), strict=True):
+        for label in labels or (width,):
+            having[label][member] = having[label].get(member, 0) + 1
+    return having
+
+
+def _rarest_first(having: list[dict[int, int]], chosen: npt.NDArray[np.int64]) -> Iterator[dict[int, int]]:
+    """The groups of each label, the next being that with the fewest groups which are in no split; no label at the end."""
+    holders: dict[int, list[int]] = {}
+    for label, counts in enumerate(having):
+        for member in counts:
+            holders.setdefault(member, []).append(label)
+    waiting, left = [len(counts) for counts in having], list(range(len(having) - 1))
+    while left:
+        label = min(left, key=lambda label: (waiting[label], label))
+        left.remove(label)
+        new = [member for member in having[label] if chosen[member] < 0]
+        yield having[label]
+        for member in new:
+            for other in holders[member]:
+                waiting[other] -= 1
+    yield having[-1]
 
 
 class _Draw:
@@ -108,56 +125,52 @@ class _Draw:
         self.shares, self.sizes, self.keys, self.seed = shares, sizes, keys, seed
         self.chosen = np.full(len(sizes), -1)
         self.space = shares * sizes.sum() if within_sizes else np.full(len(shares), np.inf)
+        self.empty, self.waiting = np.ones(len(shares), dtype=bool), len(sizes)
 
-    def by_label(self, counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
-        """The labels, those with the fewest groups that are in no split first, and these groups, large ones first."""
-        left = set(range(counts.shape[1]))
-        while left:
-            waiting = (counts > 0) & (self.chosen < 0)[:, None]
-            label = min(left, key=lambda label: (label == counts.shape[1] - 1, int(waiting[:, label].sum()), label))
-            left.remove(label)
-            members = np.flatnonzero(waiting[:, label]).tolist()
-            yield label, sorted(members, key=lambda member: (-self.sizes[member], self.keys[member]))
-
-    def share_out(
-        self, counts: npt.NDArray[np.int64], members: list[int], carried: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Draw a split for each of the groups that have a label.
+    def share_out(self, counts: dict[int, int], carried: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Draw a split for each of the groups that have a label and are in none, large ones first.
 
         Args:
-            counts: proteins of each group that have it; (groups,).
-            members: the groups, in the order of the draw.
-            carried: room that other labels left; (splits,).
+            counts: the groups that have it, and how many of their proteins do.
+            carried: room that the label before left; (splits,).
 
         Returns:
             What of the room rounding left, at most one protein a split.
         """
-        placed = self.chosen >= 0
-        has = np.bincount(self.chosen[placed], weights=counts[placed], minlength=len(self.shares))
-        room, filled = self.shares * counts.sum() - has + carried, has > 0
-        for position, index in enumerate(members):
+        room, filled = self.shares * sum(counts.values()) + carried, np.zeros(len(self.shares), dtype=bool)
+        for index, count in counts.items():
+            if (split := self.chosen[index]) >= 0:
+                room[split] -= count
+                filled[split] = True
+        members = [index for index in counts if self.chosen[index] < 0]
+        for position, index in enumerate(sorted(members, key=lambda index: (-self.sizes[index], self.keys[index]))):
             fits = self.space >= self.sizes[index] - 1e-9
             allowed = (room >= counts[index] - 1e-9) & fits
-            empty = np.bincount(self.chosen[self.chosen >= 0], minlength=len(room)) == 0
-            if (self.chosen < 0).sum() <= empty.sum():
-                allowed = empty  # Of no label, perhaps, there are as many groups as splits; of all of them there are.
+            if self.waiting <= self.empty.sum():
+                allowed = (
+                    self.empty
+                )  # No more groups than empty splits: each of these gets one, however small its share.
             elif len(members) - position <= (~filled).sum():
-                # No more groups than splits without one: each of these gets one, however small its share.
+                # The same of this label, where there is a choice in one that is not too full.
                 allowed = ~filled & fits if (~filled & fits).any() else ~filled
-            if not allowed.any():
-                most = np.where(fits, room, -np.inf) if fits.any() else room
-                allowed, weights = most == most.max(), np.ones(len(room))
+            if allowed.any():
+                weights = np.where(allowed, np.maximum(room, 1e-9), 0.0)
             else:
-                weights = np.maximum(room, 1e-9)
-            weights = np.where(allowed, weights, 0.0)
-            draw = (
-                int.from_bytes(hashlib.sha256(f"{self.seed}:{self.keys[index]}".encode()).digest()[:7], "big") / 2**56
-            )
-            split = int(np.searchsorted(np.cumsum(weights), draw * weights.sum(), side="right"))
-            self.chosen[index], filled[split] = split, True
-            room[split] -= counts[index]
-            self.space[split] -= self.sizes[index]
+                most = np.where(fits, room, -np.inf) if fits.any() else room
+                weights = (most == most.max()) * 1.0
+            self._place(index, weights)
+            room[self.chosen[index]] -= counts[index]
+            filled[self.chosen[index]] = True
         return np.clip(room, -1, 1)
+
+    def _place(self, index: int, weights: npt.NDArray[np.float64]) -> None:
+        """Put a group into a split that is drawn in proportion to the weights."""
+        drawn = int.from_bytes(hashlib.sha256(f"{self.seed}:{self.keys[index]}".encode()).digest()[:7], "big") / 2**56
+        split = int(np.searchsorted(np.cumsum(weights), drawn * weights.sum(), side="right"))
+        self.chosen[index] = split
+        self.space[split] -= self.sizes[index]
+        self.empty[split] = False
+        self.waiting -= 1
 
 
 def _groups(sequences: Sequence[str], clusters: Sequence[str | None]) -> npt.NDArray[np.int64]:
