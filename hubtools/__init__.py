@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from hubtools.api.tasks.task_checks import CheckedTask, check_task
     from hubtools.api.tasks.task_contents import TaskContents
     from hubtools.api.tasks.task_description import TaskDescription, describe_task
-    from hubtools.api.tasks.task_proposals import ProposedTask, TaskGuess, TaskQuestion, new_task
+    from hubtools.api.tasks.task_proposals import ProposedTask, new_task
+    from hubtools.api.tasks.task_questions import TaskGuess, TaskQuestion
     from hubtools.common.errors import UserError
 
 # Name -> the module that has it, which is imported when it is asked for.
@@ -92,7 +93,8 @@ _WHERE = {
         "hubtools.api.tasks.task_checks": ("CheckedTask", "check_task"),
         "hubtools.api.tasks.task_contents": ("TaskContents",),
         "hubtools.api.tasks.task_description": ("TaskDescription", "describe_task"),
-        "hubtools.api.tasks.task_proposals": ("ProposedTask", "TaskGuess", "TaskQuestion", "new_task"),
+        "hubtools.api.tasks.task_proposals": ("ProposedTask", "new_task"),
+        "hubtools.api.tasks.task_questions": ("TaskGuess", "TaskQuestion"),
         "hubtools.common.errors": ("UserError",),
     }.items()
     for name in names

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.data.rows.arrow import dataset_dict
+from hubtools.data.rows.canonical import labelled
 from hubtools.data.rows.facts import absent_labels, split_facts
 from hubtools.data.rows.labels import scored_labels
 from hubtools.data.rows.row_kinds import canonical_rows, rows_of
@@ -75,7 +76,7 @@ def load_task_data(
 ) -> TaskData:
     """Load, clean and split the data of a task.
 
-    The order of things: rows are read and joined; declared splits are assigned and rows of no split dropped; sequences
+    The order of things: rows are read and joined; rows without a label are left out where the task file says what that is; declared splits are assigned and rows of no split dropped; sequences
     and labels are put into canonical form; equal sequences are dealt with (see ``hubtools.data.splits.leakage``); similarity
     clusters are found; seeded splits are drawn, or validation is carved off train where none is declared (whole
     clusters and equal sequences on one side); at most ``subset`` proteins of each split are taken by a fixed sample;
@@ -95,6 +96,7 @@ def load_task_data(
         raise UserError(f"a subset of {subset} proteins is empty", fix="Give at least 1.")
     removed: Counter[str] = Counter()
     raw, findings = read_rows(task, cache, removed)
+    raw = labelled(raw, task, removed)
     if task.data.label_shift:
         findings.append(_SHIFTED.format("next" if task.data.label_shift > 0 else "previous"))
     splits = declared_splits(raw, task) if task.data.splits else None

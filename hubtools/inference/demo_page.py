@@ -90,7 +90,9 @@ class DemoService:
 
     def _read(self, text: str, file: str | None, partner: str) -> Iterator[Protein]:
         if file:
-            found: Iterable[Protein | Unreadable] = read_proteins(file, pairs=self.predictor.problem.level.proteins > 1)
+            found: Iterable[Protein | Unreadable] = read_proteins(
+                file, pairs=self.predictor.problem.level.proteins > 1, on_labels=None
+            )
         elif self.predictor.problem.level.proteins > 1:
             first, second = (_only(pasted(one)) for one in (text, partner))
             found = [Protein("pair", first.sequence, second.sequence)]

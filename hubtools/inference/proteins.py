@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.telling import warn
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.fasta import sequence_entries
 from hubtools.data.sources.separated import separated_rows
@@ -30,7 +31,9 @@ class Unreadable:
     error: UserError
 
 
-def read_proteins(source: str, *, pairs: bool = False) -> Iterator[Protein | Unreadable]:
+def read_proteins(
+    source: str, *, pairs: bool = False, on_labels: Callable[[str], None] | None = warn
+) -> Iterator[Protein | Unreadable]:
     """Proteins of a file, one at a time.
 
     Args:
@@ -38,6 +41,7 @@ def read_proteins(source: str, *, pairs: bool = False) -> Iterator[Protein | Unr
             alone in a zip archive; ``-`` reads FASTA from standard input.
         pairs: whether a task about pairs asks: a table's column ``partner`` is then the second sequence, and in FASTA
             two records that follow each other are a pair.
+        on_labels: takes a line where each sequence has a line of labels below it, which is not read; None: to refuse that.
 
     Raises:
         UserError: the file cannot be read, is neither, or has a row or a record that is not whole.
@@ -46,7 +50,7 @@ def read_proteins(source: str, *, pairs: bool = False) -> Iterator[Protein | Unr
     file = _file(path)
     # How far one is depends on predicting, not on reading: no bar.
     if file.table_format == "fasta":
-        found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format)
+        found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format, on_labels)
         yield from _paired(found, file.path_for_format) if pairs else found
     else:
         yield from _of_table(ended_lines(file, path, bar=False), file, pairs)
@@ -63,18 +67,21 @@ def _file(path: Path | None) -> LocalFile:
     return LocalFile(path=path, member=member, format="tsv" if suffix == ".tsv" else "fasta")
 
 
-def parse_fasta(lines: Iterable[str], name: str) -> Iterator[Protein | Unreadable]:
+def parse_fasta(
+    lines: Iterable[str], name: str, on_labels: Callable[[str], None] | None = None
+) -> Iterator[Protein | Unreadable]:
     """Proteins of the lines of a FASTA file.
 
     Args:
         lines: with or without what ends them.
         name: what messages call the file.
+        on_labels: takes a line where labels stand below each sequence; None: to refuse that.
 
     Raises:
-        UserError: text stands before the first header, labels stand below a sequence, or there is nothing.
+        UserError: text stands before the first header, labels stand below some sequences, or there is nothing.
     """
     number = 0
-    for number, entry in enumerate(sequence_entries(lines, name), start=1):
+    for number, entry in enumerate(sequence_entries(lines, name, on_labels), start=1):
         yield _protein(entry.header, entry.body, number, name)
     if not number:
         raise UserError("there is no protein in it", where=name, fix="Begin each with a line such as >my protein.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, SerializeAsAny, WrapValidator, model_validator
+from pydantic import Field, SerializeAsAny, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from hubtools.specs.annotation_rules import Annotation
@@ -26,7 +26,7 @@ class TableFile(Spec):
     """The key that pins it, where `bench data freeze` writes one, and the key of the file behind which it goes."""
 
     name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
-    format: Literal["csv", "tsv", "parquet", "fasta", "swissprot"] | None = None
+    format: Literal["csv", "tsv", "parquet", "jsonl", "fasta", "swissprot"] | None = None
     member: str | None = Field(default=None, description="Path inside a zip archive.")
     skip_rows: int = Field(default=0, ge=0, description="Lines above the first row or header of a CSV or TSV.")
     header: list[str] | None = Field(
@@ -92,9 +92,12 @@ class TableFile(Spec):
             ".csv": "csv",
             ".tsv": "tsv",
             ".parquet": "parquet",
+            ".jsonl": "jsonl",
+            ".ndjson": "jsonl",
             ".fasta": "fasta",
             ".fa": "fasta",
             ".faa": "fasta",
+            ".3line": "fasta",
             ".dat": "swissprot",
         }
         suffix = Path(self.path_for_format.removesuffix(".gz")).suffix.lower()
@@ -102,7 +105,7 @@ class TableFile(Spec):
             raise ValueError(f"{self.path_for_format} is an archive. Name the file inside it under member")
         if suffix not in suffixes:
             raise ValueError(
-                f"cannot tell the format of {self.path_for_format}. Write format: csv, tsv, parquet, fasta or swissprot"
+                f"cannot tell the format of {self.path_for_format}. Write format: csv, tsv, parquet, jsonl, fasta or swissprot"
             )
         return suffixes[suffix]
 
@@ -233,7 +236,18 @@ class SourceData(Spec):
         default=0.1, gt=0, lt=0.5, description="Share of train carved off where no validation split is declared."
     )
     validation_seed: int = 0
-    label_separator: str | None = Field(default=None, description="Between the labels of one protein (multi-label).")
+    stratified: bool = Field(
+        default=False,
+        description="What bench draws (`split`, or validation off train) has each label in each split in its share, as far as "
+        "groups of relatives allow; of values, each of up to ten ranges of equal size. Not for pairs: there proteins are "
+        "drawn.",
+    )
+    label_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Between the labels in a cell: of one protein (multi-label), or of its residues where they are more "
+        "than a character each. One at the end means nothing.",
+    )
     site_marker: str | None = Field(
         default=None,
         min_length=1,
@@ -246,7 +260,11 @@ class SourceData(Spec):
     masked_value: float | None = Field(
         default=None, allow_inf_nan=False, description="Per-residue value that means: no label."
     )
-    masked_labels: list[str] = Field(default=[], description="Per-residue labels that mean: not scored.")
+    masked_labels: list[str] = Field(
+        default=[],
+        description="Labels that mean: not known; an empty text stands for null, NaN and an empty cell. A residue with one "
+        "is not scored, a protein or a pair with one is left out and counted.",
+    )
     label_sets: dict[str, list[str]] | None = Field(
         default=None,
         description="residue-multilabel: what one character (or value) of the label column stands for, as labels.",
@@ -264,6 +282,14 @@ class SourceData(Spec):
     first_residue: int = Field(
         default=1, description="Variants: the number that the wild type's first residue has in the names of mutants."
     )
+
+    @field_validator("masked_labels", mode="before")
+    @classmethod
+    def _as_text(cls, labels: Any) -> Any:
+        """-100 and null as YAML reads them."""
+        if not isinstance(labels, list):
+            return labels
+        return ["" if label is None else str(label) if type(label) in (int, float) else label for label in labels]
 
     @model_validator(mode="after")
     def _one_kind_of_split(self) -> SourceData:

@@ -174,7 +174,7 @@ class Task(Spec):
         data, kind, by_residue = self.data, self.problem.kind, self.problem.level.by_residue
         self._splits_fit()
         self._columns_fit()
-        for key in ("site_marker", "candidates", "masked_value", "masked_labels", "label_sets", "label_shift"):
+        for key in ("site_marker", "candidates", "masked_value", "label_sets", "label_shift"):
             if getattr(data, key) not in (None, [], 0) and not by_residue:
                 raise SpecError(f"this is for residue tasks, not for {self.problem.value}. Remove it", "data", key)
         if data.label_sets is not None:
@@ -184,13 +184,19 @@ class Task(Spec):
                 raise SpecError(f"{unknown[0]!r} is not a label. List it under labels", "data", "label_sets")
         if data.annotation is not None:
             self._annotation_fits(data.annotation)
+        if data.stratified and (self.problem.level.proteins > 1 or not self.problem.level.trained):
+            raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "stratified")
+        if data.stratified and "validation" in (data.splits or {}):
+            raise SpecError("the data declare all splits, and none is drawn. Remove it", "data", "stratified")
         if data.site_marker and kind != "classification":
             raise SpecError(f"this is for residue-classification, not for {self.problem.value}", "data", "site_marker")
         if data.site_marker and list(self.labels) != ["0", "1"]:
             raise SpecError('a site_marker needs two labels. Write labels: {"0": not marked, "1": marked}', "labels")
-        if data.label_separator and (by_residue or kind != "multilabel"):
+        if data.masked_labels and (known := set(data.masked_labels) & set(self.labels)):
+            raise SpecError(f"{sorted(known)[0]!r} is one of labels, too. Say one of both", "data", "masked_labels")
+        if data.label_separator and (kind != ("classification" if by_residue else "multilabel")):
             raise SpecError(
-                f"this is for several labels of a protein or a pair, not for {self.problem.value}. Remove it",
+                f"this is for several labels in one cell, not for {self.problem.value}. Remove it",
                 "data",
                 "label_separator",
             )

@@ -119,6 +119,7 @@ def test_the_problem_follows_from_the_labels(bench: Bench) -> None:
     regression = problem_of(bench, [[f"p{i}", s, f"{numbers.random():.3f}"] for i, s in rows])
     assert (regression["problem"], regression["metrics"]["primary"]) == ("sequence-regression", "spearman")
     assert regression["data"]["split"] == {"fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}, "seed": 0}
+    assert regression["data"]["stratified"] is True
     several = problem_of(bench, [[f"p{i}", s, kinds[i % 3]] for i, s in rows])
     assert (several["problem"], several["data"]["label_separator"]) == ("sequence-multilabel", ";")
     assert list(several["labels"]) == ["membrane", "nucleus"]
@@ -232,7 +233,7 @@ def mistakes() -> dict[str, tuple[str | bytes, list[str], str]]:
         "one value": (table(header, one), [], "'membrane' has one value, 'yes': there is nothing to learn"),
         "decimal commas": (table("id,sequence,score", numbers), [], "'score' holds numbers with decimal commas (0,0). Write a point: 0.0"),
         "ids": (with_cell(1, 0, "p0"), ["--id", "accession"], "1 ids occur more than once, the first is 'p0'"),
-        "empty label": (with_cell(4, 2, ""), [], "row 5 has no label ('membrane' is empty in 1 rows)"),
+        "empty labels": (table(header, [[n, s, "", split] for n, s, _, split in rows]), ["--label", "membrane"], "the column 'membrane' is empty: there is nothing to learn"),
         "empty sequence": (with_cell(4, 1, ""), [], "row 5 has no sequence ('sequence' is empty in 1 rows)"),
         "semicolons": (table(header, rows, ";"), [], "its fields are separated by semicolons. Save it with commas or tabs"),
         "no header": (table(",".join(rows[0]), rows[1:]), [], "its first line is data, not the names of columns. Write names there, or name the columns: --header id,sequence,label"),
@@ -289,12 +290,115 @@ def test_a_table_alone_in_a_zip_archive(bench: Bench) -> None:
     assert code == 2 and "the archive holds 2 files (folder/x.csv, folder/y.csv)" in err
 
 
+def test_labels_that_differ_by_capitals_are_asked_about(bench: Bench) -> None:
+    rows = [[f"p{i}", s, ("Nucleus", "nucleus", "golgi")[i % 3]] for i, s in enumerate(proteins())]
+    Path("x.csv").write_text(table("id,sequence,label", rows))
+    code, _, err = bench("x.csv", "--name", "t")
+    assert code == 2 and err.startswith(
+        "error: 1 label differs by capitals alone in 'label' (Nucleus, nucleus): one label (fold), or two (keep): "
+        "give --case (fold, keep)"
+    )
+    code, _, err = bench("x.csv", "--name", "t", "--case", "fold")
+    assert (code, err) == (0, "")
+    assert made()["labels"] == {"Nucleus": "Nucleus", "golgi": "golgi", "nucleus": "Nucleus"}
+    assert load_task("tasks/t.yaml").label_names == ["Nucleus", "golgi"]
+    assert bench("x.csv", "--name", "t", "--force", "--case", "keep")[0] == 0
+    assert load_task("tasks/t.yaml").label_names == ["Nucleus", "golgi", "nucleus"]
+
+
+def test_what_separates_labels_is_said_or_asked(bench: Bench) -> None:
+    kinds = ["nucleus", "membrane, outer", "nucleus / membrane, outer", "golgi / nucleus"]
+    rows = [[f"p{i}", s, f'"{kinds[i % 4]}"'] for i, s in enumerate(proteins())]
+    Path("x.csv").write_text(table("id,sequence,label", rows))
+    code, _, err = bench("x.csv", "--name", "t", "--problem", "sequence-multilabel")
+    assert code == 0 and "labels are separated by ',' (--separator says otherwise)" in err
+    asked = ["--force", "--problem", "sequence-multilabel", "--separator"]
+    assert bench("x.csv", "--name", "t", *asked, "/")[0] == 0
+    assert list(made()["labels"]) == ["golgi", "membrane, outer", "nucleus"]
+    assert bench("x.csv", "--name", "t", *asked, "none")[0] == 0
+    assert len(made()["labels"]) == 4 and "label_separator" not in made()["data"]
+    code, _, err = bench("x.csv", "--name", "t", *asked, "+")
+    assert code == 2 and "--separator: no cell of 'label' holds '+'" in err
+    two = [[f"p{i}", s, f'"{("a; b, c", "d, e", "f; g")[i % 3]}{i}"'] for i, s in enumerate(proteins(60))]
+    Path("y.csv").write_text(table("id,sequence,label", two))
+    code, _, err = bench("y.csv", "--name", "u", "--problem", "sequence-multilabel")
+    assert code == 2 and "what separates the labels of one protein, or none: give --separator (; ,)" in err
+
+
+def test_a_comma_in_the_name_of_a_class_stays(bench: Bench) -> None:
+    kinds = ["membrane, outer", "membrane, inner", "soluble"]
+    Path("x.csv").write_text(
+        table("id,sequence,label", [[f"p{i}", s, f'"{kinds[i % 3]}"'] for i, s in enumerate(proteins())])
+    )
+    assert bench("x.csv", "--name", "t")[0] == 0
+    assert (made()["problem"], list(made()["labels"])) == ("sequence-classification", sorted(kinds))
+
+
+def test_names_of_splits_in_any_spelling(bench: Bench) -> None:
+    sets = (
+        "train",
+        "Train",
+        "TRAINING",
+        "val",
+        "Valid",
+        "DEV",
+        "test",
+        "Test_Set",
+        "TESTING",
+        "test-hard",
+        "Test_hard",
+        "unused",
+        "",
+    )
+    rows = [[f"p{i}", s, str(i % 2), sets[i % len(sets)]] for i, s in enumerate(proteins(78))]
+    Path("x.csv").write_text(table("id,sequence,label,split", rows))
+    code, out, err = bench("x.csv", "--name", "t")
+    assert (code, err) == (0, "x.csv: 'split': no name of a split, so in none: 'unused' (6 rows), '' (6 rows)\n")
+    assert made()["data"]["splits"] == {
+        "train": {"where": {"split": ["train", "Train", "TRAINING"]}},
+        "validation": {"where": {"split": ["val", "Valid", "DEV"]}},
+        "test": {"where": {"split": ["test", "Test_Set", "TESTING"]}},
+        "test_hard": {"where": {"split": ["test-hard", "Test_hard"]}},
+    }
+    assert [line.split()[1] for line in out.splitlines()[2:6]] == ["18", "18", "18", "12"]
+    assert "found: 12 rows are in no split" in out
+
+
+def test_words_are_not_taken_for_proteins(bench: Bench) -> None:
+    """All small letters and of many kinds, as some sequences are written."""
+    for kinds in (("nucleus", "cell membrane", "golgi"), ("membrane", "secreted", "transit peptide")):
+        rows = [[f"p{i}", s, kinds[i % 3]] for i, s in enumerate(proteins())]
+        Path("x.csv").write_text(table("id,sequence,label", rows))
+        assert bench("x.csv", "--name", "t", "--force")[0] == 0
+        assert made()["problem"] == "sequence-classification"
+
+
+def test_multi_hot_labels_without_names_are_refused(bench: Bench) -> None:
+    rows = [[f"p{i}", s, f'"[{i % 2}, {i % 3 // 2}, 1]"'] for i, s in enumerate(proteins())]
+    Path("x.csv").write_text(table("id,sequence,label", rows))
+    code, _, err = bench("x.csv", "--name", "t")
+    assert code == 2 and "'label' holds 0 and 1 for each label, without their names" in err
+
+
 def test_a_fasta_file_with_lines_of_labels(bench: Bench) -> None:
+    """As SignalP 6 and DeepTMHMM have them: labels of residues, or beside them what the header says of each protein."""
     entries = [f">p{i} TARGET={i % 2}\n{s}\n{'S' * 12}{'O' * (len(s) - 12)}\n" for i, s in enumerate(proteins())]
+    Path("x.3line").write_text("".join(entries))
+    said = "x.3line: below each sequence is a line of labels, one for each residue: read as the column 'label'\n"
+    code, _, err = bench("x.3line", "--name", "t")
+    assert (code, err) == (0, said)
+    assert (made()["problem"], list(made()["labels"])) == ("residue-classification", ["O", "S"])
+    assert made()["data"]["files"][0]["lines"] == ["sequence", "label"]
+    code, _, err = bench("x.3line", "--name", "u", "--label", "TARGET")
+    assert (code, err, made("u")["problem"]) == (0, said, "sequence-classification")
+
+
+def test_parts_of_a_fasta_header_get_names(bench: Bench) -> None:
+    entries = [f">Q{i}|EUKARYA|{('SP', 'NO_SP')[i % 3 > 0]}|{i % 3}\n{s}\n" for i, s in enumerate(proteins())]
     Path("x.fasta").write_text("".join(entries))
-    code, out, err = bench("x.fasta", "--name", "t", "--label", "TARGET")
-    assert (code, out) == (2, "") and "the second looks like labels (SSSSSSSSSSSS…)" in err
-    assert not Path("tasks").exists()
+    code, _, err = bench("x.fasta", "--name", "t", "--header", "id,kingdom,peptide,partition", "--label", "peptide")
+    assert (code, err, list(made()["labels"])) == (0, "", ["NO_SP", "SP"])
+    assert made()["data"]["files"][0]["header_separator"] == "|"
 
 
 def test_a_table_without_a_header_gets_one(bench: Bench) -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from hubtools.common.errors import UserError
-from hubtools.data.sources.fasta import FastaEntry, fasta_entries, sequence_entries
+from hubtools.data.sources.fasta import FastaEntry, fasta_entries, labels_below, sequence_entries
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 UBIQUITIN = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
@@ -67,12 +67,48 @@ def test_labels_below_sequences_are_refused(bodies: list[str]) -> None:
         pytest.param([wrapped(UBIQUITIN, 30), f"{INSULIN}\n{'Q' * 20}{'P' * 10}"], id="few letters where lines break"),
         pytest.param([f"{UBIQUITIN[:30]}\n{'GSGAGA' * 5}"], id="repeats"),
         pytest.param([f"{'Q' * 30}\n{'Q' * 20}{'P' * 10}"], id="few letters all over"),
-        pytest.param(["ACD\nAAA", "MKVL\nAAAA"], id="too short to tell"),
+        pytest.param(["ACDEFG\nAAAAAA", "MKVLSE\nAAAAAA"], id="few letters, all broken at one place"),
     ],
 )
 def test_sequences_over_two_lines_are_sequences(bodies: list[str]) -> None:
     read = list(sequence_entries(entries(*bodies), "x"))
     assert [entry.body for entry in read] == bodies
+
+
+def test_what_cannot_be_told_is_refused() -> None:
+    """Broken at different places, as no program breaks lines, and few kinds of letters below: labels, or not."""
+    with pytest.raises(
+        UserError, match=r"^x:1: two lines of 3 letters .* too few to tell\. Write each sequence on one"
+    ):
+        list(sequence_entries(entries("ACD\nAAA", "MKVL\nAAAA"), "x"))
+
+
+THREE_LINES = [
+    pytest.param([f"{MAGAININ}\n{'C' * 23}", f"{UBIQUITIN}\n{'M' * 30}{'I' * 46}"], id="short ones first"),
+    pytest.param(["MKV\n010", "ACDE\n1100"], id="digits"),
+    pytest.param([f"{INSULIN}\n{'S' * 12}{'O' * 10}{'I' * 8}", "MKV\nIII"], id="a long one first"),
+]
+
+
+@pytest.mark.parametrize("bodies", THREE_LINES)
+def test_only_the_sequences_are_read_where_that_is_said(bodies: list[str]) -> None:
+    said: list[str] = []
+    read = [entry.body for entry in sequence_entries(entries(*bodies), "x", said.append)]
+    assert read == [body.split("\n")[0] for body in bodies]
+    (line,) = said
+    assert line.startswith("x: below each sequence is a line of labels (") and line.endswith(
+        "only the sequences are read"
+    )
+    assert labels_below(entries(*bodies), "x")
+    with pytest.raises(UserError, match="the second looks like labels"):
+        next(sequence_entries(entries(*bodies), "x"))
+
+
+@pytest.mark.parametrize("last", [f"{INSULIN}", f"{INSULIN}\n{'S' * 29}", f"{INSULIN}\n{'S' * 30}\n{'O' * 30}"])
+def test_each_entry_has_its_labels_where_the_first_have(last: str) -> None:
+    bodies = [f"{INSULIN}\n{'S' * 12}{'O' * 10}{'I' * 8}"] * 3
+    with pytest.raises(UserError, match=r"^x:10: a sequence and as many labels are below the headers before this one"):
+        list(sequence_entries(entries(*bodies, last), "x", print))
 
 
 def test_random_proteins_are_never_taken_for_labels() -> None:

@@ -44,6 +44,35 @@ def test_several_labels_are_multi_hot(tmp_path: Path, cell: Any, expected: list[
     assert label_of(tmp_path, cell, **options) == expected
 
 
+def test_white_space_makes_no_label(tmp_path: Path) -> None:
+    for cell in (" cell  wall ", "cell\u00a0wall", "cell\twall"):
+        assert label_of(tmp_path, cell, labels=["nucleus", "cell wall"]) == 1
+    assert label_of(tmp_path, "cell wall", labels=["nucleus", "cell  wall"]) == 1
+
+
+def test_rows_without_a_label_are_left_out_where_the_task_says_what_that_is(tmp_path: Path) -> None:
+    rows = [
+        ("MKT", "a", "train"),
+        ("MKV", "", "train"),
+        ("MKW", "b", "test"),
+        ("MKY", "n/k", "test"),
+        ("MKI", "b", "validation"),
+    ]
+    table = "sequence,label,set\n" + "".join(",".join(row) + "\n" for row in rows)
+    data = load(tmp_path, {"x.csv": table}, masked_labels=["", "n/k"])
+    assert {name: split["id"][:] for name, split in data.splits.items()} == {
+        "train": ["x:1"],
+        "validation": ["x:5"],
+        "test": ["x:3"],
+    }
+    assert data.facts.removed == {"no label": 2}
+
+
+def test_a_label_is_not_what_means_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'a' is one of labels, too"):
+        label_of(tmp_path, "a", masked_labels=["a"])
+
+
 @pytest.mark.parametrize("cell", ["-1.5", -1.5])
 def test_value(tmp_path: Path, cell: Any) -> None:
     assert label_of(tmp_path, cell, problem="sequence-regression") == -1.5
@@ -58,6 +87,20 @@ def test_residue_classes(tmp_path: Path, cell: Any) -> None:
 def test_residue_classes_as_numbers_with_a_masked_value(tmp_path: Path, cell: Any) -> None:
     options = {"problem": "residue-classification", "labels": ["2", "10"], "masked_value": -1}
     assert label_of(tmp_path, cell, **options) == [1, 0, -100, 1]
+
+
+def test_residue_classes_with_what_means_no_label(tmp_path: Path) -> None:
+    """As YAML reads them: -100 and null are texts, too."""
+    options = {"problem": "residue-classification", "labels": ["0", "1"], "masked_labels": [-100, None]}
+    for cell in ([1, -100, None, 0], [1.0, -100.0, float("nan"), 0.0], "[1, -100, null, 0]", "[1, -100, None, 0]"):
+        assert label_of(tmp_path, cell, **options) == [1, -100, -100, 0]
+
+
+def test_labels_of_residues_that_are_more_than_a_character(tmp_path: Path) -> None:
+    options = {"problem": "residue-classification", "labels": ["in", "out"], "label_separator": ";"}
+    for cell in ("in;out;in;in", "in; out; in; in;", "['in', 'out', 'in', 'in']"):
+        assert label_of(tmp_path, cell, **options) == [0, 1, 0, 0]
+    assert label_of(tmp_path, "in;;out;", masked_labels=[""], **options) == [0, -100, 1, -100]
 
 
 @pytest.mark.parametrize("cell", [[[0, 1], [1, 1], [0, 0], [-1, -1]], "[[0, 1], [1, 1], [0, 0], [-1, -1]]"])
@@ -98,7 +141,13 @@ def test_site_markers_are_labels(tmp_path: Path) -> None:
     ("problem", "cell", "options", "message"),
     [
         ("sequence-classification", "B", {}, r"task t, x:1: unknown label 'B'; known: a, b"),
-        ("sequence-classification", None, {}, r"x:1 has no label"),
+        ("sequence-classification", None, {}, r"x:1 has no label.*masked_labels"),
+        ("sequence-classification", "-100", {}, r"unknown label '-100'.*say so: masked_labels: \['-100'\]"),
+        ("sequence-classification", None, {"masked_labels": [None]}, "no row has a label: all 3 cells of label"),
+        ("residue-classification", [0, 1, -100, 0], {"labels": ["0", "1"]}, "'-100' at residue 3.*masked_labels"),
+        ("residue-classification", ["a", None, "b", "a"], {}, r"unknown label '' at residue 2.*masked_labels: \[''\]"),
+        ("residue-regression", ["1", "NA", "2", "3"], {"masked_labels": ["-"]}, "not a number per residue"),
+        ("residue-regression", [1.0, None, 2.0, 3.0], {"masked_labels": ["-"]}, "the value of residue 2 is nan"),
         ("sequence-multilabel", "a|z", {"label_separator": "|"}, "unknown label 'z'"),
         ("sequence-multilabel", "a|b", {}, r"unknown label 'a\|b'"),
         ("sequence-regression", "high", {}, "'high' is not a number"),

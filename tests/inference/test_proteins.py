@@ -162,11 +162,16 @@ def test_blank_lines_and_columns_without_names(tmp_path: Path) -> None:
     assert read(tmp_path, text, "p.csv") == [Protein("a", "MKV"), Protein("row_2", "ACD")]
 
 
-def test_lines_of_labels_are_no_residues(tmp_path: Path) -> None:
+def test_lines_of_labels_are_no_residues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sequence, labels = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQWY", 20 * "H" + 15 * "C"
     text = f">a\n{sequence}\n{labels}\n"
+    with caplog.at_level("WARNING", logger="hubtools"):
+        assert read(tmp_path, text) == [Protein("a", sequence)]
+    assert caplog.messages == [
+        f"{tmp_path / 'p.fasta'}: below each sequence is a line of labels (HHHHHHHHHHHH…): only the sequences are read"
+    ]
     with pytest.raises(UserError, match=r"p\.fasta:1: two lines of 35 letters .* looks like labels"):
-        read(tmp_path, text)
+        list(read_proteins(str(tmp_path / "p.fasta"), on_labels=None))
     with pytest.raises(UserError, match="looks like labels"):
         list(pasted(text))
     assert read(tmp_path, f">a\n{sequence}\n{sequence[::-1]}\n") == [Protein("a", sequence + sequence[::-1])]

@@ -124,7 +124,8 @@ def _split_words(task: Task) -> list[str]:
         lines = [f"{name}: {share:.0%}" for name, share in data.split.fractions.items()]
         several = task.problem.level.proteins > 1
         what = "proteins drawn" if several else "drawn"
-        lines.append(f"{what} by seed {data.split.seed}; {_together(data)} stay on one side")
+        by = ", stratified by label" if data.stratified else ""
+        lines.append(f"{what} by seed {data.split.seed}{by}; {_together(data)} stay on one side")
         if several:
             lines.append("shares are of proteins; a pair whose proteins are in different splits is left out")
         declared = set(data.split.fractions)
@@ -135,5 +136,6 @@ def _split_words(task: Task) -> list[str]:
             lines.append(f"{name}: {', '.join(rule.files) or 'all files'}{''.join(f', {part}' for part in where)}")
         declared = set(data.splits or {})
     if "validation" not in declared and task.problem.level.trained:
-        lines.append(f"validation: {data.validation_fraction:.0%} of train, drawn by seed {data.validation_seed}")
+        by = ", stratified by label" if data.stratified and data.split is None else ""
+        lines.append(f"validation: {data.validation_fraction:.0%} of train, drawn by seed {data.validation_seed}{by}")
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from hubtools.api.asked import Say, silent
 from hubtools.api.tasks.task_contents import TaskContents
+from hubtools.api.tasks.task_labels import NONE, decided_labels, positive_label, usual_metrics
+from hubtools.api.tasks.task_questions import Ask, TaskAnswers, TaskGuess
 from hubtools.api.tasks.task_text import DecidedTask, drawn_splits, ruled_splits
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -21,47 +23,6 @@ if TYPE_CHECKING:
     from hubtools.data.rows.inspection import UserTable
     from hubtools.specs.problem import Problem
     from hubtools.specs.task import Task
-
-_NONE = "none"
-
-
-@dataclass(frozen=True)
-class TaskQuestion:
-    """What the caller did not say.
-
-    Attributes:
-        argument: of :func:`hubtools.new_task` that answers it.
-        text: for a person.
-        proposal: what the data suggest, None where they do not say.
-        why: what the proposal rests on.
-        known: what may be answered, where that can be listed.
-        optional: whether it may be left open, by answering None.
-    """
-
-    argument: str
-    text: str
-    proposal: str | None
-    why: str
-    known: str = ""
-    optional: bool = False
-
-
-Ask = Callable[[TaskQuestion], str | None]
-
-
-@dataclass(frozen=True)
-class TaskGuess:
-    """A value that the caller did not give.
-
-    Attributes:
-        argument: of :func:`hubtools.new_task` that gives it.
-        value: that was taken.
-        why: what it rests on.
-    """
-
-    argument: str
-    value: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -124,6 +85,9 @@ def new_task(
     mask: str | None = None,
     candidates: str | None = None,
     masked_value: float | None = None,
+    masked_labels: Sequence[str] = (),
+    separator: str | None = None,
+    case: str | None = None,
     positive: str | None = None,
     primary: str | None = None,
     licence: str | None = None,
@@ -141,7 +105,7 @@ def new_task(
     What is not given is taken from the data, and listed in ``guesses``.
 
     Args:
-        table: CSV, TSV, Parquet or FASTA; also gzipped, or alone in a zip archive.
+        table: CSV, TSV, Parquet, JSON lines or FASTA; also gzipped, or alone in a zip archive.
         name: of the task, and of its file; by default that of the table.
         problem: for example ``sequence-regression``.
         sequence, partner, label: columns of the sequences, of the second protein of a pair, of what is to be predicted.
@@ -152,6 +116,10 @@ def new_task(
         mask: column of 0 and 1 per residue: which labels count.
         candidates: letters; only these residues are scored.
         masked_value: value per residue that means: no label.
+        masked_labels: labels that mean: not known, beside those that do in any data (empty, null, NaN, -100). A residue with
+            one is not scored, a row with one is left out.
+        separator: between the labels in a cell, or ``none``; by default what the cells suggest.
+        case: ``fold`` where labels that differ by capitals alone are one label, ``keep`` where they are several.
         positive: the class to be detected, of two; or ``none``.
         primary: the metric that ranks.
         licence, citation: of the data, and who made them.
@@ -193,9 +161,9 @@ def new_task(
     given: dict[str, str | None] = {
         "name": name, "problem": problem, "sequence": sequence, "partner": partner, "label": label, "id": id,
         "split_column": split_column, "split": split, "mask": mask, "candidates": candidates, "positive": positive,
-        "primary": primary, "licence": licence, "citation": citation, "title": title, "summary": summary,
+        "separator": separator, "case": case, "primary": primary, "licence": licence, "citation": citation, "title": title, "summary": summary,
     }  # fmt: skip
-    source, folder, answers = Path(table), Path(to), _Answers(given, ask)
+    source, folder, answers = Path(table), Path(to), TaskAnswers(given, ask)
     sheet = read_sheet(source, list(header) if header else None)
     for line in sheet.notes:
         note(f"{source}: {line}")
@@ -205,52 +173,13 @@ def new_task(
     path = folder / f"{called}.yaml"
     if path.exists() and not force:
         raise UserError("this file is there already", where=str(path), fix="Choose another --name, or use --force.")
-    text = _decided(called, sheet, answers, clusters, masked_value, note).text(sheet, folder)
+    text = _decided(called, sheet, answers, clusters, masked_value, masked_labels, note).text(sheet, folder)
     task = parse_spec(text, Task, str(path))
     # The folder of the task may not be there yet, so that a way through it would lead nowhere.
     files = [file.model_copy(update={"path": source}) for file in task.data.files]
     task = task.model_copy(update={"data": task.data.model_copy(update={"files": files})})
     data = load_task_data(task, DataCache.default())
     return ProposedTask(path, text, TaskContents(data), tuple(answers.guesses), tuple(notes))
-
-
-class _Answers:
-    """What the caller gave, and what is asked or guessed for the rest."""
-
-    def __init__(self, given: dict[str, str | None], ask: Ask | None) -> None:
-        self.given, self.guesses = given, list[TaskGuess]()
-        self._ask = ask or _as_proposed
-
-    def of(self, argument: str, text: str, proposal: str | None, why: str, *, known: str = "") -> str:
-        """A value: the caller's, a person's, or what the data suggest.
-
-        Raises:
-            UserError: nobody says.
-        """
-        if (value := self.given[argument]) is not None:
-            return value
-        answer = self._ask(TaskQuestion(argument, text, proposal, why, known))
-        if answer is None:
-            answer = proposal
-        if answer is None:
-            raise UserError(f"{text}: nobody says which", fix=f"Give {argument}{f' ({known})' if known else ''}.")
-        if answer == proposal:
-            self.guess(argument, answer, why)
-        return answer
-
-    def open(self, argument: str, text: str, proposal: str, why: str, *, known: str) -> str | None:
-        """The same of what may be left open, and is where nobody answers."""
-        if (value := self.given[argument]) is not None:
-            return value
-        return self._ask(TaskQuestion(argument, text, proposal, why, known, optional=True))
-
-    def guess(self, argument: str, value: str, why: str) -> None:
-        """Remember what was taken without asking."""
-        self.guesses.append(TaskGuess(argument, value, why))
-
-
-def _as_proposed(question: TaskQuestion) -> str | None:
-    return None if question.optional else question.proposal
 
 
 def _slug(path: Path) -> str:
@@ -274,9 +203,10 @@ class _Columns:
     flag: tuple[str, list[str], list[str]] | None
 
 
-def _columns(sheet: UserTable, answers: _Answers) -> _Columns:
+def _columns(sheet: UserTable, answers: TaskAnswers) -> _Columns:
     """Which column is what, each taken by one role only."""
     from hubtools.data.rows import inspection as look
+    from hubtools.data.rows.label_guesses import refuse_label
     from hubtools.specs.problem import Problem
 
     given, columns = answers.given, ", ".join(sheet.columns)
@@ -302,10 +232,10 @@ def _columns(sheet: UserTable, answers: _Answers) -> _Columns:
     row_id = answers.of(
         "id",
         "column of unique names, or none",
-        unique or _NONE,
+        unique or NONE,
         "it is called so, and differs in each row" if unique else "no column is called so and differs in each row",
     )
-    if row_id != _NONE:
+    if row_id != NONE:
         taken.add(sheet.require(row_id, "--id"))
     split = given["split_column"] or look.split_column(sheet, taken)
     if split:
@@ -328,8 +258,8 @@ def _columns(sheet: UserTable, answers: _Answers) -> _Columns:
     label = answers.of(
         "label", "column of the labels", only, "it is called so, or is all that is left", known=", ".join(likely)
     )
-    look.refuse_label(sheet, sequence, sheet.require(label, "--label"))
-    return _Columns(sequence, label, partner, None if row_id == _NONE else row_id, split, flag)
+    refuse_label(sheet, sequence, sheet.require(label, "--label"))
+    return _Columns(sequence, label, partner, None if row_id == NONE else row_id, split, flag)
 
 
 def _known_problem(kind: str) -> Problem:
@@ -342,13 +272,20 @@ def _known_problem(kind: str) -> Problem:
 
 
 def _decided(
-    name: str, sheet: UserTable, answers: _Answers, clusters: bool | None, masked: float | None, note: Say
+    name: str,
+    sheet: UserTable,
+    answers: TaskAnswers,
+    clusters: bool | None,
+    masked: float | None,
+    none: Sequence[str],
+    note: Say,
 ) -> DecidedTask:
     from hubtools.data.rows import inspection as look
+    from hubtools.data.rows.label_guesses import guess_problem, outlying_value
 
     given, columns = answers.given, _columns(sheet, answers)
     sequence, label = columns.sequence, columns.label
-    guessed = look.guess_problem(sheet, sequence, label, columns.partner)
+    guessed = guess_problem(sheet, sequence, label, columns.partner)
     different = len(set(sheet.texts(label)))
     kind = answers.of(
         "problem",
@@ -358,13 +295,9 @@ def _decided(
         known=", ".join(trained_problems()),
     )
     problem = _known_problem(kind)
-    separated = problem.kind == "multilabel" and not problem.level.by_residue
-    if not separated:
-        look.refuse_empty(sheet, label, "label")
-    counts = look.label_values(sheet, label, problem)
-    names = _label_names(counts, label)
-    positive = _positive(answers, names)
-    proposal, also, why = _metrics(problem, counts, positive)
+    labels = decided_labels(sheet, sequence, label, problem, answers, none, masked, note)
+    positive = positive_label(answers, labels.names)
+    proposal, also, why = usual_metrics(problem, labels.counts, positive)
     primary = answers.of("primary", "metric that ranks", proposal, why)
     if columns.split:
         splits, drawn = None, None
@@ -377,12 +310,20 @@ def _decided(
         sheet.require(given["mask"], "--mask")
     if columns.partner:
         sheet.require(columns.partner, "--partner")
-    separator = look.label_separator(sheet.texts(label)) if separated else None
     numbers = problem.level.by_residue and problem.kind == "regression"
-    if masked is None and numbers and (odd := look.outlying_value(sheet, label)) is not None:
+    if masked is None and numbers and (odd := outlying_value(sheet, label)) is not None:
         said = f"the value {odd:g} is far from all others. If it stands for no label: --masked-value {odd:g}"
         note(f"{sheet.path}: {said}")
     splits = drawn_splits(drawn) if drawn is not None else ruled_splits(sheet, str(columns.split), columns.flag)
+    if drawn is None and (unused := look.of_no_split(sheet, str(columns.split))):
+        shown = ", ".join(
+            f"{value!r} ({rows:,} rows)" for value, rows in sorted(unused.items(), key=lambda v: -v[1])[:8]
+        )
+        note(
+            f"{sheet.path}: {columns.split!r}: no name of a split, so in none: {shown}{' …' if len(unused) > 8 else ''}"
+        )
+    # Of a pair's two proteins each may be in pairs of any label.
+    stratified = problem.level.proteins == 1 and not any(line.lstrip().startswith("validation:") for line in splits)
     if clusters is None:
         clusters = not look.variants_of_one(sheet, sequence)
         if not clusters:
@@ -399,12 +340,14 @@ def _decided(
             "label": label,
             "mask": given["mask"],
         },
-        label_separator=separator,
+        label_separator=labels.separator,
         candidates=given["candidates"],
         masked_value=masked,
+        masked_labels=list(labels.masked),
         splits=splits,
+        stratified=stratified,
         clusters=clusters,
-        labels=names,
+        labels=labels.names,
         primary=primary,
         also=also,
         positive=positive,
@@ -413,7 +356,7 @@ def _decided(
     )
 
 
-def _licence(answers: _Answers) -> str:
+def _licence(answers: TaskAnswers) -> str:
     """An identifier, or whatever else is no other way to write one.
 
     Raises:
@@ -423,37 +366,3 @@ def _licence(answers: _Answers) -> str:
     if (meant := meant_licence(licence)) is not None:
         raise UserError(f"{licence!r} is no identifier", where="--licence", fix=f"Did you mean {meant}?")
     return licence
-
-
-def _label_names(counts: dict[str, int], label: str) -> dict[str, str]:
-    """Names for the values: their own, or for 0 and 1 what the column is called."""
-    if set(counts) == {"0", "1"} and label.lower() not in {"label", "labels", "class", "target", "y"}:
-        return {"0": f"not {label}", "1": label}
-    return {value: value for value in counts}
-
-
-def _positive(answers: _Answers, names: dict[str, str]) -> str | None:
-    """The class to be detected, by its name or by its value in the data: only where a person says so."""
-    answer = answers.given["positive"]
-    if answer is None and len(names) == 2:
-        known = list(names.values())
-        answer = answers.open(
-            "positive", "class to be detected, or none", known[1], "the second of two", known=", ".join(known)
-        )
-    return None if answer in (None, _NONE) else names.get(answer, answer)
-
-
-def _metrics(problem: Problem, counts: dict[str, int], positive: str | None) -> tuple[str, list[str], str]:
-    """The metric that ranks, further ones, and why: not accuracy where one class is most of the data."""
-    if problem.kind == "regression":
-        return "spearman", ["pearson", "rmse", "r2"], "usual for values"
-    if problem.kind == "multilabel":
-        return "macro_f1", ["micro_f1", "mcc", "auprc"], "usual for several labels"
-    rarest, most = min(counts.values()) / sum(counts.values()), max(counts.values()) / sum(counts.values())
-    if positive is not None:
-        why = f"the rarer class is {rarest:.0%} of the labels"
-        return ("auprc" if rarest < 0.2 else "mcc"), ["mcc", "auprc", "auroc", "f1", "accuracy"], why
-    if len(counts) == 2 or most > 0.6:
-        why = f"the largest class is {most:.0%} of the labels"
-        return "mcc", ["balanced_accuracy", "macro_f1", "accuracy"], why
-    return "accuracy", ["macro_f1", "mcc"], f"of {len(counts)} classes none is most of the labels"

@@ -24,8 +24,9 @@ class DecidedTask:
         name, title, summary, licence, citation: for people.
         problem: what is predicted.
         columns: of the table, by their roles; None where there is none.
-        label_separator, candidates, masked_value: how labels are read, None where nothing is said.
+        label_separator, candidates, masked_value, masked_labels: how labels are read, None where nothing is said.
         splits: their lines.
+        stratified: whether splits are drawn with each label in each in its share.
         clusters: whether relatives are kept on one side.
         labels: names by value.
         primary, also: metrics.
@@ -40,7 +41,9 @@ class DecidedTask:
     label_separator: str | None
     candidates: str | None
     masked_value: float | None
+    masked_labels: list[str]
     splits: list[str]
+    stratified: bool
     clusters: bool
     labels: dict[str, str]
     primary: str
@@ -74,7 +77,13 @@ class DecidedTask:
             lines.append(f"  candidates: {_yaml(self.candidates)}  # only these residues are scored")
         if self.masked_value is not None:
             lines.append(f"  masked_value: {self.masked_value:g}  # no label")
+        if self.masked_labels:
+            what = "not scored" if self.problem.level.by_residue else "left out"
+            none = ", ".join(json.dumps(text, ensure_ascii=False) for text in self.masked_labels)
+            lines.append(f"  masked_labels: [{none}]  # {what}")
         lines += self.splits
+        if self.stratified:
+            lines.append("  stratified: true  # each label in each drawn split in its share")
         if self.clusters:
             lines.append("  clusters: {k: 5, min_shared: 0.3}  # relatives: on one side of a draw, resampled together")
         if self.labels:
@@ -122,7 +131,7 @@ def ruled_splits(sheet: UserTable, column: str, flag: tuple[str, list[str], list
             where=str(sheet.path),
             fix="Name another --split-column, or let the splits be drawn: --split 80/10/10.",
         )
-    where = {name: f"{_yaml(column)}: {_yaml(value)}" for name, value in rules.items()}
+    where = {name: f"{_yaml(column)}: {_yaml(v[0] if len(v) == 1 else v)}" for name, v in rules.items()}
     if flag is not None and "validation" not in rules:
         mark, marking, rest = flag
         train = where.pop("train")

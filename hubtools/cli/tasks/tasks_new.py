@@ -14,7 +14,7 @@ from hubtools.cli.terminal import note
 from hubtools.specs.level import trained_problems
 
 if TYPE_CHECKING:
-    from hubtools.api.tasks.task_proposals import TaskQuestion
+    from hubtools.api.tasks.task_questions import TaskQuestion
 
 
 @click.command("new", cls=StrictCommand)
@@ -33,6 +33,19 @@ if TYPE_CHECKING:
 @click.option("--mask", metavar="COLUMN", help="Column of 0 and 1 per residue: which labels count.")
 @click.option("--candidates", metavar="LETTERS", help="Only these residues are scored, such as Y.")
 @click.option("--masked-value", type=float, metavar="NUMBER", help="Value per residue that means: no label.")
+@click.option(
+    "--masked-label",
+    "masked_labels",
+    multiple=True,
+    metavar="TEXT",
+    help="Label that means: not known; may be repeated. Empty cells, null, NaN and -100 do anyway.",
+)
+@click.option("--separator", metavar="TEXT", help="Between the labels in a cell, such as ';'; or none.")
+@click.option(
+    "--case",
+    type=click.Choice(["fold", "keep"]),
+    help="Labels that differ by capitals alone: one label (fold), or several (keep).",
+)
 @click.option("--positive", metavar="LABEL", help="The class to be detected, of two; or none.")
 @click.option("--primary", metavar="METRIC", help="The metric that ranks.")
 @click.option("--licence", help="Of the data, such as CC-BY-4.0. Default: unknown.")
@@ -45,7 +58,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Overwrite a task file of that name.")
 def new(table: Path, output: Path, force: bool, header: str | None, **given: Any) -> None:
-    """Write a task file for a CSV, TSV, Parquet or FASTA file, after loading the data as a run would.
+    """Write a task file for a CSV, TSV, Parquet, JSON lines or FASTA file, after loading the data as a run would.
 
     On a terminal it asks, with what the data suggest as default; elsewhere the options answer.
 

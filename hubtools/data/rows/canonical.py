@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
-from hubtools.data.rows.labels import Labels
+from hubtools.data.rows.labels import Labels, without_labels
 from hubtools.data.rows.pairs import canonical_pairs
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.rows.variants import canonical_variants
@@ -32,6 +32,28 @@ def refuse_ids(raw: pd.DataFrame, task: Task) -> None:
             where=f"task {task.name}",
             fix="Predictions are kept by id: make them unique, or name another column in data.columns.id.",
         )
+
+
+def labelled(raw: pd.DataFrame, task: Task, removed: Counter[str]) -> pd.DataFrame:
+    """The rows that have a label, by what the task file says of those that have none; the others are counted.
+
+    Raises:
+        UserError: no row has one.
+    """
+    column = task.data.columns.label
+    if not task.data.masked_labels or column not in raw:
+        return raw
+    missing = without_labels(raw[column].tolist(), task)
+    if missing.all():
+        raise UserError(
+            f"no row has a label: all {len(raw):,} cells of {column} are in masked_labels",
+            where=f"task {task.name}",
+            fix="Correct data.masked_labels, or data.columns.label.",
+        )
+    if missing.any():
+        removed["no label"] += int(missing.sum())
+        raw = raw[~missing].reset_index(drop=True)
+    return raw
 
 
 def protein_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
@@ -100,7 +122,8 @@ def column_cells(raw: pd.DataFrame, column: str, role: str, task: Task) -> list[
             raise UserError(
                 f"{part[ID][missing].iloc[0]} has no {column} ({int(missing.sum()):,} such rows)",
                 where=f"task {task.name}, {name}",
-                fix="Complete or remove these rows.",
+                fix="Complete or remove these rows"
+                + (', or leave them out: masked_labels: [""] under data.' if role == "label" else "."),
             )
     return raw[column].tolist()
 

@@ -8,35 +8,33 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError, near
-from hubtools.data.rows.labels import listed
+from hubtools.data.sources.fasta import labels_below
 from hubtools.data.sources.source_rows import cell_text
 from hubtools.data.sources.streams import only_member, text_lines
 from hubtools.data.sources.table_files import read_table
 from hubtools.specs.data_sources import LocalFile
-from hubtools.specs.level import PAIR, PROTEIN, RESIDUE, Kind
-from hubtools.specs.problem import Problem, problem_of
 
 _LETTERS = re.compile(r"[A-Za-z*.\- ]+")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+# Lines at the top of a FASTA file that say how its headers are written.
+_HEADERS = 3000
 _NUCLEOTIDES = set("ACGTUN")
+# What splits are called, without capitals and what stands between words; "set" may follow each.
 _SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("valid", "validation", "validate", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 _NAMES = {
     "sequence": ("sequence", "seq", "protein_sequence", "aa_sequence", "aa_seq", "protein", "peptide", "primary"),
     "label": ("label", "labels", "target", "class", "y", "value", "score", "fitness"),
     "id": ("id", "accession", "entry", "uniprot", "uniprot_id", "protein_id", "name"),
 }
-SEPARATORS = (";", "|")
-# Texts that are one class each: more than this are free text.
-_MOST_CLASSES = 50
 
 
 @dataclass(frozen=True)
@@ -76,14 +74,14 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
     """Read a user's file.
 
     Args:
-        path: CSV, TSV, Parquet or FASTA; also gzipped, or alone in a zip archive.
+        path: CSV, TSV, Parquet, JSON lines or FASTA; also gzipped, or alone in a zip archive.
         header: names of the columns where the file has none.
 
     Raises:
         UserError: it cannot be read; the message says what it seems to be instead.
     """
     if not path.is_file():
-        raise UserError(f"there is no file {path}", fix="Give a CSV, TSV, Parquet or FASTA file.")
+        raise UserError(f"there is no file {path}", fix="Give a CSV, TSV, Parquet, JSON lines or FASTA file.")
     if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
         raise UserError("a spreadsheet cannot be read", where=str(path), fix="Save it as CSV (UTF-8).")
     options: dict[str, Any] = {"member": only_member(path)} if path.suffix.lower() == ".zip" else {}
@@ -94,7 +92,7 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
         kind = file.table_format
     except ValueError:
         raise UserError(
-            "cannot tell its format by its name", where=str(path), fix="Call it .csv, .tsv, .parquet or .fasta."
+            "cannot tell its format by its name", where=str(path), fix="Call it .csv, .tsv, .parquet, .jsonl or .fasta."
         ) from None
     if kind in {"csv", "tsv"}:
         first = next(text_lines(file, path, bar=False), "")
@@ -110,12 +108,14 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
             notes.append(
                 f"its fields are separated by {'tabs' if likely == chr(9) else 'commas'}, whatever its name says"
             )
+    if kind == "fasta":
+        notes += _fasta_options(path, options)
     table = read_table(LocalFile(path=path, **options), path)
     sheet = UserTable(path, options, {str(name): table[name].tolist() for name in table.columns}, tuple(notes))
     if (
         header is None
         and kind in {"csv", "tsv"}
-        and any(_protein([name]) or _NUMBER.fullmatch(name) for name in sheet.columns)
+        and any(looks_like_proteins([name]) or NUMBER.fullmatch(name) for name in sheet.columns)
     ):
         raise UserError(
             "its first line is data, not the names of columns",
@@ -125,15 +125,43 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
     return sheet
 
 
-def _protein(cells: list[Any]) -> bool:
-    """Whether cells look like sequences: long runs of many kinds of letters, all of one case."""
+def _fasta_options(path: Path, options: dict[str, Any]) -> list[str]:
+    """How the entries of a FASTA file are read, added to the options, and what is to be said of that."""
+    file = LocalFile(path=path, **options)
+    lines = list(islice(text_lines(file, path, bar=False), _HEADERS))
+    headers = [line for line in lines if line.startswith(">")]
+    names = options.get("header")
+    if names and len(names) > 1 and headers and all(header.count("|") + 1 == len(names) for header in headers):
+        options["header_separator"] = "|"
+    if not labels_below(text_lines(file, path, bar=False), file.path_for_format):
+        return []
+    column = "label" if not any("label=" in header for header in headers) else "residue_label"
+    options["lines"] = ["sequence", column]
+    return [f"below each sequence is a line of labels, one for each residue: read as the column {column!r}"]
+
+
+def looks_like_proteins(cells: list[Any]) -> bool:
+    """Whether cells look like sequences: long runs of many kinds of letters, all of one case.
+
+    Words look so, too (nucleus, membrane): of them more letters are O, U or J, and few, short and in small letters, come back.
+    """
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
     if not texts:
         return False
     fitting = [text for text in texts if _LETTERS.fullmatch(text) and text in {text.upper(), text.lower()}]
     spaced = sum(" " in text.strip() for text in fitting) > len(fitting) / 2
     lengths = sorted(map(len, fitting))
-    kinds = set("".join(fitting[:200]).upper()) - set("*.- ")
+    letters = "".join(fitting[:200]).upper()
+    kinds = set(letters) - set("*.- ")
+    if sum(map(letters.count, "OUJ")) > 0.02 * len(letters):
+        return False
+    distinct = set(fitting) if len(fitting) > 2 else set()
+    if (
+        distinct
+        and len(distinct) <= max(2, len(fitting) / 5)
+        and all(text.islower() and len(text) < 30 for text in distinct)
+    ):
+        return False
     # Structure strings (H, E, C and the like) are letters too, of few kinds.
     return len(fitting) >= 0.9 * len(texts) and lengths[len(lengths) // 2] >= 6 and len(kinds) > 9 and not spaced
 
@@ -144,7 +172,7 @@ def sequence_columns(sheet: UserTable) -> list[str]:
     Raises:
         UserError: what is there are nucleotides.
     """
-    found = [name for name, cells in sheet.columns.items() if _protein(cells)]
+    found = [name for name, cells in sheet.columns.items() if looks_like_proteins(cells)]
     for name in sheet.columns:
         if not found and name.lower() in _NAMES["sequence"]:
             refuse_nucleotides(sheet, name)
@@ -180,13 +208,29 @@ def id_column(sheet: UserTable, taken: set[str]) -> str | None:
     return None
 
 
-def split_rules(sheet: UserTable, column: str) -> dict[str, str]:
-    """Which value of a column is which split; further values are further test splits where both usual ones are there."""
-    values = list(dict.fromkeys(text for text in sheet.texts(column) if text))
-    rules = {_SPLITS[value.lower()]: value for value in reversed(values) if value.lower() in _SPLITS}
+def split_of(value: str) -> str | None:
+    """The split that a text is a name of, in any spelling: ``train`` for ``Training_set``; None for other texts.
+
+    Further test splits keep their own name: ``test_hard`` for ``Test-hard``.
+    """
+    name = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
+    known = _SPLITS.get(re.sub(r"_?(set|split|data)$", "", name))
+    return known or (name if re.fullmatch(r"test_?\w*", name) else None)
+
+
+def split_rules(sheet: UserTable, column: str) -> dict[str, list[str]]:
+    """Which values of a column are which split; further values are further test splits where both usual ones are there."""
+    rules: dict[str, list[str]] = {}
+    for value in dict.fromkeys(sheet.texts(column)):
+        if (name := split_of(value)) is not None:
+            rules.setdefault(name, []).append(value)
     order = [name for name in ("train", "validation", "test") if name in rules]
-    more = {re.sub(r"[^a-z0-9]+", "_", v.lower()).strip("_"): v for v in values if v.lower() not in _SPLITS}
-    return {name: rules[name] for name in order} | {n: v for n, v in more.items() if re.fullmatch(r"test_?\w*", n)}
+    return {name: rules[name] for name in [*order, *(name for name in rules if name not in order)]}
+
+
+def of_no_split(sheet: UserTable, column: str) -> dict[str, int]:
+    """The values of a column that are the name of no split, and how many rows have each."""
+    return {value: n for value, n in Counter(sheet.texts(column)).items() if split_of(value) is None}
 
 
 def validation_flag(sheet: UserTable, taken: set[str]) -> tuple[str, list[str], list[str]] | None:
@@ -210,8 +254,8 @@ def validation_flag(sheet: UserTable, taken: set[str]) -> tuple[str, list[str], 
 def split_column(sheet: UserTable, taken: set[str]) -> str | None:
     """The column that says train and test."""
     for name in sheet.columns:
-        values = {text.lower() for text in sheet.texts(name)} - {""}
-        if name not in taken and len(values) <= 8 and {"train", "test"} <= {_SPLITS.get(value) for value in values}:
+        values = {split_of(text) or text.lower() for text in set(sheet.texts(name)) - {""}}
+        if name not in taken and len(values) <= 8 and {"train", "test"} <= values:
             return name
     return None
 
@@ -223,31 +267,6 @@ def label_columns(sheet: UserTable, taken: set[str]) -> list[str]:
     return named[:1] or left
 
 
-def refuse_label(sheet: UserTable, sequence: str, label: str) -> None:
-    """Raise for a label column that cannot be one: sequences, one value only, empty cells, decimal commas."""
-    where, texts = str(sheet.path), sheet.texts(label)
-    if _protein(sheet.columns[label]) and not _protein(sheet.columns[sequence]):
-        raise UserError(
-            f"the column {sequence!r} holds no sequences, {label!r} does",
-            where=where,
-            fix=f"Swap them: --sequence {label} --label {sequence}.",
-        )
-    filled = [text for text in texts if text]
-    if filled and sum(bool(_DECIMAL_COMMA.fullmatch(text)) for text in filled) > 0.5 * len(filled):
-        example = next(text for text in filled if _DECIMAL_COMMA.fullmatch(text))
-        raise UserError(
-            f"the column {label!r} holds numbers with decimal commas ({example})",
-            where=where,
-            fix=f"Write a point: {example.replace(',', '.')}.",
-        )
-    if len(set(filled)) == 1:
-        raise UserError(
-            f"the column {label!r} has one value, {filled[0]!r}: there is nothing to learn",
-            where=where,
-            fix="Name another column: --label.",
-        )
-
-
 def refuse_empty(sheet: UserTable, column: str, what: str) -> None:
     """Raise where cells of a column are empty."""
     if empty := [number for number, text in enumerate(sheet.texts(column), 1) if not text]:
@@ -256,123 +275,6 @@ def refuse_empty(sheet: UserTable, column: str, what: str) -> None:
             where=str(sheet.path),
             fix="Complete or remove these rows.",
         )
-
-
-def guess_problem(sheet: UserTable, sequence: str, label: str, partner: str | None) -> Problem | None:
-    """The kind of problem that a label column makes; None where the data do not say."""
-    cells = sheet.columns[label]
-    pairs = [(cell, text) for cell, text in zip(cells, sheet.texts(sequence), strict=True) if cell_text(cell)]
-    if not pairs:
-        return None
-    level, kind = PROTEIN if partner is None else PAIR, None
-    if partner is None and (kind := _residue_kind(pairs)) is not None:
-        level = RESIDUE
-    kind = kind or _kind([cell_text(cell) for cell, _ in pairs])
-    return None if kind is None else problem_of(level, kind)
-
-
-def _kind(texts: list[str]) -> Kind | None:
-    """What one label a row is, by all of them; None where they do not say."""
-    if label_separator(texts):
-        return "multilabel"
-    distinct = set(texts)
-    if all(_NUMBER.fullmatch(text) for text in distinct):
-        whole = all(float(text).is_integer() for text in distinct)
-        if len(distinct) <= 2 or (whole and len(distinct) <= 10 and len(texts) >= 5 * len(distinct)):
-            return "classification"
-        # Whole numbers that come back may be counts, or names of classes.
-        return None if whole and len(distinct) <= len(texts) / 2 else "regression"
-    if len(distinct) <= _MOST_CLASSES and len(distinct) <= max(2, len(texts) / 2):
-        return "classification"
-    return None
-
-
-def _residue_kind(pairs: list[tuple[Any, str]]) -> Kind | None:
-    """The kind of labels that are about as long as the sequences: off by one is a mistake, told when loading."""
-    lists = [listed(cell) for cell, _ in pairs]
-    if all(values is not None for values in lists):
-        if not _about_as_long([(len(values or ()), len(s)) for values, (_, s) in zip(lists, pairs, strict=True)]):
-            return None
-        values = [value for cell in lists for value in cell or ()]
-        if isinstance(values[0], (list, tuple)):
-            return "multilabel"
-        if all(isinstance(value, (int, str, bool)) for value in values) and len(set(values)) <= _MOST_CLASSES:
-            return "classification"
-        return "regression"
-    numbers = [_numbers(cell) for cell, _ in pairs]
-    if all(parts is not None for parts in numbers) and _about_as_long(
-        [(len(parts or ()), len(s)) for parts, (_, s) in zip(numbers, pairs, strict=True)]
-    ):
-        return "regression"
-    texts = ["".join(cell_text(cell).split()) for cell, _ in pairs]
-    if _about_as_long([(len(text), len(s)) for text, (_, s) in zip(texts, pairs, strict=True)]):
-        kinds = Counter("".join(texts))
-        if len(kinds) <= 24 and max(map(len, texts)) > 5 and not any(separator in kinds for separator in ",;|"):
-            return "classification"
-    return None
-
-
-def _numbers(cell: Any) -> list[float] | None:
-    """The numbers of a cell, from a list or from text with commas, semicolons or spaces between them."""
-    values = listed(cell)
-    if values is None:
-        values = [part for part in re.split(r"[\s,;]+", cell_text(cell)) if part]
-    return [float(value) for value in values] if all(_NUMBER.fullmatch(str(value)) for value in values) else None
-
-
-def outlying_value(sheet: UserTable, label: str) -> float | None:
-    """A value per residue that comes back and is far from all others: perhaps it stands for no label."""
-    counts = Counter(value for cell in sheet.columns[label] for value in _numbers(cell) or ())
-    extreme = sorted(counts, key=abs)[-2:]
-    if len(extreme) < 2 or counts[extreme[1]] < 10 or abs(extreme[1]) < 5 * abs(extreme[0]):
-        return None
-    return extreme[1]
-
-
-def _about_as_long(lengths: list[tuple[int, int]]) -> bool:
-    return sum(abs(got - length) <= 1 for got, length in lengths) >= 0.9 * len(lengths)
-
-
-def label_separator(texts: list[str]) -> str | None:
-    """What separates the labels of one protein, where parts come back in other rows."""
-    for separator in SEPARATORS:
-        if any(separator in text for text in texts):
-            parts = Counter(part.strip() for text in texts for part in text.split(separator))
-            if len(parts) <= _MOST_CLASSES and len(parts) < len(texts):
-                return separator
-    return None
-
-
-def label_values(sheet: UserTable, label: str, problem: Problem) -> dict[str, int]:
-    """The labels and how often each occurs: numbers by size, other texts by the alphabet, `no` before `yes`."""
-    if problem.kind == "regression":
-        return {}
-    counts: Counter[str] = Counter()
-    separator = label_separator(sheet.texts(label))
-    for cell in sheet.columns[label]:
-        values = listed(cell)
-        if values is not None:
-            for value in values:
-                # One of 0 and 1 for each label: the labels have no names but their places.
-                places = enumerate(value, 1) if isinstance(value, (list, tuple)) else None
-                counts.update({str(at): int(has == 1) for at, has in places} if places else [_written(value)])
-        elif problem.level.by_residue:
-            counts.update("".join(cell_text(cell).split()))
-        elif problem.kind == "multilabel" and separator:
-            counts.update(part.strip() for part in cell_text(cell).split(separator) if part.strip())
-        elif _written(cell):
-            counts[_written(cell)] += 1
-
-    def place(value: str) -> tuple[int, float, str]:
-        negative = value.lower() in {"no", "non", "none", "false", "negative", "other"}
-        number = float(value) if _NUMBER.fullmatch(value) else 0.0
-        return (0 if _NUMBER.fullmatch(value) or negative else 1, number, value)
-
-    return {value: counts[value] for value in sorted(counts, key=place)}
-
-
-def _written(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else cell_text(value)
 
 
 def variants_of_one(sheet: UserTable, sequence: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +33,20 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
 def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
     """The rows of a source file.
 
-    CSV and TSV cells stay text (an empty cell is the empty string); Parquet keeps its types. A FASTA file has the
+    CSV and TSV cells stay text (an empty cell is the empty string); Parquet and JSON lines keep their types. A FASTA file has the
     columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
     header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. Zip members and gzip are unpacked.
 
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
     """
-    readers = {"fasta": _read_fasta, "csv": _read_separated, "tsv": _read_separated, "parquet": _read_parquet}
+    readers = {
+        "fasta": _read_fasta,
+        "csv": _read_separated,
+        "tsv": _read_separated,
+        "parquet": _read_parquet,
+        "jsonl": _read_json_lines,
+    }
     table = readers[file.table_format](file, path)
     if table.empty:
         raise UserError("the file has no rows", where=file.path_for_format)
@@ -91,6 +99,27 @@ def arrow_to_rows(table: Any) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _read_json_lines(file: TableFile, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {}
+    number = 0
+    for line, text in enumerate(text_lines(file, path), 1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            said = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
+            raise UserError(f"it is not JSON ({said})", where=f"{file.path_for_format}:{line}") from None
+        if not isinstance(row, dict):
+            raise UserError("it is no object", where=f"{file.path_for_format}:{line}", fix="Write {...}, one a line.")
+        # A key that is absent is as good as null.
+        _append(columns, row, number, None)
+        number += 1
+    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
+
+
 def _read_fasta(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
@@ -109,12 +138,12 @@ def _read_fasta(file: TableFile, path: Path) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=object)
 
 
-def _append(columns: dict[str, list[Any]], row: dict[str, str], number: int) -> None:
+def _append(columns: dict[str, list[Any]], row: dict[str, Any], number: int, absent: Any = math.nan) -> None:
     """Add a row to columns: a table of many rows takes far less memory than a dictionary for each."""
     for name in [name for name in row if name not in columns]:
-        columns[name] = [float("nan")] * number
+        columns[name] = [absent] * number
     for name, cells in columns.items():
-        cells.append(row.get(name, float("nan")))
+        cells.append(row.get(name, absent))
 
 
 def _header(file: TableFile, header: str, where: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from hubtools.common.errors import UserError, near
 from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present
 from hubtools.data.splits.draws import draw_splits, sample
+from hubtools.data.splits.fractions import held_labels
 from hubtools.data.splits.identity import engine
 from hubtools.specs.split_rules import SplitRule
 from hubtools.specs.task import Task
@@ -21,6 +22,8 @@ from hubtools.specs.task import Task
 if TYPE_CHECKING:
     import pandas as pd
 
+# Ranges of values, and rows of each, in which a draw is stratified.
+_RANGES = 10
 ACROSS = "the two proteins are in different splits"
 
 
@@ -86,6 +89,7 @@ def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
             share = data.validation_fraction
             fractions |= {"validation": fractions["train"] * share, "train": fractions["train"] * (1 - share)}
             told += f", {share:.0%} of train"
+        told += ", stratified by label" if data.stratified else ""
         return rows.assign(split=_drawn(rows, fractions, seed, task)), told
     if "validation" in (data.splits or {}):
         return rows, "declared by the data"
@@ -97,7 +101,8 @@ def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
     of = "train" if task.problem.level.row == "protein" else "the proteins of train"
     what = f"{share:.0%} of {of}"
-    return rows, f"{what}, drawn by seed {seed}, {kept} on one side"
+    by = ", stratified by label" if data.stratified else ""
+    return rows, f"{what}, drawn by seed {seed}{by}, {kept} on one side"
 
 
 def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Task) -> npt.NDArray[np.object_]:
@@ -106,7 +111,31 @@ def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Tas
     if task.data.split is not None and task.data.split.by == "sequences":
         # Clusters then only serve the bootstrap.
         rows = rows.assign(**{name: None for name in ("cluster", "partner_cluster") if name in rows})
-    return rows_of(task.problem).drawn(rows, partial(draw_splits, fractions=fractions, seed=seed, where=where))
+    held = strata(rows["label"].tolist(), task) if task.data.stratified else None
+    return rows_of(task.problem).drawn(
+        rows, partial(draw_splits, fractions=fractions, seed=seed, where=where, held=held)
+    )
+
+
+def strata(labels: Sequence[Any], task: Task) -> list[frozenset[int]]:
+    """What each row has that splits should have in proportion: its labels, or the range that its value is in.
+
+    Ranges are of equal size, ten rows or more each and ten of them at most; a value per residue counts by its mean.
+
+    Args:
+        labels: canonical.
+        task: what they are.
+    """
+    if task.problem.kind != "regression":
+        return [held_labels(label, task) for label in labels]
+    values = np.array([np.nanmean(label) if np.isfinite(label).any() else np.nan for label in labels], dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(values))
+    bins = max(1, min(_RANGES, len(known) // _RANGES))
+    edges = np.quantile(values[known], np.arange(1, bins) / bins) if len(known) else np.zeros(0)
+    held = [frozenset[int]()] * len(values)
+    for row, place in zip(known.tolist(), np.searchsorted(edges, values[known], side="right").tolist(), strict=True):
+        held[row] = frozenset({place})
+    return held
 
 
 def proven_draw(rows: pd.DataFrame, task: Task) -> str | None:
