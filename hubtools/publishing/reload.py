@@ -240,6 +240,9 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     asked = record.identity
     data = load_task_data(task, cache, subset=asked.subset, fraction=asked.fraction, seed=asked.seed)
     model, tokeniser = load_model(folder, task)
+    tokeniser = tokeniser.as_recorded(
+        record.alignment, record.tokens, record.checkpoint.family if record.checkpoint else ""
+    )
     device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"
     packing = made_on.layout == "packed"
     execution = Execution.choose(device, made_on.token_budget, packing=packing, compile=made_on.compiled)
