@@ -81,9 +81,7 @@ class Predictor:
         folder, record = run
         execution = execution or Execution.choose()
         model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
-        tokeniser = tokeniser.as_recorded(
-            record.alignment, record.tokens, record.checkpoint.family if record.checkpoint else ""
-        )
+        tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
         return cls(model.to(execution.device), tokeniser, record, execution)
 
     @property

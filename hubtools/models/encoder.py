@@ -73,7 +73,7 @@ def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any],
             where=checkpoint.name,
             fix="Use head.kind=bench, which needs the encoder only.",
         )
-    require_numbers(checkpoint, model, family_of(model.config))
+    require_numbers(checkpoint, model)
     return model
 
 
@@ -93,18 +93,17 @@ def _complete(checkpoint: Checkpoint, family: Family, auto_class: Any, options: 
         )
     if extra := [key for key in info["unexpected_keys"] if not _head_like(key)]:
         log.debug("%s: %d weights are not part of the encoder (first: %s)", checkpoint.name, len(extra), extra[0])
-    require_numbers(checkpoint, model, family)
+    require_numbers(checkpoint, model)
     return model
 
 
-def require_numbers(checkpoint: Checkpoint, model: nn.Module, family: Family) -> None:
+def require_numbers(checkpoint: Checkpoint, model: nn.Module) -> None:
     """Refuse weights that are no numbers, wherever they are: also in a token that few proteins hold, or in a head.
 
     Raises:
-        UserError: a weight that predictions read is NaN or infinite.
+        UserError: one is NaN or infinite.
     """
-    read = ((n, p) for n, p in model.named_parameters() if not any(part in n for part in family.unused_weights))
-    broken = [(name, bool(p.isnan().any())) for name, p in read if not bool(p.isfinite().all())]
+    broken = [(n, bool(p.isnan().any())) for n, p in model.named_parameters() if not bool(p.isfinite().all())]
     if broken:
         name, nan = broken[0]
         more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""

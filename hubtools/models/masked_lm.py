@@ -67,7 +67,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
             where=checkpoint.name,
             fix=_NEEDED,
         )
-    require_numbers(checkpoint, model, family)
+    require_numbers(checkpoint, model)
     return model.eval()
 
 

@@ -69,7 +69,7 @@ def pad_with_a_token_of_the_model(tokenizer: Any, rows: int | None, pad: Any) ->
         if written and not set(_bare(written).upper()) <= set(EVERY_LETTER):
             if own is not None:
                 log.warning(
-                    "its padding token %s (%d) is none of the %d that its weights have embeddings of: %s is used",
+                    "the tokenizer's padding token %s (%d) is none of the %d that its weights have embeddings of: %s is used",
                     *(tokenizer.pad_token, own, rows, written),
                 )
             tokenizer.pad_token = written

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_named, family_of
+from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
 from hubtools.models.families.canonical_form import EVERY_LETTER
 from hubtools.models.families.canonical_form import STANDARD as STANDARD
 from hubtools.models.families.family import entry
@@ -368,45 +368,38 @@ class ResidueTokeniser:
             )
         return TokenFacts(total=total, unknown=unknown, protocol=list(self.form.protocol))
 
-    def as_recorded(
-        self, alignment: AlignmentFacts | None, tokens: TokenFacts | None, family: str = ""
-    ) -> ResidueTokeniser:
+    def as_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> ResidueTokeniser:
         """The same tokenizer, reading proteins for a trained model in the very form that it learnt, whatever is usual now.
 
         Args:
             alignment, tokens: of its record.
-            family: that the record names.
 
         Raises:
             UserError: this tokenizer cannot read them so.
         """
-        if alignment is None:
-            if tokens is None or not self.aligned:
-                # An old record, which does not say; or subwords then and now.
-                return self
-            return self._again(self._of_pieces(self.tokenizer, tuple(tokens.protocol), "its record", self.rows))
-        form = CanonicalForm.recorded(alignment, tokens, family_named(family))
-        # Records of before letters were in them are of models that read all that the vocabulary has.
-        letters = alignment.letters or EVERY_LETTER
-        if not alignment.rendering:
-            form = replace(form, spelling=self.form.spelling, protocol=self.form.protocol)
+        if alignment is None and not self.aligned:
+            return self
+        # What records of before letters were in them are of read every letter that the vocabulary has.
+        form = CanonicalForm.recorded(alignment, tokens, replace(self.form, letters=EVERY_LETTER))
+        if alignment is None and tokens is not None:
+            return replace(
+                self._of_pieces(self.tokenizer, form.protocol, "its record says so", self.rows), name=self.name
+            )
+        known = "" if alignment is None else alignment.letters
         try:
-            found = self._tabulate(self.tokenizer, form.spelling, form.protocol, letters, self.rows)
+            found = self._tabulate(self.tokenizer, form.spelling, form.protocol, form.letters, self.rows)
         except NotAligned as error:
             why = str(error) if self.aligned else self.why_not
         else:
-            if not alignment.letters or found.form.letters == alignment.letters:
-                return self._again(found)
+            if not known or found.form.letters == known:
+                return replace(found, name=self.name)
             why = f"it has {found.form.letters}"
         raise UserError(
-            f"it learnt residues as single tokens, {letters} written {form.title}, which its tokenizer does not make of a "
-            f"protein ({why})",
+            f"it learnt residues as single tokens, {form.letters} written {form.title}, which its tokenizer does not make of "
+            f"a protein ({why})",
             where=self.name,
             fix="Get its tokenizer files as they were when it was trained, or train a model again.",
         )
-
-    def _again(self, found: ResidueTokeniser) -> ResidueTokeniser:
-        return replace(found, name=self.name)
 
     def _lacking(self) -> list[str]:
         """Letters that read as the unknown token."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hubtools.models.families.known_families import spelling_named
 from hubtools.models.families.spelling import PLAIN, Spelling, quoted
 
 if TYPE_CHECKING:
-    from hubtools.models.families.family import Family
     from hubtools.specs.record import AlignmentFacts, TokenFacts
 
 # The twenty, which every vocabulary that is read by residues must have.
@@ -35,20 +34,21 @@ class CanonicalForm:
     letters: str = EVERY_LETTER
 
     @classmethod
-    def recorded(cls, alignment: AlignmentFacts | None, tokens: TokenFacts | None, family: Family) -> CanonicalForm:
-        """That of a run's record; where an old one does not say, its family's first spelling, and the twenty letters.
+    def recorded(
+        cls, alignment: AlignmentFacts | None, tokens: TokenFacts | None, usual: CanonicalForm
+    ) -> CanonicalForm:
+        """That of a run's record; ``usual`` in what an old one does not say.
 
         Raises:
             UserError: it names a spelling that no family has that is known here.
         """
-        protocol = tuple(tokens.protocol) if tokens is not None else ()
-        if alignment is None and tokens is not None:
+        if alignment is None:
             # Subwords: the tokenizer reads the sequence as it is.
-            return cls(PLAIN, protocol)
-        letters = (alignment.letters if alignment is not None else "") or STANDARD
-        if alignment is not None and alignment.rendering:
-            return cls(*spelling_named(alignment.rendering, protocol), letters)
-        return cls(family.spellings[0], (), letters)
+            return usual if tokens is None else cls(PLAIN, tuple(tokens.protocol))
+        letters = alignment.letters or usual.letters
+        if not alignment.rendering:
+            return replace(usual, letters=letters)
+        return cls(*spelling_named(alignment.rendering, tuple(tokens.protocol) if tokens else ()), letters)
 
     @property
     def as_x(self) -> str:

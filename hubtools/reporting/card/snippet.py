@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hubtools.models.families import CanonicalForm, Family, family_named
+from hubtools.models.families.canonical_form import STANDARD
 from hubtools.models.families.spelling import quoted
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -154,7 +155,8 @@ def _comment(text: str) -> str:
 
 def _form(record: RunRecord) -> CanonicalForm:
     """How the run read proteins."""
-    return CanonicalForm.recorded(record.alignment, record.tokens, _family(record))
+    usual = CanonicalForm(_family(record).spellings[0], (), STANDARD)
+    return CanonicalForm.recorded(record.alignment, record.tokens, usual)
 
 
 def _example(problem: Problem) -> tuple[str, ...]:
