@@ -126,6 +126,7 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     import torch
 
     from hubtools.models.encoder import load_encoder
+    from hubtools.models.masked_lm import load_masked_lm, mask_token
     from hubtools.training.compute.engine import prove_padding
 
     level = data.task.problem.level
@@ -136,5 +137,12 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
         yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
     tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
-    effect = prove_padding(load_encoder(checkpoint), tokeniser, torch.device("cpu"))
+    if not level.trained:
+        try:
+            mask_token(tokeniser, checkpoint.name)
+        except UserError as error:
+            yield f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
+    # What is asked of variants is the whole language model.
+    encoder = load_encoder(checkpoint) if level.trained else load_masked_lm(checkpoint).base_model
+    effect = prove_padding(encoder, tokeniser, torch.device("cpu"))
     yield f"padding with {checkpoint.name}: changes nothing (at most {effect:.0e} of the largest value)"
