@@ -218,6 +218,9 @@ class ResidueTokeniser:
         """Tokens that are never residues."""
         residues = set() if self.table is None else {int(i) for i in self.table if i >= 0}
         special = {*self.tokenizer.all_special_ids, *self.prefix, *self.suffix}
+        if self.table is None:
+            # What no subword stands for is still a part of the protein.
+            special -= {self.tokenizer.unk_token_id} - {*self.prefix, *self.suffix}
         if self.tokenizer.pad_token_id is not None:
             special.add(self.pad_id)
         return sorted(int(i) for i in special - residues)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 CARD = "README.md"
 # Every letter, neighbours that a vocabulary may lack, and lower case; the second is the partner in a pair.
 UNUSUAL = ("mktayiakqrUZOBJXuzobjxACDEFGHIKLMNPQRSTVWYUUJJBZXX", "FVNQjjHLcgsUUOBZW")
-# For records that do not say which letters were read as themselves.
-USUAL = ("mktayiakqrACDEFGHIKLMNPQRSTVWYXX", "FVNQHLcgsW")
+# For records that do not say which letters were read as themselves, and where bench itself reads the twenty alone.
+USUAL = ("mktayiakqrACDEFGHIKLMNPQRSTVWY", "FVNQHLcgsW")
 # Longer than every sequence that is asked about: the lines on a card read a protein in one piece.
 _IN_ONE_PIECE = 100_000
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -39,10 +40,14 @@ class LinesAnswer:
     Attributes:
         variables: that it left.
         printed: the first argument of each call of print.
+        asked: the sequences that it was asked about.
+        stopped: how it ended when it was asked about :data:`UNUSUAL`, where only other sequences were answered.
     """
 
     variables: dict[str, Any]
     printed: list[Any]
+    asked: tuple[str, ...]
+    stopped: UserError | None = None
 
 
 def blocks(text: str) -> list[str]:
@@ -66,21 +71,32 @@ def run_lines(folder: Path, record: RunRecord) -> list[LinesAnswer]:
     """
     if not (folder / CARD).is_file():
         return []
-    sequences = asked_about(folder, record)
-    examples = EXAMPLE_PAIR if len(sequences) > 1 else (EXAMPLE,)
+    # Records of before letters were in them do not say how the others are read.
+    unusual = record.alignment is None or bool(record.alignment.letters)
     answers = []
     for code in blocks((folder / CARD).read_text(encoding="utf-8")):
         for place in set(_MODEL.findall(code)):
             code = code.replace(place, quoted(str(folder)))
-        for example, sequence in zip(examples, sequences, strict=True):
-            code = code.replace(quoted(example), quoted(sequence))
-        answers.append(_run(code))
+        if not unusual:
+            answers.append(_run(code, asked_about(folder, record, USUAL)))
+            continue
+        try:
+            answers.append(_run(code, asked_about(folder, record, UNUSUAL)))
+        except UserError as stopped:
+            try:
+                usual = _run(code, asked_about(folder, record, USUAL))
+            except UserError:
+                raise stopped from None
+            answers.append(replace(usual, stopped=stopped))
     return answers
 
 
-def _run(code: str) -> LinesAnswer:
+def _run(code: str, asked: tuple[str, ...]) -> LinesAnswer:
+    """Run a block on other sequences than its example's."""
     printed: list[Any] = []
     variables: dict[str, Any] = {"__name__": "__main__", "print": lambda *said, **_: printed.append(said[0])}
+    for example, sequence in zip(EXAMPLE_PAIR if len(asked) > 1 else (EXAMPLE,), asked, strict=True):
+        code = code.replace(quoted(example), quoted(sequence))
     try:
         exec(compile(code, CARD, "exec"), variables)
     # Whatever stops a stranger.
@@ -89,13 +105,12 @@ def _run(code: str) -> LinesAnswer:
             f"the lines of Python on its card stop ({type(error).__name__}: {' '.join(str(error).split())[:200]})",
             fix="Do not publish it, and report this.",
         ) from error
-    return LinesAnswer(variables, printed)
+    return LinesAnswer(variables, printed, asked)
 
 
-def asked_about(folder: Path, record: RunRecord) -> tuple[str, ...]:
+def asked_about(folder: Path, record: RunRecord, sequences: tuple[str, str] = UNUSUAL) -> tuple[str, ...]:
     """The sequences that a card's lines are asked about: one, or the two of a pair."""
-    proof = record.alignment
-    first, second = UNUSUAL if proof is None or proof.letters else USUAL
+    first, second = sequences
     # A head that reads some positions needs a protein that has them.
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     first *= -(-(1 + max(config.get("pool_positions") or [0])) // len(first))
@@ -110,13 +125,16 @@ def largest_difference(answers: Sequence[LinesAnswer], folder: Path, record: Run
         folder, record: as there.
 
     Raises:
-        UserError: bench cannot load the model.
+        UserError: bench cannot load the model; or lines stopped at what bench reads.
     """
     task = record.exact_task()
-    expected = _as_bench(folder, record, task)
-    scale = max(1.0, float(np.abs(expected).max()))
+    ask = _bench(folder, record, task)
     worst = 0.0
     for answer in answers:
+        if answer.stopped is not None and _answers(ask, asked_about(folder, record)):
+            raise answer.stopped
+        expected = ask(answer.asked)
+        scale = max(1.0, float(np.abs(expected).max()))
         got, wanted = _compared(answer, expected, task)
         same = got.shape == wanted.shape
         # Not Python's max, which passes over what is not a number.
@@ -124,7 +142,16 @@ def largest_difference(answers: Sequence[LinesAnswer], folder: Path, record: Run
     return worst
 
 
-def _as_bench(folder: Path, record: RunRecord, task: Task) -> np.ndarray:
+def _answers(ask: Callable[[tuple[str, ...]], np.ndarray], asked: tuple[str, ...]) -> bool:
+    """Whether bench reads these sequences."""
+    try:
+        ask(asked)
+    except UserError:
+        return False
+    return True
+
+
+def _bench(folder: Path, record: RunRecord, task: Task) -> Callable[[tuple[str, ...]], np.ndarray]:
     """What bench predicts, through its own table of letters: (1, outputs), or (residues, outputs)."""
     import torch
 
@@ -134,15 +161,20 @@ def _as_bench(folder: Path, record: RunRecord, task: Task) -> np.ndarray:
     from hubtools.training.loss import Loss
     from hubtools.training.prediction import predict
 
-    asked = asked_about(folder, record)
-    sequences, _, _ = canonical_sequences(asked, [f"protein {i}" for i, _ in enumerate(asked)], task.name)
     model, tokeniser = load_model(folder, task)
     tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
     whole = record.exact_recipe().window.model_copy(update={"residues": _IN_ONE_PIECE, "overlap": 0})
-    split = encode(_rows(task, sequences), task, tokeniser, whole, getattr(model.config, "pool_positions", None))
-    found = predict(model, split, Loss(task.problem.kind), token_budget=_IN_ONE_PIECE, device=torch.device("cpu"))
-    n = len(sequences[0]) if task.problem.level.by_residue else 1
-    return np.asarray(found.scores, dtype=np.float64).reshape(n, -1)
+    pool = getattr(model.config, "pool_positions", None)
+
+    @cache
+    def ask(asked: tuple[str, ...]) -> np.ndarray:
+        sequences, _, _ = canonical_sequences(asked, [f"protein {i}" for i, _ in enumerate(asked)], task.name)
+        split = encode(_rows(task, sequences), task, tokeniser, whole, pool)
+        found = predict(model, split, Loss(task.problem.kind), token_budget=_IN_ONE_PIECE, device=torch.device("cpu"))
+        n = len(sequences[0]) if task.problem.level.by_residue else 1
+        return np.asarray(found.scores, dtype=np.float64).reshape(n, -1)
+
+    return ask
 
 
 def _rows(task: Task, sequences: Sequence[str]) -> Dataset:

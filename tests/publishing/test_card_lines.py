@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_run import make_run
-from tiny_checkpoints import FAMILIES, WITH_PROTOCOL
+from tiny_checkpoints import FAMILIES, WITH_PROTOCOL, write_checkpoint
 from tiny_runs import made
 
 from hubtools.common.errors import UserError
@@ -64,6 +65,46 @@ def test_the_card_says_what_bench_says_of_every_letter(
     answers = run_lines(folder, record)
     assert len(answers) >= least and len(answers) == len(blocks((folder / "README.md").read_text()))
     assert largest_difference(answers, folder, record) < 1e-5
+
+
+def vocabulary(folder: Path, kind: str) -> Path:
+    """A ModernBERT whose vocabulary is subwords, or the twenty letters and nothing to stand for another."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    write_checkpoint(folder, "modernbert")
+    if kind == "subwords":
+        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+        special = ["[PAD]", "[UNK]"]
+        tokenizer.train_from_iterator(
+            ["ACDEFGHIKLMNPQRSTVWY", "LLAA"] * 9, trainers.BpeTrainer(vocab_size=24, special_tokens=special)
+        )
+        own = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    else:
+        pieces = ["[PAD]", *"ACDEFGHIKLMNPQRSTVWY"]
+        tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+        own = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]")
+    own.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["subwords", "twenty letters"])
+def test_what_bench_itself_cannot_read_is_not_asked_of_the_card(kind: str, tmp_path: Path) -> None:
+    checkpoint = vocabulary(tmp_path / "checkpoint", kind)
+    run = made(tmp_path, "sequence-classification", checkpoint=str(checkpoint))
+    publication = plan_publication(run, "me/model", licence="mit")
+    with lay_out(publication.files) as stage:
+        folder, record = Path(stage), publication.record
+        answers = run_lines(folder, record)
+        assert {answer.stopped is None for answer in answers} == {kind == "subwords"}
+        assert largest_difference(answers, folder, record) < 1e-5
+        # Lines that stop at what bench reads are another matter.
+        stopped = [replace(answer, stopped=UserError("they stop")) for answer in answers]
+        if kind == "subwords":
+            with pytest.raises(UserError, match="they stop"):
+                largest_difference(stopped, folder, record)
 
 
 @pytest.mark.slow
