@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tiny_checkpoints import FAMILIES, WITH_PROTOCOL, write_checkpoint
 
 from hubtools.common.errors import UserError
+from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.families import PIECES, PLAIN, SPACED, CanonicalForm, Family, family_of
 from hubtools.specs.record import AlignmentFacts, TokenFacts
@@ -114,6 +116,25 @@ def test_the_python_of_a_card_computes_it(form: CanonicalForm, one: Any, two: An
     exec("\n".join([*form.lines(["mkUjX", "uW"]), f"tokenizer({form.arguments(2)})"]), call)
     words = {"is_split_into_words": True} if form.spelling.as_words else {}
     assert told == [(one, words), (two, {**words, "padding": True})]
+
+
+@pytest.mark.parametrize("form", [CanonicalForm(PLAIN), CanonicalForm(SPACED, (), TWENTY_AND_X)])
+@pytest.mark.parametrize("text", ["MKT*", "mkt", "M-KT", "MK.T", "M*KT", "MK T", "MK1", "MKä", ""])
+def test_the_python_of_a_card_takes_what_a_task_takes(form: CanonicalForm, text: str) -> None:
+    def stops(call: Callable[[], Any], error: type[Exception]) -> bool:
+        try:
+            call()
+        except error:
+            return True
+        return False
+
+    refused = stops(lambda: canonical_sequences([text], ["p"], "t"), UserError)
+    for example in ([text], ["MK", text]):
+        found: dict[str, Any] = {"re": re}
+        assert stops(lambda: exec("\n".join(form.lines(example)), found), AssertionError) == refused  # noqa: B023
+        if not refused:
+            [[sequence], _, _] = canonical_sequences([text], ["p"], "t")
+            assert (found["pair"][1] if len(example) > 1 else found["sequence"]) == sequence
 
 
 # What was trained before

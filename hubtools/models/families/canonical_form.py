@@ -69,15 +69,22 @@ class CanonicalForm:
         return self.spelling.write(self.residues(sequence), self.protocol)
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
-        """Lines of Python that bring one example, or two as a pair, into these letters."""
+        """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
         as_x = f're.sub("[{self.as_x}]", "X", sequence)'
-        why = "  # letters that the vocabulary lacks, or that it never learnt"
+        why = "  # letters that the vocabulary lacks, or that were never trained"
+        letters = "sequence.isascii() and sequence.isalpha()"
         if len(sequences) > 1:
             pair = f"({', '.join(map(quoted, sequences))})"
-            first = f"pair = [sequence.upper() for sequence in {pair}]  # in any order"
-            return [first, *([f"read = [{as_x} for sequence in pair]{why}"] if self.as_x else [])]
-        first = f"sequence = {quoted(sequences[0])}.upper()"
-        return [first, *([f"read = {as_x}{why}"] if self.as_x else [])]
+            return [
+                f'pair = [sequence.upper().rstrip("*") for sequence in {pair}]  # in any order',
+                f"assert all({letters} for sequence in pair)  # residues alone: no gaps",
+                *([f"read = [{as_x} for sequence in pair]{why}"] if self.as_x else []),
+            ]
+        return [
+            f'sequence = {quoted(sequences[0])}.upper().rstrip("*")',
+            f"assert {letters}  # residues alone: no gaps",
+            *([f"read = {as_x}{why}"] if self.as_x else []),
+        ]
 
     def arguments(self, proteins: int = 1) -> str:
         """The first arguments of the tokenizer's call after :meth:`lines`, as Python.
