@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
 from hubtools.inference.asking import Protein, questions_of
 from hubtools.runs.store import OpenRun, open_run
@@ -84,14 +83,7 @@ class Predictor:
         folder, record = run
         execution = execution or Execution.choose()
         model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
-        if record.alignment is not None and not tokeniser.aligned:
-            # Trained before subwords were refused: it would be asked in tokens that it never saw.
-            raise UserError(
-                f"it learnt residues as single tokens, which its tokenizer does not make of a protein ({tokeniser.why_not})",
-                where=str(folder),
-                fix="Train a model again, on a per-protein task or from another checkpoint.",
-            )
-        tokeniser.require_recorded(record.alignment, record.tokens)
+        tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
         return cls(model.to(execution.device), tokeniser, record, execution)
 
     @property

@@ -1,6 +1,7 @@
 """Any checkpoint -> residue-aligned tokens, encoder, head.
 
-``checkpoint`` resolves, ``tokenisation`` (with ``windows``, ``longest_input``) reads, ``families`` hold what cannot be measured, one object each;
+``checkpoint`` resolves, ``tokenisation`` (with ``own_tokenizer``, ``windows``, ``longest_input``) reads, ``families`` hold what cannot be
+measured, one object each;
 ``encoder``, ``masked_lm`` and ``task_model`` build, ``modeling_protein_task`` is the file that ships; ``adapters`` (with ``layers``,
 ``four_bits``) puts small trainable parts in; ``attention``, ``packing`` and ``operators`` compute the same faster, ``grouping`` without padding; ``saved`` writes
 and reads. Imported on first use (PEP 562), since most of this room needs torch.

@@ -29,7 +29,7 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
         seed: of the fresh weights.
 
     Raises:
-        UserError: transformers does not know the architecture, or weights are missing or damaged.
+        UserError: transformers does not know the architecture, or weights are missing, damaged, or not numbers.
     """
     from transformers import AutoConfig
 
@@ -73,6 +73,7 @@ def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any],
             where=checkpoint.name,
             fix="Use head.kind=bench, which needs the encoder only.",
         )
+    require_numbers(checkpoint, model)
     return model
 
 
@@ -92,7 +93,25 @@ def _complete(checkpoint: Checkpoint, family: Family, auto_class: Any, options: 
         )
     if extra := [key for key in info["unexpected_keys"] if not _head_like(key)]:
         log.debug("%s: %d weights are not part of the encoder (first: %s)", checkpoint.name, len(extra), extra[0])
+    require_numbers(checkpoint, model)
     return model
+
+
+def require_numbers(checkpoint: Checkpoint, model: nn.Module) -> None:
+    """Refuse weights that are no numbers, wherever they are: also in a token that few proteins hold, or in a head.
+
+    Raises:
+        UserError: one is NaN or infinite.
+    """
+    broken = [(n, bool(p.isnan().any())) for n, p in model.named_parameters() if not bool(p.isfinite().all())]
+    if broken:
+        name, nan = broken[0]
+        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise UserError(
+            f"its weights hold {'NaN' if nan else 'infinity'} (first: {name}{more})",
+            where=checkpoint.name,
+            fix="They were damaged, or saved by a training that diverged: get the checkpoint again, or an earlier one.",
+        )
 
 
 def _head_like(key: str) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
-from hubtools.models.encoder import _loaded
+from hubtools.models.encoder import _loaded, require_numbers
 from hubtools.models.families import family_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
         seed: of the fresh weights.
 
     Raises:
-        UserError: the architecture has no such head, the head or other weights are missing, or they are damaged.
+        UserError: the architecture has no such head, the head or other weights are missing, they are damaged, or hold NaN.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM
 
@@ -67,6 +67,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
             where=checkpoint.name,
             fix=_NEEDED,
         )
+    require_numbers(checkpoint, model)
     return model.eval()
 
 
@@ -77,12 +78,19 @@ def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:
         UserError: the tokenizer has none, or its mask does not stand for one residue.
     """
     token: Any = tokeniser.tokenizer.mask_token_id
-    if not tokeniser.spelling.of_residues:
+    spelling = tokeniser.form.spelling
+    if not spelling.of_residues:
         raise UserError(
-            f"its tokens are residues {tokeniser.spelling.title}, whose likelihoods are not those of residues alone",
+            f"its tokens are residues {spelling.title}, whose likelihoods are not those of residues alone",
             where=name,
             fix="Choose a checkpoint that reads residues.",
         )
     if token is None:
         raise UserError("its tokenizer has no mask token", where=name, fix=_NEEDED)
+    if tokeniser.rows is not None and token >= tokeniser.rows:
+        raise UserError(
+            f"its mask token (token {token}) is none of the {tokeniser.rows} that its weights have embeddings of",
+            where=name,
+            fix=_NEEDED,
+        )
     return int(token)

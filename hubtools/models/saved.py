@@ -214,7 +214,7 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
         settings = dict(config["encoder"])
         options = {"config": AutoConfig.for_model(settings.pop("model_type"), **settings)}
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
-    tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_config))
+    tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_config), encoder_config)
     return model.eval(), replace(tokeniser, name=str(folder))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,20 +12,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.models.families import PLAIN, Family, Spelling, family_of, spelling_named
+from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
+from hubtools.models.families.canonical_form import EVERY_LETTER
+from hubtools.models.families.canonical_form import STANDARD as STANDARD
+from hubtools.models.families.family import entry
+from hubtools.models.own_tokenizer import (
+    CannotRead,
+    around,
+    form_tokens,
+    pad_with_a_token_of_the_model,
+    piece_of_several,
+    read_tokens,
+    refuse_lower_casing,
+)
 from hubtools.specs.record import AlignmentFacts, TokenFacts
 
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
 
-STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 # The proof on the data itself runs the checkpoint's own tokenizer on about this many residues.
 SAMPLE_RESIDUES = 200_000
 # Largest share of tokens that may be unknown to the vocabulary. Letters beyond the twenty and X are a per cent of the
 # residues of a usual data set at most; what reads more of it as unknown was not made for proteins.
 UNKNOWN_LIMIT = 0.03
-# Pieces of the vocabulary that are tried, the shortest first.
-_TRIED = 1000
 
 
 class NotAligned(Exception):
@@ -38,24 +47,23 @@ class ResidueTokeniser:
 
     Attributes:
         tokenizer: the checkpoint's own tokenizer, saved with the model.
-        spelling: how residues are written for that tokenizer.
+        form: how proteins are written for that tokenizer: spelling, tokens of the protocol, letters read as X.
         prefix, suffix: special tokens around every sequence, those of the protocol among them.
-        table: (256,) token of each ASCII letter, or None where the tokenizer is not one token per residue.
-        unknown: letters the vocabulary lacks, or its family's protocol leaves out; they are read as X.
+        table: (256,) token of each ASCII letter, below zero where nothing stands for it; None where the tokenizer is not
+            one token per residue.
         why_not: why there is no table. A protein is then read as the tokenizer reads it, in whatever pieces.
         name: of the checkpoint, for messages.
-        protocol: tokens that are written before every protein, because its authors do.
+        rows: of its embedding matrix, where its configuration says.
     """
 
     tokenizer: Any
-    spelling: Spelling
+    form: CanonicalForm
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     table: np.ndarray | None
-    unknown: frozenset[str]
     why_not: str = ""
     name: str | None = None
-    protocol: tuple[str, ...] = ()
+    rows: int | None = None
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ResidueTokeniser:
@@ -79,65 +87,93 @@ class ResidueTokeniser:
                 fix="A checkpoint needs its tokenizer files (vocab.txt, tokenizer.json or spiece.model) beside the weights.",
             ) from None
         try:
-            found = cls.probe(tokenizer, family_of(checkpoint.config))
+            found = cls.probe(tokenizer, family_of(checkpoint.config), checkpoint.config)
         except UserError as error:
             raise UserError(error.what, where=checkpoint.name, fix=error.fix) from None
         return replace(found, name=checkpoint.name)
 
     @classmethod
-    def probe(cls, tokenizer: Any, family: Family) -> ResidueTokeniser:
+    def probe(cls, tokenizer: Any, family: Family, config: Any = None) -> ResidueTokeniser:
         """Find the family's spelling under which each residue is one token of its own, and tabulate it.
 
+        Args:
+            tokenizer: the checkpoint's own; its padding token is set where that is none of the model's.
+            family: of the checkpoint.
+            config: of the checkpoint (config.json, or transformers' object of it), which says how many tokens it knows.
+
         Raises:
-            UserError: the tokenizer cannot read what its vocabulary holds.
+            UserError: the tokenizer cannot read what its vocabulary holds, or uses tokens that the model does not have.
         """
-        _refuse_lower_casing(tokenizer)
+        refuse_lower_casing(tokenizer)
+        rows = entry(config, "vocab_size") if config is not None else None
+        rows = rows if isinstance(rows, int) and rows > 0 else None
+        pad_with_a_token_of_the_model(tokenizer, rows, entry(config, "pad_token_id") if config is not None else None)
         protocol = family.protocol if set(family.protocol) <= set(tokenizer.get_vocab()) else ()
-        if (piece := _piece_of_several(tokenizer)) is not None:
+        found = cls._found(tokenizer, family, protocol, rows)
+        if outside := [token for token in (*found.prefix, *found.suffix) if rows is not None and token >= rows]:
+            written = tokenizer.convert_ids_to_tokens(outside[0])
+            raise UserError(
+                f"its tokenizer puts {written!r} (token {outside[0]}) around every protein, and its weights have "
+                f"embeddings of {rows} tokens",
+                fix="Resize its embeddings to its tokenizer and train them, or take the token out of the tokenizer's files.",
+            )
+        return found
+
+    @classmethod
+    def _found(cls, tokenizer: Any, family: Family, protocol: tuple[str, ...], rows: int | None) -> ResidueTokeniser:
+        if (piece := piece_of_several(tokenizer)) is not None:
             # Cut into letters it would pass for aligned, and read what no pre-training showed it.
             why = f"its vocabulary has pieces of several residues, such as {piece!r}"
-            return cls._of_pieces(tokenizer, protocol, why)
+            return cls._of_pieces(tokenizer, protocol, why, rows)
         reasons = []
         for spelling in family.spellings:
             try:
-                return cls._tabulate(tokenizer, spelling, protocol, family.letters)
+                return cls._tabulate(tokenizer, spelling, protocol, family.letters_of(spelling), rows)
             except NotAligned as error:
-                reasons.append(f"residues written {_title(spelling, protocol)}: {error}")
-        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons))
+                reasons.append(f"residues written {CanonicalForm(spelling, protocol).title}: {error}")
+        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons), rows)
 
     @classmethod
-    def _of_pieces(cls, tokenizer: Any, protocol: tuple[str, ...], why_not: str) -> ResidueTokeniser:
+    def _of_pieces(cls, tokenizer: Any, protocol: tuple[str, ...], why_not: str, rows: int | None) -> ResidueTokeniser:
         """Per-protein tasks can still read the tokens, whatever they stand for."""
-        prefix, suffix = _around(tokenizer, protocol)
-        return cls(tokenizer, PLAIN, prefix, suffix, None, frozenset(), why_not, protocol=protocol)
+        prefix, suffix = around(tokenizer, protocol)
+        return cls(tokenizer, CanonicalForm(PLAIN, protocol), prefix, suffix, None, why_not, rows=rows)
 
     @classmethod
     def _tabulate(
-        cls, tokenizer: Any, spelling: Spelling, protocol: tuple[str, ...], letters: str | None
+        cls, tokenizer: Any, spelling: Spelling, protocol: tuple[str, ...], letters: str | None, rows: int | None
     ) -> ResidueTokeniser:
-        first, second = (_tokens(tokenizer, spelling, letter, protocol) for letter in "AC")
+        form = CanonicalForm(spelling, protocol)
+        try:
+            first, second = (form_tokens(tokenizer, form, letter) for letter in "AC")
+        except CannotRead:
+            raise NotAligned("no token of its own for A or C") from None
         differing = [i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b]
         if len(first) != len(second) or len(differing) != 1:
             raise NotAligned("A and C are not told apart by one token")
         prefix, suffix = tuple(first[: differing[0]]), tuple(first[differing[0] + 1 :])
-        n_special = len(prefix) + len(suffix)
+
+        def has(token: int | None) -> bool:
+            return token is not None and token != tokenizer.unk_token_id and (rows is None or token < rows)
+
         found: dict[str, int] = {}
-        for letter in string.ascii_uppercase if letters is None else letters:
-            ids = _tokens(tokenizer, spelling, letter, protocol)
-            if len(ids) == n_special + 1 and ids[len(prefix)] != tokenizer.unk_token_id:
-                found[letter] = ids[len(prefix)]
+        for letter in EVERY_LETTER:
+            with contextlib.suppress(CannotRead):
+                ids = form_tokens(tokenizer, form, letter)
+                if len(ids) == len(prefix) + len(suffix) + 1 and has(ids[len(prefix)]):
+                    found[letter] = ids[len(prefix)]
+        if letters is not None and "X" in found:
+            found = {letter: token for letter, token in found.items() if letter in letters}
         if missing := [letter for letter in STANDARD if letter not in found]:
             raise NotAligned(f"no token of its own for {', '.join(missing)}")
         if len({found[letter] for letter in STANDARD}) < len(STANDARD):
             raise NotAligned("two standard residues share a token")
-        stand_in = found.get("X", tokenizer.unk_token_id)
-        if stand_in is None:
-            raise NotAligned("no token for an unknown residue")
+        unk = tokenizer.unk_token_id
+        nothing = -1 if unk is None or (rows is not None and unk >= rows) else unk
         table = np.full(256, -1, dtype=np.int64)
-        for letter in string.ascii_uppercase:
-            table[ord(letter)] = found.get(letter, stand_in)
-        unknown = frozenset(string.ascii_uppercase) - set(found)
-        tokeniser = cls(tokenizer, spelling, prefix, suffix, table, unknown, protocol=protocol)
+        for letter in EVERY_LETTER:
+            table[ord(letter)] = found.get(letter, found.get("X", nothing))
+        tokeniser = cls(tokenizer, replace(form, letters="".join(found)), prefix, suffix, table, rows=rows)
         tokeniser._prove_on_alphabet(found)
         return tokeniser
 
@@ -145,13 +181,22 @@ class ResidueTokeniser:
         """The table equals the tokenizer on the whole alphabet in context: all pairs of neighbours occur."""
         pairs = "".join(a + b for a in letters for b in letters)
         for sequence in ("M", "MK", "".join(letters), pairs, pairs[::-1]):
-            if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
+            try:
+                own = self.own_tokens(sequence)
+            except CannotRead:
+                own = []
+            if own != self.with_special(self.encode(sequence)).tolist():
                 raise NotAligned(f"the tokenizer reads {sequence[:12]!r}… differently from residue by residue")
 
     @property
     def rendering(self) -> str:
         """What records call the spelling."""
-        return self.spelling.name
+        return self.form.spelling.name
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Letters that are read as X, or as the unknown token where the vocabulary lacks that, too."""
+        return frozenset(EVERY_LETTER) - set(self.form.letters)
 
     @property
     def aligned(self) -> bool:
@@ -172,24 +217,65 @@ class ResidueTokeniser:
     def special_ids(self) -> list[int]:
         """Tokens that are never residues."""
         residues = set() if self.table is None else {int(i) for i in self.table if i >= 0}
-        special = {*self.tokenizer.all_special_ids, *self.prefix, *self.suffix, self.pad_id}
+        special = {*self.tokenizer.all_special_ids, *self.prefix, *self.suffix}
+        if self.table is None:
+            # What no subword stands for is still a part of the protein.
+            special -= {self.tokenizer.unk_token_id} - {*self.prefix, *self.suffix}
+        if self.tokenizer.pad_token_id is not None:
+            special.add(self.pad_id)
         return sorted(int(i) for i in special - residues)
 
     def encode(self, sequence: str) -> np.ndarray:
         """Tokens of the residues without special tokens: (residues,) int64.
 
+        Args:
+            sequence: in canonical form: upper-case letters.
+
         Raises:
-            UserError: a character that is not a letter A to Z.
+            UserError: a character that is not a letter A to Z, or that neither the vocabulary nor the model has a token for.
         """
         if self.table is None:
-            return np.array(self.tokenizer(sequence, add_special_tokens=False)["input_ids"], dtype=np.int64)
+            return self._pieces(sequence)
         ids = self.table[np.frombuffer(sequence.encode("latin-1", "replace"), dtype=np.uint8)]
         if len(ids) and ids.min() < 0:
             position = int(np.argmax(ids < 0))
+            letter, where = sequence[position], f"at residue {position + 1}"
+            if letter in EVERY_LETTER:
+                raise UserError(
+                    f"{letter!r} {where} is not in its vocabulary, which has neither X nor an unknown token",
+                    where=self.name,
+                    fix="Leave out proteins with other letters than its own, or choose another checkpoint.",
+                )
+            raise UserError(f"{letter!r} {where} is not an amino acid letter", fix="Use A to Z.")
+        return ids
+
+    def _pieces(self, sequence: str) -> np.ndarray:
+        """The tokenizer's own tokens, whatever they stand for."""
+        try:
+            ids = np.array(read_tokens(self.tokenizer, sequence, add_special_tokens=False), dtype=np.int64)
+        except CannotRead:
+            lacking = [letter for letter in sorted(set(sequence)) if not self._readable(letter)]
             raise UserError(
-                f"{sequence[position]!r} at residue {position + 1} is not an amino acid letter", fix="Use A to Z."
+                f"its vocabulary lacks {', '.join(lacking) or f'what {sequence[:20]}… is made of'}, and it has no unknown token",
+                where=self.name,
+                fix="Leave out proteins with other letters than its own, or choose another checkpoint.",
+            ) from None
+        if self.rows is not None and len(ids) and ids.max() >= self.rows:
+            token = int(ids.max())
+            raise UserError(
+                f"its tokenizer reads {self.tokenizer.convert_ids_to_tokens(token)!r} as token {token}, and its weights have "
+                f"embeddings of {self.rows} tokens",
+                where=self.name,
+                fix="Use the tokenizer that the weights were trained with.",
             )
         return ids
+
+    def _readable(self, text: str) -> bool:
+        try:
+            read_tokens(self.tokenizer, text, add_special_tokens=False)
+            return True
+        except CannotRead:
+            return False
 
     def encode_all(self, sequences: Sequence[str]) -> list[np.ndarray]:
         """:meth:`encode` of many sequences by one lookup; what comes back are views of one array."""
@@ -207,12 +293,8 @@ class ResidueTokeniser:
         return np.concatenate([np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)])
 
     def own_tokens(self, sequence: str) -> list[int]:
-        """What the checkpoint's own tokenizer makes of a sequence, special tokens included."""
-        readable = "".join("X" if letter in self.unknown else letter for letter in sequence)
-        if "X" in self.unknown:
-            # No X in the vocabulary: the table uses the unknown token, which a tokenizer may merge over a run.
-            readable = sequence
-        return _tokens(self.tokenizer, self.spelling, readable, self.protocol)
+        """What the checkpoint's own tokenizer makes of a sequence in its canonical form, special tokens included."""
+        return form_tokens(self.tokenizer, self.form, sequence)
 
     def prove(self, sequences: Sequence[str]) -> AlignmentFacts:
         """Check that token i is residue i, for every sequence by table and for a sample by the own tokenizer.
@@ -238,6 +320,7 @@ class ResidueTokeniser:
         sample = self._sample(sequences)
         for sequence in sample:
             if "X" in self.unknown and any(letter in self.unknown for letter in sequence):
+                # The table has the unknown token there, which a tokenizer may merge over a run of such letters.
                 continue
             if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
                 raise UserError(
@@ -251,9 +334,9 @@ class ResidueTokeniser:
             aligned=residues,
             replaced=dict(sorted(replaced.items())),
             rendering=self.rendering,
-            letters="".join(sorted(set(string.ascii_uppercase) - self.unknown)),
+            letters=self.form.letters,
             special=[len(self.prefix), len(self.suffix)],
-            method=f"table lookup, residues written {_title(self.spelling, self.protocol)}, {len(self.prefix)} special tokens "
+            method=f"table lookup, residues written {self.form.title}, {len(self.prefix)} special tokens "
             f"before and {len(self.suffix)} after; equal to the tokenizer on all pairs of letters and on "
             f"{len(sample):,} of these proteins",
         )
@@ -269,7 +352,8 @@ class ResidueTokeniser:
             total += len(ids)
             unknown += 0 if unk is None else int((ids == unk).sum())
         share = unknown / max(total, 1)
-        if dropped := [] if self.table is not None else [letter for letter in STANDARD if not len(self.encode(letter))]:
+        alone = {letter: self.encode(letter) for letter in STANDARD if self.table is None and self._readable(letter)}
+        if dropped := [letter for letter, ids in alone.items() if not len(ids)]:
             raise UserError(
                 f"its tokenizer leaves out residues without a word: {', '.join(dropped)}",
                 where=self.name,
@@ -285,29 +369,40 @@ class ResidueTokeniser:
                 where=self.name,
                 fix="Use a checkpoint of proteins, or correct its tokenizer files.",
             )
-        return TokenFacts(total=total, unknown=unknown, protocol=list(self.protocol))
+        return TokenFacts(total=total, unknown=unknown, protocol=list(self.form.protocol))
 
-    def require_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> None:
-        """Refuse to read proteins for a trained model in another way than it learnt to.
+    def as_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> ResidueTokeniser:
+        """The same tokenizer, reading proteins for a trained model in the very form that it learnt, whatever is usual now.
+
+        Args:
+            alignment, tokens: of its record.
 
         Raises:
-            UserError: spelling, letters or tokens of the protocol are not those of its record.
+            UserError: this tokenizer cannot read them so.
         """
-        spelling, protocol = self.spelling, tuple(tokens.protocol if tokens else ())
-        if alignment is not None and alignment.rendering:
-            spelling, protocol = spelling_named(alignment.rendering, protocol)
-        elif tokens is None:
-            # An old record, which does not say.
-            return
-        letters = "".join(sorted(set(string.ascii_uppercase) - self.unknown))
-        known = alignment.letters if alignment is not None and alignment.letters else letters
-        if (spelling, protocol, known) != (self.spelling, self.protocol, letters):
-            raise UserError(
-                f"it learnt {known} written {_title(spelling, protocol)}, and would be asked in {letters} "
-                f"written {_title(self.spelling, self.protocol)}",
-                where=self.name,
-                fix="Make the checkpoint's family known that it was trained under (docs/extending.md).",
+        if alignment is None and not self.aligned:
+            return self
+        # What records of before letters were in them are of read every letter that the vocabulary has.
+        form = CanonicalForm.recorded(alignment, tokens, replace(self.form, letters=EVERY_LETTER))
+        if alignment is None and tokens is not None:
+            return replace(
+                self._of_pieces(self.tokenizer, form.protocol, "its record says so", self.rows), name=self.name
             )
+        known = "" if alignment is None else alignment.letters
+        try:
+            found = self._tabulate(self.tokenizer, form.spelling, form.protocol, form.letters, self.rows)
+        except NotAligned as error:
+            why = str(error) if self.aligned else self.why_not
+        else:
+            if not known or found.form.letters == known:
+                return replace(found, name=self.name)
+            why = f"it has {found.form.letters}"
+        raise UserError(
+            f"it learnt residues as single tokens, {form.letters} written {form.title}, which its tokenizer does not make of "
+            f"a protein ({why})",
+            where=self.name,
+            fix="Get its tokenizer files as they were when it was trained, or train a model again.",
+        )
 
     def _lacking(self) -> list[str]:
         """Letters that read as the unknown token."""
@@ -324,61 +419,3 @@ class ResidueTokeniser:
             return ordered
         step = -(-total // SAMPLE_RESIDUES)
         return ordered[::step]
-
-
-def _tokens(tokenizer: Any, spelling: Spelling, sequence: str, protocol: tuple[str, ...]) -> list[int]:
-    return list(tokenizer(spelling.write(sequence, protocol), is_split_into_words=spelling.as_words)["input_ids"])
-
-
-def _title(spelling: Spelling, protocol: Sequence[str]) -> str:
-    """How residues are written, in words."""
-    return " after ".join([spelling.title, *([" ".join(protocol)] if protocol else [])])
-
-
-def _refuse_lower_casing(tokenizer: Any) -> None:
-    """Refuse a tokenizer that makes small letters of residues, which its vocabulary has as capitals alone."""
-    pieces = {_bare(token) for token in tokenizer.get_vocab()}
-    if not set(STANDARD) <= pieces or set(STANDARD.lower()) <= pieces:
-        return
-    normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
-    lowers = bool(getattr(tokenizer, "do_lower_case", False))
-    if normalizer is not None:
-        lowers = STANDARD.lower() in normalizer.normalize_str(STANDARD)
-    if lowers:
-        raise UserError(
-            "its tokenizer lower-cases, the vocabulary has upper case",
-            fix="Set do_lower_case to false in tokenizer_config.json, or take the lower-casing out of tokenizer.json.",
-        )
-
-
-def _piece_of_several(tokenizer: Any) -> str | None:
-    """A piece of several residues that the tokenizer makes of a protein; None where its vocabulary has none."""
-    special, letters, vocabulary = set(tokenizer.all_special_tokens), set(STANDARD), tokenizer.get_vocab()
-    written = {token: _bare(token).upper() for token in vocabulary if token not in special}
-    pieces = {token: piece for token, piece in written.items() if len(piece) > 1 and letters.issuperset(piece)}
-    tried = sorted(pieces.items(), key=lambda item: (len(item[1]), item))[:_TRIED]
-    # A piece that stands within words only (##LL) is made where something stands before it.
-    texts = [text for _, piece in tried for text in (piece, "M" + piece)]
-    made = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    for index, (token, piece) in enumerate(tried):
-        if vocabulary[token] in {*made[2 * index], *made[2 * index + 1]}:
-            return piece
-    return None
-
-
-def _around(tokenizer: Any, protocol: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Special tokens before and after a text, those of a protocol too: what is there with them and is not without."""
-    bare = list(tokenizer(STANDARD, add_special_tokens=False)["input_ids"])
-    whole = list(tokenizer(PLAIN.write(STANDARD, protocol))["input_ids"])
-    for start in range(len(whole) - len(bare) + 1):
-        end = start + len(bare)
-        if whole[start:end] == bare:
-            return tuple(whole[:start]), tuple(whole[end:])
-    raise UserError(
-        "its tokenizer puts special tokens among those of a sequence", fix="Use a checkpoint whose tokenizer does not."
-    )
-
-
-def _bare(token: str) -> str:
-    """A piece of a vocabulary without the marks of where it stands in a word."""
-    return token.removeprefix("▁").removeprefix("Ġ").removeprefix("##").removesuffix("</w>")

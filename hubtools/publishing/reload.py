@@ -23,6 +23,7 @@ import numpy as np
 from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.publishing.card_lines import largest_difference, run_lines
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.store import open_run
 
@@ -51,19 +52,26 @@ class ReloadedPredictions:
         splits: the test splits they are of.
         difference: largest absolute difference of a probability (or scaled value).
         tolerance: what counts as rounding at the recorded precision.
+        lines: blocks of Python on the card that were run.
+        of_lines: largest difference between what they and bench say of a protein with every letter.
     """
 
     rows: int
     splits: tuple[str, ...]
     difference: float
     tolerance: float
+    lines: int = 0
+    of_lines: float = 0.0
 
     def __str__(self) -> str:
         splits = ", ".join(self.splits)
-        return (
+        said = (
             f"{self.rows:,} predictions ({splits}) reproduced by a fresh process, "
             f"largest difference {self.difference:.1e} (rounding: {self.tolerance:.0e})"
         )
+        if not self.lines:
+            return said
+        return f"{said}; the Python on its card reads every letter, in either case, as bench does ({self.of_lines:.1e})"
 
 
 def compare(
@@ -104,12 +112,14 @@ def compare(
 
 
 def reproduce(folder: Path) -> ReloadedPredictions:
-    """Predict the recorded test splits again with the model in the folder, in this process.
+    """Predict the recorded test splits again with the model in the folder, in this process, and run the lines on its card.
 
     Raises:
-        UserError: the model or data cannot be loaded, or do not reproduce the record.
+        UserError: the model or data cannot be loaded, or do not reproduce the record; or the lines say something else.
     """
     run = open_run(folder)
+    # First, as a stranger's process: without what bench imports.
+    answers = run_lines(folder, run.record)
     record, recorded = run.record, run.predictions
     tests = {name: recorded[name] for name in recorded if name not in {"train", "validation"}}
     if not tests:
@@ -119,7 +129,17 @@ def reproduce(folder: Path) -> ReloadedPredictions:
     found = [
         compare(tests, predict_again(model, record, list(tests)), record.environment.precision) for model in models
     ]
-    return max(found, key=lambda one: one.difference)
+    result = max(found, key=lambda one: one.difference)
+    if not answers:
+        return result
+    worst = largest_difference(answers, folder, record)
+    if not worst <= TOLERANCE["float32"]:
+        raise UserError(
+            f"the Python on its card does not do what was measured: of a protein with every letter, in either case, it says "
+            f"what differs by up to {worst:.2g} from what bench says (rounding: {TOLERANCE['float32']:.0e})",
+            fix="Do not publish it, and report this.",
+        )
+    return replace(result, lines=len(answers), of_lines=worst)
 
 
 def reproduce_in_fresh_process(
@@ -240,6 +260,7 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     asked = record.identity
     data = load_task_data(task, cache, subset=asked.subset, fraction=asked.fraction, seed=asked.seed)
     model, tokeniser = load_model(folder, task)
+    tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
     device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"
     packing = made_on.layout == "packed"
     execution = Execution.choose(device, made_on.token_budget, packing=packing, compile=made_on.compiled)

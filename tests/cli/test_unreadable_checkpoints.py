@@ -128,17 +128,52 @@ def test_a_model_that_reads_padding_predicts_in_groups(
         assert first.scores == pytest.approx(expected.scores, abs=1e-5)
 
 
-def test_weights_that_are_not_numbers_are_named(project: Path, bench: Bench) -> None:
+def break_weight(folder: Path, end: str) -> str:
+    """Make a number of a weight NaN; its name."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    weights = write_checkpoint(project / "esm", "esm") / "model.safetensors"
-    state = load_file(weights)
-    name = next(key for key in state if key.endswith("layer.0.output.dense.weight"))
-    state[name][0, 0] = torch.nan
-    save_file(state, weights, metadata={"format": "pt"})
+    state = load_file(folder / "model.safetensors")
+    name = next(key for key in state if key.endswith(end))
+    state[name].view(-1)[0] = torch.nan
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return name
+
+
+def test_weights_that_are_not_numbers_are_named(project: Path, bench: Bench) -> None:
+    name = break_weight(write_checkpoint(project / "esm", "esm"), "layer.0.output.dense.weight")
     code, [line] = run(bench, "./esm", f"tiny-{PROTEINS}", "full")
     assert code == 2 and "its weights hold NaN" in line and name.removeprefix("esm.") in line
+    assert "learning_rate" not in line
+    code, out, err = bench("tasks", "check", f"tiny-{PROTEINS}", "--checkpoint", "./esm")
+    assert (code, mistakes(err)) == (2, [line]) and "in order" not in out
+
+
+def test_weights_of_the_language_model_are_looked_at_where_it_is_asked(project: Path, bench: Bench) -> None:
+    (project / "tasks" / "effects.yaml").write_text(VARIANTS)
+    rows = ["mutant,fitness,wild,set", *(f"K2{letter},0.{i},MKTAYIAKQR,test" for i, letter in enumerate("ACDEFG"))]
+    (project / "tasks" / "v.csv").write_text("\n".join(rows) + "\n")
+    write_checkpoint(project / "esm", "esm")
+    code, out, _ = bench("tasks", "check", "effects", "--checkpoint", "./esm")
+    assert code == 0 and "effects is in order" in out
+    break_weight(project / "esm", "lm_head.dense.weight")
+    code, [line] = run(bench, "./esm", "effects", "masked-marginals")
+    assert code == 2 and line.startswith("error: esm: its weights hold NaN (first: lm_head.dense.weight")
+    code, out, err = bench("tasks", "check", "effects", "--checkpoint", "./esm")
+    assert (code, mistakes(err)) == (2, [line]) and "in order" not in out
+
+
+def test_a_padding_token_without_an_embedding_is_none(project: Path, bench: Bench) -> None:
+    from transformers import AutoTokenizer
+
+    folder = write_checkpoint(project / "esm", "esm")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    assert run(bench, "./esm", f"tiny-{PROTEINS}", "probe", "--set", "epochs=1") == (0, [])
+    code, out, err = bench("tasks", "check", f"tiny-{PROTEINS}", "--checkpoint", "./esm")
+    assert code == 0 and "batches of esm: " in out and "is in order" in out
+    assert "padding token [PAD] (33) is none of the 33 that its weights have embeddings of: <pad> is used" in err
 
 
 # Vocabularies
@@ -160,14 +195,14 @@ def with_vocabulary(folder: Path, tokenizer: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def bases() -> Any:
+def letters(known: str, *special: str) -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    pieces = ["<pad>", "<unk>", *"ACGTN"]
-    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
+    pieces, unknown = ["<pad>", *special, *known], "<unk>" if "<unk>" in special else None
+    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token=unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token=unknown)
 
 
 def byte_pairs(texts: list[str]) -> Any:
@@ -180,7 +215,7 @@ def byte_pairs(texts: list[str]) -> Any:
 
 
 def test_a_checkpoint_of_nucleotides_finishes_no_task_of_proteins(project: Path, bench: Bench) -> None:
-    with_vocabulary(project / "dna", bases())
+    with_vocabulary(project / "dna", letters("ACGTN", "<unk>"))
     code, [line] = run(bench, "./dna", f"tiny-{PROTEINS}", "probe")
     assert code == 2
     found = re.fullmatch(
@@ -237,3 +272,37 @@ def test_a_model_that_was_trained_letter_by_letter_on_subwords_predicts_nothing(
     (folder / "model" / "vocab.txt").unlink(missing_ok=True)
     with pytest.raises(UserError, match=r"learnt residues as single tokens.* pieces of several residues"):
         open_predictor(str(folder))
+
+
+def test_a_vocabulary_without_an_unknown_token_reads_what_it_has_and_names_what_it_lacks(
+    project: Path, bench: Bench
+) -> None:
+    with_vocabulary(project / "twenty", letters("ACDEFGHIKLMNPQRSTVWY"))
+    check = ("tasks", "check", f"tiny-{PROTEINS}", "--checkpoint", "./twenty")
+    assert run(bench, "./twenty", f"tiny-{PROTEINS}", "probe", "--set", "epochs=1") == (0, [])
+    code, out, _ = bench(*check)
+    assert code == 0 and "is in order" in out
+    table = project / "tasks" / f"{PROTEINS}.csv"
+    first = table.read_text().splitlines()[1].split(",")[1]
+    table.write_text(table.read_text().replace(first, f"U{first}"))
+    code, [line] = run(bench, "./twenty", f"tiny-{PROTEINS}", "probe", "--set", "epochs=1")
+    assert code == 2
+    assert line.startswith(
+        "error: twenty: 'U' at residue 1 is not in its vocabulary, which has neither X nor an unknown"
+    )
+    code, out, err = bench(*check)
+    assert (code, mistakes(err)) == (2, [line]) and "in order" not in out
+
+
+def test_letters_that_protbert_never_learnt_are_said_to_be_read_as_x(project: Path, bench: Bench) -> None:
+    write_checkpoint(project / "bert", "bert")
+    table = project / "tasks" / f"{PROTEINS}.csv"
+    first = table.read_text().splitlines()[1].split(",")[1]
+    table.write_text(table.read_text().replace(first, f"{first}uuzOB"))
+    code, out, _ = bench("tasks", "check", f"tiny-{PROTEINS}", "--checkpoint", "./bert")
+    assert code == 0 and "shown as X: B 1, O 1, U 2, Z 1" in out.replace("\n", " ")
+    assert run(bench, "./bert", f"tiny-{PROTEINS}", "probe", "--set", "epochs=1") == (0, [])
+    [(folder, record)], _ = find_records([project / "runs"])
+    assert record.alignment is not None and record.alignment.letters == "ACDEFGHIKLMNPQRSTVWXY"
+    card = (folder / "card" / "README.md").read_text()
+    assert "B (1), O (1), U (2), Z (1)" in card and 're.sub("[BJOUZ]", "X", sequence)' in card

@@ -126,6 +126,7 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from types import SimpleNamespace
 
     from hubtools.models.encoder import load_encoder
+    from hubtools.models.masked_lm import load_masked_lm, mask_token
     from hubtools.models.windows import pieces
     from hubtools.specs.recipe import Window
     from hubtools.training.compute.device import Execution
@@ -145,7 +146,14 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     window = effective_window(Window(), checkpoint, tokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
     proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
-    body, execution = SimpleNamespace(encoder=load_encoder(checkpoint)), Execution.choose("cpu")
+    if not level.trained:
+        try:
+            mask_token(tokeniser, checkpoint.name)
+        except UserError as error:
+            yield f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
+    # What is asked of variants is the whole language model.
+    encoder = load_encoder(checkpoint) if level.trained else load_masked_lm(checkpoint).base_model
+    body, execution = SimpleNamespace(encoder=encoder), Execution.choose("cpu")
     with engine(body, tokeniser, execution, bf16=False, trains=False, proteins=proteins, faster=False) as made:
         yield f"batches of {checkpoint.name}: {made.together}"
         yield from made.reasons

@@ -1,12 +1,13 @@
 """What cannot be measured on a checkpoint: one object a family (``family``), which everything else asks.
 
-``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5`` and ``modernbert`` are bench's own; ``known_families`` finds the
-family of a configuration and takes in what packages and users bring. ``spelling`` writes residues for a tokenizer and on a
-card, ``paper`` is what is cited. Without torch: cards ask too. How to add one: docs/extending.md.
+``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert`` and ``prottrans`` are bench's own; ``known_families``
+finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
+proteins, for a tokenizer and on a card; ``paper`` is what is cited. Without torch: cards ask too. How to add one: docs/extending.md.
 """
 
 from __future__ import annotations
 
+from hubtools.models.families.canonical_form import CanonicalForm
 from hubtools.models.families.family import Family
 from hubtools.models.families.known_families import (
     bringer,
@@ -24,6 +25,7 @@ __all__ = [
     "PIECES",
     "PLAIN",
     "SPACED",
+    "CanonicalForm",
     "Family",
     "Paper",
     "Spelling",

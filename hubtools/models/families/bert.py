@@ -7,8 +7,8 @@ Outside the layers there are more (pooler, language-model head), which nothing a
 from __future__ import annotations
 
 from hubtools.models.families.family import Family
+from hubtools.models.families.prottrans import LETTERS, PROTTRANS
 from hubtools.models.families.spelling import PLAIN, SPACED
-from hubtools.models.families.t5 import PROTTRANS
 
 LINEAR = (
     "attention.self.query",
@@ -25,6 +25,7 @@ BERT = Family(
     "bert",
     pooler=False,
     spellings=(SPACED, PLAIN),
+    letters=LETTERS,
     lora_targets=LINEAR,
     ia3_targets=SCALED,
     ia3_inputs=SCALED_INPUTS,

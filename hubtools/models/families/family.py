@@ -40,7 +40,8 @@ class Family:
         spellings: how a sequence is written for the tokenizer, most likely first.
         protocol: tokens that the authors' protocol puts before every protein and the tokenizer does not add. They are
             used where the vocabulary has them all: the record says so.
-        letters: those that keep the token that the vocabulary has for them; the others are read as X. By default all.
+        letters: those that keep the token that the vocabulary has for them; the others are read as X, where the
+            vocabulary has that. By default all; or by name of the spelling, which may tell some checkpoints from others.
         position_offset: positions that the position table reserves before the first token.
         absolute_positions: whether ``max_position_embeddings`` is a hard limit.
 
@@ -73,7 +74,7 @@ class Family:
     unused_weights: tuple[str, ...] = ("pooler.",)
     spellings: tuple[Spelling, ...] = (PLAIN, SPACED, PIECES)
     protocol: tuple[str, ...] = ()
-    letters: str | None = None
+    letters: str | Mapping[str, str] | None = None
     position_offset: int = 0
     absolute_positions: bool = True
     lora_targets: tuple[str, ...] = ()
@@ -99,6 +100,10 @@ class Family:
         if entry(config, "model_type") not in (self.model_types or (self.name,)):
             return False
         return all(entry(config, key) == value for key, value in self.settings.items())
+
+    def letters_of(self, spelling: Spelling) -> str | None:
+        """Letters that keep their token where residues are written so; None for all."""
+        return self.letters.get(spelling.name) if isinstance(self.letters, Mapping) else self.letters
 
     def loader(self) -> tuple[Any, dict[str, Any]]:
         """What of transformers loads the encoder, and what it is told besides.

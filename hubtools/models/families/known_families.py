@@ -21,11 +21,12 @@ from hubtools.models.families.esmc import ESMC
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
 from hubtools.models.families.spelling import Spelling
 from hubtools.models.families.t5 import T5
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT)
+OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET)
 
 _brought: list[Family] = []
 _looked: list[bool] = []

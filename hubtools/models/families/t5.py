@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.prottrans import LETTERS, PROTTRANS
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED
 
 # What ProstT5 is told that a protein's residues follow, and not its structure.
@@ -24,21 +25,6 @@ PROSTT5 = Paper(
   doi = {10.1093/nargab/lqae150},
 }""",
 )
-PROTTRANS = Paper(
-    "ProtTrans",
-    r"prot_(t5|bert|albert|electra|xlnet)|prott5",
-    """\
-@article{elnaggar2022prottrans,
-  title = {{ProtTrans}: Toward understanding the language of life through self-supervised learning},
-  author = {Elnaggar, Ahmed and Heinzinger, Michael and Dallago, Christian and Rehawi, Ghalia and Wang, Yu and others},
-  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
-  volume = {44},
-  number = {10},
-  pages = {7112--7127},
-  year = {2022},
-  doi = {10.1109/TPAMI.2021.3095381},
-}""",
-)
 ANKH = Paper(
     "Ankh",
     r"ankh",
@@ -57,6 +43,8 @@ T5 = Family(
     unused_weights=("decoder.", "lm_head."),
     spellings=(SPACED, PLAIN, PIECES),
     protocol=AA2FOLD,
+    # Ankh, whose residues are bare letters, is shown every letter as it is.
+    letters=LETTERS,
     absolute_positions=False,
     lora_targets=(
         *(f"layer.0.SelfAttention.{part}" for part in "qkvo"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import string
 from pathlib import Path
 from typing import Literal
 
-from hubtools.models.families import PLAIN, Family, Spelling, family_named, spelling_named
+from hubtools.models.families import CanonicalForm, Family, family_named
+from hubtools.models.families.canonical_form import STANDARD
 from hubtools.models.families.spelling import quoted
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
@@ -21,8 +21,6 @@ CUSTOM_CODE = "modeling_protein_task.py"
 Weights = Literal["merged", "adapter", "both"]
 # More than these are read from the model's configuration, and the likeliest shown.
 MAX_LABELS_IN_CODE, SHOWN = 30, 10
-_STANDARD = "ACDEFGHIKLMNPQRSTVWY"
-_AS_X = "  # letters that the vocabulary lacks"
 
 
 def has_model(folder: Path) -> bool:
@@ -45,7 +43,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         adapter: of the adapter, put on its base by peft: its folder in there, empty at the root. None for the merged
             model.
     """
-    problem = record.task_spec.problem
+    problem, form = record.task_spec.problem, _form(record)
     custom = needs_custom_code(folder)
     loader = "AutoModel" if custom else problem.level.auto_class or "AutoModel"
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
@@ -65,18 +63,18 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
             ],
         )
     lines = [
-        *(["import re", ""] if _lacking(record) else []),
+        *(["import re", ""] if form.as_x else []),
         "import torch",
         *imports,
         "",
         f"MODEL = {quoted(location)}",
         *_labels(record, problem),
-        *_sequence(record, problem),
+        *form.lines(_example(problem)),
         "",
         *loading,
         *(["LABELS = list(model.config.id2label.values())"] if _many(record) else []),
         "",
-        f'tokens = tokenizer({_written(record, problem)}, return_tensors="pt")',
+        f'tokens = tokenizer({form.arguments(problem.level.proteins)}, return_tensors="pt")',
         "with torch.no_grad():",
         '    logits = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits[0]',
         *(_of_residues(record, problem) if problem.level.by_residue else _of_one(record, problem)),
@@ -90,11 +88,10 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     Args:
         record, folder, location: as for :func:`usage_snippet`.
     """
-    problem = record.task_spec.problem
+    problem, form = record.task_spec.problem, _form(record)
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
-    spelling, protocol = _spelling(record)
     # Whoever calls it writes the sequence themselves: nothing but spaces is asked of them.
-    if problem.level.auto_class is None or theirs or spelling.name not in {"plain", "spaced"} or protocol:
+    if problem.level.auto_class is None or theirs or form.spelling.name not in {"plain", "spaced"} or form.protocol:
         return None
     if problem.level.by_residue and problem.kind != "classification":
         # It gives the likeliest label of each token, whatever the task is.
@@ -104,10 +101,10 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         return None
     trust = ", trust_remote_code=True" if needs_custom_code(folder) else ""
     lines = [
-        *(["import re", ""] if _lacking(record) else []),
+        *(["import re", ""] if form.as_x else []),
         "from transformers import pipeline",
         "",
-        *_sequence(record, problem),
+        *form.lines(_example(problem)),
     ]
     if problem.level.by_residue:
         # By default it leaves out what is labelled "O".
@@ -115,7 +112,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
             [
                 *lines,
                 f'predict = pipeline("{task}", model={quoted(location)}{trust}, ignore_labels=[])',
-                f"answers = predict({_written(record, problem)})",
+                f"answers = predict({form.arguments(problem.level.proteins)})",
                 "assert len(answers) == len(sequence)  # one for each residue, in their order",
                 "print(answers)",
             ]
@@ -125,7 +122,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         [
             *lines,
             f'predict = pipeline("{task}", model={quoted(location)}{trust})',
-            f"print(predict({_written(record, problem)}{every}))",
+            f"print(predict({form.arguments(problem.level.proteins)}{every}))",
         ]
     )
 
@@ -156,45 +153,14 @@ def _comment(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _sequence(record: RunRecord, problem: Problem) -> list[str]:
-    """Lines that bring the example into the form that bench read: upper case, and X for what the vocabulary lacks."""
-    lacking = _lacking(record)
-    as_x = f're.sub("[{lacking}]", "X", sequence)'
-    if problem.level.proteins > 1:
-        pair = f"({', '.join(map(quoted, EXAMPLE_PAIR))})"
-        lines = [f"pair = [sequence.upper() for sequence in {pair}]  # in any order"]
-        return lines + ([f"read = [{as_x} for sequence in pair]{_AS_X}"] if lacking else [])
-    return [f"sequence = {quoted(EXAMPLE)}.upper()", *([f"read = {as_x}{_AS_X}"] if lacking else [])]
+def _form(record: RunRecord) -> CanonicalForm:
+    """How the run read proteins."""
+    usual = CanonicalForm(_family(record).spellings[0], (), STANDARD)
+    return CanonicalForm.recorded(record.alignment, record.tokens, usual)
 
 
-def _lacking(record: RunRecord) -> str:
-    """Letters that the vocabulary lacks; of old records, all but the twenty and X. Subwords are read as they are."""
-    if record.alignment is None and record.tokens is not None:
-        return ""
-    known = (record.alignment.letters if record.alignment else "") or _STANDARD
-    return "".join(letter for letter in string.ascii_uppercase if letter not in known and letter != "X")
-
-
-def _written(record: RunRecord, problem: Problem) -> str:
-    """The first arguments of the tokenizer's call."""
-    spelling, protocol = _spelling(record)
-    name = "read" if _lacking(record) else ("pair" if problem.level.proteins > 1 else "sequence")
-    options = ["is_split_into_words=True"] if spelling.as_words else []
-    if problem.level.proteins == 1:
-        return ", ".join([spelling.expression(name, protocol), *options])
-    each = spelling.expression("sequence", protocol)
-    batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
-    return ", ".join([batch, *options, "padding=True"])
-
-
-def _spelling(record: RunRecord) -> tuple[Spelling, tuple[str, ...]]:
-    """How residues were written, and after which tokens of a protocol; of old records, as their family does first."""
-    protocol = tuple(record.tokens.protocol) if record.tokens is not None else ()
-    if record.alignment is not None and record.alignment.rendering:
-        return spelling_named(record.alignment.rendering, protocol)
-    if record.tokens is not None:
-        return PLAIN, protocol
-    return _family(record).spellings[0], ()
+def _example(problem: Problem) -> tuple[str, ...]:
+    return EXAMPLE_PAIR if problem.level.proteins > 1 else (EXAMPLE,)
 
 
 def _family(record: RunRecord) -> Family:
@@ -208,7 +174,7 @@ def _between(record: RunRecord) -> str:
         before, after = proof.special
     else:
         before, after = _family(record).around
-        before += len(_spelling(record)[1])
+        before += len(_form(record).protocol)
     return f"[{before or ''}:{-after or ''}]"
 
 

@@ -89,7 +89,8 @@ class AlignmentFacts(RecordPart):
     residues: int
     aligned: int
     replaced: dict[Line, int] = Field(
-        default={}, description="Residues the vocabulary lacks, shown as X: letter -> count."
+        default={},
+        description="Residues read as X, which the vocabulary lacks or its family never trained: letter -> count.",
     )
     method: Line = Field(
         description="How tokens were made: table lookup proven equal to the tokenizer, or the tokenizer."
@@ -99,7 +100,9 @@ class AlignmentFacts(RecordPart):
         description="How residues are written for the tokenizer: plain, spaced, pieces, saprot, or by a name of the "
         "family's; prostt5 in records of before protocols had a field.",
     )
-    letters: Line = Field(default="", description="Letters that have a token of their own; the others are read as X.")
+    letters: Line = Field(
+        default="", description="Letters that are read by a token of their own; the others are read as X."
+    )
     special: list[int] = Field(
         default=[], description="How many special tokens stand before the residues, and after them."
     )

@@ -1,0 +1,101 @@
+"""The one form in which a checkpoint reads proteins: for its tokenizer, in the record, and as the Python that a card shows."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hubtools.models.families.known_families import spelling_named
+from hubtools.models.families.spelling import PLAIN, Spelling, quoted
+
+if TYPE_CHECKING:
+    from hubtools.specs.record import AlignmentFacts, TokenFacts
+
+# The twenty, which every vocabulary that is read by residues must have.
+STANDARD = "ACDEFGHIKLMNPQRSTVWY"
+EVERY_LETTER = string.ascii_uppercase
+
+
+@dataclass(frozen=True)
+class CanonicalForm:
+    """How a protein is written for a tokenizer: upper case, X for some letters, spelt, after the tokens of a protocol.
+
+    Attributes:
+        spelling: how residues are written.
+        protocol: tokens that stand before every protein, because the checkpoint's authors put them there.
+        letters: those that are read as themselves; the others are read as X, because the vocabulary lacks them or the
+            authors put X in their place in pre-training.
+    """
+
+    spelling: Spelling
+    protocol: tuple[str, ...] = ()
+    letters: str = EVERY_LETTER
+
+    @classmethod
+    def recorded(
+        cls, alignment: AlignmentFacts | None, tokens: TokenFacts | None, usual: CanonicalForm
+    ) -> CanonicalForm:
+        """That of a run's record; ``usual`` in what an old one does not say.
+
+        Raises:
+            UserError: it names a spelling that no family has that is known here.
+        """
+        if alignment is None:
+            # Subwords: the tokenizer reads the sequence as it is.
+            return usual if tokens is None else cls(PLAIN, tuple(tokens.protocol))
+        letters = alignment.letters or usual.letters
+        if not alignment.rendering:
+            return replace(usual, letters=letters)
+        return cls(*spelling_named(alignment.rendering, tuple(tokens.protocol) if tokens else ()), letters)
+
+    @property
+    def as_x(self) -> str:
+        """Letters that are read as X, in order."""
+        return "".join(letter for letter in EVERY_LETTER if letter not in self.letters and letter != "X")
+
+    @property
+    def title(self) -> str:
+        """How residues are written, in words."""
+        return " after ".join([self.spelling.title, *([" ".join(self.protocol)] if self.protocol else [])])
+
+    def residues(self, sequence: str) -> str:
+        """The letters that are read: upper case, those of :attr:`as_x` replaced."""
+        return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), "X"))
+
+    def write(self, sequence: str) -> str | list[str]:
+        """What the tokenizer is given."""
+        return self.spelling.write(self.residues(sequence), self.protocol)
+
+    def lines(self, sequences: Sequence[str]) -> list[str]:
+        """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
+        as_x = f're.sub("[{self.as_x}]", "X", sequence)'
+        why = "  # letters that the vocabulary lacks, or that were never trained"
+        letters = "sequence.isascii() and sequence.isalpha()"
+        if len(sequences) > 1:
+            pair = f"({', '.join(map(quoted, sequences))})"
+            return [
+                f'pair = [sequence.upper().rstrip("*") for sequence in {pair}]  # in any order',
+                f"assert all({letters} for sequence in pair)  # residues alone: no gaps",
+                *([f"read = [{as_x} for sequence in pair]{why}"] if self.as_x else []),
+            ]
+        return [
+            f'sequence = {quoted(sequences[0])}.upper().rstrip("*")',
+            f"assert {letters}  # residues alone: no gaps",
+            *([f"read = {as_x}{why}"] if self.as_x else []),
+        ]
+
+    def arguments(self, proteins: int = 1) -> str:
+        """The first arguments of the tokenizer's call after :meth:`lines`, as Python.
+
+        Args:
+            proteins: 1, or 2 of a pair.
+        """
+        name = "read" if self.as_x else ("pair" if proteins > 1 else "sequence")
+        options = ["is_split_into_words=True"] if self.spelling.as_words else []
+        if proteins == 1:
+            return ", ".join([self.spelling.expression(name, self.protocol), *options])
+        each = self.spelling.expression("sequence", self.protocol)
+        batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
+        return ", ".join([batch, *options, "padding=True"])
