@@ -184,6 +184,7 @@ def plan_runs(
         [name for name in names if name != recipe.name] if wanted else [],
         subset=subset,
         suite=suite.name if suite else None,
+        suite_file=suite_name,
         overrides=settings,
         recipe_file=recipe_name if recipe_name != recipe.name else None,
         zero_shot=zero_shot,

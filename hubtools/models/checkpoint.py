@@ -13,7 +13,8 @@ import yaml
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest, file_sha256
-from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
+from hubtools.common.inside import inside, why_not_inside
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.models.families import identity_of
 from hubtools.specs.lookup.content import shipped_root
@@ -74,7 +75,7 @@ class Checkpoint:
         """
         folder = self.path or self._download()
         for name in self.weights:
-            _check_weights(folder / name)
+            _check_weights(inside(folder, name, where=self.name))
         return folder
 
     def _download(self) -> Path:
@@ -133,14 +134,15 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
             where=repo,
             fix=f"Read it, then write the commit out: {repo}@<40 hex digits>.",
         )
-    from huggingface_hub import get_cached_repo_tree
-
     shown = f"{repo}@{revision}" if revision else repo
+    for named in (repo, revision):
+        if named and (why := why_not_inside(named)) is not None:
+            raise UserError(f"not a checkpoint on the Hub: {why}", where=shown, fix="Write it as owner/name@revision.")
     with hub_errors(f"checkpoint {shown}"):
         api = hub_api()
-        commit = api.resolve_revision(repo, revision=revision).resolved
+        commit = full_commit(api.resolve_revision(repo, revision=revision).resolved, shown)
         folder = Path(api.snapshot_download(repo, revision=commit, allow_patterns=_wanted(trust_remote_code)))
-        listed = {file.path for file in get_cached_repo_tree(repo, revision=commit)}
+        listed = cached_listing(repo, "model", commit) or set()
     config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
     return Checkpoint(
         name=repo,

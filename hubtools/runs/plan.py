@@ -6,9 +6,10 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hubtools.common.errors import UserError
+from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, SweepFacts
@@ -29,6 +30,7 @@ class PlannedRun:
         suite: by whose wish.
         overrides: recipe fields set by the user.
         task_file, recipe_file: where the user gave a file instead of a name.
+        places: where task, recipe and suite were found, for the record; no part of the run's identity.
         sweep: how the overrides were chosen, where a sweep chose them; no part of the run's identity.
     """
 
@@ -43,6 +45,7 @@ class PlannedRun:
     recipe_file: str | None = None
     fraction: float | None = None
     sweep: SweepFacts | None = None
+    places: dict[Literal["task", "recipe", "suite"], str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -85,6 +88,7 @@ def expand(
     *,
     subset: int | None = None,
     suite: str | None = None,
+    suite_file: str | None = None,
     overrides: dict[str, Any] | None = None,
     recipe_file: str | None = None,
     zero_shot: Recipe | None = None,
@@ -100,6 +104,7 @@ def expand(
         tasks: by the name or file that the user gave.
         checkpoints, recipe, seeds: what is asked for, all combined.
         baselines: recipes beside it; those that do not exist for a task's problem are left out.
+        suite_file: where the user gave a file instead of the suite's name.
         subset, suite, recipe_file: as in :class:`PlannedRun`.
         overrides: as there; they are already applied to ``recipe``.
         zero_shot: takes the recipe's place in tasks in which nothing is trained; without it they need such a recipe.
@@ -113,14 +118,21 @@ def expand(
     baseline_recipes = []
     for name in baselines:
         baseline = load_recipe(name)
-        baseline_recipes.append((baseline, name if name != baseline.name else None))
+        baseline_recipes.append(
+            (baseline, name if name != baseline.name else None, {"recipe": origin_of("recipe", name)})
+        )
+    of_suite = {"suite": origin_of("suite", suite_file or suite)} if suite else {}
+    of_recipe = {"recipe": origin_of("recipe", recipe_file or recipe.name)}
     for given, task in tasks.items():
+        places = {"task": origin_of("task", given), **of_recipe, **of_suite}
         shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
+        shared["places"] = places
         asked: dict[str, Any] = {"overrides": overrides or {}, "recipe_file": recipe_file, **shared}
-        for baseline, file in baseline_recipes:
+        for baseline, file, found in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
             if baseline.baseline and baseline.why_not(task.problem) is None:
-                planned.append(PlannedRun(task, baseline, None, seeds[0], recipe_file=file, **shared))
+                own = shared | {"recipe_file": file, "places": places | found}
+                planned.append(PlannedRun(task, baseline, None, seeds[0], **own))
         chosen, task_seeds = recipe, list(seeds)
         if (
             not task.problem.level.trained
@@ -128,7 +140,7 @@ def expand(
             and recipe.adaptation != "zero-shot"
             and not recipe.baseline
         ):
-            chosen, asked = zero_shot, shared
+            chosen, asked = zero_shot, shared | {"places": places | {"recipe": origin_of("recipe", zero_shot.name)}}
         if (reason := chosen.why_not(task.problem)) is not None:
             raise UserError(
                 f"the recipe {chosen.name} does not exist for {task.problem.value}: {reason}",
@@ -157,17 +169,16 @@ def expand(
             ]
             continue
         for checkpoint in checkpoints:
-            for baseline, file in baseline_recipes:
+            for baseline, file, found in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
-                    planned += [
-                        PlannedRun(task, baseline, checkpoint, seed, recipe_file=file, **shared) for seed in seeds
-                    ]
+                    own = shared | {"recipe_file": file, "places": places | found}
+                    planned += [PlannedRun(task, baseline, checkpoint, seed, **own) for seed in seeds]
             # Runs on the same rows follow each other, so that data are read once.
             planned += [
-                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **asked | own)
+                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **asked | more)
                 for fraction in fractions
                 for seed in task_seeds
-                for variant, own in _variants(chosen, asked.get("overrides", {}), twins)
+                for variant, more in _variants(chosen, asked.get("overrides", {}), twins)
             ]
     return planned
 

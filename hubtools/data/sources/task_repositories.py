@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.common.errors import UserError
-from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.common.hub import cached_listing, download_files, full_commit, hub_api, hub_errors
+from hubtools.common.inside import inside
 from hubtools.specs.lookup.content import ONE_TASK, choose_task_file, find
 from hubtools.specs.lookup.spec_files import load_task, read_spec
 from hubtools.specs.references import is_address, read_address
@@ -63,26 +64,25 @@ def fetch_task(reference: str) -> FetchedTask:
     Raises:
         UserError: no such repository, revision or task; it is gated; the Hub is not reached; the file is wrong.
     """
-    from huggingface_hub import get_cached_repo_tree
-
     asked = read_address(reference, "a task", "name")
     repo, name, shown = asked.repo, asked.inside, asked.repository
     with hub_errors(shown):
         commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=asked.revision).resolved
+    commit = full_commit(commit, shown)
     # Any download brings the list of files; .gitattributes is in every repository.
     download_files(repo, "dataset", commit, [ONE_TASK, ".gitattributes"], shown)
-    with hub_errors(shown):
-        listed = {file.path for file in get_cached_repo_tree(repo, repo_type="dataset", revision=commit)}
+    listed = cached_listing(repo, "dataset", commit) or set()
     file = _task_file(listed, name, shown)
     folder = download_files(repo, "dataset", commit, [file], shown)
-    task = read_spec(folder / file, Task, f"{shown}, {file}")
+    path = inside(folder, file, where=shown)
+    task = read_spec(path, Task, f"{shown}, {file}")
     if name is not None and task.name != name:
         raise UserError(
             f"no task {name} is there, {file} is {task.name}", where=shown, fix=f"Write {shown}/{task.name}."
         )
     if needed := _data_files(task, file, listed, shown):
         download_files(repo, "dataset", commit, needed, shown)
-    return FetchedTask(folder / file, str(asked.at(commit, task.name)))
+    return FetchedTask(path, str(asked.at(commit, task.name)))
 
 
 def _task_file(listed: set[str], name: str | None, shown: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from hubtools.common.inside import one_file_twice
 from hubtools.specs.base import read_exactly, read_recorded
 from hubtools.specs.names import Name, RunId, SplitName
 from hubtools.specs.recipe import Recipe
@@ -31,6 +32,13 @@ from hubtools.specs.task import Task
 SCHEMA_VERSION = 1
 
 
+def _distinct(files: list[OutputFile]) -> list[OutputFile]:
+    """The files, no two of which are one on a disk that knows no case."""
+    if (same := one_file_twice(file.path for file in files)) is not None:
+        raise ValueError(f"{same[0]} and {same[1]} are one file on many disks")
+    return files
+
+
 class RunRecord(OpenPart):
     """One run. Written at the start, and again at the end, whatever the end was."""
 
@@ -42,6 +50,11 @@ class RunRecord(OpenPart):
     recipe: dict[str, Any] = Field(description="The recipe after defaults and overrides.")
     overrides: dict[str, Any] = Field(default={}, description="Recipe fields set on the command line.")
     suite: Name | None = None
+    places: dict[Literal["task", "recipe", "suite"], Line] = Field(
+        default={},
+        description="Where each was found: bench, ./tasks, an installed package, a file, the Hub, and whether it took the "
+        "place of one that bench ships. Records from before it was written have none.",
+    )
     command: Line = Field(description="The command that makes this run again.")
     started: datetime
     finished: datetime | None = None
@@ -59,7 +72,7 @@ class RunRecord(OpenPart):
     )
     environment: Environment
     cost: Cost | None = None
-    outputs: list[OutputFile] = []
+    outputs: Annotated[list[OutputFile], AfterValidator(_distinct)] = []
     failure: Failure | None = None
 
     @property
