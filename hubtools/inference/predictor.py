@@ -13,11 +13,13 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
+from hubtools.evaluation.metrics.thresholds import thresholds_needed
 from hubtools.inference.asking import Protein, questions_of
 from hubtools.runs.store import OpenRun, open_run
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import RunRecord
+from hubtools.specs.task import MetricChoice
 
 if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
@@ -80,6 +82,7 @@ class Predictor:
 
         run = open_run(run)
         folder, record = run
+        _require_readable(record, str(folder))
         execution = execution or Execution.choose()
         model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
         if record.alignment is not None and not tokeniser.aligned:
@@ -189,6 +192,36 @@ class Predictor:
             names=asked.names,
             pairs=asked.pairs,
         )
+
+
+def _require_readable(record: RunRecord, where: str) -> None:
+    """Make sure that what a prediction needs of the task and of what was chosen can be read: the record is anybody's.
+
+    Raises:
+        UserError: it cannot.
+    """
+    task = record.task_spec
+    labels = getattr(task, "labels", None)
+    chosen = (record.training.choices if record.training else {}).get("thresholds")
+    if not isinstance(getattr(task, "problem", None), Problem):
+        what = "task.problem"
+    elif not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
+        what = "task.labels"
+    elif not isinstance(task.metrics, MetricChoice) or task.metrics.positive not in {None, *labels.values()}:
+        what = "task.metrics"
+    elif not (chosen is None or (isinstance(chosen, list) and all(map(_is_probability, chosen)))) or (
+        task.problem.kind != "regression" and len(chosen or []) != thresholds_needed(task)
+    ):
+        what = "training.choices.thresholds"
+    else:
+        return
+    raise UserError(
+        f"what its record says of {what} is not what bench writes", where=where, fix="Get the model again, or another."
+    )
+
+
+def _is_probability(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _chunks(proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
