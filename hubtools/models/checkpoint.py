@@ -257,12 +257,12 @@ def check_weights(path: Path) -> None:
 
     if path.name.endswith(".index.json"):
         check_index(path, str(path))
-    if path.suffix != ".safetensors":
-        return
     try:
         with path.open("rb") as stream:
             if stream.read(24).startswith(b"version https://git-lfs"):
                 raise UserError("a git-lfs pointer instead of weights", where=str(path), fix="Run: git lfs pull.")
+        if path.suffix != ".safetensors":
+            return
         with safe_open(path, framework="np"):
             pass
     except (SafetensorError, OSError) as error:

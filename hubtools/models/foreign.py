@@ -24,9 +24,10 @@ _LAYERS = re.compile(r"(num|n)_(\w+_)?(layers?|blocks?|experts)", re.ASCII)
 # What computes attention, or a mixture of experts: a name, never a repository.
 _IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal)?", re.ASCII)
 _DTYPE = re.compile(r"(torch\.)?(auto|b?float\d+(_\w+)?|half|double|float|u?int\d+|bool)", re.ASCII)
-_SENT_TO_CODE = re.compile(
-    "weights.only|unsupported (global|operand|class)|unpickl|pickle|persistent.?id|magic number|storage has wrong byte"
-    "|PytorchStreamReader|failed finding central directory|not a ZIP",
+_MORE_THAN_TENSORS = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class|GLOBAL) ([\w.]*\w)")
+_PICKLED = re.compile(
+    r"weights.only|unsupported operand|pickle|persistent.?id|magic number|storage has wrong byte|PytorchStreamReader"
+    r"|central directory",
     re.IGNORECASE,
 )
 
@@ -142,12 +143,14 @@ def loaded(load: Callable[[], Loaded], where: str, model_type: object = None, *,
 
 def _said(error: Exception, model_type: object, code: str | None) -> tuple[str, str | None]:
     text = " ".join(str(error).split())
-    if _SENT_TO_CODE.search(text) or type(error).__name__ == "UnpicklingError":
+    if (found := _MORE_THAN_TENSORS.search(text)) is not None:
         # torch's own words advise to read it without restriction, which runs whatever is in it.
         return (
-            "its pickled weights (.bin) are damaged, or hold more than tensors, which could run code when it is read",
-            "Use a checkpoint with safetensors weights; or ask its authors for them.",
+            f"its pickled weights (.bin) hold more than tensors ({found[1][:80]}), which could run code when it is read",
+            "Use a checkpoint with safetensors weights, or ask its authors for them.",
         )
+    if _PICKLED.search(text) or type(error).__name__ in {"EOFError", "UnpicklingError"}:
+        return "its pickled weights (.bin) are damaged", "Get them again, or use a checkpoint with safetensors weights."
     if "trust_remote_code" in text or "contains custom code" in text:
         return "its architecture is code in its own repository", code
     if "Unrecognized" in text or "does not recognize this architecture" in text:
