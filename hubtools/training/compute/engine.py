@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import owner_only
 from hubtools.models.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
 from hubtools.models.layers import encoder_layers
 from hubtools.models.operators import Operators
 from hubtools.models.packing import Packing, note_lengths
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
 from hubtools.training.compute.device import Execution
-from hubtools.training.compute.measured import measured
+from hubtools.training.compute.measured import kept_in, measured
 from hubtools.training.prediction import autocast
 
 log = logging.getLogger(__name__)
@@ -308,9 +311,12 @@ class Compiled:
 
         Raises:
             ValueError: the architecture has no list of layers.
+            UserError: the folder of compiled code is not this user's alone.
         """
         if not self.layers:
             raise ValueError("no list of layers")
+        # torch pickles what it compiled, by default into a folder of a known name below /tmp.
+        owner_only(Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept_in() / "compiled"))))
         for layer in self.layers:
             layer.compile(dynamic=True)
 
