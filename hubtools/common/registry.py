@@ -43,8 +43,8 @@ def announced(group: str, name: str | None = None) -> list[importlib.metadata.En
         group: of the entry points.
         name: only those of that name.
     """
-    points = importlib.metadata.entry_points(group=group, **({} if name is None else {"name": name}))
-    return sorted((point for point in points if not _lies_here(point)), key=lambda point: (point.name, point.value))
+    found = [point for point in importlib.metadata.entry_points(group=group) if name in {None, point.name}]
+    return sorted((point for point in found if not _lies_here(point)), key=lambda point: (point.name, point.value))
 
 
 def _lies_here(point: importlib.metadata.EntryPoint) -> bool:
