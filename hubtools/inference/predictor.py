@@ -19,7 +19,6 @@ from hubtools.runs.store import OpenRun, open_run
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import RunRecord
-from hubtools.specs.task import MetricChoice
 
 if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
@@ -195,29 +194,21 @@ class Predictor:
 
 
 def _require_readable(record: RunRecord, where: str) -> None:
-    """Make sure that what a prediction needs of the task and of what was chosen can be read: the record is anybody's.
+    """Make sure that thresholds were chosen as the task needs them: the record is anybody's.
 
     Raises:
-        UserError: it cannot.
+        UserError: they are not.
     """
     task = record.task_spec
-    labels = getattr(task, "labels", None)
     chosen = (record.training.choices if record.training else {}).get("thresholds")
-    if not isinstance(getattr(task, "problem", None), Problem):
-        what = "task.problem"
-    elif not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
-        what = "task.labels"
-    elif not isinstance(task.metrics, MetricChoice) or task.metrics.positive not in {None, *labels.values()}:
-        what = "task.metrics"
-    elif not (chosen is None or (isinstance(chosen, list) and all(map(_is_probability, chosen)))) or (
-        task.problem.kind != "regression" and len(chosen or []) != thresholds_needed(task)
-    ):
-        what = "training.choices.thresholds"
-    else:
-        return
-    raise UserError(
-        f"what its record says of {what} is not what bench writes", where=where, fix="Get the model again, or another."
-    )
+    needed = 0 if task.problem.kind == "regression" else thresholds_needed(task)
+    given = [] if chosen is None else chosen
+    if not isinstance(given, list) or len(given) != needed or not all(map(_is_probability, given)):
+        raise UserError(
+            "what its record says of training.choices.thresholds is not what bench writes",
+            where=where,
+            fix="Get the model again, or another.",
+        )
 
 
 def _is_probability(value: object) -> bool:

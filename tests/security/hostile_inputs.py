@@ -377,6 +377,11 @@ HOSTILE = [
     Hostile("record-suite-name", "have a suite looked for elsewhere", partial(boarded, put("suite", to="../x")), "suite: expected lower-case letters"),
     Hostile("record-split-name", "give figures a name elsewhere", partial(boarded, put("results", "../x", to={})), "expected lower-case letters, digits and underscores"),
     Hostile("record-commit", "have another folder of the cache read", partial(boarded, put("identity", "checkpoint", "commit", to="../../x")), "expected the 40 hexadecimal digits"),
+    Hostile("record-problem", "be of no problem", partial(boarded, put("task", "problem", to="evil")), "task: its problem is not what this version of bench knows"),
+    Hostile("record-metrics", "be scored by nothing", partial(boarded, put("task", "metrics", to=None)), "task: its metrics is not what this version of bench knows"),
+    Hostile("record-labels", "have labels that are no texts", partial(boarded, put("task", "labels", to=[1])), "task: its labels is not what this version of bench knows"),
+    Hostile("record-data", "have data that are none", partial(boarded, put("task", "data", to=[1])), "task: its data is not what this version of bench knows"),
+    Hostile("record-files", "have files that are none", partial(boarded, put("task", "data", "files", to=[{"path": 5}])), "task: its data.files is not what this version of bench knows"),
     # Baselines of somebody's.
     Hostile("baseline-folder-up", "read a run elsewhere", partial(shown, put("arms", "0", "runs", "0", "folder", to="../../outside")), "expected the name of a file or folder"),
     Hostile("baseline-folder-device", "the same with a device", partial(shown, put("arms", "0", "runs", "0", "folder", to="nul")), "Windows keeps that name for a device"),
@@ -414,8 +419,8 @@ HOSTILE = [
     Hostile("model-outputs", "say other classes than the record", partial(predicted, config__json=put("id2label", to={"0": "a"})), "other outputs than the 2 of the task", trained=True),
     Hostile("model-header", "have a header of 9 exabytes read", partial(predicted, model__safetensors=b"\xff" * 7 + b"\x7f{}"), "damaged weights", trained=True),
     Hostile("model-head", "have a head that is not known imported", partial(predicted, config__json=put("head_kind", to="os")), "there is no head 'os'", trained=True),
-    Hostile("model-problem", "be of no problem", partial(predicted, run__json=put("task", "problem", to="evil")), "record says of task.problem is not what bench writes", trained=True),
-    Hostile("model-label-names", "have labels that are no texts", partial(predicted, run__json=put("task", "labels", to=[[1]])), "record says of task.labels is not what bench writes", trained=True),
+    Hostile("model-problem", "be of no problem", partial(predicted, run__json=put("task", "problem", to="evil")), "task: its problem is not what this version of bench knows", trained=True),
+    Hostile("model-label-names", "have labels that are no texts", partial(predicted, run__json=put("task", "labels", to=[[1]])), "task: its labels is not what this version of bench knows", trained=True),
     Hostile("model-thresholds", "decide by what is no number", partial(predicted, run__json=put("training", "choices", to={"thresholds": ["x"]})), "record says of training.choices.thresholds is not what bench writes", trained=True),
     # An adapter of somebody's.
     Hostile("adapter-base-folder", "have a folder of this machine loaded as its base", partial(asked_of_adapter, adapter_config__json=put("base_model_name_or_path", to="../here")), "is no commit on the Hub", trained=True),
