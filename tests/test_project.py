@@ -68,6 +68,37 @@ def test_a_workflow_is_pinned_bounded_and_may_little(path: Path) -> None:
     assert not [line for line in re.findall(r"run: (.*)", text) if "${{" in line]
 
 
+def documented_workflows() -> list[tuple[str, str]]:
+    """The workflows that pages tell others to use, by page and place."""
+    blocks = [
+        (page.name, block)
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    return [(f"{name}-{number}", block) for number, (name, block) in enumerate(blocks) if "runs-on:" in block]
+
+
+@pytest.mark.parametrize(("name", "text"), documented_workflows(), ids=[name for name, _ in documented_workflows()])
+def test_a_workflow_of_a_page_is_pinned_and_may_little(name: str, text: str) -> None:
+    flow = yaml.safe_load(text)
+    assert flow["permissions"] in ({}, {"contents": "read"})
+    allowed = {"contents": "read", "actions": "read", "pull-requests": "write", "id-token": "write"}
+    for job in flow["jobs"].values():
+        assert job.get("permissions", {}).items() <= allowed.items(), name
+    # True is what YAML makes of the key `on`.
+    assert "pull_request_target" not in str(flow[True])
+    for action, said in re.findall(r"uses: (\S+)(.*)", text):
+        ours = action == "OWNER/plm-hubtools@COMMIT"
+        assert ours or (re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) and "# v" in said), action
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+    assert not [line for line in re.findall(r"run: (.*)", text) if "${{" in line]
+
+
+def test_known_holes_of_what_is_installed_are_looked_for_in_ci() -> None:
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())["jobs"]["audit"]["steps"]
+    assert any("pip_audit" in step.get("run", "") and "constraints.txt" in step["run"] for step in steps)
+
+
 def test_every_python_that_is_promised_is_tested() -> None:
     flow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
     promised = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]

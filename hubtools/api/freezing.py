@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hubtools.api.asked import Names, Say, names_of, silent
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
+from hubtools.common.inside import inside, why_not_inside
 from hubtools.specs.baseline_file import BASELINES
 from hubtools.specs.references import is_address
 
@@ -89,7 +90,7 @@ def plan_baseline(
     from hubtools.evaluation.statistics.difference import MIN_SEEDS
     from hubtools.findings.frozen_baseline import new_baseline
 
-    target = Path(to) / name
+    target = inside(Path(to), name)
     if target.exists():
         raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
     arms = _arms(str(runs), _wanted(task, suite, checkpoint, recipe), None, on_note)
@@ -185,14 +186,16 @@ def baseline_named(name: Where, to: Where = BASELINES, *, on_note: Say = silent)
         fetched = fetch_runs(asked)
         on_note(f"{asked} is {fetched.reference}")
         return open_baseline(fetched.folder)
-    if "/" not in asked and not (home / asked).is_dir() and not Path(asked).is_dir():
+    # A name is looked up among the baselines, a path is one.
+    named = home / asked if why_not_inside(asked, 1) is None else None
+    if named is not None and not named.is_dir() and not Path(asked).is_dir():
         known = sorted(path.parent.name for path in home.glob("*/baseline.yaml"))
         raise UserError(
             f"there is no baseline {asked}",
             where=str(home),
             fix=f"There are: {', '.join(known)}." if known else f"Make it: bench baseline create {asked}.",
         )
-    return open_baseline(home / asked if (home / asked).is_dir() else Path(asked))
+    return open_baseline(named if named is not None and named.is_dir() else Path(asked))
 
 
 def _arms(root: str, wanted: Selector, places: Collection[tuple[Any, ...]] | None, on_note: Say) -> list[Arm]:

@@ -187,6 +187,7 @@ def plan_runs(
         [name for name in baseline_names if name not in named] if wanted else [],
         subset=subset,
         suite=suite.name if suite else None,
+        suite_file=suite_name,
         overrides=settings,
         zero_shot=zero_shot,
         fractions=fractions or (suite.fractions if suite else [1.0]),

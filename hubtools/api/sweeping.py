@@ -148,6 +148,7 @@ def plan_sweep(
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.search_space import read_space
     from hubtools.runs.trials import Sweep
+    from hubtools.specs.lookup.content import origin_of
     from hubtools.specs.lookup.spec_files import load_recipe
 
     if importlib.util.find_spec("optuna") is None:
@@ -176,6 +177,7 @@ def plan_sweep(
         overrides=settings,
         task_file=given if given != task.name else None,
         recipe_file=recipe_name if recipe_name != recipe.name else None,
+        places={"task": origin_of("task", given), "recipe": origin_of("recipe", recipe_name)},
     )
     return Sweep(base, recipe_name, read_space(over, recipe_name, settings, task.problem), trials, budget)
 

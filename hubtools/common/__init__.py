@@ -1,7 +1,7 @@
 """What every room may use: the error that is one line, atomic files, hashes, texts that may be shown, the Hub's client.
 
 ``errors`` (a user's mistake, the nearest name), ``files`` (written under another name, then renamed), ``hashing``
-(canonical), ``texts`` (what a terminal, a page or a program would act on is refused), ``hub`` (the client and its errors),
+(canonical), ``inside`` (a name that stays in its folder), ``texts`` (what a terminal, a page or a program would act on is refused), ``hub`` (the client and its errors),
 ``registry`` (what bench ships and what packages add, by name), ``notebook`` (small tables for notebooks), ``telling`` (progress
 and warnings: the caller's), ``version``.
 """

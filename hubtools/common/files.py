@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,31 @@ def _swap(staging: Path, folder: Path) -> None:
         former.replace(folder)
         raise
     shutil.rmtree(former, ignore_errors=True)
+
+
+def owner_only(folder: Path) -> Path:
+    """A folder that nobody else can write or read, made where it is not there: for programs that pickle what they keep.
+
+    What is unpickled runs. In a folder that others can write (one of a name that anybody can guess, below ``/tmp``, say)
+    they could leave something for whoever comes.
+
+    Raises:
+        UserError: it is a link or no folder, or it is another user's.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+            raise UserError(
+                "what is kept in it may run, and it is a link or another user's", where=str(folder), fix="Name another."
+            )
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise UserError(
+            f"cannot make it a folder of yours alone ({error.strerror})", where=str(folder), fix="Name another."
+        ) from None
+    return folder
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
+from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.version import __version__
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"\b(hf|api)_[A-Za-z0-9_]{8,}|\beyJ[A-Za-z0-9_-]{10,}(\.[A-Za-z0-9_-]+){0,2}")
 # What follows the path of an address: a signed one for an upload lets whoever reads it write that file.
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Any download brings the list of files.
+_OF_EVERY_REPOSITORY = {".gitattributes"}
 _LOG_IN = "Log in with a token that may do this: hf auth login, or set HF_TOKEN."
 _FREE_STORAGE = "Remove what is not needed, publish publicly, or get more storage; then run the same command again."
 _LATER = "Run the same command again later."
@@ -162,11 +166,47 @@ def download_files(repo: str, kind: str, commit: str, files: list[str], shown: s
         shown: what messages call it.
 
     Raises:
-        UserError: the Hub does not give them.
+        UserError: the Hub does not give them, or a name leads out of the repository.
     """
+    commit = full_commit(commit, shown)
+    for file in files:
+        if file not in _OF_EVERY_REPOSITORY:
+            inside(Path(), file, where=shown)
     with hub_errors(shown):
         patterns = [glob.escape(file) for file in files]
         return Path(hub_api().snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns))
+
+
+def full_commit(answered: object, shown: str) -> str:
+    """The commit that a Hub answered with: it becomes the name of a folder.
+
+    Args:
+        answered: the answer.
+        shown: what messages call what was asked for.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not isinstance(answered, str) or _COMMIT.fullmatch(answered) is None:
+        raise UserError(
+            f"the Hub names a commit that is none ({str(answered)[:60]!r})", where=shown, fix="Check HF_ENDPOINT."
+        )
+    return answered
+
+
+def cached_listing(repo: str, kind: str, commit: str) -> set[str] | None:
+    """The files of a commit, as an earlier download listed them; None where there was none.
+
+    What has a name that would lead out of the repository's folder is not there.
+    """
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        listed = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
+    except CachedRepoTreeNotFoundError:
+        return None
+    return {file.path for file in listed if why_not_inside(file.path) is None}
 
 
 def _explain(error: BaseException) -> Explanation:

@@ -33,6 +33,24 @@ class UnknownName(UserError, KeyError):
     __str__ = Exception.__str__
 
 
+def announced(group: str, name: str | None = None) -> list[importlib.metadata.EntryPoint]:
+    """The entry points of installed packages in a group, by name and value.
+
+    What lies in the current folder is not installed, though Python may search it too (``python -m``): whoever steps into a
+    folder of somebody else must not run code of it.
+
+    Args:
+        group: of the entry points.
+        name: only those of that name.
+    """
+    found = [point for point in importlib.metadata.entry_points(group=group) if name in {None, point.name}]
+    return sorted((point for point in found if not _lies_here(point)), key=lambda point: (point.name, point.value))
+
+
+def _lies_here(point: importlib.metadata.EntryPoint) -> bool:
+    return point.dist is not None and Path(str(point.dist.locate_file(""))).resolve() == Path.cwd()
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """Objects of one kind by their names: those that bench ships, then those of others.
 
@@ -93,7 +111,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if self._looked:
             return
         self._looked = True
-        for point in sorted(importlib.metadata.entry_points(group=self.group), key=lambda point: point.name):
+        for point in announced(self.group):
             try:
                 found = point.load()
                 for entry in found if isinstance(found, (list, tuple)) else [found]:

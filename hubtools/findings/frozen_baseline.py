@@ -23,6 +23,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder, write_atomic
 from hubtools.common.hashing import file_sha256
 from hubtools.common.hub import scrub
+from hubtools.common.inside import inside, why_not_inside
 from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.statistics.cost import typical
 from hubtools.evaluation.statistics.difference import Question
@@ -41,6 +42,7 @@ from hubtools.specs.baseline_file import (
     FrozenScore,
     read_baseline_file,
 )
+from hubtools.specs.names import LONGEST_NAME
 from hubtools.specs.record import OutputFile, RunRecord
 
 # Digits of a score that a review looks at; what is compared are the predictions.
@@ -67,7 +69,7 @@ class Baseline:
         Raises:
             UserError: one of them is not there, or no record.
         """
-        return [open_run(self.folder / run.folder) for run in arm.runs]
+        return [open_run(inside(self.folder, run.folder)) for run in arm.runs]
 
     def arm(self, arm: FrozenArm) -> Arm:
         """An arm, to be compared."""
@@ -80,7 +82,7 @@ class Baseline:
             for run in arm.runs:
                 listed.add(run.folder)
                 for name, sha256 in run.files.items():
-                    path = self.folder / run.folder / name
+                    path = inside(inside(self.folder, run.folder), name)
                     if not path.is_file():
                         problems.append(f"{run.folder}/{name} is gone")
                     elif file_sha256(path) != sha256:
@@ -113,7 +115,7 @@ class Baseline:
     def predictions_kept(self) -> tuple[int, int]:
         """How many predictions it holds, and the bytes of their files."""
         rows = stored = 0
-        for path in (self.folder / run.folder / PREDICTIONS for arm in self.file.arms for run in arm.runs):
+        for path in (inside(self.folder, run.folder) / PREDICTIONS for arm in self.file.arms for run in arm.runs):
             # What cannot be read has a checksum that tells.
             with contextlib.suppress(UserError, OSError):
                 stored += path.stat().st_size
@@ -207,7 +209,7 @@ def new_baseline(name: str, question: str, arms: Sequence[Arm], prediction_toler
     Raises:
         UserError: the name is not one.
     """
-    if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
+    if not re.fullmatch("[a-z0-9][a-z0-9-]*", name) or len(name) > LONGEST_NAME or why_not_inside(name, 1):
         raise UserError(
             f"{name!r} is not a name for a baseline", fix="Use small letters, digits and hyphens, as in esm2-main."
         )
@@ -312,7 +314,7 @@ def freeze(target: Path, file: BaselineFile, runs: Mapping[str, OpenRun], *, any
             arms = []
             for arm in file.arms:
                 written = [
-                    run.model_copy(update={"files": _freeze_run(runs[run.folder], staging / run.folder)})
+                    run.model_copy(update={"files": _freeze_run(runs[run.folder], inside(staging, run.folder))})
                     for run in arm.runs
                 ]
                 arms.append(arm.model_copy(update={"runs": written}))

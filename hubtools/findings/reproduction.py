@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hubtools.common.errors import UserError
 from hubtools.data.sources.task_repositories import open_task
@@ -23,6 +24,7 @@ from hubtools.runs.plan import PlannedRun
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.session import Session
 from hubtools.runs.store import PREDICTIONS, OpenRun, find_records, run_folder
+from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
@@ -97,7 +99,20 @@ def planned_again(
         fraction=record.identity.fraction,
         overrides=record.overrides,
         task_file=task or task_reference(record),
+        places=_places_of(record, held, task),
     )
+
+
+def _places_of(
+    record: RunRecord, held: TrustedSpecs | None, given: str | None
+) -> dict[Literal["task", "recipe", "suite"], str]:
+    """Where task and recipe of the run made again are from: what is held, the file that the user names, the record."""
+
+    def place(kind: str, name: str) -> str:
+        return (held.origin_of(kind, name) if held is not None else None) or "the record"
+
+    task = place("task", record.identity.task.name) if given is None else origin_of("task", given)
+    return {"task": task, "recipe": place("recipe", record.identity.recipe.name)}
 
 
 def not_held(record: RunRecord, held: TrustedSpecs | None, task: str | None = None) -> list[str]:

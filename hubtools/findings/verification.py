@@ -20,6 +20,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hashing import file_sha256
 from hubtools.common.hub import HubUnavailable, hub_api, hub_errors, scrub
+from hubtools.common.inside import inside
 from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions
@@ -107,7 +108,7 @@ def add_submission(run: OpenRun | Path, folder: Path) -> Path:
     source, record = open_run(run)
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(source), fix=f"Finish it first: {record.command}")
-    target = folder / record.run_id
+    target = inside(folder, record.run_id)
     with replacing_folder(target, RECORD) as staging:
         write_record(staging, public_record(record))
         for name in (PREDICTIONS, REPLICATES):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.inside import inside
 from hubtools.inference.asking import Protein
 from hubtools.inference.decisions import Decided, Decider
 from hubtools.inference.drawing import CSS, answer_html, headline, message
@@ -112,7 +113,7 @@ class DemoService:
             yield one
 
     def _table(self, answers: tuple[Decided, ...]) -> str:
-        path = Path(self._folder.name) / f"{self.predictor.record.identity.task.name}.tsv"
+        path = inside(Path(self._folder.name), f"{self.predictor.record.identity.task.name}.tsv")
         with writing(str(path), self.decider, {}) as writer:
             for answer in answers:
                 writer.write(answer)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
-from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.common.hub import download_files, full_commit, hub_api, hub_errors
 from hubtools.findings.naming.selectors import parse
 from hubtools.inference.predictor import Predictor
 from hubtools.models.checkpoint import TOKENIZER_FILES
@@ -60,7 +60,7 @@ def _download(asked: Reference, name: str) -> Path:
     repo, shown = asked.repo, f"model {asked.repo}{f'@{asked.revision}' if asked.revision else ''}"
     with hub_errors(shown):
         api = hub_api()
-        commit = str(api.model_info(repo, revision=asked.revision).sha)
+        commit = full_commit(api.model_info(repo, revision=asked.revision).sha, shown)
         listed = api.list_repo_files(repo, revision=commit)
     if RECORD not in listed:
         raise UserError(

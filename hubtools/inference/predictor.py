@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
+from hubtools.evaluation.metrics.thresholds import thresholds_needed
 from hubtools.inference.asking import Protein, questions_of
 from hubtools.runs.store import OpenRun, open_run
 from hubtools.specs.problem import Problem
@@ -81,6 +83,7 @@ class Predictor:
 
         run = open_run(run)
         folder, record = run
+        _require_readable(record, str(folder))
         execution = execution or Execution.choose()
         model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
         tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
@@ -196,6 +199,28 @@ class Predictor:
             names=asked.names,
             pairs=asked.pairs,
         )
+
+
+def _require_readable(record: RunRecord, where: str) -> None:
+    """Make sure that thresholds were chosen as the task needs them: the record is anybody's.
+
+    Raises:
+        UserError: they are not.
+    """
+    task = record.task_spec
+    chosen = (record.training.choices if record.training else {}).get("thresholds")
+    needed = 0 if task.problem.kind == "regression" else thresholds_needed(task)
+    given = [] if chosen is None else chosen
+    if not isinstance(given, list) or len(given) != needed or not all(map(_is_probability, given)):
+        raise UserError(
+            "what its record says of training.choices.thresholds is not what bench writes",
+            where=where,
+            fix="Get the model again, or another.",
+        )
+
+
+def _is_probability(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _chunks(proteins: Iterable[Protein]) -> Iterator[list[Protein]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -13,9 +12,11 @@ import yaml
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest, file_sha256
-from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
+from hubtools.common.inside import inside, why_not_inside
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.models.families import identity_of
+from hubtools.models.foreign import check_config, check_index, read_json
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
 
@@ -74,7 +75,7 @@ class Checkpoint:
         """
         folder = self.path or self._download()
         for name in self.weights:
-            _check_weights(folder / name)
+            check_weights(inside(folder, name, where=self.name))
         return folder
 
     def _download(self) -> Path:
@@ -126,6 +127,15 @@ def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_c
     return _from_hub(repo, given or revision, trust_remote_code)
 
 
+def checkpoint_on_hub(repo: str, commit: str) -> Checkpoint:
+    """A checkpoint of the Hub at a commit, and no folder of this machine that has its name; none of its code is run.
+
+    Raises:
+        UserError: as :func:`resolve_checkpoint`.
+    """
+    return _from_hub(repo, full_commit(commit, repo), False)
+
+
 def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Checkpoint:
     if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
         raise UserError(
@@ -133,14 +143,15 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
             where=repo,
             fix=f"Read it, then write the commit out: {repo}@<40 hex digits>.",
         )
-    from huggingface_hub import get_cached_repo_tree
-
     shown = f"{repo}@{revision}" if revision else repo
+    for named in (repo, revision):
+        if named and (why := why_not_inside(named)) is not None:
+            raise UserError(f"not a checkpoint on the Hub: {why}", where=shown, fix="Write it as owner/name@revision.")
     with hub_errors(f"checkpoint {shown}"):
         api = hub_api()
-        commit = api.resolve_revision(repo, revision=revision).resolved
+        commit = full_commit(api.resolve_revision(repo, revision=revision).resolved, shown)
         folder = Path(api.snapshot_download(repo, revision=commit, allow_patterns=_wanted(trust_remote_code)))
-        listed = {file.path for file in get_cached_repo_tree(repo, revision=commit)}
+        listed = cached_listing(repo, "model", commit) or set()
     config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
     return Checkpoint(
         name=repo,
@@ -192,16 +203,15 @@ def _read_config(path: Path, listed: set[str], trust_remote_code: bool, where: s
         if "adapter_config.json" in listed:
             raise UserError("this is an adapter, not a whole checkpoint", where=where, fix="Give its base checkpoint.")
         raise UserError(f"there is no {CONFIG}", where=where, fix="Give a checkpoint in the transformers format.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {CONFIG} ({error})", where=where, fix="Get the file again.") from None
-    if not isinstance(config, dict) or "model_type" not in config:
+    config = read_json(path, where)
+    check_config(config, where)
+    if not isinstance(config.get("model_type"), str):
         raise UserError(
             f"{CONFIG} names no model_type", where=where, fix="Give a checkpoint in the transformers format."
         )
     # "owner/repository--module.Class" is code of another repository, which the pinned commit does not cover.
-    elsewhere = sorted({str(v) for v in (config.get("auto_map") or {}).values() if "--" in str(v)})
+    auto_map = config.get("auto_map")
+    elsewhere = sorted({str(v) for v in (auto_map.values() if isinstance(auto_map, dict) else ()) if "--" in str(v)})
     if trust_remote_code and elsewhere:
         raise UserError(
             f"its code comes from another repository ({elsewhere[0]}), which its commit does not pin",
@@ -241,16 +251,18 @@ def _choose_weights(listed: set[str], where: str) -> tuple[str, ...]:
     )
 
 
-def _check_weights(path: Path) -> None:
-    """Refuse a damaged safetensors file: its header says how long the file must be."""
+def check_weights(path: Path) -> None:
+    """Refuse a damaged safetensors file, whose header says how long it must be, and an index that names files elsewhere."""
     from safetensors import SafetensorError, safe_open
 
-    if path.suffix != ".safetensors":
-        return
+    if path.name.endswith(".index.json"):
+        check_index(path, str(path))
     try:
         with path.open("rb") as stream:
             if stream.read(24).startswith(b"version https://git-lfs"):
                 raise UserError("a git-lfs pointer instead of weights", where=str(path), fix="Run: git lfs pull.")
+        if path.suffix != ".safetensors":
+            return
         with safe_open(path, framework="np"):
             pass
     except (SafetensorError, OSError) as error:

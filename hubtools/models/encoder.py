@@ -11,6 +11,7 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.models.adapters import base_parameters
 from hubtools.models.families import Family, family_of
+from hubtools.models.foreign import loaded
 from hubtools.models.modeling_protein_task import build_encoder
 from hubtools.specs.record import CheckpointFacts
 
@@ -119,32 +120,9 @@ def _head_like(key: str) -> bool:
 
 
 def _loaded(checkpoint: Checkpoint, load: Any) -> Any:
-    """Run a transformers loader; what it cannot load becomes one line."""
-    try:
-        return load()
-    except UserError:
-        raise
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        if "trust_remote_code" in text:
-            reason, fix = (
-                "its architecture is code in its own repository",
-                "If you have read that code: name@<commit> and --trust-remote-code.",
-            )
-        elif "Unrecognized" in text or "does not recognize this architecture" in text:
-            reason, fix = (
-                f"transformers does not know the architecture {checkpoint.config.get('model_type')!r}",
-                "Upgrade it.",
-            )
-        elif "size mismatch" in text or "ignore_mismatched_sizes" in text:
-            reason, fix = "its weights do not fit its config.json", "Check that both come from the same checkpoint."
-        elif "safetensor" in text.lower() or "deserializ" in text.lower() or "header" in text.lower():
-            reason, fix = "its weights are corrupt", "Download the checkpoint again."
-        else:
-            reason, fix = f"transformers cannot load it ({type(error).__name__}: {text[:200]})", None
-        raise UserError(reason, where=checkpoint.name, fix=fix) from None
+    """Run a transformers loader on a checkpoint; what it cannot load becomes one line."""
+    code = "If you have read that code: name@<commit> and --trust-remote-code."
+    return loaded(load, checkpoint.name, checkpoint.config.get("model_type"), code=code)
 
 
 def checkpoint_facts(checkpoint: Checkpoint, encoder: Any, weights: str) -> CheckpointFacts:

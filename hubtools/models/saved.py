@@ -17,12 +17,15 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hub import hub_errors
 from hubtools.models import modeling_protein_task
+from hubtools.models.checkpoint import check_weights, checkpoint_on_hub
 from hubtools.models.families import family_of
+from hubtools.models.foreign import check_config, loaded, read_json
 from hubtools.models.four_bits import load_bitsandbytes
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import NativeTaskModel, label_settings, use_head
 from hubtools.models.tokenisation import ResidueTokeniser
 from hubtools.specs.head_kinds import HEADS
+from hubtools.specs.names import HUB_ID
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 
@@ -186,14 +189,56 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
         UserError: the folder is not a model that bench saved; or its head is one of a package that is not installed
             here, and the shipped code is not to be run.
     """
+    if not (folder / CONFIG).is_file():
+        raise UserError("there is no model", where=str(folder), fix="Baselines and failed runs have none.")
+    config = read_json(folder / CONFIG, str(folder))
+    check_config(config, str(folder))
+    for path in [*folder.glob("*.safetensors"), *folder.glob("*.index.json")]:
+        check_weights(path)
+    if not shipped_code:
+        _refuse_other(config, task, folder)
+    code = None if shipped_code else "No code that lies beside a model is run here."
+    return loaded(
+        lambda: _model_in(folder, config, task, shipped_code), str(folder), config.get("model_type"), code=code
+    )
+
+
+def _refuse_other(config: dict[str, Any], task: Task, folder: Path) -> None:
+    """Make sure that a configuration is one that bench could have written for a task.
+
+    Raises:
+        UserError: it is not.
+    """
+    encoder = config.get("encoder", {})
+    own = config.get("model_type") == ProteinTaskModel.config_class.model_type
+    layer, outputs = config.get("layer"), config.get("id2label")
+    if own and not (isinstance(encoder, dict) and isinstance(encoder.get("model_type"), str)):
+        what = "it says nothing of the encoder"
+    elif not all(config.get(key) is None or isinstance(config[key], str) for key in ("head_kind", "model_type")):
+        what = "its head or its model_type is not a name"
+    elif config.get("quantization_config") is not None or (own and encoder.get("quantization_config") is not None):
+        what = "its weights are quantised, and bench saves none that are"
+    elif layer is not None and not (isinstance(layer, int) and abs(layer) <= len_of_layers(encoder)):
+        what = f"its head reads the layer {str(layer)[:20]}, which the encoder does not have"
+    elif not isinstance(outputs, dict) or len(outputs) != task.n_outputs:
+        what = f"it has other outputs than the {task.n_outputs} of the task in the record"
+    else:
+        return
+    raise UserError(f"config.json is not as bench writes it: {what}", where=str(folder), fix="Get the model again.")
+
+
+def len_of_layers(encoder: dict[str, Any]) -> int:
+    """How many layers a configuration has; 0 where it does not say."""
+    found = [encoder.get(key) for key in ("num_hidden_layers", "num_layers", "n_layers")]
+    return next((one for one in found if isinstance(one, int)), 0)
+
+
+def _model_in(folder: Path, config: dict[str, Any], task: Task, shipped_code: bool) -> tuple[Any, ResidueTokeniser]:
+    """The model and its tokeniser; files and configuration have been looked at."""
     import transformers
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except OSError:
-        raise UserError("there is no model", where=str(folder), fix="Baselines and failed runs have none.") from None
-    own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
+    own_code = config.get("model_type") == ProteinTaskModel.config_class.model_type
     if own_code:
         if config.get("head_kind") and not shipped_code:
             use_head(HEADS[config["head_kind"]])
@@ -206,13 +251,15 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
             model = loader.from_pretrained(folder, dtype=torch.float32, **trusted)
     else:
         auto = getattr(transformers, str(task.problem.level.auto_class))
-        model = NativeTaskModel(auto.from_pretrained(folder, dtype=torch.float32), task.problem.level.by_residue)
+        # Said, for otherwise transformers asks on a terminal whether to run code.
+        native = auto.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+        model = NativeTaskModel(native, task.problem.level.by_residue)
         encoder_config = config
     # The tokenizer is a stock one, but AutoTokenizer reads the model's configuration first.
-    options: dict[str, Any] = {"trust_remote_code": own_code}
+    options: dict[str, Any] = {"trust_remote_code": own_code and shipped_code}
     if own_code and not shipped_code:
         settings = dict(config["encoder"])
-        options = {"config": AutoConfig.for_model(settings.pop("model_type"), **settings)}
+        options["config"] = AutoConfig.for_model(settings.pop("model_type"), **settings)
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
     tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_config), encoder_config)
     return model.eval(), replace(tokeniser, name=str(folder))
@@ -230,12 +277,15 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
     from peft import PeftModel
     from transformers import AutoConfig, AutoModel
 
-    about = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    base, revision = about["base_model_name_or_path"], about.get("revision")
+    about = read_json(folder / ADAPTER_CONFIG, str(folder))
+    base, revision = about.get("base_model_name_or_path"), about.get("revision")
     if trusted:
         model: Any = AutoModel.from_config(AutoConfig.from_pretrained(folder, **trusted), **trusted).float()
     else:
+        _refuse_other_adapter(about, folder)
         model = ProteinTaskModel(ProteinTaskModel.config_class.from_pretrained(folder))
+        # Looked at like any checkpoint, and never a folder of this machine that has its name.
+        base, revision = str(checkpoint_on_hub(str(base), str(revision)).files()), None
     with hub_errors(f"base model {base}"):
         model.load_encoder(base, revision=revision)
     with warnings.catch_warnings():
@@ -243,3 +293,33 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         adapted: Any = PeftModel.from_pretrained(model, str(folder))
     return adapted.merge_and_unload()
+
+
+# Modules by their names: no repetition in which a search could lose itself.
+_TARGETS = re.compile(r"(?:\\d\+|\\\.|[\w.|()?:])*", re.ASCII)
+_KINDS = {"LORA", "IA3"}
+_MOST_RANK = 4096
+
+
+def _refuse_other_adapter(about: dict[str, Any], folder: Path) -> None:
+    """Make sure that an adapter's configuration is one that bench could have written.
+
+    Raises:
+        UserError: it is not.
+    """
+    targets = [about.get(key) for key in ("target_modules", "feedforward_modules") if about.get(key) is not None]
+    base = f"{about.get('base_model_name_or_path')}@{about.get('revision')}"
+    if not re.fullmatch(rf"{HUB_ID}@[0-9a-f]{{40}}", base):
+        what = f"the base model {base[:80]!r} is no commit on the Hub"
+    elif about.get("peft_type") not in _KINDS or about.get("auto_mapping") is not None:
+        what = "it is of a kind that bench does not train"
+    elif not all(isinstance(one, str) and len(one) < 10_000 and _TARGETS.fullmatch(one) for one in targets):
+        what = "it names its modules otherwise"
+    elif not isinstance(rank := about.get("r", 1), int) or not 0 < rank <= _MOST_RANK:
+        what = f"its rank is {str(rank)[:20]}"
+    elif any(about.get(key) for key in ("rank_pattern", "layer_replication", "megatron_config", "target_parameters")):
+        what = "it holds more than bench writes"
+    else:
+        return
+    where = str(folder)
+    raise UserError(f"{ADAPTER_CONFIG} is not as bench writes it: {what}", where=where, fix="Get the model again.")

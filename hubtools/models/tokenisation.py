@@ -79,7 +79,10 @@ class ResidueTokeniser:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=checkpoint.identity.trust_remote_code, clean_up_tokenization_spaces=False
             )
-        except Exception as error:
+        except BaseException as error:
+            # What the tokenizers' own language raises where it gives up is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"transformers cannot load its tokenizer ({reason})",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
-from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.common.hub import download_files, full_commit, hub_api, hub_errors
+from hubtools.common.inside import inside
 from hubtools.findings.arms import without_copies
 from hubtools.findings.naming.hub_runs import RESULT_RECORDS, read_results
 from hubtools.findings.verification import FILES, FOLDER
@@ -212,9 +213,9 @@ def fetch_submissions(address: str) -> Path:
     # Files in huggingface_hub's cache are links to their content, and a submission may hold none.
     copied = Path(tempfile.mkdtemp(prefix="bench-submissions-"))
     for name in wanted:
-        target = copied / name
+        target = inside(copied, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((source / name).read_bytes())
+        target.write_bytes(inside(source, name).read_bytes())
     return copied
 
 
@@ -222,4 +223,4 @@ def _resolved(address: str) -> tuple[str, str]:
     asked = read_address(address, _WHAT)
     with hub_errors(f"results {asked.repo}"):
         info: Any = hub_api().dataset_info(asked.repo, revision=asked.revision)
-    return asked.repo, str(info.sha)
+    return asked.repo, full_commit(info.sha, f"results {asked.repo}")

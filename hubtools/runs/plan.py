@@ -6,9 +6,10 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hubtools.common.errors import UserError
+from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, SweepFacts
@@ -29,6 +30,7 @@ class PlannedRun:
         suite: by whose wish.
         overrides: recipe fields set by the user.
         task_file, recipe_file: where the user gave a file instead of a name.
+        places: where task, recipe and suite were found, for the record; no part of the run's identity.
         sweep: how the overrides were chosen, where a sweep chose them; no part of the run's identity.
     """
 
@@ -43,6 +45,7 @@ class PlannedRun:
     recipe_file: str | None = None
     fraction: float | None = None
     sweep: SweepFacts | None = None
+    places: dict[Literal["task", "recipe", "suite"], str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -93,6 +96,7 @@ def expand(
     *,
     subset: int | None = None,
     suite: str | None = None,
+    suite_file: str | None = None,
     overrides: dict[str, Any] | None = None,
     zero_shot: Recipe | None = None,
     fractions: Sequence[float] = (1.0,),
@@ -107,6 +111,7 @@ def expand(
         tasks: by the name or file that the user gave.
         checkpoints, recipes, seeds: what is asked for, all combined.
         baselines: recipes beside it; those that do not exist for a task's problem are left out.
+        suite_file: where the user gave a file instead of the suite's name.
         subset, suite: as in :class:`PlannedRun`.
         overrides: as there; they are already applied to ``recipes``.
         zero_shot: takes a recipe's place in tasks in which nothing is trained; without it they need such a recipe.
@@ -120,14 +125,20 @@ def expand(
     baseline_recipes = []
     for name in baselines:
         baseline = load_recipe(name)
-        baseline_recipes.append((baseline, name if name != baseline.name else None))
+        baseline_recipes.append(
+            (baseline, name if name != baseline.name else None, {"recipe": origin_of("recipe", name)})
+        )
+    of_suite = {"suite": origin_of("suite", suite_file or suite)} if suite else {}
     for given, task in tasks.items():
+        places = {"task": origin_of("task", given), **of_suite}
         shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
-        for baseline, file in baseline_recipes:
+        shared["places"] = places
+        for baseline, file, found in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
             if baseline.baseline and baseline.why_not(task.problem) is None:
-                planned.append(PlannedRun(task, baseline, None, seeds[0], recipe_file=file, **shared))
-        chosen = [_chosen(task, asked, zero_shot, overrides or {}) for asked in recipes]
+                own = shared | {"recipe_file": file, "places": places | found}
+                planned.append(PlannedRun(task, baseline, None, seeds[0], **own))
+        chosen = [_chosen(task, asked, zero_shot, overrides or {}, places) for asked in recipes]
         if not task.problem.level.trained and set(fractions) != {1.0}:
             raise UserError(
                 "nothing is trained in it, so there is no share of training data",
@@ -137,20 +148,19 @@ def expand(
         for recipe, own in chosen:
             if not recipe.needs_checkpoint:
                 planned += [
-                    PlannedRun(task, recipe, None, seed, fraction=_share(fraction), **shared, **own)
+                    PlannedRun(task, recipe, None, seed, fraction=_share(fraction), **(shared | own))
                     for fraction in fractions
                     for seed in _seeds(recipe, task, seeds, fractions)
                 ]
         adapting = [(recipe, own) for recipe, own in chosen if recipe.needs_checkpoint]
         for checkpoint in checkpoints if adapting else ():
-            for baseline, file in baseline_recipes:
+            for baseline, file, found in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
-                    planned += [
-                        PlannedRun(task, baseline, checkpoint, seed, recipe_file=file, **shared) for seed in seeds
-                    ]
+                    own = shared | {"recipe_file": file, "places": places | found}
+                    planned += [PlannedRun(task, baseline, checkpoint, seed, **own) for seed in seeds]
             # Runs on the same rows follow each other, so that data are read once.
             planned += [
-                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **shared, **(own | random))
+                PlannedRun(task, variant, checkpoint, seed, fraction=_share(fraction), **(shared | own | random))
                 for fraction in fractions
                 for recipe, own in adapting
                 for seed in _seeds(recipe, task, seeds, fractions)
@@ -160,14 +170,14 @@ def expand(
 
 
 def _chosen(
-    task: Task, asked: AskedRecipe, zero_shot: Recipe | None, overrides: dict[str, Any]
+    task: Task, asked: AskedRecipe, zero_shot: Recipe | None, overrides: dict[str, Any], places: dict[str, str]
 ) -> tuple[Recipe, dict[str, Any]]:
     """The recipe for a task, and what its runs say of it.
 
     Raises:
         UserError: it does not exist for the task's problem.
     """
-    recipe, own = asked.recipe, {"overrides": overrides, "recipe_file": asked.file}
+    recipe, own = asked.recipe, dict[str, Any](overrides=overrides, recipe_file=asked.file)
     trains = recipe.adaptation != "zero-shot" and not recipe.baseline
     if not task.problem.level.trained and zero_shot is not None and trains:
         recipe, own = zero_shot, {}
@@ -177,7 +187,7 @@ def _chosen(
             where=f"task {task.name}",
             fix="Choose another --recipe: bench recipes list.",
         )
-    return recipe, own
+    return recipe, own | {"places": places | {"recipe": origin_of("recipe", own.get("recipe_file") or recipe.name)}}
 
 
 def _seeds(recipe: Recipe, task: Task, seeds: Sequence[int], fractions: Sequence[float]) -> Sequence[int]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.common.inside import LONGEST_PART, inside
 from hubtools.specs.lookup.spec_files import first_mistake
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import Identity, RunRecord
@@ -107,8 +108,15 @@ def open_run(run: OpenRun | Path) -> OpenRun:
 def run_folder(root: Path, identity: Identity) -> Path:
     """The folder of a run: readable, and unique by its identity."""
     subject = identity.checkpoint.name if identity.checkpoint else "baseline"
+    parts = (identity.task.name, identity.recipe.name, f"s{identity.seed}", identity.run_id)
+    return inside(root, folder_of(subject, *parts))
+
+
+def folder_of(subject: str, task: str, *others: str) -> str:
+    """The name of a folder for a checkpoint under a task and whatever else sets it apart; a long checkpoint's is cut."""
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", subject).strip("-.").lower() or "checkpoint"
-    return root / f"{identity.task.name}--{slug}--{identity.recipe.name}--s{identity.seed}--{identity.run_id}"
+    room = LONGEST_PART - sum(len(part) + 2 for part in (task, *others))
+    return "--".join([task, slug if len(slug) <= room else slug[: max(room, 1)].rstrip("-."), *others])
 
 
 def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:

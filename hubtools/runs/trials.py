@@ -13,7 +13,6 @@ import gc
 import importlib.metadata
 import json
 import math
-import re
 import shutil
 import statistics
 import time
@@ -28,12 +27,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hashing import digest
+from hubtools.common.inside import inside
 from hubtools.runs.execute import failure_of, opened
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.search_space import Dimension
 from hubtools.runs.session import Session
 from hubtools.runs.steps import Steps
-from hubtools.runs.store import FAILURE, claimed
+from hubtools.runs.store import FAILURE, claimed, folder_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import SweepFacts
@@ -92,9 +92,8 @@ class Sweep:
         identity = session.identify(self.base)
         searched = {dimension.field: str(dimension) for dimension in self.space}
         subject = identity.checkpoint.name if identity.checkpoint else "baseline"
-        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", subject).strip("-.").lower() or "checkpoint"
-        name = f"{identity.task.name}--{slug}--{identity.recipe.name}--{digest([identity.run_id, searched])[:12]}"
-        return session.root / SWEEPS / name
+        parts = (identity.task.name, identity.recipe.name, digest([identity.run_id, searched])[:12])
+        return inside(session.root / SWEEPS, folder_of(subject, *parts))
 
     def planned(self, values: dict[str, Any]) -> PlannedRun:
         """The run with these values, as if the user had set them.
@@ -273,7 +272,7 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
         run = sweep.planned(values)
         identity = session.identify(run)
         run_id = identity.run_id
-        place = folder / WORKING / run_id
+        place = inside(folder / WORKING, run_id)
         place.mkdir(parents=True, exist_ok=True)
         record = opened(run, identity, session)
         Steps(run, session, place, record, test=False).do()
@@ -289,7 +288,7 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
         if not isinstance(error, UserError):
             write_atomic(folder / f"trial-{number:03d}-{FAILURE}", "".join(traceback.format_exception(error)))
         if run_id is not None:
-            shutil.rmtree(folder / WORKING / run_id, ignore_errors=True)
+            shutil.rmtree(inside(folder / WORKING, run_id), ignore_errors=True)
     _free_memory()
     seconds = round(time.perf_counter() - started, 3)
     return Trial(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from hubtools.common.inside import one_file_twice
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.spec_files import read_spec
 from hubtools.specs.names import FolderName, Name, Sha256, SplitName
@@ -110,6 +111,8 @@ class BaselineFile(Spec):
         folders = [run.folder for arm in self.arms for run in arm.runs]
         if len(set(folders)) < len(folders):
             raise SpecError("the same folder is listed twice. Remove one", "arms")
+        if (same := one_file_twice(folders)) is not None:
+            raise SpecError(f"{same[0]} and {same[1]} are one folder on many disks. Rename one", "arms")
         if unknown := set(self.margins) - {arm.task for arm in self.arms}:
             raise SpecError(f"no run is of the task {min(unknown)}. Remove it", "margins")
         return self

@@ -15,7 +15,7 @@ from pydantic_core import PydanticKnownError
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
-from hubtools.specs.names import Commit, Sha256, SplitName
+from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
 from hubtools.specs.split_rules import Columns, SeededSplit, SimilarityClusters, SplitRule
 
 
@@ -27,7 +27,7 @@ class TableFile(Spec):
 
     name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
     format: Literal["csv", "tsv", "parquet", "jsonl", "fasta", "swissprot"] | None = None
-    member: str | None = Field(default=None, description="Path inside a zip archive.")
+    member: AnyInnerPath | None = Field(default=None, description="Path inside a zip archive.")
     skip_rows: int = Field(default=0, ge=0, description="Lines above the first row or header of a CSV or TSV.")
     header: list[str] | None = Field(
         default=None,
@@ -172,7 +172,7 @@ class LocalFile(TableFile):
 class PackageFile(TableFile):
     """A file that ships inside a package of the Python package index."""
 
-    path: str = Field(description="Path inside the installed package's folder.")
+    path: AnyInnerPath = Field(description="Path inside the installed package's folder.")
     sha256: Sha256
 
     @property
@@ -383,7 +383,7 @@ class PackageData(SourceData):
     """Files inside a package of the Python package index."""
 
     source: Literal["package"]
-    package: str
+    package: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", max_length=100)
     version: str
     files: list[PackageFile] = Field(min_length=1)
 
@@ -394,7 +394,7 @@ class HubData(SourceData):
     pinned_by = ("revision", "dataset")
 
     source: Literal["hub"]
-    dataset: str
+    dataset: str = Field(pattern=rf"^{HUB_ID}$", max_length=140)
     config: str | None = None
     revision: Commit | None = Field(
         default=None,

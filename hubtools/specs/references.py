@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from hubtools.common.errors import UserError
+from hubtools.common.inside import why_not_inside
+from hubtools.specs.names import HUB_ID
 
 HUB = "hub://"
 _REFERENCE = re.compile(
-    r"(?P<scheme>hub://)?(?P<repo>[\w.-]+/[\w.-]+)"
+    rf"(?P<scheme>hub://)?(?P<repo>{HUB_ID})"
     r"(?:@(?P<revision>refs/(?:pr|convert)/[^/\s]+|[^/\s]+))?"
-    r"(?:/(?P<inside>[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)*)/?)?"
+    r"(?:/(?P<inside>[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)/?)?"
 )
 
 
@@ -66,7 +68,7 @@ def read_address(text: str, what: str, inside: str | None = None) -> Reference:
         UserError: it is none.
     """
     match = _REFERENCE.fullmatch(text)
-    if match is None or not match["scheme"] or (match["inside"] and inside is None):
+    if match is None or not match["scheme"] or (match["inside"] and inside is None) or not _stays(match):
         end = f"/{inside}" if inside else ", a slash in a revision as %2F"
         raise UserError(
             f"not the address of {what} on the Hub", where=text, fix=f"Write {HUB}user/repository@revision{end}."
@@ -77,9 +79,15 @@ def read_address(text: str, what: str, inside: str | None = None) -> Reference:
 def read_id(text: str) -> Reference | None:
     """Parse a plain Hub id, perhaps with a revision; None where it is none, and may be a path."""
     match = _REFERENCE.fullmatch(text)
-    if match is None or match["scheme"] or match["inside"] or text.startswith("."):
+    if match is None or match["scheme"] or match["inside"] or not _stays(match):
         return None
     return _reference(match)
+
+
+def _stays(match: re.Match[str]) -> bool:
+    """Whether what is named stays in its place: huggingface_hub keeps a revision in a file that has its name."""
+    named = [match["repo"], unquote(match["revision"] or "main"), match["inside"] or "all"]
+    return all(why_not_inside(name) is None for name in named)
 
 
 def _reference(match: re.Match[str]) -> Reference:

@@ -16,7 +16,7 @@ from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data
 from hubtools.specs.level import LEVELS
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.names import Name
+from hubtools.specs.names import HUB_ID, Name
 from hubtools.specs.problem import Problem
 
 
@@ -69,7 +69,7 @@ class HubBenchmark(Spec):
     """The benchmark of the Hub that a task is: where results in ``.eval_results/`` are shown and ranked."""
 
     dataset: str = Field(
-        pattern=r"^[\w.-]+/[\w.-]+$", description="Id of the data set on the Hub that is registered as a benchmark."
+        pattern=rf"^{HUB_ID}$", description="Id of the data set on the Hub that is registered as a benchmark."
     )
     task_id: str = Field(description="Which task of that data set's eval.yaml this is.")
     split: str = Field(default="test", description="Test split whose score is reported.")

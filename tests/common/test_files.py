@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing_folder
+from hubtools.common.files import owner_only, replacing_folder
 
 MARK = "made.json"
 
@@ -74,3 +74,20 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
         write(tmp_path / "a", "second")
     assert contents(tmp_path / "a") == {MARK: "first"}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_of_what_is_unpickled_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = owner_only(tmp_path / "a" / "b")
+    assert made.stat().st_mode & 0o777 == 0o700
+    # One that was there, and that others could write.
+    made.chmod(0o777)
+    assert owner_only(made).stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(made)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="it is a link or another user's"):
+        owner_only(tmp_path / "link")
+    with pytest.raises(UserError, match="cannot make it a folder of yours alone"):
+        owner_only(tmp_path / "file")
+    monkeypatch.setattr("os.getuid", lambda: made.stat().st_uid + 1)
+    with pytest.raises(UserError, match="it is a link or another user's"):
+        owner_only(made)

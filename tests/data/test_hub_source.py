@@ -87,6 +87,17 @@ def test_rows_come_from_the_pinned_commit(datasets_hub: Hub, tmp_path: Path) -> 
     assert source_digest(task, cache) != source_digest(hub_task(later), cache)
 
 
+def test_a_folder_of_the_data_sets_name_is_not_read_for_it(
+    datasets_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``datasets`` takes a folder of the current one before it asks the Hub; the record would name the Hub's commit."""
+    commit = datasets_hub.add_dataset("me/sites", FILES)
+    (tmp_path / "me" / "sites").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^me/sites: the current folder has a folder of that name"):
+        load_task_data(hub_task(commit), DataCache(tmp_path / "cache"))
+
+
 def test_what_the_hub_refuses_is_one_line(datasets_hub: Hub, tmp_path: Path) -> None:
     commit = datasets_hub.add_dataset("me/sites", FILES)
     gated = datasets_hub.add_dataset("lab/gated", FILES, gated=True)

@@ -49,8 +49,10 @@ def test_it_ranks_runs_and_each_replicate_is_that_of_scikit_learn(here: Path, mo
     with pytest.raises(UserError, match="there is no metric 'kappa'"):
         load_task(str(here / "tasks" / f"{task_name(PROBLEM)}.yaml"))
     monkeypatch.setattr(METRICS, "_looked", False)
-    monkeypatch.syspath_prepend(str(here))
-    install(here, {"my_lab_metrics.py": blocks("A metric", "python")[0]}, blocks("A metric", "toml")[0])
+    site = here / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    install(site, {"my_lab_metrics.py": blocks("A metric", "python")[0]}, blocks("A metric", "toml")[0])
 
     bench("run", "--task", task_name(PROBLEM), "--recipe", "composition")
     ((folder, record),) = find_records([here / "runs"])[0]
@@ -71,7 +73,7 @@ def test_it_ranks_runs_and_each_replicate_is_that_of_scikit_learn(here: Path, mo
 
     task = load_task(str(here / "tasks" / f"{task_name(PROBLEM)}.yaml"))
     assert task.hash == record.identity.task.hash
-    with (here / "my_lab_metrics.py").open("a") as file:
+    with (site / "my_lab_metrics.py").open("a") as file:
         file.write("\n# Otherwise.\n")
     assert task.hash != record.identity.task.hash
 

@@ -116,7 +116,7 @@ def test_a_file_may_not_lead_elsewhere(hub: Hub, frozen: Path) -> None:
     ("address", "line"),
     [
         ("hub://lab", "hub://lab: not the address of runs on the Hub. Write hub://user/repository@revision/folder."),
-        ("hub://lab/../x", "hub://lab/..: not a Hub id"),
+        ("hub://lab/../x", "hub://lab/../x: not the address of runs on the Hub"),
         ("hub://lab/baselines/../x", "hub://lab/baselines/../x: not the address of runs on the Hub."),
         ("hub://lab/nothing", "hub://lab/nothing: there is no such repository on the Hub"),
         ("hub://lab/baselines@v9", "hub://lab/baselines@v9: no such revision."),

@@ -16,6 +16,7 @@ from hubtools.cli.run import run as run_command
 from hubtools.common.errors import UserError
 from hubtools.runs.plan import AskedRecipe, PlannedRun, expand
 from hubtools.specs.level import problems
+from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.lookup.spec_files import load_recipe, load_suite, load_task
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import BASELINES
@@ -225,3 +226,28 @@ def test_in_python_recipes_are_a_list_too() -> None:
     ]
     with pytest.raises(UserError, match="the recipe majority reads no checkpoint, and embedded is named"):
         hubtools.plan("embedded", "localisation", "majority")
+
+
+def test_the_record_says_which_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task, recipe or suite of the current folder may have the name of one that bench ships."""
+    from hubtools.api.plans import plan
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_TASKS", raising=False)
+    shipped = plan(task="localisation", recipe="majority")[0]
+    assert shipped.places == {"task": "bench", "recipe": "bench"}
+    for kind, name in (("tasks", "localisation"), ("benchmarks/recipes", "majority"), ("benchmarks", "core")):
+        path = tmp_path / kind / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((shipped_root() / kind / f"{name}.yaml").read_text() + "# mine\n")
+    mine = plan("embedded", suite="core", task="localisation", recipe="majority", baselines=False)[0]
+    other = ", in place of the one that bench ships"
+    assert mine.places == {
+        "task": f"./tasks{other}",
+        "recipe": f"./benchmarks/recipes{other}",
+        "suite": f"./benchmarks{other}",
+    }
+    assert plan(task="tasks/localisation.yaml", recipe="majority")[0].places["task"] == "a file"
+    # The very same file hides nothing.
+    (tmp_path / "tasks" / "localisation.yaml").write_text((shipped_root() / "tasks" / "localisation.yaml").read_text())
+    assert plan(task="localisation", recipe="majority")[0].places["task"] == "./tasks"

@@ -1,6 +1,7 @@
 """The engine computes the same, proves it on the very model, and leaves no trace."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -415,6 +416,24 @@ def test_compiled_equals_eager(checkpoints, packing):
         assert result.compiled, result.reasons
         torch.testing.assert_close(model(ids, mask).logits[mask.bool()], expected[mask.bool()], atol=2e-5, rtol=1e-4)
     assert torch.equal(model(ids, mask).logits, expected)
+
+
+def test_compiled_code_is_kept_where_nobody_else_can_write(checkpoints, monkeypatch, tmp_path):
+    """Torch unpickles it, and by default keeps it in a folder below /tmp that anybody could have made before."""
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kwargs: None)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    model, tokeniser = built(checkpoints["bert"])
+    with made(model, tokeniser, compile=True) as result:
+        assert result.compiled, result.reasons
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "compiled")
+    assert (tmp_path / "cache" / "compiled").stat().st_mode & 0o777 == 0o700
+    # A folder that somebody else chose is not used, and nothing is compiled.
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "link"))
+    with made(model, tokeniser, compile=True) as result:
+        assert not result.compiled and "it is a link or another user's" in result.reasons[0]
 
 
 def test_where_compilation_fails_layers_run_as_they_are(checkpoints, monkeypatch):

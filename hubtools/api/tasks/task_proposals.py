@@ -15,9 +15,11 @@ from hubtools.api.tasks.task_labels import NONE, decided_labels, positive_label,
 from hubtools.api.tasks.task_questions import Ask, TaskAnswers, TaskGuess
 from hubtools.api.tasks.task_text import DecidedTask, drawn_splits, ruled_splits
 from hubtools.common.errors import UserError
+from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.specs.level import trained_problems
 from hubtools.specs.licences import meant_licence
+from hubtools.specs.names import LONGEST_NAME
 
 if TYPE_CHECKING:
     from hubtools.data.rows.inspection import UserTable
@@ -168,9 +170,9 @@ def new_task(
     for line in sheet.notes:
         note(f"{source}: {line}")
     called = answers.of("name", "name of the task", _slug(source), "the name of the table")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", called):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", called) or len(called) > LONGEST_NAME or why_not_inside(called):
         raise UserError(f"{called!r} is no name of a task", where="--name", fix=f"Write it as {_slug(Path(called))}.")
-    path = folder / f"{called}.yaml"
+    path = inside(folder, f"{called}.yaml")
     if path.exists() and not force:
         raise UserError("this file is there already", where=str(path), fix="Choose another --name, or use --force.")
     text = _decided(called, sheet, answers, clusters, masked_value, masked_labels, note).text(sheet, folder)
@@ -183,7 +185,9 @@ def new_task(
 
 
 def _slug(path: Path) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-") or "my-task"
+    name = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-")[:LONGEST_NAME].rstrip("-")
+    # A table may be called like a device of Windows.
+    return f"{name}-task" if name and why_not_inside(name) else name or "my-task"
 
 
 @dataclass(frozen=True)

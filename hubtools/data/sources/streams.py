@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError, near
+from hubtools.common.inside import why_not_inside
 from hubtools.specs.data_sources import TableFile
 
 # Files at least this large show how far they have been read.
@@ -112,6 +113,12 @@ def only_member(path: Path) -> str:
         several = f"{len(names):,} files ({', '.join(names[:10])}{' …' if len(names) > 10 else ''})"
         raise UserError(
             f"the archive holds {several if names else 'no file'}", where=str(path), fix="Unpack it and give one file."
+        )
+    if (why := why_not_inside(names[0])) is not None:
+        raise UserError(
+            f"the archive's file is called {names[0][:80]!r}: {why}",
+            where=str(path),
+            fix="Unpack it and give the file.",
         )
     return names[0]
 

@@ -6,17 +6,22 @@ downloaded at one commit; nothing else of the repository is read, and none of it
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hubtools.common.errors import UserError
-from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.common.hub import cached_listing, download_files, full_commit, hub_api, hub_errors
+from hubtools.common.inside import inside
 from hubtools.specs.lookup.content import ONE_TASK, choose_task_file, find
 from hubtools.specs.lookup.spec_files import load_task, read_spec, task_in
 from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task
+
+_NUMBERS = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+))*")
 
 
 @dataclass(frozen=True)
@@ -64,26 +69,25 @@ def fetch_task(reference: str) -> FetchedTask:
     Raises:
         UserError: no such repository, revision or task; it is gated; the Hub is not reached; the file is wrong.
     """
-    from huggingface_hub import get_cached_repo_tree
-
     asked = read_address(reference, "a task", "name")
     repo, name, shown = asked.repo, asked.inside, asked.repository
     with hub_errors(shown):
         commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=asked.revision).resolved
+    commit = full_commit(commit, shown)
     # Any download brings the list of files; .gitattributes is in every repository.
     download_files(repo, "dataset", commit, [ONE_TASK, ".gitattributes"], shown)
-    with hub_errors(shown):
-        listed = {file.path for file in get_cached_repo_tree(repo, repo_type="dataset", revision=commit)}
+    listed = cached_listing(repo, "dataset", commit) or set()
     file = _task_file(listed, name, shown)
     folder = download_files(repo, "dataset", commit, [file], shown)
-    task = read_spec(folder / file, Task, f"{shown}, {file}")
+    path = inside(folder, file, where=shown)
+    task = read_spec(path, Task, f"{shown}, {file}")
     if name is not None and task.name != name:
         raise UserError(
             f"no task {name} is there, {file} is {task.name}", where=shown, fix=f"Write {shown}/{task.name}."
         )
     if needed := _data_files(task, file, listed, shown):
         download_files(repo, "dataset", commit, needed, shown)
-    return FetchedTask(folder / file, str(asked.at(commit, task.name)))
+    return FetchedTask(path, str(asked.at(commit, task.name)))
 
 
 def _task_file(listed: set[str], name: str | None, shown: str) -> str:
@@ -98,11 +102,37 @@ def _task_file(listed: set[str], name: str | None, shown: str) -> str:
     return choose_task_file(listed, shown, lambda file: f"{shown}/{Path(file).stem}")
 
 
+def _addresses(task: Task) -> list[str]:
+    frozen = getattr(task.data, "frozen", None)
+    urls = [getattr(file, "url", None) for file in task.data.files] + [getattr(frozen, "url", None)]
+    return [url for url in urls if url]
+
+
+def _is_of_this_network(url: str) -> bool:
+    """Whether an address is, as it is written, that of this machine or of its private network; names are not resolved."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        # Not four numbers: a name, or numbers in another way of writing, such as 0x7f.1 or 2130706433.
+        return "." not in host or host.endswith((".localhost", ".local", ".internal")) or bool(_NUMBERS.fullmatch(host))
+
+
 def _data_files(task: Task, file: str, listed: set[str], shown: str) -> list[str]:
     """The files of the repository that a task names.
 
-    A stranger's task must not make bench read, and a published model tell of, files of this machine.
+    A stranger's task must not make bench read, and a published model tell of, files of this machine; nor ask what only
+    this machine can reach.
     """
+    if (address := next((url for url in _addresses(task) if _is_of_this_network(url)), None)) is not None:
+        raise UserError(
+            f"{file} names {address[:80]}, which is an address of this machine or its network",
+            where=shown,
+            fix="A task on the Hub reads public addresses only.",
+        )
     needed = []
     for named in task.data.local_files:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(file), named.as_posix()))

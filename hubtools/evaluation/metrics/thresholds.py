@@ -31,6 +31,11 @@ def choose_thresholds(task: Task, validation: Predictions) -> list[float] | None
     return thresholds
 
 
+def thresholds_needed(task: Task) -> int:
+    """How many thresholds decide a task with classes: one per label, one for the class to be detected, or none."""
+    return task.n_outputs if task.problem.kind == "multilabel" else 0 if task.positive_index is None else 1
+
+
 def decide(task: Task, predictions: Predictions, thresholds: list[float] | None) -> np.ndarray | None:
     """Hard decisions.
 
@@ -47,8 +52,7 @@ def decide(task: Task, predictions: Predictions, thresholds: list[float] | None)
     """
     if task.problem.kind == "regression":
         return None
-    positive = task.positive_index
-    needed = predictions.n_outputs if task.problem.kind == "multilabel" else 0 if positive is None else 1
+    positive, needed = task.positive_index, thresholds_needed(task)
     if len(thresholds or []) != needed:
         raise ValueError(f"{task.name} needs {needed} thresholds, got {len(thresholds or [])}: see choose_thresholds")
     if not needed:

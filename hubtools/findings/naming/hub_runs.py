@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from hubtools.common.errors import UserError
-from hubtools.common.hub import download_files, hub_api, hub_errors
+from hubtools.common.hub import cached_listing, download_files, full_commit, hub_api, hub_errors
+from hubtools.common.inside import inside as file_in
 from hubtools.runs.store import PREDICTIONS, RECORD, OpenRun, parse_record
 from hubtools.specs.baseline_file import BASELINE_FILE, read_baseline_file
 from hubtools.specs.references import Reference, read_address
@@ -61,7 +62,8 @@ def fetch_runs(address: str) -> FetchedRuns:
             raise UserError(f"it has a {RECORD} but no {PREDICTIONS}", where=shown, fix="Ask its owner to add it.")
         return FetchedRuns(download_files(repo, kind, commit, [RECORD, PREDICTIONS], shown), pinned, holds)
     prefix = f"{inside}/" if inside else ""
-    folder = download_files(repo, kind, commit, [f"{prefix}{BASELINE_FILE}"], shown) / (inside or "")
+    folder = download_files(repo, kind, commit, [f"{prefix}{BASELINE_FILE}"], shown)
+    folder = file_in(folder, inside, where=shown) if inside else folder
     files = [
         f"{prefix}{run.folder}/{name}"
         for arm in read_baseline_file(folder, f"{shown}, {prefix}{BASELINE_FILE}").arms
@@ -103,7 +105,7 @@ def read_results(folder: Path, address: str) -> tuple[list[OpenRun], list[str]]:
         except UserError as error:
             problems.append(str(error))
             continue
-        found.append(OpenRun(Path(address) / record.run_id, record))
+        found.append(OpenRun(file_in(Path(address), record.run_id), record))
     return found, problems
 
 
@@ -112,7 +114,7 @@ def _looked_at(asked: Reference, kinds: Sequence[str]) -> tuple[str, str, set[st
     kind, commit = _resolve(asked, kinds)
     # Any download brings the list of files; .gitattributes is in every repository.
     download_files(asked.repo, kind, commit, [RECORD, BASELINE_FILE, ".gitattributes"], asked.repository)
-    return kind, commit, _files(asked.repo, kind, commit) or set()
+    return kind, commit, cached_listing(asked.repo, kind, commit) or set()
 
 
 def _holds(listed: set[str], inside: str | None) -> Literal["run", "baseline", "results"] | None:
@@ -131,7 +133,7 @@ def _resolve(asked: Reference, kinds: Sequence[str]) -> tuple[str, str]:
     repo, revision = asked.repo, asked.revision
     if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
         for kind in kinds:
-            if _files(repo, kind, revision) is not None:
+            if cached_listing(repo, kind, revision) is not None:
                 return kind, revision
     unknown: Exception | None = None
     with hub_errors(asked.repository):
@@ -141,7 +143,7 @@ def _resolve(asked: Reference, kinds: Sequence[str]) -> tuple[str, str]:
                 if commit == revision:
                     # The Hub was not asked.
                     hub_api().repo_info(repo, repo_type=kind, revision=revision)
-                return kind, commit
+                return kind, full_commit(commit, asked.repository)
             except GatedRepoError:
                 raise
             except (RepositoryNotFoundError, RevisionResolutionError) as error:
@@ -149,17 +151,6 @@ def _resolve(asked: Reference, kinds: Sequence[str]) -> tuple[str, str]:
                 unknown = unknown or error
         assert unknown is not None
         raise unknown
-
-
-def _files(repo: str, kind: str, commit: str) -> set[str] | None:
-    """The files of a commit, as an earlier download listed them; None where there was none."""
-    from huggingface_hub import get_cached_repo_tree
-    from huggingface_hub.errors import CachedRepoTreeNotFoundError
-
-    try:
-        return {file.path for file in get_cached_repo_tree(repo, repo_type=kind, revision=commit)}
-    except CachedRepoTreeNotFoundError:
-        return None
 
 
 def _nothing_there(listed: set[str], inside: str | None, shown: str) -> UserError:

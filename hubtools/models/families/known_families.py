@@ -7,7 +7,6 @@ A package says ``[project.entry-points."bench.families"]`` and below it ``any-na
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import runpy
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
+from hubtools.common.registry import announced
 from hubtools.models.families.bert import BERT
 from hubtools.models.families.esm import ESM
 from hubtools.models.families.esmc import ESMC
@@ -141,8 +141,7 @@ def brought() -> tuple[Family, ...]:
 
 
 def _from_packages() -> None:
-    points = [point for point in importlib.metadata.entry_points(group=GROUP) if not _lies_here(point)]
-    for point in sorted(points, key=lambda point: (point.value, point.name)):
+    for point in sorted(announced(GROUP), key=lambda point: (point.value, point.name)):
         where = f"entry point {point.name} of {point.dist.name if point.dist is not None else GROUP}"
         try:
             found = point.load()
@@ -153,11 +152,6 @@ def _from_packages() -> None:
             register(family)
             if point.dist is not None:
                 _bringers[family.name] = f"the package `{point.dist.name}` {point.dist.version}"
-
-
-def _lies_here(point: importlib.metadata.EntryPoint) -> bool:
-    """Whether what announces it is not installed but lies in the current folder, which Python may search too."""
-    return point.dist is not None and Path(str(point.dist.locate_file(""))).resolve() == Path.cwd()
 
 
 def _from_files() -> None:

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError, nearest
+from hubtools.common.inside import inside
 from hubtools.specs.lookup.task_packages import package_folders
+from hubtools.specs.references import is_address
 
 KINDS = {
     "task": "tasks",
@@ -23,6 +26,12 @@ KINDS = {
 TASKS_VARIABLE = "BENCH_TASKS"
 # The file of a folder, package or repository that is one task; elsewhere a file is called like its task.
 ONE_TASK = "task.yaml"
+
+
+# What bench ships, as a place is called.
+OURS = "bench"
+# Files of which it was said in this process that they hide bench's own.
+_SAID: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,12 @@ class Found:
     origin: str
     hidden: tuple[Found, ...] = ()
 
+    @property
+    def hides_ours(self) -> bool:
+        """Whether it takes the place of something else that bench ships."""
+        ours = [other.path for other in self.hidden if other.origin == OURS]
+        return any(other.read_bytes() != self.path.read_bytes() for other in ours)
+
 
 def shipped_root() -> Path:
     """Folder that holds ``tasks/``, ``benchmarks/`` and ``reports/``: inside the package in a wheel, else the checkout."""
@@ -77,7 +92,7 @@ def places(kind: str) -> list[Place]:
                 raise UserError(f"there is no folder {entry}", where=TASKS_VARIABLE, fix=f"Correct {TASKS_VARIABLE}.")
             found.append(Place(f"{TASKS_VARIABLE} ({entry})", _tasks_in(folder)))
         found += [Place(f"package {name}", _tasks_in(folder)) for name, folder in package_folders()]
-    return [*found, Place("bench", shipped / KINDS[kind])]
+    return [*found, Place(OURS, shipped / KINDS[kind])]
 
 
 def _tasks_in(folder: Path) -> Path:
@@ -133,14 +148,35 @@ def find(kind: str, name: str) -> Path:
         if not as_path.is_file():
             raise UserError(f"no {kind} file {name}", fix=f"Give a path to a YAML file, or a name: bench {kind}s list.")
         return as_path
-    known = available(kind)
+    known = catalogue(kind)
     if name in known:
-        return known[name]
+        found = known[name]
+        if found.hides_ours and found.path.resolve() not in _SAID:
+            _SAID.add(found.path.resolve())
+            here = Path.cwd()
+            shown = found.path.relative_to(here) if found.path.is_relative_to(here) else found.path
+            telling.warn(f"note: the {kind} {name} is {shown}, which hides the one that bench ships")
+        return found.path
     if kind == "task" and as_path.is_dir():
         return task_file_in(as_path)
     close = nearest(name, known)
     hint = f"Did you mean {close}?" if close else f"Known: {', '.join(known) or 'none'}."
     raise UserError(f"no {kind} is called {name!r}", fix=hint)
+
+
+def origin_of(kind: str, name: str) -> str:
+    """Where the task, recipe or suite that a user names comes from, for a record: no folder of this machine is in it.
+
+    Args:
+        kind: of file.
+        name: as the user gave it.
+    """
+    if is_address(name):
+        return "the Hub"
+    found = None if is_path(name) else catalogue(kind).get(name)
+    if found is None:
+        return "a file"
+    return f"{found.origin.partition(' (')[0]}{', in place of the one that bench ships' if found.hides_ours else ''}"
 
 
 def task_file_in(folder: Path) -> Path:
@@ -150,7 +186,7 @@ def task_file_in(folder: Path) -> Path:
         UserError: none, or several.
     """
     files = [path.relative_to(folder).as_posix() for path in [*folder.glob("*.yaml"), *folder.glob("tasks/*.yaml")]]
-    return folder / choose_task_file(files, str(folder), lambda file: (folder / file).as_posix())
+    return inside(folder, choose_task_file(files, str(folder), lambda file: f"{folder.as_posix()}/{file}"))
 
 
 def choose_task_file(files: Iterable[str], where: str, address: Callable[[str], str]) -> str:

@@ -6,10 +6,10 @@ imported when a task file says ``source: its-name``, not before.
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.registry import announced
 
 GROUP = "bench.sources"
 _REGISTERED: dict[str, Any] = {}
@@ -27,12 +27,12 @@ def register_source(name: str, source: Any) -> None:
 
 def brought_sources() -> list[str]:
     """The names of sources that are not bench's own."""
-    return sorted({*_REGISTERED, *(point.name for point in importlib.metadata.entry_points(group=GROUP))})
+    return sorted({*_REGISTERED, *(point.name for point in announced(GROUP))})
 
 
 def source_bringer(name: str) -> str | None:
     """The package that brings the source of that name, in words; None where none does."""
-    point = next(iter(importlib.metadata.entry_points(group=GROUP, name=name)), None)
+    point = next(iter(announced(GROUP, name)), None)
     return None if point is None or point.dist is None else f"the package `{point.dist.name}` {point.dist.version}"
 
 
@@ -43,7 +43,7 @@ def brought_source(name: str) -> Any | None:
         UserError: the package that announces it does not have it.
     """
     if name not in _REGISTERED:
-        point = next(iter(importlib.metadata.entry_points(group=GROUP, name=name)), None)
+        point = next(iter(announced(GROUP, name)), None)
         if point is None:
             return None
         try:

@@ -15,6 +15,7 @@ from hubtools.common.texts import ONE_LINE
 from hubtools.specs.data_sources import source_names
 from hubtools.specs.licences import meant_licence
 from hubtools.specs.lookup.content import ONE_TASK, find, is_path
+from hubtools.specs.names import HUB_ID
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
 from hubtools.specs.task import Task
@@ -251,7 +252,10 @@ def _explain_choice(entry: Any, choice: str) -> str:
 _PATTERNS = {
     ONE_LINE: "one line without control characters",
     "^[0-9a-f]{12}$": "12 hexadecimal digits",
-    r"^[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*$": "a path inside the folder",
+    r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$": "a path inside the folder",
+    "^[A-Za-z0-9][A-Za-z0-9_.-]*$": "the name of a file or folder, without folders before it",
+    rf"^{HUB_ID}(@[0-9a-f]{{40}})?$": "the name of a repository on the Hub, owner/name",
+    rf"^{HUB_ID}$": "the name of a repository on the Hub, owner/name",
     "^[0-9a-f]{64}$": "64 hexadecimal digits",
     "^[0-9a-f]{40}$": "the 40 hexadecimal digits of a commit",
     "^[a-z0-9][a-z0-9-]*$": "lower-case letters, digits and hyphens",

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from hubtools.common import telling
+from hubtools.common.registry import announced
 
 GROUP = "bench.tasks"
 
@@ -29,7 +30,7 @@ def package_folders() -> list[tuple[str, Path]]:
 @functools.lru_cache(maxsize=4)
 def _folders(search_path: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
     found = []
-    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (_package(point), point.name)):
+    for point in sorted(announced(GROUP), key=lambda point: (_package(point), point.name)):
         folder = _folder(point.value.partition(":")[0].strip())
         if folder is None:
             telling.warn(

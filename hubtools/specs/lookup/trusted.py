@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError, nearest
-from hubtools.specs.lookup.content import KINDS, Place, catalogue, shipped_root
+from hubtools.specs.lookup.content import KINDS, OURS, Place, catalogue, shipped_root
 from hubtools.specs.lookup.spec_files import recipe_in, suite_in, task_in
 from hubtools.specs.published_results import Cell, published_cells
 from hubtools.specs.recipe import Recipe
@@ -37,11 +37,16 @@ class TrustedSpecs:
     def places(self, kind: str) -> list[Place]:
         """Where files of a kind are looked for."""
         own = [] if self.owner is None else [Place(str(self.owner), self.owner / KINDS[kind])]
-        return [*own, Place("bench", shipped_root() / KINDS[kind])]
+        return [*own, Place(OURS, shipped_root() / KINDS[kind])]
 
     def holds(self, kind: str, name: str) -> bool:
         """Whether something of a kind has that name."""
         return name in catalogue(kind, self.places(kind))
+
+    def origin_of(self, kind: str, name: str) -> str | None:
+        """For a record, where something of that name is from; None where nothing has it."""
+        found = catalogue(kind, self.places(kind)).get(name)
+        return None if found is None else OURS if found.origin == OURS else "--project"
 
     def task(self, name: str) -> Task:
         """The task of that name.

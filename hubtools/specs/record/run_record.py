@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from hubtools.common.inside import one_file_twice
 from hubtools.specs.base import read_exactly, read_recorded
 from hubtools.specs.names import Name, RunId, SplitName
+from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record.identities import Identity, Line, OpenPart
 from hubtools.specs.record.run_facts import (
@@ -32,6 +34,41 @@ from hubtools.specs.task import Task
 SCHEMA_VERSION = 1
 
 
+def _distinct(files: list[OutputFile]) -> list[OutputFile]:
+    """The files, no two of which are one on a disk that knows no case."""
+    if (same := one_file_twice(file.path for file in files)) is not None:
+        raise ValueError(f"{same[0]} and {same[1]} are one file on many disks")
+    return files
+
+
+def _is_problem(value: object) -> bool:
+    try:
+        return bool(Problem(str(value)))
+    except ValueError:
+        return False
+
+
+def _readable(task: dict[str, Any]) -> dict[str, Any]:
+    """The task, if it holds what every command reads of it; the rest may be of an earlier or a later version."""
+    metrics, data, labels = task.get("metrics"), task.get("data"), task.get("labels", {})
+    files = data.get("files", []) if isinstance(data, dict) else None
+    if not _is_problem(task.get("problem")):
+        what = "problem"
+    elif not isinstance(metrics, dict) or not isinstance(metrics.get("primary"), str):
+        what = "metrics"
+    elif not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
+        what = "labels"
+    elif metrics.get("positive") not in {None, *labels.values()}:
+        what = "metrics.positive"
+    elif not isinstance(data, dict) or not isinstance(data.get("source"), str) or not isinstance(files, list):
+        what = "data"
+    elif not all(isinstance(file, dict) and isinstance(file.get("path", ""), str) for file in files):
+        what = "data.files"
+    else:
+        return task
+    raise ValueError(f"its {what} is not what this version of bench knows")
+
+
 class RunRecord(OpenPart):
     """One run. Written at the start, and again at the end, whatever the end was."""
 
@@ -39,10 +76,15 @@ class RunRecord(OpenPart):
     run_id: RunId
     status: Literal["running", "complete", "failed", "interrupted"]
     identity: Identity
-    task: dict[str, Any] = Field(description="The task file as used.")
+    task: Annotated[dict[str, Any], AfterValidator(_readable)] = Field(description="The task file as used.")
     recipe: dict[str, Any] = Field(description="The recipe after defaults and overrides.")
     overrides: dict[str, Any] = Field(default={}, description="Recipe fields set on the command line.")
     suite: Name | None = None
+    places: dict[Literal["task", "recipe", "suite"], Line] = Field(
+        default={},
+        description="Where each was found: bench, ./tasks, an installed package, a file, the Hub, and whether it took the "
+        "place of one that bench ships. Records from before it was written have none.",
+    )
     command: Line = Field(description="The command that makes this run again.")
     started: datetime
     finished: datetime | None = None
@@ -67,7 +109,7 @@ class RunRecord(OpenPart):
     )
     environment: Environment
     cost: Cost | None = None
-    outputs: list[OutputFile] = []
+    outputs: Annotated[list[OutputFile], AfterValidator(_distinct)] = []
     failure: Failure | None = None
 
     @property

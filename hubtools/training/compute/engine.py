@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import owner_only
 from hubtools.models.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
 from hubtools.models.grouping import Grouping
 from hubtools.models.layers import encoder_layers
@@ -28,7 +31,7 @@ from hubtools.models.packing import Packing
 from hubtools.models.tokenisation import ResidueTokeniser
 from hubtools.specs.record import TogetherFacts
 from hubtools.training.compute.device import Execution
-from hubtools.training.compute.measured import measured
+from hubtools.training.compute.measured import kept_in, measured
 from hubtools.training.compute.proof import Proof, distance
 from hubtools.training.compute.together import RealProteins, shown
 
@@ -224,9 +227,12 @@ class Compiled:
 
         Raises:
             ValueError: the architecture has no list of layers.
+            UserError: the folder of compiled code is not this user's alone.
         """
         if not self.layers:
             raise ValueError("no list of layers")
+        # torch pickles what it compiled, by default into a folder of a known name below /tmp.
+        owner_only(Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept_in() / "compiled"))))
         for layer in self.layers:
             layer.compile(dynamic=True)
 

@@ -40,6 +40,11 @@ class Choice:
     steady: bool
 
 
+def kept_in() -> Path:
+    """The folder of what this machine has found out: the cache's."""
+    return Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/plm-hubtools").expanduser()
+
+
 def measured(device: str, question: str, candidates: Callable[[], Mapping[str, Callable[[], Any]]]) -> str:
     """The fastest of several ways to compute the same, as first found on this device with this torch.
 
@@ -71,7 +76,7 @@ def kept(device: str, question: str, find: Callable[[], Choice]) -> str:
     key = f"{versions}, {question}"
     if (device, key) in _known:
         return _known[device, key]
-    folder = Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/plm-hubtools").expanduser()
+    folder = kept_in()
     file = folder / FILE.format(device="".join(c if c.isalnum() else "-" for c in device.lower()))
     try:
         folder.mkdir(parents=True, exist_ok=True)

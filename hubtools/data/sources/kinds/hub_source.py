@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
-from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.hub import full_commit, hub_api, hub_errors
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import Source, SourceFacts
 from hubtools.data.sources.table_files import arrow_to_rows
@@ -65,6 +65,15 @@ class HubSource(Source[HubData]):
         """The cache of ``datasets``."""
         return f"{self.data.dataset} is in the cache of datasets, which HF_HOME names"
 
+    def _refuse_folder(self) -> None:
+        """Make sure that ``datasets`` asks the Hub: a folder of that name here would take the data set's place."""
+        if Path(self.data.dataset).exists():
+            raise UserError(
+                "the current folder has a folder of that name, which would be read in place of the Hub's",
+                where=self.data.dataset,
+                fix="Run this somewhere else, or rename that folder.",
+            )
+
     def _latest_commit(self) -> str:
         """The commit that the data set's main branch is at."""
         name = self.data.dataset
@@ -72,7 +81,7 @@ class HubSource(Source[HubData]):
             found = hub_api().dataset_info(name).sha
         if not found:
             raise UserError("the Hub names no commit of it", where=name, fix="Write data.revision.")
-        return found
+        return full_commit(found, f"data set {name}")
 
     def _prepared(self) -> Any:
         """The builder of a data set whose files are on this machine."""
@@ -80,6 +89,7 @@ class HubSource(Source[HubData]):
 
         data = self.data
         assert data.revision is not None
+        self._refuse_folder()
         try:
             builder = datasets.load_dataset_builder(data.dataset, data.config, revision=data.revision)
             # Where the Hub does not answer, datasets takes whatever revision it has kept, and says so only in its log.

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.inside import inside
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import FileSource, SourceFacts
 from hubtools.specs.data_sources import PackageData, PackageFile
@@ -28,7 +29,7 @@ class PackageSource(FileSource[PackageData]):
             spec = None
         if spec is None or not spec.submodule_search_locations:
             raise UserError(f"the package {name} that holds the data is not installed", fix=remedy)
-        path = Path(next(iter(spec.submodule_search_locations))) / file.path
+        path = inside(Path(next(iter(spec.submodule_search_locations))), file.path, where=f"package {name}")
         if not path.is_file():
             raise UserError(f"{name} {installed} has no file {file.path}", fix=remedy)
         cache.verify(path, file.sha256, fix=f"Version {installed} is installed: {remedy}")

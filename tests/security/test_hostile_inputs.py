@@ -1,0 +1,62 @@
+"""Every hostile input of the table is refused in words, or does nothing; what it tries does not happen."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hostile_inputs import HOSTILE, PROBLEM, Hostile, World, world_of
+from hub_server import Hub
+from tiny_runs import made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("trained"), PROBLEM)
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    row: Hostile = request.getfixturevalue("row")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCH_DATA_MIRROR", raising=False)
+    yield (found := world_of(tmp_path, hub, request.getfixturevalue("trained") if row.trained else None))
+    sys.modules.pop("evil", None)
+    assert found is not None
+
+
+def everything_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.trained else []) for row in HOSTILE]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_tried_does_not_happen(
+    row: Hostile, world: World, bench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world.here)
+    command = row.made(world)
+    outside = everything_in(world.outside)
+    there = set(world.here.parent.iterdir())
+    # The fixture fails where a traceback is shown.
+    code, out, err = bench(*command)
+    assert re.search(row.says, out + err), f"{code}: {out}{err}"
+    assert code == row.code, f"{code}: {out}{err}"
+    refused = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(refused) == (1 if code == 2 else 0), err
+    assert not world.canary.exists() and not (world.here / "canary").exists()
+    assert everything_in(world.outside) == outside
+    assert {path.name for path in set(world.here.parent.iterdir()) - there} <= {"cache"}
+    assert not [path for _, path in world.hub.log if "evil" in path]
+    assert "secret,MKV" not in out + err
+
+
+def test_a_row_says_what_it_tries_and_has_a_name_of_its_own() -> None:
+    assert len({row.name for row in HOSTILE}) == len(HOSTILE) >= 60
+    assert all(row.tries and row.says for row in HOSTILE)
