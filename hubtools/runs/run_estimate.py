@@ -19,7 +19,7 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.power import Power, power_of_split
 from hubtools.models.adapters import base_parameters
-from hubtools.models.packing import Packing
+from hubtools.models.execution.packing import Packing
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import (
     Computing,

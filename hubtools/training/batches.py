@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from hubtools.models.packing import lengths_of, note_lengths
+from hubtools.models.execution.packing import lengths_of, note_lengths
 from hubtools.training.collation import Row, collation_of
 from hubtools.training.compute.distributed import divided
 from hubtools.training.encoding import Encoded

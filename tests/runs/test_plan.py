@@ -240,7 +240,7 @@ def test_the_record_says_which_was_used(tmp_path: Path, monkeypatch: pytest.Monk
         path = tmp_path / kind / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((shipped_root() / kind / f"{name}.yaml").read_text() + "# mine\n")
-    mine = plan("embedded", suite="core", task="localisation", recipe="majority", baselines=False)[0]
+    mine = plan(suite="core", task="localisation", recipe="majority", baselines=False)[0]
     other = ", in place of the one that bench ships"
     assert mine.places == {
         "task": f"./tasks{other}",

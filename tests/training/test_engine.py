@@ -11,9 +11,9 @@ from tiny_tasks import tiny_split, tiny_task
 
 from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, build_model, resolve_checkpoint, save_model
-from hubtools.models import attention as attention_module
-from hubtools.models.attention import Boundaries, Options, product, sdpa, sdpa_float32
-from hubtools.models.packing import Packing, note_lengths
+from hubtools.models.execution import attention as attention_module
+from hubtools.models.execution.attention import Boundaries, Options, product, sdpa, sdpa_float32
+from hubtools.models.execution.packing import Packing, note_lengths
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
 from hubtools.training.batches import micro_batches
@@ -298,7 +298,7 @@ def test_lengths_are_read_from_the_note_or_counted(checkpoints):
 
 def test_a_batch_and_its_rows_carry_their_lengths(checkpoints, monkeypatch):
     """So that a GPU never has to be asked for them."""
-    from hubtools.models import packing
+    from hubtools.models.execution import packing
     from hubtools.training.batches import rows_between
 
     tokeniser = ResidueTokeniser.from_checkpoint(checkpoints["bert"])

@@ -128,8 +128,8 @@ def test_what_shows_only_beside_long_proteins_is_found_too(checkpoints, monkeypa
 
 
 def test_packing_that_is_wrong_for_long_rows_gives_way_to_padding(checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hubtools.models import attention
-    from hubtools.models.attention import sdpa
+    from hubtools.models.execution import attention
+    from hubtools.models.execution.attention import sdpa
 
     def broken(query: Any, key: Any, value: Any, boundaries: Any, options: Any) -> Any:
         out = sdpa(query, key, value, boundaries, options)

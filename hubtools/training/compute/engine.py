@@ -22,12 +22,12 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import owner_only
-from hubtools.models.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
-from hubtools.models.grouping import Grouping
+from hubtools.models.execution.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
+from hubtools.models.execution.grouping import Grouping
+from hubtools.models.execution.operators import Operators
+from hubtools.models.execution.packing import Packing
 from hubtools.models.layers import encoder_layers
 from hubtools.models.modeling_protein_task import ProteinTaskModel
-from hubtools.models.operators import Operators
-from hubtools.models.packing import Packing
 from hubtools.models.tokenisation import ResidueTokeniser
 from hubtools.specs.record import TogetherFacts
 from hubtools.training.compute.device import Execution

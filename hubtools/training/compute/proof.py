@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from hubtools.common.errors import UserError
+from hubtools.models.execution.packing import note_lengths
 from hubtools.models.modeling_protein_task import unpadded
-from hubtools.models.packing import note_lengths
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
 from hubtools.training.prediction import autocast
 

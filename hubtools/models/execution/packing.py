@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hubtools.models.attention import NAME, Boundaries, register
+from hubtools.models.execution.attention import NAME, Boundaries, register
 from hubtools.models.families import family_of
 
 
@@ -66,7 +66,7 @@ class Packing:
 
     Args:
         encoder: a transformers encoder whose attention goes through ``AttentionInterface``.
-        kernel: how attention is computed, a key of :data:`hubtools.models.attention.KERNELS`.
+        kernel: how attention is computed, a key of :data:`hubtools.models.execution.attention.KERNELS`.
     """
 
     def __init__(self, encoder: nn.Module, kernel: str) -> None:
