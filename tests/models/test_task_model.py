@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_checkpoints import FAMILIES, break_config, write_checkpoint
+from tiny_checkpoints import FAMILIES, WITH_PROTOCOL, break_config, write_checkpoint
 from tiny_tasks import tiny_task
 
 from hubtools.common.errors import UserError
@@ -179,3 +179,46 @@ def test_native_head_is_the_architectures_own(checkpoints):
 def test_native_head_that_would_leave_a_random_decoder_is_refused(checkpoints):
     with pytest.raises(UserError, match="weights of the model itself untrained"):
         model_and_tokeniser(checkpoints["t5"], "sequence-classification", **{"head.kind": "native"})
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, WITH_PROTOCOL])
+def test_a_saved_tokenizer_has_names_that_transformers_4_knows_and_reads_as_before(family, tmp_path):
+    checkpoint = resolve_checkpoint(str(write_checkpoint(tmp_path / family, family)))
+    model, tokeniser, task = model_and_tokeniser(checkpoint, "residue-classification")
+    save_model(model, tokeniser, task, tmp_path / "model")
+    said = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    # transformers 4.57 has classes of these names, and takes extra_special_tokens for a dictionary. It has no ESM C.
+    names = {"esm": "EsmTokenizer", "esm1b": "EsmTokenizer", "bert": "BertTokenizer", "esmc": "EsmcTokenizer"}
+    assert said["tokenizer_class"] == names.get(family, "PreTrainedTokenizerFast")
+    assert "extra_special_tokens" not in said
+    assert (said.get("additional_special_tokens") == ["<fold2AA>", "<AA2fold>"]) == (family == WITH_PROTOCOL)
+    from transformers import AutoTokenizer
+
+    before, again = (AutoTokenizer.from_pretrained(folder) for folder in (tmp_path / family, tmp_path / "model"))
+    assert (type(again), again.all_special_ids) == (type(before), before.all_special_ids)
+    for text in ("MKTAYU", "M K T A Y U", "<AA2fold> M K", "mkt J"):
+        assert again(text)["input_ids"] == before(text)["input_ids"]
+
+
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-classification"])
+@torch.no_grad()
+def test_rotary_positions_that_are_not_the_defaults_are_said_as_transformers_4_reads_them(problem, tmp_path):
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+    settings = {"global_rope_theta": 700.0, "local_rope_theta": 30.0, "global_attn_every_n_layers": 2}
+    folder = write_checkpoint(tmp_path / "modernbert", "modernbert")
+    config = ModernBertConfig(
+        vocab_size=26, hidden_size=16, intermediate_size=32, num_hidden_layers=5, num_attention_heads=2,
+        pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **settings,
+    )  # fmt: skip
+    ModernBertForMaskedLM(config).save_pretrained(folder)
+    for overrides in ({}, {"head.kind": "native"}):
+        model, tokeniser, task = model_and_tokeniser(resolve_checkpoint(str(folder)), problem, **overrides)
+        saved = tmp_path / f"model{len(overrides)}"
+        save_model(model, tokeniser, task, saved)
+        said = json.loads((saved / "config.json").read_text())
+        said = said.get("encoder", said)
+        assert {name: said[name] for name in settings} == settings
+        loaded, again = load_model(saved, task)
+        ids, mask = padded(again, SEQUENCES)
+        torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, atol=2e-5, rtol=1e-4)
