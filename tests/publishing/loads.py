@@ -128,7 +128,7 @@ def odd_rows(problem: str) -> list[dict[str, str]]:
 
 def publish(case: Case, hub: Hub, folder: Path) -> Published:
     """Train, publish with the command, and read the card on the Hub."""
-    from tiny_checkpoints import only_sentencepiece, write_checkpoint
+    from tiny_checkpoints import only_sentencepiece, rounded_frequencies, write_checkpoint
     from tiny_runs import made
 
     from hubtools.cli.main import cli
@@ -140,6 +140,8 @@ def publish(case: Case, hub: Hub, folder: Path) -> Published:
         only_sentencepiece(write_checkpoint(checkpoint, "t5"))
     else:
         write_checkpoint(checkpoint, case.family)
+    if case.family == "esm":
+        rounded_frequencies(checkpoint)
     files: dict[str, bytes | str] = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
     base, repo = f"lab/{case.family}", f"me/{folder.name}"
     if ("models", base) not in hub.repos:
