@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 JOBS ?= logical
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help quickstart test test-all test-fast golden golden-update lint docs speed wheel clean
+.PHONY: help quickstart test test-all test-fast golden golden-update lint docs loads speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
@@ -20,6 +20,7 @@ help:
 	@echo "make wheel        build source and wheel, and try the wheel in an environment of its own"
 	@echo "make lint         ruff check and format, types (the first time a minute, then seconds)"
 	@echo "make docs         regenerate the reference and the table of tasks"
+	@echo "make loads        load published models with other versions of transformers and with TensorFlow, in environments of their own"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
 
 $(BIN)/.ready: pyproject.toml constraints.txt
@@ -66,6 +67,10 @@ lint: $(BIN)/.ready
 
 docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py
+
+# Environments are made with pip, and used again where LOADS names a folder for them.
+loads: $(BIN)/.ready
+	@PIP_ARGS="$(PIP_ARGS)" $(BIN)/python tests/publishing/loads.py $(if $(LOADS),--environments $(LOADS))
 
 # Source and wheel in dist/; then the wheel alone, in an environment of its own and far from this folder, makes a run.
 PIP = python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)

@@ -154,6 +154,21 @@ def break_config(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def rounded_frequencies(folder: Path) -> Path:
+    """Put the rotary frequencies into an ESM-2 as its authors publish them: once a layer, rounded to half precision."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {k: v for k, v in load_file(folder / "model.safetensors").items() if "inv_freq" not in k}
+    settings = json.loads((folder / "config.json").read_text())
+    width = settings["hidden_size"] // settings["num_attention_heads"]
+    frequencies = (1 / 10000 ** (torch.arange(0, width, 2) / width)).half().float()
+    for layer in range(settings["num_hidden_layers"]):
+        name = f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"
+        weights[name] = frequencies.clone()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 def only_sentencepiece(folder: Path) -> Path:
     """Put the vocabulary of ProtT5's kind into a folder as its authors publish it: spiece.model, and no tokenizer.json."""
     from sentencepiece import sentencepiece_model_pb2 as sentencepiece

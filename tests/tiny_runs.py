@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from tiny_checkpoints import write_checkpoint
-from tiny_project import QUICK, task_name, write_task
+from tiny_project import QUICK, task_name, write_rows, write_task
 
 from hubtools.data import DataCache
 from hubtools.runs.execute import execute
@@ -22,10 +22,13 @@ def made(
     family: str = "esm",
     recipe: str = "full",
     checkpoint: str | None = None,
+    rows: list[dict[str, str]] | None = None,
     **settings: object,
 ) -> Path:
-    """The folder of a tiny run; its checkpoint is made beside it, unless one is named."""
+    """The folder of a tiny run; its checkpoint is made beside it, unless one is named; ``rows`` take the place of the task's."""
     write_task(folder, problem)
+    if rows is not None:
+        write_rows(folder, problem, rows)
     checkpoint = checkpoint or str(write_checkpoint(folder / family, family))
     settings = {**({"epochs": 2} if recipe == "probe" else QUICK), **settings}
     asked = PlannedRun(

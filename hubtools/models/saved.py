@@ -46,13 +46,31 @@ def save_model(
     with replacing_folder(folder, CONFIG) as staging:
         native: Any = model.model if isinstance(model, NativeTaskModel) else native_twin(model, tokeniser, task)
         if native is not None:
-            native.save_pretrained(staging)
+            _save_weights(native, staging)
         else:
             ship_code(model.config, staging)
-            ours: Any = model
-            ours.save_pretrained(staging)
+            _save_weights(model, staging)
         tokeniser.tokenizer.save_pretrained(staging)
-        _forget_paths(staging)
+        _for_strangers(staging, tokeniser.tokenizer)
+
+
+def _save_weights(model: Any, folder: Path) -> None:
+    """Write weights and configuration, the rotary frequencies of ESM-2 where transformers 4 and TensorFlow look for them.
+
+    The authors' checkpoints hold them, rounded, once a layer. transformers 5 keeps them once a model, and saves them under
+    a name that only it reads; without them 4 computes exact ones, which moves logits by some 1e-4.
+    """
+    weights, once = dict(model.state_dict()), "rotary_embeddings.inv_freq"
+    for name in [name for name in weights if name.endswith(once)]:
+        inside = f"{name.removesuffix(once)}encoder.layer."
+        layers = {key.removeprefix(inside).split(".")[0] for key in weights if key.startswith(inside)}
+        if layers:
+            frequencies = weights.pop(name)
+            each = {f"{inside}{layer}.attention.self.{once}": frequencies.clone() for layer in layers}
+            # As they are called here: what is saved in the "original" format gets that other name.
+            model.save_pretrained(folder, state_dict={**weights, **each}, save_original_format=False)
+            return
+    model.save_pretrained(folder)
 
 
 def save_adapter(model: ProteinTaskModel, tokeniser: ResidueTokeniser, folder: Path, base: CheckpointIdentity) -> None:
@@ -92,7 +110,7 @@ def save_adapter(model: ProteinTaskModel, tokeniser: ResidueTokeniser, folder: P
         ship_code(model.config, staging)
         model.config.save_pretrained(staging)
         tokeniser.tokenizer.save_pretrained(staging)
-        _forget_paths(staging)
+        _for_strangers(staging, tokeniser.tokenizer)
 
 
 def ship_code(config: Any, folder: Path) -> None:
@@ -116,15 +134,59 @@ def ship_code(config: Any, folder: Path) -> None:
             file.write(f"\n\n{head.strip()}\n\n\nHEADS[{own.name!r}] = {own.module.partition(':')[2]}\n")
 
 
-def _forget_paths(folder: Path) -> None:
-    """Remove where this machine keeps things from the configuration files."""
+def _for_strangers(folder: Path, tokenizer: Any) -> None:
+    """Leave in the configuration files nothing of where this machine keeps things, and what transformers 4 reads as well.
+
+    transformers 5 names some things anew and reads the names of 4 all the same, which neither knows the new ones nor
+    says so.
+    """
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         if path.is_file():
             values = json.loads(path.read_text())
             for key in ("_name_or_path", "name_or_path"):
                 values.pop(key, None)
+            if name == "config.json":
+                _config_for_both(values)
+            else:
+                _tokenizer_for_both(values, tokenizer)
             path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _tokenizer_for_both(values: dict[str, Any], tokenizer: Any) -> None:
+    """The class that any tokenizer.json has, and the list of further special tokens, under the names of transformers 4."""
+    if values.get("tokenizer_class") == "TokenizersBackend":
+        values["tokenizer_class"] = "PreTrainedTokenizerFast"
+        # In 4 this class makes token_type_ids as well, which T5 and ModernBERT refuse, unless it is told what to make.
+        values["model_input_names"] = list(tokenizer.model_input_names)
+    # 4 has a dictionary of this name, which is for something else.
+    if isinstance(values.get("extra_special_tokens"), list):
+        further = values.pop("extra_special_tokens")
+        if further:
+            values["additional_special_tokens"] = further
+
+
+def _config_for_both(values: dict[str, Any]) -> None:
+    """Rotary positions, also of an encoder's configuration inside, beside how 4 spells them: else it takes its defaults."""
+    if isinstance(values.get("encoder"), dict):
+        _config_for_both(values["encoder"])
+    rope = values.get("rope_parameters")
+    if not isinstance(rope, dict):
+        return
+    if "full_attention" not in rope:
+        if "rope_theta" in rope:
+            values.setdefault("rope_theta", rope["rope_theta"])
+        if rope.get("rope_type", "default") != "default":
+            values.setdefault("rope_scaling", {key: value for key, value in rope.items() if key != "rope_theta"})
+        return
+    # ModernBERT: of its layers every n-th, from the first, attends to all of the sequence.
+    values.setdefault("global_rope_theta", rope["full_attention"]["rope_theta"])
+    values.setdefault("local_rope_theta", rope["sliding_attention"]["rope_theta"])
+    whole = [kind == "full_attention" for kind in values["layer_types"]]
+    for n in range(1, len(whole) + 1):
+        if whole == [i % n == 0 for i in range(len(whole))]:
+            values.setdefault("global_attn_every_n_layers", n)
+            break
 
 
 def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task) -> nn.Module | None:

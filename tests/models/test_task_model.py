@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_checkpoints import FAMILIES, break_config, write_checkpoint
+from tiny_checkpoints import FAMILIES, WITH_PROTOCOL, break_config, rounded_frequencies, write_checkpoint
 from tiny_tasks import tiny_task
 
 from hubtools.common.errors import UserError
@@ -179,3 +179,72 @@ def test_native_head_is_the_architectures_own(checkpoints):
 def test_native_head_that_would_leave_a_random_decoder_is_refused(checkpoints):
     with pytest.raises(UserError, match="weights of the model itself untrained"):
         model_and_tokeniser(checkpoints["t5"], "sequence-classification", **{"head.kind": "native"})
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, WITH_PROTOCOL])
+def test_a_saved_tokenizer_has_names_that_transformers_4_knows_and_reads_as_before(family, tmp_path):
+    checkpoint = resolve_checkpoint(str(write_checkpoint(tmp_path / family, family)))
+    model, tokeniser, task = model_and_tokeniser(checkpoint, "residue-classification")
+    save_model(model, tokeniser, task, tmp_path / "model")
+    said = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    # transformers 4.57 has classes of these names (but no ESM C), takes extra_special_tokens for a dictionary, and has
+    # the last one make token_type_ids, which T5 and ModernBERT refuse, unless it is told what to make.
+    names = {"esm": "EsmTokenizer", "esm1b": "EsmTokenizer", "bert": "BertTokenizer", "esmc": "EsmcTokenizer"}
+    assert said["tokenizer_class"] == names.get(family, "PreTrainedTokenizerFast")
+    if said["tokenizer_class"] == "PreTrainedTokenizerFast":
+        assert said["model_input_names"] == ["input_ids", "attention_mask"]
+    assert "extra_special_tokens" not in said
+    assert (said.get("additional_special_tokens") == ["<fold2AA>", "<AA2fold>"]) == (family == WITH_PROTOCOL)
+    from transformers import AutoTokenizer
+
+    before, again = (AutoTokenizer.from_pretrained(folder) for folder in (tmp_path / family, tmp_path / "model"))
+    assert (type(again), again.all_special_ids) == (type(before), before.all_special_ids)
+    for text in ("MKTAYU", "M K T A Y U", "<AA2fold> M K", "mkt J"):
+        assert again(text)["input_ids"] == before(text)["input_ids"]
+
+
+@pytest.mark.parametrize("problem", ["residue-classification", "sequence-classification"])
+@torch.no_grad()
+def test_rotary_positions_that_are_not_the_defaults_are_said_as_transformers_4_reads_them(problem, tmp_path):
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+    settings = {"global_rope_theta": 700.0, "local_rope_theta": 30.0, "global_attn_every_n_layers": 2}
+    folder = write_checkpoint(tmp_path / "modernbert", "modernbert")
+    config = ModernBertConfig(
+        vocab_size=26, hidden_size=16, intermediate_size=32, num_hidden_layers=5, num_attention_heads=2,
+        pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **settings,
+    )  # fmt: skip
+    ModernBertForMaskedLM(config).save_pretrained(folder)
+    for overrides in ({}, {"head.kind": "native"}):
+        model, tokeniser, task = model_and_tokeniser(resolve_checkpoint(str(folder)), problem, **overrides)
+        saved = tmp_path / f"model{len(overrides)}"
+        save_model(model, tokeniser, task, saved)
+        said = json.loads((saved / "config.json").read_text())
+        said = said.get("encoder", said)
+        assert {name: said[name] for name in settings} == settings
+        loaded, again = load_model(saved, task)
+        ids, mask = padded(again, SEQUENCES)
+        torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("problem", "before"), [("residue-classification", "esm"), ("sequence-classification", "encoder")]
+)
+@torch.no_grad()
+def test_the_rounded_rotary_frequencies_of_esm2_are_saved_once_a_layer_as_its_authors_do(problem, before, tmp_path):
+    folder = rounded_frequencies(write_checkpoint(tmp_path / "esm", "esm", width=32))
+    name = "encoder.layer.{}.attention.self.rotary_embeddings.inv_freq"
+    authors = load_file(folder / "model.safetensors")[f"esm.{name.format(0)}"]
+    exact = 1 / 10000 ** (torch.arange(0, 16, 2) / 16)
+    assert not torch.equal(authors, exact)
+    model, tokeniser, task = model_and_tokeniser(resolve_checkpoint(str(folder)), problem)
+    save_model(model, tokeniser, task, tmp_path / "model")
+    saved = load_file(tmp_path / "model" / "model.safetensors")
+    # transformers 4 and the classes for Keras look there, and compute exact ones where they find nothing.
+    assert {key for key in saved if "inv_freq" in key} == {f"{before}.{name.format(layer)}" for layer in (0, 1)}
+    assert all(torch.equal(value, authors) for key, value in saved.items() if "inv_freq" in key)
+    for shipped in (True, False):
+        loaded, again = load_model(tmp_path / "model", task, shipped_code=shipped)
+        assert torch.equal(loaded.encoder.rotary_embeddings.inv_freq, authors)
+        ids, mask = padded(again, SEQUENCES)
+        assert torch.equal(loaded(ids, mask).logits, model(ids, mask).logits)

@@ -459,3 +459,11 @@ def test_a_label_cannot_break_out_of_the_words_of_a_figure(tmp_path: Path) -> No
     (alt,) = re.findall(r'precision-recall.png" width="\d+" alt="([^"]*)">', text)
     assert html.unescape(alt).startswith('Precision against recall on test. Average precision: "><b> 0.')
     assert "A | B" in alt
+
+
+def test_with_what_it_was_loaded_is_told_and_tensorflow_where_there_are_lines_for_it(tmp_path: Path) -> None:
+    folder = loadable(write_full_run(tmp_path, STRUCTURE))
+    text = text_of(folder)
+    assert "as bench publishes them, were loaded with: transformers 4.57.6, torch 2.13.0." in text
+    assert "TensorFlow reads its weights in the few lines of bench's `docs/tensorflow.md`." in text
+    assert "transformers 4.57.6, peft 0.18.0, torch 2.13.0." in text_of(folder, weights="both")

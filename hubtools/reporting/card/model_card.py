@@ -14,7 +14,7 @@ from hubtools.findings import wording
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.leaderboard import table_of
 from hubtools.findings.wording import SHORT_INTERVAL_MEANING
-from hubtools.reporting.card import card_leakage, card_procedure, card_results, citation
+from hubtools.reporting.card import card_leakage, card_procedure, card_results, citation, tried_versions
 from hubtools.reporting.card.card_comparison import beside, comparisons, recipe_rows
 from hubtools.reporting.card.card_edits import keep_edits
 from hubtools.reporting.card.card_lint import lint_card
@@ -211,6 +211,8 @@ def _text(
         snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
         weights=weights,
         custom_code=needs_custom_code(model),
+        tried=tried_versions.oldest_tried(record, peft=weights != "merged"),
+        in_keras=tried_versions.loads_in_keras(record),
         adapted=card_procedure.adapter_in_words(record.recipe_spec.adapter),
         head=card_procedure.head_in_words(record),
         settings=card_procedure.settings(record),
