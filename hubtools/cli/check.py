@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hubtools.cli.guarded import workflow_command
 from hubtools.cli.terminal import PROJECT, TEMPLATES, note
 from hubtools.common.errors import UserError
 
@@ -188,7 +189,7 @@ def _tell_github(done: RunCheck, files: Mapping[str, Path | None]) -> None:
         ci_outputs.append_outputs(Path(path), values)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in ci_outputs.annotate(found, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
-            click.echo(str(annotation), err=True)
+            workflow_command(str(annotation))
 
 
 def _tell_github_of(error: UserError) -> None:
@@ -198,4 +199,4 @@ def _tell_github_of(error: UserError) -> None:
     if path := os.environ.get("GITHUB_OUTPUT"):
         ci_outputs.append_outputs(Path(path), {"verdict": "error", "exit-code": 2})
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        click.echo(str(ci_outputs.WorkflowAnnotation("error", "bench check", str(error))), err=True)
+        workflow_command(str(ci_outputs.WorkflowAnnotation("error", "bench check", str(error))))

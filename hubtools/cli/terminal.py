@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.common.errors import one_line
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ NAMED_RUNS = click.option(
 
 def note(line: str) -> None:
     """Say what was resolved, what else there is to know, or which record could not be read."""
-    click.echo(line, err=True)
+    click.echo(one_line(line), err=True)
 
 
 def tell(*named: Named) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.secrets import scrub
 from hubtools.specs.data_sources import OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.references import is_address
@@ -91,7 +92,7 @@ def public_command(record: RunRecord) -> str:
         value = words[index + 1]
         if option in _PATHS and not is_address(value) and not (option == "--checkpoint" and on_hub):
             words[index + 1] = Path(value).name
-    return shlex.join(words)
+    return scrub(shlex.join(words))
 
 
 def public_failure(record: RunRecord) -> str:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.common.secrets import scrubbed
 from hubtools.specs.lookup.spec_files import first_mistake
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import Identity, RunRecord
@@ -112,8 +113,8 @@ def run_folder(root: Path, identity: Identity) -> Path:
 
 
 def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
-    """Write ``run.json``, one fact a line."""
-    text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Write ``run.json``, one fact a line, without passwords and tokens."""
+    text = json.dumps(scrubbed(record.model_dump(mode="json")), indent=indent, ensure_ascii=False, allow_nan=False)
     write_atomic(folder / RECORD, text + "\n")
 
 

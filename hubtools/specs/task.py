@@ -99,7 +99,7 @@ class Task(Spec):
     metrics: MetricChoice
     margin: float = Field(default=0.01, gt=0, description="Loss in the primary metric that counts as worse.")
     licence: str = Field(description="Licence of the data: an SPDX identifier, or 'unknown'.")
-    homepage: str | None = None
+    homepage: str | None = Field(default=None, pattern=r"^https?://", description="Address of the data's own page.")
     citation: str = Field(description="BibTeX, or a plain reference.")
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")
     semaphore: Semaphore | None = Field(default=None, description="How far the split can be trusted.")

@@ -182,6 +182,17 @@ def _lint_index(index: Any) -> Iterator[str]:
                 yield f"{where}.metrics: the value {value!r} is not a finite number"
 
 
+def _fence_left_open(body: str) -> bool:
+    """Whether a block of code is not closed: a line of as many ticks, or more, closes it."""
+    opened = ""
+    for ticks, rest in re.findall(r"(?m)^ {0,3}(`{3,})(.*)$", body):
+        if not opened:
+            opened = ticks
+        elif len(ticks) >= len(opened) and not rest.strip():
+            opened = ""
+    return bool(opened)
+
+
 def _lint_body(body: str) -> Iterator[str]:
     if re.search(r"more information needed", body, re.IGNORECASE):
         yield "the card says that more information is needed"
@@ -190,5 +201,5 @@ def _lint_body(body: str) -> Iterator[str]:
         yield "the card has an unfilled place of its template"
     if not re.search(r"^# \S", body, re.MULTILINE):
         yield "the card has no title"
-    if body.count("```") % 2:
+    if _fence_left_open(body):
         yield "the card has a code block that is not closed"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.common.secrets import scrub
 from hubtools.findings import wording
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.leaderboard import table_of
@@ -222,4 +223,5 @@ def _text(
         short_interval_meaning=SHORT_INTERVAL_MEANING,
     )
     plain = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", body, flags=re.MULTILINE)).rstrip()
-    return front_matter(values) + "\n" + plain.lstrip("\n") + "\n"
+    # Whatever the record holds: an earlier version of bench may have written it.
+    return scrub(front_matter(values) + "\n" + plain.lstrip("\n") + "\n")
