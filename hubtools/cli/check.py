@@ -10,6 +10,7 @@ import click
 
 from hubtools.cli.guarded import workflow_command
 from hubtools.cli.terminal import PROJECT, TEMPLATES, note
+from hubtools.common.bounds import MOST_REPLICATES
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +57,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Predictions that differ by no more are the same and pass: of probabilities, or of values in SD. "
     "[default: what a frozen baseline says, else 0.0001]",
 )
-@click.option("--replicates", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--replicates",
+    type=click.IntRange(100, MOST_REPLICATES),
+    default=10_000,
+    show_default=True,
+    help="Of the bootstrap.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 @click.option("--summary", metavar="FILE", type=FILE, help="Also write the report as Markdown.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Also write it as JSON.")

@@ -17,6 +17,7 @@ from hubtools.api.computing import ExecutionOptions
 from hubtools.cli import run_report
 from hubtools.cli.execution_options import execution_options
 from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
+from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple
             raise UserError(
                 f"{part!r} is not a seed", where="--seeds", fix="Give numbers: --seeds 1,2,3 or --seeds 1-5."
             )
+        at_most(len(seeds) + last - first + 1, MOST_SEEDS, "seeds", "--seeds")
         seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 
@@ -68,7 +70,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
         if not equals or not key.strip():
             raise UserError(f"{text!r} is not key=value", where="--set", fix="For example --set learning_rate=1e-4.")
         try:
-            parsed = yaml.safe_load(raw)
+            parsed = yaml_values(raw)
         except yaml.YAMLError:
             raise UserError(
                 f"cannot read the value of {text!r}", where="--set", fix="For example --set learning_rate=1e-4."

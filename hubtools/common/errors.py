@@ -9,6 +9,10 @@ from hubtools.common.secrets import scrub
 from hubtools.common.texts import visible
 
 
+# Of a part of a message: what is in it may be a cell or an option of any length.
+_LONGEST = 4_000
+
+
 class UserError(Exception):
     """Input that cannot be used: shown as one line, without a traceback, and a non-zero exit.
 
@@ -29,7 +33,10 @@ class UserError(Exception):
 
 def one_line(text: str) -> str:
     """A text as a message shows it: on one line, control characters as escapes, without passwords and tokens."""
-    return scrub(visible(" ".join(str(text).splitlines()), lines=True))
+    shown = str(text)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[:_LONGEST]} … ({len(shown):,} characters)"
+    return scrub(visible(" ".join(shown.splitlines()), lines=True))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hubtools.common.bounds import LARGEST_SPEC, json_values, read_bounded, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest, file_sha256
 from hubtools.common.hub import hub_api, hub_errors
@@ -193,7 +193,7 @@ def _read_config(path: Path, listed: set[str], trust_remote_code: bool, where: s
             raise UserError("this is an adapter, not a whole checkpoint", where=where, fix="Give its base checkpoint.")
         raise UserError(f"there is no {CONFIG}", where=where, fix="Give a checkpoint in the transformers format.")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json_values(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {CONFIG} ({error})", where=where, fix="Get the file again.") from None
     if not isinstance(config, dict) or "model_type" not in config:
@@ -265,12 +265,12 @@ def _check_weights(path: Path) -> None:
 def read_licence(card: Path) -> str | None:
     """The licence that a card's front matter states, lower-cased as the Hub writes it; None where it states none."""
     try:
-        text = card.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_bounded(card, LARGEST_SPEC).decode("utf-8")
+    except (OSError, UnicodeDecodeError, UserError):
         return None
     match = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(\n|$)", text, flags=re.DOTALL)
     try:
-        values = yaml.safe_load(match[1]) if match else None
+        values = yaml_values(match[1]) if match else None
     except yaml.YAMLError:
         return None
     if not isinstance(values, dict):

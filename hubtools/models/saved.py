@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hub import hub_errors
@@ -118,7 +119,7 @@ def _forget_paths(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         if path.is_file():
-            values = json.loads(path.read_text())
+            values = json_values(path.read_text())
             for key in ("_name_or_path", "name_or_path"):
                 values.pop(key, None)
             path.write_text(json.dumps(values, indent=2) + "\n")
@@ -190,7 +191,7 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = json_values((folder / "config.json").read_text())
     except OSError:
         raise UserError("there is no model", where=str(folder), fix="Baselines and failed runs have none.") from None
     own_code = config["model_type"] == ProteinTaskModel.config_class.model_type
@@ -230,7 +231,7 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
     from peft import PeftModel
     from transformers import AutoConfig, AutoModel
 
-    about = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    about = json_values((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     base, revision = about["base_model_name_or_path"], about.get("revision")
     if trusted:
         model: Any = AutoModel.from_config(AutoConfig.from_pretrained(folder, **trusted), **trusted).float()

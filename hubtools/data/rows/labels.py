@@ -8,7 +8,6 @@ residue are a list of 0 and 1 (in the order of the task's labels) for each resid
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.data.sources.source_rows import cell_text
 from hubtools.specs.level import Kind
@@ -265,7 +265,7 @@ def listed(cell: Any) -> list[Any] | None:
         return list(cell)
     if isinstance(cell, str) and cell.lstrip().startswith("["):
         try:
-            return json.loads(cell)
+            return json_values(cell)
         except ValueError:
             return None
     return None

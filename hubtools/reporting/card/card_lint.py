@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from hubtools.common.bounds import yaml_parsed
 from hubtools.reporting.card.card_metadata import LICENCES
 
 _RELATIONS = {"finetune", "adapter", "quantized", "merge"}
@@ -43,7 +44,7 @@ def lint_card(text: str) -> list[str]:
     if not found:
         return ["the card has no front matter between two lines of ---"]
     try:
-        values = yaml.load(found[1], Loader=_Unrepeated)
+        values = yaml_parsed(found[1], _Unrepeated)[1]
     except yaml.YAMLError as error:
         return [f"the front matter is not YAML ({' '.join(str(error).split())})"]
     if not isinstance(values, dict):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import string
 from pathlib import Path
 from typing import Literal
 
+from hubtools.common.bounds import json_values
 from hubtools.common.escaping import python_comment, python_literal
 from hubtools.models.families import PLAIN, Family, Spelling, family_named, spelling_named
 from hubtools.specs.problem import Problem
@@ -132,7 +132,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
 
 def _serves_pipelines(folder: Path) -> bool:
     """Whether the modelling file stands for a task class of transformers; earlier versions of bench did not say so."""
-    mapped = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
+    mapped = json_values((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
     return any(name.endswith("Classification") for name in mapped)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hubtools.common.bounds import json_values
 from hubtools.common.files import write_atomic
 from hubtools.common.hashing import digest
 from hubtools.models.modeling_protein_task import ProteinTaskModel
@@ -308,7 +309,7 @@ def settle_budget(
     }  # fmt: skip
     file = cache / "budgets" / f"{digest(key)}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return replace(execution, token_budget=int(json.loads(file.read_text())["token_budget"]))
+        return replace(execution, token_budget=int(json_values(file.read_text())["token_budget"]))
     kept = activations_of(model, trains=trains, bf16=bf16, checkpointing=execution.gradient_checkpointing)
     largest = LARGEST_ON_CPU if execution.device.type == "cpu" else LARGEST
     training = model.training
