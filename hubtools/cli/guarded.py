@@ -6,9 +6,12 @@ themselves are guarded: nobody who prints can forget it. Colours and bars stay, 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import Any, TextIO
 
 from hubtools.common.escaping import terminal
@@ -27,6 +30,9 @@ class GuardedStream:
 
     def write(self, text: str) -> int:
         """Write a text as :func:`hubtools.common.escaping.terminal` has it, without secrets."""
+        if not isinstance(text, str):
+            # By this click tells a stream of texts from one of bytes.
+            raise TypeError(f"a text is written here, not {type(text).__name__}")
         if text:
             shown = scrub(text)
             if self._draws:
@@ -59,12 +65,23 @@ class GuardedStream:
         return getattr(self._stream, name)
 
 
-def guard_streams() -> None:
-    """Guard what this process prints from now on."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
+def _print_traceback(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    text = "".join(traceback.format_exception(kind, error, at))
+    print(terminal(scrub(text)), end="", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def guarded_streams() -> Iterator[None]:
+    """Guard what is printed inside the block, and the traceback where it is what ends the process."""
+    before = sys.stdout, sys.stderr
+    for name, stream in zip(("stdout", "stderr"), before, strict=True):
         if stream is not None and not isinstance(stream, GuardedStream):
             setattr(sys, name, GuardedStream(stream))
+    sys.excepthook = _print_traceback
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def workflow_command(line: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from hubtools.cli.guarded import guard_streams
+from hubtools.cli.guarded import guarded_streams
 from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.secrets import holds_secret, scrub
@@ -99,20 +99,26 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    guard_streams()
+    with guarded_streams():
+        code = _called()
+    sys.exit(code)
+
+
+def _called() -> int:
+    """Run what the command line says; its exit code."""
     try:
         _refuse_arguments(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
-        code = 2
+        return 2
     except click.ClickException as error:
         _show(error)
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
 def _refuse_arguments(arguments: list[str]) -> None:
