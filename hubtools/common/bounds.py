@@ -55,15 +55,15 @@ def at_most(count: int, most: int, what: str, where: str) -> int:
     return count
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """The content of a small file.
+def read_bounded(path: Path, most: int, where: str | None = None) -> bytes:
+    """The content of a small file, called ``where`` in messages (by default its path).
 
     Raises:
         UserError: it is larger than such a file can be.
         OSError: it cannot be read.
     """
     if (size := path.stat().st_size) > most:
-        raise UserError(f"it is too large ({size:,} bytes; at most {most:,} are read)", where=str(path))
+        raise UserError(f"it is too large ({size:,} bytes; at most {most:,} are read)", where=where or str(path))
     return path.read_bytes()
 
 

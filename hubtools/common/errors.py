@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from hubtools.common.secrets import scrub
 from hubtools.common.texts import visible
 
-
 # Of a part of a message: what is in it may be a cell or an option of any length.
-_LONGEST = 4_000
+_LONGEST = 2_000
 
 
 class UserError(Exception):
@@ -35,7 +34,7 @@ def one_line(text: str) -> str:
     """A text as a message shows it: on one line, control characters as escapes, without passwords and tokens."""
     shown = str(text)
     if len(shown) > _LONGEST:
-        shown = f"{shown[:_LONGEST]} … ({len(shown):,} characters)"
+        shown = f"{shown[:_LONGEST]} … ({len(shown):,} characters) … {shown[-_LONGEST // 4 :]}"
     return scrub(visible(" ".join(shown.splitlines()), lines=True))
 
 

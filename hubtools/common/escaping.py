@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from hubtools.common.texts import visible
 
 # What begins code, emphasis, a link, a cell, struck text, a formula, an escape or a template's place anywhere in a line.
-_ANYWHERE = re.compile(r"[\\`*\[\]|~$]|\{(?=[{%])")
+_ANYWHERE = re.compile(r"[\\`*\[\]|~$]|(?<=\{)[{%]")
 # An underline inside a word means nothing, and names of checkpoints are full of them.
 _UNDERLINE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 # A character reference stands for another character.
@@ -121,7 +121,7 @@ def spreadsheet_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     formula = _FORMULA.match(value) is not None and _NUMBER.fullmatch(value) is None
-    return terminal(f"'{value}" if formula else value)
+    return terminal(visible(f"'{value}" if formula else value, lines=True))
 
 
 def terminal(text: str, *, inside: bool = False) -> str:
@@ -131,7 +131,8 @@ def terminal(text: str, *, inside: bool = False) -> str:
         text: any, with lines.
         inside: whether it goes on a line that has begun, with more than spaces.
     """
-    shown = visible(text.replace("\r\n", "\n"), lines=True)
+    # A bar goes back to the start of its line.
+    shown = "\r".join(visible(part, lines=True) for part in text.split("\r"))
     if "::" not in shown and "##[" not in shown:
         return shown
     head, end, rest = shown.partition("\n") if inside else ("", "", shown)

@@ -43,10 +43,12 @@ def list_all(form: str | None, problem: str | None) -> None:
     elif form == "markdown":
         click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
     else:
+        from rich.text import Text
+
         table, console = new_table("name", "what", "problem", "ranked by", "trust", "from"), new_console()
         for task, found in known:
             colour = task.semaphore.colour if task.semaphore else None
-            trust = f"[{DOTS[colour]}]●[/] {colour}" if colour else "–"
+            trust = Text.assemble(("●", DOTS[colour]), f" {colour}") if colour else "–"
             table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust, found.origin)
         console.print(table)
         for task, found in known:

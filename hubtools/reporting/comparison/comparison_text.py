@@ -122,6 +122,7 @@ def _print_pair(pair: Pair, console: Console, *, several: bool, per_class: bool)
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], leave_out: Container[str] = ()) -> Table:
     """A table without lines, without some of its columns where there is no room for all."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     shown = [place for place, column in enumerate(columns) if column not in leave_out]
@@ -129,7 +130,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], leave_o
         number = columns[place] not in {columns[0], "metric", "verdict"}
         table.add_column(columns[place], justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in rows:
-        table.add_row(*(row[place] for place in shown))
+        table.add_row(*(Text(cell) if isinstance(cell := row[place], str) else cell for place in shown))
     return table
 
 

@@ -115,7 +115,7 @@ def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
     """
     where = where or str(path)
     try:
-        text = read_bounded(path, LARGEST_SPEC).decode("utf-8")
+        text = read_bounded(path, LARGEST_SPEC, where).decode("utf-8")
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror})", where=where) from None
     except UnicodeDecodeError:
@@ -240,6 +240,8 @@ def _explain_choice(entry: Any, choice: str) -> str:
     return f"a number ({entry['msg'][0].lower()}{entry['msg'][1:]})"
 
 
+# Of a value that is wrong, in a message.
+_SHOWN = 200
 _PATTERNS = {
     ONE_LINE: "one line without control characters",
     "^[0-9a-f]{12}$": "12 hexadecimal digits",
@@ -258,7 +260,8 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
     """The problem in plain words, and the remedy."""
     kind, got = error["type"], error.get("input")
     context = error.get("ctx", {})
-    shown = "" if isinstance(got, (dict, list)) else f" (it is {got!r})"
+    # A string of brackets may be of any length.
+    shown = "" if isinstance(got, (dict, list)) else f" (it is {repr(got)[:_SHOWN]})"
     if kind == "union":
         return f"expected {' or '.join(error['choices'])}{shown}", None
     if kind == "extra_forbidden":
