@@ -119,7 +119,7 @@ def test_json(case: str) -> None:
         assert listed(JSON[case]) is None
     with pytest.raises(UserError) as refused:
         parse_record(JSON[case], "run.json")
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
 
 
 def test_json_of_programs_is_read() -> None:
@@ -138,32 +138,18 @@ def test_a_record_with_a_number_that_cannot_be_written(field: str) -> None:
 # Packed files
 
 
-def gzipped(size: int, block: bytes) -> bytes:
-    stream = io.BytesIO()
-    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=9) as packed:
-        for _ in range(size // len(block)):
-            packed.write(block)
-    return stream.getvalue()
-
-
-def zipped(member: str, size: int, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive, archive.open(member, "w") as out:
-        for _ in range(size >> 20):
-            out.write(b"ACDEFGHIK\n" * (1 << 17))
-    return stream.getvalue()
-
-
 @pytest.fixture(scope="module")
 def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gzip of zeros that is a few hundred kilobytes and unpacks to some hundred megabytes, in lines."""
+    """Files of some hundred kilobytes that unpack to hundreds of megabytes. A gzip file may be many, one after the other."""
     folder = tmp_path_factory.mktemp("bombs")
-    (folder / "lines.fasta.gz").write_bytes(gzipped(300 << 20, b"A" * ((1 << 20) - 1) + b"\n"))
-    (folder / "one-line.fasta.gz").write_bytes(gzipped(200 << 20, b"A" * (1 << 20)))
-    (folder / "rows.csv.zip").write_bytes(zipped("rows.csv", 200 << 20, zipfile.ZIP_BZIP2))
+    (folder / "lines.fasta.gz").write_bytes(300 * gzip.compress(b"A" * ((1 << 20) - 1) + b"\n"))
+    (folder / "one-line.fasta.gz").write_bytes(200 * gzip.compress(b"A" * (1 << 20)))
+    with zipfile.ZipFile(folder / "rows.csv.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rows.csv", 150 * (b"A" * ((1 << 20) - 1) + b"\n"))
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lines.fasta.gz", "one-line.fasta.gz"])
 def test_a_gzip_bomb(bomb: Path, name: str) -> None:
     assert (bomb / name).stat().st_size < 4 << 20
@@ -174,6 +160,7 @@ def test_a_gzip_bomb(bomb: Path, name: str) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_zip_bomb(bomb: Path) -> None:
     path = bomb / "rows.csv.zip"
     with pytest.raises(UserError, match="unpacks to more than 500 times its size"):
@@ -181,6 +168,7 @@ def test_a_zip_bomb(bomb: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_bomb_through_a_pipe(bomb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (bomb / "lines.fasta.gz").open("rb") as stream:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
@@ -188,6 +176,7 @@ def test_a_bomb_through_a_pipe(bomb: Path, monkeypatch: pytest.MonkeyPatch) -> N
             list(read_proteins("-"))
 
 
+@pytest.mark.slow
 def test_predict_refuses_it_in_one_line(bomb: Path, bench: Bench, tmp_path: Path) -> None:
     lines = (">a\n" + "A" * 60 + "\n") * 1
     plain = tmp_path / "a.fasta.gz"
@@ -198,6 +187,7 @@ def test_predict_refuses_it_in_one_line(bomb: Path, bench: Bench, tmp_path: Path
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_data_that_pack_well_are_read(tmp_path: Path) -> None:
     """Labels of each residue that are nearly all one pack to some hundredths."""
     path = tmp_path / "rows.csv.gz"
@@ -221,12 +211,14 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
+@pytest.mark.slow
 def test_one_line_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
     with pytest.raises(UserError, match="line 1 has more than 67,108,864 characters"):
         list(read_proteins("-"))
 
 
+@pytest.mark.slow
 def test_a_genome_over_many_lines() -> None:
     def lines() -> Iterator[str]:
         yield ">chr1\n"
@@ -246,6 +238,7 @@ def test_titin_is_a_protein_and_a_chromosome_is_none() -> None:
 # Parquet
 
 
+@pytest.mark.slow
 def test_a_parquet_schema_that_is_too_deep(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -63,7 +63,7 @@ HOSTILE = [
     "; import os; os.system('touch PWNED')",
     "=HYPERLINK(1)",
     "::set-output name=x::y",
-    "@everyone [ ] [x]: https://evil.example",
+    "for @everyone [ ] [x]: https://evil.example",
     "    four spaces before",
 ]
 HARMLESS = "plain words"
@@ -105,6 +105,7 @@ def run(tmp_path: Path, blank_figures: None) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_card_has_the_same_structure_whatever_its_texts_hold(run: Path) -> None:
     expected = structure(card_of(run, HARMLESS))
     for text in HOSTILE:
@@ -127,6 +128,7 @@ def test_a_card_has_the_same_structure_whatever_its_texts_hold(run: Path) -> Non
         assert names == [f"{text}{n}" for n in range(len(names))]
 
 
+@pytest.mark.slow
 def test_the_words_of_a_card_are_those_of_the_text(run: Path) -> None:
     for text in HOSTILE[:7] + HOSTILE[13:15]:
         tokens = READER.parse(card_of(run, text))
@@ -153,6 +155,7 @@ def test_a_block_of_code_is_ended_by_none_of_its_lines() -> None:
         assert block.content.rstrip("\n") == shown.replace("<!--", "<!- -")
 
 
+@pytest.mark.slow
 def test_a_citation_over_lines_stays_in_its_block(run: Path) -> None:
     record = read_record(run)
     record.task["citation"] = "@misc{a,\n  title = {x}\n}\n```\n\n# Not a heading\n<!-- bench:edit limits -->\n"

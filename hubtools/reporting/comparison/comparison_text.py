@@ -125,12 +125,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], leave_o
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = [place for place, column in enumerate(columns) if column not in leave_out]
-    for place in shown:
+    places = [place for place, column in enumerate(columns) if column not in leave_out]
+    for place in places:
         number = columns[place] not in {columns[0], "metric", "verdict"}
         table.add_column(columns[place], justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell := row[place], str) else cell for place in shown))
+        table.add_row(*(Text(value) if isinstance(value := row[place], str) else value for place in places))
     return table
 
 
