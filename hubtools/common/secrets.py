@@ -29,7 +29,8 @@ _LOGIN = re.compile(
 _PARAMETER = re.compile(
     r"(?i)(?<=[?&;#])((?:amp;)?(?:key|sig|pwd|auth|authorization|sas|x-(?:amz|goog|ms)-[\w-]+"
     r"|[\w.-]*(?:token|secret|passw(?:or)?d|signature|credential|api[_-]?key|access[_-]?key|key-pair-id)[\w.-]*))"
-    r"=([^\s&;#'\"<>`\\]+)"
+    # One that was taken out stays, and what stands behind it.
+    r"=(?!\[…\])([^\s&;#'\"<>`\\]+)"
 )
 _HEADER = re.compile(
     r"(?i)\b((?:proxy-)?authorization|x-api-key|x-auth-token|set-cookie|cookie)(['\"]?\s*[:=]\s*['\"]?)"
