@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
+from hubtools.common.bounds import MOST_SEEDS, at_most
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def seeds_of(asked: int | Iterable[int] | None) -> list[int]:
     """
     if asked is None:
         return []
-    seeds = [asked] if isinstance(asked, int) else list(asked)
+    seeds = [asked] if isinstance(asked, int) else list(islice(asked, MOST_SEEDS + 1))
+    at_most(len(seeds), MOST_SEEDS, "seeds", "seeds")
     for seed in seeds:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED:
             raise UserError(f"{seed!r} is not a seed", where="seeds", fix="Give whole numbers from 0, as in [1, 2, 3].")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from hubtools.api.asked import Say, refuse_unknown, silent
 from hubtools.api.found_runs import said_of
+from hubtools.common.bounds import MOST_REPLICATES, at_most
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
 
@@ -254,6 +255,7 @@ def compare(
     from hubtools.findings.side_by_side import compare as compared
 
     _refuse_question(question)
+    at_most(replicates, MOST_REPLICATES, "replicates", "replicates")
     if split in {"train", "validation"}:
         raise UserError(f"nothing is compared on {split}: choices were made on it", fix="Name a test split.")
     names = (fspath(a), fspath(b))
@@ -336,6 +338,7 @@ def check(
 
     refuse_unknown(terms, CheckTerms, "check")
     _refuse_question(question)
+    at_most(terms.get("replicates") or 0, MOST_REPLICATES, "replicates", "replicates")
     sides = Sides(fspath(baseline), fspath(candidate))
     wanted = _suite(suite, project) if suite else None
     margins = dict(terms.get("margins") or {})

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from hubtools.cli.commands import StrictCommand
+from hubtools.cli.guarded import workflow_command
 from hubtools.cli.terminal import PROJECT, TEMPLATES, note
+from hubtools.common.bounds import MOST_REPLICATES
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +60,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Predictions that differ by no more are the same and pass: of probabilities, or of values in SD. "
     "[default: what a frozen baseline says, else 0.0001]",
 )
-@click.option("--replicates", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--replicates",
+    type=click.IntRange(100, MOST_REPLICATES),
+    default=10_000,
+    show_default=True,
+    help="Of the bootstrap.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 @click.option("--summary", metavar="FILE", type=FILE, help="Also write the report as Markdown.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Also write it as JSON.")
@@ -191,7 +199,7 @@ def _tell_github(done: RunCheck, files: Mapping[str, Path | None]) -> None:
         ci_outputs.append_outputs(Path(path), values)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in ci_outputs.annotate(found, Path(os.environ.get("GITHUB_WORKSPACE") or ".")):
-            click.echo(str(annotation), err=True)
+            workflow_command(str(annotation))
 
 
 def _tell_github_of(error: UserError) -> None:
@@ -201,4 +209,4 @@ def _tell_github_of(error: UserError) -> None:
     if path := os.environ.get("GITHUB_OUTPUT"):
         ci_outputs.append_outputs(Path(path), {"verdict": "error", "exit-code": 2})
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        click.echo(str(ci_outputs.WorkflowAnnotation("error", "bench check", str(error))), err=True)
+        workflow_command(str(ci_outputs.WorkflowAnnotation("error", "bench check", str(error))))

@@ -10,6 +10,7 @@ import click
 
 from hubtools.cli.commands import StrictCommand
 from hubtools.cli.terminal import note
+from hubtools.common.bounds import MOST_REPLICATES
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--per-class", is_flag=True, help="Also each class, label or assay, in tables and figure.")
 @click.option(
     "--replicates",
-    type=click.IntRange(min=200),
+    type=click.IntRange(200, MOST_REPLICATES),
     default=10_000,
     show_default=True,
     metavar="N",

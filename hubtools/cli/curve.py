@@ -56,13 +56,16 @@ def curve(names: tuple[str, ...], root: str, task: str | None, split: str, out: 
 
 def _print(curve: Curve, series: Series) -> None:
     """One series as a table."""
+    from rich.text import Text
+
     from hubtools.cli.terminal import new_console, new_table
     from hubtools.findings.board.learning_curve import gain, score_text
     from hubtools.findings.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
 
     console = new_console()
-    console.print(f"\n[bold]{curve.title}[/bold]: {metric_title(curve.metric, arrow=True)} on {curve.split}")
-    console.print(series.name)
+    heading = f": {metric_title(curve.metric, arrow=True)} on {curve.split}"
+    console.print(Text.assemble("\n", (curve.title, "bold"), heading))
+    console.print(Text(series.name))
     table = new_table(
         "share", curve.noun, "pretrained", "random weights", "gain", "as good as random with", "seeds", numbers_from=1
     )

@@ -21,6 +21,7 @@ def _listing(kind: str, plural: str) -> click.Group:
     def list_all() -> None:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         import hubtools
 
@@ -29,7 +30,7 @@ def _listing(kind: str, plural: str) -> click.Group:
         table.add_column("name", no_wrap=True)
         table.add_column("what")
         for spec, place in zip(listed.specs, listed.places, strict=True):
-            table.add_row(place.path.stem, f"{spec.title}. {spec.summary}")
+            table.add_row(Text(place.path.stem), Text(f"{spec.title}. {spec.summary}"))
         Console(highlight=False).print(table)
 
     @group.command("show", help=f"One of the {plural}, every field.")

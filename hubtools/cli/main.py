@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from hubtools.cli.guarded import guarded_streams
 from hubtools.common import telling
 from hubtools.common.errors import UserError
+from hubtools.common.secrets import holds_secret, scrub
 from hubtools.common.texts import control_character
 from hubtools.common.version import __version__
 
@@ -97,23 +99,30 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    with guarded_streams():
+        code = _called()
+    sys.exit(code)
+
+
+def _called() -> int:
+    """Run what the command line says; its exit code."""
     try:
-        _refuse_control_characters(sys.argv[1:])
+        _refuse_arguments(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
-        code = 2
+        return 2
     except click.ClickException as error:
         _show(error)
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
-def _refuse_control_characters(arguments: list[str]) -> None:
-    """What is written on the command line is recorded and shown. A separator may be a tab.
+def _refuse_arguments(arguments: list[str]) -> None:
+    """What is written on the command line is recorded and shown: no control characters, and no secrets. A separator may be a tab.
 
     Raises:
         UserError: an argument holds one.
@@ -121,6 +130,11 @@ def _refuse_control_characters(arguments: list[str]) -> None:
     for argument in arguments:
         if (character := control_character(argument.replace("\t", ""))) is not None:
             raise UserError(f"an argument holds the character {character}, which may not be shown", fix="Remove it.")
+        if holds_secret(argument):
+            raise UserError(
+                f"an argument holds a password or a token ({scrub(argument)}), and what is written here is recorded",
+                fix="Leave it out: a token goes into HF_TOKEN, a password into ~/.netrc.",
+            )
 
 
 def _show(error: click.ClickException) -> None:

@@ -18,6 +18,7 @@ from hubtools.cli import run_report
 from hubtools.cli.commands import StrictCommand
 from hubtools.cli.execution_options import execution_options
 from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
+from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple
             raise UserError(
                 f"{part!r} is not a seed", where="--seeds", fix="Give numbers: --seeds 1,2,3 or --seeds 1-5."
             )
+        at_most(len(seeds) + last - first + 1, MOST_SEEDS, "seeds", "--seeds")
         seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 
@@ -69,7 +71,7 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
         if not equals or not key.strip():
             raise UserError(f"{text!r} is not key=value", where="--set", fix="For example --set learning_rate=1e-4.")
         try:
-            parsed = yaml.safe_load(raw)
+            parsed = yaml_values(raw)
         except yaml.YAMLError:
             raise UserError(
                 f"cannot read the value of {text!r}", where="--set", fix="For example --set learning_rate=1e-4."

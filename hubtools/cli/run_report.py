@@ -41,6 +41,7 @@ def summary(done: FinishedRuns, root: Path) -> None:
 def _print_table(complete: list[Outcome]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not complete:
         return
@@ -58,7 +59,7 @@ def _print_table(complete: list[Outcome]) -> None:
         score = record.score()
         table.add_row(
             record.identity.task.name,
-            record.identity.checkpoint.name if record.identity.checkpoint else "baseline",
+            Text(record.identity.checkpoint.name if record.identity.checkpoint else "baseline"),
             outcome.run.procedure,
             str(record.identity.seed),
             record.primary_metric,

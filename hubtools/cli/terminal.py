@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubtools.common.errors import one_line
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ NAMED_RUNS = click.option(
 
 def note(line: str) -> None:
     """Say what was resolved, what else there is to know, or which record could not be read."""
-    click.echo(line, err=True)
+    click.echo(one_line(line), err=True)
 
 
 def tell(*named: Named) -> None:
@@ -107,10 +108,15 @@ def new_console() -> Console:
 
 
 def new_table(*columns: str, numbers_from: int | None = None) -> Table:
-    """A table without lines; from the column ``numbers_from`` on, numbers are set to the right."""
+    """A table without lines; from the column ``numbers_from`` on, numbers are set to the right. Cells are text, not markup."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    class PlainTable(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+    table = PlainTable(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         number = numbers_from is not None and position >= numbers_from
         table.add_column(column, justify="right" if number else "left", no_wrap=number or position == 0)

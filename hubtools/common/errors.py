@@ -5,6 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from hubtools.common.secrets import scrub
+from hubtools.common.texts import visible
+
+# Of a part of a message: what is in it may be a cell or an option of any length.
+_LONGEST = 2_000
+
 
 class UserError(Exception):
     """Input that cannot be used: shown as one line, without a traceback, and a non-zero exit.
@@ -16,9 +22,20 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        # The text may come from a library or a file: one line that nothing acts on, without secrets.
+        what = one_line(what)
+        where, fix = (None if part is None else one_line(part) for part in (where, fix))
         self.what, self.where, self.fix = what, where, fix
         line = f"{where}: {what}" if where else what
         super().__init__(f"{line.rstrip('.')}. {fix}" if fix else line)
+
+
+def one_line(text: str) -> str:
+    """A text as a message shows it: on one line, control characters as escapes, without passwords and tokens."""
+    shown = str(text)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[:_LONGEST]} … ({len(shown):,} characters) … {shown[-_LONGEST // 4 :]}"
+    return scrub(visible(" ".join(shown.splitlines()), lines=True))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside, why_not_inside
+from hubtools.common.secrets import scrub
 from hubtools.common.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-_TOKEN = re.compile(r"\b(hf|api)_[A-Za-z0-9_]{8,}|\beyJ[A-Za-z0-9_-]{10,}(\.[A-Za-z0-9_-]+){0,2}")
-# What follows the path of an address: a signed one for an upload lets whoever reads it write that file.
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Any download brings the list of files.
@@ -44,26 +43,15 @@ def hub_api() -> HfApi:
     )
 
 
-def scrub(text: str) -> str:
-    """The text without anything that is, or looks like, a token."""
-    from huggingface_hub import get_token
-
-    with contextlib.suppress(Exception):
-        if token := get_token():
-            text = text.replace(token, "[token]")
-    return _TOKEN.sub("[token]", text)
-
-
 class _SecretsFilter(logging.Filter):
     """Takes tokens, and the queries of addresses, out of what a library logs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every entry, but not its secrets."""
+        # What follows the path of an address: a signed one for an upload lets whoever reads it write that file.
+        text = _QUERY.sub(r"\1?[…]", record.getMessage())
         # Not scrub(): asking huggingface_hub for its token may log in turn.
-        text = _QUERY.sub(r"\1?[…]", _TOKEN.sub("[token]", record.getMessage()))
-        if token := os.environ.get("HF_TOKEN"):
-            text = text.replace(token, "[token]")
-        record.msg, record.args = text, None
+        record.msg, record.args = scrub(text, ask_hub=False), None
         return True
 
 
@@ -120,8 +108,8 @@ def hub_errors(subject: str) -> Iterator[None]:
     else:
         return
     kind, what, fix = explained
-    # Without the cause: a request's headers and addresses are not for logs.
-    raise kind(scrub(what), where=scrub(subject), fix=fix) from None
+    # Without the cause: a request's headers and addresses are not for logs. UserError takes secrets out.
+    raise kind(what, where=subject, fix=fix) from None
 
 
 def closed_to_strangers(repo: str, kind: str) -> str | None:

@@ -10,6 +10,8 @@ import logging
 import sys
 from collections.abc import Iterator
 
+from hubtools.common.errors import one_line
+
 _log = logging.getLogger("hubtools")
 
 
@@ -26,7 +28,7 @@ _shown: _OnStderr | None = None
 
 def warn(line: str) -> None:
     """Something that the user should know, and that stops nothing."""
-    _log.warning("%s", line)
+    _log.warning("%s", one_line(line))
 
 
 def is_command() -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Of control characters (Cc) those beyond ASCII's first, line and paragraph separators, and the marks that change the
 # direction of writing.
-_HIDDEN = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_HIDDEN = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _CONTROL = re.compile(rf"[\x00-\x1f{_HIDDEN}]")
 _CONTROL_BUT_LINES = re.compile(rf"[\x00-\x08\x0b-\x1f{_HIDDEN}]")
 # The same for the types of a model.
@@ -41,6 +41,18 @@ def control_character(text: str, lines: bool = False) -> str | None:
     return None if found is None else found[0].encode("unicode_escape").decode()
 
 
+def visible(text: str, lines: bool = False) -> str:
+    """A text with each character that may not be shown written as its escape (such as ``\\u001b``).
+
+    JSON stays the same JSON by it: there, too, these are escapes of the characters.
+
+    Args:
+        text: any text.
+        lines: whether it may have several lines, and tabs.
+    """
+    return (_CONTROL_BUT_LINES if lines else _CONTROL).sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def joined(value: Any) -> Any:
     """Prose with its lines joined by spaces; a list of it likewise."""
     if isinstance(value, str):
@@ -57,7 +69,7 @@ def hidden_in(model: BaseModel, typed: bool = True) -> tuple[tuple[str, ...], st
         model: any.
         typed: whether to look at its texts, too, and not only at values of any kind.
     """
-    for name in _fields_of(type(model), typed):
+    for name in text_fields(type(model), typed):
         value = getattr(model, name)
         if _suspect(value):
             for found in _hidden(value, (name,)):
@@ -90,8 +102,8 @@ def _hidden(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 @functools.cache
-def _fields_of(model: type[BaseModel], typed: bool) -> tuple[str, ...]:
-    """The fields that can hold texts: a confusion matrix of a thousand classes is not searched for them."""
+def text_fields(model: type[BaseModel], typed: bool = True) -> tuple[str, ...]:
+    """The fields that can hold texts, by their type or because they hold anything: a confusion matrix of a thousand classes is not searched for them."""
     kinds = {str, Any} if typed else {Any}
     return tuple(name for name, field in model.model_fields.items() if _is_one_of(field.annotation, kinds))
 

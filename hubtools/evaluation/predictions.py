@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.evaluation.scored_rows import scored_rows
@@ -241,7 +242,7 @@ def read_label_names(path: Path) -> list[str]:
 def _metadata(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    return json.loads(pq.read_schema(path).metadata[METADATA_KEY])
+    return json_values(pq.read_schema(path).metadata[METADATA_KEY])
 
 
 @contextlib.contextmanager

@@ -22,8 +22,8 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder, write_atomic
 from hubtools.common.hashing import file_sha256
-from hubtools.common.hub import scrub
 from hubtools.common.inside import inside, why_not_inside
+from hubtools.common.secrets import scrub
 from hubtools.evaluation.predictions import read_label_names, read_predictions, write_predictions
 from hubtools.evaluation.statistics.cost import typical
 from hubtools.evaluation.statistics.difference import Question

@@ -19,8 +19,9 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hashing import file_sha256
-from hubtools.common.hub import HubUnavailable, hub_api, hub_errors, scrub
+from hubtools.common.hub import HubUnavailable, hub_api, hub_errors
 from hubtools.common.inside import inside
+from hubtools.common.secrets import scrub
 from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from hubtools.common.errors import UserError
+from hubtools.common.escaping import spreadsheet_cell
 
 if TYPE_CHECKING:
     from hubtools.inference.decisions import Decided, Decider
@@ -110,10 +111,10 @@ class _Separated:
 
     def __init__(self, stream: TextIO, decider: Decider, separator: str) -> None:
         self.decider, self.rows = decider, csv.writer(stream, delimiter=separator, lineterminator="\n")
-        self.rows.writerow(decider.columns)
+        self.rows.writerow(map(spreadsheet_cell, decider.columns))
 
     def write(self, decided: Decided) -> None:
-        self.rows.writerows([_rounded(cell) for cell in row] for row in self.decider.rows(decided))
+        self.rows.writerows([spreadsheet_cell(_rounded(cell)) for cell in row] for row in self.decider.rows(decided))
 
     def close(self) -> None:
         """Nothing is held."""

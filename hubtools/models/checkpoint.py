@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest, file_sha256
 from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
@@ -277,12 +278,12 @@ def check_weights(path: Path) -> None:
 def read_licence(card: Path) -> str | None:
     """The licence that a card's front matter states, lower-cased as the Hub writes it; None where it states none."""
     try:
-        text = card.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_bounded(card, LARGEST_SPEC).decode("utf-8")
+    except (OSError, UnicodeDecodeError, UserError):
         return None
     match = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(\n|$)", text, flags=re.DOTALL)
     try:
-        values = yaml.safe_load(match[1]) if match else None
+        values = yaml_values(match[1]) if match else None
     except yaml.YAMLError:
         return None
     if not isinstance(values, dict):

@@ -6,12 +6,12 @@ a thousand million layers, or files elsewhere. So configurations are looked at b
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hubtools.common.bounds import LARGEST_JSON, json_values, read_bounded
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside, why_not_inside
 
@@ -19,7 +19,6 @@ Loaded = TypeVar("Loaded")
 
 # More than any protein language model has, by far. A configuration makes what it says before weights are compared with it.
 _MOST_LAYERS, _MOST_LABELS, _MOST = 2_000, 1_000_000, 2**31
-_LARGEST_JSON = 256 * 2**20  # bytes; a tokenizer of a million pieces has a tenth of that
 _LAYERS = re.compile(r"(num|n)_(\w+_)?(layers?|blocks?|experts)", re.ASCII)
 # What computes attention, or a mixture of experts: a name, never a repository.
 _IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal)?", re.ASCII)
@@ -39,9 +38,7 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
         UserError: it cannot be read, or it is not one object.
     """
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json_values(read_bounded(path, LARGEST_JSON).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot read {path.name} ({why})", where=where, fix="Get the file again.") from None

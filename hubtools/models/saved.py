@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hub import hub_errors
@@ -143,7 +144,7 @@ def _for_strangers(folder: Path, tokenizer: Any) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         if path.is_file():
-            values = json.loads(path.read_text())
+            values = json_values(path.read_text())
             for key in ("_name_or_path", "name_or_path"):
                 values.pop(key, None)
             if name == "config.json":

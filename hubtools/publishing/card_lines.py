@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.models.families.spelling import quoted
+from hubtools.common.escaping import python_literal
 from hubtools.reporting.card.snippet import EXAMPLE, EXAMPLE_PAIR
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LinesAnswer:
 
 def blocks(text: str) -> list[str]:
     """The blocks of Python on a card that load a model and ask it about the example; people's own are not among them."""
-    examples = (quoted(EXAMPLE), quoted(EXAMPLE_PAIR[0]))
+    examples = (python_literal(EXAMPLE), python_literal(EXAMPLE_PAIR[0]))
     return [code for code in _BLOCK.findall(text) if _MODEL.search(code) and any(text in code for text in examples)]
 
 
@@ -76,7 +76,7 @@ def run_lines(folder: Path, record: RunRecord) -> list[LinesAnswer]:
     answers = []
     for code in blocks((folder / CARD).read_text(encoding="utf-8")):
         for place in set(_MODEL.findall(code)):
-            code = code.replace(place, quoted(str(folder)))
+            code = code.replace(place, python_literal(str(folder)))
         if not unusual:
             answers.append(_run(code, asked_about(folder, record, USUAL)))
             continue
@@ -96,7 +96,7 @@ def _run(code: str, asked: tuple[str, ...]) -> LinesAnswer:
     printed: list[Any] = []
     variables: dict[str, Any] = {"__name__": "__main__", "print": lambda *said, **_: printed.append(said[0])}
     for example, sequence in zip(EXAMPLE_PAIR if len(asked) > 1 else (EXAMPLE,), asked, strict=True):
-        code = code.replace(quoted(example), quoted(sequence))
+        code = code.replace(python_literal(example), python_literal(sequence))
     try:
         exec(compile(code, CARD, "exec"), variables)
     # Whatever stops a stranger.

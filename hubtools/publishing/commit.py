@@ -11,7 +11,8 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
-from hubtools.common.hub import hub_api, hub_errors, scrub
+from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.secrets import scrub
 from hubtools.publishing.access import require, who_am_i
 from hubtools.publishing.patience import is_transient, patiently
 
@@ -412,7 +413,7 @@ def _says(commit: Any, title: str, text: str) -> bool:
 
 
 def _page(target: Target, commit: str) -> str:
-    return f"{hub_api().endpoint}/{_PAGES[target.kind]}{target.repo}/tree/{commit}"
+    return f"{scrub(hub_api().endpoint)}/{_PAGES[target.kind]}{target.repo}/tree/{commit}"
 
 
 def _read_back(target: Target, files: Sequence[PublishedFile], removed: Sequence[str], commit: str) -> None:

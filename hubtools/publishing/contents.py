@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hubtools.common.errors import UserError
-from hubtools.common.hub import scrub
+from hubtools.common.secrets import scrub
 from hubtools.publishing.commit import PublishedFile
 from hubtools.reporting.card.card_metadata import licence_fields
 from hubtools.reporting.card.eval_results import FOLDER as EVAL_RESULTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from hubtools.common.bounds import json_values, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hub import hub_api, hub_errors
@@ -73,7 +73,7 @@ def look_back(target: Target) -> PreviousPublication:
         return PreviousPublication()
     card, text = _read(target, README), _read(target, RECORD)
     try:
-        record: Any = json.loads(text or "null")
+        record: Any = json_values(text or "null")
         run, outputs = str(record["run_id"]), [str(output["path"]) for output in record["outputs"]]
     except (ValueError, KeyError, TypeError):
         return PreviousPublication(card=card)
@@ -169,7 +169,7 @@ def _with_settings(new: str, old: str) -> str:
     if not now or not before:
         return new
     try:
-        values, there = yaml.safe_load(before[1]), yaml.safe_load(now[1])
+        values, there = yaml_values(before[1]), yaml_values(now[1])
     except yaml.YAMLError:
         return new
     if not isinstance(values, dict) or not isinstance(there, dict):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common import telling
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.publishing.card_lines import largest_difference, run_lines
@@ -172,7 +173,7 @@ def reproduce_in_fresh_process(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         if out.is_file():
-            values = json.loads(out.read_text())
+            values = json_values(out.read_text())
             if "error" in values:
                 raise UserError(values["error"], fix=values["fix"])
             return ReloadedPredictions(**values | {"splits": tuple(values["splits"])})

@@ -12,6 +12,7 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.common.hub import download_files, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside
+from hubtools.common.secrets import scrubbed
 from hubtools.findings.arms import without_copies
 from hubtools.findings.naming.hub_runs import RESULT_RECORDS, read_results
 from hubtools.findings.verification import FILES, FOLDER
@@ -129,7 +130,7 @@ def write_results(found: Sequence[OpenRun], folder: Path, repo: str) -> tuple[Pu
     records = [
         {
             "run_id": name,
-            "record": json.dumps(public_record(complete[name]).model_dump(mode="json"), ensure_ascii=False),
+            "record": json.dumps(scrubbed(public_record(complete[name]).model_dump(mode="json")), ensure_ascii=False),
         }
         for name in sorted(complete)
     ]

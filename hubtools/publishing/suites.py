@@ -9,6 +9,7 @@ from functools import partial
 
 from hubtools.common.errors import UserError
 from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.secrets import scrub
 from hubtools.findings.arms import arms_of
 from hubtools.publishing.patience import patiently
 from hubtools.publishing.tags import tag_name
@@ -142,4 +143,4 @@ def collect(owner: str, suite: str, repos: Sequence[str], *, private: bool = Fal
         for repo in repos:
             if repo not in there:
                 patiently(partial(api.add_collection_item, collection.slug, repo, "model", exists_ok=True))
-    return f"{api.endpoint}/collections/{collection.slug}"
+    return f"{scrub(api.endpoint)}/collections/{collection.slug}"

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hubtools.common import escaping
 from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
 from hubtools.findings import wording
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.leaderboard import Board
 from hubtools.findings.board.overall import Overall
 from hubtools.findings.wording import BEST_SET_MEANING, INTERVAL_MEANING, SHORT_INTERVAL_MEANING
-from hubtools.reporting.templates import cell
 from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
 
@@ -242,23 +242,39 @@ def markdown(board: Board) -> str:
     """The board as Markdown: one section a table."""
     parts = []
     if overall := board.overall:
-        parts += [f"## Over {wording.plural(len(overall.tasks), 'task')}: {cell(', '.join(overall.tasks))}", ""]
+        parts += [
+            f"## Over {wording.plural(len(overall.tasks), 'task')}: {escaping.markdown(', '.join(overall.tasks))}",
+            "",
+        ]
         best = [bool(row.best_set) for row in overall.rows]
         parts += [
             *_markdown_columns(overall_columns(overall), best),
             "",
-            *(f"{cell(note)}\n" for note in overall.notes),
+            *(f"{escaping.markdown(note)}\n" for note in overall.notes),
         ]
     for table in board.tables:
-        parts += [f"## {cell(table.title)}", "", cell(facts(table)), "", *_warning(table), *_markdown_table(table), ""]
+        parts += [
+            f"## {escaping.markdown(table.title)}",
+            "",
+            escaping.markdown(facts(table)),
+            "",
+            *_warning(table),
+            *_markdown_table(table),
+            "",
+        ]
     parts += [BEST_SET_MEANING, "", INTERVAL_MEANING, ""]
     if board.unfinished:
-        parts += ["## Not finished", "", *(f"- {cell(unfinished_line(found))}" for found in board.unfinished), ""]
+        parts += [
+            "## Not finished",
+            "",
+            *(f"- {escaping.markdown(unfinished_line(found))}" for found in board.unfinished),
+            "",
+        ]
     return "\n".join(parts)
 
 
 def _warning(table: Table) -> list[str]:
-    return [f"**Not for ranking:** {cell(table.not_for_ranking)}", ""] if table.not_for_ranking else []
+    return [f"**Not for ranking:** {escaping.markdown(table.not_for_ranking)}", ""] if table.not_for_ranking else []
 
 
 def _markdown_table(table: Table) -> list[str]:
@@ -267,11 +283,11 @@ def _markdown_table(table: Table) -> list[str]:
 
 def _markdown_columns(shown: list[Column], bold: Sequence[bool]) -> list[str]:
     lines = [
-        "| " + " | ".join(cell(column.heading) or "#" for column in shown) + " |",
+        "| " + " | ".join(escaping.markdown(column.heading) or "#" for column in shown) + " |",
         "| " + " | ".join("---:" if column.right else "---" for column in shown) + " |",
     ]
     for index, stressed in enumerate(bold):
-        cells = [cell(column.cells[index]) for column in shown]
+        cells = [escaping.markdown(column.cells[index]) for column in shown]
         if stressed:
             cells = [f"**{cell}**" if cell else cell for cell in cells]
         lines.append("| " + " | ".join(cells) + " |")
@@ -291,7 +307,7 @@ def as_csv(board: Board) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(csv_rows(board))
+    writer.writerows({key: escaping.spreadsheet_cell(value) for key, value in row.items()} for row in csv_rows(board))
     return stream.getvalue()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.escaping import spreadsheet_cell
 from hubtools.common.files import replacing_folder
 from hubtools.findings.board.leaderboard import Board
 from hubtools.reporting.site_data import site_data
@@ -128,7 +129,6 @@ def _csv(data: dict[str, Any]) -> str:
                 for column, cell in zip(table["columns"], row["c"], strict=True)
             ]
             for split, metric, value, low, high in measured:
-                out.writerow(
-                    [*about, *who, split, metric, value, low, high, row["n"], row["best_set"], row["w"], row["e"]]
-                )
+                cells = [*about, *who, split, metric, value, low, high, row["n"], row["best_set"], row["w"], row["e"]]
+                out.writerow(map(spreadsheet_cell, cells))
     return stream.getvalue()

@@ -2,6 +2,10 @@
 
 What lies in the current folder is never used by itself: in CI that folder is what a stranger proposes. And no template
 reaches Python, whosever it is: it computes with what it is given.
+
+What a template writes is escaped by its target, which its name says, without being asked: HTML, Markdown, or a literal of
+Python. What a filter of :mod:`hubtools.common.escaping` has made, a macro or the template's own text is left as it is, as
+is what a program marks by :func:`written`.
 """
 
 from __future__ import annotations
@@ -9,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from hubtools.common import escaping
 from hubtools.common.errors import UserError
 from hubtools.findings import wording
 from hubtools.specs.lookup.content import shipped_root
@@ -47,7 +52,7 @@ def render(name: str, **context: Any) -> str:
     """Fill a template. A variable that is not given is an error, never an empty place.
 
     Args:
-        name: file name inside ``reports/``; what it writes is escaped as HTML where the name says so.
+        name: file name inside ``reports/``; what it writes is escaped as the name says: ``.html.j2``, ``.md.j2``, ``.py.j2``.
         context: its variables.
 
     Raises:
@@ -57,10 +62,14 @@ def render(name: str, **context: Any) -> str:
     import jinja2
     from jinja2.sandbox import SecurityError
 
+    target = name.removesuffix(".j2").rpartition(".")[2]
+    if target not in _TARGETS:
+        raise UserError("its name does not say what it writes", where=name, fix=f"End it in {', '.join(_ENDINGS)}.")
     environment = _sandbox()(
         loader=jinja2.FileSystemLoader(_folders()),
         undefined=jinja2.StrictUndefined,
-        autoescape=name.endswith(".html.j2"),
+        autoescape=True,
+        finalize=_TARGETS[target],
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -76,6 +85,7 @@ def render(name: str, **context: Any) -> str:
         metric_title=wording.metric_title,
         best_of=wording.best_of,
         cell=cell,
+        **{name: _writing(made) for name, made in _MAKING.items()},
     )
     try:
         return str(environment.get_template(name).render(**context))
@@ -119,6 +129,43 @@ def own_asset(name: str) -> str | None:
     return path.read_text(encoding="utf-8") if path is not None and path.is_file() else None
 
 
-def cell(value: object) -> str:
-    """Text that cannot break a Markdown table. Spaces at which no line is to break stay such."""
-    return " ".join(re.split(r"[ \t\r\n\f\v]+", str(value).strip())).replace("|", "\\|")
+def cell(value: object) -> Any:
+    """Text for a cell of a Markdown table. Spaces at which no line is to break stay such."""
+    if hasattr(value, "__html__"):
+        return value
+    return written(escaping.markdown(" ".join(re.split(r"[ \t\r\n\f\v]+", str(value).strip()))))
+
+
+def written(text: str) -> Any:
+    """A text that a template writes as it is: it is in the language of the template's target already."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _writing(made: Callable[..., str]) -> Callable[..., Any]:
+    return lambda *values: written(made(*values))
+
+
+def _escaped_by(escape: Callable[[object], str]) -> Callable[[Any], Any]:
+    def finalize(value: Any) -> Any:
+        return value if hasattr(value, "__html__") else written(escape(value))
+
+    return finalize
+
+
+# What a template may write, by the end of its name, and how each value in it is escaped: HTML by Jinja itself.
+_TARGETS: dict[str, Callable[[Any], Any] | None] = {
+    "html": None,
+    "md": _escaped_by(escaping.markdown),
+    "py": _escaped_by(escaping.python_literal),
+}
+_ENDINGS = [f".{target}.j2" for target in _TARGETS]
+# Filters that escape for a place of its own inside a target.
+_MAKING: dict[str, Callable[..., str]] = {
+    "code": escaping.code,
+    "code_line": escaping.code_line,
+    "fence": escaping.fence,
+    "link": escaping.link,
+    "python": escaping.python_literal,
+}

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, one_line
 from hubtools.common.files import write_atomic
+from hubtools.common.secrets import scrub
 from hubtools.runs.attempts import earlier, together
 from hubtools.runs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
@@ -119,7 +120,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
                 elif another is None and not isinstance(
                     error, (distributed.MainProcessFailed, distributed.ProcessLost)
                 ):
-                    write_atomic(folder / FAILURE, "".join(traceback.format_exception(error)))
+                    write_atomic(folder / FAILURE, scrub("".join(traceback.format_exception(error))))
             finally:
                 if main:
                     record.finished = datetime.now(UTC)
@@ -147,7 +148,7 @@ def _previous(folder: Path) -> RunRecord | None:
 
 def failure_of(error: Exception, budget: int | None) -> Failure:
     """One line for the record and the screen."""
-    kind, text = type(error).__name__, " ".join(str(error).split())[:500]
+    kind, text = type(error).__name__, one_line(" ".join(str(error).split()))[:500]
     if out_of_memory(error):
         text = f"out of memory. Use a smaller --token-budget (it was {budget or 0:,}), or --gradient-checkpointing"
     elif not isinstance(error, UserError):

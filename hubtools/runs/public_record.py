@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.secrets import scrub
 from hubtools.specs.data_sources import OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.references import is_address
@@ -93,7 +94,7 @@ def public_command(record: RunRecord) -> str:
             name = Path(value).name
             # The current folder, or the one above, has no name of its own there.
             words[index + 1] = name if name not in {"", ".."} else _called(record, option)
-    return shlex.join(words)
+    return scrub(shlex.join(words))
 
 
 def _called(record: RunRecord, option: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.escaping import code, markdown
 from hubtools.common.registry import Registry, code_digest
 from hubtools.common.version import __version__
 from hubtools.models.checkpoint import EMBEDDED_NAME
@@ -63,7 +64,7 @@ def repeating(record: RunRecord) -> Repeating:
         *([] if recipe_ships else _recipe(record)),
         *_weights(record),
         *_brought(record),
-        *(f"access to {_name(repo)} on the Hub, which is {_plain(why)}" for repo, why in record.closed.items()),
+        *(f"access to {code(repo)} on the Hub, which is {markdown(why)}" for repo, why in record.closed.items()),
         *_device(record),
     ]
     return Repeating(_install(record), _command(record, task_ships, recipe_ships), tuple(needs))
@@ -111,7 +112,7 @@ def _code(record: RunRecord) -> Iterator[str]:
     made = record.environment
     if made.git_commit:
         changed = ", **with changes that were not committed: the very code is not recorded**" if made.git_dirty else ""
-        yield f"the code: commit `{made.git_commit}` of bench, which need not be what is released as {made.bench}{changed}"
+        yield f"the code: commit {code(made.git_commit)} of bench, which need not be what is released as {markdown(made.bench)}{changed}"
 
 
 def _task(record: RunRecord) -> Iterator[str]:
@@ -135,17 +136,17 @@ def _spec_file(record: RunRecord, kind: str, name: str, hashed: str, said: str, 
     try:
         found = catalogue(kind).get(name)
         if found is not None and found.origin.startswith("package ") and hash_of(found.path) == hashed:
-            return f"the {found.origin}, which brings the {kind} `{name}` ({said})"
+            return f"the {found.origin}, which brings the {kind} {code(name)} ({said})"
     except UserError:  # BENCH_TASKS names no folder, or the file of that name is another one.
         pass
     words = words_of(public_command(record))
     option = f"--{kind}"
     by_name = option in words[:-1] and words[words.index(option) + 1] == name
     folder = "tasks" if kind == "task" else "benchmarks/recipes"
-    place = f", in `{folder}/`" if by_name else ""
+    place = f", in {code(folder + '/')}" if by_name else ""
     unknown = by_name and record.environment.bench != __version__
     unless = f", unless bench {record.environment.bench} ships it" if unknown else ""
-    return f"the {kind} file `{name}.yaml`{place}{unless} ({said})"
+    return f"the {kind} file {code(name + '.yaml')}{place}{unless} ({said})"
 
 
 def _data(record: RunRecord) -> Iterator[str]:
@@ -153,7 +154,7 @@ def _data(record: RunRecord) -> Iterator[str]:
     if data is not None:
         for finding in data.findings:
             if finding.startswith(("not pinned: ", "not frozen: ")):
-                yield f"the data as they were, for the task pins them not: {_plain(finding.partition(': ')[2])}"
+                yield f"the data as they were, for the task pins them not: {markdown(finding.partition(': ')[2])}"
     if task_reference(record) or (source in OWN_SOURCES and source != "file"):
         return
     local = {path.name for path in record.task_spec.data.local_files} if record.task_spec.data else set()
@@ -162,8 +163,8 @@ def _data(record: RunRecord) -> Iterator[str]:
         yield f"{len(files)} data files, beside the task file; their sha256 are above, under *Sources and checksums*"
         return
     for file in files:
-        checksum = f", sha256 `{file.sha256}`" if file.sha256 else ""
-        yield f"the data file {_name(Path(file.location).name)}, beside the task file{checksum}"
+        checksum = f", sha256 {code(file.sha256)}" if file.sha256 else ""
+        yield f"the data file {code(Path(file.location).name)}, beside the task file{checksum}"
 
 
 def _weights(record: RunRecord) -> Iterator[str]:
@@ -171,14 +172,14 @@ def _weights(record: RunRecord) -> Iterator[str]:
     if checkpoint is None:
         return
     if checkpoint.source == "local" and checkpoint.name != EMBEDDED_NAME:
-        yield f"the checkpoint folder {_name(checkpoint.name)}, sha256 of its files together `{checkpoint.sha256}`"
+        yield f"the checkpoint folder {code(checkpoint.name)}, sha256 of its files together {code(checkpoint.sha256)}"
     elif checkpoint.source == "hub" and checkpoint.commit is None:
-        yield f"the commit of {_name(checkpoint.name)} that was used, which is not recorded"
+        yield f"the commit of {code(checkpoint.name)} that was used, which is not recorded"
     if checkpoint.family is not None:
         family = checkpoint.family.rsplit(" ", 1)
         by = family_bringer(family[0])
         where = by or "the package that brings it, or its file named in `BENCH_FAMILIES`"
-        yield f"the family of checkpoints {_name(family[0])}, digest `{family[-1]}`: {where}"
+        yield f"the family of checkpoints {code(family[0])}, digest {code(family[-1])}: {where}"
 
 
 def _brought(record: RunRecord) -> Iterator[str]:
@@ -197,7 +198,7 @@ def _brought(record: RunRecord) -> Iterator[str]:
             yield _of_package("metric", name, METRICS, code_digest(metric.formula) if metric and same else None)
     source = str((record.task.get("data") or {}).get("source"))
     if source not in OWN_SOURCES:
-        yield f"the source of data {_name(source)}: {source_bringer(source) or 'the package that brings it'}"
+        yield f"the source of data {code(source)}: {source_bringer(source) or 'the package that brings it'}"
 
 
 def _hash(spec: object) -> str | None:
@@ -208,17 +209,17 @@ def _hash(spec: object) -> str | None:
         return None
 
 
-def _of_package(what: str, name: str, registry: Registry[Any], code: str | None) -> str:
-    by = registry.bringer(name) or f"the package that brings it (entry point `{registry.group}`)"
-    return f"the {what} {_name(name)}: {by}{f', sha256 of its file `{code}`' if code else ''}"
+def _of_package(what: str, name: str, registry: Registry[Any], sha256: str | None) -> str:
+    by = registry.bringer(name) or f"the package that brings it (entry point {code(registry.group)})"
+    return f"the {what} {code(name)}: {by}{f', sha256 of its file {code(sha256)}' if sha256 else ''}"
 
 
 def _device(record: RunRecord) -> Iterator[str]:
     """Where it computes, as far as that is part of which run it is."""
     identity, stated = record.identity, record.recipe.get("precision", "auto")
     if identity.checkpoint and identity.precision and stated in {"auto", "fastest"} and not _zero_shot(record):
-        made = f"{_plain(record.environment.device_name)} did"
-        yield f"a device that computes in {identity.precision} where the recipe says `precision: {stated}`, as {made}"
+        made = f"{markdown(record.environment.device_name)} did"
+        yield f"a device that computes in {identity.precision} where the recipe says {code(f'precision: {stated}')}, as {made}"
     if cut := _BATCHES.fullmatch(identity.batches or ""):
         several = (
             f", {cut['processes']} processes of it (`torchrun --nproc-per-node`)" if cut["processes"] != "1" else ""
@@ -228,13 +229,3 @@ def _device(record: RunRecord) -> Iterator[str]:
 
 def _zero_shot(record: RunRecord) -> bool:
     return record.recipe.get("adaptation") == "zero-shot"
-
-
-def _name(text: str) -> str:
-    """A name as code, which it cannot leave."""
-    return f"`{text.replace('`', chr(39))}`"
-
-
-def _plain(text: str) -> str:
-    """Text without what Markdown would read as code, a link or HTML."""
-    return re.sub(r"[`<>\[\]*]", " ", text)

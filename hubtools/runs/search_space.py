@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from hubtools.common.bounds import yaml_values
 from hubtools.common.errors import UserError
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.problem import Problem
@@ -115,7 +116,7 @@ def _dimension(name: str, raw: str, where: str) -> Dimension:
             raise UserError(f"a logarithmic range cannot start at {low:g}", where=where, fix="Start above 0.")
         return Dimension(name, low=low, high=high, whole=whole, log=log)
     try:
-        values = yaml.safe_load(f"[{raw}]")
+        values = yaml_values(f"[{raw}]")
     except yaml.YAMLError:
         raise UserError(f"cannot read {raw!r}", where=where, fix=_EXAMPLE) from None
     choices = tuple(_number(value) for value in values)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from hubtools.common.bounds import LARGEST_JSON, MOST_DIGITS, json_values, read_bounded
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.inside import LONGEST_PART, inside
+from hubtools.common.secrets import scrubbed
 from hubtools.specs.lookup.spec_files import first_mistake
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import Identity, RunRecord
@@ -34,6 +36,8 @@ MODEL = "model"
 ADAPTER = "adapter"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
+# More digits than a number has: Python reads them, and cannot write them.
+_NUMBERLESS = re.compile(rf"[0-9]{{{MOST_DIGITS},}}")
 
 
 class FolderAndRecord(NamedTuple):
@@ -92,7 +96,7 @@ class OpenRun(FolderAndRecord):
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(ValueError):
-                    lines.append(json.loads(line))
+                    lines.append(json_values(line))
         return [line for line in lines if isinstance(line, dict) and "epoch" in line]
 
 
@@ -120,8 +124,8 @@ def folder_of(subject: str, task: str, *others: str) -> str:
 
 
 def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
-    """Write ``run.json``, one fact a line."""
-    text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Write ``run.json``, one fact a line, without passwords and tokens."""
+    text = json.dumps(scrubbed(record.model_dump(mode="json")), indent=indent, ensure_ascii=False, allow_nan=False)
     write_atomic(folder / RECORD, text + "\n")
 
 
@@ -137,7 +141,7 @@ def read_record(folder: Path) -> RunRecord:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, LARGEST_JSON)
     except FileNotFoundError:
         raise UserError("there is no run record", where=str(path), fix="Name a folder that bench run made.") from None
     except OSError as error:
@@ -151,7 +155,10 @@ def parse_record(content: str | bytes, where: str) -> RunRecord:
         UserError: it is not a record of this schema.
     """
     try:
-        return RunRecord.model_validate_json(content.decode() if isinstance(content, bytes) else content)
+        text = content.decode() if isinstance(content, bytes) else content
+        if len(text) > LARGEST_JSON or _NUMBERLESS.search(text):
+            raise UserError("not a run record (no number is as long, and no record as large)", where=where)
+        return RunRecord.model_validate_json(text)
     except UnicodeDecodeError:
         raise UserError("not a run record (not text in UTF-8)", where=where) from None
     except ValidationError as error:

@@ -28,6 +28,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hashing import digest
 from hubtools.common.inside import inside
+from hubtools.common.secrets import scrub
 from hubtools.runs.execute import failure_of, opened
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.search_space import Dimension
@@ -286,7 +287,7 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
     except Exception as error:
         reason = failure_of(error, session.execution.token_budget).message
         if not isinstance(error, UserError):
-            write_atomic(folder / f"trial-{number:03d}-{FAILURE}", "".join(traceback.format_exception(error)))
+            write_atomic(folder / f"trial-{number:03d}-{FAILURE}", scrub("".join(traceback.format_exception(error))))
         if run_id is not None:
             shutil.rmtree(inside(folder / WORKING, run_id), ignore_errors=True)
     _free_memory()

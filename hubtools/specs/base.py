@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from hubtools.common.errors import UserError
-from hubtools.common.texts import PROSE, hidden_in, joined
+from hubtools.common.secrets import holds_secret
+from hubtools.common.texts import PROSE, hidden_in, joined, text_fields
 
 
 class Spec(BaseModel):
@@ -30,6 +31,13 @@ class Spec(BaseModel):
             object.__setattr__(self, name, joined(getattr(self, name)))
         if (found := hidden_in(self)) is not None:
             raise SpecError(f"it holds the character {found[1]}, which may not be shown. Remove it", *found[0])
+        for name in text_fields(type(self)):
+            if (value := getattr(self, name)) is not None and holds_secret(repr(value)):
+                raise SpecError(
+                    "it holds a password or a token, which every record and card would show. Leave it out of the address: "
+                    "a log-in for a server goes into ~/.netrc, what has a signed address onto this machine",
+                    name,
+                )
         return self
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hubtools.common.bounds import MOST_LABELS
 from hubtools.common.hashing import digest
 from hubtools.common.notebook import facts_html, line_html
 from hubtools.common.registry import code_digest
@@ -100,7 +101,7 @@ class Task(Spec):
     metrics: MetricChoice
     margin: float = Field(default=0.01, gt=0, description="Loss in the primary metric that counts as worse.")
     licence: str = Field(description="Licence of the data: an SPDX identifier such as CC-BY-4.0, or 'unknown'.")
-    homepage: str | None = None
+    homepage: str | None = Field(default=None, pattern=r"^https?://", description="Address of the data's own page.")
     citation: str = Field(description="BibTeX, or a plain reference.")
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")
     semaphore: Semaphore | None = Field(default=None, description="How far the split can be trusted.")
@@ -117,6 +118,8 @@ class Task(Spec):
         ``{range: 1195, prefix: "fold "}`` stands for ``{"0": fold 0, "1": fold 1, ...}``.
         """
         if isinstance(labels, dict) and isinstance(labels.get("range"), int) and set(labels) <= {"range", "prefix"}:
+            if labels["range"] > MOST_LABELS:
+                raise ValueError(f"more than {MOST_LABELS:,} labels. Predict fewer")
             return {str(n): f"{labels.get('prefix', '')}{n}" for n in range(labels["range"])}
         if isinstance(labels, (list, dict)) and any(isinstance(label, bool) or label is None for label in labels):
             raise ValueError("YAML reads yes, no, on, off, true, false and null as no text. Put the label in quotes")

@@ -337,7 +337,9 @@ form.addEventListener("input", (event) => { const { name, value, type, checked }
 form.addEventListener("reset", (event) => { event.preventDefault(); const { view, argument } = address(); history.replaceState(null, "", `#/${[view === "overview" ? "" : view, argument && encodeURIComponent(argument)].filter(Boolean).join("/")}`); draw(); });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 document.getElementById("shown-csv").addEventListener("click", () => {
-  const quoted = (cell) => (cell === null || cell === undefined ? "" : /[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell);
+  // As hubtools/common/escaping.py: a spreadsheet computes what begins so, unless it is a number.
+  const inert = (cell) => (typeof cell === "string" && cell.length > 1 && /^[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell);
+  const quoted = (cell) => (cell === null || cell === undefined ? "" : /[",\n]/.test(cell) ? `"${String(inert(cell)).replaceAll('"', '""')}"` : inert(cell));
   save("shown.csv", "text/csv;charset=utf-8", `${[shown.header, ...shown.rows].map((row) => row.map(quoted).join(",")).join("\n")}\n`);
 });
 document.getElementById("all-json")?.addEventListener("click", () => save("results.json", "application/json", `${JSON.stringify(DATA, null, 1)}\n`));

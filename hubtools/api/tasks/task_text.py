@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubtools.common.bounds import yaml_values
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -99,13 +100,11 @@ class DecidedTask:
 
 def _yaml(value: Any) -> str:
     """A value as YAML on one line: plain text where that reads back as the same text, else in quotes."""
-    import yaml
-
     if isinstance(value, list):
         return f"[{', '.join(_yaml(entry) for entry in value)}]"
     text = str(value)
     plain = re.fullmatch(r"[\w./-][\w./ ()+-]*", text) and not text.endswith(" ")
-    if plain and text != "-" and not text.startswith("- ") and yaml.safe_load(text) == text:
+    if plain and text != "-" and not text.startswith("- ") and yaml_values(text) == text:
         return text
     return json.dumps(text, ensure_ascii=False)
 

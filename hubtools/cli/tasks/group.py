@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -13,6 +14,7 @@ from hubtools.cli.tasks.tasks_check import check
 from hubtools.cli.tasks.tasks_new import new
 from hubtools.cli.tasks.tasks_show import show
 from hubtools.cli.terminal import DOTS, new_console, new_table
+from hubtools.common.escaping import markdown
 
 if TYPE_CHECKING:
     from hubtools.specs.task import Task
@@ -42,10 +44,12 @@ def list_all(form: str | None, problem: str | None) -> None:
     elif form == "markdown":
         click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
     else:
+        from rich.text import Text
+
         table, console = new_table("name", "what", "problem", "ranked by", "trust", "from"), new_console()
         for task, found in known:
             colour = task.semaphore.colour if task.semaphore else None
-            trust = f"[{DOTS[colour]}]●[/] {colour}" if colour else "–"
+            trust = Text.assemble(("●", DOTS[colour]), f" {colour}") if colour else "–"
             table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust, found.origin)
         console.print(table)
         for task, found in known:
@@ -56,14 +60,14 @@ def list_all(form: str | None, problem: str | None) -> None:
 
 def _cells(task: Task, link: str | None = None) -> list[str]:
     return [
-        f"[{task.name}]({link})" if link else task.name,
-        task.title,
+        f"[{task.name}]({quote(link)})" if link else task.name,
+        markdown(task.title),
         task.problem.value,
         str(len(task.label_names) or "–"),
         ", ".join(task.data.test_splits),
         task.metrics.primary,
         task.semaphore.colour if task.semaphore else "–",
-        task.licence,
+        markdown(task.licence),
     ]
 
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 def show(name: str) -> None:
     """One task: what it asks, on which data, scored how."""
     from rich.padding import Padding
+    from rich.text import Text
 
     import hubtools
 
     described = hubtools.describe_task(name, labels=SHOWN_LABELS)
     task = described.task
     console = new_console()
-    console.print(f"[bold]{task.title}[/bold] ({task.name}, version {task.version})")
-    console.print(task.summary, end="\n\n")
+    console.print(Text.assemble((task.title, "bold"), f" ({task.name}, version {task.version})"))
+    console.print(task.summary, end="\n\n", markup=False)
     for key, value in described.facts.items():
         first, *rest = value.splitlines()
         # Addresses are for copying: they are never broken or cut.
@@ -37,11 +38,11 @@ def show(name: str) -> None:
     if task.semaphore:
         colour = task.semaphore.colour
         console.print(f"\n[bold]Trust[/bold] [{DOTS[colour]}]●[/] {colour}")
-        console.print(Padding(task.semaphore.reason, (0, 0, 0, 2)), markup=False)
+        console.print(Padding(Text(task.semaphore.reason), (0, 0, 0, 2)), markup=False)
     if task.notes:
         console.print("\n[bold]Notes[/bold]")
     for note in task.notes:
-        console.print(Padding(note, (0, 0, 0, 2)), markup=False)
+        console.print(Padding(Text(note), (0, 0, 0, 2)), markup=False)
     if task.published:
         console.print("\n[bold]Published[/bold]")
         console.print(_published_table(task))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hubtools.common.bounds import LONGEST_PROTEIN
 from hubtools.common.errors import UserError
 
 _OTHER = re.compile(r"[^A-Z]")
@@ -48,6 +49,12 @@ def canonical_sequences(
                 f"the sequence is not text (it is {cell!r:.40})", where=where, fix="Correct data.columns.sequence."
             )
         text = cell.strip()
+        if len(text) > LONGEST_PROTEIN:
+            raise UserError(
+                f"the sequence has more than {LONGEST_PROTEIN:,} residues, as no protein does",
+                where=where,
+                fix="Remove it.",
+            )
         if text.endswith("*"):
             text = text.rstrip("*")
             changed["stop at the end removed"] += 1

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import netrc
+import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -58,8 +62,12 @@ def _transfer(url: str, part: Path) -> None:
     headers = {"User-Agent": f"plm-hubtools/{__version__}"}
     if have:
         headers["Range"] = f"bytes={have}-"
+    request = urllib.request.Request(url, headers=headers)
+    if (login := _login(url)) is not None:
+        # Not where the server sends us on to.
+        request.add_unredirected_header("Authorization", login)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             _receive(response, url, part, have)
     except urllib.error.HTTPError as error:
         if error.code == 416:
@@ -78,6 +86,27 @@ def _transfer(url: str, part: Path) -> None:
         raise _Interrupted(str(error.reason)) from None
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _Interrupted(str(error) or type(error).__name__) from None
+
+
+def _login(url: str) -> str | None:
+    """Basic authentication by what ``~/.netrc`` (or the file that NETRC names) has of the host; never without encryption.
+
+    An address with a password in it is refused before (``specs/base.py``), since addresses are recorded.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        return None
+    file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        found = netrc.netrc(file).authenticators(parts.hostname or "") if file.is_file() else None
+    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{file}:{line}" if line else str(file)
+        raise UserError("cannot read it", where=where, fix="Correct it, or remove it.") from None
+    if found is None:
+        return None
+    user, _, password = found
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def _receive(response: http.client.HTTPResponse, url: str, part: Path, have: int) -> None:

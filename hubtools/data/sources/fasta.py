@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby
 from typing import NamedTuple
 
+from hubtools.common.bounds import LONGEST_LINE
 from hubtools.common.errors import UserError
 
 # A second line is taken for labels of one entry alone, if it is long, of few kinds of letters and in long stretches;
@@ -15,6 +16,9 @@ _LONG, _FEW, _STRETCH, _MANY = 30, 6, 3, 10
 _KINDS, _OFTEN, _MORE = 12, 6, 6
 # Entries that are looked at, where all have two lines of one length, before the first is given.
 _LOOKED_AT = 100
+
+
+_GENOME = "Is it a genome? Proteins are read, each below its own header."
 
 
 class FastaEntry(NamedTuple):
@@ -35,15 +39,20 @@ def fasta_entries(lines: Iterable[str], where: str) -> Iterator[FastaEntry]:
     Raises:
         UserError: something else stands before the first header.
     """
-    start, header, body = 0, None, list[str]()
+    start, header, body, held = 0, None, list[str](), 0
     for number, raw in enumerate(lines, 1):
         line = raw.rstrip("\r\n")
         if ">" in line and line.lstrip().startswith(">"):
             if header is not None:
                 yield FastaEntry(start, header, "\n".join(body))
-            start, header, body = number, line.lstrip()[1:], []
+            start, header, body, held = number, line.lstrip()[1:], [], 0
         elif header is not None:
             body.append(line)
+            held += len(line)
+            if held > LONGEST_LINE:
+                raise UserError(
+                    f"more than {LONGEST_LINE:,} characters are below the header", where=f"{where}:{start}", fix=_GENOME
+                )
         elif line.strip() and not line.startswith(";"):
             raise UserError(
                 f"a FASTA file starts with '>', not with {line.strip()[:20]!r}",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hashing import digest, file_sha256
@@ -95,7 +96,7 @@ class DataCache:
         note, part = self.root / "unpinned" / f"{name}.json", self.root / "partial" / f"url-{name}"
         with self.locked(f"url-{name}"):
             with contextlib.suppress(OSError, ValueError, TypeError):
-                first = FirstContent(**json.loads(note.read_text()))
+                first = FirstContent(**json_values(note.read_text()))
                 if self.held(first.sha256) is not None:
                     return first
             # Nothing says that what an earlier process left here is of the same content.

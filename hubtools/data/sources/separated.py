@@ -6,11 +6,12 @@ import csv
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from hubtools.common.bounds import LONGEST_LINE
 from hubtools.common.errors import UserError
 from hubtools.data.sources.streams import LINE_END
 
 # The csv module refuses cells of more than 128 KiB unless told; per-residue labels of a long protein are longer.
-csv.field_size_limit(2**27)
+csv.field_size_limit(LONGEST_LINE)
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _FIX = "Check the separator, quotes around cells that hold it, and what is above the names of the columns (skip_rows)."
 # A field of at least so many capital letters and nothing else is taken for a protein.

@@ -9,13 +9,15 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
 from tqdm import tqdm
 
 from hubtools.common import telling
+from hubtools.common.bounds import FREE_UNPACKED, LONGEST_LINE, MOST_UNPACKED_RATIO
 from hubtools.common.errors import UserError, near
 from hubtools.common.inside import why_not_inside
 from hubtools.specs.data_sources import TableFile
@@ -42,7 +44,7 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
     with contextlib.ExitStack() as stack:
         archive = None
         try:
-            stored = _standard_input(stack) if path is None else stack.enter_context(path.open("rb"))
+            stored, consumed = _standard_input(stack) if path is None else _opened(stack, path)
             content = stored
             if file.member is not None:
                 archive = stack.enter_context(zipfile.ZipFile(stored))
@@ -50,6 +52,8 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             # What begins like gzip is gzip, whatever it is called: no format that is read here begins so.
             if file.path_for_format.lower().endswith(".gz") or content.peek(2)[:2] == _GZIP:
                 content = cast(io.BufferedReader, stack.enter_context(gzip.GzipFile(fileobj=content)))
+            if content is not stored:
+                content = io.BufferedReader(_Unpacked(content, consumed, file.location))
             yield content, stored
         except zipfile.BadZipFile as error:
             if archive is not None:
@@ -68,14 +72,58 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             raise UserError(f"cannot read it ({error.strerror})", where=file.location) from None
 
 
-def _standard_input(stack: contextlib.ExitStack) -> io.BufferedReader:
-    """Standard input as bytes, of which the first can be looked at."""
+class _Unpacked(io.RawIOBase):
+    """Unpacked content, refused where it grows beyond what real data do: a few bytes can be packed zeros without end."""
+
+    def __init__(self, content: IO[bytes], consumed: Callable[[], int], location: str) -> None:
+        self._content, self._consumed, self._location, self._unpacked = content, consumed, location, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._content.read(len(buffer))
+        buffer[: len(block)] = block
+        self._unpacked += len(block)
+        if self._unpacked > FREE_UNPACKED + MOST_UNPACKED_RATIO * self._consumed():
+            raise UserError(
+                f"it unpacks to more than {MOST_UNPACKED_RATIO} times its size, as no data do",
+                where=self._location,
+                fix="Unpack it yourself, if it is yours.",
+            )
+        return len(block)
+
+
+class _Counting(io.RawIOBase):
+    """A stream that tells how many bytes were read, where it has no position."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.count = stream, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block: bytes = getattr(self._stream, "read1", self._stream.read)(len(buffer))
+        buffer[: len(block)] = block
+        self.count += len(block)
+        return len(block)
+
+
+def _opened(stack: contextlib.ExitStack, path: Path) -> tuple[io.BufferedReader, Callable[[], int]]:
+    stored = stack.enter_context(path.open("rb"))
+    return stored, stored.tell
+
+
+def _standard_input(stack: contextlib.ExitStack) -> tuple[io.BufferedReader, Callable[[], int]]:
+    """Standard input as bytes, of which the first can be looked at, and how many were read."""
     if sys.stdin is None:
         raise UserError("standard input is closed", fix="Give a file, or send the proteins through a pipe.")
-    reader: io.BufferedReader = io.BufferedReader(cast(Any, sys.stdin.buffer))
+    counted = _Counting(sys.stdin.buffer)
+    reader = cast(io.BufferedReader, io.BufferedReader(counted))
     # Else it would close standard input when it is forgotten.
     stack.callback(reader.detach)
-    return reader
+    return reader, lambda: counted.count
 
 
 def _damaged(file: TableFile, error: Exception) -> UserError:
@@ -148,7 +196,14 @@ def ended_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iter
         text = io.TextIOWrapper(content, encoding=encoding, newline="")
         number = 0
         try:
-            for line in text:
+            # One character more tells a line that is too long from one that is as long as may be.
+            for line in iter(partial(text.readline, LONGEST_LINE + 1), ""):
+                if len(line) > LONGEST_LINE:
+                    raise UserError(
+                        f"line {number + 1:,} has more than {LONGEST_LINE:,} characters",
+                        where=file.path_for_format,
+                        fix="Is it of the format that its name says?",
+                    )
                 if shown and not number % _LINES_BETWEEN_UPDATES:
                     progress.update(stored.tell() - progress.n)
                 number += 1

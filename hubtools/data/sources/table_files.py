@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO
 from hubtools.common.errors import UserError, near
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries
 from hubtools.data.sources.separated import separated_rows
@@ -86,9 +87,31 @@ def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:
     with unpacked(file, path) as (stream, _):
         content = stream.read()
     try:
-        return arrow_to_rows(pq.read_table(pa.BufferReader(content)))
-    except pa.ArrowInvalid as error:
+        packed = pq.ParquetFile(pa.BufferReader(content))
+        _sound(packed.metadata, len(content), file.path_for_format)
+        return arrow_to_rows(packed.read())
+    # Of a schema that is too deep, Arrow says so by an OSError.
+    except (pa.ArrowException, OSError, RecursionError) as error:
         raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=file.path_for_format) from None
+
+
+def _sound(about: Any, size: int, where: str) -> None:
+    """Look at what a Parquet file declares, before it is unpacked.
+
+    Raises:
+        UserError: it declares more than such a file can hold.
+    """
+    chunks = (
+        about.row_group(group).column(column)
+        for group in range(about.num_row_groups)
+        for column in range(about.num_columns)
+    )
+    unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
+    if about.num_rows > MOST_ROWS_PER_BYTE * size or unpacked > FREE_UNPACKED + MOST_UNPACKED_RATIO * size:
+        raise UserError(
+            f"it declares {about.num_rows:,} rows of {unpacked:,} bytes, and has {size:,} bytes, as no data do",
+            where=where,
+        )
 
 
 def arrow_to_rows(table: Any) -> pd.DataFrame:

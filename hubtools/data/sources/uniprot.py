@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urljoin
 from tqdm import tqdm
 
 from hubtools.common import telling
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
 
@@ -206,13 +207,11 @@ def _asked(url: str, fields: list[str]) -> _Page:
 
 def _own_words(error: urllib.error.HTTPError) -> str:
     """UniProt's own message: JSON with the list ``messages``."""
-    import json
-
     try:
         body = error.read()
         if error.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        said = json.loads(body)
+        said = json_values(body)
         return "; ".join(str(message) for message in said["messages"])[:500]
     except (ValueError, KeyError, TypeError, OSError, EOFError, http.client.HTTPException):
         return str(error.reason)

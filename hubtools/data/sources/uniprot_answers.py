@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing, write_atomic
 from hubtools.common.hashing import digest
@@ -202,6 +203,6 @@ def _file_of_rows(sha256: str, cache: DataCache) -> str | None:
 
 def _read_note(path: Path) -> Kept | None:
     try:
-        return Kept(**json.loads(path.read_text()))
+        return Kept(**json_values(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
@@ -258,7 +259,7 @@ def read_replicates(path: Path, columns: Sequence[tuple[str, str]]) -> dict[tupl
     found = {}
     try:
         with safe_open(path, framework="numpy") as kept:
-            about, names = json.loads((kept.metadata() or {})[_ABOUT]), set(kept.keys())
+            about, names = json_values((kept.metadata() or {})[_ABOUT]), set(kept.keys())
             for split, metric in columns:
                 if (name := f"{split}/{metric}") not in names:
                     continue

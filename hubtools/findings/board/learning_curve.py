@@ -19,6 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.escaping import spreadsheet_cell
 from hubtools.common.hashing import digest
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.best_set import question_of
@@ -391,7 +392,8 @@ def as_tsv(curves: Sequence[Curve]) -> str:
     rows = as_rows(curves)
     writer = csv.DictWriter(stream, list(rows[0]), delimiter="\t", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"seeds": " ".join(f"{s}:{v}" for s, v in row["seeds"].items())} for row in rows)
+    shown = (row | {"seeds": " ".join(f"{s}:{v}" for s, v in row["seeds"].items())} for row in rows)
+    writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in shown)
     return stream.getvalue()
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hubtools.common.escaping import python_literal
 from hubtools.models.families.known_families import spelling_named
-from hubtools.models.families.spelling import PLAIN, Spelling, quoted
+from hubtools.models.families.spelling import PLAIN, Spelling
 
 if TYPE_CHECKING:
     from hubtools.specs.record import AlignmentFacts, TokenFacts
@@ -74,14 +75,14 @@ class CanonicalForm:
         why = "  # letters that the vocabulary lacks, or that were never trained"
         letters = "sequence.isascii() and sequence.isalpha()"
         if len(sequences) > 1:
-            pair = f"({', '.join(map(quoted, sequences))})"
+            pair = f"({', '.join(map(python_literal, sequences))})"
             return [
                 f'pair = [sequence.upper().rstrip("*") for sequence in {pair}]  # in any order',
                 f"assert all({letters} for sequence in pair)  # residues alone: no gaps",
                 *([f"read = [{as_x} for sequence in pair]{why}"] if self.as_x else []),
             ]
         return [
-            f'sequence = {quoted(sequences[0])}.upper().rstrip("*")',
+            f'sequence = {python_literal(sequences[0])}.upper().rstrip("*")',
             f"assert {letters}  # residues alone: no gaps",
             *([f"read = {as_x}{why}"] if self.as_x else []),
         ]

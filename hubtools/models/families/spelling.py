@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hubtools.common.escaping import python_literal
+
 
 @dataclass(frozen=True)
 class Spelling:
@@ -35,20 +37,13 @@ class Spelling:
     def expression(self, name: str, protocol: Sequence[str] = ()) -> str:
         """Python that computes :meth:`write` of the variable of this name; what comes of it may be a variable alone."""
         if self.as_words:
-            return f"[{', '.join(map(quoted, protocol))}, *{name}]" if protocol else f"list({name})"
-        each = f"residue + {quoted(self.after)} for residue in {name}" if self.after else name
-        text = f"{quoted(self.between)}.join({each})" if self.between or self.after else name
-        return f"{quoted(self._before(protocol))} + {text}" if protocol else text
+            return f"[{', '.join(map(python_literal, protocol))}, *{name}]" if protocol else f"list({name})"
+        each = f"residue + {python_literal(self.after)} for residue in {name}" if self.after else name
+        text = f"{python_literal(self.between)}.join({each})" if self.between or self.after else name
+        return f"{python_literal(self._before(protocol))} + {text}" if protocol else text
 
     def _before(self, protocol: Sequence[str]) -> str:
         return "".join(token + self.between for token in protocol)
-
-
-def quoted(text: str) -> str:
-    """A text as a Python literal, on one line and with nothing in it that cannot be seen."""
-    escapes = {'"': '\\"', "\\": "\\\\"}
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return '"' + "".join(escapes.get(c, c) for c in shown) + '"'
 
 
 PLAIN = Spelling("plain", "as they are")

@@ -48,13 +48,6 @@ class RowComparison:
         }.get(self.verdict, f"is {self.verdict}")
 
     @property
-    def in_short(self) -> str:
-        """The difference and the verdict, for a reader of ten seconds."""
-        if self.found is None:
-            return "Not compared in pairs"
-        return f"{self.gain}: this model **{self.said}**"
-
-    @property
     def about(self) -> str:
         """What the interval is about."""
         if self.found is None:

@@ -115,9 +115,10 @@ def _unsigned(text: str) -> str:
 
 
 def _places(text: str) -> Iterator[_Place]:
-    """The marked places of a card, in order."""
+    """The marked places of a card, in order. Its front matter holds values, and no mark."""
     opened: re.Match[str] | None = None
-    for mark in _MARK.finditer(text):
+    matter = _FRONT_MATTER.match(text)
+    for mark in _MARK.finditer(text, matter.end() if matter else 0):
         if mark["closing"] is None and opened is None:
             opened = mark
         elif mark["closing"] is not None and opened is not None:

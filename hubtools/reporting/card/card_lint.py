@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from hubtools.common.bounds import yaml_parsed
 from hubtools.specs.licences import LICENCES
 
 _RELATIONS = {"finetune", "adapter", "quantized", "merge"}
@@ -43,7 +44,7 @@ def lint_card(text: str) -> list[str]:
     if not found:
         return ["the card has no front matter between two lines of ---"]
     try:
-        values = yaml.load(found[1], Loader=_Unrepeated)
+        values = yaml_parsed(found[1], _Unrepeated)[1]
     except yaml.YAMLError as error:
         return [f"the front matter is not YAML ({' '.join(str(error).split())})"]
     if not isinstance(values, dict):
@@ -182,13 +183,29 @@ def _lint_index(index: Any) -> Iterator[str]:
                 yield f"{where}.metrics: the value {value!r} is not a finite number"
 
 
+def _outside_code(body: str) -> tuple[str, bool]:
+    """The lines outside fenced blocks, and whether a block is not closed: a line of as many ticks, or more, closes it."""
+    opened, outside = "", []
+    for line in body.splitlines():
+        found = re.match(r" {0,3}(`{3,})(.*)", line)
+        if found is None:
+            outside += [] if opened else [line]
+        elif not opened:
+            opened = found[1]
+        elif len(found[1]) >= len(opened) and not found[2].strip():
+            opened = ""
+    return "\n".join(outside), bool(opened)
+
+
 def _lint_body(body: str) -> Iterator[str]:
     if re.search(r"more information needed", body, re.IGNORECASE):
         yield "the card says that more information is needed"
     # Fenced blocks hold BibTeX, where double braces keep capitals.
-    if re.search(r"\{\{|\{%", re.sub(r"^```.*?^```", "", body, flags=re.DOTALL | re.MULTILINE)):
+    outside, left_open = _outside_code(body)
+    # A tag shows its texts as they are, as the one of a picture.
+    if re.search(r"\{\{|\{%", re.sub(r"<[^<>]*>", "", outside)):
         yield "the card has an unfilled place of its template"
     if not re.search(r"^# \S", body, re.MULTILINE):
         yield "the card has no title"
-    if body.count("```") % 2:
+    if left_open:
         yield "the card has a code block that is not closed"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from hubtools.common.errors import UserError
+from hubtools.common.escaping import web_address
 from hubtools.findings.wording import metric_title
 from hubtools.reporting.card.licence import choose_licence
 from hubtools.specs.licences import hub_licence
@@ -84,7 +85,7 @@ def licence_fields(record: RunRecord, licence: str | None = None) -> dict[str, s
         return {"license": identifier}
     checkpoint = record.identity.checkpoint
     hub = f"https://huggingface.co/{checkpoint.name}" if checkpoint and checkpoint.source == "hub" else None
-    link = hub or record.task_spec.homepage
+    link = hub or web_address(record.task_spec.homepage or "")
     name = re.sub(r"[^a-z0-9.]+", "-", chosen.lower()).strip("-.") or "unnamed"
     return {"license": "other", "license_name": name} | ({"license_link": link} if link else {})
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hubtools.common.escaping import markdown
 from hubtools.findings.wording import number
+from hubtools.reporting.templates import written
 from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.recipe import Adapter
 from hubtools.specs.record import Energy, RunRecord
@@ -84,8 +86,8 @@ def _listed(positions: list[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
-def energy_in_words(energy: Energy) -> str:
-    """Electricity and emissions of a run, and whether they were measured or estimated."""
+def energy_in_words(energy: Energy) -> Any:
+    """Electricity and emissions of a run, and whether they were measured or estimated, as Markdown."""
     said = f"{_quantity(1000 * energy.kwh)} Wh" if energy.kwh < 1 else f"{number(energy.kwh)} kWh"
     if energy.co2_grams is None:
         said += ", CO₂ not known"
@@ -97,8 +99,9 @@ def energy_in_words(energy: Energy) -> str:
         )
     place = f" (electricity of {energy.place})" if energy.place else ""
     if energy.source == "estimate":
-        return f"{said}{place}, **estimated, not measured**{': ' + energy.how if energy.how else ''}"
-    return f"{said}{place}, measured by {energy.how or 'codecarbon'}"
+        how = markdown(f": {energy.how}" if energy.how else "")
+        return written(f"{markdown(said + place)}, **estimated, not measured**{how}")
+    return written(markdown(f"{said}{place}, measured by {energy.how or 'codecarbon'}"))
 
 
 def _quantity(value: float) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.common.secrets import scrub
 from hubtools.findings import wording
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.leaderboard import table_of
@@ -22,9 +23,9 @@ from hubtools.reporting.card.card_metadata import Library, front_matter, metadat
 from hubtools.reporting.card.eval_results import eval_results, eval_results_name
 from hubtools.reporting.card.snippet import Weights, has_model, needs_custom_code, pipeline_snippet, usage_snippet
 from hubtools.reporting.figures.calibration_figure import verdict
-from hubtools.reporting.templates import render
+from hubtools.reporting.templates import render, written
 from hubtools.runs.public_record import public_record
-from hubtools.runs.repeating import repeating
+from hubtools.runs.repeating import Repeating, repeating
 from hubtools.runs.store import ADAPTER, CARD, OpenRun, find_records, open_run
 from hubtools.specs.record import RunRecord
 
@@ -126,6 +127,12 @@ def _title(record: RunRecord) -> str:
     return f"{record.title} with {checkpoint.name.split('/')[-1]}{random}"
 
 
+def _repeating(record: RunRecord) -> Repeating:
+    """How the run is made again; what it needs is in Markdown already."""
+    found = repeating(record)
+    return replace(found, needs=tuple(written(need) for need in found.needs))
+
+
 def _findings(record: RunRecord) -> list[str]:
     """What was found in the data and is not said elsewhere: that it is a part of the data, and what was left out, is."""
     found = record.data.findings if record.data else []
@@ -200,7 +207,7 @@ def _text(
         row=row,
         mean=row.scores[table.primary],
         sweep=row.sweep,
-        repeating=repeating(record),
+        repeating=_repeating(record),
         seeds=card_results.seeds_of(row, table, record.run_id),
         table=shown,
         comparison=beside(shown, record) if len(shown.rows) > 1 else None,
@@ -228,4 +235,5 @@ def _text(
         short_interval_meaning=SHORT_INTERVAL_MEANING,
     )
     plain = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", body, flags=re.MULTILINE)).rstrip()
-    return front_matter(values) + "\n" + plain.lstrip("\n") + "\n"
+    # Whatever the record holds: an earlier version of bench may have written it.
+    return scrub(front_matter(values) + "\n" + plain.lstrip("\n") + "\n")

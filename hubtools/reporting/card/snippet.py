@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
+from hubtools.common.bounds import json_values
+from hubtools.common.escaping import python_comment, python_literal
 from hubtools.models.families import CanonicalForm, Family, family_named
 from hubtools.models.families.canonical_form import STANDARD
-from hubtools.models.families.spelling import quoted
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
@@ -67,7 +67,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         "import torch",
         *imports,
         "",
-        f"MODEL = {quoted(location)}",
+        f"MODEL = {python_literal(location)}",
         *_labels(record, problem),
         *form.lines(_example(problem)),
         "",
@@ -111,7 +111,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         return "\n".join(
             [
                 *lines,
-                f'predict = pipeline("{task}", model={quoted(location)}{trust}, ignore_labels=[])',
+                f'predict = pipeline("{task}", model={python_literal(location)}{trust}, ignore_labels=[])',
                 f"answers = predict({form.arguments(problem.level.proteins)})",
                 "assert len(answers) == len(sequence)  # one for each residue, in their order",
                 "print(answers)",
@@ -121,7 +121,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     return "\n".join(
         [
             *lines,
-            f'predict = pipeline("{task}", model={quoted(location)}{trust})',
+            f'predict = pipeline("{task}", model={python_literal(location)}{trust})',
             f"print(predict({form.arguments(problem.level.proteins)}{every}))",
         ]
     )
@@ -129,7 +129,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
 
 def _serves_pipelines(folder: Path) -> bool:
     """Whether the modelling file stands for a task class of transformers; earlier versions of bench did not say so."""
-    mapped = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
+    mapped = json_values((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
     return any(name.endswith("Classification") for name in mapped)
 
 
@@ -137,20 +137,15 @@ def _with_adapter(record: RunRecord, folder: str) -> list[str]:
     """Lines that load the base model, put the adapter on it, and bring the tokenizer."""
     base = record.identity.checkpoint
     assert base is not None
-    inside = f", subfolder={quoted(folder)}" if folder else ""
-    revision = f", revision={quoted(base.commit)}" if base.commit else ""
+    inside = f", subfolder={python_literal(folder)}" if folder else ""
+    revision = f", revision={python_literal(base.commit)}" if base.commit else ""
     return [
         f"tokenizer = AutoTokenizer.from_pretrained(MODEL{inside}, trust_remote_code=True)",
         f"config = AutoConfig.from_pretrained(MODEL{inside}, trust_remote_code=True)",
         "base = AutoModel.from_config(config, trust_remote_code=True)",
-        f"base.load_encoder({quoted(base.name)}{revision})",
+        f"base.load_encoder({python_literal(base.name)}{revision})",
         f"model = PeftModel.from_pretrained(base, MODEL{inside}).eval()",
     ]
-
-
-def _comment(text: str) -> str:
-    """A text as it may stand behind a #: on one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _form(record: RunRecord) -> CanonicalForm:
@@ -192,19 +187,19 @@ def _labels(record: RunRecord, problem: Problem) -> list[str]:
         return []
     thresholds = _thresholds(record)
     if problem.kind == "multilabel" and len(thresholds) == len(names):
-        pairs = ", ".join(f"{quoted(n)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True))
+        pairs = ", ".join(f"{python_literal(n)}: {t:.6g}" for n, t in zip(names, thresholds, strict=True))
         return [f"LABELS = {{{pairs}}}  # label: decision threshold, chosen on validation"]
-    lines = [f"LABELS = [{', '.join(map(quoted, names))}]"]
+    lines = [f"LABELS = [{', '.join(map(python_literal, names))}]"]
     positive = record.task_spec.metrics.positive
     if positive is not None and len(thresholds) == 1:
-        lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {_comment(positive)}, chosen on validation")
+        lines.append(f"THRESHOLD = {thresholds[0]:.6g}  # of {python_comment(positive)}, chosen on validation")
     return lines
 
 
 def _of_one(record: RunRecord, problem: Problem) -> list[str]:
     if problem.kind == "regression":
         unit = record.task_spec.unit
-        return ['print(f"{logits.item():.3f}")' + (f"  # {_comment(unit)}" if unit else "")]
+        return ['print(f"{logits.item():.3f}")' + (f"  # {python_comment(unit)}" if unit else "")]
     if _many(record):
         squash = "sigmoid()" if problem.kind == "multilabel" else "softmax(-1)"
         return [
@@ -222,7 +217,7 @@ def _of_one(record: RunRecord, problem: Problem) -> list[str]:
     lines = ["for label, p in zip(LABELS, logits.softmax(-1).tolist()):"]
     positive = record.task_spec.metrics.positive
     if positive is not None and _thresholds(record):
-        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {quoted(positive)} else \"\")"
+        decided = f" + (f\"\\t{{'yes' if p >= THRESHOLD else 'no'}}\" if label == {python_literal(positive)} else \"\")"
         return [*lines, f'    print(f"{{label}}\\t{{p:.3f}}"{decided})']
     return [*lines, '    print(f"{label}\\t{p:.3f}")']
 
@@ -230,7 +225,7 @@ def _of_one(record: RunRecord, problem: Problem) -> list[str]:
 def _of_residues(record: RunRecord, problem: Problem) -> list[str]:
     squash = {"regression": "flatten().tolist()", "multilabel": "sigmoid().tolist()"}.get(problem.kind, "softmax(-1)")
     candidates = record.task_spec.data.candidates
-    only = [f"    if residue in {quoted(candidates)}:"] if candidates else []
+    only = [f"    if residue in {python_literal(candidates)}:"] if candidates else []
     indent = "        " if candidates else "    "
     row = "value" if problem.kind == "regression" else "row"
     lines = [

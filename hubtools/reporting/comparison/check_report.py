@@ -171,14 +171,16 @@ def _detectable(item: Comparison) -> float | None:
 
 def markdown(check: Check, sides: Sides) -> str:
     """The report as GitHub shows it: the verdict first, what explains it folded away."""
-    from hubtools.reporting.templates import render
+    from hubtools.reporting.templates import render, written
 
     rows = [
         {
-            "verdict": (f"{item.verdict}" if item.verdict.passes else f"**{item.verdict}**")
-            + (", **over budget**" if item.cost.over else ""),
-            "task": _plain(item.task_name),
-            "name": _plain(item.name),
+            "verdict": written(
+                (f"{item.verdict}" if item.verdict.passes else f"**{item.verdict}**")
+                + (", **over budget**" if item.cost.over else "")
+            ),
+            "task": item.task_name,
+            "name": item.name,
             "metric": metric_title(item.metric, arrow=True),
             "scores": " → ".join(map(number, item.means)),
             "difference": difference_text(item),
@@ -192,18 +194,15 @@ def markdown(check: Check, sides: Sides) -> str:
         "check.md.j2",
         headline=headline(check),
         rows=rows,
-        problems=list(map(_plain, check.problems)),
-        reasons=list(map(_plain, reasons(check))),
-        cost=list(map(_plain, cost_lines(check))),
-        notes=list(map(_plain, check.notes)),
-        changes=[
-            tuple(map(_plain, (change.what, change.before, change.after, tasks)))
-            for change, tasks in changes_by_items(check)
-        ],
-        sides={"baseline": _plain(sides.baseline), "candidate": _plain(sides.candidate)},
+        problems=check.problems,
+        reasons=reasons(check),
+        cost=cost_lines(check),
+        notes=check.notes,
+        changes=[(change.what, change.before, change.after, tasks) for change, tasks in changes_by_items(check)],
+        sides=sides,
         terms=check.terms,
-        split=_plain(check.split),
-        units=[_plain(line) for line in units(check)],
+        split=check.split,
+        units=units(check),
     )
 
 
@@ -272,11 +271,3 @@ def _arm(item: Comparison, which: int) -> dict[str, Any]:
         "seeds": arm.seeds,
         "runs": [record.run_id for _, record in arm.runs],
     }
-
-
-def _plain(text: object) -> str:
-    """Text of others (names of folders and checkpoints) that is text in Markdown too: no tag, no cell, no mention."""
-    text = " ".join(str(text).split())
-    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`"), ("*", "\\*")):
-        text = text.replace(letter, written)
-    return text.replace("[", "\\[").replace("]", "\\]")

@@ -6,7 +6,10 @@ import json
 from collections.abc import Container, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from hubtools.common.escaping import code
+from hubtools.common.escaping import markdown as inert
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.verdicts import Verdict
@@ -26,6 +29,7 @@ from hubtools.findings.wording import (
     signed,
     with_interval,
 )
+from hubtools.reporting.templates import cell, written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,14 +122,15 @@ def _print_pair(pair: Pair, console: Console, *, several: bool, per_class: bool)
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], leave_out: Container[str] = ()) -> Table:
     """A table without lines, without some of its columns where there is no room for all."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = [place for place, column in enumerate(columns) if column not in leave_out]
-    for place in shown:
+    places = [place for place, column in enumerate(columns) if column not in leave_out]
+    for place in places:
         number = columns[place] not in {columns[0], "metric", "verdict"}
         table.add_column(columns[place], justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in rows:
-        table.add_row(*(row[place] for place in shown))
+        table.add_row(*(Text(value) if isinstance(value := row[place], str) else value for place in places))
     return table
 
 
@@ -224,8 +229,8 @@ def markdown(comparison: SideBySide, *, per_class: bool = False, figure: tuple[s
         figure: path and alt text of a forest plot to show.
     """
     several = len(comparison.pairs) > 1
-    lines = [f"# {_cell(comparison.headline)}", "", f"- A: `{comparison.a}`", f"- B: `{comparison.b}`"]
-    lines += [f"- Differences are B against A on {comparison.split}; positive is better. Intervals are of 95 %."]
+    lines = [f"# {inert(comparison.headline)}", "", f"- A: {code(comparison.a)}", f"- B: {code(comparison.b)}"]
+    lines += [f"- Differences are B against A on {inert(comparison.split)}; positive is better. Intervals are of 95 %."]
     lines += [f"- {comparison.replicates:,} bootstrap replicates.", ""]
     header = ["task", "metric", "A", "B", "difference", "95 % interval", "margin", "p (Holm)", "verdict"]
     rows = [
@@ -237,32 +242,32 @@ def markdown(comparison: SideBySide, *, per_class: bool = False, figure: tuple[s
             interval(pair.found.difference.low, pair.found.difference.high) or MISSING,
             MISSING if pair.found.margin is None else f"{pair.found.margin:g}",
             p_text(pair.found.judgement.adjusted_p),
-            f"**{pair.found.verdict}**",
+            written(f"**{pair.found.verdict}**"),
         ]
         for pair in comparison.pairs
     ]
     lines += _grid(header, rows)
     if figure is not None:
-        lines += ["", f"![{_cell(figure[1])}]({figure[0]})"]
+        lines += ["", f"![{inert(figure[1])}]({quote(figure[0])})"]
     for pair in comparison.pairs:
-        lines += ["", f"## {_cell(pair.label)}: {pair.found.verdict}", ""]
-        lines += [f"- {name}: {_cell(text)}" for name, text in facts(pair, several=several)]
+        lines += ["", f"## {inert(pair.label)}: {pair.found.verdict}", ""]
+        lines += [f"- {name}: {inert(text)}" for name, text in facts(pair, several=several)]
         if pair.found.others:
             lines += ["", *_grid(["metric", "A", "B", "difference", "95 % interval"], _secondary(pair))]
         if per_class and pair.classes:
             head = [_class_noun(pair), "rows", "A", "B", "difference", "95 % interval", "p (Holm)"]
             lines += ["", *_grid(head, _class_rows(pair))]
     if comparison.left_out:
-        lines += ["", "## Left out", "", *(f"- {_cell(line)}" for line in comparison.left_out)]
+        lines += ["", "## Left out", "", *(f"- {inert(line)}" for line in comparison.left_out)]
     lines += ["", "## Runs", ""]
     runs = [
         [
             pair.label,
             letter,
-            f"`{record.run_id}`",
+            written(code(record.run_id)),
             str(record.identity.seed),
             record.environment.bench,
-            f"`{record.command}`",
+            written(code(record.command)),
         ]
         for pair in comparison.pairs
         for letter, arm in (("A", pair.found.baseline), ("B", pair.found.candidate))
@@ -306,12 +311,8 @@ def _class_rows(pair: Pair) -> list[list[str]]:
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(header)} |", f"|{'|'.join([' --- '] * len(header))}|"]
-    return [*lines, *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    lines = [f"| {' | '.join(map(cell, header))} |", f"|{'|'.join([' --- '] * len(header))}|"]
+    return [*lines, *(f"| {' | '.join(cell(value) for value in row)} |" for row in rows)]
 
 
 def as_json(comparison: SideBySide) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from hubtools.common.bounds import yaml_nodes
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.specs.base import Spec
@@ -32,7 +33,7 @@ def write_pins(path: Path, pinned: Task) -> list[str]:
     """
     before = read_spec(path, Task)
     text = path.read_bytes().decode("utf-8")
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = yaml_nodes(text, yaml.SafeLoader)
     newline = "\r\n" if "\r\n" in text else "\n"
     insertions = []
     for node, anchor, pins in _missing(root, before, pinned):

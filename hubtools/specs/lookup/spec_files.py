@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_nodes, yaml_parsed
 from hubtools.common.errors import UserError
 from hubtools.common.texts import ONE_LINE
 from hubtools.specs.data_sources import source_names
@@ -121,7 +122,7 @@ def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
     """
     where = where or str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, LARGEST_SPEC, where).decode("utf-8")
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror})", where=where) from None
     except UnicodeDecodeError:
@@ -131,7 +132,7 @@ def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
 
 def line_of_key(path: Path, key: str) -> int | None:
     """The line of a task file at which a key such as ``data.columns.sequence`` is, or the nearest key above it."""
-    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = yaml_nodes(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     return _line_of(root, tuple(int(part) if part.isdigit() else part for part in key.split(".")))
 
 
@@ -149,7 +150,9 @@ def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
     try:
         try:
             root, duplicate, values = _parsed(text, _FAST)
-        except yaml.YAMLError:
+        except yaml.YAMLError as error:
+            if isinstance(error, yaml.composer.ComposerError):
+                raise
             # Said again by the parser that names the character it stumbled over.
             root, duplicate, values = _parsed(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -175,14 +178,9 @@ _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def _parsed(text: str, parser: Any) -> tuple[yaml.Node | None, yaml.ScalarNode | None, Any]:
     """The nodes of a text, a key that is given twice if there is one, and the values."""
-    loader = parser(text)
-    try:
-        root = loader.get_single_node()
-        # Before values are made, which writes merged keys into the nodes.
-        duplicate = _duplicate_key(root)
-        return root, duplicate, None if root is None else loader.construct_document(root)
-    finally:
-        loader.dispose()
+    duplicates: list[yaml.ScalarNode | None] = []
+    root, values = yaml_parsed(text, parser, lambda root: duplicates.append(_duplicate_key(root)))
+    return root, duplicates[0], values
 
 
 def _validate(values: dict[str, Any], model: type[Spec], where: str, line_of: Any) -> Spec:
@@ -249,6 +247,8 @@ def _explain_choice(entry: Any, choice: str) -> str:
     return f"a number ({entry['msg'][0].lower()}{entry['msg'][1:]})"
 
 
+# Of a value that is wrong, in a message.
+_SHOWN = 200
 _PATTERNS = {
     ONE_LINE: "one line without control characters",
     "^[0-9a-f]{12}$": "12 hexadecimal digits",
@@ -270,7 +270,8 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
     """The problem in plain words, and the remedy."""
     kind, got = error["type"], error.get("input")
     context = error.get("ctx", {})
-    shown = "" if isinstance(got, (dict, list)) else f" (it is {got!r})"
+    # A string of brackets may be of any length.
+    shown = "" if isinstance(got, (dict, list)) else f" (it is {repr(got)[:_SHOWN]})"
     if kind == "union":
         return f"expected {' or '.join(error['choices'])}{shown}", None
     if kind == "extra_forbidden":

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from hubtools.common.bounds import json_values
 from hubtools.common.files import write_atomic
 
 # Also where hubtools.data keeps files.
@@ -97,7 +98,7 @@ def kept(device: str, question: str, find: Callable[[], Choice]) -> str:
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Answers by key; those of another form are measured anew."""
     try:
-        answers = json.loads(file.read_text())
+        answers = json_values(file.read_text())
     except (OSError, ValueError):
         return {}
     if not isinstance(answers, dict):
