@@ -328,6 +328,7 @@ def test_text_is_marked_as_written_by_few() -> None:
     known = {
         "reporting/templates.py",
         "reporting/card/card_procedure.py",
+        "reporting/card/model_card.py",
         "reporting/comparison/check_report.py",
         "reporting/comparison/comparison_text.py",
     }

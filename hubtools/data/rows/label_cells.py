@@ -8,11 +8,12 @@ part of a label, and a run of it inside is one space; case counts.
 from __future__ import annotations
 
 import ast
-import json
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from hubtools.common.bounds import DEEPEST, json_values
 from hubtools.data.sources.source_rows import cell_text
 
 # A list of labels, of lists of them; numpy's names around each.
@@ -41,12 +42,12 @@ def listed(cell: Any) -> list[Any] | None:
     if isinstance(cell, (list, tuple)):
         return list(cell)
     text = cell.strip() if isinstance(cell, str) else ""
-    if not text or _CLOSING.get(text[0]) != text[-1]:
+    if not text or _CLOSING.get(text[0]) != text[-1] or _depth(text) > DEEPEST:
         return None
     if text[0] == "[":
         try:
-            return list(json.loads(text))
-        except (ValueError, RecursionError):
+            return list(json_values(text))
+        except ValueError:
             pass
     if not re.search(r"""['"]\s*['"]""", text):  # Python would join 'a' 'b', which are two labels to numpy.
         try:
@@ -57,6 +58,11 @@ def listed(cell: Any) -> list[Any] | None:
         if isinstance(found, (list, tuple, set)):
             return sorted(found, key=str) if isinstance(found, set) else list(found)
     return _tokens_listed(text) if text[0] == "[" else None
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at once, at most."""
+    return max(itertools.accumulate((c in _CLOSING) - (c in _CLOSING.values()) for c in text), default=0)
 
 
 def _tokens_listed(text: str) -> list[Any] | None:
