@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO
+from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO, json_values
 from hubtools.common.errors import UserError, near
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries
 from hubtools.data.sources.separated import separated_rows
@@ -131,9 +130,9 @@ def _read_json_lines(file: TableFile, path: Path) -> pd.DataFrame:
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            said = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
+            row = json_values(text)
+        except ValueError as error:
+            said = getattr(error, "msg", error)
             raise UserError(f"it is not JSON ({said})", where=f"{file.path_for_format}:{line}") from None
         if not isinstance(row, dict):
             raise UserError("it is no object", where=f"{file.path_for_format}:{line}", fix="Write {...}, one a line.")
