@@ -186,7 +186,7 @@ def baseline_named(name: Where, to: Where = BASELINES, *, on_note: Say = silent)
         on_note(f"{asked} is {fetched.reference}")
         return open_baseline(fetched.folder)
     if "/" not in asked and not (home / asked).is_dir() and not Path(asked).is_dir():
-        known = sorted(path.parent.name for path in home.glob("*/baseline.yaml"))
+        known = sorted(path.parent.name for path in home.glob("[!.]*/baseline.yaml"))
         raise UserError(
             f"there is no baseline {asked}",
             where=str(home),

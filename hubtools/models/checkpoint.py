@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError
-from hubtools.common.hashing import digest, file_sha256
+from hubtools.common.files import clear, write_atomic
+from hubtools.common.hashing import digest, file_sha256, is_sha256
 from hubtools.common.hub import hub_api, hub_errors
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.models.families import identity_of
@@ -290,16 +292,15 @@ def _sha256(path: Path) -> str:
         return file_sha256(path)
     key = digest([str(path.resolve()), status.st_size, status.st_mtime_ns])
     note = DataCache.default().root / "checksums" / key
-    try:
-        return note.read_text()
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        # A note that was damaged would be another checkpoint.
+        if is_sha256(noted := note.read_text(errors="replace")):
+            return noted
+        telling.warn(f"{note}: damaged; {path} is read again")
     sha256 = file_sha256(path)
-    temporary = note.with_name(f".{key}.{os.getpid()}")
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(sha256)
-        temporary.replace(note)
-    except OSError:  # A cache that cannot be written costs time next time, and nothing else.
-        temporary.unlink(missing_ok=True)
+    # A cache that cannot be written costs time next time, and nothing else.
+    with contextlib.suppress(UserError):
+        if note.is_dir():
+            clear(note)
+        write_atomic(note, sha256)
     return sha256

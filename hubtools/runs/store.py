@@ -11,11 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import write_atomic
+from hubtools.common.files import clear, write_atomic
 from hubtools.specs.lookup.spec_files import first_mistake
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import Identity, RunRecord
@@ -111,6 +110,21 @@ def run_folder(root: Path, identity: Identity) -> Path:
     return root / f"{identity.task.name}--{slug}--{identity.recipe.name}--s{identity.seed}--{identity.run_id}"
 
 
+def make_way(folder: Path) -> None:
+    """Remove from the folder of a run that begins what has the name of something that it will write, and is another thing.
+
+    A disk that failed, or a hand, may have left a folder in the place of a file, or a model without its configuration.
+    """
+    for name in (RECORD, PREDICTIONS, REPLICATES, TRAINING_LOG, FAILURE):
+        if (folder / name).is_dir():
+            clear(folder / name)
+    for name, mark in ((MODEL, "config.json"), (ADAPTER, "adapter_config.json")):
+        if not (folder / name / mark).is_file():
+            clear(folder / name)
+    if not (folder / CARD).is_dir():
+        clear(folder / CARD)
+
+
 def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
     """Write ``run.json``, one fact a line."""
     text = json.dumps(record.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
@@ -174,7 +188,8 @@ def find_records(
                 f"there is no folder {root}",
                 fix="Run something first: bench run --checkpoint … --task …, or name another folder of runs.",
             )
-        paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"*/{RECORD}"))
+        # What a process that was killed left half written has a name that begins with a dot.
+        paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"[!.]*/{RECORD}"))
         with _uncollected():
             for path in paths:
                 run = opened.get(path.parent.resolve()) if opened else None
@@ -202,28 +217,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process.
-
-    Raises:
-        UserError: another process is at this very run, or the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            "another process is running it right now", where=str(folder), fix="Wait for it, or use another --runs."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write it ({error.strerror})", where=str(error.filename or folder), fix="Choose another --runs."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -6,14 +6,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from hubtools.common.files import write_atomic
+from hubtools.common import telling
+from hubtools.common.errors import UserError
+from hubtools.common.files import clear, file_lock, write_atomic
 
 # Also where hubtools.data keeps files.
 ROOT_VARIABLE = "BENCH_CACHE"
@@ -40,7 +40,12 @@ class Choice:
     steady: bool
 
 
-def measured(device: str, question: str, candidates: Callable[[], Mapping[str, Callable[[], Any]]]) -> str:
+def measured(
+    device: str,
+    question: str,
+    candidates: Callable[[], Mapping[str, Callable[[], Any]]],
+    names: Collection[str] | None = None,
+) -> str:
     """The fastest of several ways to compute the same, as first found on this device with this torch.
 
     Args:
@@ -48,6 +53,7 @@ def measured(device: str, question: str, candidates: Callable[[], Mapping[str, C
         question: what is chosen; with the versions of torch and of Python and the number of processors, the key of the answer.
         candidates: makes name -> computation, the safe choice first. Called only when there is no answer yet. A
             computation that fails is left out.
+        names: that an answer can be; what is kept and none of them is measured anew.
 
     Returns:
         A name. Where the folder cannot be written, or the machine is too busy to tell, the answer holds for this process.
@@ -60,19 +66,21 @@ def measured(device: str, question: str, candidates: Callable[[], Mapping[str, C
         return _known[device, key]
     folder = Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/plm-hubtools").expanduser()
     file = folder / FILE.format(device="".join(c if c.isalnum() else "-" for c in device.lower()))
+    answer: str | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock"):
+        with file_lock(Path(f"{file}.lock")):
             answers = _read(file)
             answer = answers.get(key, {}).get("name")
-            if answer is None:
+            if answer is None or (names is not None and answer not in names):
                 found = fastest(candidates())
                 answer = found.name
                 if found.steady:
                     answers[key] = asdict(found)
                     write_atomic(file, json.dumps(answers, indent=2, sort_keys=True) + "\n")
-    except OSError:
-        answer = fastest(candidates()).name
+    except (OSError, UserError):
+        # The folder cannot be written, or not any more.
+        answer = answer or fastest(candidates()).name
     return _known.setdefault((device, key), answer)
 
 
@@ -80,9 +88,13 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Answers by key; those of another form are measured anew."""
     try:
         answers = json.loads(file.read_text())
-    except (OSError, ValueError):
+        if not isinstance(answers, dict):
+            raise ValueError
+    except FileNotFoundError:
         return {}
-    if not isinstance(answers, dict):
+    except (OSError, ValueError):
+        telling.warn(f"{file}: damaged; what was measured is measured again")
+        clear(file)
         return {}
     return {key: of for key, of in answers.items() if isinstance(of, dict) and isinstance(of.get("name"), str)}
 

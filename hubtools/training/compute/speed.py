@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hubtools.common.files import write_atomic
+from hubtools.common.errors import UserError
+from hubtools.common.files import clear, write_atomic
 from hubtools.common.hashing import digest
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.specs.recipe import Recipe
@@ -308,7 +309,12 @@ def settle_budget(
     }  # fmt: skip
     file = cache / "budgets" / f"{digest(key)}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return replace(execution, token_budget=int(json.loads(file.read_text())["token_budget"]))
+        kept_budget = json.loads(file.read_text())["token_budget"]
+        if isinstance(kept_budget, int) and SMALLEST <= kept_budget <= max(LARGEST, LARGEST_ON_CPU):
+            return replace(execution, token_budget=kept_budget)
+    # Not there, or damaged: it is measured.
+    if file.is_dir():
+        clear(file)
     kept = activations_of(model, trains=trains, bf16=bf16, checkpointing=execution.gradient_checkpointing)
     largest = LARGEST_ON_CPU if execution.device.type == "cpu" else LARGEST
     training = model.training
@@ -325,7 +331,8 @@ def settle_budget(
     finally:
         model.train(training)
         model.zero_grad(set_to_none=True)
-    write_atomic(file, json.dumps({"token_budget": budget, "device": execution.device_name}))
+    with contextlib.suppress(UserError):  # A cache that cannot be written costs time next time.
+        write_atomic(file, json.dumps({"token_budget": budget, "device": execution.device_name}))
     return replace(execution, token_budget=budget)
 
 
