@@ -42,6 +42,7 @@ from hubtools.specs.record import (
 from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.memory import out_of_memory
+from hubtools.training.compute.threads import settle_again
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
             return Outcome(run, folder, done, was_done=True, elsewhere=elsewhere)
         end = distributed.Run()
         with contextlib.nullcontext() if shared else distributed.alone():
+            settle_again()
             record, mistake = opened(run, identity, session), None
             record.sweep, meter = sweep, Meter(_device(record))
             if main:
