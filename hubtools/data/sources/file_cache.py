@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROOT_VARIABLE = "BENCH_CACHE"
 MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
+# Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
+REMEMBERED_ABOVE = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -233,3 +235,25 @@ class DataCache:
             where=str(error.filename or self.root),
             fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
         )
+
+
+def remembered_sha256(path: Path) -> str:
+    """sha256 of a file; a large one whose size and time have not changed since this user's cache noted it is not read again."""
+    status = path.stat()
+    if status.st_size < REMEMBERED_ABOVE:
+        return file_sha256(path)
+    key = digest([str(path.resolve()), status.st_size, status.st_mtime_ns])
+    note = DataCache.default().root / "checksums" / key
+    try:
+        # A note that was damaged would be another file.
+        if is_sha256(noted := note.read_text(errors="replace")):
+            return noted
+    except FileNotFoundError:
+        pass
+    except OSError:
+        clear(note)
+    sha256 = file_sha256(path)
+    # A cache that cannot be written costs time next time, and nothing else.
+    with contextlib.suppress(UserError):
+        write_atomic(note, sha256)
+    return sha256
