@@ -6,12 +6,14 @@ import importlib
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError
+from hubtools.common.files import FULL_OR_READ_ONLY, unwritable
 from hubtools.common.texts import control_character
 from hubtools.common.version import __version__
 
@@ -106,6 +108,12 @@ def main() -> None:
     except click.ClickException as error:
         _show(error)
         code = error.exit_code
+    except OSError as error:
+        # What a disk refuses where no command expected it.
+        if error.errno not in FULL_OR_READ_ONLY:
+            raise
+        click.echo(f"error: {unwritable(Path(str(error.filename or '.')), error)}", err=True)
+        code = 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         code = 130

@@ -31,6 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # What a file is called that is begun and not whole; it stays when something stops its writer.
 PARTIAL = ".partial"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_OR_READ_ONLY = {*_FULL, errno.EROFS}
 _THERE = {errno.ENOTEMPTY, errno.EEXIST}
 # Tries to replace a folder that others replace at the same time, on a file system without locks.
 _TRIES = 200

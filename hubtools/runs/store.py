@@ -212,7 +212,12 @@ def _require_task(record: RunRecord, path: Path) -> None:
     """Raise where the task of a record lacks what every view of runs asks for: one such record must not end the view of the others."""
     try:
         task = record.task_spec
-        known = (task.problem.level, task.metrics.primary, task.data.test_splits, record.recipe_spec.adaptation)
+        known: tuple[object, ...] = (
+            task.problem.level,
+            task.metrics.primary,
+            task.data.test_splits,
+            record.recipe_spec.adaptation,
+        )
     except AttributeError:
         known = (None,)
     if None in known:
