@@ -2,7 +2,7 @@
 
 Threads that share the work of one operation wait for the slowest of them. Where another process has one of their cores, each
 operation waits for that core's turn: two threads beside one busy process take about twice as long as one thread
-(``benchmarks/speed/threads.py`` measures it). So it is better to take too few than too many.
+(``benchmarks/speed/busy.py`` measures it). So it is better to take too few than too many.
 
 A run's identity does not depend on it. The number holds for the whole process, as torch's own.
 """
