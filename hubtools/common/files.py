@@ -253,6 +253,10 @@ def file_lock(path: Path, timeout: float = -1) -> BaseFileLock:
 
     if path.is_dir():
         clear(path)
+    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        # Not removed: another process may hold it. One of another user's stays as it is.
+        with contextlib.suppress(OSError):
+            path.chmod(0o644)
     return FileLock(path, timeout=timeout)
 
 

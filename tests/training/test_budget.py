@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from damage import WAYS
 from tiny_checkpoints import write_checkpoint
 from torch import nn
 
@@ -71,6 +72,14 @@ def test_a_damaged_note_is_measured_again(tmp_path: Path) -> None:
     recipe, execution = Recipe(name="r", adaptation="probe"), Execution(torch.device("cpu"), 2048, auto_budget=True)
     first = settle_budget(model, recipe, execution, tmp_path, clock=lambda: 0.0)
     (file,) = (tmp_path / "budgets").glob("*.json")
-    file.write_text("{")
-    assert settle_budget(model, recipe, execution, tmp_path, clock=lambda: 0.0) == first
+    kept = file.read_bytes()
+    for damage in (*(WAYS[way] for way in WAYS if way != "not to be read"), _another):
+        damage(file)
+        assert settle_budget(model, recipe, execution, tmp_path, clock=lambda: 0.0) == first
+        assert file.read_bytes() == kept, "and kept again"
     assert first.token_budget >= SMALLEST
+
+
+def _another(file: Path) -> None:
+    """A number that cannot have been measured."""
+    file.write_text('{"token_budget": 1}')

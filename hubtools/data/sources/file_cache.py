@@ -211,7 +211,7 @@ class DataCache:
                 folder.mkdir(parents=True, exist_ok=True)
             if self._cached(file.sha256):
                 return path
-            if part.is_dir():
+            if part.is_dir() or (part.exists() and not os.access(part, os.R_OK | os.W_OK)):
                 clear(part)
             resumed = part.exists()
             download(file.url, part)
