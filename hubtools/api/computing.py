@@ -29,6 +29,8 @@ class ExecutionOptions:
         embedding_cache: whether embeddings are read and kept; None for what the function does by itself.
         trust_remote_code: whether code of a checkpoint may run.
         mirrors: folders of data, files named by their sha256.
+        threads: of the processor, for this process; None for as many as there are cores that nothing else is busy on, unless
+            ``OMP_NUM_THREADS`` says. Time, not results.
 
     >>> ExecutionOptions(device="cpu").packing
     True
@@ -43,6 +45,7 @@ class ExecutionOptions:
     embedding_cache: bool | None = None
     trust_remote_code: bool = False
     mirrors: tuple[Path, ...] = ()
+    threads: int | None = None
 
     def choose(self) -> Execution:
         """The device, with what was said of it.
@@ -53,7 +56,13 @@ class ExecutionOptions:
         from hubtools.training.compute.device import Execution
 
         return Execution.choose(
-            self.device, self.token_budget, self.gradient_checkpointing, self.packing, self.compiled, self.shard
+            self.device,
+            self.token_budget,
+            self.gradient_checkpointing,
+            self.packing,
+            self.compiled,
+            self.shard,
+            self.threads,
         )
 
     def session(self, root: Path, planned: Sequence[PlannedRun] = (), *, cached: bool = True) -> Session:

@@ -189,7 +189,7 @@ def baseline_named(name: Where, to: Where = BASELINES, *, on_note: Say = silent)
     # A name is looked up among the baselines, a path is one.
     named = home / asked if why_not_inside(asked, 1) is None else None
     if named is not None and not named.is_dir() and not Path(asked).is_dir():
-        known = sorted(path.parent.name for path in home.glob("*/baseline.yaml"))
+        known = sorted(path.parent.name for path in home.glob("[!.]*/baseline.yaml"))
         raise UserError(
             f"there is no baseline {asked}",
             where=str(home),

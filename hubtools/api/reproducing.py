@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hubtools.api.asked import Say, seeds_of, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
-from hubtools.api.running import OnRun, RunEvent, check_writable, failure_reason, unseen
+from hubtools.api.running import OnRun, RunEvent, Told, check_writable, failure_reason, unseen
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.runs.store import OpenRun
@@ -219,17 +219,18 @@ def _session(root: Path, execution: ExecutionOptions, planned: tuple[PlannedRun,
 
 
 def _all_of(planned: tuple[PlannedRun, ...], session: Session, on_event: OnRun) -> list[OpenRun]:
-    from hubtools.runs.execute import execute
+    from hubtools.runs.execute import in_turn
 
-    found = []
+    found = {}
     with quiet():
-        for number, item in enumerate(planned, 1):
-            on_event(RunEvent(number, len(planned), item))
-            outcome = execute(item, session)
+        for number, outcome in in_turn(planned, session, Told(planned, on_event)):
+            item = planned[number]
+            if isinstance(outcome, UserError):
+                raise outcome
             if outcome.mistake is not None:
                 raise outcome.mistake
-            on_event(RunEvent(number, len(planned), item, outcome))
+            on_event(RunEvent(number + 1, len(planned), item, outcome))
             if outcome.record.status != "complete":
                 raise UserError(failure_reason(outcome), where=item.title, fix="Run it again when that is mended.")
-            found.append(OpenRun(outcome.folder, outcome.record))
-    return found
+            found[number] = OpenRun(outcome.folder, outcome.record)
+    return [found[number] for number in sorted(found)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import lines_html
-from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE, OpenRun
+from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE, OpenRun, read_record
 
 if TYPE_CHECKING:
     from hubtools.runs.execute import Outcome
@@ -33,6 +34,8 @@ class RunEvent:
         run: what was planned.
         outcome: what became of it; None where it begins, or could not be begun.
         mistake: why it could not be begun.
+        elsewhere: its folder, where another process is at it: it comes again when the others are done.
+        waiting: they are, and that process is waited for.
     """
 
     number: int
@@ -40,16 +43,28 @@ class RunEvent:
     run: PlannedRun
     outcome: Outcome | None = None
     mistake: UserError | None = None
+    elsewhere: Path | None = None
+    waiting: bool = False
 
     @property
     def begins(self) -> bool:
-        """Whether it is about to be done; else it has ended."""
-        return self.outcome is None and self.mistake is None
+        """Whether it is about to be done; else it has ended, or another process is at it."""
+        return self.outcome is None and self.mistake is None and self.elsewhere is None
 
     def __str__(self) -> str:
+        if self.elsewhere is not None:
+            if not self.waiting:
+                return "under way in another process; it comes again"
+            return f"waiting for another process{_since(self.elsewhere)}: {self.run.title} ({self.elsewhere})"
         if self.outcome is not None:
             return outcome_line(self.outcome)
         return f"failed: {self.mistake}" if self.mistake else f"[{self.number}/{self.total}] {self.run.title}"
+
+
+def _since(folder: Path) -> str:
+    with contextlib.suppress(UserError):
+        return f", at it since {read_record(folder).started.astimezone():%H:%M}"
+    return ""
 
 
 OnRun = Callable[[RunEvent], None]
@@ -82,8 +97,13 @@ class FinishedRuns(RunResults):
 
     @property
     def done_before(self) -> int:
-        """Runs for which there was nothing to do."""
-        return sum(outcome.was_done for outcome in self.outcomes)
+        """Runs for which there was nothing to do when the call began."""
+        return sum(outcome.was_done and not outcome.elsewhere for outcome in self.outcomes)
+
+    @property
+    def done_elsewhere(self) -> int:
+        """Runs that another process did in the meantime."""
+        return sum(outcome.elsewhere for outcome in self.outcomes)
 
     def __repr__(self) -> str:
         counted = f"{len(self.complete)} of {self.planned} runs in {self.seconds:.0f} s"
@@ -111,7 +131,8 @@ def run(
 ) -> FinishedRuns:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
-    The same call twice does nothing new; an interrupted one goes on where it stopped.
+    The same call twice does nothing new; an interrupted one goes on where it stopped. Several processes may share a folder of runs:
+    they divide what is to be done, and each returns when all of it is.
 
     Args:
         checkpoint, task, recipe, suite, seeds, set, baselines, subset, fractions: as for :func:`hubtools.plan`.
@@ -179,37 +200,58 @@ def perform(
     Raises:
         UserError: of a single run, its mistake.
     """
-    from hubtools.runs.execute import execute
+    from hubtools.runs.execute import in_turn
 
     started = time.perf_counter()
-    outcomes: list[Outcome] = []
-    problems: list[str] = []
+    ended: dict[int, Outcome] = {}
+    problems: dict[int, list[str]] = {}
     with quiet():
-        for number, item in enumerate(planned, 1):
-            on_event(RunEvent(number, len(planned), item))
-            try:
-                outcome = execute(item, session, force=force)
-            except UserError as error:
+        for number, outcome in in_turn(planned, session, Told(planned, on_event), force=force):
+            item = planned[number]
+            if isinstance(outcome, UserError):
                 if len(planned) == 1:
-                    raise
-                problems.append(f"{item.title}: {error}")
-                on_event(RunEvent(number, len(planned), item, mistake=error))
+                    raise outcome
+                problems[number] = [f"{item.title}: {outcome}"]
+                on_event(RunEvent(number + 1, len(planned), item, mistake=outcome))
                 continue
             if outcome.mistake is not None and len(planned) == 1:
                 raise outcome.mistake
-            outcomes.append(outcome)
-            on_event(RunEvent(number, len(planned), item, outcome))
+            ended[number] = outcome
+            on_event(RunEvent(number + 1, len(planned), item, outcome))
             if outcome.record.status == "failed":
-                problems.append(f"{item.title}: {failure_reason(outcome)}")
-            elif item.recipe.needs_checkpoint:
-                problems += write_card(outcome)
+                problems[number] = [f"{item.title}: {failure_reason(outcome)}"]
+            elif item.recipe.needs_checkpoint and not outcome.elsewhere:
+                problems[number] = write_card(outcome)
+    # In the order of the plan, whatever order they were done in.
+    outcomes = tuple(ended[number] for number in sorted(ended))
     return FinishedRuns(
         tuple(OpenRun(outcome.folder, outcome.record) for outcome in outcomes),
-        outcomes=tuple(outcomes),
+        outcomes=outcomes,
         planned=len(planned),
-        problems=tuple(problems),
+        problems=tuple(line for number in sorted(problems) for line in problems[number]),
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What happens to runs that are done in turn, as events.
+
+    Attributes:
+        planned: the runs.
+        on_event: takes the events.
+    """
+
+    planned: Sequence[PlannedRun]
+    on_event: OnRun
+
+    def begins(self, number: int) -> None:
+        """As :class:`hubtools.runs.execute.Watcher`."""
+        self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number]))
+
+    def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
+        """As :class:`hubtools.runs.execute.Watcher`."""
+        self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number], elsewhere=folder, waiting=waiting))
 
 
 def check_writable(root: Path) -> None:
@@ -243,7 +285,7 @@ def outcome_line(outcome: Outcome) -> str:
     value = "undefined" if score is None or score.value is None else f"{score.value:.4f}"
     interval = f" [{score.low:.4f}, {score.high:.4f}]" if score and score.low is not None else ""
     aligned = f"; {record.alignment}" if record.alignment else ""
-    already = "already done: " if outcome.was_done else ""
+    already = "done elsewhere: " if outcome.elsewhere else "already done: " if outcome.was_done else ""
     seen = record.training.embeddings if record.training else None
     # Else the seconds would be misread.
     cached = f"; {seen.cached:,} of {seen.cached + seen.computed:,} embeddings cached" if seen and seen.cached else ""

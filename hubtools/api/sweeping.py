@@ -17,6 +17,7 @@ from hubtools.api.running import (
     FinishedRuns,
     OnRun,
     RunEvent,
+    Told,
     check_writable,
     failure_reason,
     unseen,
@@ -205,7 +206,7 @@ def run_sweep(
     Raises:
         UserError: no trial came to its end, or a run's mistake.
     """
-    from hubtools.runs.execute import execute
+    from hubtools.runs.execute import in_turn
     from hubtools.runs.trials import kept_trials, search
 
     started = time.perf_counter()
@@ -217,8 +218,12 @@ def run_sweep(
         on_searched(trials, ended)
         winners = [planned.winner(trials, seed) for seed in seeds]
         outcomes, problems = [], []
-        for number, winner in enumerate(winners, 1):
-            outcome = execute(winner, session)
+        for number, outcome in in_turn(
+            winners, session, Told(winners, lambda event: None if event.begins else on_event(event))
+        ):
+            winner = winners[number]
+            if isinstance(outcome, UserError):
+                raise outcome
             if outcome.mistake is not None:
                 raise outcome.mistake
             outcomes.append(outcome)
@@ -227,7 +232,7 @@ def run_sweep(
             elif winner.recipe.needs_checkpoint:
                 # Written anew where the run was there before the sweep: the card tells of it now.
                 problems += write_card(outcome, again=True)
-            on_event(RunEvent(number, len(winners), winner, outcome))
+            on_event(RunEvent(number + 1, len(winners), winner, outcome))
     figure = write_figure(planned, trials, folder)
     return SweptRuns(
         tuple(OpenRun(outcome.folder, outcome.record) for outcome in outcomes),

@@ -41,6 +41,13 @@ OPTIONS = (
         metavar="N",
         help="Tokens of one batch: memory and speed, not results. auto: measured on this device.",
     ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Threads of the processor: time, not results. Default: a thread for each core that is free; OMP_NUM_THREADS "
+        "goes before.",
+    ),
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
     click.option(
         "--embedding-cache/--no-embedding-cache",

@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ import click
 from hubtools.cli.guarded import guarded_streams
 from hubtools.common import telling
 from hubtools.common.errors import UserError
+from hubtools.common.files import FULL_OR_READ_ONLY, unwritable
 from hubtools.common.secrets import holds_secret, scrub
 from hubtools.common.texts import control_character
 from hubtools.common.version import __version__
@@ -115,6 +117,12 @@ def _called() -> int:
     except click.ClickException as error:
         _show(error)
         return error.exit_code
+    except OSError as error:
+        # What a disk refuses where no command expected it.
+        if error.errno not in FULL_OR_READ_ONLY:
+            raise
+        click.echo(f"error: {unwritable(Path(str(error.filename or '.')), error)}", err=True)
+        return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130

@@ -41,7 +41,7 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, execution: Exec
     bench predict runs/RUN proteins.fasta.gz -o sites.gff3
     """
     import hubtools
-    from hubtools.inference.writers import PARTIAL
+    from hubtools.common.files import PARTIAL
 
     hush_transformers()
     answered = 0
@@ -57,7 +57,7 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, execution: Exec
             model, source, out=out, skip_bad=skip_bad, execution=execution, on_answer=count, on_note=note
         )
     except (KeyboardInterrupt, UserError):
-        if out != "-" and answered:
+        if out != "-" and answered and Path(f"{out}{PARTIAL}").is_file():
             click.echo(f"{answered:,} proteins were done: {out}{PARTIAL}", err=True)
         raise
     _tell(done, out)

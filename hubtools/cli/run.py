@@ -153,7 +153,8 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, **options: Any) -> None:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
-    The same command twice does nothing new; an interrupted one goes on where it stopped.
+    The same command twice does nothing new; an interrupted one goes on where it stopped. Started several times at once, on one
+    --runs, the processes divide the runs, and each ends when all are done.
 
     \b
     bench run --checkpoint Rostlab/prot_bert
@@ -237,19 +238,19 @@ def stoppable() -> Iterator[None]:
 
 def _help_all(planned: RunPlan, session: Session, force: bool) -> None:
     """What the processes beside the main one do: the same runs, in silence."""
-    from hubtools.runs.execute import execute
-    from hubtools.training.compute.distributed import MainProcessFailed, ProcessLost
+    from hubtools.api.running import Told, unseen
+    from hubtools.runs.execute import in_turn
+    from hubtools.training.compute.distributed import ProcessLost
 
-    for item in planned:
-        try:
-            execute(item, session, force=force)
-        except MainProcessFailed:
-            continue
-        except ProcessLost:
-            raise
-        except Exception as error:
-            # Outside of what a record tells; the main process will only see that this one is gone.
-            raise ProcessLost(str(error)) from error
+    try:
+        for _, outcome in in_turn(planned, session, Told(planned, unseen), force=force):
+            if isinstance(outcome, UserError):
+                raise outcome
+    except ProcessLost:
+        raise
+    except Exception as error:
+        # Outside of what a record tells; the main process will only see that this one is gone.
+        raise ProcessLost(str(error)) from error
 
 
 def _run_all(planned: RunPlan, session: Session, force: bool) -> None:

@@ -23,6 +23,7 @@ def summary(done: FinishedRuns, root: Path) -> None:
     _print_table(complete)
     counts = f"{len(complete)} of {planned} runs" if len(complete) < planned else f"{planned} run{'s'[: planned > 1]}"
     before = f", {done.done_before} done before" if done.done_before else ""
+    before += f", {done.done_elsewhere} done elsewhere" if done.done_elsewhere else ""
     click.echo(f"\n{counts} in {done.seconds:.0f} s{before}: {root}/", err=True)
     runs = "" if root == DEFAULT_ROOT else f" --runs {shlex.quote(str(root))}"
     if any(outcome.run.fraction is not None for outcome in complete):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,12 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's content, read in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text can be one: what is read from a note that may be damaged.
+
+    >>> is_sha256("0" * 64), is_sha256("0" * 63)
+    (True, False)
+    """
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None

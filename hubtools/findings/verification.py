@@ -127,7 +127,9 @@ def submissions_in(folder: Path) -> list[Path]:
     if (folder / RECORD).is_file():
         return [folder]
     inside = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    found = sorted(path for path in inside.iterdir() if path.is_dir()) if inside.is_dir() else []
+    listed = inside.iterdir() if inside.is_dir() else ()
+    # What a process that was killed left half written has a name that begins with a dot.
+    found = sorted(path for path in listed if path.is_dir() and not path.name.startswith("."))
     if not found:
         raise UserError(
             "there is no submission in it", where=str(folder), fix="Make one: bench submissions add RUN --to DIR"

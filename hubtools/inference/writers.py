@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,12 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.escaping import spreadsheet_cell
+from hubtools.common.files import clear, completing
 
 if TYPE_CHECKING:
     from hubtools.inference.decisions import Decided, Decider
 
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".gff3": "gff3", ".gff": "gff3"}
-PARTIAL = ".partial"
 # Rows of a Parquet row group.
 _GROUP = 50_000
 _DIGITS = 6
@@ -75,23 +74,27 @@ def writing(path: str, decider: Decider, about: dict[str, str]) -> Iterator[Writ
         yield writer
         writer.close()
         return
-    target, partial = Path(path), Path(f"{path}{PARTIAL}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with completing(Path(path)) as partial:
         if form == "parquet":
-            table = _Parquet(partial, decider, about)
-            with contextlib.closing(table):
+            with _parquet(partial, decider, about) as table:
                 yield table
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as stream:
-                writer = _text_writer(form, stream, decider, about)
-                with contextlib.closing(writer):
-                    yield writer
-                stream.flush()
-                os.fsync(stream.fileno())
-        partial.replace(target)
-    except OSError as error:
-        raise UserError(f"cannot write it ({error.strerror})", where=path, fix="Choose another name with -o.") from None
+            return
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            writer = _text_writer(form, stream, decider, about)
+            yield writer
+            writer.close()
+
+
+@contextlib.contextmanager
+def _parquet(partial: Path, decider: Decider, about: dict[str, str]) -> Iterator[_Parquet]:
+    """A Parquet file, whose footer is written whatever stops it: without one nothing of it can be read."""
+    try:
+        with contextlib.closing(_Parquet(partial, decider, about)) as table:
+            yield table
+    except OSError:
+        # Without room for the footer.
+        clear(partial)
+        raise
 
 
 def _text_writer(form: str, stream: TextIO, decider: Decider, about: dict[str, str]) -> Writer:

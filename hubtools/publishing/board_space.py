@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
 from hubtools.findings.board.leaderboard import Board
 from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, look, send
 from hubtools.reporting.card.card_metadata import front_matter
@@ -31,7 +32,7 @@ def push_board(board: Board, repo: str, *, private: bool = False) -> PushedCommi
     with tempfile.TemporaryDirectory(prefix="bench-space-") as scratch:
         folder = Path(scratch) / "site"
         names = [path.as_posix() for path in write_site(board, folder)]
-        (folder / README).write_text(card(board, repo), encoding="utf-8")
+        write_atomic(folder / README, card(board, repo))
         files = [PublishedFile.of(name, folder / name) for name in [README, *names]]
         old = [name for name in target.files if name.startswith("data/") and name.endswith(".js") and name not in names]
         return send(target, files, old, "The board", f"{board.n_runs} runs, written by bench board --push.")

@@ -168,7 +168,9 @@ def collect_files(folder: Path, weights: Weights = "merged") -> tuple[PublishedF
         root = folder / part
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root)
-            hidden = any(name.startswith(".") for name in relative.parts) and relative.parts[0] != EVAL_RESULTS
+            named = relative.parts[1:] if relative.parts[0] == EVAL_RESULTS else relative.parts
+            # Also what a process that was killed left half written.
+            hidden = any(name.startswith(".") for name in named)
             # transformers and peft may have left a README of their own: the card takes its place.
             if path.is_file() and not hidden and (part == CARD or relative.as_posix() != README):
                 found[f"{place}{relative.as_posix()}"] = path

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
 from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
 from hubtools.publishing.contents import README, Publication
 from hubtools.reporting.card.card_metadata import front_matter
@@ -78,7 +79,7 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
     """
     record = publication.record
     for name in sorted(shipped_modules(_PACKAGE, [*ENTRIES, *_of_head(record)])):
-        _write(folder / _CODE / name, (_PACKAGE / name).read_text(encoding="utf-8"))
+        write_atomic(folder / _CODE / name, (_PACKAGE / name).read_text(encoding="utf-8"))
     title = record.title
     about = {
         "title": title,
@@ -105,9 +106,9 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
         "proteins": PROTEINS,
         "residues": RESIDUES,
     }
-    _write(folder / README, front_matter(about) + render("space/README.md.j2", title=title, **facts))
-    _write(folder / "app.py", render("space/app.py.j2", **facts))
-    _write(folder / "requirements.txt", requirements({file.path for file in publication.files}))
+    write_atomic(folder / README, front_matter(about) + render("space/README.md.j2", title=title, **facts))
+    write_atomic(folder / "app.py", render("space/app.py.j2", **facts))
+    write_atomic(folder / "requirements.txt", requirements({file.path for file in publication.files}))
     paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.parts[:-1], path))
     files = tuple(PublishedFile.of(path.relative_to(folder).as_posix(), path) for path in paths)
     return DemoSpace(repo, files, tuple(_notes(publication, repo, private)))
@@ -232,8 +233,3 @@ def _notes(publication: Publication, repo: str, private: bool) -> Iterator[str]:
 
 def _short(title: str) -> str:
     return title if len(title) <= TITLE_LENGTH else re.sub(r"\W+\w*$", "", title[: TITLE_LENGTH - 1]) + "…"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")

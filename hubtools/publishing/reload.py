@@ -167,7 +167,7 @@ def reproduce_in_fresh_process(
         )
         if task is not None:
             environment[TASK_VARIABLE] = str(Path(scratch) / "task.json")
-            Path(environment[TASK_VARIABLE]).write_text(json.dumps(task), encoding="utf-8")
+            write_atomic(Path(environment[TASK_VARIABLE]), json.dumps(task))
         # Nobody is there to answer: a question of transformers must not wait for one behind our captured output.
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

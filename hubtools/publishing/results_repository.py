@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import replacing, write_atomic
 from hubtools.common.hub import download_files, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside
 from hubtools.common.secrets import scrubbed
@@ -124,8 +125,8 @@ def write_results(found: Sequence[OpenRun], folder: Path, repo: str) -> tuple[Pu
     if not rows:
         raise UserError("no run is complete, so there are no results", fix="Run something first: bench run …")
     schema = pa.schema([(name, getattr(pa, "bool_" if kind == "bool" else kind)()) for name, kind in _SCHEMA.items()])
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / RESULTS, compression="zstd")
+    with replacing(folder / RESULTS) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
     complete = {record.run_id: record for _, record in without_copies(found)[0] if record.status == "complete"}
     records = [
         {
@@ -134,7 +135,8 @@ def write_results(found: Sequence[OpenRun], folder: Path, repo: str) -> tuple[Pu
         }
         for name in sorted(complete)
     ]
-    pq.write_table(pa.Table.from_pylist(records), folder / RESULT_RECORDS, compression="zstd")
+    with replacing(folder / RESULT_RECORDS) as temporary:
+        pq.write_table(pa.Table.from_pylist(records), temporary, compression="zstd")
     tasks = sorted({row["task"] for row in rows})
     values = {
         "pretty_name": "Results of protein language models, measured by bench",
@@ -145,7 +147,7 @@ def write_results(found: Sequence[OpenRun], folder: Path, repo: str) -> tuple[Pu
         ],
     }
     body = render("results.md.j2", repo=repo, runs=len(records), rows=len(rows), tasks=tasks, columns=list(_SCHEMA))
-    (folder / README).write_text(front_matter(values) + body, encoding="utf-8")
+    write_atomic(folder / README, front_matter(values) + body)
     return tuple(PublishedFile.of(name, folder / name) for name in (README, RESULTS, RESULT_RECORDS))
 
 
@@ -214,9 +216,7 @@ def fetch_submissions(address: str) -> Path:
     # Files in huggingface_hub's cache are links to their content, and a submission may hold none.
     copied = Path(tempfile.mkdtemp(prefix="bench-submissions-"))
     for name in wanted:
-        target = inside(copied, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(inside(source, name).read_bytes())
+        write_atomic(inside(copied, name), inside(source, name).read_bytes())
     return copied
 
 

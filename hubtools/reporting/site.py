@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hubtools.common.errors import UserError
 from hubtools.common.escaping import spreadsheet_cell
 from hubtools.common.files import replacing_folder
 from hubtools.findings.board.leaderboard import Board
@@ -42,16 +41,12 @@ def write_site(board: Board, folder: Path) -> list[Path]:
         UserError: something else is in the folder, or it cannot be written.
     """
     files = dict(site_files(board))
-    try:
-        with replacing_folder(folder, MARK) as staging:
-            for name, text in files.items():
-                path = staging / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot write it ({error.strerror})", where=str(folder), fix="Choose another folder."
-        ) from None
+    # Not durable: tens of thousands of files, and the same command makes them again.
+    with replacing_folder(folder, MARK, durable=False) as staging:
+        for name, text in files.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return [Path(name) for name in files]
 
 

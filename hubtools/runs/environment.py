@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hubtools.common.version import __version__
 from hubtools.specs.record import Environment
-from hubtools.training.compute import distributed
-from hubtools.training.compute.device import Execution, cpu_count
+from hubtools.training.compute import distributed, threads
+from hubtools.training.compute.device import Execution
 
 PACKAGES = (
     "bitsandbytes",
@@ -48,8 +48,9 @@ def describe(execution: Execution, *, precision: str, attention: str | None) -> 
         packages=versions,
         device=execution.device.type,
         device_name=execution.device_name,
-        cpu_count=cpu_count(),
+        cpu_count=threads.cores(),
         threads=torch.get_num_threads(),
+        threads_by=threads.why(),
         precision=precision,
         attention=attention,
         token_budget=execution.token_budget,

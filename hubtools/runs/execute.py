@@ -6,16 +6,20 @@ Several processes of one run (``torchrun``) all come through here; the main one 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError, one_line
-from hubtools.common.files import write_atomic
+from hubtools.common.files import clear, write_atomic
 from hubtools.common.secrets import scrub
 from hubtools.runs.attempts import earlier, together
+from hubtools.runs.claims import ClaimedElsewhere, claimed, wait_for_one
 from hubtools.runs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
@@ -23,7 +27,8 @@ from hubtools.runs.session import Session
 from hubtools.runs.steps import WORK, Steps
 from hubtools.runs.store import (
     FAILURE,
-    claimed,
+    RECORD,
+    make_way,
     read_record,
     run_folder,
     write_record,
@@ -38,6 +43,7 @@ from hubtools.specs.record import (
 from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.memory import out_of_memory
+from hubtools.training.compute.threads import settle_again
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Outcome:
     Attributes:
         run, folder, record: what was asked for, where it is, what came out.
         was_done: there was nothing to do.
+        elsewhere: another process did it, while this command was going on.
         mistake: the user's mistake that made the run fail, if one did.
     """
 
@@ -55,14 +62,66 @@ class Outcome:
     record: RunRecord
     was_done: bool
     mistake: UserError | None = None
+    elsewhere: bool = False
 
 
-def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcome:
+class Watcher(Protocol):
+    """Who is told what happens to runs that are done in turn."""
+
+    def begins(self, number: int) -> None:
+        """The run of this number, from 0, is about to be done."""
+
+    def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
+        """Another process is at it: it comes again when the others are done, or is waited for now."""
+
+
+def in_turn(
+    planned: Sequence[PlannedRun], session: Session, watcher: Watcher, *, force: bool = False
+) -> Iterator[tuple[int, Outcome | UserError]]:
+    """Do runs, or find them done; those that another process is at come again when the others are done.
+
+    So processes that share a folder of runs divide what is to be done, and each ends when all of it is. A run whose process was
+    killed is taken over.
+
+    Yields:
+        The number of a run, from 0, and what became of it, or why it could not be begun.
+
+    Raises:
+        KeyboardInterrupt, ProcessLost: as :func:`execute`.
+    """
+    left, since = list(range(len(planned))), datetime.now(UTC)
+    while left:
+        busy: dict[int, Path] = {}
+        for number in left:
+            watcher.begins(number)
+            try:
+                yield number, execute(planned[number], session, force=force, since=since)
+            except ClaimedElsewhere as error:
+                busy[number] = error.folder
+                watcher.elsewhere(number, error.folder, False)
+            except UserError as error:
+                yield number, error
+            except distributed.MainProcessFailed:
+                pass  # There it is told.
+        if len(busy) == len(left):
+            for number, folder in busy.items():
+                watcher.elsewhere(number, folder, True)
+            distributed.by_main(partial(wait_for_one, list(busy.values())))
+        left = list(busy)
+
+
+def execute(run: PlannedRun, session: Session, *, force: bool = False, since: datetime | None = None) -> Outcome:
     """Do a run, or find it done. A failure is recorded, and returned rather than raised.
 
     Where bench itself is at fault, the traceback is kept in the run's folder (``failure.txt``).
 
+    Args:
+        run, session: what to do, with what.
+        force: do it again where it is done.
+        since: when the command began: what another process has done since then is not done again.
+
     Raises:
+        ClaimedElsewhere: another process is at it.
         UserError: the run cannot even be named (no such checkpoint, data not to be had, folder not writable).
         KeyboardInterrupt: stopped by the user; the record says so, and the same command goes on.
         Elsewhere: in the other processes, where the main one raised.
@@ -73,24 +132,30 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
     # A probe, a baseline and zero-shot scores are the main process's alone; the others wait for the end of the run.
     shared, main = run.recipe.adaptation in {"full", "adapter"}, distributed.is_main()
     with contextlib.ExitStack() as held:
-        previous = distributed.by_main(lambda: _claim(held, folder))
+        previous, free = distributed.by_main(lambda: _claim(held, folder, run))
+        if not free:
+            raise ClaimedElsewhere(folder)
         # What a sweep chose stays known as such, whoever runs it, before or after.
         sweep = run.sweep or (previous.sweep if previous else None)
-        if previous is not None and previous.status == "complete" and not force:
-            if sweep != previous.sweep and main:
-                previous.sweep = sweep
-                write_record(folder, previous)
-            return Outcome(run, folder, previous, was_done=True)
+        done = previous if previous is not None and previous.status == "complete" else None
+        elsewhere = done is not None and since is not None and (done.finished or done.started) >= since
+        if done is not None and (elsewhere or not force):
+            if sweep != done.sweep and main:
+                done.sweep = sweep
+                write_record(folder, done)
+            return Outcome(run, folder, done, was_done=True, elsewhere=elsewhere)
         end = distributed.Run()
         with contextlib.nullcontext() if shared else distributed.alone():
+            settle_again()
             record, mistake = opened(run, identity, session), None
             record.sweep, meter = sweep, Meter(_device(record))
             if main:
                 # What is forced begins anew: nothing of what was before is in its result, nor in its cost.
                 record.cost = None if force else earlier(folder, previous, record)
+                make_way(folder)
                 if force:
-                    shutil.rmtree(folder / WORK, ignore_errors=True)
-                (folder / FAILURE).unlink(missing_ok=True)
+                    clear(folder / WORK)
+                clear(folder / FAILURE)
                 write_record(folder, record)
             # The others look at what is in the folder only after this.
             distributed.barrier()
@@ -133,17 +198,19 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False) -> Outcom
     return Outcome(run, folder, record, was_done=False, mistake=mistake)
 
 
-def _claim(held: contextlib.ExitStack, folder: Path) -> RunRecord | None:
-    """Hold the folder; the record that is in it."""
-    held.enter_context(claimed(folder))
-    return _previous(folder)
-
-
-def _previous(folder: Path) -> RunRecord | None:
+def _claim(held: contextlib.ExitStack, folder: Path, run: PlannedRun) -> tuple[RunRecord | None, bool]:
+    """Hold the folder; the record that is in it, and whether nobody else holds it."""
     try:
-        return read_record(folder)
-    except UserError:
-        return None
+        held.enter_context(claimed(folder))
+    except ClaimedElsewhere:
+        return None, False
+    if not (folder / RECORD).exists():
+        return None, True
+    try:
+        return read_record(folder), True
+    except UserError as error:
+        telling.warn(f"{error} It cannot be gone on from: {run.title} is done anew")
+        return None, True
 
 
 def failure_of(error: Exception, budget: int | None) -> Failure:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hubtools.common.files import make_folder
 from hubtools.common.hashing import file_sha256
 from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
@@ -105,9 +106,11 @@ class Steps:
         )
         data = data if self.test else data.without_test()
         self.record.data = data.facts
-        if self.test and distributed.is_main():
-            self.record.closed = self.session.closed(self.run, data.facts)
-        self.work.mkdir(exist_ok=True)
+        if distributed.is_main():
+            if self.test:
+                self.record.closed = self.session.closed(self.run, data.facts)
+            make_folder(self.work)
+        distributed.barrier()
         with contextlib.ExitStack() as self.attached:
             self._predict_once(data)
         if distributed.is_main():

@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from hubtools.common.bounds import LARGEST_JSON, MOST_DIGITS, json_values, read_bounded
 from hubtools.common.errors import UserError
-from hubtools.common.files import write_atomic
+from hubtools.common.files import clear, write_atomic
 from hubtools.common.inside import LONGEST_PART, inside
 from hubtools.common.secrets import scrubbed
 from hubtools.specs.lookup.spec_files import first_mistake
@@ -123,6 +122,21 @@ def folder_of(subject: str, task: str, *others: str) -> str:
     return "--".join([task, slug if len(slug) <= room else slug[: max(room, 1)].rstrip("-."), *others])
 
 
+def make_way(folder: Path) -> None:
+    """Remove from the folder of a run that begins what has the name of something that it will write, and is another thing.
+
+    A disk that failed, or a hand, may have left a folder in the place of a file, or a model without its configuration.
+    """
+    for name in (RECORD, PREDICTIONS, REPLICATES, TRAINING_LOG, FAILURE):
+        if (folder / name).is_dir():
+            clear(folder / name)
+    for name, mark in ((MODEL, "config.json"), (ADAPTER, "adapter_config.json")):
+        if not (folder / name / mark).is_file():
+            clear(folder / name)
+    if not (folder / CARD).is_dir():
+        clear(folder / CARD)
+
+
 def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
     """Write ``run.json``, one fact a line, without passwords and tokens."""
     text = json.dumps(scrubbed(record.model_dump(mode="json")), indent=indent, ensure_ascii=False, allow_nan=False)
@@ -189,7 +203,8 @@ def find_records(
                 f"there is no folder {root}",
                 fix="Run something first: bench run --checkpoint … --task …, or name another folder of runs.",
             )
-        paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"*/{RECORD}"))
+        # What a process that was killed left half written has a name that begins with a dot.
+        paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"[!.]*/{RECORD}"))
         with _uncollected():
             for path in paths:
                 run = opened.get(path.parent.resolve()) if opened else None
@@ -199,12 +214,29 @@ def find_records(
                         if mention is not None and mention not in content:
                             continue
                         run = OpenRun(path.parent, parse_record(content, str(path)))
+                        _require_task(run.record, path)
                 except UserError as error:
                     problems.append(str(error))
                     continue
                 if task in {None, run.record.identity.task.name}:
                     found.append(run)
     return found, problems
+
+
+def _require_task(record: RunRecord, path: Path) -> None:
+    """Raise where the task of a record lacks what every view of runs asks for: one such record must not end the view of the others."""
+    try:
+        task = record.task_spec
+        known: tuple[object, ...] = (
+            task.problem.level,
+            task.metrics.primary,
+            task.data.test_splits,
+            record.recipe_spec.adaptation,
+        )
+    except AttributeError:
+        known = (None,)
+    if None in known:
+        raise UserError("not a run record (of its task or its recipe a part is missing)", where=str(path))
 
 
 @contextlib.contextmanager
@@ -217,28 +249,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process.
-
-    Raises:
-        UserError: another process is at this very run, or the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            "another process is running it right now", where=str(folder), fix="Wait for it, or use another --runs."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write it ({error.strerror})", where=str(error.filename or folder), fix="Choose another --runs."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

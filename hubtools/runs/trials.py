@@ -22,19 +22,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from hubtools.common import telling
 from hubtools.common.errors import UserError
-from hubtools.common.files import write_atomic
+from hubtools.common.files import clear, make_folder, write_atomic
 from hubtools.common.hashing import digest
 from hubtools.common.inside import inside
 from hubtools.common.secrets import scrub
+from hubtools.runs.claims import claimed
 from hubtools.runs.execute import failure_of, opened
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.search_space import Dimension
 from hubtools.runs.session import Session
 from hubtools.runs.steps import Steps
-from hubtools.runs.store import FAILURE, claimed, folder_of
+from hubtools.runs.store import FAILURE, folder_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import SweepFacts
@@ -148,7 +150,9 @@ def search(sweep: Sweep, session: Session, tell: Callable[[Trial], None]) -> tup
     """
     folder = sweep.folder(session)
     with claimed(folder):
-        trials = kept_trials(folder)
+        trials = kept_trials(folder, telling.warn)
+        if (folder / TRIALS).is_dir():
+            clear(folder / TRIALS)
         while (ended := _why_ended(sweep, trials)) is None:
             values = next_values(sweep, trials)
             if values is None:
@@ -161,19 +165,31 @@ def search(sweep: Sweep, session: Session, tell: Callable[[Trial], None]) -> tup
     return trials, ended
 
 
-def kept_trials(folder: Path) -> list[Trial]:
-    """The trials of a sweep's folder.
+def kept_trials(folder: Path, tell: Callable[[str], None] = lambda line: None) -> list[Trial]:
+    """The trials of a sweep's folder, as far as they can be read: the next follow from those before, so that they are done again.
 
-    Raises:
-        UserError: the file is not what a sweep writes.
+    Args:
+        folder: of the sweep.
+        tell: told a line where something cannot be read.
     """
-    path = folder / TRIALS
-    if not path.is_file():
-        return []
+    path, found = folder / TRIALS, list[Trial]()
     try:
-        return [Trial.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (ValidationError, UnicodeDecodeError):
-        raise UserError("not trials of this version of bench", where=str(path), fix="Remove the folder.") from None
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        tell(f"{path}: cannot be read ({error.strerror}); all trials are done again")
+        return []
+    for line in lines:
+        try:
+            trial = Trial.model_validate_json(line)
+            if trial.number != len(found) + 1:
+                raise ValueError
+        except ValueError:
+            tell(f"{path}: line {len(found) + 1} is damaged; the trials from there on are done again")
+            break
+        found.append(trial)
+    return found
 
 
 def _why_ended(sweep: Sweep, trials: Sequence[Trial]) -> str | None:
@@ -274,7 +290,8 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
         identity = session.identify(run)
         run_id = identity.run_id
         place = inside(folder / WORKING, run_id)
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
+        make_folder(place)
         record = opened(run, identity, session)
         Steps(run, session, place, record, test=False).do()
         found = record.score("validation")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import combine
@@ -271,7 +272,7 @@ def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitte
         check = ValidationCheck(*examples(split), job.loss)
         return check.predictions(check.logits(stack, table, 0)[0])
 
-    job.log.write_text("".join(json.dumps(line) + "\n" for line in trained.lines))
+    write_atomic(job.log, "".join(json.dumps(line) + "\n" for line in trained.lines))
     steps = trained.lines[-1]["step"]
     return Fitted(len(trained.lines), trained.best_epoch, steps, 0, time.perf_counter() - started), predict
 

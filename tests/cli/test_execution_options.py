@@ -36,6 +36,7 @@ GIVEN: list[tuple[tuple[str, ...], str, Any]] = [
     (("--device", "cpu"), "device", "cpu"),
     (("--token-budget", "777"), "token_budget", 777),
     (("--token-budget", "auto"), "token_budget", "auto"),
+    (("--threads", "3"), "threads", 3),
     (("--gradient-checkpointing",), "gradient_checkpointing", True),
     (("--embedding-cache",), "embedding_cache", True),
     (("--no-embedding-cache",), "embedding_cache", False),

@@ -97,7 +97,8 @@ def test_what_the_shipped_modules_import_is_shipped_or_required() -> None:
                 for alias in node.names:
                     assert (PACKAGE / node.module.split(".")[1] / f"{alias.name}.py").is_file(), (name, alias.name)
     packages = {IMPORTED_AS.get(name, name) for name in others - set(sys.stdlib_module_names) - NEVER_CALLED}
-    assert packages - {"gradio", "peft"} <= set(REQUIRED)
+    # Of threads of numpy nothing is set where it is not there.
+    assert packages - {"gradio", "peft", "threadpoolctl"} <= set(REQUIRED)
 
 
 def test_requirements_are_versions_of_the_index() -> None:

@@ -18,10 +18,11 @@ from tiny_project import QUICK, task_name, write_project
 
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache
+from hubtools.runs.claims import claimed
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.runs.store import claimed, read_record
+from hubtools.runs.store import read_record
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.record import RunRecord
 from hubtools.training.compute.device import Execution

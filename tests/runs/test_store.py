@@ -13,7 +13,8 @@ from sample_records import sample_runs, write_runs
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.findings.verification import add_submission
-from hubtools.runs.store import claimed, find_records, read_record, run_folder, write_record
+from hubtools.runs.claims import claimed
+from hubtools.runs.store import find_records, read_record, run_folder, write_record
 from hubtools.specs.record import RunRecord
 
 
@@ -56,7 +57,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, inside: str) -
 
 def test_a_run_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     claim = (
-        "import sys; from pathlib import Path; from hubtools.runs.store import claimed; "
+        "import sys; from pathlib import Path; from hubtools.runs.claims import claimed; "
         "from hubtools.common.errors import UserError\n"
         "try:\n  with claimed(Path(sys.argv[1])): print('mine')\n"
         "except UserError as error: print(error)"

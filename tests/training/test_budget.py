@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from damage import WAYS
 from tiny_checkpoints import write_checkpoint
 from torch import nn
 
@@ -105,7 +106,16 @@ def test_a_damaged_note_is_measured_again(tmp_path: Path, monkeypatch: pytest.Mo
     recipe, execution = Recipe(name="r", adaptation="probe"), Execution(torch.device("cpu"), 2048, auto_budget=True)
     first = settle_budget(model, recipe, execution, clock=lambda: 0.0)
     [file] = (tmp_path / "cache").glob("measured-*.json")
-    file.write_text("{")
-    monkeypatch.setattr(measured_module, "_known", {})
-    assert settle_budget(model, recipe, execution, clock=lambda: 0.0) == first
+    kept = file.read_bytes()
+    for damage in (*(WAYS[way] for way in WAYS if way != "not to be read"), _another):
+        damage(file)
+        monkeypatch.setattr(measured_module, "_known", {})
+        assert settle_budget(model, recipe, execution, clock=lambda: 0.0) == first
+        assert file.read_bytes() == kept, "and kept again"
     assert first.token_budget >= SMALLEST
+
+
+def _another(file: Path) -> None:
+    """A number that cannot have been measured."""
+    answers = json.loads(file.read_text())
+    file.write_text(json.dumps({key: {**answer, "name": "1"} for key, answer in answers.items()}))

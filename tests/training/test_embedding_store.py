@@ -176,7 +176,7 @@ def test_what_is_removed_meanwhile_is_read_to_the_end(tmp_path: Path) -> None:
     EmbeddingStore(tmp_path).add(SPACE, entries())
     reader = EmbeddingStore(tmp_path)
     found = reader.find(SPACE, KEYS)
-    assert EmbeddingStore(tmp_path).remove(shards(tmp_path)) > 0
+    assert EmbeddingStore(tmp_path).remove(shards(tmp_path))[1] > 0
     assert same(found, entries())
     assert EmbeddingStore(tmp_path).find(SPACE, KEYS) == {}
     assert list(tmp_path.iterdir()) == []

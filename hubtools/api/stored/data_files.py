@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 from hubtools.api.asked import Names, names_of
 from hubtools.api.stored.removals import RemovedFiles, counted
 from hubtools.common.errors import UserError
-from hubtools.common.files import human
+from hubtools.common.files import human, remove_files
 from hubtools.common.notebook import line_html, lines_html, table_html
 
 if TYPE_CHECKING:
@@ -301,6 +301,8 @@ def kept_data() -> KeptData:
     answers = {kept.file_sha256: kept for kept in kept_answers(cache)}
     files = []
     for path in (cache.root / "files").glob("*"):
+        if not path.is_file():
+            continue
         kept = answers.get(path.name)
         told = f"UniProt {kept.release}, {kept.rows:,} entries: {kept.query}" if kept else None
         files.append(KeptFile(path, path.stat().st_size, tuple(users.get(path.name, ())), told))
@@ -315,7 +317,7 @@ def remove_data(*what: str, everything: bool = False) -> RemovedFiles:
         everything: every source file in the cache, in place of ``what``.
 
     Raises:
-        UserError: nothing is named, or the cache has nothing of it; then nothing is removed.
+        UserError: nothing is named, or the cache has nothing of it; then nothing is removed. Or a file cannot be removed.
 
     >>> import hubtools
     >>> hubtools.remove_data(everything=True).bytes >= 0
@@ -324,17 +326,15 @@ def remove_data(*what: str, everything: bool = False) -> RemovedFiles:
     if bool(what) == everything:
         raise UserError("nothing is named", where="bench data rm", fix="Name checksums or tasks, or give --all.")
     kept = kept_data()
-    chosen = {file.path: file.bytes for file in kept} if everything else {}
+    chosen = [file.path for file in kept] if everything else []
     for name in what:
         found = [file for file in kept if name in file.tasks]
         if not found and len(name) >= 6:
             found = [file for file in kept if file.sha256.startswith(name)]
         if not found:
             raise UserError(f"the cache has nothing of {name!r}", where=str(kept.root), fix="See: bench data ls.")
-        chosen |= {file.path: file.bytes for file in found}
-    for path in chosen:
-        path.unlink(missing_ok=True)
-    return RemovedFiles(tuple(chosen), sum(chosen.values()))
+        chosen += [file.path for file in found]
+    return RemovedFiles.of(remove_files(dict.fromkeys(chosen)))
 
 
 def _cache(mirrors: Sequence[str | PathLike[str]] = ()) -> DataCache:

@@ -133,7 +133,7 @@ def remove_embeddings(
     store = _store()
     if everything:
         files = [path for path, *_ in store.files() if path.suffix == SUFFIX]
-        return RemovedFiles(tuple(files), store.remove(files))
+        return RemovedFiles.of(store.remove(files))
     kept = store.spaces()
     for name in checkpoints:
         if not any(_named(item, name) for item in kept):
@@ -143,7 +143,7 @@ def remove_embeddings(
     limit = time.time() - seconds
     # By file: a space that is in use may hold what nobody has asked for in months.
     files = [path for item in chosen for path in item.files if last.get(path, limit) <= limit]
-    return RemovedFiles(tuple(files), store.remove(files))
+    return RemovedFiles.of(store.remove(files))
 
 
 def ago(seconds: float) -> str:

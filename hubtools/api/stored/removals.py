@@ -29,5 +29,10 @@ class RemovedFiles:
     files: tuple[Path, ...]
     bytes: int
 
+    @classmethod
+    def of(cls, removed: tuple[list[Path], int]) -> RemovedFiles:
+        """What :func:`hubtools.common.files.remove_files` says."""
+        return cls(tuple(removed[0]), removed[1])
+
     def __repr__(self) -> str:
         return f"removed {counted(len(self.files))}, {human(self.bytes)}"

@@ -54,7 +54,7 @@ class ProposedTask:
         """Write the file, in place of another of that name; its path, which any function takes as a task.
 
         Raises:
-            OSError: the folder cannot be written.
+            UserError: the folder cannot be written.
         """
         from hubtools.common.files import write_atomic
 

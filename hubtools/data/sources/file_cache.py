@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from hubtools.common.bounds import json_values
+from hubtools.common import telling
 from hubtools.common.errors import UserError
-from hubtools.common.files import write_atomic
-from hubtools.common.hashing import digest, file_sha256
+from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
+from hubtools.common.hashing import digest, file_sha256, is_sha256
 from hubtools.data.sources.download import download
 from hubtools.specs.data_sources import UrlFile
 
@@ -26,6 +23,8 @@ if TYPE_CHECKING:
 
 ROOT_VARIABLE = "BENCH_CACHE"
 MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
+# Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
+REMEMBERED_ABOVE = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -95,17 +94,29 @@ class DataCache:
         name = digest({"url": file.url})
         note, part = self.root / "unpinned" / f"{name}.json", self.root / "partial" / f"url-{name}"
         with self.locked(f"url-{name}"):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                first = FirstContent(**json_values(note.read_text()))
-                if self.held(first.sha256) is not None:
-                    return first
+            first = self._noted(note)
+            if first is not None and self.held(first.sha256) is not None:
+                return first
             # Nothing says that what an earlier process left here is of the same content.
-            part.unlink(missing_ok=True)
+            clear(part)
             part.parent.mkdir(parents=True, exist_ok=True)
             download(file.url, part)
             first = FirstContent(file.url, self.adopt(part), datetime.now(UTC).date().isoformat())
             write_atomic(note, json.dumps(asdict(first)))
             return first
+
+    def _noted(self, note: Path) -> FirstContent | None:
+        try:
+            first = FirstContent(**json.loads(note.read_text()))
+            if not all(isinstance(value, str) for value in asdict(first).values()) or not is_sha256(first.sha256):
+                raise ValueError
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError):
+            telling.warn(f"{note}: damaged; what the address gives now is taken for its first content")
+            clear(note)
+            return None
+        return first
 
     def forget(self, file: UrlFile) -> None:
         """Let the next fetch of an address that no checksum pins be a new one."""
@@ -128,9 +139,7 @@ class DataCache:
     def adopt(self, path: Path) -> str:
         """Move a whole file into the cache, under its sha256, which is returned."""
         sha256 = file_sha256(path)
-        kept = self.root / "files" / sha256
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(kept)
+        move_whole(self.root / "files" / sha256, path)
         return sha256
 
     @contextlib.contextmanager
@@ -143,7 +152,7 @@ class DataCache:
         try:
             lock = self.root / "locks" / name
             lock.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock):
+            with file_lock(lock):
                 yield
         except OSError as error:
             raise self._not_writable(error) from None
@@ -159,22 +168,31 @@ class DataCache:
         import numpy as np
 
         path = self.root / "arrays" / f"{name}.npy"
-        with contextlib.suppress(OSError, ValueError):
-            return np.load(path, allow_pickle=False)
+        try:
+            values = np.load(path, allow_pickle=False)
+            if isinstance(values, np.ndarray):
+                return values
+        except FileNotFoundError:
+            pass
+        except Exception:
+            # What numpy raises depends on where the file is cut.
+            telling.warn(f"{path}: damaged; it is computed again")
+            clear(path)
         values = compute()
         # It can always be computed again: a cache that cannot be written costs time, not the run.
-        with contextlib.suppress(OSError), _replaced(path) as temporary:
-            np.save(temporary, values, allow_pickle=False)
+        with contextlib.suppress(UserError), replacing(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, values, allow_pickle=False)
         return values
 
     def _cached(self, sha256: str) -> Path | None:
         path = self.root / "files" / sha256
-        if not path.is_file():
+        if not path.exists():
             return None
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(UserError, OSError):
             self.verify(path, sha256)
             return path
-        return None  # Damaged since it came: fetched again.
+        self.once(("damaged", path), lambda: telling.warn(f"{path}: damaged since it came; it is fetched again"))
+        return None
 
     def _from_mirror(self, sha256: str) -> Path | None:
         for folder in self.mirrors:
@@ -193,6 +211,8 @@ class DataCache:
                 folder.mkdir(parents=True, exist_ok=True)
             if self._cached(file.sha256):
                 return path
+            if part.is_dir() or (part.exists() and not os.access(part, os.R_OK | os.W_OK)):
+                clear(part)
             resumed = part.exists()
             download(file.url, part)
             if resumed and file_sha256(part) != file.sha256:
@@ -206,7 +226,7 @@ class DataCache:
                     where=file.url,
                     fix="The file at the address is not the one the task pins: nothing was kept.",
                 )
-            part.replace(path)
+            move_whole(path, part)
         return path
 
     def _not_writable(self, error: OSError) -> UserError:
@@ -217,16 +237,23 @@ class DataCache:
         )
 
 
-@contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A temporary file beside a path, renamed to it at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+def remembered_sha256(path: Path) -> str:
+    """sha256 of a file; a large one whose size and time have not changed since this user's cache noted it is not read again."""
+    status = path.stat()
+    if status.st_size < REMEMBERED_ABOVE:
+        return file_sha256(path)
+    key = digest([str(path.resolve()), status.st_size, status.st_mtime_ns])
+    note = DataCache.default().root / "checksums" / key
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        # A note that was damaged would be another file.
+        if is_sha256(noted := note.read_text(errors="replace")):
+            return noted
+    except FileNotFoundError:
+        pass
+    except OSError:
+        clear(note)
+    sha256 = file_sha256(path)
+    # A cache that cannot be written costs time next time, and nothing else.
+    with contextlib.suppress(UserError):
+        write_atomic(note, sha256)
+    return sha256

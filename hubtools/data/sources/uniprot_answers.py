@@ -17,10 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubtools.common.bounds import json_values
+from pydantic import TypeAdapter
+
+from hubtools.common import telling
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing, write_atomic
-from hubtools.common.hashing import digest
+from hubtools.common.files import clear, replacing, write_atomic
+from hubtools.common.hashing import digest, is_sha256
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.uniprot import UniProtAnswer, fetch_answer
 from hubtools.specs.data_sources import Frozen, UniProtData, UrlFile
@@ -196,13 +198,19 @@ def _keep(answer: UniProtAnswer, query: str, cache: DataCache) -> Kept:
 
 def _file_of_rows(sha256: str, cache: DataCache) -> str | None:
     try:
-        return (cache.root / "uniprot" / f"rows-{sha256}").read_text().strip()
+        noted = (cache.root / "uniprot" / f"rows-{sha256}").read_text(errors="replace").strip()
     except OSError:
         return None
+    # Damaged: it is found in another way.
+    return noted if is_sha256(noted) else None
 
 
 def _read_note(path: Path) -> Kept | None:
     try:
-        return Kept(**json_values(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        return TypeAdapter(Kept).validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        telling.warn(f"{path}: damaged; what UniProt answers now is taken for the first answer")
+        clear(path)
         return None

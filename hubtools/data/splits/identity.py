@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import write_atomic
 from hubtools.data.splits.clusters import component_merge, shared_words
 
 COVERAGE = 0.8
@@ -162,7 +163,7 @@ def _by_mmseqs(
         folder = Path(name)
         for part, sequences in (("queries", queries), ("targets", targets)):
             lines = "".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences))
-            (folder / f"{part}.fasta").write_text(lines)
+            write_atomic(folder / f"{part}.fasta", lines)
         # Fast where relatives are close, as sensitive as it gets where they are not.
         sensitivity = "4" if identity >= LOWEST_BUNDLED else "7.5"
         found = folder / "hits.tsv"

@@ -89,7 +89,7 @@ def build_card(
     for stale in set((target / FIGURES).glob("*.png")) - {
         target / FIGURES / figure.name for figure in figures.values()
     }:
-        stale.unlink()
+        stale.unlink(missing_ok=True)
     return target / README
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import append_whole
 from hubtools.findings.gate import Check
 from hubtools.findings.wording import lost
 from hubtools.reporting.comparison.check_report import headline
@@ -108,7 +109,7 @@ def append_summary(path: Path, text: str) -> None:
     """
     there = path.stat().st_size if path.exists() else 0
     # What is appended next begins after a blank line, or GitHub takes its heading for a part of the last <details>.
-    _append(path, cut_to(text, LARGEST_SUMMARY - there - 2) + "\n\n")
+    append_whole(path, cut_to(text, LARGEST_SUMMARY - there - 2) + "\n\n")
 
 
 def cut_to(text: str, size: int) -> str:
@@ -140,12 +141,4 @@ def append_outputs(path: Path, values: Mapping[str, object]) -> None:
         # No line of the text can be its own hash.
         end = f"end_{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:32]}"
         blocks.append(f"{name}<<{end}\n{text}\n{end}\n")
-    _append(path, "".join(blocks))
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("a", encoding="utf-8", errors="replace") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise UserError(f"cannot write it ({error.strerror})", where=str(path)) from None
+    append_whole(path, "".join(blocks))

@@ -276,6 +276,7 @@ class Environment(RecordPart):
     device_name: Line
     cpu_count: int | None = None
     threads: int | None = None
+    threads_by: Line = Field(default="", description="Why so many: what was asked for, or how many cores were free.")
     precision: Line = "float32"
     attention: Line | None = None
     layout: Literal["padded", "packed", "grouped"] = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import sys
@@ -15,6 +14,7 @@ import torch
 from hubtools.common.errors import UserError
 from hubtools.training.compute import distributed
 from hubtools.training.compute.measured import measured
+from hubtools.training.compute.threads import cores, settle
 
 # Tokens of a batch. Small batches stay in a CPU's cache; a GPU wants many tokens at once.
 USUAL_ON_CPU, USUAL_ON_GPU = 2048, 16384
@@ -51,12 +51,16 @@ class Execution:
         packing: bool = True,
         compile: bool = False,
         shard: bool = False,
+        threads: int | None = None,
     ) -> Execution:
         """The device asked for, or the best there is, with a budget that suits it; under torchrun one GPU a process.
+
+        The number of threads is set for this process, as :mod:`hubtools.training.compute.threads` says.
 
         Raises:
             UserError: the device is not there, or not for several processes.
         """
+        settle(threads)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         try:
@@ -102,8 +106,12 @@ class Execution:
         if precision == "bf16" and self.device.type == "cuda" and not has:
             raise UserError("this GPU has no bfloat16", fix="--set precision=float32")
         if precision == "fastest" and (has or self.device.type == "cpu"):
-            question = f"precision, {torch.get_num_threads()} threads"
-            return measured(self.device_name, question, self._products) == "bfloat16"
+            # For the cores that there are, and not for the threads of this moment: a run's name holds the answer, and must
+            # not depend on how busy a machine is.
+            return (
+                measured(self.device_name, f"precision, {cores()} cores", self._products, ("float32", "bfloat16"))
+                == "bfloat16"
+            )
         return precision == "bf16" or (precision == "auto" and has)
 
     def _products(self) -> dict[str, Callable[[], object]]:
@@ -155,8 +163,3 @@ def _of_this_process(device: torch.device) -> torch.device:
             fix=f"torchrun --nproc-per-node {torch.cuda.device_count()} …",
         )
     return torch.device("cuda", distributed.local_rank())
-
-
-def cpu_count() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

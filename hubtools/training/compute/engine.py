@@ -256,7 +256,7 @@ def choose_kernel(config: Any, execution: Execution, bf16: bool, trains: bool) -
         f"{heads} heads of {size}, {torch.get_num_threads()} threads"
     )
     return measured(
-        execution.device_name, question, lambda: _kernel_candidates(names, heads, size, dtype, device, trains)
+        execution.device_name, question, lambda: _kernel_candidates(names, heads, size, dtype, device, trains), names
     )
 
 

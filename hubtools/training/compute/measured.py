@@ -6,15 +6,15 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from hubtools.common import telling
 from hubtools.common.bounds import json_values
-from hubtools.common.files import write_atomic
+from hubtools.common.errors import UserError
+from hubtools.common.files import clear, file_lock, write_atomic
 
 # Also where hubtools.data keeps files.
 ROOT_VARIABLE = "BENCH_CACHE"
@@ -46,27 +46,36 @@ def kept_in() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/plm-hubtools").expanduser()
 
 
-def measured(device: str, question: str, candidates: Callable[[], Mapping[str, Callable[[], Any]]]) -> str:
+def measured(
+    device: str,
+    question: str,
+    candidates: Callable[[], Mapping[str, Callable[[], Any]]],
+    names: Collection[str] | None = None,
+) -> str:
     """The fastest of several ways to compute the same, as first found on this device with this torch.
 
     Args:
         device, question: as of :func:`kept`.
         candidates: makes name -> computation, the safe choice first. Called only when there is no answer yet. A
             computation that fails is left out.
+        names: that an answer can be; what is kept and none of them is measured anew.
 
     Returns:
         A name.
     """
-    return kept(device, question, lambda: fastest(candidates()))
+    return kept(device, question, lambda: fastest(candidates()), lambda name: names is None or name in names)
 
 
-def kept(device: str, question: str, find: Callable[[], Choice]) -> str:
+def kept(
+    device: str, question: str, find: Callable[[], Choice], fits: Callable[[str], bool] = lambda name: True
+) -> str:
     """What was found once on this device with this torch.
 
     Args:
         device: name of the hardware.
         question: what is chosen; with the versions of torch and of Python and the number of processors, the key of the answer.
         find: measures. Called only when there is no answer yet.
+        fits: whether an answer can be one; what is kept and is none is measured anew.
 
     Returns:
         Its name. Where the folder cannot be written, or the machine is too busy to tell, the answer holds for this process.
@@ -79,19 +88,21 @@ def kept(device: str, question: str, find: Callable[[], Choice]) -> str:
         return _known[device, key]
     folder = kept_in()
     file = folder / FILE.format(device="".join(c if c.isalnum() else "-" for c in device.lower()))
+    answer: str | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock"):
+        with file_lock(Path(f"{file}.lock")):
             answers = _read(file)
             answer = answers.get(key, {}).get("name")
-            if answer is None:
+            if answer is None or not fits(answer):
                 found = find()
                 answer = found.name
                 if found.steady:
                     answers[key] = asdict(found)
                     write_atomic(file, json.dumps(answers, indent=2, sort_keys=True) + "\n")
-    except OSError:
-        answer = find().name
+    except (OSError, UserError):
+        # The folder cannot be written, or not any more.
+        answer = answer or find().name
     return _known.setdefault((device, key), answer)
 
 
@@ -99,9 +110,13 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Answers by key; those of another form are measured anew."""
     try:
         answers = json_values(file.read_text())
-    except (OSError, ValueError):
+        if not isinstance(answers, dict):
+            raise ValueError
+    except FileNotFoundError:
         return {}
-    if not isinstance(answers, dict):
+    except (OSError, ValueError):
+        telling.warn(f"{file}: damaged; what was measured is measured again")
+        clear(file)
         return {}
     return {key: of for key, of in answers.items() if isinstance(of, dict) and isinstance(of.get("name"), str)}
 

@@ -306,7 +306,12 @@ def settle_budget(model: Any, recipe: Recipe, execution: Execution, *, clock: Cl
         f"{torch.get_num_threads()} threads, attention {getattr(model.encoder.config, '_attn_implementation', None)}, "
         f"checkpointing {execution.gradient_checkpointing}, weights {shape}"
     )
-    found = kept(execution.device_name, question, lambda: _found_budget(model, execution, trains, bf16, clock))
+    found = kept(
+        execution.device_name,
+        question,
+        lambda: _found_budget(model, execution, trains, bf16, clock),
+        lambda name: name.isdecimal() and SMALLEST <= int(name) <= max(LARGEST, LARGEST_ON_CPU),
+    )
     return replace(execution, token_budget=int(found))
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import append_whole, write_atomic
 from hubtools.evaluation import primary_score
 from hubtools.specs.metric_names import METRICS
 from hubtools.training.batches import Batch, BucketedBatches, micro_batches
@@ -364,12 +365,11 @@ class FairTrainer:
             line["diverged"] = True
         if self.budget < self.job.execution.token_budget:
             line["token_budget"] = self.budget
-        with self.job.log.open("a") as handle:
-            handle.write(json.dumps(line) + "\n")
+        append_whole(self.job.log, json.dumps(line) + "\n")
 
 
 def _keep_lines(log: Path, epochs: int) -> None:
     """Keep the lines of the epochs that a resumed run has behind it."""
     if distributed.is_main():
-        lines = log.read_text().splitlines()[:epochs] if epochs and log.is_file() else []
-        log.write_text("".join(line + "\n" for line in lines))
+        lines = log.read_text(errors="replace").splitlines()[:epochs] if epochs and log.is_file() else []
+        write_atomic(log, "".join(line + "\n" for line in lines))

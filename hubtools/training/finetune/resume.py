@@ -1,7 +1,7 @@
 """What an interrupted fit goes on from: one folder an epoch, whole or not there.
 
-Others may be able to write in the folder of runs. So nothing here is pickled: tensors and numbers are read, and what is not
-what this very fit would have written is passed over, with one line that says so.
+Others may be able to write in the folder of runs, and disks fail. So nothing here is pickled: tensors and numbers are read, and
+what is not what this very fit wrote, by its shapes and its checksums, is passed over, with one line that says so.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hubtools.common import telling
+from hubtools.common.files import clear, replacing_folder
+from hubtools.common.hashing import file_sha256
 from hubtools.models.four_bits import FourBitLinear
 
 WEIGHTS = "weights.safetensors"
@@ -40,6 +41,7 @@ class Progress:
         best_score, best_step: of the epoch that is best on validation so far.
         waited: epochs since.
         token_budget: what fitted in memory where the one asked for did not.
+        sums: sha256 of each file of the checkpoint, by its name.
     """
 
     epoch: int = 0
@@ -50,6 +52,7 @@ class Progress:
     best_step: int | None = None
     waited: int = 0
     token_budget: int | None = None
+    sums: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def checkpoint_folder(work: Path, step: int) -> Path:
@@ -105,13 +108,24 @@ def check_checkpoint(folder: Path, model: nn.Module, trained: Sequence[nn.Parame
         raise ValueError(f"{STATE} is of another fit")
     expected = {name: tensor.shape for name, tensor in learnt(model).items()}
     # The best epoch is what the fit ends with.
-    for step in {progress.step, progress.best_step or 0}:
-        if _shapes(checkpoint_folder(folder.parent, step) / WEIGHTS) != expected:
+    best = checkpoint_folder(folder.parent, progress.best_step or 0)
+    for one in {folder, best}:
+        if _shapes(one / WEIGHTS) != expected:
             raise ValueError(f"{WEIGHTS} are of another model")
+    _check_sums(folder, progress, OPTIMISER)
+    _check_sums(best, read_progress(best), WEIGHTS)
     for key, shape in _shapes(folder / OPTIMISER).items():
         place, _, moment = key.partition(".")
         if shape != (trained[int(place)].shape if _MOMENTS[moment] else ()):
             raise ValueError(f"{OPTIMISER} is of another model")
+
+
+def _check_sums(folder: Path, progress: Progress, *names: str) -> None:
+    """Read what a header does not tell: whether the numbers are those that were written."""
+    for name in (WEIGHTS, *names):
+        # An earlier version of bench wrote none.
+        if progress.sums and file_sha256(folder / name) != progress.sums.get(name):
+            raise ValueError(f"{folder.name}/{name} is not what was written")
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -125,7 +139,10 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         OSError, ValueError: it is not there, or not a progress that a fit can have.
     """
-    found = TypeAdapter(Progress).validate_json((folder / STATE).read_bytes(), strict=True)
+    try:
+        found = TypeAdapter(Progress).validate_json((folder / STATE).read_bytes(), strict=True)
+    except ValidationError:
+        raise ValueError(f"{STATE} cannot be read") from None
     counts = (found.epoch, found.tokens, found.waited, (found.token_budget or 1) - 1)
     if not (min(counts) >= 0 and 0 < (found.best_step or 0) <= found.step and 0 <= found.seconds < math.inf):
         raise ValueError(f"{STATE} cannot be")
@@ -140,26 +157,20 @@ def write_checkpoint(work: Path, progress: Progress, model: nn.Module, optimiser
         progress, model: what was done, and what was learnt by it.
         optimiser: its state; rates and the like are the recipe's and are not kept.
     """
-    folder, unfinished = checkpoint_folder(work, progress.step), work / ".unfinished"
-    _remove(unfinished)
-    unfinished.mkdir(parents=True)
-    save_file({name: tensor.detach().contiguous() for name, tensor in learnt(model).items()}, unfinished / WEIGHTS)
+    folder = checkpoint_folder(work, progress.step)
+    # What was passed over, and what a process that was killed left half written.
+    for old in (folder, *work.glob(".checkpoint-*")):
+        clear(old)
     moments = {f"{i}.{key}": value for i, entry in optimiser.get("state", {}).items() for key, value in entry.items()}
-    save_file({name: tensor.detach().contiguous() for name, tensor in moments.items()}, unfinished / OPTIMISER)
-    (unfinished / STATE).write_text(json.dumps(asdict(progress)))
-    _remove(folder)
-    unfinished.replace(folder)
+    with replacing_folder(folder, STATE) as staging:
+        for name, tensors in ((WEIGHTS, learnt(model)), (OPTIMISER, moments)):
+            save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, staging / name)
+        sums = {name: file_sha256(staging / name) for name in (WEIGHTS, OPTIMISER)}
+        (staging / STATE).write_text(json.dumps(asdict(progress) | {"sums": sums}))
     needed = {progress.step, progress.best_step}
     for other in work.glob("checkpoint-*"):
         if other not in {checkpoint_folder(work, step) for step in needed if step is not None}:
-            _remove(other)
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder, or whatever has its name."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    shutil.rmtree(path, ignore_errors=True)
+            clear(other)
 
 
 def read_optimiser(folder: Path) -> dict[int, dict[str, torch.Tensor]]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import allocate, clear
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
 from hubtools.specs.level import PROTEIN, RESIDUE
 from hubtools.specs.problem import problem_of
@@ -389,5 +390,9 @@ def _means(encoder: FrozenEncoder, batch: Batch) -> dict[int, torch.Tensor]:
 def _table(shape: tuple[int, int], file: Path | None) -> np.ndarray:
     if file is None:
         return np.empty(shape, dtype=np.float32)
+    # Of a run that was stopped, or damaged: it is made anew.
+    clear(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    table = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    allocate(file, file.stat().st_size)
+    return table

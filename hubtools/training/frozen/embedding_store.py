@@ -25,7 +25,7 @@ import numpy as np
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError
-from hubtools.common.files import human, replacing
+from hubtools.common.files import clear, human, remove_files, replacing
 from hubtools.common.hashing import digest
 from hubtools.specs.record import CheckpointIdentity
 
@@ -147,7 +147,10 @@ class Shard:
                 # The metadata are in no checksum of the format: a space must be that of the folder.
                 if self.space.name != path.parent.name:
                     raise ValueError
-            except (ValueError, KeyError, TypeError, IndexError, UnicodeDecodeError, OverflowError):
+            except OSError:
+                raise
+            except Exception:
+                # What a header of any bytes leads to is many kinds of error, and always the same finding.
                 raise Damaged(str(path)) from None
         self.keys = [row.tobytes() for row in keys]
         self._bounds = np.array(bounds)
@@ -275,10 +278,6 @@ class EmbeddingStore:
             self._in_use.add(write_shard(self.root, space, entries))
         except (OSError, UserError, ValueError) as error:
             self._stop(error.what if isinstance(error, UserError) else str(error))
-        except Exception as error:  # What safetensors raises when the disk is full is an exception of its own.
-            if type(error).__name__ != "SafetensorError":
-                raise
-            self._stop(str(error))
 
     def spaces(self) -> list[KeptSpace]:
         """What is kept, last used first. A damaged shard is left out."""
@@ -293,25 +292,25 @@ class EmbeddingStore:
                 kept.append(KeptSpace(space, proteins, size, used, [shard.path for shard in shards]))
         return sorted(kept, key=lambda space: -space.used)
 
-    def remove(self, files: Iterable[Path]) -> int:
-        """Remove shards; how many bytes that freed. A process that is reading one goes on reading it."""
-        freed = 0
-        for path in files:
-            with contextlib.suppress(OSError):
-                size = path.stat().st_size
-                path.unlink()
-                freed += size
+    def remove(self, files: Iterable[Path]) -> tuple[list[Path], int]:
+        """Remove shards; those that went, and how many bytes that freed. A process that is reading one goes on reading it.
+
+        Raises:
+            UserError: one cannot be removed.
+        """
+        removed = remove_files(files)
         for folder in self.root.glob("*"):
             with contextlib.suppress(OSError):
                 folder.rmdir()  # Only where nothing is left in it.
-        return freed
+        return removed
 
     def files(self) -> list[tuple[Path, int, float]]:
         """Every file: its path, bytes, and when it was last used. What killed processes left is removed."""
         found = []
         for path, size, used in (file for folder in self.root.glob("*") for file in _files(folder)):
             if path.name.startswith(".") and time.time() - used > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
             else:
                 found.append((path, size, used))
         return found
@@ -321,17 +320,17 @@ class EmbeddingStore:
             if path not in self._open:
                 try:
                     self._open[path] = Shard(path)
-                except Damaged:
+                except FileNotFoundError:
+                    continue  # Removed by another process since it was listed.
+                except (Damaged, OSError):
                     self._drop(path)
                     continue
-                except OSError:
-                    continue  # Removed by another process since it was listed.
             yield self._open[path]
 
     def _drop(self, path: Path) -> None:
         self._open.pop(path, None)
-        with contextlib.suppress(OSError):
-            path.unlink()
+        telling.warn(f"{path}: damaged; what it held is computed again")
+        clear(path)
 
     def _make_room(self, size: int) -> str | None:
         """Remove what was not used for longest until ``size`` bytes fit; why they cannot, where they cannot."""

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import clear, write_atomic
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import ProteinTaskModel
@@ -74,7 +75,7 @@ def fit_probe(
     model.head = found.head
     model.config.layer = None if found.layer == model.encoder.config.num_hidden_layers else found.layer
     if found.lines:
-        job.log.write_text("".join(json.dumps(line) + "\n" for line in found.lines))
+        write_atomic(job.log, "".join(json.dumps(line) + "\n" for line in found.lines))
     return found.fitted
 
 
@@ -92,7 +93,7 @@ def _fit(
         if isinstance(one, ProbeHead):
             one.fitted.seconds = (time.perf_counter() - started) / len(seeds)
     for file in job.work.glob("*.npy"):
-        file.unlink()
+        clear(file)
     return made
 
 
