@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hubtools.runs.session import Session
-    from hubtools.runs.trials import Sweep, Trial
+    from hubtools.runs.sweeps.trials import Sweep, Trial
 
 OnTrial = Callable[["Trial"], None]
 
@@ -147,8 +147,8 @@ def plan_sweep(
     """
     from hubtools.data.sources.task_repositories import open_task
     from hubtools.runs.plan import PlannedRun
-    from hubtools.runs.search_space import read_space
-    from hubtools.runs.trials import Sweep
+    from hubtools.runs.sweeps.search_space import read_space
+    from hubtools.runs.sweeps.trials import Sweep
     from hubtools.specs.lookup.content import origin_of
     from hubtools.specs.lookup.spec_files import load_recipe
 
@@ -207,7 +207,7 @@ def run_sweep(
         UserError: no trial came to its end, or a run's mistake.
     """
     from hubtools.runs.execute import in_turn
-    from hubtools.runs.trials import kept_trials, search
+    from hubtools.runs.sweeps.trials import kept_trials, search
 
     started = time.perf_counter()
     folder = planned.folder(session)

@@ -21,7 +21,7 @@ from hubtools.runs.store import DEFAULT_ROOT
 if TYPE_CHECKING:
     from hubtools.api.running import RunEvent
     from hubtools.runs.session import Session
-    from hubtools.runs.trials import Sweep, Trial
+    from hubtools.runs.sweeps.trials import Sweep, Trial
 
 SHOWN = 5
 _UNITS = {"h": 3600, "m": 60, "min": 60, "s": 1}
@@ -112,7 +112,7 @@ def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
     from tqdm import tqdm
 
     from hubtools.api.sweeping import run_sweep
-    from hubtools.runs.trials import TRIALS, kept_trials
+    from hubtools.runs.sweeps.trials import TRIALS, kept_trials
     from hubtools.training.progress import bar
 
     known = kept_trials(planned.folder(session))
@@ -166,7 +166,7 @@ def _words(trial: Trial) -> str:
 def _print_best(planned: Sweep, trials: list[Trial]) -> None:
     """The best trials, and which field mattered."""
     from hubtools.cli.terminal import new_console, new_table
-    from hubtools.runs.trials import importance
+    from hubtools.runs.sweeps.trials import importance
 
     complete = sorted((t for t in trials if t.score is not None), key=lambda t: -planned.direction * (t.score or 0))
     table = new_table("trial", *(d.field for d in planned.space), "validation", "epochs run", "seconds", numbers_from=1)

@@ -21,7 +21,7 @@ from hubtools.data.sources.uniprot_answers import Kept, _file_of_rows, _read_not
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.runs.trials import TRIALS, Trial, kept_trials
+from hubtools.runs.sweeps.trials import TRIALS, Trial, kept_trials
 from hubtools.specs.data_sources import UrlFile
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.training.compute import measured as measured_module

@@ -19,14 +19,14 @@ from hubtools.data import DataCache
 from hubtools.data.task_data import TaskData
 from hubtools.reporting.card.model_card import build_card
 from hubtools.runs import steps as steps_module
-from hubtools.runs import trials as sweep_module
 from hubtools.runs.claims import claimed
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.search_space import Dimension, read_space
 from hubtools.runs.session import Session
 from hubtools.runs.store import find_records
-from hubtools.runs.trials import Sweep, Trial, kept_trials, next_values, search
+from hubtools.runs.sweeps import trials as sweep_module
+from hubtools.runs.sweeps.search_space import Dimension, read_space
+from hubtools.runs.sweeps.trials import Sweep, Trial, kept_trials, next_values, search
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.problem import Problem
 from hubtools.training.compute.device import Execution

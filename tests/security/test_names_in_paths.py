@@ -19,7 +19,6 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if "_content" not in path.p
 # What is joined without `inside`, and why it cannot lead anywhere: (module, what is joined).
 ALLOWED = {
     ("common/inside.py", "name"): "it is the join itself",
-    ("common/files.py", "mark"): "the callers' constants",
     ("api/freezing.py", "asked"): "what the user wrote, after why_not_inside",
     ("api/stored/data_files.py", "sha256"): "a digest that was computed, or of the type Sha256",
     ("data/sources/file_cache.py", "sha256"): "a digest that was computed, or of the type Sha256",
@@ -34,7 +33,7 @@ ALLOWED = {
     ("findings/frozen_baseline.py", "name"): "RECORD and PREDICTIONS",
     ("findings/verification.py", "name"): "RECORD, PREDICTIONS and REPLICATES",
     ("inference/named_model.py", "part"): "MODEL and the folder itself",
-    ("models/checkpoint.py", "key"): "a digest",
+    ("data/sources/file_cache.py", "key"): "a digest",
     ("models/checkpoint.py", "file"): "names of the listing of that folder",
     ("models/saved.py", "name"): "two constants",
     ("publishing/board_space.py", "name"): "files that the site has just written",
@@ -52,10 +51,14 @@ ALLOWED = {
     ("reporting/templates.py", "name"): "templates that bench names",
     ("runs/attempts.py", "name"): "constants",
     ("runs/steps.py", "part"): "constants",
-    ("runs/trials.py", "f'trial-{number:03d}-{FAILURE}'"): "a number",
+    ("runs/store.py", "mark"): "constants",
+    ("runs/store.py", "name"): "constants",
+    ("runs/sweeps/trials.py", "f'trial-{number:03d}-{FAILURE}'"): "a number",
     ("specs/lookup/task_packages.py", "*below"): "the entry point of an installed package",
     ("specs/suite.py", "name"): "a path that the suite's owner writes; a suite is never a stranger's",
     ("specs/task.py", "path"): "a path that the task's owner writes; tasks of the Hub: task_repositories._data_files",
+    ("training/compute/threads.py", "controllers"): "what the kernel says of its control groups",
+    ("training/compute/threads.py", "inner"): "what the kernel says of its control groups",
     (
         "training/compute/measured.py",
         "FILE.format(device=''.join((c if c.isalnum() else '-' for c in device.lower())))",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common import telling
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
@@ -107,7 +108,7 @@ class DataCache:
 
     def _noted(self, note: Path) -> FirstContent | None:
         try:
-            first = FirstContent(**json.loads(note.read_text()))
+            first = FirstContent(**json_values(note.read_text()))
             if not all(isinstance(value, str) for value in asdict(first).values()) or not is_sha256(first.sha256):
                 raise ValueError
         except FileNotFoundError:

@@ -9,8 +9,8 @@ import numpy as np
 
 from hubtools.findings.wording import metric_title
 from hubtools.reporting.figures.plots import BLUE, PALE, VERMILION, WIDTH, panels, png
-from hubtools.runs.search_space import Dimension
-from hubtools.runs.trials import Trial
+from hubtools.runs.sweeps.search_space import Dimension
+from hubtools.runs.sweeps.trials import Trial
 
 
 def sweep_figure(trials: Sequence[Trial], space: Sequence[Dimension], best: Trial, metric: str) -> bytes:

@@ -33,10 +33,10 @@ from hubtools.common.secrets import scrub
 from hubtools.runs.claims import claimed
 from hubtools.runs.execute import failure_of, opened
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.search_space import Dimension
 from hubtools.runs.session import Session
 from hubtools.runs.steps import Steps
 from hubtools.runs.store import FAILURE, folder_of
+from hubtools.runs.sweeps.search_space import Dimension
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import SweepFacts
