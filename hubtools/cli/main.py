@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hubtools.cli.guarded import guarded_streams
+from hubtools.cli.shared.guarded import guarded_streams
 from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.secrets import holds_secret, scrub
@@ -142,7 +142,7 @@ def _called() -> int:
 
 def _unexpected(error: BaseException) -> int:
     """Say in one line what no command expected; its exit code."""
-    from hubtools.cli import failures
+    from hubtools.cli.shared import failures
 
     if failures.nobody_reads():
         return failures.BROKEN_PIPE

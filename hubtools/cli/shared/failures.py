@@ -60,10 +60,10 @@ def nobody_reads() -> bool:
 
 def _place(error: BaseException) -> str:
     """The deepest place in bench that the error came through."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.is_relative_to(package) and path.name not in {"main.py", "failures.py"}:
+        if path.is_relative_to(package) and path.name not in {"main.py", "failures.py", "guarded.py"}:
             return f"{path.relative_to(package).as_posix()}:{frame.lineno}"
     return ""
 
