@@ -65,12 +65,14 @@ def recorded_run(where: str) -> tuple[OpenRun, Named]:
         where: as for :func:`hubtools.findings.naming.named_runs.runs_named`.
 
     Raises:
-        UserError: it is not there, is several runs, or did not finish.
+        UserError: it is not there, is several runs, did not finish, or has other predictions than it wrote.
     """
     run, named = run_named(where)
     folder, record = run
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(folder), fix=f"Finish it: {record.command}")
+    if (folder / PREDICTIONS).is_file():
+        run.file(PREDICTIONS)  # Before hours are spent.
     return run, named
 
 

@@ -81,7 +81,7 @@ class Predictor:
         run = open_run(run)
         folder, record = run
         execution = execution or Execution.choose()
-        model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
+        model, tokeniser = load_model(run.model_files(), run.task, shipped_code=False)
         if record.alignment is not None and not tokeniser.aligned:
             # Trained before subwords were refused: it would be asked in tokens that it never saw.
             raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import yaml
 
 from hubtools.common.errors import UserError
-from hubtools.common.hashing import digest, file_sha256
+from hubtools.common.hashing import digest
 from hubtools.common.hub import hub_api, hub_errors
-from hubtools.data.sources.file_cache import DataCache
+from hubtools.data.sources.file_cache import remembered_sha256
 from hubtools.models.families import identity_of
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
@@ -39,8 +38,6 @@ _VOCABULARIES = {"tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "t
     "sentencepiece.bpe.model"
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
-_REMEMBER_ABOVE = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint
     weights = _choose_weights(listed, shown)
     code = sorted(n for n in listed if n.endswith(".py")) if trust_remote_code else []
     pinned = sorted({CONFIG, *weights, *code, *(n for n in TOKENIZER_FILES if n in listed)})
-    sha256 = digest([[file, _sha256(folder / file)] for file in pinned])
+    sha256 = digest([[file, remembered_sha256(folder / file)] for file in pinned])
     return Checkpoint(
         name=name,
         identity=CheckpointIdentity(
@@ -281,25 +278,3 @@ def read_licence(card: Path) -> str | None:
     if stated == "other" and values.get("license_name"):
         stated = values["license_name"]
     return str(stated).lower() if stated and stated != "unknown" else None
-
-
-def _sha256(path: Path) -> str:
-    """sha256 of a file; a large one whose size and time have not changed is not read again."""
-    status = path.stat()
-    if status.st_size < _REMEMBER_ABOVE:
-        return file_sha256(path)
-    key = digest([str(path.resolve()), status.st_size, status.st_mtime_ns])
-    note = DataCache.default().root / "checksums" / key
-    try:
-        return note.read_text()
-    except OSError:
-        pass
-    sha256 = file_sha256(path)
-    temporary = note.with_name(f".{key}.{os.getpid()}")
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(sha256)
-        temporary.replace(note)
-    except OSError:  # A cache that cannot be written costs time next time, and nothing else.
-        temporary.unlink(missing_ok=True)
-    return sha256

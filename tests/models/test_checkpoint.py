@@ -67,14 +67,16 @@ def test_what_is_not_loaded_does_not(tmp_path: Path) -> None:
 
 def test_a_large_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hubtools.models.checkpoint._REMEMBER_ABOVE", 1)
+    monkeypatch.setattr("hubtools.data.sources.file_cache.REMEMBERED_ABOVE", 1)
     folder = str(write(tmp_path / "m", FILES))
     before = resolve_checkpoint(folder).identity.sha256
-    monkeypatch.setattr("hubtools.models.checkpoint.file_sha256", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(
+        "hubtools.data.sources.file_cache.file_sha256", lambda path: pytest.fail(f"{path} was read again")
+    )
     assert resolve_checkpoint(folder).identity.sha256 == before
     monkeypatch.undo()
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hubtools.models.checkpoint._REMEMBER_ABOVE", 1)
+    monkeypatch.setattr("hubtools.data.sources.file_cache.REMEMBERED_ABOVE", 1)
     (tmp_path / "m" / "vocab.txt").write_text("<cls>\n<pad>\n<eos>\n<unk>\nAA\n")
     assert resolve_checkpoint(folder).identity.sha256 != before
 

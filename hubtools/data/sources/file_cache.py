@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 ROOT_VARIABLE = "BENCH_CACHE"
 MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
+# Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
+REMEMBERED_ABOVE = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,23 @@ class DataCache:
             where=str(error.filename or self.root),
             fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
         )
+
+
+def remembered_sha256(path: Path) -> str:
+    """sha256 of a file; a large one whose size and time have not changed since this user's cache noted it is not read again."""
+    status = path.stat()
+    if status.st_size < REMEMBERED_ABOVE:
+        return file_sha256(path)
+    key = digest([str(path.resolve()), status.st_size, status.st_mtime_ns])
+    note = DataCache.default().root / "checksums" / key
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch("[0-9a-f]{64}", noted := note.read_text()):
+            return noted
+    sha256 = file_sha256(path)
+    # A cache that cannot be written costs time next time, and nothing else.
+    with contextlib.suppress(OSError), _replaced(note) as temporary:
+        temporary.write_text(sha256)
+    return sha256
 
 
 @contextlib.contextmanager

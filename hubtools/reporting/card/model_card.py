@@ -74,6 +74,7 @@ def build_card(
             where=str(run.folder),
             fix=f"Finish it first: {record.command}",
         )
+    run.require_unaltered()
     table, row = _board_of(run, beside)
     shown = table.around(record.run_id, MAX_ROWS_BESIDE)
     figures = figures_of(run, shown)

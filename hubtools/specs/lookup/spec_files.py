@@ -260,7 +260,8 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
     """The problem in plain words, and the remedy."""
     kind, got = error["type"], error.get("input")
     context = error.get("ctx", {})
-    shown = "" if isinstance(got, (dict, list)) else f" (it is {got!r})"
+    text = repr(got)
+    shown = "" if isinstance(got, (dict, list)) else f" (it is {text if len(text) <= 100 else f'{text[:100]} …'})"
     if kind == "union":
         return f"expected {' or '.join(error['choices'])}{shown}", None
     if kind == "extra_forbidden":

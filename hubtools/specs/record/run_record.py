@@ -28,13 +28,14 @@ from hubtools.specs.record.run_facts import (
 )
 from hubtools.specs.task import Task
 
+# Raised when a field goes, or means something else; a new field alone does not raise it.
 SCHEMA_VERSION = 1
 
 
 class RunRecord(OpenPart):
     """One run. Written at the start, and again at the end, whatever the end was."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     run_id: RunId
     status: Literal["running", "complete", "failed", "interrupted"]
     identity: Identity
