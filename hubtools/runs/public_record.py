@@ -24,6 +24,8 @@ from hubtools.specs.references import is_address
 _PATHS = {"--task", "--recipe", "--checkpoint"}
 _MAYBE = re.compile(r"[/\\]")
 _INNER = r"""(?:[^/\s'"]+/)"""
+# In quotes a path may have spaces.
+_QUOTED = re.compile(r"""(?<=['"])~?/[^'"]*/(?=[^/'"]+['"])""")
 # The folders of an absolute path, up to its last name; the slashes of an address are none.
 _FOLDERS = re.compile(rf"""(?<![\w/.~])~?/{_INNER}*(?=[\w.])|(?<!\w)[A-Za-z]:\\(?:[^\\\s'"]+\\)+""")
 
@@ -141,7 +143,11 @@ def _without_folders(value: Any) -> Any:
         return {key: _without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_without_folders(entry) for entry in value]
-    return _FOLDERS.sub("", _here().sub("", value)) if isinstance(value, str) and _MAYBE.search(value) else value
+    return (
+        _FOLDERS.sub("", _here().sub("", _QUOTED.sub("", value)))
+        if isinstance(value, str) and _MAYBE.search(value)
+        else value
+    )
 
 
 def _here() -> re.Pattern[str]:

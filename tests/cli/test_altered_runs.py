@@ -72,7 +72,9 @@ def test_other_predictions_stop_what_reads_them(
     code, _, err = bench(*COMMANDS[command](run, other))
     (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     identifier = read_record(run).run_id
-    assert code == 2 and f"{run}/{PREDICTIONS}: it changed after the run {identifier}: it is not what was measured" in line
+    assert (
+        code == 2 and f"{run}/{PREDICTIONS}: it changed after the run {identifier}: it is not what was measured" in line
+    )
     assert f"Put it back, or run it again: {read_record(run).command} --force." in line
     assert not (Path("handed-in") / identifier).exists() and not (run / "card").exists()
 
@@ -166,7 +168,9 @@ def test_a_large_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch:
     run = make_run(tmp_path / "run")
     open_run(run).model_files()
     with monkeypatch.context() as patch:
-        patch.setattr("hubtools.data.sources.file_cache.file_sha256", lambda path: pytest.fail(f"{path} was read again"))
+        patch.setattr(
+            "hubtools.data.sources.file_cache.file_sha256", lambda path: pytest.fail(f"{path} was read again")
+        )
         open_run(run).model_files()
     weights = run / "model" / "model.safetensors"
     before = weights.stat()

@@ -125,7 +125,9 @@ def test_the_folders_that_old_records_name_are_not_passed_on() -> None:
     assert "/home/ann" in record.model_dump_json()
     public = public_record(record)
     assert "/home/ann" not in public.model_dump_json()
-    assert public.command == "bench run --checkpoint embedded --task peptides.yaml --recipe probe --seed 1 --set epochs=2"
+    assert (
+        public.command == "bench run --checkpoint embedded --task peptides.yaml --recipe probe --seed 1 --set epochs=2"
+    )
 
 
 @pytest.mark.slow

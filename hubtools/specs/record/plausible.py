@@ -45,7 +45,9 @@ def _lacks(record: RunRecord) -> str | None:
     task = record.task_spec
     if not isinstance(task.problem, Problem):
         return f"task.problem: {record.task.get('problem')!r} is none that this version of bench knows"
-    if not isinstance(task.metrics, MetricChoice) or not (isinstance(task.metrics.primary, str) and task.metrics.primary):
+    if not isinstance(task.metrics, MetricChoice) or not (
+        isinstance(task.metrics.primary, str) and task.metrics.primary
+    ):
         return "task.metrics.primary: there is none"
     if not isinstance(task.data, SourceData) or not (task.data.splits or task.data.split):
         return "task.data: it has no splits"
