@@ -245,7 +245,7 @@ def sound_runs(found: Sequence[FolderAndRecord]) -> tuple[list[OpenRun], list[st
         run = pair if isinstance(pair, OpenRun) else OpenRun(*pair)
         try:
             if run.record.status == "complete":
-                _require_known_metrics(run)
+                require_known_metrics(run)
                 for name in (REPLICATES, PREDICTIONS):
                     if run.record.outputs and (run.folder / name).is_file():
                         run.file(name, size_alone=name == PREDICTIONS and predictions > SMALL)
@@ -256,7 +256,7 @@ def sound_runs(found: Sequence[FolderAndRecord]) -> tuple[list[OpenRun], list[st
     return kept, notes
 
 
-def _require_known_metrics(run: OpenRun) -> None:
+def require_known_metrics(run: OpenRun) -> None:
     """Make sure that bench, or a package that is installed here, has the metrics of a run.
 
     Raises:

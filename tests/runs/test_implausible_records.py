@@ -12,6 +12,7 @@ from sample_records import BASELINES, FITNESS, FULL, PEPTIDES, PROBE, make_recor
 
 from hubtools.common.errors import UserError
 from hubtools.findings.board.leaderboard import build_board
+from hubtools.reporting.card.model_card import build_card
 from hubtools.runs.store import OpenRun, parse_record
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import SCHEMA_VERSION, RunRecord
@@ -184,3 +185,5 @@ def test_a_metric_that_a_package_brings_is_named_where_it_is_not_installed() -> 
         "left out: runs/lab/run.json: its task antimicrobial-peptide is scored by 'lab_score', a metric that nothing here "
         "brings. Install the package that does.",
     )
+    with pytest.raises(UserError, match="scored by 'lab_score', a metric that nothing here brings"):
+        build_card(run)
