@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hubtools.cli.shared import failures, main
+from hubtools.cli import main
+from hubtools.cli.shared import failures
 
 Bench = Callable[..., tuple[int, str, str]]
 TOKEN = "hf_" + "a" * 30
