@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hubtools.cli.guarded import guarded_streams
-from hubtools.common import telling
+from hubtools.common import garbage, telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import FULL_OR_READ_ONLY, unwritable
 from hubtools.common.secrets import holds_secret, scrub
@@ -101,7 +101,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    with guarded_streams():
+    with garbage.sought_seldom(), guarded_streams():
         code = _called()
     sys.exit(code)
 
