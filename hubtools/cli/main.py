@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from hubtools.cli.shared.guarded import guarded_streams
-from hubtools.common import telling
+from hubtools.common import garbage, telling
 from hubtools.common.errors import UserError
 from hubtools.common.secrets import holds_secret, scrub
 from hubtools.common.texts import control_character
@@ -105,7 +105,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    with guarded_streams():
+    with garbage.sought_seldom(), guarded_streams():
         code = _called()
         # What is still to be written may find nobody who reads, too.
         try:

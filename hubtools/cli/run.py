@@ -174,9 +174,11 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
             click.echo("nothing was run (--dry-run)", err=True)
         return
     from hubtools.api.running import check_writable
+    from hubtools.runs import energy
     from hubtools.training.compute import distributed
 
     check_writable(root)
+    energy.look_ahead()
     session = execution.session(root, planned)
     hush_transformers()
     with stoppable(), distributed.joined(session.execution.device):
