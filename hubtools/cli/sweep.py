@@ -16,6 +16,7 @@ from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds, parse_settings, stoppable
 from hubtools.cli.terminal import RUNS, hush_transformers, note
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ SHOWN = 5
 _UNITS = {"h": 3600, "m": 60, "min": 60, "s": 1}
 
 
+@reads("option --budget")
 def parse_budget(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     """A time such as ``2h``, ``30m`` or ``1h30m``, in seconds."""
     if value is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     import yaml
@@ -67,6 +68,7 @@ def read_bounded(path: Path, most: int, where: str | None = None) -> bytes:
     return path.read_bytes()
 
 
+@reads("JSON", refuses=("ValueError",))
 def json_values(text: str | bytes) -> Any:
     """The values that a JSON text is.
 
@@ -93,6 +95,7 @@ def _flat_enough(values: Any) -> None:
     raise ValueError(f"more than {DEEPEST} values inside each other")
 
 
+@reads("YAML", refuses=("YAMLError",))
 def yaml_values(text: str) -> Any:
     """The values that a YAML text is, as a document of one's own or of a stranger's.
 
@@ -104,6 +107,7 @@ def yaml_values(text: str) -> Any:
     return yaml_parsed(text, yaml.SafeLoader)[1]
 
 
+@reads("YAML", refuses=("YAMLError",))
 def yaml_parsed(text: str, parser: Any, check: Any = None) -> tuple[yaml.Node | None, Any]:
     """The nodes of a YAML text and its values.
 
@@ -132,6 +136,7 @@ def yaml_parsed(text: str, parser: Any, check: Any = None) -> tuple[yaml.Node | 
         loader.dispose()
 
 
+@reads("YAML", refuses=("YAMLError",))
 def yaml_nodes(text: str, parser: Any) -> yaml.Node | None:
     """The nodes of a YAML text.
 

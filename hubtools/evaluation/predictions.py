@@ -14,6 +14,7 @@ import numpy as np
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
+from hubtools.common.readers import reads
 from hubtools.evaluation.scored_rows import scored_rows
 from hubtools.specs.problem import Problem
 
@@ -205,6 +206,7 @@ def _compact(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
+@reads("predictions")
 def read_predictions(path: Path, only: str | None = None) -> dict[str, Predictions]:
     """Read what :func:`write_predictions` wrote, bit for bit.
 
@@ -229,6 +231,7 @@ def read_predictions(path: Path, only: str | None = None) -> dict[str, Predictio
     }
 
 
+@reads("predictions")
 def read_label_names(path: Path) -> list[str]:
     """Names of the outputs that the file was written with.
 

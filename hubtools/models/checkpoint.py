@@ -14,6 +14,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
 from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
+from hubtools.common.readers import reads
 from hubtools.data.sources.file_cache import remembered_sha256
 from hubtools.models.families import identity_of
 from hubtools.models.foreign import check_config, check_index, read_json
@@ -95,6 +96,7 @@ def recorded_name(name: str) -> str:
     return folder.resolve().name if folder.is_dir() else name.partition("@")[0]
 
 
+@reads("checkpoint")
 def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
     """Find a checkpoint and pin it, without loading its weights.
 
@@ -249,6 +251,7 @@ def _choose_weights(listed: set[str], where: str) -> tuple[str, ...]:
     )
 
 
+@reads("weights")
 def check_weights(path: Path) -> None:
     """Refuse a damaged safetensors file, whose header says how long it must be, and an index that names files elsewhere."""
     from safetensors import SafetensorError, safe_open
@@ -272,6 +275,7 @@ def check_weights(path: Path) -> None:
         ) from None
 
 
+@reads("card of a checkpoint", refuses=())
 def read_licence(card: Path) -> str | None:
     """The licence that a card's front matter states, lower-cased as the Hub writes it; None where it states none."""
     try:

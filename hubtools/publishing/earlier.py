@@ -15,6 +15,7 @@ from hubtools.common.bounds import json_values, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.readers import reads
 from hubtools.models.checkpoint import TOKENIZER_FILES
 from hubtools.publishing.commit import PublishedFile, Target
 from hubtools.publishing.contents import README, SHIPPED_CODE, UNSAFE, Publication
@@ -63,6 +64,7 @@ class PreviousPublication:
     card: str | None = None
 
 
+@reads("earlier publication")
 def look_back(target: Target) -> PreviousPublication:
     """Read the record and the card at the target's commit.
 
@@ -150,6 +152,7 @@ def with_edits(publication: Publication, earlier: PreviousPublication) -> Public
     return replace(publication, files=tuple(files))
 
 
+@reads("card on the Hub")
 def merged_card(new: str, old: str, *, ours: bool) -> str:
     """A new card with what a user added to the old one.
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from hubtools.common import escaping
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.findings import wording
 from hubtools.specs.lookup.content import shipped_root
 
@@ -48,6 +49,7 @@ def _folders() -> list[Path]:
     return [shipped] if own is None else [own, shipped]
 
 
+@reads("template")
 def render(name: str, **context: Any) -> str:
     """Fill a template. A variable that is not given is an error, never an empty place.
 

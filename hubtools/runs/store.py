@@ -17,6 +17,7 @@ from hubtools.common.bounds import LARGEST_JSON, MOST_DIGITS, json_values, read_
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, write_atomic
 from hubtools.common.inside import LONGEST_PART, inside
+from hubtools.common.readers import reads
 from hubtools.common.secrets import scrubbed
 from hubtools.specs.lookup.spec_files import first_mistake
 from hubtools.specs.recipe import Recipe
@@ -89,6 +90,7 @@ class OpenRun(FolderAndRecord):
         return read_predictions(self.folder / PREDICTIONS)
 
     @cached_property
+    @reads("training log", refuses=())
     def training_log(self) -> list[dict[str, Any]]:
         """Lines of ``training.jsonl``, one an epoch; a last line cut short by a kill is left out."""
         path, lines = self.folder / TRAINING_LOG, []
@@ -143,6 +145,7 @@ def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
     write_atomic(folder / RECORD, text + "\n")
 
 
+@reads("record of a run")
 def read_record(folder: Path) -> RunRecord:
     """Read the record of a run folder (or the ``run.json`` itself).
 
@@ -162,6 +165,7 @@ def _content(path: Path) -> bytes:
         raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
 
 
+@reads("record of a run")
 def parse_record(content: str | bytes, where: str) -> RunRecord:
     """The record that a text is.
 
@@ -180,6 +184,7 @@ def parse_record(content: str | bytes, where: str) -> RunRecord:
         raise UserError(f"not a run record of this version of bench ({why})", where=where) from None
 
 
+@reads("records of runs", refuses=())
 def find_records(
     roots: list[Path], task: str | None = None, known: Sequence[OpenRun] = ()
 ) -> tuple[list[OpenRun], list[str]]:

@@ -14,6 +14,7 @@ from hubtools.api.stored.removals import RemovedFiles
 from hubtools.common.errors import UserError
 from hubtools.common.files import human
 from hubtools.common.notebook import line_html, table_html
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     import pandas
@@ -171,6 +172,7 @@ def _named(item: KeptSpace, name: str) -> bool:
     return given in (own, own.rpartition("/")[2]) or (given.startswith((".", "/", "~")) and given.endswith(f"/{own}"))
 
 
+@reads("option --older-than")
 def _seconds(age: str | timedelta) -> float:
     if isinstance(age, timedelta):
         return age.total_seconds()

@@ -104,9 +104,19 @@ def _yaml(value: Any) -> str:
         return f"[{', '.join(_yaml(entry) for entry in value)}]"
     text = str(value)
     plain = re.fullmatch(r"[\w./-][\w./ ()+-]*", text) and not text.endswith(" ")
-    if plain and text != "-" and not text.startswith("- ") and yaml_values(text) == text:
+    if plain and text != "-" and not text.startswith("- ") and _reads_back(text):
         return text
     return json.dumps(text, ensure_ascii=False)
+
+
+def _reads_back(text: str) -> bool:
+    import yaml
+
+    try:
+        return bool(yaml_values(text) == text)
+    except yaml.YAMLError:
+        # A date that no calendar has, a number of a thousand digits.
+        return False
 
 
 def ruled_splits(sheet: UserTable, column: str, flag: tuple[str, list[str], list[str]] | None) -> list[str]:

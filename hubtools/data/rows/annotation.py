@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.specs.annotation_rules import Annotation, FeatureRule
 from hubtools.specs.task import Task
 
@@ -95,6 +96,7 @@ def entry_of_row(row: Mapping[str, Any], fields: list[str], where: str) -> UniPr
     )
 
 
+@reads("cell of UniProt features")
 def features_of_cell(cell: str, field_name: str, where: str) -> list[Feature]:
     """The features in a cell such as ``MOD_RES 114; /note="Phosphoserine"; /evidence="ECO:0000269"; MOD_RES 120;``.
 

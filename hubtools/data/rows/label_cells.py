@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hubtools.common.bounds import DEEPEST, json_values
+from hubtools.common.readers import reads
 from hubtools.data.sources.source_rows import cell_text
 
 # A list of labels, of lists of them; numpy's names around each.
@@ -37,6 +38,7 @@ def label_text(value: Any) -> str:
     return " ".join(cell_text(value).split())
 
 
+@reads("label cell", refuses=())
 def listed(cell: Any) -> list[Any] | None:
     """A list cell, or text that is one; None for other text."""
     if isinstance(cell, (list, tuple)):
@@ -102,6 +104,7 @@ def one_value(cell: Any) -> Any:
     return values[0] if values is not None and len(values) == 1 else cell
 
 
+@reads("label cell", refuses=())
 def several_labels(cell: Any, separator: str | None) -> list[str]:
     """The labels of one row, none of them empty: entries of a list, or what stands between separators."""
     values = listed(cell)
@@ -111,6 +114,7 @@ def several_labels(cell: Any, separator: str | None) -> list[str]:
     return [text for value in values if (text := label_text(value))]
 
 
+@reads("label cell", refuses=())
 def residue_entries(cell: Any, separator: str | None, length: int | None = None) -> list[Any] | None:
     """One entry a residue: of a list, or what stands between separators; None for text of one character a residue.
 
@@ -129,6 +133,7 @@ def residue_entries(cell: Any, separator: str | None, length: int | None = None)
     return _ended([part.strip() for part in text.split(separator)], length) if separator.strip() else text.split()
 
 
+@reads("label cell", refuses=())
 def number_entries(cell: Any, length: int | None = None) -> list[Any]:
     """The same where entries are numbers: of a list, or with commas, semicolons or white space between."""
     values = listed(cell)

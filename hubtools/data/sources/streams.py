@@ -20,6 +20,7 @@ from hubtools.common import telling
 from hubtools.common.bounds import FREE_UNPACKED, LONGEST_LINE, MOST_UNPACKED_RATIO
 from hubtools.common.errors import UserError, near
 from hubtools.common.inside import why_not_inside
+from hubtools.common.readers import reads
 from hubtools.specs.data_sources import TableFile
 
 # Files at least this large show how far they have been read.
@@ -30,6 +31,7 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @contextlib.contextmanager
+@reads("packed file")
 def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedReader, IO[bytes]]]:
     """The content of a source file, and the file as it lies on the disk, whose position tells how far one is.
 
@@ -141,6 +143,7 @@ def _member(archive: zipfile.ZipFile, file: TableFile) -> IO[bytes]:
         raise UserError(f"cannot unpack it ({error})", where=file.location, fix="Unpack it yourself.") from None
 
 
+@reads("zip archive")
 def only_member(path: Path) -> str:
     """The one file in a zip archive; what macOS adds does not count.
 
@@ -171,6 +174,7 @@ def only_member(path: Path) -> str:
     return names[0]
 
 
+@reads("text file")
 def ended_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iterator[str]:
     """The lines of a text file with what ends each (LF, CRLF or CR), one at a time.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.data.rows.annotation import Feature, UniProtEntry, feature
 from hubtools.data.sources.streams import text_lines
 from hubtools.specs.data_sources import TableFile
@@ -17,6 +18,7 @@ _FORMER_BINDING = ("METAL", "NP_BIND", "CA_BIND")
 _LENGTH = re.compile(r"(\d+) AA\.\s*$")
 
 
+@reads("Swiss-Prot flat file")
 def read_entries(file: TableFile, path: Path, fields: list[str]) -> Iterator[UniProtEntry]:
     """The entries of a flat file with the comments and features asked for, one in memory at a time.
 

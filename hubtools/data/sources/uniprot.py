@@ -18,6 +18,7 @@ from tqdm import tqdm
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.common.version import __version__
 
 ADDRESS_VARIABLE = "BENCH_UNIPROT"
@@ -205,6 +206,7 @@ def _asked(url: str, fields: list[str]) -> _Page:
         raise UserError(f"not an address ({error})", where=url, fix=f"Correct {ADDRESS_VARIABLE}.") from None
 
 
+@reads("error of UniProt's service", refuses=())
 def _own_words(error: urllib.error.HTTPError) -> str:
     """UniProt's own message: JSON with the list ``messages``."""
     try:
@@ -217,6 +219,7 @@ def _own_words(error: urllib.error.HTTPError) -> str:
         return str(error.reason)
 
 
+@reads("page of UniProt's service", refuses=("UserError", "_Again"))
 def _read(body: bytes, headers: http.client.HTTPMessage, url: str, fields: list[str]) -> _Page:
     try:
         if headers.get("Content-Encoding") == "gzip":

@@ -23,6 +23,7 @@ from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, replacing, write_atomic
 from hubtools.common.hashing import digest, is_sha256
+from hubtools.common.readers import reads
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.uniprot import UniProtAnswer, fetch_answer
 from hubtools.specs.data_sources import Frozen, UniProtData, UrlFile
@@ -113,6 +114,7 @@ def frozen_file(data: UniProtData, cache: DataCache) -> Path:
     return path
 
 
+@reads("frozen answer of UniProt")
 def read_answer(data: UniProtData, path: Path) -> pd.DataFrame:
     """The rows of a frozen answer.
 
@@ -205,6 +207,7 @@ def _file_of_rows(sha256: str, cache: DataCache) -> str | None:
     return noted if is_sha256(noted) else None
 
 
+@reads("note of the data cache", refuses=())
 def _read_note(path: Path) -> Kept | None:
     try:
         return TypeAdapter(Kept).validate_json(path.read_bytes(), strict=True)

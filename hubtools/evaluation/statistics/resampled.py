@@ -19,6 +19,7 @@ import numpy as np
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
+from hubtools.common.readers import reads
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.metrics.thresholds import decide
@@ -242,6 +243,7 @@ def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], 
         temporary.write_bytes(save(tensors, metadata=metadata))
 
 
+@reads("replicates")
 def read_replicates(path: Path, columns: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[np.ndarray, Units]]:
     """(R,) float64 replicates that a run kept, and their units, by (split, metric); without those that it did not keep.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.specs.record import RunRecord
 
 _SELECTOR = re.compile(r":(?=[A-Za-z_.]+=)")
@@ -71,6 +72,7 @@ class Selector:
 EVERYTHING = Selector()
 
 
+@reads("selector of runs")
 def parse(where: str) -> tuple[str, Selector]:
     """What a user names -> the place, and which of its runs.
 

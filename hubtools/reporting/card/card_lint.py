@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from hubtools.common.bounds import yaml_parsed
+from hubtools.common.readers import reads
 from hubtools.specs.licences import LICENCES
 
 _RELATIONS = {"finetune", "adapter", "quantized", "merge"}
@@ -35,6 +36,7 @@ class _Unrepeated(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@reads("card", refuses=())
 def lint_card(text: str) -> list[str]:
     """What the Hub is known to refuse, or to show wrongly, in a card; empty where nothing is found.
 

@@ -15,6 +15,7 @@ from hubtools.common import telling
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, write_atomic
+from hubtools.common.readers import reads
 
 # Also where hubtools.data keeps files.
 ROOT_VARIABLE = "BENCH_CACHE"
@@ -106,6 +107,7 @@ def kept(
     return _known.setdefault((device, key), answer)
 
 
+@reads("answers that were measured", refuses=())
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Answers by key; those of another form are measured anew."""
     try:

@@ -27,6 +27,7 @@ from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, human, remove_files, replacing
 from hubtools.common.hashing import digest
+from hubtools.common.readers import reads
 from hubtools.specs.record import CheckpointIdentity
 
 # What is kept of a protein: the mean over its residues, or a row of each.
@@ -114,6 +115,7 @@ class Damaged(Exception):
     """A file is not the shard that was written."""
 
 
+@reads("shard of embeddings", refuses=("Damaged", "OSError"))
 class Shard:
     """One file: entries of a space, mapped.
 
