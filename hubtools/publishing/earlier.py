@@ -64,7 +64,6 @@ class PreviousPublication:
     card: str | None = None
 
 
-@reads("earlier publication")
 def look_back(target: Target) -> PreviousPublication:
     """Read the record and the card at the target's commit.
 
@@ -74,14 +73,19 @@ def look_back(target: Target) -> PreviousPublication:
     if target.head is None:
         return PreviousPublication()
     card, text = _read(target, README), _read(target, RECORD)
+    run, outputs = _published(text or "null")
+    files = [RECORD, README, *(name for path in outputs for name in _published_as(path))] if run is not None else []
+    return PreviousPublication(run, frozenset(files), card)
+
+
+@reads("record of an earlier publication", refuses=())
+def _published(text: str) -> tuple[str | None, list[str]]:
+    """The run that a record is of, and the files that it wrote; None and nothing where it is no record."""
     try:
-        record: Any = json_values(text or "null")
-        run, outputs = str(record["run_id"]), [str(output["path"]) for output in record["outputs"]]
+        record: Any = json_values(text)
+        return str(record["run_id"]), [str(output["path"]) for output in record["outputs"]]
     except (ValueError, KeyError, TypeError):
-        return PreviousPublication(card=card)
-    return PreviousPublication(
-        run, frozenset([RECORD, README, *(name for path in outputs for name in _published_as(path))]), card
-    )
+        return None, []
 
 
 def _published_as(path: str) -> Iterable[str]:
