@@ -15,12 +15,29 @@ from hubtools.common.readers import READERS
 
 # What makes values of bytes or text, whoever's function it is: by the name that is called.
 PARSING = {
-    *("json_values", "yaml_values", "yaml_parsed", "yaml_nodes", "literal_eval", "validate_json", "model_validate_json"),
+    *(
+        "json_values",
+        "yaml_values",
+        "yaml_parsed",
+        "yaml_nodes",
+        "literal_eval",
+        "validate_json",
+        "model_validate_json",
+    ),
     *("safe_open", "load_file", "memmap", "read_schema", "ParquetFile", "from_pretrained", "get_template"),
     *("ZipFile", "GzipFile", "decompress", "DictReader", "read_csv"),
 }
 # Some have a name that means more elsewhere.
-DOTTED = {"json.loads", "json.load", "np.load", "torch.load", "csv.reader", "pq.read_table", "yaml.safe_load", "yaml.load"}
+DOTTED = {
+    "json.loads",
+    "json.load",
+    "np.load",
+    "torch.load",
+    "csv.reader",
+    "pq.read_table",
+    "yaml.safe_load",
+    "yaml.load",
+}
 # What is read inside of a reader's call, or was written by the same command.
 ALLOWED = {
     "hubtools/api/tasks/task_text.py:_reads_back": "whether a text that is written here reads back as itself",

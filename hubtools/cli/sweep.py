@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -36,7 +37,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
     text = value.replace(" ", "").lower()
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(h|min|m|s)", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds < math.inf:
         raise UserError(f"{value!r} is not a time", where="--budget", fix="For example --budget 2h, 30m or 1h30m.")
     return seconds
 

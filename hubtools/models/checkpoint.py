@@ -11,6 +11,7 @@ import yaml
 
 from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there, user_path
 from hubtools.common.hashing import digest
 from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
@@ -112,14 +113,14 @@ def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_c
     if name == EMBEDDED:
         folder = shipped_root() / "benchmarks" / "checkpoints" / "esm-mini"
         return _from_folder(folder, EMBEDDED_NAME, trust_remote_code)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = user_path(name)
+    if is_there(folder) and folder.is_dir():
         if revision is not None:
             raise UserError(
                 f"a folder has no revision {revision!r}", where=name, fix="Leave the revision out, or give a Hub id."
             )
         return _from_folder(folder, folder.resolve().name, trust_remote_code)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.exists():
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or is_there(folder):
         raise UserError(f"no checkpoint folder {name}", fix="Give a folder, or a Hub id such as owner/name.")
     repo, _, given = name.partition("@")
     if given and revision is not None and given != revision:

@@ -99,6 +99,13 @@ def render(name: str, **context: Any) -> str:
         raise UserError(f"a template may not do this ({error})", where=name, fix="Correct the template.") from None
     except jinja2.UndefinedError as error:
         raise UserError(f"{error.message}", where=name, fix="Correct the template.") from None
+    except Exception as error:
+        # A filter of a value that it is not for, a file that is no text. Of bench's own it would be a mistake of bench.
+        if _named.get() is None:
+            raise
+        raise UserError(
+            f"the template stops ({type(error).__name__}: {error})", where=name, fix="Correct the template."
+        ) from None
 
 
 def _sandbox() -> Any:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hubtools.common.bounds import LARGEST_JSON, MOST_DIGITS, json_values, read_bounded
 from hubtools.common.errors import UserError
-from hubtools.common.files import clear, write_atomic
+from hubtools.common.files import clear, is_there, write_atomic
 from hubtools.common.inside import LONGEST_PART, inside
 from hubtools.common.readers import reads
 from hubtools.common.secrets import scrubbed
@@ -95,7 +95,7 @@ class OpenRun(FolderAndRecord):
         """Lines of ``training.jsonl``, one an epoch; a last line cut short by a kill is left out."""
         path, lines = self.folder / TRAINING_LOG, []
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
                     lines.append(json_values(line))
         return [line for line in lines if isinstance(line, dict) and "epoch" in line]
@@ -203,7 +203,7 @@ def find_records(
     opened = {run.folder.resolve(): run for run in known}
     mention = None if task is None else json.dumps(task).encode()
     for root in roots:
-        if not root.exists():
+        if not is_there(root):
             raise UserError(
                 f"there is no folder {root}",
                 fix="Run something first: bench run --checkpoint … --task …, or name another folder of runs.",

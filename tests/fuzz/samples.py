@@ -78,8 +78,9 @@ PAGE = "Entry\tSequence\nP1\tMKV\nP2\tMK\n"
 CARDS = [
     "---\nlicense: mit\ntags: [protein]\nmodel-index:\n- name: m\n  results:\n  - task: {type: text-classification}\n"
     "    dataset: {type: a/b, name: B}\n    metrics: [{type: mcc, value: 0.5, name: MCC}]\n---\n"
-    "# A model\n\n<!-- bench:edit uses -->\nMine.\n<!-- /bench:edit -->\n\n## Use\n\n```python\nMODEL = \"a\"\n```\n",
+    '# A model\n\n<!-- bench:edit uses -->\nMine.\n<!-- /bench:edit -->\n\n## Use\n\n```python\nMODEL = "a"\n```\n',
     "---\r\nlicense: [apache-2.0]\r\nextra_gated_prompt: yes\r\nco2_eq_emissions: {emissions: 1.5}\r\n---\r\n# B\r\n",
+    "# No matter\n<!-- /bench:edit -->\n",
     "---\nlicense: other\nlicense_name: mine\nlicense_link: LICENSE\nwidget: [{text: M}]\n---\ntext\n",
 ]
 CONFIG: dict[str, Any] = {
@@ -103,7 +104,17 @@ INDEX: dict[str, Any] = {
     "weight_map": {"a.weight": "model-00001-of-00002.safetensors", "b.weight": "model-00002-of-00002.safetensors"},
 }
 LABEL_CELLS = [
-    *("[0, 1, null]", "['H' 'E']", "[0. 1. nan]", "{'a', 'b'}", "(1, 2)", "HHEEC", "a;b", "1.5,2", "[np.float64(1.5), 2]"),
+    *(
+        "[0, 1, null]",
+        "['H' 'E']",
+        "[0. 1. nan]",
+        "{'a', 'b'}",
+        "(1, 2)",
+        "HHEEC",
+        "a;b",
+        "1.5,2",
+        "[np.float64(1.5), 2]",
+    ),
     *("array([0, 1], dtype=object)", "[[0, 1], [1, 0]]", '["a \\"b", "c"]', "0 1 1", "-100"),
 ]
 MUTANTS = ["A2G", "M1V:K2R", "WT", "k2r,", "A-1G", "M1*", "M1del"]
@@ -112,7 +123,12 @@ MUTANTS = ["A2G", "M1V:K2R", "WT", "k2r,", "A-1G", "M1*", "M1del"]
 @cache
 def spec_texts(kind: str) -> list[str]:
     """Shipped files of a kind, the smaller ones."""
-    folder = {"task": "tasks", "recipe": "benchmarks/recipes", "suite": "benchmarks", "published": "benchmarks/published"}
+    folder = {
+        "task": "tasks",
+        "recipe": "benchmarks/recipes",
+        "suite": "benchmarks",
+        "published": "benchmarks/published",
+    }
     texts = [path.read_text() for path in sorted((ROOT / folder[kind]).glob("*.yaml"))]
     if kind == "published":
         # Two experiments of each say what all of them do.
@@ -159,7 +175,13 @@ def predictions(problem: str) -> dict[str, Predictions]:
         n = 6
         assays = Assays(*(np.array([word] * n) for word in ("g", "p", "c")), np.array([0, 1] * 3))
         one = Predictions(
-            Problem(problem), np.array([f"v{i}" for i in range(n)]), None, None, np.arange(n) / 3, np.arange(n) / 2, assays
+            Problem(problem),
+            np.array([f"v{i}" for i in range(n)]),
+            None,
+            None,
+            np.arange(n) / 3,
+            np.arange(n) / 2,
+            assays,
         )
         return {"test": one}
     task = {"residue-classification": STRUCTURE, "sequence-classification": PEPTIDES}[problem]
@@ -188,6 +210,13 @@ def task_rows(problem: str) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return held.getvalue()
+
+
+def task_json_lines(problem: str) -> str:
+    """The same as one JSON list."""
+    import csv
+
+    return json.dumps(list(csv.DictReader(task_rows(problem).splitlines())))
 
 
 __all__ = ["PROBLEMS", "tiny_task"]

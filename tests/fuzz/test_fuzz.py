@@ -97,7 +97,11 @@ def fuzz(name: str) -> Counter[str]:
 
 def cases() -> list[Any]:
     """The names; of those that build models, marked."""
-    slow = {name for name in NAMES if name.startswith("models.") and min(one.examples for one in ATTEMPTS.get(name, [Attempt(list, list)])) < 12}  # type: ignore[arg-type]
+    slow = {
+        name
+        for name in NAMES
+        if name.startswith("models.") and min(one.examples for one in ATTEMPTS.get(name, [Attempt(list, list)])) < 12
+    }  # type: ignore[arg-type]
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in NAMES]
 
 
@@ -126,7 +130,8 @@ def _raises(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), KeyError("x"), RecursionError(), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
+    "error",
+    [ValueError("x"), KeyError("x"), RecursionError(), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")],
 )
 def test_the_suite_finds_what_is_no_refusal(error: BaseException) -> None:
     one = Attempt(list, lambda read, folder, value: read(value))  # type: ignore[arg-type]

@@ -177,6 +177,7 @@ def _seconds(age: str | timedelta) -> float:
     if isinstance(age, timedelta):
         return age.total_seconds()
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([hdw])", age.strip())
-    if match is None:
+    # A year has four digits, and an age of more is none.
+    if match is None or len(match[1]) > 9:
         raise UserError(f"{age!r} is not an age", where="--older-than", fix="For example 12h, 30d or 8w.")
     return float(match[1]) * AGES[match[2]]

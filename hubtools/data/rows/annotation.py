@@ -32,7 +32,8 @@ _EVIDENCE = re.compile(r"\s*\{([^{}]*)\}")
 _CODE = re.compile(r"ECO:\d{7}")
 _FEATURE = re.compile(r"\s*([A-Z][A-Z0-9_]*)\s+([^\s;/]+)\s*(?:;|$)")
 _QUALIFIER = re.compile(r'\s*/(\w+)(?:="((?:[^"]|"")*)")?\s*(?:;|$)')
-_POSITION = re.compile(r"(?:([A-Z0-9]+-\d+):)?([<>?]?\d*|\?)(?:\.\.([<>?]?\d*|\?))?")
+# A number of more digits is no residue's.
+_POSITION = re.compile(r"(?:([A-Z0-9]+-\d+):)?([<>?]?\d{0,9}|\?)(?:\.\.([<>?]?\d{0,9}|\?))?")
 _STATEMENT = re.compile(r"[^.;{}]*(?:[.;](?!\s|$)[^.;{}]*)*(?:\{[^{}]*\})?[.;]?")
 
 

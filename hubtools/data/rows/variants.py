@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 # Columns of a variant beside id, sequence and label; all are text but `active`, which may be missing altogether.
 VARIANT_COLUMNS = ("wildtype", "mutations", "group", "protein", "category")
-_SUBSTITUTION = re.compile(r"([A-Z])(-?[0-9]+)([A-Z])")
+_SUBSTITUTION = re.compile(r"([A-Z])(-?[0-9]{1,9})([A-Z])")
 _WILD_TYPE = {"", "WT", "_WT", "WILDTYPE", "WILD-TYPE"}
 _NOT_SUBSTITUTIONS = (
     (re.compile(r"\*|TER|STOP", re.IGNORECASE), "a stop codon"),

@@ -30,8 +30,8 @@ _GZIP = b"\x1f\x8b"
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-@contextlib.contextmanager
 @reads("packed file")
+@contextlib.contextmanager
 def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedReader, IO[bytes]]]:
     """The content of a source file, and the file as it lies on the disk, whose position tells how far one is.
 

@@ -92,8 +92,8 @@ def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:
         packed = pq.ParquetFile(pa.BufferReader(content))
         _sound(packed.metadata, len(content), file.path_for_format)
         return arrow_to_rows(packed.read())
-    # Of a schema that is too deep, Arrow says so by an OSError.
-    except (pa.ArrowException, OSError, RecursionError) as error:
+    # Of a schema that is too deep, Arrow says so by an OSError; cells may be no text, no date, or of two columns of one name.
+    except (pa.ArrowException, OSError, RecursionError, ValueError, OverflowError, KeyError) as error:
         raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=file.path_for_format) from None
 
 

@@ -128,10 +128,11 @@ def read_answer(data: UniProtData, path: Path) -> pd.DataFrame:
     assert data.frozen is not None
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=str(path)) from None
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    got = rows_sha256(table.column_names, zip(*columns.values(), strict=True))
+        columns = {name: table[name].to_pylist() for name in table.column_names}
+        got = rows_sha256(table.column_names, zip(*columns.values(), strict=True))
+    # Damaged data are an OSError, cells of another type than text no JSON, and two columns of one name no column.
+    except (pa.ArrowException, OSError, TypeError, ValueError, KeyError) as error:
+        raise UserError(f"not a file of an answer ({str(error).splitlines()[0]})", where=str(path)) from None
     if got != data.frozen.sha256:
         raise UserError(
             f"the rows are not those of the task: expected sha256 {data.frozen.sha256}, got {got}",

@@ -268,7 +268,7 @@ def read_replicates(path: Path, columns: Sequence[tuple[str, str]]) -> dict[tupl
                 of = about[split]
                 units = Units(int(of["n_units"]), None, of["drawn"], of["units"], float(of["effective"]))
                 found[split, metric] = kept.get_tensor(name).astype(np.float64), units
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError):
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError, OSError):
         raise UserError("not a file of replicates", where=str(path), fix="Remove it; it is made again.") from None
     return found
 

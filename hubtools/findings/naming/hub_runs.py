@@ -97,7 +97,8 @@ def read_results(folder: Path, address: str) -> tuple[list[OpenRun], list[str]]:
 
     try:
         texts = pq.read_table(folder / RESULT_RECORDS, columns=["record"])["record"].to_pylist()
-    except (pa.ArrowException, KeyError) as error:
+    # Damaged pages are an OSError, bytes that are no text a ValueError.
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         why = str(error).partition("\n")[0][:100]
         raise UserError(f"its {RESULT_RECORDS} cannot be read ({why})", where=address) from None
     found, problems = [], []

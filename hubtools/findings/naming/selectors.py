@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
 from hubtools.common.readers import reads
 from hubtools.specs.record import RunRecord
 
@@ -82,7 +82,7 @@ def parse(where: str) -> tuple[str, Selector]:
     Raises:
         UserError: a part of the selector is no ``key=pattern``, or a key is there twice.
     """
-    split = None if Path(where).exists() else _SELECTOR.search(where)
+    split = None if is_there(where) else _SELECTOR.search(where)
     if split is None:
         return where, EVERYTHING
     place, written = where[: split.start()], where[split.end() :]

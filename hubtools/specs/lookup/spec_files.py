@@ -376,10 +376,11 @@ def _duplicate_key(node: yaml.Node | None) -> yaml.ScalarNode | None:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen:
-                repeated: yaml.ScalarNode = key
-                return repeated
-            seen.add(key.value)
+            # A key may be a list, which no spec has.
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    return key
+                seen.add(key.value)
             if (inner := _duplicate_key(value)) is not None:
                 return inner
     elif isinstance(node, yaml.SequenceNode):
