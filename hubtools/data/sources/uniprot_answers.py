@@ -131,7 +131,7 @@ def read_answer(data: UniProtData, path: Path) -> pd.DataFrame:
         columns = {name: table[name].to_pylist() for name in table.column_names}
         got = rows_sha256(table.column_names, zip(*columns.values(), strict=True))
     # Damaged data are an OSError, cells of another type than text no JSON, and two columns of one name no column.
-    except (pa.ArrowException, OSError, TypeError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, TypeError, ValueError, KeyError, OverflowError) as error:
         raise UserError(f"not a file of an answer ({str(error).splitlines()[0]})", where=str(path)) from None
     if got != data.frozen.sha256:
         raise UserError(
