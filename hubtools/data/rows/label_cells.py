@@ -87,7 +87,7 @@ def _tokens_listed(text: str) -> list[Any] | None:
             # What follows in array([...], dtype=object) is about the array.
             stack[-1].append(entries[0] if inner and entries else entries)
         elif token[0] in "'\"":
-            stack[-1].append(re.sub(r"\\(.)", r"\1", token[1:-1]))
+            stack[-1].append(_quoted(token))
         elif token in _WORDS:
             stack[-1].append(_WORDS[token])
         elif _NUMBER.fullmatch(token):
@@ -96,6 +96,14 @@ def _tokens_listed(text: str) -> list[Any] | None:
         elif not (called and called[-1] and token.startswith("dtype=")):
             return None
     return stack[0][0] if not called and len(stack[0]) == 1 and isinstance(stack[0][0], list) else None
+
+
+def _quoted(token: str) -> str:
+    """The text in quotes, as Python and numpy write it."""
+    try:
+        return str(ast.literal_eval(token))
+    except (ValueError, SyntaxError):
+        return re.sub(r"\\(.)", r"\1", token[1:-1])
 
 
 def one_value(cell: Any) -> Any:
