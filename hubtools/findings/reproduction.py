@@ -10,6 +10,7 @@ from typing import Literal
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_there, user_path
+from hubtools.common.readers import reads
 from hubtools.data.sources.task_repositories import open_task
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.equivalence import Equivalence, EquivalenceVerdict, Reported, of_reported, of_rerun
@@ -175,6 +176,7 @@ def _recipe_of(record: RunRecord, held: TrustedSpecs | None) -> Recipe:
     return recipe
 
 
+@reads("command in a record")
 def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:
     """What names the recorded weights here; None of a baseline without any."""
     recorded = record.identity.checkpoint

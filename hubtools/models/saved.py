@@ -362,10 +362,11 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
 
 # Modules by their names: no repetition in which a search could lose itself.
 _TARGETS = re.compile(r"(?:\\d\+|\\\.|[\w.|()?:])*", re.ASCII)
-_KINDS = {"LORA", "IA3"}
+_KINDS = ("LORA", "IA3")
 _MOST_RANK = 4096
 
 
+@reads("configuration of an adapter")
 def _refuse_other_adapter(about: dict[str, Any], folder: Path) -> None:
     """Make sure that an adapter's configuration is one that bench could have written.
 

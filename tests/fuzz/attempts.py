@@ -617,13 +617,22 @@ def _() -> Any:
     from hubtools.data import DataCache
     from hubtools.specs.lookup.spec_files import task_in
 
-    inputs = st.sampled_from(samples.PROBLEMS).flatmap(
-        lambda problem: st.tuples(st.just(problem), texts_as_bytes([samples.task_rows(problem)]))
-    )
+    def rows(problem: str) -> SearchStrategy[tuple[str, str, bytes]]:
+        """As text, and as JSON lines, whose cells are of any type."""
+        lines = mutated_values(json.loads(samples.task_json_lines(problem)), Schema()).map(as_json)
+        typed = st.lists(lines, min_size=6, max_size=18).map(lambda found: encoded("\n".join(found)))
+        kinds = st.tuples(st.just("csv"), texts_as_bytes([samples.task_rows(problem)])) | st.tuples(
+            st.just("jsonl"), typed
+        )
+        return kinds.map(lambda kind: (problem, *kind))
 
-    def call(read: Any, folder: Path, given: tuple[str, bytes]) -> Any:
-        path = write_task(folder, given[0], 6)
-        put(folder / "tasks", f"{given[0]}.csv", given[1])
+    inputs = st.sampled_from(samples.PROBLEMS).flatmap(rows)
+
+    def call(read: Any, folder: Path, given: tuple[str, str, bytes]) -> Any:
+        problem, kind, content = given
+        path = write_task(folder, problem, 6)
+        path.write_text(path.read_text().replace(".csv", f".{kind}"))
+        put(folder / "tasks", f"{problem}.{kind}", content)
         return read(task_in(path), DataCache(folder / "cache"))
 
     return inputs, call
@@ -902,6 +911,21 @@ def _() -> Any:
     return _words("30d", "12h", "8w", "1.5 h"), call
 
 
+@attempt("api.tasks.task_text.drawn_splits", "training.frozen.embedding_store.size_limit")
+def _() -> Any:
+    return _words("80/10/10", "0.8/0.2", "20", "500 MB", "1.5GiB"), lambda read, folder, text: read(text)
+
+
+@attempt("findings.reproduction._checkpoint_of")
+def _() -> Any:
+    def call(read: Any, folder: Path, text: str) -> Any:
+        record = samples.records()[1]
+        return read(record.model_copy(update={"command": text.replace("HERE", str(folder))}), None)
+
+    commands = ["bench run --checkpoint HERE --task x", "bench run --task x --checkpoint '~nobody/esm'", "bench run --checkpoint"]
+    return mutated_texts(commands, 2), call
+
+
 @attempt("runs.sweeps.search_space.read_space")
 def _() -> Any:
     from hubtools.specs.problem import Problem
@@ -1071,6 +1095,13 @@ def _() -> Any:
     return st.tuples(
         names, st.one_of(values, texts_as_bytes([as_json(samples.INDEX)]), mutated_bytes([weights]), lfs)
     ), call
+
+
+@attempt("models.saved._refuse_other_adapter")
+def _() -> Any:
+    about = {"peft_type": "LORA", "r": 8, "target_modules": r"encoder\.(?:query|key)", "revision": "c" * 40, "auto_mapping": None}
+    values = mutated_values([about | {"base_model_name_or_path": "lab/esm", "rank_pattern": {}}], Schema(), finite=False)
+    return values, lambda read, folder, value: read(value if isinstance(value, dict) else {"x": value}, folder)
 
 
 @cache

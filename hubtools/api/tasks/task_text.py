@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common.bounds import yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     from hubtools.data.rows.inspection import UserTable
@@ -153,6 +154,7 @@ def ruled_splits(sheet: UserTable, column: str, flag: tuple[str, list[str], list
     return ["  splits:  # by the column of the data", *made]
 
 
+@reads("option --split")
 def drawn_splits(shares: str) -> list[str]:
     """The lines about splits that are drawn.
 

@@ -401,6 +401,7 @@ class KeptEmbeddings:
         self._waiting, self._bytes, self._since = {}, 0, time.monotonic()
 
 
+@reads("limit of the embedding cache")
 def size_limit(text: str | None) -> int:
     """Bytes of ``20``, ``20GB`` or ``500 MB``; a bare number is gigabytes. The default where nothing is said.
 
@@ -410,7 +411,8 @@ def size_limit(text: str | None) -> int:
     if text is None or not text.strip():
         return DEFAULT_LIMIT
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Z]*)", text.upper().replace(" ", "").replace("IB", "B"))
-    if match is None or match[2] not in UNITS:
+    # No disk has a size of more digits.
+    if match is None or len(match[1]) > 18 or match[2] not in UNITS:
         raise UserError(
             f"{text!r} is not a size", where=LIMIT_VARIABLE, fix=f"For example {LIMIT_VARIABLE}=50GB, or 0 for none."
         )
