@@ -16,6 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import attempts_on_cards
+import attempts_on_models
+import attempts_on_options
+import attempts_on_records
+import attempts_on_services
+import attempts_on_specs
+import attempts_on_tables
 import pytest
 from attempts import ATTEMPTS, FEWER, Attempt
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,6 +31,16 @@ from reader_list import reader, reader_names
 from hubtools.common.readers import Reader
 from hubtools.common.texts import control_character
 
+# Each fills the table.
+KINDS = (
+    attempts_on_cards,
+    attempts_on_models,
+    attempts_on_options,
+    attempts_on_records,
+    attempts_on_services,
+    attempts_on_specs,
+    attempts_on_tables,
+)
 TIMES = int(os.environ.get("BENCH_FUZZ", "0"))
 # Of one input, which is some kilobytes: seconds of the processor, and bytes.
 LONGEST_TIME, MOST_MEMORY = 10.0, 2 << 30
@@ -102,7 +119,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reader_has_its_attempts(name: str) -> None:
-    assert ATTEMPTS.get(name), "say in tests/fuzz/attempts.py what it is given"
+    assert ATTEMPTS.get(name), "say in a module tests/fuzz/attempts_on_*.py what it is given"
 
 
 def test_an_attempt_has_its_reader() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -66,7 +66,7 @@ def _is_one_of(value: Any, known: Collection[str]) -> bool:
     return isinstance(value, str) and value in known
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: Any) -> TypeGuard[float]:
     # Not math.isfinite, for which a number may be too large.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
