@@ -41,6 +41,22 @@ def _() -> Any:
     return _record_inputs(), call
 
 
+@attempt("runs.store.find_records", examples=FEW)
+def _() -> Any:
+    """A board on which one of two records is odd: what can be read of it is shown, or it is left out."""
+
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        import hubtools
+
+        put(folder, "one/run.json", content)
+        put(folder, "two/run.json", encoded(as_json(samples.record_values()[0])))
+        if len(read([folder])[0]) == 2:
+            return hubtools.board(folder).to_pandas().to_string()
+        return None
+
+    return _record_inputs(), call
+
+
 def shown(run: Any) -> Any:
     """What a board asks of every run."""
     from hubtools.findings.naming.selectors import KEYS, said
