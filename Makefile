@@ -10,12 +10,13 @@ BIN = $(VENV)/bin
 JOBS ?= logical
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help quickstart test test-all test-fast golden golden-update lint docs loads speed wheel clean
+.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint docs loads speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
 	@echo "make test         set up, then style, the golden suite and every test, a process a core (JOBS=1: one after the other)"
 	@echo "make test-fast    set up, then the tests that train nothing and start nothing"
+	@echo "make fuzz         what reads files, cells and options, on thousands of inputs that are other each time (FUZZ=20: so many times as many)"
 	@echo "make golden       the code against itself: the golden suite must predict what it did (golden-update: freeze it anew)"
 	@echo "make wheel        build source and wheel, and try the wheel in an environment of its own"
 	@echo "make lint         ruff check and format, types (the first time a minute, then seconds)"
@@ -49,6 +50,12 @@ test-fast: $(BIN)/.ready
 # earlier run would hide what changed in reading.
 GOLDEN = benchmarks/baselines/golden
 GOLDEN_RUN = $(BIN)/bench run --suite golden --device cpu --no-embedding-cache --runs
+
+# Everything that reads is tried on FUZZ times as many inputs as in make test, others each time; 20 take some minutes.
+FUZZ ?= 20
+
+fuzz: $(BIN)/.ready
+	@BENCH_FUZZ=$(FUZZ) $(PYTEST) tests/fuzz
 
 golden: $(BIN)/.ready
 	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hubtools.api.asked import Names, Say, names_of, silent
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.specs.baseline_file import BASELINES
 from hubtools.specs.references import is_address
@@ -188,7 +189,7 @@ def baseline_named(name: Where, to: Where = BASELINES, *, on_note: Say = silent)
         return open_baseline(fetched.folder)
     # A name is looked up among the baselines, a path is one.
     named = home / asked if why_not_inside(asked, 1) is None else None
-    if named is not None and not named.is_dir() and not Path(asked).is_dir():
+    if named is not None and not named.is_dir() and not (is_there(asked) and Path(asked).is_dir()):
         known = sorted(path.parent.name for path in home.glob("[!.]*/baseline.yaml"))
         raise UserError(
             f"there is no baseline {asked}",

@@ -13,6 +13,7 @@ from hubtools.cli.shared.guarded import workflow_command
 from hubtools.cli.shared.terminal import PROJECT, TEMPLATES, note
 from hubtools.common.bounds import MOST_REPLICATES
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,6 +142,7 @@ def check(
     raise SystemExit(done.exit_code)
 
 
+@reads("option --margin")
 def _margins(given: Sequence[str]) -> dict[str, float]:
     found = {}
     for entry in given:

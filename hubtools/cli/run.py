@@ -20,6 +20,7 @@ from hubtools.cli.shared.execution_options import execution_options
 from hubtools.cli.shared.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     from hubtools.api.plans import RunPlan
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hubtools.runs.session import Session
 
 
+@reads("option --seeds")
 def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int]:
     """Seeds given as ``--seed 1 --seed 2`` or ``--seeds 1,2,3`` or ``1-5``."""
     seeds: list[int] = []
@@ -43,6 +45,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: tuple
     return list(dict.fromkeys(seeds))
 
 
+@reads("option --fractions")
 def parse_fractions(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[float]:
     """Shares of the training data, given as ``--fraction 0.1 --fraction 1`` or ``--fractions 0.01,0.1,1``."""
     fractions = []
@@ -61,6 +64,7 @@ def parse_fractions(context: click.Context, parameter: click.Parameter, value: t
     return list(dict.fromkeys(fractions))
 
 
+@reads("option --set")
 def parse_settings(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
     """``--set key=value``, the value read as YAML would (numbers, true, null)."""
     import yaml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -16,6 +17,7 @@ from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options
 from hubtools.cli.shared.terminal import RUNS, hush_transformers, note
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ SHOWN = 5
 _UNITS = {"h": 3600, "m": 60, "min": 60, "s": 1}
 
 
+@reads("option --budget")
 def parse_budget(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     """A time such as ``2h``, ``30m`` or ``1h30m``, in seconds."""
     if value is None:
@@ -34,7 +37,7 @@ def parse_budget(context: click.Context, parameter: click.Parameter, value: str 
     text = value.replace(" ", "").lower()
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(h|min|m|s)", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds < math.inf:
         raise UserError(f"{value!r} is not a time", where="--budget", fix="For example --budget 2h, 30m or 1h30m.")
     return seconds
 

@@ -8,10 +8,12 @@ as ever, and a FASTA file of all of UniRef as a stream.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     import yaml
@@ -40,6 +42,8 @@ MOST_LABELS = 200_000
 MOST_SEEDS = 10_000
 # The error of an interval's end falls with their root: at 10,000 it is below what a card prints.
 MOST_REPLICATES = 1_000_000
+# How JSON writes half a character, alone or beside the other half.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # Rows that a Parquet file declares per byte of it: a row holds a sequence, and so is some bytes.
 MOST_ROWS_PER_BYTE = 100
 
@@ -67,11 +71,12 @@ def read_bounded(path: Path, most: int, where: str | None = None) -> bytes:
     return path.read_bytes()
 
 
+@reads("JSON", refuses=("ValueError",))
 def json_values(text: str | bytes) -> Any:
     """The values that a JSON text is.
 
     Raises:
-        ValueError: it is none, or it is deeper or larger than the bounds.
+        ValueError: it is none, it is deeper or larger than the bounds, or a text in it is none that can be written.
     """
     if len(text) > LARGEST_JSON:
         raise ValueError(f"more than {LARGEST_JSON:,} characters")
@@ -80,6 +85,11 @@ def json_values(text: str | bytes) -> Any:
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} values inside each other") from None
     _flat_enough(values)
+    if isinstance(text, bytes) or _HALF.search(text):
+        try:
+            json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text ends within a character") from None
     return values
 
 
@@ -93,6 +103,7 @@ def _flat_enough(values: Any) -> None:
     raise ValueError(f"more than {DEEPEST} values inside each other")
 
 
+@reads("YAML", refuses=("YAMLError",))
 def yaml_values(text: str) -> Any:
     """The values that a YAML text is, as a document of one's own or of a stranger's.
 
@@ -104,6 +115,7 @@ def yaml_values(text: str) -> Any:
     return yaml_parsed(text, yaml.SafeLoader)[1]
 
 
+@reads("YAML", refuses=("YAMLError",))
 def yaml_parsed(text: str, parser: Any, check: Any = None) -> tuple[yaml.Node | None, Any]:
     """The nodes of a YAML text and its values.
 
@@ -132,6 +144,7 @@ def yaml_parsed(text: str, parser: Any, check: Any = None) -> tuple[yaml.Node | 
         loader.dispose()
 
 
+@reads("YAML", refuses=("YAMLError",))
 def yaml_nodes(text: str, parser: Any) -> yaml.Node | None:
     """The nodes of a YAML text.
 
@@ -164,7 +177,10 @@ def _within_bounds(text: str, parser: Any) -> None:
     sizes: dict[str, int] = {}
     opened: list[tuple[str | None, int]] = []
     total = 0
-    loader = parser(text)
+    try:
+        loader = parser(text)
+    except UnicodeEncodeError:
+        raise yaml.YAMLError("a text ends within a character") from None
     try:
         while loader.check_event():
             event = loader.get_event()

@@ -35,7 +35,7 @@ def one_line(text: str) -> str:
     shown = str(text)
     if len(shown) > _LONGEST:
         shown = f"{shown[:_LONGEST]} … ({len(shown):,} characters) … {shown[-_LONGEST // 4 :]}"
-    return scrub(visible(" ".join(shown.splitlines()), lines=True))
+    return scrub(visible(" ".join(shown.splitlines()).replace("\t", " ")))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -250,6 +250,25 @@ def remove_files(paths: Iterable[Path]) -> tuple[list[Path], int]:
     return removed, freed
 
 
+def is_there(name: str | Path) -> bool:
+    """Whether something has a name that anybody may have written; no file has one that is longer than disks allow."""
+    try:
+        return Path(name).exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def user_path(name: str) -> Path:
+    """The path that a user wrote, ``~`` written out where it is somebody's."""
+    path = Path(name)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def clear(path: Path) -> None:
     """Remove what has a name that bench needs inside its own folders, whatever it is; a link is not followed."""
     with contextlib.suppress(OSError):

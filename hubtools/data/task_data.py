@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.data.rows.arrow import dataset_dict
 from hubtools.data.rows.canonical import labelled
 from hubtools.data.rows.facts import absent_labels, split_facts
@@ -71,6 +72,7 @@ class TaskData:
         return TaskData(self.task, datasets.DatasetDict(kept), facts)
 
 
+@reads("data of a task")
 def load_task_data(
     task: Task, cache: DataCache, *, subset: int | None = None, fraction: float | None = None, seed: int = 0
 ) -> TaskData:

@@ -14,6 +14,7 @@ import numpy as np
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
+from hubtools.common.readers import reads
 from hubtools.evaluation.scored_rows import scored_rows
 from hubtools.specs.problem import Problem
 
@@ -205,6 +206,7 @@ def _compact(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
+@reads("predictions")
 def read_predictions(path: Path, only: str | None = None) -> dict[str, Predictions]:
     """Read what :func:`write_predictions` wrote, bit for bit.
 
@@ -221,14 +223,15 @@ def read_predictions(path: Path, only: str | None = None) -> dict[str, Predictio
     with _reading(path):
         about = _metadata(path)
         table = pq.read_table(path, filters=None if only is None else [("split", "==", only)])
-    problem, splits = Problem(about["problem"]), table["split"]
-    return {
-        name: _from_table(table.filter(pc.equal(splits, name)), problem, facts)
-        for name, facts in about["splits"].items()
-        if only in {None, name}
-    }
+        problem, splits = Problem(about["problem"]), table["split"]
+        return {
+            name: _from_table(table.filter(pc.equal(splits, name)), problem, facts)
+            for name, facts in about["splits"].items()
+            if only in {None, name}
+        }
 
 
+@reads("predictions")
 def read_label_names(path: Path) -> list[str]:
     """Names of the outputs that the file was written with.
 
@@ -236,7 +239,7 @@ def read_label_names(path: Path) -> list[str]:
         UserError: there is no such file, or it is not one of bench's.
     """
     with _reading(path):
-        return _metadata(path)["labels"]
+        return [str(name) for name in _metadata(path)["labels"]]
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -256,7 +259,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError("there are no predictions", where=str(path), fix="Name a run that is complete.") from None
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror or error})", where=str(path)) from None
-    except (pa.ArrowInvalid, KeyError, TypeError):
+    # What it says of itself may be anything, and its columns of any type.
+    except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError("not a predictions file of bench", where=str(path), fix="Run it again with --force.") from None
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there, user_path
+from hubtools.common.readers import reads
 from hubtools.data.sources.task_repositories import open_task
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.equivalence import Equivalence, EquivalenceVerdict, Reported, of_reported, of_rerun
@@ -176,6 +178,7 @@ def _recipe_of(record: RunRecord, held: TrustedSpecs | None) -> Recipe:
     return recipe
 
 
+@reads("command in a record")
 def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:
     """What names the recorded weights here; None of a baseline without any."""
     recorded = record.identity.checkpoint
@@ -189,9 +192,13 @@ def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:
         return f"{recorded.name}@{recorded.commit}"
     if recorded.name == EMBEDDED_NAME:
         return EMBEDDED
-    words = shlex.split(record.command)
+    try:
+        words = shlex.split(record.command)
+    except ValueError:
+        # Of a record from anybody: a quote that is not closed.
+        words = []
     named = words[words.index("--checkpoint") + 1] if "--checkpoint" in words[:-1] else ""
-    if named and Path(named).expanduser().is_dir():
+    if named and is_there(folder := user_path(named)) and folder.is_dir():
         return named
     raise UserError(
         f"the checkpoint {recorded.name} was a folder, which is not here (sha256 of its files together {recorded.sha256})",

@@ -20,6 +20,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hub import HubUnavailable, hub_api, hub_errors
 from hubtools.common.inside import inside
+from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
 from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.evaluation import choose_thresholds, score_split
@@ -136,6 +137,7 @@ def submissions_in(folder: Path) -> list[Path]:
     return found
 
 
+@reads("submission", refuses=())
 def check_submission(
     folder: Path, cache: DataCache, held: TrustedSpecs, known: dict[str, RunRecord] | None = None
 ) -> Verification:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.common.telling import warn
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.fasta import sequence_entries
@@ -31,6 +32,7 @@ class Unreadable:
     error: UserError
 
 
+@reads("proteins to predict")
 def read_proteins(
     source: str, *, pairs: bool = False, on_labels: Callable[[str], None] | None = warn
 ) -> Iterator[Protein | Unreadable]:
@@ -87,6 +89,7 @@ def parse_fasta(
         raise UserError("there is no protein in it", where=name, fix="Begin each with a line such as >my protein.")
 
 
+@reads("pasted proteins")
 def pasted(text: str) -> Iterator[Protein | Unreadable]:
     """Proteins of what somebody pasted: FASTA, or one bare sequence, perhaps over several lines or with spaces."""
     if ">" in text:
@@ -103,6 +106,7 @@ def nucleotides(sequence: str) -> bool:
     return len(sequence) >= 30 and sum(map(sequence.count, "ACGTUN")) >= 0.98 * len(sequence)
 
 
+@reads("protein that a program holds", refuses=())
 def canonical_protein(name: str, sequence: str, partner: str | None = None) -> Protein | Unreadable:
     """A protein, or a pair, that a program holds, in canonical form; what is wrong where it is none."""
     try:

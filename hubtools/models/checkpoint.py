@@ -11,9 +11,11 @@ import yaml
 
 from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there, user_path
 from hubtools.common.hashing import digest
 from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
+from hubtools.common.readers import reads
 from hubtools.data.sources.file_cache import remembered_sha256
 from hubtools.models.families import identity_of
 from hubtools.models.foreign import check_config, check_index, read_json
@@ -95,6 +97,7 @@ def recorded_name(name: str) -> str:
     return folder.resolve().name if folder.is_dir() else name.partition("@")[0]
 
 
+@reads("checkpoint")
 def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
     """Find a checkpoint and pin it, without loading its weights.
 
@@ -110,14 +113,14 @@ def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_c
     if name == EMBEDDED:
         folder = shipped_root() / "benchmarks" / "checkpoints" / "esm-mini"
         return _from_folder(folder, EMBEDDED_NAME, trust_remote_code)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = user_path(name)
+    if is_there(folder) and folder.is_dir():
         if revision is not None:
             raise UserError(
                 f"a folder has no revision {revision!r}", where=name, fix="Leave the revision out, or give a Hub id."
             )
         return _from_folder(folder, folder.resolve().name, trust_remote_code)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.exists():
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or is_there(folder):
         raise UserError(f"no checkpoint folder {name}", fix="Give a folder, or a Hub id such as owner/name.")
     repo, _, given = name.partition("@")
     if given and revision is not None and given != revision:
@@ -249,6 +252,7 @@ def _choose_weights(listed: set[str], where: str) -> tuple[str, ...]:
     )
 
 
+@reads("weights")
 def check_weights(path: Path) -> None:
     """Refuse a damaged safetensors file, whose header says how long it must be, and an index that names files elsewhere."""
     from safetensors import SafetensorError, safe_open
@@ -272,6 +276,7 @@ def check_weights(path: Path) -> None:
         ) from None
 
 
+@reads("card of a checkpoint", refuses=())
 def read_licence(card: Path) -> str | None:
     """The licence that a card's front matter states, lower-cased as the Hub writes it; None where it states none."""
     try:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.models.adapters import base_parameters
 from hubtools.models.families import Family, family_of
 from hubtools.models.foreign import loaded
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@reads("checkpoint")
 def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
     """The checkpoint's encoder in float32; of an encoder-decoder, the encoder alone.
 

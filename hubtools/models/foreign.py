@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from hubtools.common.bounds import LARGEST_JSON, json_values, read_bounded
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside, why_not_inside
+from hubtools.common.readers import reads
 
 Loaded = TypeVar("Loaded")
 
@@ -31,6 +32,7 @@ _PICKLED = re.compile(
 )
 
 
+@reads("configuration of a model")
 def read_json(path: Path, where: str) -> dict[str, Any]:
     """A configuration file of a model.
 
@@ -47,6 +49,7 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
     return values
 
 
+@reads("configuration of a model")
 def check_config(config: dict[str, Any], where: str) -> None:
     """Look at a configuration before anything is made of it.
 
@@ -92,6 +95,7 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
             pending.extend(one)
 
 
+@reads("index of weights")
 def check_index(path: Path, where: str) -> None:
     """Look at an index of weights: the files that it names lie beside it.
 

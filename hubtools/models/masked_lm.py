@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.models.encoder import _loaded, require_numbers
 from hubtools.models.families import family_of
 
@@ -20,6 +21,7 @@ _NEEDED = (
 )
 
 
+@reads("checkpoint")
 def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
     """The checkpoint as ``AutoModelForMaskedLM`` in float32, every weight of it from the checkpoint.
 

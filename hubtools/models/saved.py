@@ -17,6 +17,7 @@ from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
 from hubtools.common.hub import hub_errors
+from hubtools.common.readers import reads
 from hubtools.models import modeling_protein_task
 from hubtools.models.checkpoint import check_weights, checkpoint_on_hub
 from hubtools.models.families import family_of
@@ -236,6 +237,7 @@ def native_twin(model: ProteinTaskModel, tokeniser: ResidueTokeniser, task: Task
     return twin if torch.allclose(expected[real], got[real], atol=SAME_LOGITS, rtol=1e-4) else None
 
 
+@reads("saved model")
 def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[Any, ResidueTokeniser]:
     """Load a model folder as a stranger would: plain transformers, and the file that ships with it.
 
@@ -360,10 +362,11 @@ def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:
 
 # Modules by their names: no repetition in which a search could lose itself.
 _TARGETS = re.compile(r"(?:\\d\+|\\\.|[\w.|()?:])*", re.ASCII)
-_KINDS = {"LORA", "IA3"}
+_KINDS = ("LORA", "IA3")
 _MOST_RANK = 4096
 
 
+@reads("configuration of an adapter")
 def _refuse_other_adapter(about: dict[str, Any], folder: Path) -> None:
     """Make sure that an adapter's configuration is one that bench could have written.
 

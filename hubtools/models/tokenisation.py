@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
 from hubtools.models.families.canonical_form import EVERY_LETTER
 from hubtools.models.families.canonical_form import STANDARD as STANDARD
@@ -66,6 +67,7 @@ class ResidueTokeniser:
     rows: int | None = None
 
     @classmethod
+    @reads("tokenizer of a checkpoint")
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ResidueTokeniser:
         """Probe the checkpoint's tokenizer.
 

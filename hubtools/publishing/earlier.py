@@ -15,6 +15,7 @@ from hubtools.common.bounds import json_values, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.hub import hub_api, hub_errors
+from hubtools.common.readers import reads
 from hubtools.models.checkpoint import TOKENIZER_FILES
 from hubtools.publishing.commit import PublishedFile, Target
 from hubtools.publishing.contents import README, SHIPPED_CODE, UNSAFE, Publication
@@ -72,14 +73,19 @@ def look_back(target: Target) -> PreviousPublication:
     if target.head is None:
         return PreviousPublication()
     card, text = _read(target, README), _read(target, RECORD)
+    run, outputs = _published(text or "null")
+    files = [RECORD, README, *(name for path in outputs for name in _published_as(path))] if run is not None else []
+    return PreviousPublication(run, frozenset(files), card)
+
+
+@reads("record of an earlier publication", refuses=())
+def _published(text: str) -> tuple[str | None, list[str]]:
+    """The run that a record is of, and the files that it wrote; None and nothing where it is no record."""
     try:
-        record: Any = json_values(text or "null")
-        run, outputs = str(record["run_id"]), [str(output["path"]) for output in record["outputs"]]
+        record: Any = json_values(text)
+        return str(record["run_id"]), [str(output["path"]) for output in record["outputs"]]
     except (ValueError, KeyError, TypeError):
-        return PreviousPublication(card=card)
-    return PreviousPublication(
-        run, frozenset([RECORD, README, *(name for path in outputs for name in _published_as(path))]), card
-    )
+        return None, []
 
 
 def _published_as(path: str) -> Iterable[str]:
@@ -150,6 +156,7 @@ def with_edits(publication: Publication, earlier: PreviousPublication) -> Public
     return replace(publication, files=tuple(files))
 
 
+@reads("card on the Hub")
 def merged_card(new: str, old: str, *, ours: bool) -> str:
     """A new card with what a user added to the old one.
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from hubtools.common import escaping
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.findings import wording
 from hubtools.specs.lookup.content import shipped_root
 
@@ -48,6 +49,7 @@ def _folders() -> list[Path]:
     return [shipped] if own is None else [own, shipped]
 
 
+@reads("template")
 def render(name: str, **context: Any) -> str:
     """Fill a template. A variable that is not given is an error, never an empty place.
 
@@ -97,6 +99,13 @@ def render(name: str, **context: Any) -> str:
         raise UserError(f"a template may not do this ({error})", where=name, fix="Correct the template.") from None
     except jinja2.UndefinedError as error:
         raise UserError(f"{error.message}", where=name, fix="Correct the template.") from None
+    except Exception as error:
+        # A filter of a value that it is not for, a file that is no text. Of bench's own it would be a mistake of bench.
+        if _named.get() is None:
+            raise
+        raise UserError(
+            f"the template stops ({type(error).__name__}: {error})", where=name, fix="Correct the template."
+        ) from None
 
 
 def _sandbox() -> Any:

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from hubtools.common.bounds import LARGEST_JSON, MOST_DIGITS, json_values, read_bounded
 from hubtools.common.errors import UserError
-from hubtools.common.files import clear, write_atomic
+from hubtools.common.files import clear, is_there, write_atomic
 from hubtools.common.inside import LONGEST_PART, inside
+from hubtools.common.readers import reads
 from hubtools.common.secrets import scrubbed
 from hubtools.runs.public_record import placed, places_of, public_record
 from hubtools.specs.lookup.spec_files import first_mistake
@@ -121,6 +122,7 @@ class OpenRun(FolderAndRecord):
         return read_replicates(self.file(REPLICATES), columns) if path.is_file() else {}
 
     @cached_property
+    @reads("training log", refuses=())
     def training_log(self) -> list[dict[str, Any]]:
         """Lines of ``training.jsonl``, one an epoch; a last line cut short by a kill is left out.
 
@@ -129,7 +131,7 @@ class OpenRun(FolderAndRecord):
         """
         path, lines = self.folder / TRAINING_LOG, []
         if path.is_file():
-            for line in self.file(TRAINING_LOG).read_text(encoding="utf-8").splitlines():
+            for line in self.file(TRAINING_LOG).read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
                     lines.append(json_values(line))
         return [line for line in lines if isinstance(line, dict) and "epoch" in line]
@@ -289,6 +291,7 @@ def write_record(folder: Path, record: RunRecord, indent: int = 2) -> None:
     write_atomic(folder / RECORD, json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+@reads("record of a run")
 def read_record(folder: Path) -> RunRecord:
     """Read the record of a run folder (or the ``run.json`` itself).
 
@@ -316,6 +319,7 @@ def _content(path: Path) -> bytes:
         raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
 
 
+@reads("record of a run")
 def parse_record(content: str | bytes, where: str) -> RunRecord:
     """The record that a text is.
 
@@ -357,6 +361,7 @@ def _refuse_newer(schema: int, where: str) -> None:
         )
 
 
+@reads("records of runs", refuses=())
 def find_records(
     roots: list[Path], task: str | None = None, known: Sequence[OpenRun] = ()
 ) -> tuple[list[OpenRun], list[str]]:
@@ -375,7 +380,7 @@ def find_records(
     opened = {run.folder.resolve(): run for run in known}
     mention = None if task is None else json.dumps(task).encode()
     for root in roots:
-        if not root.exists():
+        if not is_there(root):
             raise UserError(
                 f"there is no folder {root}",
                 fix="Run something first: bench run --checkpoint … --task …, or name another folder of runs.",

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.common.secrets import holds_secret
 from hubtools.common.texts import PROSE, hidden_in, joined, text_fields
 
@@ -62,6 +63,7 @@ _READ: defaultdict[tuple[type[Spec], str], list[tuple[dict[str, Any], Spec]]] = 
 _VARIANTS, _MOST = 8, 4096
 
 
+@reads("spec in a record", refuses=())
 def read_recorded(model: type[AnySpec], written: dict[str, Any], named: str) -> AnySpec:
     """The spec that a record holds, as far as this version of bench knows it.
 
@@ -89,6 +91,7 @@ def read_recorded(model: type[AnySpec], written: dict[str, Any], named: str) -> 
     return found
 
 
+@reads("spec in a record")
 def read_exactly(model: type[AnySpec], written: dict[str, Any], what: str) -> AnySpec:
     """The spec that a record holds, for what must know all of it: to run it again, or to hold it against another.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hubtools.common.inside import one_file_twice
+from hubtools.common.readers import reads
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.spec_files import read_spec
 from hubtools.specs.names import FolderName, Name, Sha256, SplitName
@@ -133,6 +134,7 @@ class BaselineFile(Spec):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
+@reads("baseline file")
 def read_baseline_file(folder: Path, where: str | None = None) -> BaselineFile:
     """Read the file of a baseline's folder, called ``where`` in messages (by default its path).
 

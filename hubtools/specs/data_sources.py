@@ -295,6 +295,8 @@ class SourceData(Spec):
     def _one_kind_of_split(self) -> SourceData:
         if (self.splits is None) == (self.split is None) or self.splits == {}:
             raise ValueError("give either splits (declared by the data) or split (seeded). Exactly one of them")
+        if self.splits == {}:
+            raise SpecError("no split is declared. Name one, such as test", "splits")
         if self.columns.cluster and self.clusters:
             raise SpecError("columns.cluster is given too. Give one of them", "clusters")
         if self.split is not None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.content import Place, catalogue
 from hubtools.specs.lookup.spec_files import read_spec
@@ -132,6 +133,7 @@ class Cell:
         return runs - 1 if runs and self.standard_error is not None else math.inf
 
 
+@reads("published results")
 def read_source(path: Path) -> PaperSource:
     """One file.
 

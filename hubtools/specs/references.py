@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from hubtools.common.errors import UserError
 from hubtools.common.inside import why_not_inside
+from hubtools.common.readers import reads
 from hubtools.specs.names import HUB_ID
 
 HUB = "hub://"
@@ -56,6 +57,7 @@ def is_address(text: str) -> bool:
     return text.startswith(HUB)
 
 
+@reads("address on the Hub")
 def read_address(text: str, what: str, inside: str | None = None) -> Reference:
     """Parse an address.
 
@@ -76,6 +78,7 @@ def read_address(text: str, what: str, inside: str | None = None) -> Reference:
     return _reference(match)
 
 
+@reads("id on the Hub", refuses=())
 def read_id(text: str) -> Reference | None:
     """Parse a plain Hub id, perhaps with a revision; None where it is none, and may be a path."""
     match = _REFERENCE.fullmatch(text)

@@ -14,6 +14,7 @@ from hubtools.api.stored.removals import RemovedFiles
 from hubtools.common.errors import UserError
 from hubtools.common.files import human
 from hubtools.common.notebook import line_html, table_html
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     import pandas
@@ -171,10 +172,12 @@ def _named(item: KeptSpace, name: str) -> bool:
     return given in (own, own.rpartition("/")[2]) or (given.startswith((".", "/", "~")) and given.endswith(f"/{own}"))
 
 
+@reads("option --older-than")
 def _seconds(age: str | timedelta) -> float:
     if isinstance(age, timedelta):
         return age.total_seconds()
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([hdw])", age.strip())
-    if match is None:
+    # A year has four digits, and an age of more is none.
+    if match is None or len(match[1]) > 9:
         raise UserError(f"{age!r} is not an age", where="--older-than", fix="For example 12h, 30d or 8w.")
     return float(match[1]) * AGES[match[2]]

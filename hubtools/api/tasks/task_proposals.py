@@ -17,6 +17,7 @@ from hubtools.api.tasks.task_text import DecidedTask, drawn_splits, ruled_splits
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.notebook import line_html, lines_html, table_html
+from hubtools.common.readers import reads
 from hubtools.specs.level import trained_problems
 from hubtools.specs.licences import meant_licence
 from hubtools.specs.names import LONGEST_NAME
@@ -72,6 +73,7 @@ class ProposedTask:
         return self.contents._repr_html_() + (guessed if rows else "") + said + line_html(f"for {self.path}")
 
 
+@reads("table of a new task")
 def new_task(
     table: str | PathLike[str],
     name: str | None = None,

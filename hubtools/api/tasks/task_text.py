@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common.bounds import yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
     from hubtools.data.rows.inspection import UserTable
@@ -104,9 +105,19 @@ def _yaml(value: Any) -> str:
         return f"[{', '.join(_yaml(entry) for entry in value)}]"
     text = str(value)
     plain = re.fullmatch(r"[\w./-][\w./ ()+-]*", text) and not text.endswith(" ")
-    if plain and text != "-" and not text.startswith("- ") and yaml_values(text) == text:
+    if plain and text != "-" and not text.startswith("- ") and _reads_back(text):
         return text
     return json.dumps(text, ensure_ascii=False)
+
+
+def _reads_back(text: str) -> bool:
+    import yaml
+
+    try:
+        return bool(yaml_values(text) == text)
+    except yaml.YAMLError:
+        # A date that no calendar has, a number of a thousand digits.
+        return False
 
 
 def ruled_splits(sheet: UserTable, column: str, flag: tuple[str, list[str], list[str]] | None) -> list[str]:
@@ -143,6 +154,7 @@ def ruled_splits(sheet: UserTable, column: str, flag: tuple[str, list[str], list
     return ["  splits:  # by the column of the data", *made]
 
 
+@reads("option --split")
 def drawn_splits(shares: str) -> list[str]:
     """The lines about splits that are drawn.
 

@@ -14,10 +14,12 @@ from click.core import ParameterSource
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.shared.terminal import MIRRORS
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 Command = Callable[..., Any]
 
 
+@reads("option --token-budget")
 def _budget(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
     """A number of tokens, or ``auto``."""
     if value is None or value == "auto":

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.specs.annotation_rules import Annotation, FeatureRule
 from hubtools.specs.task import Task
 
@@ -31,7 +32,8 @@ _EVIDENCE = re.compile(r"\s*\{([^{}]*)\}")
 _CODE = re.compile(r"ECO:\d{7}")
 _FEATURE = re.compile(r"\s*([A-Z][A-Z0-9_]*)\s+([^\s;/]+)\s*(?:;|$)")
 _QUALIFIER = re.compile(r'\s*/(\w+)(?:="((?:[^"]|"")*)")?\s*(?:;|$)')
-_POSITION = re.compile(r"(?:([A-Z0-9]+-\d+):)?([<>?]?\d*|\?)(?:\.\.([<>?]?\d*|\?))?")
+# A number of more digits is no residue's.
+_POSITION = re.compile(r"(?:([A-Z0-9]+-\d+):)?([<>?]?\d{0,9}|\?)(?:\.\.([<>?]?\d{0,9}|\?))?")
 _STATEMENT = re.compile(r"[^.;{}]*(?:[.;](?!\s|$)[^.;{}]*)*(?:\{[^{}]*\})?[.;]?")
 
 
@@ -95,6 +97,7 @@ def entry_of_row(row: Mapping[str, Any], fields: list[str], where: str) -> UniPr
     )
 
 
+@reads("cell of UniProt features")
 def features_of_cell(cell: str, field_name: str, where: str) -> list[Feature]:
     """The features in a cell such as ``MOD_RES 114; /note="Phosphoserine"; /evidence="ECO:0000269"; MOD_RES 120;``.
 

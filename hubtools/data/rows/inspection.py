@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError, near
+from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import labels_below
 from hubtools.data.sources.source_rows import cell_text
 from hubtools.data.sources.streams import only_member, text_lines
@@ -70,6 +71,7 @@ class UserTable:
         return column
 
 
+@reads("table of a new task")
 def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
     """Read a user's file.
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hubtools.common.bounds import DEEPEST, json_values
+from hubtools.common.readers import reads
 from hubtools.data.sources.source_rows import cell_text
 
 # A list of labels, of lists of them; numpy's names around each.
@@ -37,6 +38,7 @@ def label_text(value: Any) -> str:
     return " ".join(cell_text(value).split())
 
 
+@reads("label cell", refuses=())
 def listed(cell: Any) -> list[Any] | None:
     """A list cell, or text that is one; None for other text."""
     if isinstance(cell, (list, tuple)):
@@ -85,7 +87,7 @@ def _tokens_listed(text: str) -> list[Any] | None:
             # What follows in array([...], dtype=object) is about the array.
             stack[-1].append(entries[0] if inner and entries else entries)
         elif token[0] in "'\"":
-            stack[-1].append(re.sub(r"\\(.)", r"\1", token[1:-1]))
+            stack[-1].append(_quoted(token))
         elif token in _WORDS:
             stack[-1].append(_WORDS[token])
         elif _NUMBER.fullmatch(token):
@@ -96,12 +98,21 @@ def _tokens_listed(text: str) -> list[Any] | None:
     return stack[0][0] if not called and len(stack[0]) == 1 and isinstance(stack[0][0], list) else None
 
 
+def _quoted(token: str) -> str:
+    """The text in quotes, as Python and numpy write it."""
+    try:
+        return str(ast.literal_eval(token))
+    except (ValueError, SyntaxError):
+        return re.sub(r"\\(.)", r"\1", token[1:-1])
+
+
 def one_value(cell: Any) -> Any:
     """The one label of a row: that of a list of one, too."""
     values = listed(cell)
     return values[0] if values is not None and len(values) == 1 else cell
 
 
+@reads("label cell", refuses=())
 def several_labels(cell: Any, separator: str | None) -> list[str]:
     """The labels of one row, none of them empty: entries of a list, or what stands between separators."""
     values = listed(cell)
@@ -111,6 +122,7 @@ def several_labels(cell: Any, separator: str | None) -> list[str]:
     return [text for value in values if (text := label_text(value))]
 
 
+@reads("label cell", refuses=())
 def residue_entries(cell: Any, separator: str | None, length: int | None = None) -> list[Any] | None:
     """One entry a residue: of a list, or what stands between separators; None for text of one character a residue.
 
@@ -129,6 +141,7 @@ def residue_entries(cell: Any, separator: str | None, length: int | None = None)
     return _ended([part.strip() for part in text.split(separator)], length) if separator.strip() else text.split()
 
 
+@reads("label cell", refuses=())
 def number_entries(cell: Any, length: int | None = None) -> list[Any]:
     """The same where entries are numbers: of a list, or with commas, semicolons or white space between."""
     values = listed(cell)

@@ -157,7 +157,7 @@ class Labels:
     def _value(self, cell: Any, name: str) -> float:
         try:
             value = float(cell)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self._wrong(f"{cell_text(cell)!r} is not a number", name, "Remove the row or correct it.") from None
         if not math.isfinite(value):
             raise self._wrong(f"the value is {value}", name, "Remove the row: a target is a finite number.")
@@ -215,7 +215,10 @@ class Labels:
             values = [self._masked_row(row, width) for row in values]
         if any(not isinstance(row, (list, tuple)) or len(row) != width for row in values):
             raise self._wrong(f"a residue has not {width} values, one for each label", name, "Correct the data.")
-        vectors = np.array(values, dtype=float).reshape(-1, width)
+        try:
+            vectors = np.array(values, dtype=float).reshape(-1, width)
+        except (TypeError, ValueError, OverflowError):
+            raise self._wrong("a residue's value is neither 0 nor 1", name, "Correct the data.") from None
         if self.masked is not None:
             vectors[vectors == self.task.data.masked_value] = NOT_SCORED
         if not np.isin(vectors, (0, 1, NOT_SCORED)).all():
@@ -232,7 +235,7 @@ class Labels:
         values = [math.nan if label_text(entry) in self.unknown else entry for entry in number_entries(cell, length)]
         try:
             return np.array(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self._wrong(f"not a number per residue ({error})", name, "Correct the data.") from None
 
     def _mask(self, cell: Any, length: int, name: str) -> npt.NDArray[np.bool_]:

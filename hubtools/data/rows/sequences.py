@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hubtools.common.bounds import LONGEST_PROTEIN
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 _OTHER = re.compile(r"[^A-Z]")
 _REMEDIES = {
@@ -22,6 +23,7 @@ _REMEDIES = {
 }
 
 
+@reads("sequence cell")
 def canonical_sequences(
     cells: Sequence[Any], ids: Sequence[str], task: str, marker: str | None = None
 ) -> tuple[list[str], list[npt.NDArray[np.bool_]] | None, Counter[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hubtools.common.errors import UserError, near
+from hubtools.common.readers import reads
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.source_rows import ID, cell_text, columns_present, require_column
 from hubtools.specs.task import Task
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 # Columns of a variant beside id, sequence and label; all are text but `active`, which may be missing altogether.
 VARIANT_COLUMNS = ("wildtype", "mutations", "group", "protein", "category")
-_SUBSTITUTION = re.compile(r"([A-Z])(-?[0-9]+)([A-Z])")
+_SUBSTITUTION = re.compile(r"([A-Z])(-?[0-9]{1,9})([A-Z])")
 _WILD_TYPE = {"", "WT", "_WT", "WILDTYPE", "WILD-TYPE"}
 _NOT_SUBSTITUTIONS = (
     (re.compile(r"\*|TER|STOP", re.IGNORECASE), "a stop codon"),
@@ -143,6 +144,7 @@ def _wild_types(
     return [name_of[cell] for cell in cells], [of[cell] for cell in cells], changed
 
 
+@reads("mutant cell")
 def _parse(cell: str, wild: str, name: str, task: Task) -> list[Substitution]:
     """The substitutions of one cell, in order of position; a residue that stays what it was is none."""
     if cell.upper() in _WILD_TYPE:

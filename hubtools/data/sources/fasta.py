@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hubtools.common.bounds import LONGEST_LINE
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 
 # A second line is taken for labels of one entry alone, if it is long, of few kinds of letters and in long stretches;
 _LONG, _FEW, _STRETCH, _MANY = 30, 6, 3, 10
@@ -29,6 +30,7 @@ class FastaEntry(NamedTuple):
     body: str
 
 
+@reads("lines of FASTA")
 def fasta_entries(lines: Iterable[str], where: str) -> Iterator[FastaEntry]:
     """The entries of a FASTA file. Blank lines and comments (``;``) may stand above the first.
 
@@ -63,6 +65,7 @@ def fasta_entries(lines: Iterable[str], where: str) -> Iterator[FastaEntry]:
         yield FastaEntry(start, header, "\n".join(body))
 
 
+@reads("lines of FASTA")
 def sequence_entries(
     lines: Iterable[str], where: str, on_labels: Callable[[str], None] | None = None
 ) -> Iterator[FastaEntry]:
@@ -106,6 +109,7 @@ def sequence_entries(
         yield entry
 
 
+@reads("lines of FASTA")
 def labels_below(lines: Iterable[str], where: str) -> bool:
     """Whether each sequence of a FASTA file has a line of labels below it.
 

@@ -17,6 +17,7 @@ from hubtools.common.cache_folder import VARIABLE, cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
+from hubtools.common.readers import reads
 from hubtools.data.sources.download import download
 from hubtools.specs.data_sources import UrlFile
 
@@ -105,6 +106,7 @@ class DataCache:
             write_atomic(note, json.dumps(asdict(first)))
             return first
 
+    @reads("note of the data cache", refuses=())
     def _noted(self, note: Path) -> FirstContent | None:
         try:
             first = FirstContent(**json_values(note.read_text()))
@@ -163,6 +165,7 @@ class DataCache:
             self._once[key] = find()
         return self._once[key]
 
+    @reads("array of the data cache", refuses=())
     def array(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """An array that takes seconds to compute, kept under a name that determines its content."""
         import numpy as np

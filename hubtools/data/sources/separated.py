@@ -8,6 +8,7 @@ from itertools import islice
 
 from hubtools.common.bounds import LONGEST_LINE
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.data.sources.streams import LINE_END
 
 # The csv module refuses cells of more than 128 KiB unless told; per-residue labels of a long protein are longer.
@@ -18,6 +19,7 @@ _FIX = "Check the separator, quotes around cells that hold it, and what is above
 _PROTEIN = 10
 
 
+@reads("lines of CSV or TSV")
 def separated_rows(
     lines: Iterable[str], table_format: str, where: str, *, header: list[str] | None = None, skip: int = 0
 ) -> tuple[list[str], Iterator[list[str]]]:

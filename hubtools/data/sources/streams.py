@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import re
+import struct
 import sys
 import zipfile
 import zlib
@@ -20,6 +21,7 @@ from hubtools.common import telling
 from hubtools.common.bounds import FREE_UNPACKED, LONGEST_LINE, MOST_UNPACKED_RATIO
 from hubtools.common.errors import UserError, near
 from hubtools.common.inside import why_not_inside
+from hubtools.common.readers import reads
 from hubtools.specs.data_sources import TableFile
 
 # Files at least this large show how far they have been read.
@@ -29,6 +31,7 @@ _GZIP = b"\x1f\x8b"
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
+@reads("packed file")
 @contextlib.contextmanager
 def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedReader, IO[bytes]]]:
     """The content of a source file, and the file as it lies on the disk, whose position tells how far one is.
@@ -47,7 +50,7 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             stored, consumed = _standard_input(stack) if path is None else _opened(stack, path)
             content = stored
             if file.member is not None:
-                archive = stack.enter_context(zipfile.ZipFile(stored))
+                archive = stack.enter_context(_archive(stored))
                 content = cast(io.BufferedReader, stack.enter_context(_member(archive, file)))
             # What begins like gzip is gzip, whatever it is called: no format that is read here begins so.
             if file.path_for_format.lower().endswith(".gz") or content.peek(2)[:2] == _GZIP:
@@ -126,21 +129,40 @@ def _standard_input(stack: contextlib.ExitStack) -> tuple[io.BufferedReader, Cal
     return reader, lambda: counted.count
 
 
+def _archive(content: IO[bytes] | Path) -> zipfile.ZipFile:
+    """An archive to be read.
+
+    Raises:
+        zipfile.BadZipFile: it is none, whatever zipfile itself says of it.
+    """
+    try:
+        return zipfile.ZipFile(content)
+    except (ValueError, OverflowError, EOFError, NotImplementedError, struct.error) as error:
+        raise zipfile.BadZipFile(str(error)) from None
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    """Of the files in an archive; one without a name cannot be asked for."""
+    return [info.filename for info in archive.infolist() if info.filename and not info.is_dir()]
+
+
 def _damaged(file: TableFile, error: Exception) -> UserError:
     return UserError(f"the zip archive is damaged ({error})", where=file.location, fix="Fetch it again.")
 
 
 def _member(archive: zipfile.ZipFile, file: TableFile) -> IO[bytes]:
     assert file.member is not None
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    names = _names(archive)
     if file.member not in names:
         raise UserError(f"the archive has no member {file.member!r}", where=file.location, fix=near(file.member, names))
     try:
         return archive.open(file.member)
-    except RuntimeError as error:  # It is encrypted, or packed by a method that Python does not know.
+    # It is encrypted, or packed by a method that Python does not know; or its own header is damaged.
+    except (RuntimeError, ValueError, struct.error) as error:
         raise UserError(f"cannot unpack it ({error})", where=file.location, fix="Unpack it yourself.") from None
 
 
+@reads("zip archive")
 def only_member(path: Path) -> str:
     """The one file in a zip archive; what macOS adds does not count.
 
@@ -148,8 +170,8 @@ def only_member(path: Path) -> str:
         UserError: it is no archive, or holds no file or several.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = [info.filename for info in archive.infolist() if not info.is_dir()]
+        with _archive(path) as archive:
+            found = _names(archive)
     except zipfile.BadZipFile:
         raise UserError("not a zip archive", where=str(path), fix="Fetch it again, or rename it.") from None
     except FileNotFoundError:
@@ -171,6 +193,7 @@ def only_member(path: Path) -> str:
     return names[0]
 
 
+@reads("text file")
 def ended_lines(file: TableFile, path: Path | None, *, bar: bool = True) -> Iterator[str]:
     """The lines of a text file with what ends each (LF, CRLF or CR), one at a time.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.data.rows.annotation import Feature, UniProtEntry, feature
 from hubtools.data.sources.streams import text_lines
 from hubtools.specs.data_sources import TableFile
@@ -14,9 +15,10 @@ from hubtools.specs.data_sources import TableFile
 _TOPIC = re.compile(r"^CC   -!- ([A-Z][A-Z ,/-]*): ?(.*)")
 # Kinds that releases before 2022_03 kept apart from BINDING.
 _FORMER_BINDING = ("METAL", "NP_BIND", "CA_BIND")
-_LENGTH = re.compile(r"(\d+) AA\.\s*$")
+_LENGTH = re.compile(r"(\d{1,9}) AA\.\s*$")
 
 
+@reads("Swiss-Prot flat file")
 def read_entries(file: TableFile, path: Path, fields: list[str]) -> Iterator[UniProtEntry]:
     """The entries of a flat file with the comments and features asked for, one in memory at a time.
 
@@ -63,8 +65,10 @@ def _entry(lines: list[str], topics: dict[str, str], kinds: dict[str, str], wher
         by_code.setdefault(line[:2], []).append(line)
     if "ID" not in by_code or "AC" not in by_code or "SQ" not in by_code:
         raise UserError("the entry has no line ID, AC or SQ", where=where, fix="State its format.")
-    name = by_code["ID"][0].split()[1]
+    _, name, *_ = [*by_code["ID"][0].split(), ""]
     accession = by_code["AC"][0][5:].split(";")[0].strip()
+    if not name or not accession:
+        raise UserError("the entry's line ID or AC names nothing", where=where, fix="State its format.")
     sequence = "".join("".join(line.split()) for line in by_code.get("  ", []))
     stated = _LENGTH.search(by_code["ID"][0])
     if stated and int(stated[1]) != len(sequence):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO, json_values
 from hubtools.common.errors import UserError, near
+from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries
 from hubtools.data.sources.separated import separated_rows
 from hubtools.data.sources.streams import ended_lines, text_lines, unpacked
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _PAIR = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|$)")
 
 
+@reads("table or FASTA file")
 def read_table(file: TableFile, path: Path) -> pd.DataFrame:
     """The rows of a source file, columns called as the task calls them.
 
@@ -30,6 +32,7 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
     return renamed(table_rows(file, path), file)
 
 
+@reads("table or FASTA file")
 def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
     """The rows of a source file.
 
@@ -89,8 +92,8 @@ def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:
         packed = pq.ParquetFile(pa.BufferReader(content))
         _sound(packed.metadata, len(content), file.path_for_format)
         return arrow_to_rows(packed.read())
-    # Of a schema that is too deep, Arrow says so by an OSError.
-    except (pa.ArrowException, OSError, RecursionError) as error:
+    # Of a schema that is too deep, Arrow says so by an OSError; cells may be no text, no date, or of two columns of one name.
+    except (pa.ArrowException, OSError, RecursionError, ValueError, OverflowError, KeyError) as error:
         raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=file.path_for_format) from None
 
 

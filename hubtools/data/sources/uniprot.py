@@ -18,6 +18,7 @@ from tqdm import tqdm
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.common.version import __version__
 
 ADDRESS_VARIABLE = "BENCH_UNIPROT"
@@ -189,7 +190,9 @@ def _asked(url: str, fields: list[str]) -> _Page:
         with error:
             if error.code in _PASSING:
                 wait = (error.headers.get("Retry-After") or "").strip()
-                raise _Again(f"HTTP {error.code} {error.reason}", float(wait) if wait.isdigit() else None) from None
+                raise _Again(
+                    f"HTTP {error.code} {error.reason}", float(wait) if re.fullmatch("[0-9]{1,9}", wait) else None
+                ) from None
             said = _own_words(error)
         fix = (
             "Correct data.query or data.fields." if error.code == 400 else f"Check {ADDRESS_VARIABLE} and the network."
@@ -205,6 +208,7 @@ def _asked(url: str, fields: list[str]) -> _Page:
         raise UserError(f"not an address ({error})", where=url, fix=f"Correct {ADDRESS_VARIABLE}.") from None
 
 
+@reads("error of UniProt's service", refuses=())
 def _own_words(error: urllib.error.HTTPError) -> str:
     """UniProt's own message: JSON with the list ``messages``."""
     try:
@@ -213,10 +217,11 @@ def _own_words(error: urllib.error.HTTPError) -> str:
             body = gzip.decompress(body)
         said = json_values(body)
         return "; ".join(str(message) for message in said["messages"])[:500]
-    except (ValueError, KeyError, TypeError, OSError, EOFError, http.client.HTTPException):
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zlib.error, http.client.HTTPException):
         return str(error.reason)
 
 
+@reads("page of UniProt's service", refuses=("UserError", "_Again"))
 def _read(body: bytes, headers: http.client.HTTPMessage, url: str, fields: list[str]) -> _Page:
     try:
         if headers.get("Content-Encoding") == "gzip":
@@ -232,7 +237,7 @@ def _read(body: bytes, headers: http.client.HTTPMessage, url: str, fields: list[
             fix=f"A proxy or login page answers in UniProt's place? Check the network and {ADDRESS_VARIABLE}.",
         )
     total, release = headers.get("X-Total-Results", ""), headers.get("X-UniProt-Release", "")
-    if not total.isdigit() or not release:
+    if not re.fullmatch("[0-9]{1,12}", total) or not release:
         raise UserError(
             "the answer does not say how many entries there are and of which release",
             where=url,
@@ -249,9 +254,13 @@ def _read(body: bytes, headers: http.client.HTTPMessage, url: str, fields: list[
                 f"line {number} of the answer has {len(row)} cells and not {len(fields)}", where=url, fix=_LATER
             )
     following = re.search(r'<([^<>]+)>\s*;[^,]*\brel="?next"?', headers.get("Link", ""))
+    try:
+        next_url = urljoin(url, following[1]) if following else None
+    except ValueError:
+        raise UserError("the answer names a next page that is no address", where=url, fix=_LATER) from None
     return _Page(
         rows=table[1:],
-        following=urljoin(url, following[1]) if following else None,
+        following=next_url,
         total=int(total),
         release=release,
         date=headers.get("X-UniProt-Release-Date", ""),

@@ -23,6 +23,7 @@ from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, replacing, write_atomic
 from hubtools.common.hashing import digest, is_sha256
+from hubtools.common.readers import reads
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.uniprot import UniProtAnswer, fetch_answer
 from hubtools.specs.data_sources import Frozen, UniProtData, UrlFile
@@ -113,6 +114,7 @@ def frozen_file(data: UniProtData, cache: DataCache) -> Path:
     return path
 
 
+@reads("frozen answer of UniProt")
 def read_answer(data: UniProtData, path: Path) -> pd.DataFrame:
     """The rows of a frozen answer.
 
@@ -126,10 +128,11 @@ def read_answer(data: UniProtData, path: Path) -> pd.DataFrame:
     assert data.frozen is not None
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=str(path)) from None
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    got = rows_sha256(table.column_names, zip(*columns.values(), strict=True))
+        columns = {name: table[name].to_pylist() for name in table.column_names}
+        got = rows_sha256(table.column_names, zip(*columns.values(), strict=True))
+    # Damaged data are an OSError, cells of another type than text no JSON, and two columns of one name no column.
+    except (pa.ArrowException, OSError, TypeError, ValueError, KeyError, OverflowError) as error:
+        raise UserError(f"not a file of an answer ({str(error).splitlines()[0]})", where=str(path)) from None
     if got != data.frozen.sha256:
         raise UserError(
             f"the rows are not those of the task: expected sha256 {data.frozen.sha256}, got {got}",
@@ -205,6 +208,7 @@ def _file_of_rows(sha256: str, cache: DataCache) -> str | None:
     return noted if is_sha256(noted) else None
 
 
+@reads("note of the data cache", refuses=())
 def _read_note(path: Path) -> Kept | None:
     try:
         return TypeAdapter(Kept).validate_json(path.read_bytes(), strict=True)

@@ -19,6 +19,7 @@ import numpy as np
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
+from hubtools.common.readers import reads
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.metrics.thresholds import decide
@@ -242,6 +243,7 @@ def write_replicates(path: Path, drawn: Mapping[str, Mapping[str, np.ndarray]], 
         temporary.write_bytes(save(tensors, metadata=metadata))
 
 
+@reads("replicates")
 def read_replicates(path: Path, columns: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[np.ndarray, Units]]:
     """(R,) float64 replicates that a run kept, and their units, by (split, metric); without those that it did not keep.
 
@@ -266,7 +268,7 @@ def read_replicates(path: Path, columns: Sequence[tuple[str, str]]) -> dict[tupl
                 of = about[split]
                 units = Units(int(of["n_units"]), None, of["drawn"], of["units"], float(of["effective"]))
                 found[split, metric] = kept.get_tensor(name).astype(np.float64), units
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError):
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError, OSError):
         raise UserError("not a file of replicates", where=str(path), fix="Remove it; it is made again.") from None
     return found
 

@@ -16,6 +16,7 @@ from typing import Literal
 from hubtools.common.errors import UserError
 from hubtools.common.hub import cached_listing, download_files, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside as file_in
+from hubtools.common.readers import reads
 from hubtools.runs.store import PREDICTIONS, RECORD, OpenRun, parse_record
 from hubtools.specs.baseline_file import BASELINE_FILE, read_baseline_file
 from hubtools.specs.references import Reference, read_address
@@ -80,6 +81,7 @@ def fetch_runs(address: str) -> FetchedRuns:
     return FetchedRuns(folder, pinned, holds)
 
 
+@reads("records of a results repository")
 def read_results(folder: Path, address: str) -> tuple[list[OpenRun], list[str]]:
     """The records of a results repository, as :func:`hubtools.runs.store.find_records` gives those of a folder.
 
@@ -95,7 +97,8 @@ def read_results(folder: Path, address: str) -> tuple[list[OpenRun], list[str]]:
 
     try:
         texts = pq.read_table(folder / RESULT_RECORDS, columns=["record"])["record"].to_pylist()
-    except (pa.ArrowException, KeyError) as error:
+    # Damaged pages are an OSError, bytes that are no text a ValueError.
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         why = str(error).partition("\n")[0][:100]
         raise UserError(f"its {RESULT_RECORDS} cannot be read ({why})", where=address) from None
     found, problems = [], []

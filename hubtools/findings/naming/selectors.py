@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
+from hubtools.common.readers import reads
 from hubtools.specs.record import RunRecord
 
 _SELECTOR = re.compile(r":(?=[A-Za-z_.]+=)")
@@ -71,6 +72,7 @@ class Selector:
 EVERYTHING = Selector()
 
 
+@reads("selector of runs")
 def parse(where: str) -> tuple[str, Selector]:
     """What a user names -> the place, and which of its runs.
 
@@ -80,7 +82,7 @@ def parse(where: str) -> tuple[str, Selector]:
     Raises:
         UserError: a part of the selector is no ``key=pattern``, or a key is there twice.
     """
-    split = None if Path(where).exists() else _SELECTOR.search(where)
+    split = None if is_there(where) else _SELECTOR.search(where)
     if split is None:
         return where, EVERYTHING
     place, written = where[: split.start()], where[split.end() :]

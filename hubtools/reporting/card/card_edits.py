@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
+from hubtools.common.readers import reads
 
 CLOSING = "<!-- /bench:edit -->"
 NOTES_HEADING = "## Additional notes"
@@ -44,6 +45,7 @@ def opening(name: str) -> str:
     return f"<!-- bench:edit {name} -->"
 
 
+@reads("card")
 def edits(text: str) -> dict[str, str]:
     """What a user wrote into the marked places of a card, by name; places that show nothing are left out.
 
@@ -58,6 +60,7 @@ def edits(text: str) -> dict[str, str]:
     return found
 
 
+@reads("card")
 def keep_edits(new_text: str, old_text: str) -> str:
     """A new card with what a user wrote into the marked places of an old one.
 
@@ -91,6 +94,7 @@ def sign(text: str) -> str:
     return f"{text}\n<!-- bench:wrote {' '.join(_digest(body) for _, body in _sections(text))} -->\n"
 
 
+@reads("card")
 def changed_by_hand(text: str) -> list[str]:
     """Headings of what was changed outside the marked places since bench wrote a card.
 

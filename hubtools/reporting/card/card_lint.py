@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, TypeGuard
 
 import yaml
 
 from hubtools.common.bounds import yaml_parsed
+from hubtools.common.readers import reads
 from hubtools.specs.licences import LICENCES
 
 _RELATIONS = {"finetune", "adapter", "quantized", "merge"}
@@ -35,6 +36,7 @@ class _Unrepeated(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@reads("card", refuses=())
 def lint_card(text: str) -> list[str]:
     """What the Hub is known to refuse, or to show wrongly, in a card; empty where nothing is found.
 
@@ -59,6 +61,16 @@ def lint_card(text: str) -> list[str]:
     ]
 
 
+def _is_one_of(value: Any, known: Collection[str]) -> bool:
+    """Whether a value, which may be a list or whatever else YAML has, is one of these words."""
+    return isinstance(value, str) and value in known
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
+    # Not math.isfinite, for which a number may be too large.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+
+
 def _lint_values(values: dict[str, Any]) -> Iterator[str]:
     # The Hub's own checks are of the text: an empty value is one of the wrong kind.
     yield from (
@@ -70,14 +82,14 @@ def _lint_values(values: dict[str, Any]) -> Iterator[str]:
             if not isinstance(value, str) or not _HUB_ID.fullmatch(value):
                 yield f"{key}: {value!r} is not a Hub id"
     relation = values.get("base_model_relation")
-    if relation is not None and relation not in _RELATIONS:
+    if relation is not None and not _is_one_of(relation, _RELATIONS):
         yield f"base_model_relation: {relation!r} is none of {', '.join(sorted(_RELATIONS))}"
     if relation is not None and not values.get("base_model"):
         yield "base_model_relation is given without base_model"
-    if (tag := values.get("pipeline_tag")) not in _PIPELINES | {None}:
+    if (tag := values.get("pipeline_tag")) is not None and not _is_one_of(tag, _PIPELINES):
         yield f"pipeline_tag: {tag!r} is not one that a protein model has"
     library = values.get("library_name")
-    if library not in _LIBRARIES | {None}:
+    if library is not None and not _is_one_of(library, _LIBRARIES):
         yield f"library_name: {library!r} does not load what bench saves; write one of {', '.join(sorted(_LIBRARIES))}"
     if relation == "adapter" and library != "peft":
         yield "base_model_relation: an adapter is loaded by peft; set library_name: peft"
@@ -95,7 +107,7 @@ def _lint_values(values: dict[str, Any]) -> Iterator[str]:
 
 def _lint_licence(values: dict[str, Any]) -> Iterator[str]:
     licence = values.get("license")
-    if licence not in LICENCES:
+    if not _is_one_of(licence, LICENCES):
         yield f"license: {licence!r} is not an identifier of the Hub; use other with license_name and license_link"
     if licence == "other":
         yield from (f"license: other needs {key}" for key in ("license_name", "license_link") if not values.get(key))
@@ -112,9 +124,7 @@ def _lint_shown(values: dict[str, Any]) -> Iterator[str]:
     """What the Hub shows beside the text: emissions, pictures, examples, conditions of access."""
     emissions = values.get("co2_eq_emissions")
     grams = emissions.get("emissions") if isinstance(emissions, dict) else emissions
-    if emissions is not None and (
-        isinstance(grams, bool) or not isinstance(grams, (int, float)) or not math.isfinite(grams) or grams < 0
-    ):
+    if emissions is not None and not (_is_finite(grams) and grams >= 0):
         yield f"co2_eq_emissions: {grams!r} is not a number of grams"
     if isinstance(emissions, dict):
         texts = ("source", "training_type", "geographical_location", "hardware_used")
@@ -150,9 +160,22 @@ def _lint_index(index: Any) -> Iterator[str]:
         yield "model-index: must be a list of one model with a name"
         return
     keys = set()
-    for place, result in enumerate(index[0].get("results") or []):
+    results = index[0].get("results") or []
+    if not isinstance(results, list):
+        yield "model-index[0].results: must be a list"
+        return
+    for place, result in enumerate(results):
         where = f"model-index[0].results[{place}]"
+        if not isinstance(result, dict):
+            yield f"{where} must have keys"
+            continue
         task, dataset, metrics = (result.get(key) or {} for key in ("task", "dataset", "metrics"))
+        if not isinstance(task, dict) or not isinstance(dataset, dict):
+            yield f"{where}.task and .dataset must have keys"
+            continue
+        if metrics and not (isinstance(metrics, list) and all(isinstance(metric, dict) for metric in metrics)):
+            yield f"{where}.metrics must be a list, each with keys"
+            continue
         source = result.get("source")
         if source is not None and not (isinstance(source, dict) and _LINK.fullmatch(str(source.get("url")))):
             yield f"{where}.source needs a url"
@@ -162,13 +185,13 @@ def _lint_index(index: Any) -> Iterator[str]:
         for part in ("config", "split", "revision"):
             if part in dataset and not isinstance(dataset[part], str):
                 yield f"{where}.dataset.{part} must be a text"
-        key = (task.get("type"), *(str(dataset.get(part)) for part in ("type", "config", "split", "revision")))
+        key = (str(task.get("type")), *(str(dataset.get(part)) for part in ("type", "config", "split", "revision")))
         if key in keys:
             yield f"{where} repeats task, data set, config, split and revision of another result, and would be merged with it"
         keys.add(key)
         if not metrics:
             yield f"{where}.metrics is empty"
-        names = [(metric.get("type"), metric.get("name")) for metric in metrics]
+        names = [(str(metric.get("type")), str(metric.get("name"))) for metric in metrics]
         if len(set(names)) < len(names):
             yield f"{where}.metrics holds the same metric twice"
         for metric in metrics:
@@ -179,7 +202,7 @@ def _lint_index(index: Any) -> Iterator[str]:
                 yield f"{where}.metrics: verified must be true or false"
             if metric.get("verified") is True and not metric.get("verifyToken"):
                 yield f"{where}.metrics: only the Hub verifies; leave out verified, or write false"
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if not _is_finite(value):
                 yield f"{where}.metrics: the value {value!r} is not a finite number"
 
 

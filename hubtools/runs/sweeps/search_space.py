@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from hubtools.common.bounds import yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
@@ -61,6 +62,7 @@ class Dimension:
         return min(max(float(f"{value:.3g}"), self.low), self.high)
 
 
+@reads("option --over")
 def read_space(
     given: Sequence[str], recipe_name: str, settings: Mapping[str, Any], problem: Problem
 ) -> tuple[Dimension, ...]:

@@ -29,6 +29,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import clear, make_folder, write_atomic
 from hubtools.common.hashing import digest
 from hubtools.common.inside import inside
+from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
 from hubtools.runs.claims import claimed
 from hubtools.runs.execute import failure_of, opened
@@ -165,6 +166,7 @@ def search(sweep: Sweep, session: Session, tell: Callable[[Trial], None]) -> tup
     return trials, ended
 
 
+@reads("trials of a sweep", refuses=())
 def kept_trials(folder: Path, tell: Callable[[str], None] = lambda line: None) -> list[Trial]:
     """The trials of a sweep's folder, as far as they can be read: the next follow from those before, so that they are done again.
 

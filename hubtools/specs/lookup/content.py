@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError, nearest
+from hubtools.common.files import is_there
 from hubtools.common.inside import inside
 from hubtools.specs.lookup.task_packages import package_folders
 from hubtools.specs.references import is_address
@@ -142,10 +143,11 @@ def find(kind: str, name: str) -> Path:
         UserError: nothing has that name; the message lists near misses. A folder holds no task or several.
     """
     as_path = Path(name)
-    if kind == "task" and is_path(name) and as_path.is_dir():
+    there = is_there(as_path)
+    if kind == "task" and is_path(name) and there and as_path.is_dir():
         return task_file_in(as_path)
     if is_path(name):
-        if not as_path.is_file():
+        if not (there and as_path.is_file()):
             raise UserError(f"no {kind} file {name}", fix=f"Give a path to a YAML file, or a name: bench {kind}s list.")
         return as_path
     known = catalogue(kind)
@@ -157,7 +159,7 @@ def find(kind: str, name: str) -> Path:
             shown = found.path.relative_to(here) if found.path.is_relative_to(here) else found.path
             telling.warn(f"note: the {kind} {name} is {shown}, which hides the one that bench ships")
         return found.path
-    if kind == "task" and as_path.is_dir():
+    if kind == "task" and there and as_path.is_dir():
         return task_file_in(as_path)
     close = nearest(name, known)
     hint = f"Did you mean {close}?" if close else f"Known: {', '.join(known) or 'none'}."

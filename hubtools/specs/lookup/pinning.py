@@ -10,12 +10,14 @@ import yaml
 from hubtools.common.bounds import yaml_nodes
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
+from hubtools.common.readers import reads
 from hubtools.specs.base import Spec
 from hubtools.specs.data_sources import SourceData, TableFile
 from hubtools.specs.lookup.spec_files import read_spec
 from hubtools.specs.task import Task
 
 
+@reads("task file that pins are added to")
 def write_pins(path: Path, pinned: Task) -> list[str]:
     """Write into a task file what pins its sources; comments, order and everything else stay as they are.
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_nodes, yaml_parsed
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.common.texts import ONE_LINE
 from hubtools.specs.data_sources import source_names
 from hubtools.specs.licences import meant_licence
@@ -38,6 +39,7 @@ def load_task(name: str) -> Task:
     return task
 
 
+@reads("task file")
 def task_in(path: Path) -> Task:
     """The task of a file.
 
@@ -58,6 +60,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     return recipe_in(find("recipe", name), overrides)
 
 
+@reads("recipe file")
 def recipe_in(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     """The recipe of a file, single fields replaced.
 
@@ -94,6 +97,7 @@ def suite_named(name: str) -> str:
     return load_suite(name).name if is_path(name) else name
 
 
+@reads("suite file")
 def suite_in(path: Path) -> Suite:
     """The suite of a file.
 
@@ -114,6 +118,7 @@ def _same_name(name: str, path: Path) -> None:
         )
 
 
+@reads("YAML file of a spec")
 def read_spec(path: Path, model: type[Spec], where: str | None = None) -> Spec:
     """Parse and validate one YAML file, called ``where`` in messages (by default its path).
 
@@ -136,6 +141,7 @@ def line_of_key(path: Path, key: str) -> int | None:
     return _line_of(root, tuple(int(part) if part.isdigit() else part for part in key.split(".")))
 
 
+@reads("YAML of a spec")
 def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
     """Parse and validate YAML.
 
@@ -370,10 +376,11 @@ def _duplicate_key(node: yaml.Node | None) -> yaml.ScalarNode | None:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen:
-                repeated: yaml.ScalarNode = key
-                return repeated
-            seen.add(key.value)
+            # A key may be a list, which no spec has.
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    return key
+                seen.add(key.value)
             if (inner := _duplicate_key(value)) is not None:
                 return inner
     elif isinstance(node, yaml.SequenceNode):

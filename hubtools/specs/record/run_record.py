@@ -59,7 +59,7 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
         what = "metrics"
     elif not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
         what = "labels"
-    elif metrics.get("positive") not in {None, *labels.values()}:
+    elif metrics.get("positive") not in (None, *labels.values()):
         what = "metrics.positive"
     elif not isinstance(data, dict) or not isinstance(data.get("source"), str) or not isinstance(files, list):
         what = "data"

@@ -16,6 +16,7 @@ from hubtools.common.bounds import json_values
 from hubtools.common.cache_folder import cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, write_atomic
+from hubtools.common.readers import reads
 
 FILE = "measured-{device}.json"
 # What is not this much faster than the safe choice is not chosen: noise must not decide.
@@ -100,6 +101,7 @@ def kept(
     return _known.setdefault((device, key), answer)
 
 
+@reads("answers that were measured", refuses=())
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Answers by key; those of another form are measured anew."""
     try:

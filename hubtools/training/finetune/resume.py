@@ -23,6 +23,7 @@ from torch import nn
 from hubtools.common import telling
 from hubtools.common.files import clear, replacing_folder
 from hubtools.common.hashing import file_sha256
+from hubtools.common.readers import reads
 from hubtools.models.four_bits import FourBitLinear
 
 WEIGHTS = "weights.safetensors"
@@ -133,6 +134,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
+@reads("progress of a fit", refuses=("OSError", "ValueError"))
 def read_progress(folder: Path) -> Progress:
     """How far the fit was; its file is the last that is written.
 

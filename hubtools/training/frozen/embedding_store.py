@@ -27,6 +27,7 @@ from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, human, remove_files, replacing
 from hubtools.common.hashing import digest
+from hubtools.common.readers import reads
 from hubtools.specs.record import CheckpointIdentity
 
 # What is kept of a protein: the mean over its residues, or a row of each.
@@ -114,6 +115,7 @@ class Damaged(Exception):
     """A file is not the shard that was written."""
 
 
+@reads("shard of embeddings", refuses=("Damaged", "OSError"))
 class Shard:
     """One file: entries of a space, mapped.
 
@@ -399,6 +401,7 @@ class KeptEmbeddings:
         self._waiting, self._bytes, self._since = {}, 0, time.monotonic()
 
 
+@reads("limit of the embedding cache")
 def size_limit(text: str | None) -> int:
     """Bytes of ``20``, ``20GB`` or ``500 MB``; a bare number is gigabytes. The default where nothing is said.
 
@@ -408,7 +411,8 @@ def size_limit(text: str | None) -> int:
     if text is None or not text.strip():
         return DEFAULT_LIMIT
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Z]*)", text.upper().replace(" ", "").replace("IB", "B"))
-    if match is None or match[2] not in UNITS:
+    # No disk has a size of more digits.
+    if match is None or len(match[1]) > 18 or match[2] not in UNITS:
         raise UserError(
             f"{text!r} is not a size", where=LIMIT_VARIABLE, fix=f"For example {LIMIT_VARIABLE}=50GB, or 0 for none."
         )
