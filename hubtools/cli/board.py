@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import NAMED_RUNS, TEMPLATES, note
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import click
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli import run_report
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import execution_options
-from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import execution_options
+from hubtools.cli.shared.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
 from hubtools.common.errors import UserError
 

@@ -343,7 +343,7 @@ def _freeze_run(source: OpenRun, target: Path) -> dict[str, str]:
         for name in (RECORD, PREDICTIONS):
             shutil.copyfile(folder / name, target / name)
     else:
-        path, splits = target / PREDICTIONS, read_predictions(folder / PREDICTIONS)
+        path, splits = target / PREDICTIONS, source.predictions
         kept = [split for split in record.test_splits if split in splits]
         if not kept:
             raise UserError("there are no predictions of a test split", where=str(folder / PREDICTIONS))

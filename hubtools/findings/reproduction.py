@@ -67,12 +67,14 @@ def recorded_run(where: str) -> tuple[OpenRun, Named]:
         where: as for :func:`hubtools.findings.naming.named_runs.runs_named`.
 
     Raises:
-        UserError: it is not there, is several runs, or did not finish.
+        UserError: it is not there, is several runs, did not finish, or has other predictions than it wrote.
     """
     run, named = run_named(where)
     folder, record = run
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(folder), fix=f"Finish it: {record.command}")
+    if (folder / PREDICTIONS).is_file():
+        run.file(PREDICTIONS)  # Before hours are spent.
     return run, named
 
 
@@ -99,11 +101,11 @@ def planned_again(
         fraction=record.identity.fraction,
         overrides=record.overrides,
         task_file=task or task_reference(record),
-        places=_places_of(record, held, task),
+        origins=_origins_of(record, held, task),
     )
 
 
-def _places_of(
+def _origins_of(
     record: RunRecord, held: TrustedSpecs | None, given: str | None
 ) -> dict[Literal["task", "recipe", "suite"], str]:
     """Where task and recipe of the run made again are from: what is held, the file that the user names, the record."""

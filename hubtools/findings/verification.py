@@ -18,7 +18,6 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import replacing_folder
-from hubtools.common.hashing import file_sha256
 from hubtools.common.hub import HubUnavailable, hub_api, hub_errors
 from hubtools.common.inside import inside
 from hubtools.common.secrets import scrub
@@ -106,7 +105,7 @@ def add_submission(run: OpenRun | Path, folder: Path) -> Path:
     Raises:
         UserError: there is no finished run.
     """
-    source, record = open_run(run)
+    source, record = run = open_run(run)
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(source), fix=f"Finish it first: {record.command}")
     target = inside(folder, record.run_id)
@@ -114,7 +113,7 @@ def add_submission(run: OpenRun | Path, folder: Path) -> Path:
         write_record(staging, public_record(record))
         for name in (PREDICTIONS, REPLICATES):
             if (source / name).is_file():
-                shutil.copyfile(source / name, staging / name)
+                shutil.copyfile(run.file(name), staging / name)
     return target
 
 
@@ -226,11 +225,13 @@ def _no_secrets(folder: Path) -> str:
 
 
 def _checksums(folder: Path, record: RunRecord) -> str:
-    written = {output.path: output.sha256 for output in record.outputs}
+    run = OpenRun(folder, record)
     there = [name for name in (PREDICTIONS, REPLICATES) if (folder / name).is_file()]
     for name in there:
-        if written.get(name) != file_sha256(folder / name):
-            raise UserError(f"{name} is not the file that the run wrote", fix="Submit the run as it is.")
+        try:
+            run.require_recorded(folder / name, name)
+        except UserError:
+            raise UserError(f"{name} is not the file that the run wrote", fix="Submit the run as it is.") from None
     return f"{len(there)} files are those that the run wrote"
 
 

@@ -293,7 +293,7 @@ class SourceData(Spec):
 
     @model_validator(mode="after")
     def _one_kind_of_split(self) -> SourceData:
-        if (self.splits is None) == (self.split is None):
+        if (self.splits is None) == (self.split is None) or self.splits == {}:
             raise ValueError("give either splits (declared by the data) or split (seeded). Exactly one of them")
         if self.columns.cluster and self.clusters:
             raise SpecError("columns.cluster is given too. Give one of them", "clusters")

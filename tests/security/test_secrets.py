@@ -16,7 +16,7 @@ import pytest
 import yaml
 from sample_records import LOCALISATION, PEPTIDES, write_full_run
 
-from hubtools.cli.guarded import GuardedStream
+from hubtools.cli.shared.guarded import GuardedStream
 from hubtools.common.errors import UserError
 from hubtools.common.hub import hub_errors
 from hubtools.common.secrets import holds_secret, scrub, scrubbed, without_secrets

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.commands import StrictCommand
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import note
 from hubtools.cli.tasks.tasks_check import show_contents
-from hubtools.cli.terminal import note
 from hubtools.specs.level import trained_problems
 
 if TYPE_CHECKING:

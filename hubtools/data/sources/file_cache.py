@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
+from hubtools.common.cache_folder import VARIABLE, cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
@@ -22,7 +23,6 @@ from hubtools.specs.data_sources import UrlFile
 if TYPE_CHECKING:
     import numpy as np
 
-ROOT_VARIABLE = "BENCH_CACHE"
 MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
 # Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
 REMEMBERED_ABOVE = 64 * 2**20
@@ -46,7 +46,7 @@ class DataCache:
     """Source files by their sha256.
 
     Args:
-        root: folder of the cache; by default ``~/.cache/plm-hubtools``.
+        root: folder of the cache; by default that of this user.
         mirrors: read-only folders that hold files under their sha256, looked at before any network.
 
     Raises:
@@ -54,7 +54,7 @@ class DataCache:
     """
 
     def __init__(self, root: Path | None = None, mirrors: Sequence[Path] = ()) -> None:
-        self.root = Path(root) if root else Path("~/.cache/plm-hubtools").expanduser()
+        self.root = Path(root) if root else cache_folder()
         self.mirrors = [Path(mirror).expanduser() for mirror in mirrors]
         for mirror in self.mirrors:
             if not mirror.is_dir():
@@ -65,9 +65,8 @@ class DataCache:
     @classmethod
     def default(cls, mirrors: Sequence[Path] = ()) -> DataCache:
         """The cache of this user: root and further mirrors from the environment."""
-        root = os.environ.get(ROOT_VARIABLE)
         listed = [Path(entry) for entry in os.environ.get(MIRROR_VARIABLE, "").split(os.pathsep) if entry]
-        return cls(Path(root).expanduser() if root else None, [*mirrors, *listed])
+        return cls(None, [*mirrors, *listed])
 
     def fetch(self, file: UrlFile) -> Path:
         """A local path to a file at an address, its content verified.
@@ -234,7 +233,7 @@ class DataCache:
         return UserError(
             f"cannot write the data cache ({error.strerror or error})",
             where=str(error.filename or self.root),
-            fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
+            fix=f"Name a folder that you may write to in {VARIABLE}.",
         )
 
 
