@@ -13,6 +13,7 @@ from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
 from hubtools.api.running import OnRun, RunEvent, Told, check_writable, failure_reason, unseen
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.runs.store import OpenRun
 
@@ -210,7 +211,7 @@ def _is_cell(what: str) -> bool:
     from hubtools.specs.references import is_address
 
     place = parse(what)[0]
-    return not is_address(place) and not Path(place).exists()
+    return not is_address(place) and not is_there(Path(place))
 
 
 def _session(root: Path, execution: ExecutionOptions, planned: tuple[PlannedRun, ...], *, cached: bool) -> Session:

@@ -80,6 +80,12 @@ def json_values(text: str | bytes) -> Any:
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} values inside each other") from None
     _flat_enough(values)
+    # Half of a character: nothing can write it again. Written out it would not have been decoded.
+    if (rb"\ud" if isinstance(text, bytes) else r"\ud") in text.lower():  # type: ignore[operator]
+        try:
+            json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"half of a character, \\u{ord(error.object[error.start]):04x}") from None
     return values
 
 
@@ -174,6 +180,8 @@ def _within_bounds(text: str, parser: Any) -> None:
                 total += sizes.get(event.anchor or "", 0)
             elif isinstance(event, yaml.ScalarEvent):
                 total += 1
+                if not event.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in event.value):
+                    raise beyond("half of a character")
                 if event.anchor:
                     sizes[event.anchor] = 1
                 if (

@@ -286,6 +286,21 @@ def file_lock(path: Path, timeout: float = -1) -> BaseFileLock:
     return FileLock(path, timeout=timeout)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no error for a name that the disk would not take, as :meth:`Path.is_file` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; likewise."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is there; likewise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def unwritable(path: Path, error: BaseException) -> UserError | None:
     """One line for an error of the disk, or of a library that met one; None where it is another error."""
     why = reason(error)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 # Of control characters (Cc) those beyond ASCII's first, line and paragraph separators, and the marks that change the
 # direction of writing.
 _HIDDEN = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-_CONTROL = re.compile(rf"[\x00-\x1f{_HIDDEN}]")
-_CONTROL_BUT_LINES = re.compile(rf"[\x00-\x08\x0b-\x1f{_HIDDEN}]")
-# The same for the types of a model.
+# Half of a character is none: what Python makes of a byte that is no text, in a file's name or an argument.
+_HALF = r"\ud800-\udfff"
+_CONTROL = re.compile(rf"[\x00-\x1f{_HIDDEN}{_HALF}]")
+_CONTROL_BUT_LINES = re.compile(rf"[\x00-\x08\x0b-\x1f{_HIDDEN}{_HALF}]")
+# The same for the types of a model, whose patterns know no halves; what reads JSON and YAML refuses these.
 ONE_LINE = rf"^[^\x00-\x1f{_HIDDEN}]*$"
 # BibTeX has lines.
 WITH_LINES = frozenset({"citation"})

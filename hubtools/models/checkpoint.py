@@ -11,6 +11,7 @@ import yaml
 
 from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_values
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_file, is_folder, is_there
 from hubtools.common.hashing import digest
 from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
@@ -92,7 +93,7 @@ def recorded_name(name: str) -> str:
     if name == EMBEDDED:
         return EMBEDDED_NAME
     folder = Path(name).expanduser()
-    return folder.resolve().name if folder.is_dir() else name.partition("@")[0]
+    return folder.resolve().name if is_folder(folder) else name.partition("@")[0]
 
 
 def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
@@ -111,13 +112,13 @@ def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_c
         folder = shipped_root() / "benchmarks" / "checkpoints" / "esm-mini"
         return _from_folder(folder, EMBEDDED_NAME, trust_remote_code)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if is_folder(folder):
         if revision is not None:
             raise UserError(
                 f"a folder has no revision {revision!r}", where=name, fix="Leave the revision out, or give a Hub id."
             )
         return _from_folder(folder, folder.resolve().name, trust_remote_code)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.exists():
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or is_there(folder):
         raise UserError(f"no checkpoint folder {name}", fix="Give a folder, or a Hub id such as owner/name.")
     repo, _, given = name.partition("@")
     if given and revision is not None and given != revision:
@@ -169,7 +170,7 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
 
 def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint:
     shown = str(folder)
-    listed = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    listed = {path.name for path in folder.iterdir() if is_file(path)} if is_folder(folder) else set()
     config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
     weights = _choose_weights(listed, shown)
     code = sorted(n for n in listed if n.endswith(".py")) if trust_remote_code else []
@@ -263,10 +264,12 @@ def check_weights(path: Path) -> None:
             return
         with safe_open(path, framework="np"):
             pass
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror or error})", where=str(path)) from None
+    except SafetensorError:
         # In the Hub's cache the name is a link: only deleting what it points at makes it be downloaded again.
         raise UserError(
-            f"damaged weights ({str(error).splitlines()[0]})",
+            "damaged weights (the header does not describe this file)",
             where=str(path),
             fix=f"Delete {path.resolve()} and get it again: a checkpoint of the Hub is then downloaded anew.",
         ) from None

@@ -8,7 +8,6 @@ and every command of it comes up before any comes twice.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import shutil
@@ -119,33 +118,33 @@ def _predict(file: str) -> Arguments:
 
 ALL = ANY | TEXT
 PLACES = [
-    Place("task file", f"tasks/{TASK}.yaml", ALL | YAML, [MAJORITY, ESTIMATE, TASKS_CHECK, TASKS_SHOW, TASKS_AUDIT, TASKS_LIST, FETCH, FREEZE, SWEEP, CHECK, REPRODUCE], 75),
-    Place("data file, CSV", "tasks/sequence-classification.csv", ALL | CSV, [MAJORITY, ESTIMATE, TASKS_CHECK, TASKS_AUDIT, NEW, FETCH, REPRODUCE], 60),
-    Place("data file, Parquet", "tasks/rows.parquet", ANY | PARQUET, [_told("of-parquet"), _new("tasks/rows.parquet"), (*MAJORITY[:2], "of-parquet", *MAJORITY[3:])], 60),
-    Place("data file, zip", "tasks/rows.zip", ANY | ZIP, [_told("of-zip"), _new("tasks/rows.zip"), _predict("tasks/rows.zip")], 45),
-    Place("data file, gzip", "tasks/rows.csv.gz", ANY | GZIP, [_told("of-gzip"), _new("tasks/rows.csv.gz"), _predict("tasks/rows.csv.gz")], 40),
-    Place("data file, JSON lines", "tasks/rows.jsonl", ALL | JSON_LINES, [_told("of-jsonl"), _new("tasks/rows.jsonl")], 45),
-    Place("recipe", "benchmarks/recipes/mine.yaml", ALL | YAML, [("run", "--dry-run", *TRAINED[1:8], "--recipe", "mine"), (*ESTIMATE[:6], "mine", *ESTIMATE[7:]), RECIPE, RECIPES, SWEEP], 45),
-    Place("suite", "benchmarks/mine.yaml", ALL | YAML, [("run", "--suite", "mine", "--dry-run"), ("estimate", "--suite", "mine", "--device", "cpu"), SUITE, SUITES, (*CHECK, "--suite", "mine"), (*CREATE, "--suite", "mine")], 45),
-    Place("checkpoint, config.json", "esm/config.json", ANY | JSON, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm"), REPRODUCE], 40),
-    Place("checkpoint, weights", "esm/model.safetensors", ANY | SAFETENSORS, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm"), REPRODUCE], 40),
-    Place("checkpoint, tokenizer", "esm/tokenizer_config.json", ANY | JSON, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm")], 25),
-    Place("checkpoint, vocabulary", "esm/vocab.txt", ALL, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm")], 15),
-    Place("run.json", f"{FULL}/run.json", ANY | JSON, [BOARD, COMPARE, CHECK, CREATE, UPDATE, CURVE, CARD, PUBLISH, ADD, PREDICT, DEMO, ("reproduce", FULL, "--dry-run")], 75),
-    Place("run.json handed in", "submissions/*/run.json", ANY | JSON, [HANDED], 25),
-    Place("predictions.parquet", f"{FULL}/predictions.parquet", ANY | PARQUET, [COMPARE, CHECK, CREATE, CARD, PUBLISH, ADD, (*BOARD, "--html", "board.html")], 60),
-    Place("predictions handed in", "submissions/*/predictions.parquet", ANY | PARQUET, [HANDED], 25),
-    Place("replicates", f"{FULL}/replicates.safetensors", ANY | SAFETENSORS, [BOARD, COMPARE, CHECK, CREATE, CARD], 35),
-    Place("training.jsonl", f"{FULL}/training.jsonl", ALL, [CARD, PUBLISH, BOARD], 12),
-    Place("model, config.json", f"{FULL}/model/config.json", ANY | JSON, [PREDICT, PUBLISH, DEMO], 35),
-    Place("model, weights", f"{FULL}/model/model.safetensors", ANY | SAFETENSORS, [PREDICT, PUBLISH, DEMO], 35),
-    Place("model, tokenizer", f"{FULL}/model/tokenizer_config.json", ANY | JSON, [PREDICT], 20),
+    Place("task file", f"tasks/{TASK}.yaml", ALL | YAML, [MAJORITY, ESTIMATE, TASKS_CHECK, TASKS_SHOW, TASKS_AUDIT, TASKS_LIST, FETCH, FREEZE, SWEEP, CHECK, REPRODUCE], 45),
+    Place("data file, CSV", "tasks/sequence-classification.csv", ALL | CSV, [MAJORITY, ESTIMATE, TASKS_CHECK, TASKS_AUDIT, NEW, FETCH, REPRODUCE], 36),
+    Place("data file, Parquet", "tasks/rows.parquet", ANY | PARQUET, [_told("of-parquet"), _new("tasks/rows.parquet"), (*MAJORITY[:2], "of-parquet", *MAJORITY[3:])], 36),
+    Place("data file, zip", "tasks/rows.zip", ANY | ZIP, [_told("of-zip"), _new("tasks/rows.zip"), _predict("tasks/rows.zip")], 27),
+    Place("data file, gzip", "tasks/rows.csv.gz", ANY | GZIP, [_told("of-gzip"), _new("tasks/rows.csv.gz"), _predict("tasks/rows.csv.gz")], 24),
+    Place("data file, JSON lines", "tasks/rows.jsonl", ALL | JSON_LINES, [_told("of-jsonl"), _new("tasks/rows.jsonl")], 27),
+    Place("recipe", "benchmarks/recipes/mine.yaml", ALL | YAML, [("run", "--dry-run", *TRAINED[1:8], "--recipe", "mine"), (*ESTIMATE[:6], "mine", *ESTIMATE[7:]), RECIPE, RECIPES, SWEEP], 27),
+    Place("suite", "benchmarks/mine.yaml", ALL | YAML, [("run", "--suite", "mine", "--dry-run"), ("estimate", "--suite", "mine", "--device", "cpu"), SUITE, SUITES, (*CHECK, "--suite", "mine"), (*CREATE, "--suite", "mine")], 27),
+    Place("checkpoint, config.json", "esm/config.json", ANY | JSON, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm"), REPRODUCE], 24),
+    Place("checkpoint, weights", "esm/model.safetensors", ANY | SAFETENSORS, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm"), REPRODUCE], 24),
+    Place("checkpoint, tokenizer", "esm/tokenizer_config.json", ANY | JSON, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm")], 15),
+    Place("checkpoint, vocabulary", "esm/vocab.txt", ALL, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm")], 9),
+    Place("run.json", f"{FULL}/run.json", ANY | JSON, [BOARD, COMPARE, CHECK, CREATE, UPDATE, CURVE, CARD, PUBLISH, ADD, PREDICT, DEMO, ("reproduce", FULL, "--dry-run")], 45),
+    Place("run.json handed in", "submissions/*/run.json", ANY | JSON, [HANDED], 15),
+    Place("predictions.parquet", f"{FULL}/predictions.parquet", ANY | PARQUET, [COMPARE, CHECK, CREATE, CARD, PUBLISH, ADD, (*BOARD, "--html", "board.html")], 36),
+    Place("predictions handed in", "submissions/*/predictions.parquet", ANY | PARQUET, [HANDED], 15),
+    Place("replicates", f"{FULL}/replicates.safetensors", ANY | SAFETENSORS, [BOARD, COMPARE, CHECK, CREATE, CARD], 21),
+    Place("training.jsonl", f"{FULL}/training.jsonl", ALL, [CARD, PUBLISH, BOARD], 8),
+    Place("model, config.json", f"{FULL}/model/config.json", ANY | JSON, [PREDICT, PUBLISH, DEMO], 21),
+    Place("model, weights", f"{FULL}/model/model.safetensors", ANY | SAFETENSORS, [PREDICT, PUBLISH, DEMO], 21),
+    Place("model, tokenizer", f"{FULL}/model/tokenizer_config.json", ANY | JSON, [PREDICT], 12),
     Place("model, vocabulary", f"{FULL}/model/vocab.txt", ALL, [PREDICT], 8),
-    Place("baseline file", "benchmarks/baselines/main/baseline.yaml", ALL | YAML, [CHECK, SHOW, UPDATE], 50),
-    Place("embeddings in the cache", "../cache/embeddings/*/*.safetensors", ANY | SAFETENSORS, [TRAINED, CACHE_LS, CACHE_RM], 25),
-    Place("arrays in the cache", "../cache/arrays/*.npy", ANY, [MAJORITY, TRAINED, TASKS_AUDIT], 10),
-    Place("proteins, FASTA", "proteins.fasta", ALL | FASTA, [PREDICT], 38),
-    Place("proteins, CSV", "proteins.csv", ALL | CSV, [_predict("proteins.csv")], 30),
+    Place("baseline file", "benchmarks/baselines/main/baseline.yaml", ALL | YAML, [CHECK, SHOW, UPDATE], 30),
+    Place("embeddings in the cache", "../cache/embeddings/*/*.safetensors", ANY | SAFETENSORS, [TRAINED, CACHE_LS, CACHE_RM], 15),
+    Place("arrays in the cache", "../cache/arrays/*.npy", ANY, [MAJORITY, TRAINED, TASKS_AUDIT], 8),
+    Place("proteins, FASTA", "proteins.fasta", ALL | FASTA, [PREDICT], 22),
+    Place("proteins, CSV", "proteins.csv", ALL | CSV, [_predict("proteins.csv")], 18),
 ]  # fmt: skip
 
 
@@ -244,7 +243,7 @@ def _command(arguments: Arguments) -> click.Command:
     return command
 
 
-def of_options(count: int = 190) -> Iterator[Case]:
+def of_options(count: int = 140) -> Iterator[Case]:
     """What is given as a value of an option or an argument."""
     random = Random(f"{SEED}/options")
     places = list(dict.fromkeys(_options()))
@@ -271,7 +270,7 @@ VARIABLES = {
 _READ = [MAJORITY, TRAINED, BOARD, CHECK, PREDICT, CARD, TASKS_LIST, TASKS_CHECK, FETCH, DATA_LS, CACHE_LS, ESTIMATE]
 
 
-def of_variables(count: int = 80) -> Iterator[Case]:
+def of_variables(count: int = 64) -> Iterator[Case]:
     """What a variable of the environment says."""
     kinds = [(f"{name}={value[:20]}", (name, value)) for name, values in VARIABLES.items() for value in values]
     for kind, (name, value), arguments in _some("variables", kinds, _READ, count):
@@ -289,22 +288,22 @@ FOLDERS = {
     "of a name of 250": "os.rename(os.getcwd(), '../' + 'n' * 250); os.chdir('../' + 'n' * 250)",
     "of a name with spaces and a percent": "os.rename(os.getcwd(), '../a b %41 #?'); os.chdir('../a b %41 #?')",
 }
+# A stream is opened anew, since that of the process was one of a file.
+_NOBODY = "r, w = os.pipe(); os.dup2(w, {n}); os.close(r); os.close(w); sys.{name} = open({n}, 'w', closefd=False)"
 STREAMS = {
     "stdout closed": "os.close(1); sys.stdout = None",
     "stderr closed": "os.close(2); sys.stderr = None",
     "stdin closed": "os.close(0); sys.stdin = None",
-    "stdout full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)",
-    "stdout to | head -1": "r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w)",
-    "stderr to | head -1": "r, w = os.pipe(); os.dup2(w, 2); os.close(r); os.close(w)",
+    "stdout full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1); sys.stdout = open(1, 'w', closefd=False)",
+    "stdout to | head -1": _NOBODY.format(n=1, name="stdout"),
+    "stderr to | head -1": _NOBODY.format(n=2, name="stderr"),
     "stdout in ASCII": "sys.stdout.reconfigure(encoding='ascii', errors='strict'); sys.stderr.reconfigure(encoding='ascii')",
     "stdout in UTF-16": "sys.stdout.reconfigure(encoding='utf-16')",
-    "stdout without buffer": "sys.stdout.reconfigure(write_through=True); r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w)",
+    "stdout to nobody, line by line": _NOBODY.format(n=1, name="stdout") + "; sys.stdout.reconfigure(line_buffering=True)",
 }
-# As a device answers in the middle of a long output.
-assert errno.ENOSPC
 
 
-def of_surroundings(folders: int = 62, streams: int = 130) -> Iterator[Case]:
+def of_surroundings(folders: int = 40, streams: int = 90) -> Iterator[Case]:
     """The current folder, and the streams."""
     for kind, before, arguments in _some("folders", list(FOLDERS.items()), RIGHT, folders):
         yield Case(kind, "current folder", arguments, before=before)

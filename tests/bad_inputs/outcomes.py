@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TABLE = Path(__file__).with_name("outcomes.csv")
 COLUMNS = ("class", "exit", "kind", "command", "place", "first line", "id")
 # The worst first. What is at the end is as it should be.
-CLASSES = ("hang", "traceback", "wrong success", "unclear", "the same result", "another result, rightly", "one clear line")
+CLASSES = ("hang", "traceback", "wrong success", "unclear", "another result, rightly", "passed over, which is said", "the same result", "one clear line")
 GOOD = CLASSES[4:]
 SECONDS = 60
 # Of address space, more than the process has when it starts.
@@ -38,8 +38,8 @@ _NET = "error: this should not have happened"
 # What a message of a library looks like.
 _LIBRARY = re.compile(
     r"\b(?:[A-Z]\w*)?(?:Error|Exception|Warning)\b|Errno|NoneType|<class|object at 0x|site-packages|\bpydantic\b|ufunc|dtype\('"
-    r"|while (?:scanning|parsing)|could not (?:convert|determine|find expected)|codec can't|invalid literal|unhashable|unsupported operand"
-    r"|not subscriptable|has no attribute|must be str|positional argument|out of range|Input should be|not iterable"
+    r"|while (?:scanning|parsing)|could not (?:convert|determine)|codec can't|invalid literal|unhashable|unsupported operand"
+    r"|not subscriptable|has no attribute|must be str|positional argument|index out of range|Input should be|not iterable"
 )
 _TIME = re.compile(r"\d[\d,.]* ?(?:ms|s|min|h|hours?|seconds?|minutes?)\b|\d\d:\d\d(?::\d\d)?|\b\d+ (?=bytes|kB|MB)")
 
@@ -197,16 +197,37 @@ class Judge:
         if "Traceback (most recent" in found.err + found.out or _NET in found.err or found.code < 0 and found.code != -13:
             return "traceback"
         if found.code == 0:
-            if case.place in {"streams", "environment", "current folder"} or found.out == self.right(case).out:
+            right = self.right(case)
+            if case.place in {"streams", "environment", "current folder"} or shape(case, found) == shape(case, right):
                 return "the same result"
+            if any(_NAMES.search(line) for line in set(found.err.splitlines()) - set(right.err.splitlines())):
+                return "passed over, which is said"
             return "another result, rightly" if rightly(case, found) else "wrong success"
-        if case.place == "streams" and "head" in case.kind:
-            return "the same result" if found.code in (141, -13) and not found.err else "unclear"
-        if case.place == "streams" and case.kind == "stderr closed":
-            return "one clear line" if found.code in (1, 2, 3) else "unclear"
+        if case.place == "streams" and ("head" in case.kind or "nobody" in case.kind):
+            return "the same result" if found.code in (0, 141) and "error" not in found.err else "unclear"
+        if case.place == "streams" and "closed" in case.kind:
+            return "one clear line" if found.code in (1, 2) else "unclear"
         if found.code == self.right(case).code and found.out == self.right(case).out:
             return "the same result"
         return "one clear line" if clear(found) or rightly(case, found) else "unclear"
+
+
+# What a line names that says of something bad that it is passed over.
+_NAMES = re.compile(r"^(?:note|warning): .*|.*\b(?:left out|passed over|not read|ignored|skipped)\b")
+
+
+_SHAPES: dict[str, Callable[[str], object]] = {
+    "estimate": lambda out: re.findall(r"^\S+ · .*seed \d+|^error.*|epochs", out, re.MULTILINE),
+    "run": lambda out: re.findall(r"test \w+ -?[\d.]+ \[.*?\]|^.* planned:$|^  \S.*seed \d+$", out, re.MULTILINE),
+    "reproduce": lambda out: out.split("\n")[:1],
+    "cache ls": lambda out: "",
+    "cache rm": lambda out: "",
+}
+
+
+def shape(case: Case, found: Outcome) -> object:
+    """What a command says, without what differs from one call to the next: times, and what an estimate measures."""
+    return _SHAPES.get(case.command, str)(found.out)
 
 
 def clear(found: Outcome) -> bool:
@@ -233,7 +254,7 @@ def rows_of(cases: Iterable[Case], judge: Judge, say: bool = False) -> Iterator[
             "id": f"{number:03d}",
         }
         if say:
-            print(f"{number} {row['class']}: {case.kind} · {case.command} · {case.place} · {found.seconds:.1f} s", file=sys.stderr)
+            print(f"{number} {row['class']}: {case.kind} · {case.command} · {case.place} · {found.seconds:.1f} s · {'' if row['class'] in GOOD else row['first line']}", file=sys.stderr, flush=True)
         yield row
 
 
@@ -261,7 +282,7 @@ def main() -> None:
     parser.add_argument("--place", help="only places whose name holds this")
     parser.add_argument("--kind", help="only kinds whose name holds this")
     parser.add_argument("--command", help="only commands whose name holds this")
-    parser.add_argument("--only-ids", help="only these numbers, with all that is printed")
+    parser.add_argument("--show", action="store_true", help="all that is printed, and no table")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     parser.add_argument("--part", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=TABLE)
@@ -271,32 +292,36 @@ def main() -> None:
     from bad_cases import all_cases
 
     part, parts = map(int, asked.part.split("/"))
-    if parts == 1 and asked.jobs > 1 and not asked.only_ids:
+    if parts == 1 and asked.jobs > 1 and not asked.show:
         print(written(_side_by_side(asked.jobs), asked.out))
         return
     cases = all_cases()
     with tempfile.TemporaryDirectory() as folder:
         judge = Judge(Path(folder))
-        if asked.only_ids:
-            for number in map(int, asked.only_ids.split(",")):
-                case = cases[number - 1]
-                found = judge.outcome(case)
-                print(f"== {number} {judge.class_of(case, found)} {found.code}: {case.kind} · {case.place}\n$ {case.env} bench {' '.join(case.arguments)[:300]!a}")
-                print(found.out[:1500], found.err[-3500:], sep="\n--\n")
-                if not found.code:
-                    print("-- right:", judge.right(case).out[:1500])
-            return
         numbered = [
             case
             for case in cases[part::parts]
             if (asked.place or "") in case.place and (asked.kind or "") in case.kind and (asked.command or "") in case.command
         ]
+        for case in numbered if asked.show else ():
+            show(case, judge)
+        if asked.show:
+            return
         numbers = {id(case): number for number, case in enumerate(cases, 1)}
         rows = [
             row | {"id": f"{numbers[id(case)]:03d}"}
             for case, row in zip(numbered, rows_of(numbered, judge, say=True), strict=True)
         ]
     print(written(rows, asked.out))
+
+
+def show(case: Case, judge: Judge) -> None:
+    """Print all that a case prints, and what the right command does."""
+    found = judge.outcome(case)
+    print(f"== {judge.class_of(case, found)}, {found.code}: {case.kind}, {case.place}, {dict(case.env)}")
+    print(f"$ bench {' '.join(case.arguments)[:300]!a}\n{found.out[:1500]}\n--\n{found.err[-3500:]}")
+    if not found.code:
+        print(f"-- right:\n{judge.right(case).out[:1500]}")
 
 
 def _side_by_side(jobs: int) -> list[dict[str, str]]:

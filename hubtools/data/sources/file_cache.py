@@ -15,7 +15,7 @@ from hubtools.common import telling
 from hubtools.common.bounds import json_values
 from hubtools.common.cache_folder import VARIABLE, cache_folder
 from hubtools.common.errors import UserError
-from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
+from hubtools.common.files import clear, file_lock, is_folder, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
 from hubtools.data.sources.download import download
 from hubtools.specs.data_sources import UrlFile
@@ -57,7 +57,7 @@ class DataCache:
         self.root = Path(root) if root else cache_folder()
         self.mirrors = [Path(mirror).expanduser() for mirror in mirrors]
         for mirror in self.mirrors:
-            if not mirror.is_dir():
+            if not is_folder(mirror):
                 raise UserError(f"there is no data mirror {mirror}", fix=f"Correct --data-mirror or {MIRROR_VARIABLE}.")
         self._verified: set[tuple[str, int, int, str]] = set()
         self._once: dict[Hashable, Any] = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
+import lzma
 import re
 import sys
 import zipfile
@@ -18,7 +20,7 @@ from tqdm import tqdm
 
 from hubtools.common import telling
 from hubtools.common.bounds import FREE_UNPACKED, LONGEST_LINE, MOST_UNPACKED_RATIO
-from hubtools.common.errors import UserError, near
+from hubtools.common.errors import UserError, in_brackets, near
 from hubtools.common.inside import why_not_inside
 from hubtools.specs.data_sources import TableFile
 
@@ -47,7 +49,7 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             stored, consumed = _standard_input(stack) if path is None else _opened(stack, path)
             content = stored
             if file.member is not None:
-                archive = stack.enter_context(zipfile.ZipFile(stored))
+                archive = stack.enter_context(_archive(stored, file))
                 content = cast(io.BufferedReader, stack.enter_context(_member(archive, file)))
             # What begins like gzip is gzip, whatever it is called: no format that is read here begins so.
             if file.path_for_format.lower().endswith(".gz") or content.peek(2)[:2] == _GZIP:
@@ -61,14 +63,19 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             raise UserError(
                 "not a zip archive", where=file.location, fix="Remove member, or correct the address."
             ) from None
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
             # zipfile, too, lets zlib's own error through.
             if archive is not None and not isinstance(content, gzip.GzipFile):
                 raise _damaged(file, error) from None
-            raise UserError(f"not a complete gzip file ({error})", where=file.location, fix="Fetch it again.") from None
+            raise UserError(
+                f"not a complete gzip file{_detail(error)}", where=file.location, fix="Fetch it again."
+            ) from None
         except FileNotFoundError:
             raise UserError("there is no such file", where=file.location) from None
         except OSError as error:
+            # bz2 raises one of its own without a number, of a member that is packed so and damaged.
+            if error.strerror is None or (archive is not None and error.errno == errno.EINVAL):
+                raise _damaged(file, error) from None
             raise UserError(f"cannot read it ({error.strerror})", where=file.location) from None
 
 
@@ -127,17 +134,31 @@ def _standard_input(stack: contextlib.ExitStack) -> tuple[io.BufferedReader, Cal
 
 
 def _damaged(file: TableFile, error: Exception) -> UserError:
-    return UserError(f"the zip archive is damaged ({error})", where=file.location, fix="Fetch it again.")
+    return UserError(f"the zip archive is damaged{_detail(error)}", where=file.location, fix="Fetch it again.")
+
+
+def _detail(error: Exception) -> str:
+    """What a library says of a damaged stream, where that is more than its own words for "it does not unpack"."""
+    return "" if isinstance(error, (zlib.error, lzma.LZMAError)) else in_brackets(error)
+
+
+def _archive(stored: IO[bytes], file: TableFile) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(stored)
+    except NotImplementedError as error:  # A version of the format that Python does not know.
+        raise UserError(f"cannot unpack it ({error})", where=file.location, fix="Unpack it yourself.") from None
 
 
 def _member(archive: zipfile.ZipFile, file: TableFile) -> IO[bytes]:
     assert file.member is not None
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if file.member not in names:
-        raise UserError(f"the archive has no member {file.member!r}", where=file.location, fix=near(file.member, names))
+        fix = near(file.member, names) if names else "It holds no file: fetch it again."
+        raise UserError(f"the archive has no member {file.member!r}", where=file.location, fix=fix)
     try:
         return archive.open(file.member)
-    except RuntimeError as error:  # It is encrypted, or packed by a method that Python does not know.
+    # It is encrypted, or packed by a method that Python does not know.
+    except RuntimeError as error:
         raise UserError(f"cannot unpack it ({error})", where=file.location, fix="Unpack it yourself.") from None
 
 
@@ -152,6 +173,8 @@ def only_member(path: Path) -> str:
             found = [info.filename for info in archive.infolist() if not info.is_dir()]
     except zipfile.BadZipFile:
         raise UserError("not a zip archive", where=str(path), fix="Fetch it again, or rename it.") from None
+    except NotImplementedError as error:  # A version of the format that Python does not know.
+        raise UserError(f"cannot unpack it ({error})", where=str(path), fix="Unpack it yourself.") from None
     except FileNotFoundError:
         raise UserError("there is no such file", where=str(path)) from None
     except OSError as error:

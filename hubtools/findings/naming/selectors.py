@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
 from hubtools.specs.record import RunRecord
 
 _SELECTOR = re.compile(r":(?=[A-Za-z_.]+=)")
@@ -80,7 +81,7 @@ def parse(where: str) -> tuple[str, Selector]:
     Raises:
         UserError: a part of the selector is no ``key=pattern``, or a key is there twice.
     """
-    split = None if Path(where).exists() else _SELECTOR.search(where)
+    split = None if is_there(Path(where)) else _SELECTOR.search(where)
     if split is None:
         return where, EVERYTHING
     place, written = where[: split.start()], where[split.end() :]

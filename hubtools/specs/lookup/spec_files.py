@@ -158,6 +158,8 @@ def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}:{mark.line + 1}" if mark else where
+        if (tag := _TAG.search(str(error.problem))) is not None:
+            raise UserError(f"the tag {tag[1][:80]!r} is not known here", where=place, fix="Remove it.") from None
         raise UserError(f"not valid YAML ({error.problem})", where=place, fix="Check indentation and quotes.") from None
     except yaml.YAMLError:
         raise UserError("it holds characters that YAML does not allow", where=where, fix="Save it as UTF-8.") from None
@@ -174,6 +176,9 @@ def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
 
 # libyaml's parser, ten times as fast, where PyYAML was built with it.
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_TAG = re.compile(r"could not determine a constructor for the tag '(?:tag:yaml\.org,2002:)?([^']*)'")
 
 
 def _parsed(text: str, parser: Any) -> tuple[yaml.Node | None, yaml.ScalarNode | None, Any]:
@@ -370,6 +375,8 @@ def _duplicate_key(node: yaml.Node | None) -> yaml.ScalarNode | None:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.composer.ComposerError(None, None, "a key that is a list or a mapping", key.start_mark)
             if key.value in seen:
                 repeated: yaml.ScalarNode = key
                 return repeated
