@@ -133,7 +133,10 @@ def yaml_parsed(text: str, parser: Any, check: Any = None) -> tuple[yaml.Node | 
         return root, loader.construct_document(root)
     except (ValueError, OverflowError, RecursionError) as error:
         # Such as a date that no calendar has.
-        raise yaml.constructor.ConstructorError(None, None, str(error), root.start_mark) from None
+        said = str(error)
+        if isinstance(error, RecursionError) or "invalid literal" in said or "could not convert" in said:
+            said = "a value that is not what its tag says"
+        raise yaml.constructor.ConstructorError(None, None, said, root.start_mark) from None
     finally:
         loader.dispose()
 

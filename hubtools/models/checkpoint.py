@@ -262,8 +262,8 @@ def check_weights(path: Path) -> None:
                 raise UserError("a git-lfs pointer instead of weights", where=str(path), fix="Run: git lfs pull.")
         if path.suffix != ".safetensors":
             return
-        with safe_open(path, framework="np"):
-            pass
+        with safe_open(path, framework="np") as tensors:
+            whole = [name for name in tensors.keys() if _whole_numbers(name, tensors)]  # noqa: SIM118
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror or error})", where=str(path)) from None
     except SafetensorError:
@@ -273,6 +273,20 @@ def check_weights(path: Path) -> None:
             where=str(path),
             fix=f"Delete {path.resolve()} and get it again: a checkpoint of the Hub is then downloaded anew.",
         ) from None
+    if whole:
+        raise UserError(
+            f"its weights are whole numbers (first: {whole[0][:80]}{f', and {len(whole) - 1} more' if len(whole) > 1 else ''})",
+            where=str(path),
+            fix="They are damaged, or quantised, which bench does not read: use the checkpoint as it was published.",
+        )
+
+
+def _whole_numbers(name: str, tensors: Any) -> bool:
+    """Whether a tensor that multiplies or is added is of whole numbers. A table of positions may be."""
+    return (
+        name.endswith((".weight", ".bias"))
+        and re.match(r"[IU]\d|BOOL", tensors.get_slice(name).get_dtype()) is not None
+    )
 
 
 def read_licence(card: Path) -> str | None:

@@ -203,8 +203,11 @@ class Judge:
             if any(_NAMES.search(line) for line in set(found.err.splitlines()) - set(right.err.splitlines())):
                 return "passed over, which is said"
             return "another result, rightly" if rightly(case, found) else "wrong success"
-        if case.place == "streams" and ("head" in case.kind or "nobody" in case.kind):
-            return "the same result" if found.code in (0, 141) and "error" not in found.err else "unclear"
+        if case.place == "streams" and case.kind.startswith("stdout to"):
+            return "the same result" if found.code == 141 and not found.err.strip() else "unclear"
+        if case.place == "streams" and case.kind.startswith("stderr"):
+            # What is wrong has nowhere to be said.
+            return "the same result" if found.code in (1, 2) else "unclear"
         if case.place == "streams" and "closed" in case.kind:
             return "one clear line" if found.code in (1, 2) else "unclear"
         if found.code == self.right(case).code and found.out == self.right(case).out:

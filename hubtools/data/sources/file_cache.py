@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
-from hubtools.common.cache_folder import VARIABLE, cache_folder
+from hubtools.common.cache_folder import VARIABLE, usable_cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, is_folder, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
@@ -54,7 +54,7 @@ class DataCache:
     """
 
     def __init__(self, root: Path | None = None, mirrors: Sequence[Path] = ()) -> None:
-        self.root = Path(root) if root else cache_folder()
+        self.root = Path(root) if root else usable_cache_folder()
         self.mirrors = [Path(mirror).expanduser() for mirror in mirrors]
         for mirror in self.mirrors:
             if not is_folder(mirror):
