@@ -66,11 +66,11 @@ MAJORITY = (*RUN, "--recipe", "majority", "--seed", "1")
 ESTIMATE = ("estimate", "--task", TASK, "--checkpoint", "./esm", "--recipe", "probe", "--device", "cpu")
 SWEEP = ("sweep", "--task", TASK, "--checkpoint", "./esm", "--recipe", "mine", "--over", "learning_rate=0.1,0.01", "--device", "cpu", "--dry-run")  # fmt: skip
 BOARD = ("board", "--runs", "runs")
-COMPARE = ("compare", "runs:recipe=full", "runs:recipe=probe", "--replicates", "100")
-CHECK = ("check", "--baseline", "main", "--candidate", "runs", "--cost", "ignore", "--replicates", "100")
+COMPARE = ("compare", "runs:recipe=full", "runs:recipe=probe", "--replicates", "200")
+CHECK = ("check", "--baseline", "main", "--candidate", "runs", "--cost", "ignore", "--replicates", "200")
 CARD = ("card", FULL)
 PUBLISH = ("publish", FULL, "--repo", "me/x", "--dry-run", "--licence", "mit")
-CURVE = ("curve", "--task", TASK, "--runs", "runs")
+CURVE = ("curve", "--task", TASK, "--runs", "shares")
 REPRODUCE = ("reproduce", PROBE, "--device", "cpu", "--runs", "made")
 CREATE = ("baseline", "create", "other", "--runs", "runs", "--to", "frozen")
 SHOW, UPDATE = ("baseline", "show", "main"), ("baseline", "update", "main", "--runs", "runs", "--dry-run")
@@ -130,7 +130,8 @@ PLACES = [
     Place("checkpoint, weights", "esm/model.safetensors", ANY | SAFETENSORS, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm"), REPRODUCE], 24),
     Place("checkpoint, tokenizer", "esm/tokenizer_config.json", ANY | JSON, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm")], 15),
     Place("checkpoint, vocabulary", "esm/vocab.txt", ALL, [TRAINED, ESTIMATE, (*TASKS_CHECK, "--checkpoint", "./esm")], 9),
-    Place("run.json", f"{FULL}/run.json", ANY | JSON, [BOARD, COMPARE, CHECK, CREATE, UPDATE, CURVE, CARD, PUBLISH, ADD, PREDICT, DEMO, ("reproduce", FULL, "--dry-run")], 45),
+    Place("run.json", f"{FULL}/run.json", ANY | JSON, [BOARD, COMPARE, CHECK, CREATE, UPDATE, CARD, PUBLISH, ADD, PREDICT, DEMO, (*BOARD, "--html", "b.html"), ("reproduce", FULL, "--dry-run")], 45),
+    Place("run.json of a share", "shares/*/run.json", ANY | JSON, [CURVE], 12),
     Place("run.json handed in", "submissions/*/run.json", ANY | JSON, [HANDED], 15),
     Place("predictions.parquet", f"{FULL}/predictions.parquet", ANY | PARQUET, [COMPARE, CHECK, CREATE, CARD, PUBLISH, ADD, (*BOARD, "--html", "board.html")], 36),
     Place("predictions handed in", "submissions/*/predictions.parquet", ANY | PARQUET, [HANDED], 15),

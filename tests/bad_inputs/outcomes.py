@@ -102,6 +102,7 @@ def build(folder: Path) -> Path:
     seeds = ("--seed", "1", "--seed", "2", "--set", "epochs=1", "--device", "cpu")
     for arguments in (
         ("run", "--checkpoint", "./esm", "--task", TASK, "--recipe", "full", "--recipe", "probe", *seeds),
+        ("run", "--checkpoint", "./esm", "--task", TASK, "--recipe", "probe", "--fraction", "0.5,1", "--runs", "shares", *seeds),
         ("baseline", "create", "main", "--runs", "runs"),
         ("submissions", "add", FULL, "--to", "submissions"),
     ):
@@ -196,13 +197,15 @@ class Judge:
             return "hang"
         if "Traceback (most recent" in found.err + found.out or _NET in found.err or found.code < 0 and found.code != -13:
             return "traceback"
+        right = self.right(case)
         if found.code == 0:
-            right = self.right(case)
             if case.place in {"streams", "environment", "current folder"} or shape(case, found) == shape(case, right):
                 return "the same result"
             if any(_NAMES.search(line) for line in set(found.err.splitlines()) - set(right.err.splitlines())):
                 return "passed over, which is said"
             return "another result, rightly" if rightly(case, found) else "wrong success"
+        if found.code == right.code and (found.out, found.err) == (right.out, right.err):
+            return "the same result"
         if case.place == "streams" and case.kind.startswith("stdout to"):
             return "the same result" if found.code == 141 and not found.err.strip() else "unclear"
         if case.place == "streams" and case.kind.startswith("stderr"):
@@ -210,8 +213,6 @@ class Judge:
             return "the same result" if found.code in (1, 2) else "unclear"
         if case.place == "streams" and "closed" in case.kind:
             return "one clear line" if found.code in (1, 2) else "unclear"
-        if found.code == self.right(case).code and found.out == self.right(case).out:
-            return "the same result"
         return "one clear line" if clear(found) or rightly(case, found) else "unclear"
 
 

@@ -174,7 +174,8 @@ def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
         mark = error.problem_mark or error.context_mark
         place = f"{where}:{mark.line + 1}" if mark else where
         if (tag := _TAG.search(str(error.problem))) is not None:
-            raise UserError(f"the tag {tag[1][:80]!r} is not known here", where=place, fix="Remove it.") from None
+            what = f"not valid YAML (the tag {tag[1][:80]!r} is not known here)"
+            raise UserError(what, where=place, fix="Remove it.") from None
         raise UserError(f"not valid YAML ({error.problem})", where=place, fix="Check indentation and quotes.") from None
     except yaml.YAMLError:
         raise UserError("it holds characters that YAML does not allow", where=where, fix="Save it as UTF-8.") from None
