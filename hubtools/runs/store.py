@@ -391,29 +391,12 @@ def find_records(
                         if mention is not None and mention not in content:
                             continue
                         run = OpenRun(path.parent, _placed(parse_record(content, str(path)), path.parent))
-                        _require_task(run.record, path)
                 except UserError as error:
                     problems.append(str(error))
                     continue
                 if task in {None, run.record.identity.task.name}:
                     found.append(run)
     return found, problems
-
-
-def _require_task(record: RunRecord, path: Path) -> None:
-    """Raise where the task of a record lacks what every view of runs asks for: one such record must not end the view of the others."""
-    try:
-        task = record.task_spec
-        known: tuple[object, ...] = (
-            task.problem.level,
-            task.metrics.primary,
-            task.data.test_splits,
-            record.recipe_spec.adaptation,
-        )
-    except AttributeError:
-        known = (None,)
-    if None in known:
-        raise UserError("not a run record (of its task or its recipe a part is missing)", where=str(path))
 
 
 @contextlib.contextmanager

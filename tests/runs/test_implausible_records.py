@@ -131,11 +131,11 @@ def test_the_direction_of_a_metric_is_not_the_records_to_choose() -> None:
     [
         (
             lambda c: c["task"].update(problem="folding"),
-            "task.problem: 'folding' is none that this version of bench knows",
+            "task: its problem is not what this version of bench knows",
         ),
-        (lambda c: c["task"].pop("problem"), "task.problem: None"),
-        (lambda c: c.update(task={}), "task.problem: None"),
-        (lambda c: c["task"]["metrics"].pop("primary"), "task.metrics.primary: there is none"),
+        (lambda c: c["task"].pop("problem"), "task: its problem is not what this version of bench knows"),
+        (lambda c: c.update(task={}), "task: its problem is not what this version of bench knows"),
+        (lambda c: c["task"]["metrics"].pop("primary"), "task: its metrics is not what this version of bench knows"),
         (lambda c: c["task"]["data"].update(splits={}), "task.data: it has no splits"),
         (lambda c: c["data"]["splits"].pop("test"), "results.test: data.splits has no such split"),
         (lambda c: c["recipe"].update(adaptation=[]), "recipe.adaptation: expected text"),

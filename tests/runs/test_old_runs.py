@@ -1,7 +1,8 @@
 """Runs of every protocol, as the bench of that time wrote them: read, shown, compared and renewed as docs/records.md says.
 
 ``old_runs/protocol-N`` holds what the last commit before protocol N+1 wrote for one small task (a probe of the embedded
-checkpoint): the record, with the name of the processor left out, and its predictions. Whoever raises the protocol adds the
+checkpoint): the record and its predictions. Left out of the records are the name of the processor, the number of its cores, the
+text on energy and, of what the run wrote, all but the predictions; paths of protocol 1 are below ``/home/ann``. Whoever raises the protocol adds the
 folder of the one that ends, and its row to the table of docs/records.md.
 """
 

@@ -12,7 +12,7 @@ from hubtools.specs.base import SpecError
 from hubtools.specs.names import Commit, Name, Sha256
 
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 # One line of text, which can be shown.
 Line = Annotated[str, Field(pattern=ONE_LINE)]

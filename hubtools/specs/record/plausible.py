@@ -5,7 +5,6 @@ from __future__ import annotations
 from hubtools.common.errors import near
 from hubtools.specs.data_sources import SourceData
 from hubtools.specs.metric_names import METRICS, Metric
-from hubtools.specs.problem import Problem
 from hubtools.specs.record.run_facts import Score
 from hubtools.specs.record.run_record import RunRecord
 from hubtools.specs.task import MetricChoice
@@ -17,12 +16,13 @@ _ROUNDING = 1e-6
 def implausible(record: RunRecord) -> tuple[str, str | None] | None:
     """Why no run can have left a record, and the remedy; None where one can.
 
-    What every table needs of a run with results must be there: problem, primary metric and splits of its task, what its recipe adapts.
+    What every table needs must be there: splits of its task, what its recipe adapts. (That the task has a problem and a primary
+    metric is part of what a record is.)
     A metric that neither bench, nor a package here, nor the record's own task knows is refused, and so is a score outside the
     bounds of its metric, or with the other direction. Of a metric that the task names and no package here brings, nothing
     is known.
     """
-    if record.results and (why := _lacks(record)) is not None:
+    if (why := _lacks(record)) is not None:
         return why, None
     named: frozenset[str] | None = None
     for split, result in record.results.items():
@@ -43,12 +43,8 @@ def implausible(record: RunRecord) -> tuple[str, str | None] | None:
 
 def _lacks(record: RunRecord) -> str | None:
     task = record.task_spec
-    if not isinstance(task.problem, Problem):
-        return f"task.problem: {record.task.get('problem')!r} is none that this version of bench knows"
-    if not isinstance(task.metrics, MetricChoice) or not (
-        isinstance(task.metrics.primary, str) and task.metrics.primary
-    ):
-        return "task.metrics.primary: there is none"
+    if not isinstance(task.metrics, MetricChoice):
+        return "task.metrics: they are not what this version of bench knows"
     if not isinstance(task.data, SourceData) or not (task.data.splits or task.data.split):
         return "task.data: it has no splits"
     if not isinstance(record.recipe_spec.adaptation, str | None):

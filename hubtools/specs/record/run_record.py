@@ -55,7 +55,7 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
     files = data.get("files", []) if isinstance(data, dict) else None
     if not _is_problem(task.get("problem")):
         what = "problem"
-    elif not isinstance(metrics, dict) or not isinstance(metrics.get("primary"), str):
+    elif not isinstance(metrics, dict) or not metrics.get("primary") or not isinstance(metrics["primary"], str):
         what = "metrics"
     elif not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
         what = "labels"
