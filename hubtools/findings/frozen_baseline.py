@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing_folder, write_atomic
+from hubtools.common.files import is_file, replacing_folder, write_atomic
 from hubtools.common.hashing import file_sha256
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.secrets import scrub
@@ -158,7 +158,7 @@ class FrozenPower:
 
 def is_baseline(folder: Path) -> bool:
     """Whether a folder is a frozen baseline."""
-    return (folder / BASELINE_FILE).is_file()
+    return is_file(folder / BASELINE_FILE)
 
 
 def open_baseline(folder: Path) -> Baseline:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing_folder
+from hubtools.common.files import is_file, is_folder, replacing_folder
 from hubtools.common.hub import HubUnavailable, hub_api, hub_errors
 from hubtools.common.inside import inside
 from hubtools.common.readers import reads
@@ -124,12 +124,12 @@ def submissions_in(folder: Path) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    if (folder / RECORD).is_file():
+    if is_file(folder / RECORD):
         return [folder]
-    inside = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    listed = inside.iterdir() if inside.is_dir() else ()
+    inside = folder / FOLDER if is_folder(folder / FOLDER) else folder
+    listed = inside.iterdir() if is_folder(inside) else ()
     # What a process that was killed left half written has a name that begins with a dot.
-    found = sorted(path for path in listed if path.is_dir() and not path.name.startswith("."))
+    found = sorted(path for path in listed if is_folder(path) and not path.name.startswith("."))
     if not found:
         raise UserError(
             "there is no submission in it", where=str(folder), fix="Make one: bench submissions add RUN --to DIR"
@@ -177,7 +177,7 @@ def check_submission(
 
 
 def _files(folder: Path) -> str:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError("there is no such folder", where=str(folder))
     total = 0
     for path in sorted(folder.rglob("*")):

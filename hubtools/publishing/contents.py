@@ -302,9 +302,11 @@ def _safe(files: tuple[PublishedFile, ...]) -> str:
         try:
             with safe_open(file.source, framework="np"):
                 pass
-        except (SafetensorError, OSError) as error:
+        except OSError as error:
+            raise UserError(f"cannot read it ({error.strerror or error})", where=str(file.source)) from None
+        except SafetensorError:
             raise UserError(
-                f"damaged weights ({str(error).splitlines()[0]})",
+                "damaged weights (the header does not describe this file)",
                 where=str(file.source),
                 fix="Run it again with --force.",
             ) from None

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hubtools.common.bounds import LARGEST_JSON, MOST_DIGITS, json_values, read_bounded
 from hubtools.common.errors import UserError
-from hubtools.common.files import clear, is_there, write_atomic
+from hubtools.common.files import clear, is_file, is_there, write_atomic
 from hubtools.common.inside import LONGEST_PART, inside
 from hubtools.common.readers import reads
 from hubtools.common.secrets import scrubbed
@@ -386,7 +386,7 @@ def find_records(
                 fix="Run something first: bench run --checkpoint … --task …, or name another folder of runs.",
             )
         # What a process that was killed left half written has a name that begins with a dot.
-        paths = [root / RECORD] if (root / RECORD).is_file() else sorted(root.glob(f"[!.]*/{RECORD}"))
+        paths = [root / RECORD] if is_file(root / RECORD) else sorted(root.glob(f"[!.]*/{RECORD}"))
         with _uncollected():
             for path in paths:
                 run = opened.get(path.parent.resolve()) if opened else None

@@ -85,7 +85,8 @@ def _answer(question: TaskQuestion) -> str | None:
         UsageError: nobody can be asked.
     """
     known = f" ({question.known})" if question.known else ""
-    if sys.stdin.isatty():
+    # Closed, nobody answers.
+    if sys.stdin is not None and sys.stdin.isatty():
         return str(click.prompt(f"{question.text}{known}", default=question.proposal, err=True))
     if question.optional:
         return None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
-from hubtools.common.cache_folder import VARIABLE, cache_folder
+from hubtools.common.cache_folder import VARIABLE, usable_cache_folder
 from hubtools.common.errors import UserError
-from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
+from hubtools.common.files import clear, file_lock, is_folder, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
 from hubtools.common.readers import reads
 from hubtools.data.sources.download import download
@@ -55,10 +55,10 @@ class DataCache:
     """
 
     def __init__(self, root: Path | None = None, mirrors: Sequence[Path] = ()) -> None:
-        self.root = Path(root) if root else cache_folder()
+        self.root = Path(root) if root else usable_cache_folder()
         self.mirrors = [Path(mirror).expanduser() for mirror in mirrors]
         for mirror in self.mirrors:
-            if not mirror.is_dir():
+            if not is_folder(mirror):
                 raise UserError(f"there is no data mirror {mirror}", fix=f"Correct --data-mirror or {MIRROR_VARIABLE}.")
         self._verified: set[tuple[str, int, int, str]] = set()
         self._once: dict[Hashable, Any] = {}

@@ -115,6 +115,8 @@ def joined(device: torch.device) -> Iterator[None]:
     import torch
     from torch import distributed as dist
 
+    _number("MASTER_PORT", 29500)
+    _number("LOCAL_RANK", 0)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
