@@ -273,7 +273,7 @@ def make_way(folder: Path) -> None:
 
     A disk that failed, or a hand, may have left a folder in the place of a file, or a model without its configuration.
     """
-    for name in (RECORD, PREDICTIONS, REPLICATES, TRAINING_LOG, FAILURE):
+    for name in (RECORD, PLACES, PREDICTIONS, REPLICATES, TRAINING_LOG, FAILURE):
         if (folder / name).is_dir():
             clear(folder / name)
     for name, mark in ((MODEL, "config.json"), (ADAPTER, "adapter_config.json")):

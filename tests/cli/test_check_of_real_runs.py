@@ -42,8 +42,9 @@ def test_an_unchanged_rerun_passes_and_a_broken_learning_rate_does_not(
     # Another process at another time: not the same runs copied.
     assert json.loads(text)["notes"] == []
 
-    broken = ["--set", "learning_rate=1e-9", "--set", "head_learning_rate=1e-9"]
-    assert bench(*run, *quick, *broken, "--runs", "broken")[0] == 0
+    rates = QUICK | {"learning_rate": 1e-9, "head_learning_rate": 1e-9}
+    broken = [part for key, value in rates.items() for part in ("--set", f"{key}={value}")]
+    assert bench(*run, *broken, "--runs", "broken")[0] == 0
     code, text = bench("check", "--baseline", baseline, "--candidate", "broken", "--format", "json")
     (one,) = json.loads(text)["comparisons"]
     assert (code, one["verdict"]) == (1, "worse")

@@ -292,4 +292,5 @@ def test_a_measured_budget_changes_no_prediction(tmp_path: Path, monkeypatch: py
     assert [row["predicted"] for row in first] == [row["predicted"] for row in second] and len(first) == 2
     for one, other in zip(first, second, strict=True):
         assert float(one["probability"]) == pytest.approx(float(other["probability"]), abs=1e-5)
-    assert list((tmp_path / "cache" / "budgets").glob("*.json"))
+    [file] = (tmp_path / "cache").glob("measured-*.json")
+    assert "token budget without gradient" in file.read_text()

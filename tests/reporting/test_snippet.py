@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sample_records import FITNESS, FULL, LOCALISATION, PEPTIDES, PHOSPHO, STRUCTURE, make_record, write_full_run
+from sample_records import (
+    FITNESS,
+    FULL,
+    LOCALISATION,
+    PEPTIDES,
+    PHOSPHO,
+    STRUCTURE,
+    make_record,
+    relisted,
+    write_full_run,
+)
 from tiny_checkpoints import FAMILIES, write_checkpoint
 from tiny_runs import made
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
@@ -241,7 +251,7 @@ def test_a_pipeline_answers_for_each_residue(
     config = json.loads((run / MODEL / "config.json").read_text())
     config |= {"id2label": {"0": "O", "1": "aromatic"}, "label2id": {"O": 0, "aromatic": 1}}
     (run / MODEL / "config.json").write_text(json.dumps(config))
-    predictor = open_predictor(str(run))
+    predictor = open_predictor(str(relisted(run)))
     code = pipeline_snippet(predictor.record, run / MODEL, str(run / MODEL))
     assert code is not None
     for sequence in UNUSUAL:

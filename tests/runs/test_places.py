@@ -105,7 +105,7 @@ def test_no_run_json_names_a_folder_whatever_was_given_by_its_path(place: Path, 
     # Without the note they are asked for.
     (probe / PLACES).unlink()
     code, _, err = bench("reproduce", probe, "--as-recorded", "--device", "cpu", "--dry-run")
-    assert code == 2 and f"the data of the task {task_name(PROBLEM)} are not here ({PROBLEM}.csv)" in err
+    assert code == 2 and f"the data of the task {task_name(PROBLEM)} are not here ({PROBLEM}.csv" in err
     code, _, err = bench(
         "reproduce",
         probe,

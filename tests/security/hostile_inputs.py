@@ -8,6 +8,7 @@ row's code would make, is not there; nothing outside of the current folder and t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,8 +26,10 @@ from tiny_project import task_name, write_task
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from frozen_runs import write_seeds
+from sample_records import relisted
 from small_run import make_run
 
+from hubtools.common.errors import UserError
 from hubtools.findings.frozen_baseline import arms_to_freeze, freeze, new_baseline, sources
 from hubtools.findings.verification import add_submission
 from hubtools.runs.store import PREDICTIONS, RECORD, find_records
@@ -67,7 +70,7 @@ class World:
     def model(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the trained run: each file is changed as JSON by a function, written anew, or removed (None)."""
         assert self.trained is not None
-        return self._changed(shutil.copytree(self.trained, self.here / "stranger"), "model", changes)
+        return self._listed(self._changed(shutil.copytree(self.trained, self.here / "stranger"), "model", changes))
 
     def adapter(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """The same of a repository that holds the adapter alone."""
@@ -79,7 +82,7 @@ class World:
         for path in (self.trained / "model").iterdir():
             shutil.copy(path, folder)
         (folder / "adapter_config.json").write_text(json.dumps(values))
-        return self._changed(folder, ".", changes)
+        return self._listed(self._changed(folder, ".", changes))
 
     def weights(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the checkpoint, changed likewise."""
@@ -118,6 +121,13 @@ class World:
             text = yaml.safe_dump(values)
         self.hub.add_dataset("lab/task", {"tasks/stranger.yaml": text, **files})
         return "hub://lab/task"
+
+    @staticmethod
+    def _listed(folder: Path) -> Path:
+        """Whoever writes the files writes their checksums too, where the record is one."""
+        with contextlib.suppress(UserError):
+            relisted(folder)
+        return folder
 
     @staticmethod
     def _changed(folder: Path, part: str, changes: dict[str, Any]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import os
 import re
 import subprocess
 import sys
@@ -175,8 +176,11 @@ def test_the_traceback_of_a_bug(tmp_path: Path) -> None:
         f"def broken(**_): raise RuntimeError({HOLDING['password']!r} + '\\n::error::x\\x1b[2J')\n"
         "main.cli.main = broken\nmain.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "RuntimeError: https://[…]@host.example" in done.stderr
+    environment = {**os.environ, "BENCH_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2 and "RuntimeError: https://[…]@host.example" in done.stderr
+    kept = Path(re.search(r"The traceback is in (\S+):", done.stderr)[1])  # type: ignore[index]
+    assert "Traceback" in kept.read_text() and SECRET not in kept.read_text()
     assert SECRET not in done.stderr and "\n::error" not in done.stderr and "\x1b" not in done.stderr
 
 
@@ -317,10 +321,6 @@ def test_a_password_in_the_address_of_the_hub_or_of_a_proxy_is_never_shown(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
     """A whole run, in a process of its own, that asks for a checkpoint where nobody answers."""
-    import os
-    import subprocess
-    import sys
-
     command = [
         "run",
         "--checkpoint",
