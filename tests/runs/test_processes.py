@@ -43,7 +43,9 @@ def arguments(recipe: str, runs: str, *options: str) -> list[str]:
     """Of ``bench``."""
     problems, settings = CASES[recipe]
     tasks = [text for problem in problems for text in ("--task", task_name(problem))]
-    chosen = [f"--set={setting}" for setting in SETTINGS + settings]
+    # What a test sets itself is set once.
+    own = {option.split("=")[1] for option in options if option.startswith("--set=")}
+    chosen = [f"--set={setting}" for setting in SETTINGS + settings if setting.split("=")[0] not in own]
     place = ["--device", "cpu", "--token-budget", "200", "--runs", runs]
     return ["run", "--checkpoint", "esm", "--recipe", recipe, *tasks, *chosen, *place, *options]
 

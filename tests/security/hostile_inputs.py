@@ -32,7 +32,7 @@ from small_run import make_run
 from hubtools.common.errors import UserError
 from hubtools.findings.frozen_baseline import arms_to_freeze, freeze, new_baseline, sources
 from hubtools.findings.verification import add_submission
-from hubtools.runs.store import PREDICTIONS, RECORD, find_records
+from hubtools.runs.store import PREDICTIONS, RECORD, find_records, read_record, write_record
 from hubtools.specs.baseline_file import BASELINE_FILE
 from hubtools.specs.metric_names import METRICS
 
@@ -82,7 +82,7 @@ class World:
         for path in (self.trained / "model").iterdir():
             shutil.copy(path, folder)
         (folder / "adapter_config.json").write_text(json.dumps(values))
-        return self._listed(self._changed(folder, ".", changes))
+        return self._listed(self._changed(folder, ".", changes), "adapter/")
 
     def weights(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the checkpoint, changed likewise."""
@@ -123,10 +123,14 @@ class World:
         return "hub://lab/task"
 
     @staticmethod
-    def _listed(folder: Path) -> Path:
-        """Whoever writes the files writes their checksums too, where the record is one."""
+    def _listed(folder: Path, part: str = "") -> Path:
+        """Whoever writes the files writes their checksums too, where the record is one. ``part``: what lies at the root is of it."""
         with contextlib.suppress(UserError):
-            relisted(folder)
+            record = read_record(relisted(folder))
+            for output in record.outputs:
+                if part and (folder / output.path).parent == folder and output.path != PREDICTIONS:
+                    output.path = part + output.path
+            write_record(folder, record)
         return folder
 
     @staticmethod
