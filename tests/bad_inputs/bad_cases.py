@@ -8,8 +8,9 @@ and every command of it comes up before any comes twice.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-import os
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from random import Random
 from typing import Any
 
 import click
-from damaged_content import ANY, CSV, FASTA, GZIP, JSON, JSON_LINES, LONG, PARQUET, SAFETENSORS, TEXT, YAML, ZIP, Make
+from damaged_content import ANY, GZIP, JSON, LONG, PARQUET, SAFETENSORS, TEXT, YAML, ZIP, Make
+from damaged_rows import CSV, FASTA, JSON_LINES
 
 from hubtools.cli.main import COMMANDS
 
@@ -80,10 +82,25 @@ PREDICT = ("predict", FULL, "proteins.fasta", "--device", "cpu")
 DEMO = ("demo", FULL, "--no-browser", "--port", "0")
 TASKS_CHECK, TASKS_SHOW, TASKS_AUDIT = ("tasks", "check", TASK), ("tasks", "show", TASK), ("tasks", "audit", TASK)
 TASKS_LIST, FETCH, FREEZE = ("tasks", "list"), ("data", "fetch", TASK), ("data", "freeze", TASK)
-NEW = ("tasks", "new", f"tasks/{TASK.removeprefix('tiny-')}.csv", "--name", "new", "--split-column", "set", "--label", "label")
+NEW = (
+    "tasks",
+    "new",
+    f"tasks/{TASK.removeprefix('tiny-')}.csv",
+    "--name",
+    "new",
+    "--split-column",
+    "set",
+    "--label",
+    "label",
+)
 CACHE_LS, CACHE_RM, DATA_LS = ("cache", "ls"), ("cache", "rm", "--all"), ("data", "ls")
 DATA_RM = ("data", "rm", "--all")
-RECIPES, RECIPE, SUITES, SUITE = ("recipes", "list"), ("recipes", "show", "mine"), ("suites", "list"), ("suites", "show", "mine")
+RECIPES, RECIPE, SUITES, SUITE = (
+    ("recipes", "list"),
+    ("recipes", "show", "mine"),
+    ("suites", "list"),
+    ("suites", "show", "mine"),
+)
 # One of each command, as it is right.
 RIGHT: list[Arguments] = [
     MAJORITY, ESTIMATE, BOARD, COMPARE, CHECK, SHOW, UPDATE, CREATE, (*REPRODUCE, "--dry-run"), SWEEP, CURVE, CARD, PUBLISH, ADD, HANDED,
@@ -149,11 +166,24 @@ PLACES = [
 ]  # fmt: skip
 
 
-def _damage(pattern: str, make: Make, random: Random, here: Path) -> None:
+def _damage(pattern: str, make: Make, seed: str, here: Path) -> None:
+    random = Random(seed)
     for path in sorted(here.glob(pattern)) or [*here.parent.glob(pattern.removeprefix("../"))]:
         content = make(path.read_bytes(), random)
         path.unlink()
         path.write_bytes(content)
+
+
+def _signed(damage: Callable[[Path], object], here: Path) -> None:
+    """A model that is damaged, and its record says so: as a stranger may have made it."""
+    damage(here)
+    for record in here.glob(f"{FULL}/run.json"):
+        values = json.loads(record.read_text())
+        for output in values["outputs"]:
+            path = record.parent / output["path"]
+            if path.is_file():
+                output |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        record.write_text(json.dumps(values))
 
 
 def _replaced(pattern: str, how: str, here: Path) -> None:
@@ -175,14 +205,15 @@ REPLACED = ["a folder in its place", "a link to itself", "a link to nothing", "a
 def of_files() -> Iterator[Case]:
     """What stands in files."""
     for place in PLACES:
-        kinds: list[tuple[str, Callable[[Random], Callable[[Path], object]]]] = [
-            (kind, lambda random, make=make: partial(_damage, place.pattern, make, random))  # type: ignore[misc]
-            for kind, make in place.kinds.items()
-        ]
-        kinds += [(how, lambda random, how=how: partial(_replaced, place.pattern, how)) for how in REPLACED]  # type: ignore[misc]
-        for kind, made, arguments in _some(place.name, kinds, place.commands, place.count):
-            random = Random(f"{SEED}/{place.name}/{kind}/{arguments}")
-            yield Case(kind, place.name, arguments, made(random))
+        kinds = [*place.kinds.items(), *((how, None) for how in REPLACED)]
+        for kind, make, arguments in _some(place.name, kinds, place.commands, place.count):
+            if make is None:
+                prepare = partial(_replaced, place.pattern, kind)
+            else:
+                prepare = partial(_damage, place.pattern, make, f"{SEED}/{place.name}/{kind}/{arguments}")
+            if place.name.startswith("model, "):
+                prepare = partial(_signed, prepare)
+            yield Case(kind, place.name, arguments, prepare)
 
 
 def _some(
@@ -277,7 +308,14 @@ def of_variables(count: int = 64) -> Iterator[Case]:
     for kind, (name, value), arguments in _some("variables", kinds, _READ, count):
         env = {name: value}
         if name in {"WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"}:
-            env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", name: value}
+            env = {
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": "1",
+                "WORLD_SIZE": "2",
+                "RANK": "0",
+                "LOCAL_RANK": "0",
+                name: value,
+            }
             arguments = TRAINED
         yield Case(kind, "environment", arguments, prepare=_link_to_itself, env=env)
 
@@ -300,7 +338,8 @@ STREAMS = {
     "stderr to | head -1": _NOBODY.format(n=2, name="stderr"),
     "stdout in ASCII": "sys.stdout.reconfigure(encoding='ascii', errors='strict'); sys.stderr.reconfigure(encoding='ascii')",
     "stdout in UTF-16": "sys.stdout.reconfigure(encoding='utf-16')",
-    "stdout to nobody, line by line": _NOBODY.format(n=1, name="stdout") + "; sys.stdout.reconfigure(line_buffering=True)",
+    "stdout to nobody, line by line": _NOBODY.format(n=1, name="stdout")
+    + "; sys.stdout.reconfigure(line_buffering=True)",
 }
 
 
@@ -317,7 +356,9 @@ def of_standard_input() -> Iterator[Case]:
     good = b">a\nMKTAYIAKQR\n>b\nMKVLLLA\n"
     random = Random(f"{SEED}/standard input")
     for kind, make in (ALL | FASTA).items():
-        yield Case(kind, "standard input", ("predict", FULL, "-", "--device", "cpu"), stdin=make(good, random)[:1_500_000])
+        yield Case(
+            kind, "standard input", ("predict", FULL, "-", "--device", "cpu"), stdin=make(good, random)[:1_500_000]
+        )
 
 
 ADDRESSES = [
@@ -341,11 +382,22 @@ def of_addresses() -> Iterator[Case]:
     commands = [TASKS_CHECK, FETCH, FREEZE, MAJORITY]
     for number, address in enumerate(ADDRESSES):
         yield Case(f"the address {address[:40]}", "task file", commands[number % 4], partial(_addressed, address))
-    named: list[Arguments] = [("board",), ("tasks", "show"), ("predict",), ("submissions", "check"), ("card",), ("data", "fetch")]
+    named: list[Arguments] = [
+        ("board",),
+        ("tasks", "show"),
+        ("predict",),
+        ("submissions", "check"),
+        ("card",),
+        ("data", "fetch"),
+    ]
     for number, address in enumerate(address for address in ADDRESSES if address.startswith("h")):
         address = address.replace("https://", "hub://") if number % 2 else address
         arguments = named[number % len(named)]
-        yield Case(f"the address {address[:40]}", "a name", (*arguments, address, *(["proteins.fasta"] if arguments == ("predict",) else [])))
+        yield Case(
+            f"the address {address[:40]}",
+            "a name",
+            (*arguments, address, *(["proteins.fasta"] if arguments == ("predict",) else [])),
+        )
 
 
 def all_cases() -> list[Case]:
@@ -370,5 +422,4 @@ def some_cases(count: int = 100) -> list[Case]:
 def copied(world: Path, to: Path) -> Path:
     """A copy of the world; the folder where commands are called."""
     shutil.copytree(world, to, symlinks=True)
-    os.makedirs(to / "here", exist_ok=True)
     return to / "here"

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 TABLE = Path(__file__).with_name("outcomes.csv")
 COLUMNS = ("class", "exit", "kind", "command", "place", "first line", "id")
 # The worst first. What is at the end is as it should be.
-CLASSES = ("hang", "traceback", "wrong success", "unclear", "another result, rightly", "passed over, which is said", "the same result", "one clear line")
+CLASSES = (
+    "hang",
+    "traceback",
+    "wrong success",
+    "unclear",
+    "another result, rightly",
+    "passed over, which is said",
+    "the same result",
+    "one clear line",
+)
 GOOD = CLASSES[4:]
 SECONDS = 60
 # Of address space, more than the process has when it starts.
@@ -59,7 +68,11 @@ class Outcome:
         """The line that says what is wrong, or the first that is printed."""
         lines = [line.strip() for line in (self.err + "\n" + self.out).splitlines() if line.strip()]
         said = [line for line in lines if line.startswith(("error:", _NET))]
-        last = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)] if "Traceback" in self.err else []
+        last = (
+            [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
+            if "Traceback" in self.err
+            else []
+        )
         return next(iter([*last[-1:], *said, *lines]), "")
 
 
@@ -92,17 +105,39 @@ def build(folder: Path) -> Path:
         values = task | {"name": f"of-{name}", "data": task["data"] | {"files": [file]}}
         (here / "tasks" / f"of-{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     recipe = {"name": "mine", "adaptation": "full", "epochs": 1, "learning_rate": 0.001, "batch_size": 8}
-    suite = {"name": "mine", "title": "Mine", "tasks": [TASK], "recipe": "probe", "seeds": [1], "checkpoints": ["./esm"]}
+    suite = {
+        "name": "mine",
+        "title": "Mine",
+        "tasks": [TASK],
+        "recipe": "probe",
+        "seeds": [1],
+        "checkpoints": ["./esm"],
+    }
     (here / "benchmarks" / "recipes").mkdir(parents=True)
     (here / "benchmarks" / "recipes" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     (here / "benchmarks" / "mine.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
     write_checkpoint(here / "esm", "esm")
     (here / "proteins.fasta").write_text(">a\nMKTAYIAKQR\n>b\nMKVLLLAGGW\n>c\nGGGSTNQ\n")
-    (here / "proteins.csv").write_text("id,sequence,label,set\n" + "".join(f"p{i},MKTAYIAKQR{'G' * i},0,train\n" for i in range(4)))
+    (here / "proteins.csv").write_text(
+        "id,sequence,label,set\n" + "".join(f"p{i},MKTAYIAKQR{'G' * i},0,train\n" for i in range(4))
+    )
     seeds = ("--seed", "1", "--seed", "2", "--set", "epochs=1", "--device", "cpu")
     for arguments in (
         ("run", "--checkpoint", "./esm", "--task", TASK, "--recipe", "full", "--recipe", "probe", *seeds),
-        ("run", "--checkpoint", "./esm", "--task", TASK, "--recipe", "probe", "--fraction", "0.5,1", "--runs", "shares", *seeds),
+        (
+            "run",
+            "--checkpoint",
+            "./esm",
+            "--task",
+            TASK,
+            "--recipe",
+            "probe",
+            "--fraction",
+            "0.5,1",
+            "--runs",
+            "shares",
+            *seeds,
+        ),
         ("baseline", "create", "main", "--runs", "runs"),
         ("submissions", "add", FULL, "--to", "submissions"),
     ):
@@ -118,7 +153,13 @@ def run(
     import warm_process
 
     settings = {"OMP_NUM_THREADS": "1", "BENCH_ENERGY": "estimate", "BENCH_CACHE": str(here.parent / "cache")}
-    settings |= {"PYTHONPATH": str(ROOT), "HOME": str(here.parent), "PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", **(env or {})}
+    settings |= {
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(here.parent),
+        "PATH": os.environ["PATH"],
+        "HF_HUB_OFFLINE": "1",
+        **(env or {}),
+    }
     bounds = (
         "import os, resource, sys\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({MEMORY} + int(open('/proc/self/statm').read().split()[0]) * 4096, -1))\n"
@@ -195,7 +236,11 @@ class Judge:
 
         if found.hung:
             return "hang"
-        if "Traceback (most recent" in found.err + found.out or _NET in found.err or found.code < 0 and found.code != -13:
+        if (
+            "Traceback (most recent" in found.err + found.out
+            or _NET in found.err
+            or (found.code < 0 and found.code != -13)
+        ):
             return "traceback"
         right = self.right(case)
         if found.code == 0:
@@ -241,7 +286,13 @@ def clear(found: Outcome) -> bool:
     if found.code == 1 and not errors:
         # A finding, on standard output, and not a mistake.
         return bool(found.out.strip()) and not _LIBRARY.search(found.out)
-    return len(errors) == 1 and errors[0] == len(lines) - 1 and found.code == 2 and not _LIBRARY.search(lines[-1]) and len(lines[-1]) > 25
+    return (
+        len(errors) == 1
+        and errors[0] == len(lines) - 1
+        and found.code == 2
+        and not _LIBRARY.search(lines[-1])
+        and len(lines[-1]) > 25
+    )
 
 
 def rows_of(cases: Iterable[Case], judge: Judge, say: bool = False) -> Iterator[dict[str, str]]:
@@ -258,7 +309,11 @@ def rows_of(cases: Iterable[Case], judge: Judge, say: bool = False) -> Iterator[
             "id": f"{number:03d}",
         }
         if say:
-            print(f"{number} {row['class']}: {case.kind} · {case.command} · {case.place} · {found.seconds:.1f} s · {'' if row['class'] in GOOD else row['first line']}", file=sys.stderr, flush=True)
+            print(
+                f"{number} {row['class']}: {case.kind} · {case.command} · {case.place} · {found.seconds:.1f} s · {'' if row['class'] in GOOD else row['first line']}",
+                file=sys.stderr,
+                flush=True,
+            )
         yield row
 
 
@@ -305,7 +360,9 @@ def main() -> None:
         numbered = [
             case
             for case in cases[part::parts]
-            if (asked.place or "") in case.place and (asked.kind or "") in case.kind and (asked.command or "") in case.command
+            if (asked.place or "") in case.place
+            and (asked.kind or "") in case.kind
+            and (asked.command or "") in case.command
         ]
         for case in numbered if asked.show else ():
             show(case, judge)
@@ -333,7 +390,10 @@ def _side_by_side(jobs: int) -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         parts = [Path(folder) / f"{number}.csv" for number in range(jobs)]
         started = [
-            subprocess.Popen([sys.executable, __file__, *sys.argv[1:], "--part", f"{number}/{jobs}", "--out", str(path)], stdout=subprocess.DEVNULL)
+            subprocess.Popen(
+                [sys.executable, __file__, *sys.argv[1:], "--part", f"{number}/{jobs}", "--out", str(path)],
+                stdout=subprocess.DEVNULL,
+            )
             for number, path in enumerate(parts)
         ]
         assert all(process.wait() == 0 for process in started)

@@ -28,11 +28,15 @@ CASES = [pytest.param(case, id=f"{case.kind[:30]}-{case.command}-{case.place}") 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix" or not Path("/proc/self/statm").exists(), reason="bounds and streams are Linux's")
+@pytest.mark.skipif(
+    os.name != "posix" or not Path("/proc/self/statm").exists(), reason="bounds and streams are Linux's"
+)
 @pytest.mark.parametrize("case", CASES)
 def test_one_clear_line_or_nothing_changes(case: Case, judge: Judge) -> None:
     found = judge.outcome(case)
-    assert judge.class_of(case, found) in GOOD, f"bench {' '.join(case.arguments)}\n{found.code}\n{found.out}\n{found.err}"
+    assert judge.class_of(case, found) in GOOD, (
+        f"bench {' '.join(case.arguments)}\n{found.code}\n{found.out}\n{found.err}"
+    )
 
 
 def test_there_are_hundreds_of_every_kind_and_the_same_each_time() -> None:

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from frozen_runs import write_seeds
 from small_run import make_run
 
+from hubtools.common.hashing import file_sha256
 from hubtools.findings.frozen_baseline import arms_to_freeze, freeze, new_baseline, sources
 from hubtools.findings.verification import add_submission
 from hubtools.runs.store import PREDICTIONS, RECORD, find_records
@@ -67,7 +68,7 @@ class World:
     def model(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the trained run: each file is changed as JSON by a function, written anew, or removed (None)."""
         assert self.trained is not None
-        return self._changed(shutil.copytree(self.trained, self.here / "stranger"), "model", changes)
+        return signed(self._changed(shutil.copytree(self.trained, self.here / "stranger"), "model", changes))
 
     def adapter(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """The same of a repository that holds the adapter alone."""
@@ -79,7 +80,7 @@ class World:
         for path in (self.trained / "model").iterdir():
             shutil.copy(path, folder)
         (folder / "adapter_config.json").write_text(json.dumps(values))
-        return self._changed(folder, ".", changes)
+        return signed(self._changed(folder, ".", changes), at_root="adapter/")
 
     def weights(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the checkpoint, changed likewise."""
@@ -133,6 +134,24 @@ class World:
             else:
                 path.write_bytes(change)
         return folder
+
+
+def signed(folder: Path, at_root: str = "") -> Path:
+    """A run's folder whose record has the checksums of what is there: who changes a model can change its record, too.
+
+    Args:
+        folder: with a record.
+        at_root: what the record calls the folder of those that lie at the root of a repository.
+    """
+    record = json.loads((folder / RECORD).read_text())
+    record["outputs"] = [
+        {"path": at_root * (path.parent == folder) + name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in {RECORD, ".lock"} and "card" not in path.parts
+        for name in [path.relative_to(folder).as_posix()]
+    ]
+    (folder / RECORD).write_text(json.dumps(record))
+    return folder
 
 
 @dataclass(frozen=True)

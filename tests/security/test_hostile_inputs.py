@@ -81,7 +81,11 @@ def test_what_is_tried_does_not_happen(
     assert not [path for _, path in world.hub.log if "evil" in path]
     assert "secret,MKV" not in out + err
     said = next(line for line in (err + out).splitlines() if re.search(row.says, line))
-    here = said.replace(str(world.here), "HERE").replace(str(world.here.parent), "THERE").replace(world.hub.endpoint, "HUB")
+    here = (
+        said.replace(str(world.here), "HERE")
+        .replace(str(world.here.parent), "THERE")
+        .replace(world.hub.endpoint, "HUB")
+    )
     outcomes[row.name] = [row.name, row.tries, str(code), here.strip()[:200]]
 
 
