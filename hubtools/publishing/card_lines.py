@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.escaping import python_literal
+from hubtools.models.foreign import read_json
 from hubtools.reporting.card.snippet import EXAMPLE, EXAMPLE_PAIR
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def asked_about(folder: Path, record: RunRecord, sequences: tuple[str, str] = UN
     """The sequences that a card's lines are asked about: one, or the two of a pair."""
     first, second = sequences
     # A head that reads some positions needs a protein that has them.
-    config = json_values((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json", str(folder))
     first *= -(-(1 + max(config.get("pool_positions") or [0])) // len(first))
     return (first, second) if record.task_spec.problem.level.proteins > 1 else (first,)
 

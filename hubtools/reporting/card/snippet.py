@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from hubtools.common.bounds import json_values
 from hubtools.common.escaping import python_comment, python_literal
 from hubtools.models.families import CanonicalForm, Family, family_named
 from hubtools.models.families.canonical_form import STANDARD
+from hubtools.models.foreign import read_json
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
 
@@ -129,8 +129,8 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
 
 def _serves_pipelines(folder: Path) -> bool:
     """Whether the modelling file stands for a task class of transformers; earlier versions of bench did not say so."""
-    mapped = json_values((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
-    return any(name.endswith("Classification") for name in mapped)
+    mapped = read_json(folder / "config.json", str(folder)).get("auto_map")
+    return isinstance(mapped, dict) and any(name.endswith("Classification") for name in mapped)
 
 
 def _with_adapter(record: RunRecord, folder: str) -> list[str]:
