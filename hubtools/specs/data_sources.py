@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SerializeAsAny, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
+from hubtools.common.secrets import holds_secret
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
@@ -152,7 +153,8 @@ def _whole_address(address: str) -> str:
         named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:  # of brackets that are not closed, or a port that is none
         named = False
-    if not named or any(letter.isspace() for letter in address):
+    # A password in it is refused in words of its own.
+    if not holds_secret(address) and (not named or any(letter.isspace() for letter in address)):
         raise ValueError(f"{address[:200]!r} is no address. Write it as https://SERVER/FILE, spaces as %20")
     return address
 

@@ -8,7 +8,9 @@ and every command of it comes up before any comes twice.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +21,8 @@ from random import Random
 from typing import Any
 
 import click
-from damaged_content import ANY, CSV, FASTA, GZIP, JSON, JSON_LINES, LONG, PARQUET, SAFETENSORS, TEXT, YAML, ZIP, Make
+from damaged_content import ANY, GZIP, JSON, LONG, PARQUET, SAFETENSORS, TEXT, YAML, ZIP, Make
+from damaged_rows import CSV, FASTA, JSON_LINES
 
 from hubtools.cli.main import COMMANDS
 
@@ -163,11 +166,24 @@ PLACES = [
 ]  # fmt: skip
 
 
-def _damage(pattern: str, make: Make, random: Random, here: Path) -> None:
+def _damage(pattern: str, make: Make, seed: str, here: Path) -> None:
+    random = Random(seed)
     for path in sorted(here.glob(pattern)) or [*here.parent.glob(pattern.removeprefix("../"))]:
         content = make(path.read_bytes(), random)
         path.unlink()
         path.write_bytes(content)
+
+
+def _signed(damage: Callable[[Path], object], here: Path) -> None:
+    """A model that is damaged, and its record says so: as a stranger may have made it."""
+    damage(here)
+    for record in here.glob(f"{FULL}/run.json"):
+        values = json.loads(record.read_text())
+        for output in values["outputs"]:
+            path = record.parent / output["path"]
+            if path.is_file():
+                output |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        record.write_text(json.dumps(values))
 
 
 def _replaced(pattern: str, how: str, here: Path) -> None:
@@ -189,16 +205,15 @@ REPLACED = ["a folder in its place", "a link to itself", "a link to nothing", "a
 def of_files() -> Iterator[Case]:
     """What stands in files."""
     for place in PLACES:
-        kinds: list[tuple[str, Callable[[Random], Callable[[Path], object]]]] = [
-            (kind, lambda random, make=make, place=place: partial(_damage, place.pattern, make, random))  # type: ignore[misc]
-            for kind, make in place.kinds.items()
-        ]
-        kinds += [
-            (how, lambda random, how=how, place=place: partial(_replaced, place.pattern, how)) for how in REPLACED
-        ]  # type: ignore[misc]
-        for kind, made, arguments in _some(place.name, kinds, place.commands, place.count):
-            random = Random(f"{SEED}/{place.name}/{kind}/{arguments}")
-            yield Case(kind, place.name, arguments, made(random))
+        kinds = [*place.kinds.items(), *((how, None) for how in REPLACED)]
+        for kind, make, arguments in _some(place.name, kinds, place.commands, place.count):
+            if make is None:
+                prepare = partial(_replaced, place.pattern, kind)
+            else:
+                prepare = partial(_damage, place.pattern, make, f"{SEED}/{place.name}/{kind}/{arguments}")
+            if place.name.startswith("model, "):
+                prepare = partial(_signed, prepare)
+            yield Case(kind, place.name, arguments, prepare)
 
 
 def _some(
@@ -407,5 +422,4 @@ def some_cases(count: int = 100) -> list[Case]:
 def copied(world: Path, to: Path) -> Path:
     """A copy of the world; the folder where commands are called."""
     shutil.copytree(world, to, symlinks=True)
-    (to / "here").mkdir(parents=True, exist_ok=True)
     return to / "here"

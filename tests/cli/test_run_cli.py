@@ -355,8 +355,8 @@ CASES = {
         arguments=("--checkpoint", "them/gated", "--task", TASK),
     ),
     "corrupt weights": Case(
-        "error: esm/model.safetensors: damaged weights (Error while deserializing header: incomplete metadata, file not "
-        "fully covered). Delete {project}/esm/model.safetensors and get it again: a checkpoint of the Hub is then "
+        "error: esm/model.safetensors: damaged weights (the header does not describe this file). "
+        "Delete {project}/esm/model.safetensors and get it again: a checkpoint of the Hub is then "
         "downloaded anew.",
         cut_weights,
     ),

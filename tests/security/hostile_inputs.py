@@ -8,7 +8,6 @@ row's code would make, is not there; nothing outside of the current folder and t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -26,13 +25,12 @@ from tiny_project import task_name, write_task
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from frozen_runs import write_seeds
-from sample_records import relisted
 from small_run import make_run
 
-from hubtools.common.errors import UserError
+from hubtools.common.hashing import file_sha256
 from hubtools.findings.frozen_baseline import arms_to_freeze, freeze, new_baseline, sources
 from hubtools.findings.verification import add_submission
-from hubtools.runs.store import PREDICTIONS, RECORD, find_records, read_record, write_record
+from hubtools.runs.store import PREDICTIONS, RECORD, find_records
 from hubtools.specs.baseline_file import BASELINE_FILE
 from hubtools.specs.metric_names import METRICS
 
@@ -70,7 +68,7 @@ class World:
     def model(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the trained run: each file is changed as JSON by a function, written anew, or removed (None)."""
         assert self.trained is not None
-        return self._listed(self._changed(shutil.copytree(self.trained, self.here / "stranger"), "model", changes))
+        return signed(self._changed(shutil.copytree(self.trained, self.here / "stranger"), "model", changes))
 
     def adapter(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """The same of a repository that holds the adapter alone."""
@@ -82,7 +80,7 @@ class World:
         for path in (self.trained / "model").iterdir():
             shutil.copy(path, folder)
         (folder / "adapter_config.json").write_text(json.dumps(values))
-        return self._listed(self._changed(folder, ".", changes), "adapter/")
+        return signed(self._changed(folder, ".", changes), at_root="adapter/")
 
     def weights(self, **changes: Callable[[Any], Any] | bytes | None) -> Path:
         """A copy of the checkpoint, changed likewise."""
@@ -123,17 +121,6 @@ class World:
         return "hub://lab/task"
 
     @staticmethod
-    def _listed(folder: Path, part: str = "") -> Path:
-        """Whoever writes the files writes their checksums too, where the record is one. ``part``: what lies at the root is of it."""
-        with contextlib.suppress(UserError):
-            record = read_record(relisted(folder))
-            for output in record.outputs:
-                if part and (folder / output.path).parent == folder and output.path != PREDICTIONS:
-                    output.path = part + output.path
-            write_record(folder, record)
-        return folder
-
-    @staticmethod
     def _changed(folder: Path, part: str, changes: dict[str, Any]) -> Path:
         for name, change in changes.items():
             name = name.replace("__", ".")
@@ -147,6 +134,24 @@ class World:
             else:
                 path.write_bytes(change)
         return folder
+
+
+def signed(folder: Path, at_root: str = "") -> Path:
+    """A run's folder whose record has the checksums of what is there: who changes a model can change its record, too.
+
+    Args:
+        folder: with a record.
+        at_root: what the record calls the folder of those that lie at the root of a repository.
+    """
+    record = json.loads((folder / RECORD).read_text())
+    record["outputs"] = [
+        {"path": at_root * (path.parent == folder) + name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in {RECORD, ".lock"} and "card" not in path.parts
+        for name in [path.relative_to(folder).as_posix()]
+    ]
+    (folder / RECORD).write_text(json.dumps(record))
+    return folder
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def test_no_difference_hides_behind_one_that_is_not_a_number():
 def test_an_encoder_that_fails_on_a_batch_is_one_line(checkpoints, monkeypatch):
     model, tokeniser = built(checkpoints["esm"])
     monkeypatch.setattr(model.encoder, "forward", lambda **options: [].pop())
-    with pytest.raises(UserError, match=r"cannot read a batch of short proteins \(IndexError: pop from empty list\)"):
+    with pytest.raises(UserError, match=r"cannot read a batch of short proteins\. Check"):
         made(model, tokeniser).__enter__()
 
 

@@ -172,7 +172,7 @@ def test_a_protein_that_cannot_be_read_is_named_by_its_length(checkpoints, monke
         return right(self, input_ids=input_ids, **options)
 
     monkeypatch.setattr(type(model.encoder), "forward", forward)
-    with pytest.raises(UserError, match=r"cannot read a protein of 500 residues \(IndexError: index out of range"):
+    with pytest.raises(UserError, match=r"cannot read a protein of 500 residues\. Give"):
         proven(model, tokeniser, proteins(*LENGTHS)).__enter__()
 
 
