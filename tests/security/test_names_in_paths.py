@@ -131,7 +131,7 @@ REFUSED = {
     "a\u202eb": "u202e",
     "a\u200bb": "not seen",
     "a\ufeffb": "not seen",
-    "a\ud800b": "not seen",
+    "a\ud800b": "ud800",
     "\u2024\u2024/x": "looks like another",
     "a\uff0fb": "looks like another",
     "a\uff3cb": "looks like another",
