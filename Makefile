@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 JOBS ?= logical
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint docs loads speed wheel clean
+.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs docs loads speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
@@ -20,6 +20,7 @@ help:
 	@echo "make golden       the code against itself: the golden suite must predict what it did (golden-update: freeze it anew)"
 	@echo "make wheel        build source and wheel, and try the wheel in an environment of its own"
 	@echo "make lint         ruff check and format, types (the first time a minute, then seconds)"
+	@echo "make bad-inputs   meet hundreds of bad and of hostile inputs, and write what came of each (a quarter of an hour)"
 	@echo "make docs         regenerate the reference and the table of tasks"
 	@echo "make loads        load published models with other versions of transformers and with TensorFlow, in environments of their own"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
@@ -71,6 +72,11 @@ lint: $(BIN)/.ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy hubtools
+
+# Bad and hostile inputs, hundreds of each kind, and what comes of them: two tables, worst first. Some of them are in the tests.
+bad-inputs: $(BIN)/.ready
+	@$(BIN)/python tests/bad_inputs/outcomes.py --jobs 2 2> /dev/null
+	@BENCH_HOSTILE_OUTCOMES=tests/security/hostile_outcomes.csv $(BIN)/python -m pytest tests/security/test_hostile_inputs.py
 
 docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py

@@ -40,7 +40,7 @@ from unittest import mock
 
 import numpy as np
 
-from hubtools.cli.terminal import hush_transformers
+from hubtools.cli.shared.terminal import hush_transformers
 from hubtools.data import DataCache
 from hubtools.data.sources.task_repositories import open_task
 from hubtools.runs.execute import execute

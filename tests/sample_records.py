@@ -16,10 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from hubtools.common.hashing import digest
+from hubtools.common.hashing import digest, file_sha256
 from hubtools.evaluation.predictions import Predictions, read_predictions, write_predictions
 from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Units, write_replicates
-from hubtools.runs.store import PREDICTIONS, REPLICATES, TRAINING_LOG, read_record, run_folder, write_record
+from hubtools.runs.store import (
+    PLACES,
+    PREDICTIONS,
+    RECORD,
+    REPLICATES,
+    TRAINING_LOG,
+    OpenRun,
+    read_record,
+    run_folder,
+    write_record,
+)
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import (
@@ -32,6 +42,7 @@ from hubtools.specs.record import (
     Environment,
     Failure,
     Identity,
+    OutputFile,
     RecipeIdentity,
     RunRecord,
     Score,
@@ -47,7 +58,7 @@ from hubtools.specs.record import (
 )
 from hubtools.specs.task import Task
 
-Found = tuple[Path, RunRecord]
+Found = OpenRun
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 COMPARTMENTS = [
     "Cytoplasm",
@@ -325,6 +336,7 @@ def _result(task: Task, split: str, score: float, half_width: float) -> SplitRes
         value = score + shift if index == 0 else (score + shift) * (1 - 0.06 * index)
         if not info.higher_is_better:
             value = 2 * (1 - score)
+        value = min(max(value, info.low), info.high)
         scores[name] = Score(
             value=value,
             low=max(value - half_width, info.low),
@@ -399,7 +411,7 @@ def sample_runs() -> list[Found]:
         make_record(PHOSPHO, FULL, 0.0, checkpoint=bert, status="interrupted"),
         make_record(FITNESS, FULL, 0.0, checkpoint=esm650, status="running"),
     ]
-    return [(run_folder(Path("runs"), record.identity), record) for record in records]
+    return [OpenRun(run_folder(Path("runs"), record.identity), record) for record in records]
 
 
 def many_runs(rows: int) -> list[Found]:
@@ -416,7 +428,7 @@ def many_runs(rows: int) -> list[Found]:
         )
         for index in range(rows)
     ]
-    return [(run_folder(Path("runs"), record.identity), record) for record in records]
+    return [OpenRun(run_folder(Path("runs"), record.identity), record) for record in records]
 
 
 def ranked_runs(noise: float = 0.006) -> list[Found]:
@@ -440,12 +452,12 @@ def ranked_runs(noise: float = 0.006) -> list[Found]:
         if (task, checkpoint) != (PHOSPHO, bert)
         for seed in ((1, 2, 3) if checkpoint else (1,))
     ]
-    return [(run_folder(Path("runs"), record.identity), record) for record in records]
+    return [OpenRun(run_folder(Path("runs"), record.identity), record) for record in records]
 
 
 def write_runs(root: Path, found: list[Found], replicates: bool = False) -> list[Found]:
     """Write the records as folders of runs, with resamplings that share what the test set's clusters do to all runs."""
-    written = [(run_folder(root, record.identity), record) for _, record in found]
+    written = [OpenRun(run_folder(root, record.identity), record) for _, record in found]
     for folder, record in written:
         write_record(folder, record)
         if replicates and record.status == "complete":
@@ -514,6 +526,19 @@ def enriched(folder: Path) -> Path:
             result.strata[kind] = strata
     how = "4 min of one NVIDIA L4 at 72 W, 0.4 kg CO₂ a kWh"
     record.cost.energy = Energy(source="estimate", kwh=0.0048, co2_grams=1.92, how=how, place="Germany")
+    write_record(folder, record)
+    return folder
+
+
+def relisted(folder: Path) -> Path:
+    """The run with checksums of the files that are in it now, as it has them after it wrote them, or as a forger would."""
+    record = read_record(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+    record.outputs = [
+        OutputFile(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=file_sha256(path))
+        for path in files
+        if path.relative_to(folder).parts[0] not in {"card", PLACES, RECORD}
+    ]
     write_record(folder, record)
     return folder
 
@@ -603,8 +628,8 @@ def _scored(task: Task, predictions: Predictions) -> SplitResult:
         scores={
             name: Score(
                 value=float(values[name]),
-                low=float(values[name]) - 0.02,
-                high=float(values[name]) + 0.02,
+                low=max(float(values[name]) - 0.02, METRICS[name].low),
+                high=min(float(values[name]) + 0.02, METRICS[name].high),
                 higher_is_better=METRICS[name].higher_is_better,
             )
             for name in task.metrics.names

@@ -210,7 +210,7 @@ def test_the_board_loads_no_torch(tmp_path: Path) -> None:
     from sample_records import sample_runs, write_runs
 
     write_runs(tmp_path / "runs", sample_runs())
-    assert not loaded_by(["board"], tmp_path) & {"torch", "transformers", "datasets"}
+    assert not loaded_by(["board"], tmp_path) & (HEAVY - {"numpy"})
 
 
 def test_a_check_loads_no_torch(tmp_path: Path) -> None:
@@ -226,18 +226,56 @@ def test_what_is_frozen_is_shown_without_torch(tmp_path: Path) -> None:
     assert not loaded_by(["baseline", "show", str(golden)], tmp_path) & {"torch", "transformers", "datasets"}
 
 
+@pytest.mark.slow
+def test_what_compares_or_checks_a_table_loads_no_torch(tmp_path: Path) -> None:
+    from check_cases import write_arm
+
+    write_arm(tmp_path / "runs")
+    compared = loaded_by(["compare", "runs:seed=1", "runs:seed=2"], tmp_path)
+    task = ROOT.parent / "benchmarks" / "golden" / "tasks" / "golden-class.yaml"
+    checked = loaded_by(["tasks", "check", str(task)], tmp_path)
+    assert not (compared | checked) & {"torch", "transformers", "sklearn", "matplotlib", "peft"}
+    assert "datasets" not in compared
+
+
+@pytest.mark.slow
+def test_a_probe_loads_what_it_needs_when_it_needs_it(tmp_path: Path) -> None:
+    """Figures wait for the card, and what neither trains a probe nor draws its figures is not imported at all."""
+    golden = ROOT.parent / "benchmarks" / "golden"
+    task, recipe = golden / "tasks" / "golden-class.yaml", golden / "recipes" / "golden-probe.yaml"
+    run = ["run", "--checkpoint", "embedded", "--task", task, "--recipe", recipe, "--runs", tmp_path / "runs"]
+    predict = ["predict", "runs:recipe=golden-probe", "one.fasta"]
+    (tmp_path / "one.fasta").write_text(">one\nMKTAYIAKQR\n")
+    # What is there when a card is begun.
+    before = (
+        "from hubtools.api import running\nof = running.write_card\n"
+        "running.write_card = lambda *given: (noted.update(sys.modules), of(*given))[1]"
+    )
+    trained, drawn = modules_of([*map(str, run), "--device", "cpu"], tmp_path, before)
+    never = {"sklearn", "scipy.stats", "peft", "bitsandbytes", "evaluate", "optuna", "codecarbon", "gradio"}
+    assert not trained & (never | {"matplotlib"}) and {"torch", "datasets"} <= trained
+    assert not drawn & never and "matplotlib" in drawn
+    assert not modules_of(predict, tmp_path)[1] & (never | {"datasets", "pandas", "pyarrow", "matplotlib"})
+
+
 def test_the_list_of_embeddings_loads_no_torch(tmp_path: Path) -> None:
     assert not loaded_by(["cache", "ls"], tmp_path) & (HEAVY - {"numpy"})
 
 
 def loaded_by(command: list[str], folder: Path) -> set[str]:
     """Top-level modules in memory after a command that must succeed."""
+    return {name.partition(".")[0] for name in modules_of(command, folder)[1]}
+
+
+def modules_of(command: list[str], folder: Path, before: str = "") -> tuple[set[str], set[str]]:
+    """All modules in memory after a command that must succeed, and before them those that lines run first put into ``noted``."""
     code = (
-        "import sys\nfrom hubtools.cli.main import main\n"
+        f"import sys\nnoted = set()\n{before}\nfrom hubtools.cli.main import main\n"
         f"sys.argv = ['bench', *{command!r}]\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
-        "print('LOADED', *{name.split('.')[0] for name in sys.modules})"
+        "print('NOTED', *noted)\nprint('LOADED', *sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.rpartition("LOADED")[2].split())
+    noted, _, loaded = done.stdout.rpartition("NOTED")[2].partition("LOADED")
+    return set(noted.split()), set(loaded.split())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubtools.common import telling
+from hubtools.common import garbage, telling
 
 if TYPE_CHECKING:
     from hubtools.runs.plan import PlannedRun
@@ -55,6 +55,7 @@ class ExecutionOptions:
         """
         from hubtools.training.compute.device import Execution
 
+        garbage.set_aside()
         return Execution.choose(
             self.device,
             self.token_budget,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hubtools.api.asked import Names, Say, names_of, silent
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
-from hubtools.common.files import is_there
+from hubtools.common.files import is_folder, is_there
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.specs.baseline_file import BASELINES
 from hubtools.specs.references import is_address
@@ -92,7 +92,7 @@ def plan_baseline(
     from hubtools.findings.frozen_baseline import new_baseline
 
     target = inside(Path(to), name)
-    if target.exists():
+    if is_there(target):
         raise UserError("it is there already", where=str(target), fix=f"Renew it: bench baseline update {name}.")
     arms = _arms(str(runs), _wanted(task, suite, checkpoint, recipe), None, on_note)
     few = tuple(arm for arm in arms if not arm.nothing_random and len(arm.seeds) < MIN_SEEDS)
@@ -189,14 +189,14 @@ def baseline_named(name: Where, to: Where = BASELINES, *, on_note: Say = silent)
         return open_baseline(fetched.folder)
     # A name is looked up among the baselines, a path is one.
     named = home / asked if why_not_inside(asked, 1) is None else None
-    if named is not None and not named.is_dir() and not (is_there(asked) and Path(asked).is_dir()):
+    if named is not None and not is_folder(named) and not is_folder(Path(asked)):
         known = sorted(path.parent.name for path in home.glob("[!.]*/baseline.yaml"))
         raise UserError(
             f"there is no baseline {asked}",
             where=str(home),
             fix=f"There are: {', '.join(known)}." if known else f"Make it: bench baseline create {asked}.",
         )
-    return open_baseline(named if named is not None and named.is_dir() else Path(asked))
+    return open_baseline(named if named is not None and is_folder(named) else Path(asked))
 
 
 def _arms(root: str, wanted: Selector, places: Collection[tuple[Any, ...]] | None, on_note: Say) -> list[Arm]:

@@ -14,7 +14,7 @@ from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
-from hubtools.common.files import is_there
+from hubtools.common.files import is_file, is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.specs.references import is_address
 
@@ -266,7 +266,7 @@ def model_named(name: str, say: Say = silent) -> str | OpenRun:
     from hubtools.findings.naming.selectors import parse
 
     place = parse(name)[0]
-    if is_address(place) or not is_there(place):
+    if is_address(place) or not is_there(Path(place)):
         return name
     run, named = run_named(name)
     said_of([named], say)
@@ -287,7 +287,7 @@ def _read(proteins: Any, pairs: bool) -> Iterable[Protein | Unreadable]:
     if isinstance(proteins, str):
         if proteins.lstrip().startswith(">") and not pairs:
             return pasted(proteins)
-        if proteins == STDIN or any(sign in proteins for sign in "./\\") or Path(proteins).is_file():
+        if proteins == STDIN or any(sign in proteins for sign in "./\\") or is_file(Path(proteins)):
             return read_proteins(proteins, pairs=pairs)
         proteins = [proteins]
     if isinstance(proteins, Protein) or (pairs and isinstance(proteins, tuple) and len(proteins) == 2):

@@ -211,7 +211,7 @@ def _is_cell(what: str) -> bool:
     from hubtools.specs.references import is_address
 
     place = parse(what)[0]
-    return not is_address(place) and not is_there(place)
+    return not is_address(place) and not is_there(Path(place))
 
 
 def _session(root: Path, execution: ExecutionOptions, planned: tuple[PlannedRun, ...], *, cached: bool) -> Session:

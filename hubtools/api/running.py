@@ -15,6 +15,7 @@ from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_file
 from hubtools.common.notebook import lines_html
 from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE, OpenRun, read_record
 
@@ -260,7 +261,7 @@ def check_writable(root: Path) -> None:
     Raises:
         UserError: nothing can be written there.
     """
-    if root.is_file():
+    if is_file(root):
         raise UserError("it is a file, not a folder", where=str(root), fix="Choose another --runs.")
     try:
         root.mkdir(parents=True, exist_ok=True)

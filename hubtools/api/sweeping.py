@@ -178,7 +178,7 @@ def plan_sweep(
         overrides=settings,
         task_file=given if given != task.name else None,
         recipe_file=recipe_name if recipe_name != recipe.name else None,
-        places={"task": origin_of("task", given), "recipe": origin_of("recipe", recipe_name)},
+        origins={"task": origin_of("task", given), "recipe": origin_of("recipe", recipe_name)},
     )
     return Sweep(base, recipe_name, read_space(over, recipe_name, settings, task.problem), trials, budget)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from hubtools.cli.commands import StrictGroup
-from hubtools.cli.terminal import NAMED_RUNS, new_console, note
+from hubtools.cli.shared.commands import StrictGroup
+from hubtools.cli.shared.terminal import NAMED_RUNS, new_console, note
 from hubtools.common.errors import UserError
 from hubtools.specs.baseline_file import BASELINES
 

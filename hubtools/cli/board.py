@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import NAMED_RUNS, TEMPLATES, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import NAMED_RUNS, TEMPLATES, note
+from hubtools.common.files import is_folder
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _next_step(built: Board, names: Sequence[str], html: Path | None) -> str:
     if html is None:
         return f"see it as a page, bench board {shlex.join(names)} --html board.html"
     folder, record = models[0].runs[0]
-    if folder.is_dir():
+    if is_folder(folder):
         return f"write a model card, bench card {folder}"
     # A record of results on the Hub.
     places = [place for place in (parse(name)[0] for name in names) if is_address(place)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hubtools.cli.commands import StrictGroup
+from hubtools.cli.shared.commands import StrictGroup
 
 
 @click.group(cls=StrictGroup, help="List and remove embeddings that probes left.")
@@ -33,7 +33,7 @@ def ls(as_json: bool) -> None:
         from rich.text import Text
 
         from hubtools.api.stored.embeddings_kept import ago, cells_of
-        from hubtools.cli.terminal import new_console, new_table
+        from hubtools.cli.shared.terminal import new_console, new_table
 
         table = new_table("checkpoint", "weights", "kind", "layer", "precision", "proteins", "size", "last used")
         for column in table.columns[3:]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import TEMPLATES, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import TEMPLATES, note
 from hubtools.runs.store import MODEL
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.guarded import workflow_command
-from hubtools.cli.terminal import PROJECT, TEMPLATES, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.guarded import workflow_command
+from hubtools.cli.shared.terminal import PROJECT, TEMPLATES, note
 from hubtools.common.bounds import MOST_REPLICATES
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
@@ -157,7 +157,7 @@ def _margins(given: Sequence[str]) -> dict[str, float]:
 
 
 def _tell(done: RunCheck, form: str) -> None:
-    from hubtools.cli.terminal import new_console
+    from hubtools.cli.shared.terminal import new_console
     from hubtools.reporting.comparison import check_report
 
     if form == "table":

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import note
 from hubtools.common.bounds import MOST_REPLICATES
 from hubtools.common.errors import UserError
 
@@ -83,7 +83,7 @@ def compare(
 
 def _show(done: RunComparison, form: str, per_class: bool, out: Path | None) -> None:
     """Print, and draw where asked for."""
-    from hubtools.cli.terminal import new_console
+    from hubtools.cli.shared.terminal import new_console
     from hubtools.common.files import write_atomic
     from hubtools.reporting.comparison.comparison_text import print_comparison
 

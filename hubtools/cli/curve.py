@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import NAMED_RUNS, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import NAMED_RUNS, note
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _print(curve: Curve, series: Series) -> None:
     """One series as a table."""
     from rich.text import Text
 
-    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.cli.shared.terminal import new_console, new_table
     from hubtools.findings.board.learning_curve import gain, score_text
     from hubtools.findings.wording import SHORT_INTERVAL_MEANING, metric_title, number, share
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.commands import StrictGroup
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.shared.commands import StrictGroup
+from hubtools.cli.shared.terminal import MIRRORS
 from hubtools.common.files import human
 
 if TYPE_CHECKING:

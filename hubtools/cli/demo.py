@@ -7,9 +7,9 @@ import time
 import click
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import ASKING, execution_options
-from hubtools.cli.terminal import hush_transformers, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import ASKING, execution_options
+from hubtools.cli.shared.terminal import hush_transformers, note
 
 ONE_BY_ONE = "a page answers one question at a time, too few for the model to be made faster first"
 

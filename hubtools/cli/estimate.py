@@ -11,10 +11,10 @@ import click
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.api.estimating import HOUR
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import FORCE, plan_options, planned_by
-from hubtools.cli.terminal import TEMPLATES, hush_transformers
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import execution_options
+from hubtools.cli.shared.terminal import TEMPLATES, hush_transformers
 
 if TYPE_CHECKING:
     from hubtools.api.estimating import RunEstimates
@@ -84,7 +84,7 @@ def estimate(
 
 
 def _show_table(found: RunEstimates) -> None:
-    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.cli.shared.terminal import new_console, new_table
 
     reads = any(item.cached for item in found)
     columns = ["run", "proteins", "tokens", *(["cached"] if reads else []), "epochs", "time", "memory", "disk"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.commands import StrictGroup
+from hubtools.cli.shared.commands import StrictGroup
 
 if TYPE_CHECKING:
     from hubtools.api.listings import SpecList

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
@@ -11,10 +12,9 @@ from typing import Any
 
 import click
 
-from hubtools.cli.guarded import guarded_streams
-from hubtools.common import telling
+from hubtools.cli.shared.guarded import guarded_streams
+from hubtools.common import garbage, telling
 from hubtools.common.errors import UserError
-from hubtools.common.files import FULL_OR_READ_ONLY, unwritable
 from hubtools.common.secrets import holds_secret, scrub
 from hubtools.common.texts import control_character
 from hubtools.common.version import __version__
@@ -97,18 +97,28 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    # A stream that was closed (>&-) is one that nobody reads.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - for as long as the process lives
     # A terminal or pipe that knows few letters gets question marks for the others, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    with guarded_streams():
+    with garbage.sought_seldom(), guarded_streams():
         code = _called()
+        # What is still to be written may find nobody who reads, too.
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            code = _unexpected(error)
     sys.exit(code)
 
 
 def _called() -> int:
     """Run what the command line says; its exit code."""
     try:
+        require_folder()
         _refuse_arguments(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
@@ -117,16 +127,42 @@ def _called() -> int:
     except click.ClickException as error:
         _show(error)
         return error.exit_code
-    except OSError as error:
-        # What a disk refuses where no command expected it.
-        if error.errno not in FULL_OR_READ_ONLY:
-            raise
-        click.echo(f"error: {unwritable(Path(str(error.filename or '.')), error)}", err=True)
-        return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
+    except SystemExit as ended:
+        # Rich and click end the process where nobody reads what they print.
+        if not getattr(sys.stdout, "broken", False):
+            raise
+        return _unexpected(ended)
+    except Exception as error:
+        return _unexpected(error)
     return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: BaseException) -> int:
+    """Say in one line what no command expected; its exit code."""
+    from hubtools.cli.shared import failures
+
+    if failures.nobody_reads():
+        return failures.BROKEN_PIPE
+    if os.environ.get(failures.VARIABLE):
+        raise error
+    with contextlib.suppress(OSError):
+        click.echo(f"error: {failures.told(error)}", err=True)
+    return failures.ERROR
+
+
+def require_folder() -> None:
+    """Refuse to start where the current folder was deleted.
+
+    Raises:
+        UserError: it was.
+    """
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError("the current folder is not there any more", fix="Change to another: cd ~.") from None
 
 
 def _refuse_arguments(arguments: list[str]) -> None:

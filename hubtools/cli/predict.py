@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import ASKING, execution_options
-from hubtools.cli.terminal import hush_transformers, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import ASKING, execution_options
+from hubtools.cli.shared.terminal import hush_transformers, note
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:

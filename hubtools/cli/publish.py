@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.releasing import not_publishable
-from hubtools.cli.commands import StrictCommand
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, note
 from hubtools.cli.space import show_published_space, show_space
-from hubtools.cli.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, note
 from hubtools.common.errors import UserError
 from hubtools.findings.wording import plural
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.reproducing import REPRODUCED
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds, say, stoppable
-from hubtools.cli.terminal import PROJECT, note, runs_option
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import execution_options
+from hubtools.cli.shared.terminal import PROJECT, note, runs_option
 from hubtools.common.errors import UserError
 from hubtools.findings.wording import plural
 
@@ -61,7 +61,7 @@ def reproduce(
     bench reproduce schmirler-2024/gb1-frozen/esm2-8m
     """
     import hubtools
-    from hubtools.cli.terminal import hush_transformers
+    from hubtools.cli.shared.terminal import hush_transformers
     from hubtools.specs.lookup.trusted import TrustedSpecs
 
     if list_all:
@@ -86,7 +86,7 @@ def reproduce(
 
 
 def _tell(made: MadeAgain, form: str) -> int:
-    from hubtools.cli.terminal import new_console
+    from hubtools.cli.shared.terminal import new_console
     from hubtools.findings.replication import Replication
     from hubtools.reporting.comparison import reproduction_report as reproduction
 
@@ -102,7 +102,7 @@ def _tell(made: MadeAgain, form: str) -> int:
 def _print_list(form: str, held: TrustedSpecs) -> None:
     import json
 
-    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.cli.shared.terminal import new_console, new_table
     from hubtools.findings.wording import metric_title
 
     cells = held.cells()

@@ -15,9 +15,9 @@ import click
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli import run_report
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import execution_options
-from hubtools.cli.terminal import RUNS, TEMPLATES, hush_transformers
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import execution_options
+from hubtools.cli.shared.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
@@ -178,9 +178,11 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
             click.echo("nothing was run (--dry-run)", err=True)
         return
     from hubtools.api.running import check_writable
+    from hubtools.runs import energy
     from hubtools.training.compute import distributed
 
     check_writable(root)
+    energy.look_ahead()
     session = execution.session(root, planned)
     hush_transformers()
     with stoppable(), distributed.joined(session.execution.device):

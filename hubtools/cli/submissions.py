@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.commands import StrictGroup
-from hubtools.cli.terminal import MIRRORS, PROJECT, note
+from hubtools.cli.shared.commands import StrictGroup
+from hubtools.cli.shared.terminal import MIRRORS, PROJECT, note
 
 if TYPE_CHECKING:
     from hubtools.findings.verification import Verification

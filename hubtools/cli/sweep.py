@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.execution_options import execution_options
 from hubtools.cli.run import parse_seeds, parse_settings, stoppable
-from hubtools.cli.terminal import RUNS, hush_transformers, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import execution_options
+from hubtools.cli.shared.terminal import RUNS, hush_transformers, note
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.runs.store import DEFAULT_ROOT
@@ -168,7 +168,7 @@ def _words(trial: Trial) -> str:
 
 def _print_best(planned: Sweep, trials: list[Trial]) -> None:
     """The best trials, and which field mattered."""
-    from hubtools.cli.terminal import new_console, new_table
+    from hubtools.cli.shared.terminal import new_console, new_table
     from hubtools.runs.sweeps.trials import importance
 
     complete = sorted((t for t in trials if t.score is not None), key=lambda t: -planned.direction * (t.score or 0))

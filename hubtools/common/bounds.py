@@ -139,7 +139,10 @@ def yaml_parsed(text: str, parser: Any, check: Any = None) -> tuple[yaml.Node | 
         return root, loader.construct_document(root)
     except (ValueError, OverflowError, RecursionError) as error:
         # Such as a date that no calendar has.
-        raise yaml.constructor.ConstructorError(None, None, str(error), root.start_mark) from None
+        said = str(error)
+        if isinstance(error, RecursionError) or "invalid literal" in said or "could not convert" in said:
+            said = "a value that is not what its tag says"
+        raise yaml.constructor.ConstructorError(None, None, said, root.start_mark) from None
     finally:
         loader.dispose()
 
@@ -190,6 +193,8 @@ def _within_bounds(text: str, parser: Any) -> None:
                 total += sizes.get(event.anchor or "", 0)
             elif isinstance(event, yaml.ScalarEvent):
                 total += 1
+                if not event.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in event.value):
+                    raise beyond("half of a character")
                 if event.anchor:
                     sizes[event.anchor] = 1
                 if (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from hubtools.common.secrets import scrub
@@ -36,6 +37,39 @@ def one_line(text: str) -> str:
     if len(shown) > _LONGEST:
         shown = f"{shown[:_LONGEST]} … ({len(shown):,} characters) … {shown[-_LONGEST // 4 :]}"
     return scrub(visible(" ".join(shown.splitlines()).replace("\t", " ")))
+
+
+# What Python says to a program: of a value that is not what the code took it for.
+_TO_A_PROGRAM = (
+    KeyError,
+    AttributeError,
+    TypeError,
+    IndexError,
+    AssertionError,
+    NameError,
+    RecursionError,
+    NotImplementedError,
+)
+_PROGRAM_TALK = re.compile(r"<class |object at 0x|NoneType|dtype\(")
+
+
+def library_words(error: BaseException) -> str:
+    """What a library says to a user of what it cannot read, on one line, for brackets behind words of ours.
+
+    Nothing where it says it to a program: an exception's name, or what a value's class is, helps nobody.
+    """
+    if isinstance(error, UnicodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    said = re.sub(r"\b\w*(?:Error|Exception):\s*", "", " ".join(str(error).split()))
+    return "" if isinstance(error, _TO_A_PROGRAM) or _PROGRAM_TALK.search(said) else said[:200].strip()
+
+
+def in_brackets(error: BaseException) -> str:
+    """:func:`library_words` in brackets, behind a space; nothing where there are none."""
+    said = library_words(error)
+    return f" ({said})" if said else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -4,7 +4,7 @@ Titles, labels, ids and citations may come from anybody, and each target acts on
 through its function here: :func:`markdown` (also in a cell of a table), :func:`code`, :func:`code_line` and :func:`fence`,
 :func:`link`, :func:`python_literal` and :func:`python_comment`, :func:`spreadsheet_cell`, :func:`terminal`. Templates are
 escaped by their target without being asked (``reporting/templates.py``), and so is what a command prints
-(``cli/guarded.py``). Of the rest Python's own are the one place: ``html.escape``, ``shlex``, ``yaml.safe_dump``, ``json``.
+(``cli/shared/guarded.py``). Of the rest Python's own are the one place: ``html.escape``, ``shlex``, ``yaml.safe_dump``, ``json``.
 """
 
 from __future__ import annotations

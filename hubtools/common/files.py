@@ -250,16 +250,6 @@ def remove_files(paths: Iterable[Path]) -> tuple[list[Path], int]:
     return removed, freed
 
 
-def is_there(name: str | Path) -> bool:
-    """Whether something has a name that anybody may have written; no file has one that is longer than disks allow."""
-    try:
-        return Path(name).exists()
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return False
-
-
 def user_path(name: str) -> Path:
     """The path that a user wrote, ``~`` written out where it is somebody's."""
     path = Path(name)
@@ -303,6 +293,21 @@ def file_lock(path: Path, timeout: float = -1) -> BaseFileLock:
         with contextlib.suppress(OSError):
             path.chmod(0o644)
     return FileLock(path, timeout=timeout)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no error for a name that the disk would not take, as :meth:`Path.is_file` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; likewise."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether something is there; likewise."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def unwritable(path: Path, error: BaseException) -> UserError | None:

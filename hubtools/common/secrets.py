@@ -2,7 +2,7 @@
 
 They get into texts from everywhere: the address of a data file, HF_ENDPOINT, a proxy, what a library says of a request that
 failed. :func:`scrub` takes them out of whatever is shown or kept: it is called by ``UserError`` and warnings, by what commands
-print (``cli/guarded.py``), and for records before they are written. A spec does not take a text that holds one.
+print (``cli/shared/guarded.py``), and for records before they are written. A spec does not take a text that holds one.
 """
 
 from __future__ import annotations

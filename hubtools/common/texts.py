@@ -8,6 +8,7 @@ order than it runs in (CVE-2021-42574). So none of them gets in.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,31 @@ def hidden_in(model: BaseModel, typed: bool = True) -> tuple[tuple[str, ...], st
             for found in _hidden(value, (name,)):
                 return found
     return None
+
+
+def endless_in(model: BaseModel) -> tuple[str | int, ...] | None:
+    """Where the values of any kind in a model hold a number that is not finite; None where they hold none.
+
+    Numbers that have a type of their own are the model's to refuse (``allow_inf_nan``).
+    """
+    for name in text_fields(type(model), typed=False):
+        value = getattr(model, name)
+        # Thousands of records are looked through, and nearly all hold neither word.
+        if value is not None and ("nan" in (shown := repr(value)) or "inf" in shown):
+            for found in _endless(value, (name,)):
+                return found
+    return None
+
+
+def _endless(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _endless(inner, (*path, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for place, inner in enumerate(value):
+            yield from _endless(inner, (*path, place))
 
 
 def _suspect(value: Any) -> bool:

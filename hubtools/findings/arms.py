@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from hubtools.evaluation.predictions import Predictions, read_predictions
+from hubtools.common.errors import UserError
+from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.arm_interval import ArmScore, arm_score
 from hubtools.evaluation.statistics.resampled import (
     KEPT_REPLICATES,
     ArmPredictions,
     Resampled,
     Units,
-    read_replicates,
     resample,
 )
 from hubtools.evaluation.statistics.resampled import REPLICATES as DRAWN
-from hubtools.runs.store import PREDICTIONS, REPLICATES, OpenRun
+from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, FolderAndRecord, OpenRun
 from hubtools.specs.record import RunRecord
+from hubtools.specs.record.plausible import metrics_unknown
 from hubtools.specs.task import Task
 
 # From this protocol on the interval in a record is that of an arm of one run; before, it was one of percentiles.
@@ -117,15 +118,7 @@ class Arm:
         Raises:
             UserError: a run has no predictions of the split, or they cannot be read.
         """
-        from hubtools.common.errors import UserError
-
-        found = []
-        for folder, _ in self.runs:
-            splits = read_predictions(folder / PREDICTIONS, split)
-            if split not in splits:
-                raise UserError(f"there are no predictions of {split}", where=str(folder / PREDICTIONS))
-            found.append(splits[split])
-        return found
+        return [run.predictions_of(split) for run in self.runs]
 
     def thresholds(self) -> list[list[float] | None]:
         """Of each run, as it chose them on validation."""
@@ -153,7 +146,7 @@ class Arm:
 
     def _kept(self, columns: Sequence[tuple[str, str]]) -> list[Resampled | None]:
         """:meth:`kept` of several (split, metric), each run's file opened once."""
-        files = [read_replicates(folder / REPLICATES, columns) for folder, _ in self.runs]
+        files = [run.replicates(columns) for run in self.runs]
         return [self._together(column, [file.get(column) for file in files]) for column in columns]
 
     def _together(self, column: tuple[str, str], found: Sequence[tuple[np.ndarray, Units] | None]) -> Resampled | None:
@@ -238,6 +231,43 @@ def arms_of(found: Sequence[OpenRun], split: str = "test") -> list[Arm]:
         Arm(tuple(sorted(runs, key=lambda pair: pair[1].identity.seed)), apart[key]) for key, runs in groups.items()
     ]
     return sorted(arms, key=lambda arm: (arm.record.identity.task.name, arm.name, arm.record.run_id))
+
+
+def sound_runs(found: Sequence[FolderAndRecord]) -> tuple[list[OpenRun], list[str]]:
+    """Runs that can stand in a table, and a line for each that cannot: one of them does not stop the others.
+
+    Left out is a run whose files are not what it wrote, and one whose metric nothing here knows. Of predictions, which a
+    table does not read, the sizes are looked at, and all of them while they are few and small.
+    """
+    kept, notes = [], []
+    predictions = sum(output.bytes for _, record in found for output in record.outputs if output.path == PREDICTIONS)
+    for pair in found:
+        run = pair if isinstance(pair, OpenRun) else OpenRun(*pair)
+        try:
+            if run.record.status == "complete":
+                require_known_metrics(run)
+                for name in (REPLICATES, PREDICTIONS):
+                    if run.record.outputs and (run.folder / name).is_file():
+                        run.file(name, size_alone=name == PREDICTIONS and predictions > SMALL)
+        except UserError as error:
+            notes.append(f"left out: {error}")
+            continue
+        kept.append(run)
+    return kept, notes
+
+
+def require_known_metrics(run: OpenRun) -> None:
+    """Make sure that bench, or a package that is installed here, has the metrics of a run.
+
+    Raises:
+        UserError: it has not.
+    """
+    if unknown := metrics_unknown(run.record):
+        raise UserError(
+            f"its task {run.record.identity.task.name} is scored by {unknown[0]!r}, a metric that nothing here brings",
+            where=str(run.folder / RECORD),
+            fix="Install the package that does.",
+        )
 
 
 def without_copies(found: Sequence[OpenRun]) -> tuple[list[OpenRun], list[str]]:

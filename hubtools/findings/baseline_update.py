@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hubtools.common.errors import UserError
-from hubtools.evaluation.predictions import read_predictions
 from hubtools.evaluation.statistics.difference import Question
 from hubtools.evaluation.statistics.same_predictions import largest_difference, other_rows
 from hubtools.findings.arm_comparison import Comparison, ComparisonRequest, NotComparable, judged
 from hubtools.findings.arm_comparison import compared as compare_arms
 from hubtools.findings.arms import Arm
 from hubtools.findings.frozen_baseline import Baseline, describe, measured, place_of, rounded, sources
-from hubtools.runs.store import PREDICTIONS, OpenRun
+from hubtools.runs.store import OpenRun
 from hubtools.specs.baseline_file import FrozenArm
 
 
@@ -101,7 +100,7 @@ def _agree(old: OpenRun, new: OpenRun, tolerance: float) -> bool:
         was, now = old[1].score(split), new[1].score(split)
         if (rounded(was.value) if was else None) != (rounded(now.value) if now else None):
             return False
-    before, after = read_predictions(old[0] / PREDICTIONS), read_predictions(new[0] / PREDICTIONS)
+    before, after = old.predictions, new.predictions
     return all(
         split in after
         and other_rows(before[split], after[split]) is None

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing_folder, write_atomic
+from hubtools.common.files import is_file, replacing_folder, write_atomic
 from hubtools.common.hashing import file_sha256
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.secrets import scrub
@@ -158,7 +158,7 @@ class FrozenPower:
 
 def is_baseline(folder: Path) -> bool:
     """Whether a folder is a frozen baseline."""
-    return (folder / BASELINE_FILE).is_file()
+    return is_file(folder / BASELINE_FILE)
 
 
 def open_baseline(folder: Path) -> Baseline:
@@ -343,7 +343,7 @@ def _freeze_run(source: OpenRun, target: Path) -> dict[str, str]:
         for name in (RECORD, PREDICTIONS):
             shutil.copyfile(folder / name, target / name)
     else:
-        path, splits = target / PREDICTIONS, read_predictions(folder / PREDICTIONS)
+        path, splits = target / PREDICTIONS, source.predictions
         kept = [split for split in record.test_splits if split in splits]
         if not kept:
             raise UserError("there are no predictions of a test split", where=str(folder / PREDICTIONS))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import is_there, user_path
+from hubtools.common.files import is_file, is_folder, user_path
 from hubtools.common.readers import reads
 from hubtools.data.sources.task_repositories import open_task
 from hubtools.evaluation.statistics.difference import Question
@@ -69,12 +69,14 @@ def recorded_run(where: str) -> tuple[OpenRun, Named]:
         where: as for :func:`hubtools.findings.naming.named_runs.runs_named`.
 
     Raises:
-        UserError: it is not there, is several runs, or did not finish.
+        UserError: it is not there, is several runs, did not finish, or has other predictions than it wrote.
     """
     run, named = run_named(where)
     folder, record = run
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(folder), fix=f"Finish it: {record.command}")
+    if is_file(folder / PREDICTIONS):
+        run.file(PREDICTIONS)  # Before hours are spent.
     return run, named
 
 
@@ -101,11 +103,11 @@ def planned_again(
         fraction=record.identity.fraction,
         overrides=record.overrides,
         task_file=task or task_reference(record),
-        places=_places_of(record, held, task),
+        origins=_origins_of(record, held, task),
     )
 
 
-def _places_of(
+def _origins_of(
     record: RunRecord, held: TrustedSpecs | None, given: str | None
 ) -> dict[Literal["task", "recipe", "suite"], str]:
     """Where task and recipe of the run made again are from: what is held, the file that the user names, the record."""
@@ -196,7 +198,7 @@ def _checkpoint_of(record: RunRecord, given: str | None) -> str | None:
         # Of a record from anybody: a quote that is not closed.
         words = []
     named = words[words.index("--checkpoint") + 1] if "--checkpoint" in words[:-1] else ""
-    if named and is_there(folder := user_path(named)) and folder.is_dir():
+    if named and is_folder(user_path(named)):
         return named
     raise UserError(
         f"the checkpoint {recorded.name} was a folder, which is not here (sha256 of its files together {recorded.sha256})",
@@ -269,7 +271,7 @@ def refuse_itself(original: OpenRun, run: PlannedRun, session: Session) -> None:
     folder = run_folder(session.root, session.identify(run))
     if folder.resolve() == original[0].resolve():
         raise UserError("that is where the run itself is", where=str(session.root), fix="Choose another --runs.")
-    done, _ = find_records([folder]) if folder.is_dir() else ([], [])
+    done, _ = find_records([folder]) if is_folder(folder) else ([], [])
     if any(record.started == original[1].started for _, record in done):
         raise UserError("it is a copy of the run", where=str(folder), fix="Remove it, or choose another --runs.")
 

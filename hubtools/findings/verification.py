@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import replacing_folder
-from hubtools.common.hashing import file_sha256
+from hubtools.common.files import is_file, is_folder, replacing_folder
 from hubtools.common.hub import HubUnavailable, hub_api, hub_errors
 from hubtools.common.inside import inside
 from hubtools.common.readers import reads
@@ -107,7 +106,7 @@ def add_submission(run: OpenRun | Path, folder: Path) -> Path:
     Raises:
         UserError: there is no finished run.
     """
-    source, record = open_run(run)
+    source, record = run = open_run(run)
     if record.status != "complete":
         raise UserError(f"this run is {record.status}", where=str(source), fix=f"Finish it first: {record.command}")
     target = inside(folder, record.run_id)
@@ -115,7 +114,7 @@ def add_submission(run: OpenRun | Path, folder: Path) -> Path:
         write_record(staging, public_record(record))
         for name in (PREDICTIONS, REPLICATES):
             if (source / name).is_file():
-                shutil.copyfile(source / name, staging / name)
+                shutil.copyfile(run.file(name), staging / name)
     return target
 
 
@@ -125,12 +124,12 @@ def submissions_in(folder: Path) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    if (folder / RECORD).is_file():
+    if is_file(folder / RECORD):
         return [folder]
-    inside = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    listed = inside.iterdir() if inside.is_dir() else ()
+    inside = folder / FOLDER if is_folder(folder / FOLDER) else folder
+    listed = inside.iterdir() if is_folder(inside) else ()
     # What a process that was killed left half written has a name that begins with a dot.
-    found = sorted(path for path in listed if path.is_dir() and not path.name.startswith("."))
+    found = sorted(path for path in listed if is_folder(path) and not path.name.startswith("."))
     if not found:
         raise UserError(
             "there is no submission in it", where=str(folder), fix="Make one: bench submissions add RUN --to DIR"
@@ -178,7 +177,7 @@ def check_submission(
 
 
 def _files(folder: Path) -> str:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError("there is no such folder", where=str(folder))
     total = 0
     for path in sorted(folder.rglob("*")):
@@ -228,11 +227,13 @@ def _no_secrets(folder: Path) -> str:
 
 
 def _checksums(folder: Path, record: RunRecord) -> str:
-    written = {output.path: output.sha256 for output in record.outputs}
+    run = OpenRun(folder, record)
     there = [name for name in (PREDICTIONS, REPLICATES) if (folder / name).is_file()]
     for name in there:
-        if written.get(name) != file_sha256(folder / name):
-            raise UserError(f"{name} is not the file that the run wrote", fix="Submit the run as it is.")
+        try:
+            run.require_recorded(folder / name, name)
+        except UserError:
+            raise UserError(f"{name} is not the file that the run wrote", fix="Submit the run as it is.") from None
     return f"{len(there)} files are those that the run wrote"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
-from hubtools.common.files import is_there
+from hubtools.common.files import is_folder
 from hubtools.common.hub import download_files, full_commit, hub_api, hub_errors
 from hubtools.findings.naming.selectors import parse
 from hubtools.inference.predictor import Predictor
@@ -40,7 +40,7 @@ def _named(name: str) -> OpenRun:
     folder = Path(name)
     if folder.name == RECORD:
         folder = folder.parent
-    return open_run(folder) if is_there(folder) and folder.is_dir() else _from_hub(name)
+    return open_run(folder) if is_folder(folder) else _from_hub(name)
 
 
 def _from_hub(name: str) -> OpenRun:

@@ -85,7 +85,7 @@ class Predictor:
         folder, record = run
         _require_readable(record, str(folder))
         execution = execution or Execution.choose()
-        model, tokeniser = load_model(run.model if run.model.is_dir() else folder, run.task, shipped_code=False)
+        model, tokeniser = load_model(run.model_files(), run.task, shipped_code=False)
         tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
         return cls(model.to(execution.device), tokeniser, record, execution)
 

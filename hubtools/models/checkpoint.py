@@ -11,7 +11,7 @@ import yaml
 
 from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_values
 from hubtools.common.errors import UserError
-from hubtools.common.files import is_there, user_path
+from hubtools.common.files import is_file, is_folder, is_there, user_path
 from hubtools.common.hashing import digest
 from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
@@ -94,7 +94,7 @@ def recorded_name(name: str) -> str:
     if name == EMBEDDED:
         return EMBEDDED_NAME
     folder = Path(name).expanduser()
-    return folder.resolve().name if folder.is_dir() else name.partition("@")[0]
+    return folder.resolve().name if is_folder(folder) else name.partition("@")[0]
 
 
 @reads("checkpoint")
@@ -114,7 +114,7 @@ def resolve_checkpoint(name: str, *, revision: str | None = None, trust_remote_c
         folder = shipped_root() / "benchmarks" / "checkpoints" / "esm-mini"
         return _from_folder(folder, EMBEDDED_NAME, trust_remote_code)
     folder = user_path(name)
-    if is_there(folder) and folder.is_dir():
+    if is_folder(folder):
         if revision is not None:
             raise UserError(
                 f"a folder has no revision {revision!r}", where=name, fix="Leave the revision out, or give a Hub id."
@@ -172,7 +172,7 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
 
 def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint:
     shown = str(folder)
-    listed = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    listed = {path.name for path in folder.iterdir() if is_file(path)} if is_folder(folder) else set()
     config = _read_config(folder / CONFIG, listed, trust_remote_code, shown)
     weights = _choose_weights(listed, shown)
     code = sorted(n for n in listed if n.endswith(".py")) if trust_remote_code else []
@@ -265,15 +265,31 @@ def check_weights(path: Path) -> None:
                 raise UserError("a git-lfs pointer instead of weights", where=str(path), fix="Run: git lfs pull.")
         if path.suffix != ".safetensors":
             return
-        with safe_open(path, framework="np"):
-            pass
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, framework="np") as tensors:
+            whole = [name for name in tensors.keys() if _whole_numbers(name, tensors)]  # noqa: SIM118
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror or error})", where=str(path)) from None
+    except SafetensorError:
         # In the Hub's cache the name is a link: only deleting what it points at makes it be downloaded again.
         raise UserError(
-            f"damaged weights ({str(error).splitlines()[0]})",
+            "damaged weights (the header does not describe this file)",
             where=str(path),
             fix=f"Delete {path.resolve()} and get it again: a checkpoint of the Hub is then downloaded anew.",
         ) from None
+    if whole:
+        raise UserError(
+            f"its weights are whole numbers (first: {whole[0][:80]}{f', and {len(whole) - 1} more' if len(whole) > 1 else ''})",
+            where=str(path),
+            fix="They are damaged, or quantised, which bench does not read: use the checkpoint as it was published.",
+        )
+
+
+def _whole_numbers(name: str, tensors: Any) -> bool:
+    """Whether a tensor that multiplies or is added is of whole numbers. A table of positions may be."""
+    return (
+        name.endswith((".weight", ".bias"))
+        and re.match(r"[IU]\d|BOOL", tensors.get_slice(name).get_dtype()) is not None
+    )
 
 
 @reads("card of a checkpoint", refuses=())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hubtools.common.bounds import LARGEST_JSON, json_values, read_bounded
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, in_brackets, library_words
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.readers import reads
 
@@ -42,8 +42,9 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
     try:
         values = json_values(read_bounded(path, LARGEST_JSON).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"cannot read {path.name} ({why})", where=where, fix="Get the file again.") from None
+        raise UserError(
+            f"cannot read {path.name}{in_brackets(error)}", where=where, fix="Get the file again."
+        ) from None
     if not isinstance(values, dict):
         raise UserError(f"{path.name} is not an object with keys", where=where, fix="Get the file again.")
     return values
@@ -160,4 +161,9 @@ def _said(error: Exception, model_type: object, code: str | None) -> tuple[str, 
         return "its weights do not fit its config.json", "Check that both come from the same checkpoint."
     if "safetensor" in text.lower() or "deserializ" in text.lower() or "header" in text.lower():
         return "its weights are corrupt", "Download the checkpoint again."
-    return f"transformers cannot load it ({type(error).__name__}: {text[:200]})", None
+    if said := library_words(error):
+        return f"transformers cannot load it ({said})", None
+    return (
+        "transformers cannot load it: a value in its config.json is not what it expects",
+        "Get it again, or upgrade transformers.",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, in_brackets
 from hubtools.models.families import PLAIN, CanonicalForm
 from hubtools.models.families.canonical_form import EVERY_LETTER, STANDARD
 
@@ -136,7 +136,7 @@ def around(tokenizer: Any, protocol: tuple[str, ...]) -> tuple[tuple[int, ...], 
         whole = form_tokens(tokenizer, CanonicalForm(PLAIN, protocol), STANDARD)
     except CannotRead as error:
         raise UserError(
-            f"its tokenizer cannot read {STANDARD}, and has no unknown token ({error})",
+            f"its tokenizer cannot read {STANDARD}, and has no unknown token{in_brackets(error)}",
             fix="Use a checkpoint of proteins.",
         ) from None
     for start in range(len(whole) - len(bare) + 1):

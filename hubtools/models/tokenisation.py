@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
 from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
 from hubtools.models.families.canonical_form import EVERY_LETTER
@@ -85,9 +85,8 @@ class ResidueTokeniser:
             # What the tokenizers' own language raises where it gives up is no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"transformers cannot load its tokenizer ({reason})",
+                f"transformers cannot load its tokenizer{in_brackets(error)}",
                 where=checkpoint.name,
                 fix="A checkpoint needs its tokenizer files (vocab.txt, tokenizer.json or spiece.model) beside the weights.",
             ) from None

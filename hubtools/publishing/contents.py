@@ -271,23 +271,14 @@ def _write_card(run: OpenRun, repo: str, licence: str, weights: Weights, author:
 def _unchanged(run: OpenRun, files: tuple[PublishedFile, ...]) -> str:
     """Every file but card and record is one that the run wrote, bit for bit, and none is missing."""
     folder, record = run
-    written = {output.path: output.sha256 for output in record.outputs}
     ours = {file.source.relative_to(folder).as_posix(): file for file in files}
     ours = {name: file for name, file in ours.items() if name != RECORD and not name.startswith(f"{CARD}/")}
-    again = "run it again with --force."
     for name, file in ours.items():
-        if name not in written:
-            raise UserError("the run did not write it", where=str(file.source), fix=f"Remove it, or {again}")
-        if written[name] != file.sha256:
-            raise UserError(
-                "it changed after the run: it is not what was measured",
-                where=str(file.source),
-                fix=f"Put it back, or {again}",
-            )
-    for name in written:
-        parts = {file.source.relative_to(folder).parts[0] for file in files} & {MODEL, ADAPTER}
-        if name not in ours and name.split("/")[0] in parts and not name.endswith(f"/{README}"):
-            raise UserError("it is gone", where=str(folder / name), fix=f"Put it back, or {again}")
+        run.require_recorded(file.source, name, sha256=file.sha256)
+    parts = {file.source.relative_to(folder).parts[0] for file in files} & {MODEL, ADAPTER}
+    for output in record.outputs:
+        if output.path not in ours and output.path.split("/")[0] in parts and not output.path.endswith(f"/{README}"):
+            run.file(output.path)
     return f"{len(ours)} match their recorded checksums"
 
 
@@ -311,9 +302,11 @@ def _safe(files: tuple[PublishedFile, ...]) -> str:
         try:
             with safe_open(file.source, framework="np"):
                 pass
-        except (SafetensorError, OSError) as error:
+        except OSError as error:
+            raise UserError(f"cannot read it ({error.strerror or error})", where=str(file.source)) from None
+        except SafetensorError:
             raise UserError(
-                f"damaged weights ({str(error).splitlines()[0]})",
+                "damaged weights (the header does not describe this file)",
                 where=str(file.source),
                 fix="Run it again with --force.",
             ) from None

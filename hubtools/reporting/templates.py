@@ -20,6 +20,7 @@ from typing import Any
 
 from hubtools.common import escaping
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_file, is_folder
 from hubtools.common.readers import reads
 from hubtools.findings import wording
 from hubtools.specs.lookup.content import shipped_root
@@ -34,7 +35,7 @@ def templates_of(folder: Path | None) -> Iterator[None]:
     Raises:
         UserError: there is no such folder.
     """
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not is_folder(folder):
         raise UserError("there is no such folder", where=str(folder), fix="Name a folder of templates.")
     token = _named.set(folder)
     try:
@@ -127,7 +128,7 @@ def asset(name: str) -> str:
     """
     for folder in _folders():
         path = folder / name
-        if path.is_file():
+        if is_file(path):
             return path.read_text(encoding="utf-8")
     raise UserError(f"there is no file {name}", where="reports/", fix="Reinstall bench.")
 
@@ -135,7 +136,7 @@ def asset(name: str) -> str:
 def own_asset(name: str) -> str | None:
     """A file of the folder that the user names; None where they name none, or it holds no such file."""
     path = None if (own := _named.get()) is None else own / name
-    return path.read_text(encoding="utf-8") if path is not None and path.is_file() else None
+    return path.read_text(encoding="utf-8") if path is not None and is_file(path) else None
 
 
 def cell(value: object) -> Any:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import os
+import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ class Meter:
         if self.mode == "auto":
             # A measurement is a courtesy: whatever it stumbles over, the run goes on.
             with contextlib.suppress(Exception):
+                if _looking is not None:
+                    _looking.join()
                 self._tracker = _tracker(self.country)
                 self._tracker.start()
         self._started = time.perf_counter()
@@ -160,6 +163,27 @@ def _intensity() -> float | None:
     if not (math.isfinite(value) and value >= 0):
         raise UserError(f"{INTENSITY}={text} is no number of grams of CO2 a kWh", fix="Give a number such as 380.")
     return value
+
+
+_looking: threading.Thread | None = None
+
+
+def look_ahead() -> None:
+    """Before the large libraries are imported: codecarbon finds out what processor this is, for which it waits a second, beside that."""
+    global _looking
+    if _looking is None and os.environ.get(MODE, "auto") == "auto":
+        _looking = threading.Thread(target=_find_processor, daemon=True)
+        _looking.start()
+
+
+def _find_processor() -> None:
+    # Where it is not installed, or another version has another way, the first run waits.
+    with contextlib.suppress(Exception):
+        logging.getLogger("codecarbon").disabled = True
+        from codecarbon.core.util import detect_cpu_model
+
+        # The answer is kept there.
+        detect_cpu_model()
 
 
 def _tracker(country: str | None) -> Any:

@@ -233,7 +233,7 @@ def opened(run: PlannedRun, identity: Identity, session: Session) -> RunRecord:
         recipe=run.recipe.model_dump(mode="json"),
         overrides=run.overrides,
         suite=run.suite,
-        places=run.places,
+        origins=run.origins,
         command=run.command(identity.checkpoint),
         started=datetime.now(UTC),
         environment=describe(session.execution, precision=identity.precision or "float32", attention=None),

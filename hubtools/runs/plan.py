@@ -30,7 +30,7 @@ class PlannedRun:
         suite: by whose wish.
         overrides: recipe fields set by the user.
         task_file, recipe_file: where the user gave a file instead of a name.
-        places: where task, recipe and suite were found, for the record; no part of the run's identity.
+        origins: where task, recipe and suite were found, for the record; no part of the run's identity.
         sweep: how the overrides were chosen, where a sweep chose them; no part of the run's identity.
     """
 
@@ -45,7 +45,7 @@ class PlannedRun:
     recipe_file: str | None = None
     fraction: float | None = None
     sweep: SweepFacts | None = None
-    places: dict[Literal["task", "recipe", "suite"], str] = field(default_factory=dict)
+    origins: dict[Literal["task", "recipe", "suite"], str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -130,15 +130,15 @@ def expand(
         )
     of_suite = {"suite": origin_of("suite", suite_file or suite)} if suite else {}
     for given, task in tasks.items():
-        places = {"task": origin_of("task", given), **of_suite}
+        origins = {"task": origin_of("task", given), **of_suite}
         shared: dict[str, Any] = {"subset": subset, "suite": suite, "task_file": given if given != task.name else None}
-        shared["places"] = places
+        shared["origins"] = origins
         for baseline, file, found in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
             if baseline.baseline and baseline.why_not(task.problem) is None:
-                own = shared | {"recipe_file": file, "places": places | found}
+                own = shared | {"recipe_file": file, "origins": origins | found}
                 planned.append(PlannedRun(task, baseline, None, seeds[0], **own))
-        chosen = [_chosen(task, asked, zero_shot, overrides or {}, places) for asked in recipes]
+        chosen = [_chosen(task, asked, zero_shot, overrides or {}, origins) for asked in recipes]
         if not task.problem.level.trained and set(fractions) != {1.0}:
             raise UserError(
                 "nothing is trained in it, so there is no share of training data",
@@ -156,7 +156,7 @@ def expand(
         for checkpoint in checkpoints if adapting else ():
             for baseline, file, found in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
-                    own = shared | {"recipe_file": file, "places": places | found}
+                    own = shared | {"recipe_file": file, "origins": origins | found}
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **own) for seed in seeds]
             # Runs on the same rows follow each other, so that data are read once.
             planned += [
@@ -170,7 +170,7 @@ def expand(
 
 
 def _chosen(
-    task: Task, asked: AskedRecipe, zero_shot: Recipe | None, overrides: dict[str, Any], places: dict[str, str]
+    task: Task, asked: AskedRecipe, zero_shot: Recipe | None, overrides: dict[str, Any], origins: dict[str, str]
 ) -> tuple[Recipe, dict[str, Any]]:
     """The recipe for a task, and what its runs say of it.
 
@@ -187,7 +187,7 @@ def _chosen(
             where=f"task {task.name}",
             fix="Choose another --recipe: bench recipes list.",
         )
-    return recipe, own | {"places": places | {"recipe": origin_of("recipe", own.get("recipe_file") or recipe.name)}}
+    return recipe, own | {"origins": origins | {"recipe": origin_of("recipe", own.get("recipe_file") or recipe.name)}}
 
 
 def _seeds(recipe: Recipe, task: Task, seeds: Sequence[int], fractions: Sequence[float]) -> Sequence[int]:

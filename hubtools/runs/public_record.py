@@ -1,22 +1,48 @@
-"""A record as others may see it: without the folders of the machine that made it."""
+"""A record as it is written and as others may see it: without the folders of the machine that made it.
+
+What these folders are stands in a file of its own beside ``run.json``, which never leaves the machine: with it the run is made
+again, or published, without asking where its files are.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hubtools.common.errors import UserError
 from hubtools.common.secrets import scrub
 from hubtools.specs.data_sources import OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
+from hubtools.specs.record.identities import Line, OpenPart
 from hubtools.specs.references import is_address
 
 # Options of `bench run` whose value may be a path.
 _PATHS = {"--task", "--recipe", "--checkpoint"}
+_MAYBE = re.compile(r"[/\\]")
+_INNER = r"""(?:[^/\s'"]+/)"""
+# In quotes a path may have spaces.
+_QUOTED = re.compile(r"""(?<=['"])~?/[^'"]*/(?=[^/'"]+['"])""")
 # The folders of an absolute path, up to its last name; the slashes of an address are none.
-_FOLDERS = re.compile(r"""(?<![\w:/.])~?/(?:[^/\s'"]+/)+|(?<!\w)[A-Za-z]:\\(?:[^\\\s'"]+\\)+""")
+_FOLDERS = re.compile(rf"""(?<![\w/.~])~?/{_INNER}*(?=[\w.])|(?<!\w)[A-Za-z]:\\(?:[^\\\s'"]+\\)+""")
+
+
+class Places(OpenPart):
+    """Where this machine had the files that ``run.json`` calls by their names alone.
+
+    Attributes:
+        command: the command as it was.
+        data: of the task.
+        files: location of each data file, in order.
+    """
+
+    command: Line
+    data: dict[str, Any]
+    files: list[Line]
 
 
 def words_of(command: str) -> list[str]:
@@ -38,24 +64,62 @@ def public_record(record: RunRecord) -> RunRecord:
     """A copy that names local files by their names alone; identity and results stay as they are."""
     public = record.model_copy(deep=True)
     public.command = public_command(record)
-    data = public.task["data"]
     if public.data:
         public.data.files = public_files(record)
-    if data["source"] == "file":
-        for file in data["files"]:
-            file["path"] = Path(file["path"]).name
-    elif data["source"] not in OWN_SOURCES:
-        public.task["data"] = _brought_data(record)
+        public.data.findings = _without_folders(public.data.findings)
+    if "data" in public.task:
+        public.task["data"] = _public_data(record)
+    if public.failure:
+        public.failure.message = _without_folders(public.failure.message)
     return public
 
 
-def _brought_data(record: RunRecord) -> dict[str, Any]:
-    """The data of a source that a package brings, without folders: as the package has it, where that is installed."""
+def places_of(record: RunRecord) -> Places | None:
+    """What of a record stays on this machine; None where nothing does."""
+    located = record.data.files if record.data else []
+    public = (public_command(record), _public_data(record), public_files(record))
+    if public == (record.command, record.task.get("data"), located):
+        return None
+    return Places(command=record.command, data=record.task["data"], files=[file.location for file in located])
+
+
+def placed(record: RunRecord, noted: str) -> RunRecord:
+    """The record with the folders of this machine, which were noted beside it.
+
+    Args:
+        record: as it was read.
+        noted: text of the note. One that is not of this very record changes nothing.
+    """
+    try:
+        places = Places.model_validate_json(noted)
+    except ValidationError:
+        return record
+    own = record.model_copy(update={"command": places.command, "task": record.task | {"data": places.data}})
+    if record.data and len(record.data.files) == len(places.files):
+        located = zip(record.data.files, places.files, strict=True)
+        files = [file.model_copy(update={"location": location}) for file, location in located]
+        own.data = record.data.model_copy(update={"files": files})
+    public = (public_command(own), _public_data(own), public_files(own))
+    return own if public == (record.command, record.task.get("data"), public_files(record)) else record
+
+
+def _public_data(record: RunRecord) -> Any:
+    """The task's data, files of the user's by their names alone."""
+    data = record.task.get("data")
+    if not isinstance(data, dict) or data.get("source") in OWN_SOURCES.keys() - {"file"}:
+        return data
+    if data.get("source") == "file" and isinstance(data.get("files"), list):
+        return data | {"files": [_by_its_name(file) for file in data["files"]]}
+    # The data of a source that a package brings: as the package has it, where that is installed.
     try:
         return record.exact_task().data.without_folders().model_dump(mode="json")
     except UserError:
-        kept: dict[str, Any] = _without_folders(record.task["data"])
-        return kept
+        return _without_folders(data)
+
+
+def _by_its_name(file: Any) -> Any:
+    named = isinstance(file, dict) and isinstance(file.get("path"), str)
+    return file | {"path": Path(file["path"]).name} if named else file
 
 
 def public_files(record: RunRecord) -> list[SourceFile]:
@@ -80,7 +144,20 @@ def _without_folders(value: Any) -> Any:
         return {key: _without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_without_folders(entry) for entry in value]
-    return _FOLDERS.sub("", value) if isinstance(value, str) else value
+    return (
+        _FOLDERS.sub("", _here().sub("", _QUOTED.sub("", value)))
+        if isinstance(value, str) and _MAYBE.search(value)
+        else value
+    )
+
+
+def _here() -> re.Pattern[str]:
+    """The folders of this user: one with a space in its name ends nowhere that could be seen."""
+    known = [str(Path.home())]
+    with contextlib.suppress(OSError):  # The current folder may be gone.
+        known.append(str(Path.cwd()))
+    either = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w/.~])(?:{either})/{_INNER}*")
 
 
 def public_command(record: RunRecord) -> str:
@@ -94,7 +171,7 @@ def public_command(record: RunRecord) -> str:
             name = Path(value).name
             # The current folder, or the one above, has no name of its own there.
             words[index + 1] = name if name not in {"", ".."} else _called(record, option)
-    return scrub(shlex.join(words))
+    return scrub(shlex.join(word if is_address(word) else _without_folders(word) for word in words))
 
 
 def _called(record: RunRecord, option: str) -> str:
@@ -106,4 +183,4 @@ def _called(record: RunRecord, option: str) -> str:
 def public_failure(record: RunRecord) -> str:
     """Why the run did not finish, in one line that names files by their names alone; empty where that is not known."""
     failure = record.failure
-    return _FOLDERS.sub("", f"{failure.kind}: {failure.message}") if failure else ""
+    return f"{failure.kind}: {_without_folders(failure.message)}" if failure else ""

@@ -50,7 +50,7 @@ class SpecError(ValueError):
         key: path to the key, from the model that is validated.
     """
 
-    def __init__(self, what: str, *key: str) -> None:
+    def __init__(self, what: str, *key: str | int) -> None:
         self.key = key
         super().__init__(what)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, SerializeAsAny, WrapValidator, field_validator, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from hubtools.specs.annotation_rules import Annotation
@@ -140,12 +141,28 @@ class NamedTable(TableFile):
         return "rows"
 
 
+def _whole_address(address: str) -> str:
+    """The address.
+
+    Raises:
+        ValueError: it names no server, or not as addresses do.
+    """
+    try:
+        parts = urlsplit(address)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # of brackets that are not closed, or a port that is none
+        named = False
+    if not named or any(letter.isspace() for letter in address):
+        raise ValueError(f"{address[:200]!r} is no address. Write it as https://SERVER/FILE, spaces as %20")
+    return address
+
+
 class UrlFile(TableFile):
     """A file at a public address, pinned by the sha256 of its content."""
 
     pinned_by = ("sha256", "url")
 
-    url: Annotated[str, Field(pattern=r"^https?://")]
+    url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_whole_address)]
     sha256: Sha256 | None = Field(
         default=None,
         description="Left out only until `bench data freeze` writes it; every record then says what was fetched.",
@@ -293,7 +310,7 @@ class SourceData(Spec):
 
     @model_validator(mode="after")
     def _one_kind_of_split(self) -> SourceData:
-        if (self.splits is None) == (self.split is None):
+        if (self.splits is None) == (self.split is None) or self.splits == {}:
             raise ValueError("give either splits (declared by the data) or split (seeded). Exactly one of them")
         if self.splits == {}:
             raise SpecError("no split is declared. Name one, such as test", "splits")

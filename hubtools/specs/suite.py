@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from hubtools.common.files import is_there
 from hubtools.specs.base import Spec
 from hubtools.specs.names import Name
 
@@ -52,7 +53,7 @@ class Suite(Spec):
 def _below(folder: Path, name: str) -> str:
     """A path that a suite gives, for the working directory; a name as it is."""
     path = folder / name
-    if "/" not in name or not path.exists():
+    if "/" not in name or not is_there(path):
         return name
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

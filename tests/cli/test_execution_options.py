@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.demo import demo
 from hubtools.cli.estimate import estimate
-from hubtools.cli.execution_options import OPTIONS
 from hubtools.cli.predict import predict
 from hubtools.cli.reproduce import reproduce
 from hubtools.cli.run import run
+from hubtools.cli.shared.execution_options import OPTIONS
 from hubtools.cli.sweep import sweep
 from hubtools.common.errors import UserError
 from hubtools.training.compute.device import Execution

@@ -136,6 +136,9 @@ def test_how_a_command_ends_is_its_exit_code(
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From whoever works on bench; a user gets one line and a file (test_unexpected.py)."""
+    monkeypatch.setenv("BENCH_TRACEBACK", "1")
+
     def fail(**_: object) -> None:
         raise ZeroDivisionError
 

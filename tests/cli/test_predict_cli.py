@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import warm_process
 from click.testing import CliRunner, Result
+from sample_records import relisted
 from tiny_runs import made
 from tiny_tasks import PROBLEMS
 
@@ -254,6 +255,10 @@ def test_no_code_beside_a_model_is_run(runs: dict[str, Path], tmp_path: Path) ->
     folder, run = tmp_path / "theirs", runs["sequence-classification"]
     shutil.copytree(run, folder)
     (folder / "model" / "modeling_protein_task.py").write_text("raise SystemExit('their code ran')\n")
+    with pytest.raises(UserError, match=r"modeling_protein_task\.py: it changed after the run"):
+        open_predictor(str(folder))
+    # Nor where their record knows of it.
+    relisted(folder)
     protein = test_proteins(run)[0]
     theirs, ours = (next(iter(open_predictor(str(path)).predict([protein]))) for path in (folder, run))
     np.testing.assert_array_equal(theirs.scores, ours.scores)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from hub_server import Hub
+from sample_records import relisted
 from tiny_checkpoints import write_checkpoint
 from tiny_project import task_name, write_task
 
@@ -69,12 +70,12 @@ def the_run(project: Path) -> Path:
 
 
 def edited(project: Path, shift: Callable) -> Path:
-    """The run as it would be with other predictions."""
+    """The run as it would be with other predictions, which its record knows."""
     run = the_run(project)
     splits = read_predictions(run / PREDICTIONS)
     splits["test"] = replace(splits["test"], scores=shift(splits["test"]))
     write_predictions(run / PREDICTIONS, splits, read_label_names(run / PREDICTIONS))
-    return run
+    return relisted(run)
 
 
 def test_a_run_made_again_is_the_run(project: Path, bench: Bench) -> None:

@@ -19,9 +19,9 @@ from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.data.sources.known_sources import pinned, source_of
 from hubtools.data.sources.task_repositories import fetch_task
 from hubtools.runs.public_record import public_record
+from hubtools.runs.store import read_record
 from hubtools.specs.lookup import source_packages
 from hubtools.specs.lookup.spec_files import load_task
-from hubtools.specs.record import RunRecord
 from hubtools.specs.task import Task
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
@@ -134,7 +134,8 @@ def test_a_run_is_recorded_and_tells_nothing_of_the_machine(
     code, _, err = bench("run", "--recipe", "majority", "--runs", "runs", "--task", task_file)
     assert code == 0, err
     (path,) = Path("runs").rglob("run.json")
-    record, task = RunRecord.model_validate_json(path.read_text(encoding="utf-8")), load_task(str(task_file))
+    assert str(tmp_path) not in path.read_text(encoding="utf-8")
+    record, task = read_record(path), load_task(str(task_file))
     assert record.data is not None and record.data.source == "sqlite"
     assert record.data.files[0].sha256 == file_sha256(task_file.parent / "proteins.db")
     # What the record holds is the task again, wherever its folder lies, and the public one names no folder.

@@ -360,3 +360,13 @@ def test_very_many_rows_are_ranked_in_levels_to_within_a_hundred_thousandth():
         ):
             theirs = [expected(np.repeat(np.arange(n), row[units])) for row in weights]
             np.testing.assert_allclose(of(weights), theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("levels", [3, 10_000])
+def test_precision_and_recall_at_each_threshold(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    scores, positive = rng.integers(levels, size=200) / levels, rng.random(200) < 0.3
+    precision, recall = ranking.precision_recall(positive, scores)
+    expected = sk.precision_recall_curve(positive, scores)
+    np.testing.assert_array_equal(precision, expected[0])
+    np.testing.assert_array_equal(recall, expected[1])

@@ -94,10 +94,10 @@ def test_a_score_without_interval_and_predictions_cannot_tell(tmp_path: Path) ->
 
 
 def test_what_else_changed_is_listed(tmp_path: Path) -> None:
-    original, (folder, record) = made(tmp_path / "a"), made(tmp_path / "b")
-    record.environment.device_name = "another"
-    record.environment.packages["torch"] = "9.0"
-    names = [change.what for change in compared(original, (folder, record)).changed]
+    original, again = made(tmp_path / "a"), made(tmp_path / "b")
+    again.record.environment.device_name = "another"
+    again.record.environment.packages["torch"] = "9.0"
+    names = [change.what for change in compared(original, again).changed]
     assert names == ["package: torch", "device"]
 
 

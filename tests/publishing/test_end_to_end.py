@@ -17,6 +17,7 @@ from tiny_checkpoints import write_checkpoint
 
 from hubtools.cli.main import main
 from hubtools.publishing.contents import plan_publication
+from hubtools.runs.store import read_record
 
 pytestmark = [
     pytest.mark.slow,
@@ -194,7 +195,8 @@ def test_what_was_measured_is_what_a_stranger_gets(
     card = hub.read("me/charge", "README.md").decode()
     for name in ("README.md", "run.json", "config.json", "training.jsonl"):
         assert str(tmp_path) not in hub.read("me/charge", name).decode(), f"{name} tells a folder of this machine"
-    assert str(tmp_path) in (run / "run.json").read_text(), "the run's own record finds its data again"
+    assert str(tmp_path) not in (run / "run.json").read_text(), "nor does the run's own record"
+    assert str(tmp_path) in read_record(run).task["data"]["files"][0]["path"], "which finds its data again"
     assert "license: mit" in card and "me/charge" in card
 
     environment = os.environ | hub.env | {"HF_HOME": str(tmp_path / "elsewhere")}

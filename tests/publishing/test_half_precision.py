@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hubtools.publishing.reload import reproduce
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.runs.store import PREDICTIONS
+from hubtools.runs.store import PLACES, PREDICTIONS
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.training.compute.device import Execution
 
@@ -52,6 +53,7 @@ def test_what_is_published_is_what_was_measured(project: Path, tmp_path: Path, r
     """A probe's head is trained on standardised embeddings, and published with the standardisation folded in."""
     outcome = go(project, tmp_path, recipe, problem)
     with lay_out(collect_files(outcome.folder)) as stage:
+        shutil.copy(outcome.folder / PLACES, stage)  # Where this machine has the data.
         assert reproduce(Path(stage)).difference < 1e-6
 
 
@@ -74,5 +76,6 @@ def test_embeddings_are_not_shared_by_what_rounds_differently(project: Path, tmp
         assert training is not None and training.embeddings is not None
         facts.append((training.embeddings.computed, training.embeddings.cached))
         with lay_out(collect_files(outcome.folder)) as stage:
+            shutil.copy(outcome.folder / PLACES, stage)  # Where this machine has the data.
             assert reproduce(Path(stage)).difference < 1e-6
     assert facts == [(120, 0), (120, 0), (0, 120)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hubtools.reporting.card.model_card import build_card
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
+from hubtools.runs.store import PLACES
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.training.compute.device import Execution
 
@@ -58,4 +60,5 @@ def test_what_is_published_pools_as_the_run_did(project: Path, tmp_path: Path, a
     assert record.training is not None and record.training.choices["pool_positions"] == [5, 12, 34]
     assert "residues pooled, those that vary in train: 5, 12, 34" in build_card(outcome.folder).read_text()
     with lay_out(collect_files(outcome.folder)) as stage:
+        shutil.copy(outcome.folder / PLACES, stage)  # Where this machine has the data.
         assert reproduce(Path(stage)).rows == 30

@@ -64,7 +64,7 @@ def test_the_command_writes_its_verdict(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_the_verdict_of_the_fresh_process_is_passed_on(tmp_path: Path) -> None:
     files = [file for file in collect_files(make_run(tmp_path / "run")) if file.path != "predictions.parquet"]
-    with lay_out(tuple(files)) as stage, pytest.raises(UserError, match="there are no predictions"):
+    with lay_out(tuple(files)) as stage, pytest.raises(UserError, match="it is gone"):
         reproduce_in_fresh_process(Path(stage))
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import builtins
 import socket
+import sys
+import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from hubtools.common.errors import UserError
+from hubtools.runs import energy
 from hubtools.runs.energy import COUNTRY, INTENSITY, MODE, Meter, PowerDraw, estimated
 
 CPU = PowerDraw("Some CPU", is_gpu=False, threads=4)
@@ -86,6 +90,38 @@ def test_without_codecarbon_it_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -
     with Meter(CPU) as meter:
         pass
     assert meter.energy is not None and meter.energy.source == "estimate"
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A codecarbon that takes its time to say what processor this is; in order, who was asked."""
+    asked: list[str] = []
+
+    def detect_cpu_model() -> None:
+        time.sleep(0.05)
+        asked.append("processor")
+
+    for name in ("codecarbon", "codecarbon.core"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    util = ModuleType("codecarbon.core.util")
+    monkeypatch.setattr(util, "detect_cpu_model", detect_cpu_model, raising=False)
+    monkeypatch.setitem(sys.modules, util.__name__, util)
+    monkeypatch.setattr(energy, "_tracker", lambda _: asked.append("tracker"))
+    monkeypatch.setattr(energy, "_looking", None)
+    return asked
+
+
+def test_a_meter_waits_for_what_was_asked_ahead(answered: list[str]) -> None:
+    energy.look_ahead()
+    energy.look_ahead()
+    with Meter(CPU):
+        assert answered == ["processor", "tracker"]
+
+
+def test_nobody_is_asked_ahead_where_nothing_is_measured(answered: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODE, "estimate")
+    energy.look_ahead()
+    assert energy._looking is None and answered == []
 
 
 def test_a_failing_run_is_measured_and_still_fails(monkeypatch: pytest.MonkeyPatch) -> None:

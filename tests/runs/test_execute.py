@@ -161,7 +161,7 @@ def test_the_record_says_what_the_predictions_say(plan: Plan, tmp_path: Path, pr
         assert (path.stat().st_size, file_sha256(path)) == (output.bytes, output.sha256), output.path
     listed = {output.path for output in record.outputs}
     there = {p.relative_to(outcome.folder).as_posix() for p in outcome.folder.rglob("*") if p.is_file()}
-    assert there == listed | {"run.json", ".lock"}, "what is in the folder is on the record"
+    assert there == listed | {"run.json", "places.json", ".lock"}, "what is in the folder is on the record"
     assert {"predictions.parquet", "training.jsonl", "model/config.json", "model/model.safetensors"} <= listed
 
 

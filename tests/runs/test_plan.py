@@ -235,19 +235,19 @@ def test_the_record_says_which_was_used(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCH_TASKS", raising=False)
     shipped = plan(task="localisation", recipe="majority")[0]
-    assert shipped.places == {"task": "bench", "recipe": "bench"}
+    assert shipped.origins == {"task": "bench", "recipe": "bench"}
     for kind, name in (("tasks", "localisation"), ("benchmarks/recipes", "majority"), ("benchmarks", "core")):
         path = tmp_path / kind / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((shipped_root() / kind / f"{name}.yaml").read_text() + "# mine\n")
     mine = plan(suite="core", task="localisation", recipe="majority", baselines=False)[0]
     other = ", in place of the one that bench ships"
-    assert mine.places == {
+    assert mine.origins == {
         "task": f"./tasks{other}",
         "recipe": f"./benchmarks/recipes{other}",
         "suite": f"./benchmarks{other}",
     }
-    assert plan(task="tasks/localisation.yaml", recipe="majority")[0].places["task"] == "a file"
+    assert plan(task="tasks/localisation.yaml", recipe="majority")[0].origins["task"] == "a file"
     # The very same file hides nothing.
     (tmp_path / "tasks" / "localisation.yaml").write_text((shipped_root() / "tasks" / "localisation.yaml").read_text())
-    assert plan(task="localisation", recipe="majority")[0].places["task"] == "./tasks"
+    assert plan(task="localisation", recipe="majority")[0].origins["task"] == "./tasks"

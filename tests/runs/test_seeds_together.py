@@ -96,7 +96,7 @@ def test_what_is_published_reads_the_chosen_layer(
     monkeypatch.setattr("hubtools.data.DataCache.default", lambda *_: shared.cache)
     published = outcome.folder / "published"
     (outcome.folder / "model").rename(published)
-    for name in ("run.json", "predictions.parquet"):
+    for name in ("run.json", "places.json", "predictions.parquet"):
         (published / name).write_bytes((outcome.folder / name).read_bytes())
     assert reproduce(published).difference < 1e-4
     choices = outcome.record.training.choices if outcome.record.training else {}

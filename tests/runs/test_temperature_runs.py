@@ -79,7 +79,7 @@ def test_the_saved_model_says_the_scaled_probabilities(
     # What is published reproduces what is recorded, validation too.
     monkeypatch.setattr("hubtools.data.DataCache.default", lambda *_: session(tmp_path).cache)
     published = shutil.copytree(scaled.folder / "model", scaled.folder / "published")
-    for name in ("run.json", "predictions.parquet"):
+    for name in ("run.json", "places.json", "predictions.parquet"):
         shutil.copy(scaled.folder / name, published)
     assert reproduce(published).difference < 1e-5
     before, after = (read_predictions(outcome.folder / "predictions.parquet") for outcome in (plain, scaled))

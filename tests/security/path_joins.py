@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 # Attributes and methods that give paths, whatever they are of; functions of bench's that do.
 _PATHS = {"parent", "folder", "root", "resolve", "expanduser", "absolute", "with_name", "cwd", "home", "owner"}
-_GIVE_PATHS = {"Path", "inside", "shipped_root", "kept_in", "download_files", "mkdtemp", "snapshot_download"}
+_GIVE_PATHS = {
+    "Path",
+    "inside",
+    "shipped_root",
+    "cache_folder",
+    "usable_cache_folder",
+    "download_files",
+    "mkdtemp",
+    "snapshot_download",
+}
 
 
 def joins(source: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,12 @@
-"""Every hostile input of the table is refused in words, or does nothing; what it tries does not happen."""
+"""Every hostile input of the table is refused in words, or does nothing; what it tries does not happen.
+
+``hostile_outcomes.csv`` has what is printed of each: ``make bad-inputs`` writes it.
+"""
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +34,22 @@ def world(request: pytest.FixtureRequest, hub: Hub, tmp_path: Path, monkeypatch:
     assert found is not None
 
 
+# Where the outcomes are written, if anywhere.
+VARIABLE = "BENCH_HOSTILE_OUTCOMES"
+TABLE = Path(__file__).with_name("hostile_outcomes.csv")
+COLUMNS = ["name", "tries", "exit", "said"]
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Iterator[dict[str, list[str]]]:
+    """What came of each row, written at the end where the variable asks for it."""
+    kept: dict[str, list[str]] = {}
+    yield kept
+    if path := os.environ.get(VARIABLE):
+        with Path(path).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *(kept[row.name] for row in HOSTILE)])
+
+
 def everything_in(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -38,7 +59,11 @@ ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.trained e
 
 @pytest.mark.parametrize("row", ROWS)
 def test_what_is_tried_does_not_happen(
-    row: Hostile, world: World, bench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+    row: Hostile,
+    world: World,
+    bench: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    outcomes: dict[str, list[str]],
 ) -> None:
     monkeypatch.chdir(world.here)
     command = row.made(world)
@@ -55,6 +80,21 @@ def test_what_is_tried_does_not_happen(
     assert {path.name for path in set(world.here.parent.iterdir()) - there} <= {"cache"}
     assert not [path for _, path in world.hub.log if "evil" in path]
     assert "secret,MKV" not in out + err
+    said = next(line for line in (err + out).splitlines() if re.search(row.says, line))
+    here = (
+        said.replace(str(world.here), "HERE")
+        .replace(str(world.here.parent), "THERE")
+        .replace(world.hub.endpoint, "HUB")
+    )
+    outcomes[row.name] = [row.name, row.tries, str(code), here.strip()[:200]]
+
+
+def test_the_table_of_outcomes_has_every_row() -> None:
+    rows = list(csv.DictReader(TABLE.open(encoding="utf-8")))
+    assert list(rows[0]) == COLUMNS
+    assert [(row["name"], row["tries"], row["exit"]) for row in rows] == [
+        (row.name, row.tries, str(row.code)) for row in HOSTILE
+    ]
 
 
 def test_a_row_says_what_it_tries_and_has_a_name_of_its_own() -> None:

@@ -30,6 +30,7 @@ ALLOWED = {
     ("data/sources/uniprot_answers.py", "f'answer-{sha256}'"): "a digest, of the type Sha256",
     ("data/sources/uniprot_answers.py", "f'rows-{sha256}'"): "a digest, of the type Sha256",
     ("data/splits/identity.py", "f'{part}.fasta'"): "the two parts of the call",
+    ("findings/arms.py", "name"): "REPLICATES and PREDICTIONS",
     ("findings/frozen_baseline.py", "name"): "RECORD and PREDICTIONS",
     ("findings/verification.py", "name"): "RECORD, PREDICTIONS and REPLICATES",
     ("inference/named_model.py", "part"): "MODEL and the folder itself",

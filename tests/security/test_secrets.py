@@ -16,7 +16,7 @@ import pytest
 import yaml
 from sample_records import LOCALISATION, PEPTIDES, write_full_run
 
-from hubtools.cli.guarded import GuardedStream
+from hubtools.cli.shared.guarded import GuardedStream
 from hubtools.common.errors import UserError
 from hubtools.common.hub import hub_errors
 from hubtools.common.secrets import holds_secret, scrub, scrubbed, without_secrets
@@ -302,3 +302,48 @@ def test_no_other_place_hides_tokens() -> None:
     for path in package.rglob("*.py"):
         if path.name != "secrets.py":
             assert not re.search(r"""["']\[token\]|\(hf\|""", path.read_text()), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HF_ENDPOINT": "http://ann:pw-in-endpoint@127.0.0.1:9"},
+        {"HTTPS_PROXY": "http://ann:pw-in-proxy@127.0.0.1:9", "HTTP_PROXY": "http://ann:pw-in-proxy@127.0.0.1:9"},
+    ],
+    ids=["HF_ENDPOINT", "proxy"],
+)
+def test_a_password_in_the_address_of_the_hub_or_of_a_proxy_is_never_shown(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    """A whole run, in a process of its own, that asks for a checkpoint where nobody answers."""
+    import os
+    import subprocess
+    import sys
+
+    command = [
+        "run",
+        "--checkpoint",
+        "owner/name",
+        "--task",
+        "antimicrobial-peptide",
+        "--recipe",
+        "probe",
+        "--seed",
+        "1",
+    ]
+    environment = {**os.environ, **variables, "BENCH_CACHE": str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "hub")}
+    environment |= {"NO_PROXY": "", "HF_HUB_OFFLINE": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "hubtools.cli.main", *command, "--runs", str(tmp_path / "runs")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode != 0
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for text in (ended.stdout.encode(), ended.stderr.encode(), *written):
+        assert b"pw-in-" not in text

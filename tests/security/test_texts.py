@@ -19,7 +19,7 @@ import yaml
 from markdown_it import MarkdownIt
 from sample_records import LOCALISATION, write_full_run
 
-from hubtools.cli.guarded import GuardedStream
+from hubtools.cli.shared.guarded import GuardedStream
 from hubtools.common import escaping
 from hubtools.common.errors import UserError
 from hubtools.common.texts import control_character

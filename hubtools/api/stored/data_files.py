@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 from hubtools.api.asked import Names, names_of
 from hubtools.api.stored.removals import RemovedFiles, counted
 from hubtools.common.errors import UserError
-from hubtools.common.files import human, remove_files
+from hubtools.common.files import human, is_file, remove_files
 from hubtools.common.notebook import line_html, lines_html, table_html
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TaskFiles:
         copied = []
         for sha256, path in self.files.items():
             target = Path(folder) / sha256
-            if not target.is_file():
+            if not is_file(target):
                 with replacing(target) as temporary:
                     shutil.copyfile(path, temporary)
             copied.append(target)
@@ -301,7 +301,7 @@ def kept_data() -> KeptData:
     answers = {kept.file_sha256: kept for kept in kept_answers(cache)}
     files = []
     for path in (cache.root / "files").glob("*"):
-        if not path.is_file():
+        if not is_file(path):
             continue
         kept = answers.get(path.name)
         told = f"UniProt {kept.release}, {kept.rows:,} entries: {kept.query}" if kept else None

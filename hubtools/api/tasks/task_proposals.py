@@ -15,6 +15,7 @@ from hubtools.api.tasks.task_labels import NONE, decided_labels, positive_label,
 from hubtools.api.tasks.task_questions import Ask, TaskAnswers, TaskGuess
 from hubtools.api.tasks.task_text import DecidedTask, drawn_splits, ruled_splits
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.common.readers import reads
@@ -175,7 +176,7 @@ def new_task(
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", called) or len(called) > LONGEST_NAME or why_not_inside(called):
         raise UserError(f"{called!r} is no name of a task", where="--name", fix=f"Write it as {_slug(Path(called))}.")
     path = inside(folder, f"{called}.yaml")
-    if path.exists() and not force:
+    if is_there(path) and not force:
         raise UserError("this file is there already", where=str(path), fix="Choose another --name, or use --force.")
     text = _decided(called, sheet, answers, clusters, masked_value, masked_labels, note).text(sheet, folder)
     task = parse_spec(text, Task, str(path))

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import click
 
-from hubtools.cli.commands import StrictGroup
+from hubtools.cli.shared.commands import StrictGroup
+from hubtools.cli.shared.terminal import DOTS, new_console, new_table
 from hubtools.cli.tasks.tasks_audit import audit
 from hubtools.cli.tasks.tasks_check import check
 from hubtools.cli.tasks.tasks_new import new
 from hubtools.cli.tasks.tasks_show import show
-from hubtools.cli.terminal import DOTS, new_console, new_table
 from hubtools.common.escaping import markdown
 
 if TYPE_CHECKING:

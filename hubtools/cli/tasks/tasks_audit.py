@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import MIRRORS, TEMPLATES, note
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import MIRRORS, TEMPLATES, note
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubtools.cli.commands import StrictCommand
-from hubtools.cli.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubtools.cli.commands import StrictCommand
+from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.terminal import note
 from hubtools.cli.tasks.tasks_check import show_contents
-from hubtools.cli.terminal import note
 from hubtools.specs.level import trained_problems
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _answer(question: TaskQuestion) -> str | None:
         UsageError: nobody can be asked.
     """
     known = f" ({question.known})" if question.known else ""
-    if sys.stdin.isatty():
+    # Closed, nobody answers.
+    if sys.stdin is not None and sys.stdin.isatty():
         return str(click.prompt(f"{question.text}{known}", default=question.proposal, err=True))
     if question.optional:
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError, near
+from hubtools.common.files import is_file
 from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import labels_below
 from hubtools.data.sources.source_rows import cell_text
@@ -82,7 +83,7 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
     Raises:
         UserError: it cannot be read; the message says what it seems to be instead.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"there is no file {path}", fix="Give a CSV, TSV, Parquet, JSON lines or FASTA file.")
     if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
         raise UserError("a spreadsheet cannot be read", where=str(path), fix="Save it as CSV (UTF-8).")

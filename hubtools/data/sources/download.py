@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hubtools.common import telling
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, library_words
 from hubtools.common.version import __version__
 
 ATTEMPTS = 5
@@ -83,9 +83,11 @@ def _transfer(url: str, part: Path) -> None:
             "--data-mirror.",
         ) from None
     except urllib.error.URLError as error:
-        raise _Interrupted(str(error.reason)) from None
+        # An error of the system's, or a sentence.
+        reason = error.reason
+        raise _Interrupted(library_words(reason) if isinstance(reason, BaseException) else str(reason)) from None
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise _Interrupted(str(error) or type(error).__name__) from None
+        raise _Interrupted(library_words(error) or "the connection broke") from None
 
 
 def _login(url: str) -> str | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
+from hubtools.common.cache_folder import VARIABLE, usable_cache_folder
 from hubtools.common.errors import UserError
-from hubtools.common.files import clear, file_lock, move_whole, replacing, write_atomic
+from hubtools.common.files import clear, file_lock, is_folder, move_whole, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256, is_sha256
 from hubtools.common.readers import reads
 from hubtools.data.sources.download import download
@@ -23,7 +24,6 @@ from hubtools.specs.data_sources import UrlFile
 if TYPE_CHECKING:
     import numpy as np
 
-ROOT_VARIABLE = "BENCH_CACHE"
 MIRROR_VARIABLE = "BENCH_DATA_MIRROR"
 # Smaller files are hashed each time; only where it takes seconds is a file with unchanged size and time trusted.
 REMEMBERED_ABOVE = 64 * 2**20
@@ -47,7 +47,7 @@ class DataCache:
     """Source files by their sha256.
 
     Args:
-        root: folder of the cache; by default ``~/.cache/plm-hubtools``.
+        root: folder of the cache; by default that of this user.
         mirrors: read-only folders that hold files under their sha256, looked at before any network.
 
     Raises:
@@ -55,10 +55,10 @@ class DataCache:
     """
 
     def __init__(self, root: Path | None = None, mirrors: Sequence[Path] = ()) -> None:
-        self.root = Path(root) if root else Path("~/.cache/plm-hubtools").expanduser()
+        self.root = Path(root) if root else usable_cache_folder()
         self.mirrors = [Path(mirror).expanduser() for mirror in mirrors]
         for mirror in self.mirrors:
-            if not mirror.is_dir():
+            if not is_folder(mirror):
                 raise UserError(f"there is no data mirror {mirror}", fix=f"Correct --data-mirror or {MIRROR_VARIABLE}.")
         self._verified: set[tuple[str, int, int, str]] = set()
         self._once: dict[Hashable, Any] = {}
@@ -66,9 +66,8 @@ class DataCache:
     @classmethod
     def default(cls, mirrors: Sequence[Path] = ()) -> DataCache:
         """The cache of this user: root and further mirrors from the environment."""
-        root = os.environ.get(ROOT_VARIABLE)
         listed = [Path(entry) for entry in os.environ.get(MIRROR_VARIABLE, "").split(os.pathsep) if entry]
-        return cls(Path(root).expanduser() if root else None, [*mirrors, *listed])
+        return cls(None, [*mirrors, *listed])
 
     def fetch(self, file: UrlFile) -> Path:
         """A local path to a file at an address, its content verified.
@@ -237,7 +236,7 @@ class DataCache:
         return UserError(
             f"cannot write the data cache ({error.strerror or error})",
             where=str(error.filename or self.root),
-            fix=f"Name a folder that you may write to in {ROOT_VARIABLE}.",
+            fix=f"Name a folder that you may write to in {VARIABLE}.",
         )
 
 

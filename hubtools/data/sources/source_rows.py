@@ -116,7 +116,14 @@ def _ids(task: Task, file: TableFile, table: pd.DataFrame) -> list[str]:
         if column is None:
             return [f"{file.name}:{number}" for number in range(1, len(table) + 1)]
     require_column(columns_present(table), column, f"task {task.name}, {file.name}", "id")
-    return [cell_text(value) for value in table[column]]
+    cells = table[column].tolist()
+    if (odd := next((cell for cell in cells if isinstance(cell, (list, tuple, dict, set, bytes))), None)) is not None:
+        raise UserError(
+            f"{column} holds {str(odd)[:80]}, which is no id",
+            where=f"task {task.name}, {file.name}",
+            fix="Name a column of texts or numbers in data.columns.id.",
+        )
+    return [cell_text(value) for value in cells]
 
 
 def require_column(present: list[str], column: str, file: str, role: str) -> None:

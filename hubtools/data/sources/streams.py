@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
+import lzma
 import re
 import struct
 import sys
@@ -19,7 +21,7 @@ from tqdm import tqdm
 
 from hubtools.common import telling
 from hubtools.common.bounds import FREE_UNPACKED, LONGEST_LINE, MOST_UNPACKED_RATIO
-from hubtools.common.errors import UserError, near
+from hubtools.common.errors import UserError, in_brackets, near
 from hubtools.common.inside import why_not_inside
 from hubtools.common.readers import reads
 from hubtools.specs.data_sources import TableFile
@@ -50,7 +52,7 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             stored, consumed = _standard_input(stack) if path is None else _opened(stack, path)
             content = stored
             if file.member is not None:
-                archive = stack.enter_context(_archive(stored))
+                archive = stack.enter_context(_archive(stored, file.location))
                 content = cast(io.BufferedReader, stack.enter_context(_member(archive, file)))
             # What begins like gzip is gzip, whatever it is called: no format that is read here begins so.
             if file.path_for_format.lower().endswith(".gz") or content.peek(2)[:2] == _GZIP:
@@ -64,14 +66,19 @@ def unpacked(file: TableFile, path: Path | None) -> Iterator[tuple[io.BufferedRe
             raise UserError(
                 "not a zip archive", where=file.location, fix="Remove member, or correct the address."
             ) from None
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
             # zipfile, too, lets zlib's own error through.
             if archive is not None and not isinstance(content, gzip.GzipFile):
                 raise _damaged(file, error) from None
-            raise UserError(f"not a complete gzip file ({error})", where=file.location, fix="Fetch it again.") from None
+            raise UserError(
+                f"not a complete gzip file{_detail(error)}", where=file.location, fix="Fetch it again."
+            ) from None
         except FileNotFoundError:
             raise UserError("there is no such file", where=file.location) from None
         except OSError as error:
+            # bz2 raises one of its own without a number, of a member that is packed so and damaged.
+            if error.strerror is None or (archive is not None and error.errno == errno.EINVAL):
+                raise _damaged(file, error) from None
             raise UserError(f"cannot read it ({error.strerror})", where=file.location) from None
 
 
@@ -129,15 +136,18 @@ def _standard_input(stack: contextlib.ExitStack) -> tuple[io.BufferedReader, Cal
     return reader, lambda: counted.count
 
 
-def _archive(content: IO[bytes] | Path) -> zipfile.ZipFile:
+def _archive(content: IO[bytes] | Path, where: str) -> zipfile.ZipFile:
     """An archive to be read.
 
     Raises:
+        UserError: it is of a version of the format that Python does not know.
         zipfile.BadZipFile: it is none, whatever zipfile itself says of it.
     """
     try:
         return zipfile.ZipFile(content)
-    except (ValueError, OverflowError, EOFError, NotImplementedError, struct.error) as error:
+    except NotImplementedError as error:
+        raise UserError(f"cannot unpack it ({error})", where=where, fix="Unpack it yourself.") from None
+    except (ValueError, OverflowError, EOFError, struct.error) as error:
         raise zipfile.BadZipFile(str(error)) from None
 
 
@@ -147,14 +157,20 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _damaged(file: TableFile, error: Exception) -> UserError:
-    return UserError(f"the zip archive is damaged ({error})", where=file.location, fix="Fetch it again.")
+    return UserError(f"the zip archive is damaged{_detail(error)}", where=file.location, fix="Fetch it again.")
+
+
+def _detail(error: Exception) -> str:
+    """What a library says of a damaged stream, where that is more than its own words for "it does not unpack"."""
+    return "" if isinstance(error, (zlib.error, lzma.LZMAError)) else in_brackets(error)
 
 
 def _member(archive: zipfile.ZipFile, file: TableFile) -> IO[bytes]:
     assert file.member is not None
     names = _names(archive)
     if file.member not in names:
-        raise UserError(f"the archive has no member {file.member!r}", where=file.location, fix=near(file.member, names))
+        fix = near(file.member, names) if names else "It holds no file: fetch it again."
+        raise UserError(f"the archive has no member {file.member!r}", where=file.location, fix=fix)
     try:
         return archive.open(file.member)
     # It is encrypted, or packed by a method that Python does not know; or its own header is damaged.
@@ -170,7 +186,7 @@ def only_member(path: Path) -> str:
         UserError: it is no archive, or holds no file or several.
     """
     try:
-        with _archive(path) as archive:
+        with _archive(path, str(path)) as archive:
             found = _names(archive)
     except zipfile.BadZipFile:
         raise UserError("not a zip archive", where=str(path), fix="Fetch it again, or rename it.") from None

@@ -91,7 +91,7 @@ def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:
     try:
         packed = pq.ParquetFile(pa.BufferReader(content))
         _sound(packed.metadata, len(content), file.path_for_format)
-        return arrow_to_rows(packed.read())
+        return arrow_to_rows(packed.read(), file.path_for_format)
     # Of a schema that is too deep, Arrow says so by an OSError; cells may be no text, no date, or of two columns of one name.
     except (pa.ArrowException, OSError, RecursionError, ValueError, OverflowError, KeyError) as error:
         raise UserError(f"not a Parquet file ({str(error).splitlines()[0]})", where=file.path_for_format) from None
@@ -116,11 +116,25 @@ def _sound(about: Any, size: int, where: str) -> None:
         )
 
 
-def arrow_to_rows(table: Any) -> pd.DataFrame:
-    """An Arrow table as rows of Python objects: lists stay lists, a null is None."""
+def arrow_to_rows(table: Any, where: str) -> pd.DataFrame:
+    """An Arrow table as rows of Python objects: lists stay lists, a null is None.
+
+    Raises:
+        UserError: two columns have one name, or a column holds what Python cannot.
+    """
     import pandas as pd
 
-    columns = {name: pd.Series(table[name].to_pylist(), dtype=object) for name in table.column_names}
+    if twice := [name for name in table.column_names if table.column_names.count(name) > 1]:
+        raise UserError(f"two columns are called {twice[0]!r}", where=where, fix="Rename one of them.")
+    columns = {}
+    for name in table.column_names:
+        try:
+            columns[name] = pd.Series(table[name].to_pylist(), dtype=object)
+        except UnicodeDecodeError:
+            raise UserError(f"column {name!r} holds text that is not UTF-8", where=where, fix="Save it anew.") from None
+        # Such as a date of before the year 1, or a moment finer than a microsecond.
+        except (ValueError, OverflowError) as error:
+            raise UserError(f"column {name!r} holds what cannot be read ({error})", where=where) from None
     return pd.DataFrame(columns)
 
 

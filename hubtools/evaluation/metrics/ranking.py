@@ -1,6 +1,6 @@
-"""Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ, NDCG.
+"""Rank statistics under many weightings at once: AUROC, average precision, Spearman's ρ, NDCG; and the curve of precision against recall.
 
-Each function sorts the rows once and returns a function from weights, (R, n_units) multiplicities of the units that
+Each of the statistics sorts the rows once and returns a function from weights, (R, n_units) multiplicities of the units that
 rows belong to, to (R,) values; a bootstrap replicate never sorts again. A row of weight 2 counts exactly as if it were in
 the data twice; rows of equal score are tied, whatever their order. NaN where a statistic is not defined.
 
@@ -121,6 +121,24 @@ def average_precision(positive: np.ndarray, scores: np.ndarray, units: np.ndarra
         return np.where(has_low, _ratio(area, true.astype(np.float64)), np.nan)
 
     return _together(of, dtype)
+
+
+def precision_recall(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at every threshold, from the lowest score to above the highest, where precision is 1 and recall 0.
+
+    Args:
+        positive, scores: as of :func:`auroc`, with a positive row.
+
+    Returns:
+        Precision and recall, (distinct scores + 1,) each, as scikit-learn's ``precision_recall_curve`` has them.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    # A threshold calls all rows of one score, so that the last of them counts.
+    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+    true = np.cumsum(positive[order])[last]
+    precision, recall = true / (1 + last), true / true[-1]
+    return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0)
 
 
 def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:

@@ -38,6 +38,8 @@ def resampled_rows(rows: Sequence[tuple[OpenRun, ...]], split: str, metric: str)
             from hubtools.common.errors import UserError
             from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES
 
+            for run in row:
+                run.file(PREDICTIONS)
             try:
                 one = arm.resampled(split, metric, KEPT_REPLICATES)
             except (UserError, ValueError):  # an older record may lack what its predictions need, such as thresholds

@@ -14,7 +14,7 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.findings.arms import Arm, ComparisonGroup, arm_key, precision_apart, without_copies
+from hubtools.findings.arms import Arm, ComparisonGroup, arm_key, precision_apart, sound_runs, without_copies
 from hubtools.findings.board.best_rows import in_best_set, resampled_rows
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.overall import Overall, overall_of
@@ -59,7 +59,8 @@ def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = 
         found = [run for run in found if run[1].identity.task.name == task]
         if not found:
             raise UserError(f"no run is of the task {task!r}", fix=f"There are runs of: {', '.join(names) or 'none'}.")
-    kept, notes = without_copies(found)
+    sound, altered = sound_runs(found)
+    kept, notes = without_copies(sound)
     complete = [run for run in kept if run[1].status == "complete"]
     scored = [run for run in complete if split in run[1].results]
     if complete and not scored:
@@ -79,7 +80,7 @@ def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = 
     )
     unfinished = sorted((run for run in kept if run[1].status != "complete"), key=lambda run: run[1].started)
     overall, why_not = overall_of(tables)
-    return Board(tables, tuple(unfinished), (*notes, *why_not), overall)
+    return Board(tables, tuple(unfinished), (*altered, *notes, *why_not), overall)
 
 
 def table_of(found: Sequence[OpenRun], record: RunRecord, split: str = "test") -> Table:

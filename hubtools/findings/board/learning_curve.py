@@ -25,7 +25,7 @@ from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.evaluation.statistics.best_set import question_of
 from hubtools.evaluation.statistics.difference import difference
 from hubtools.evaluation.statistics.resampled import Resampled
-from hubtools.findings.arms import Arm, ComparisonGroup, without_copies
+from hubtools.findings.arms import Arm, ComparisonGroup, sound_runs, without_copies
 from hubtools.findings.wording import number, plural, share, with_interval
 from hubtools.runs.store import OpenRun
 from hubtools.specs.record import RunRecord
@@ -152,7 +152,9 @@ def build_curves(
     """
     if split in {"train", "validation"}:
         raise UserError(f"curves are not drawn on {split}: choices were made on it", fix="Name a test split.")
-    kept, notes = without_copies([pair for pair in found if task in {None, pair[1].identity.task.name}])
+    sound, altered = sound_runs([pair for pair in found if task in {None, pair[1].identity.task.name}])
+    kept, notes = without_copies(sound)
+    notes = altered + notes
     groups: dict[ComparisonGroup, list[OpenRun]] = defaultdict(list)
     unfinished = 0
     for run in kept:

@@ -12,6 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_file
 from hubtools.findings.arms import Arm, arms_of, without_copies
 from hubtools.findings.naming.selectors import parse, suggested
 from hubtools.runs.store import RECORD, OpenRun, find_records
@@ -153,8 +154,8 @@ def _looked_up(name: str, needs: Needs) -> tuple[Named, list[OpenRun]]:
 
 def _local(path: Path) -> Named:
     """The runs of this machine."""
-    folder = path.parent if path.name in {RECORD, BASELINE_FILE} and path.is_file() else path
-    if (folder / BASELINE_FILE).is_file():
+    folder = path.parent if path.name in {RECORD, BASELINE_FILE} and is_file(path) else path
+    if is_file(folder / BASELINE_FILE):
         from hubtools.findings.frozen_baseline import open_baseline
 
         open_baseline(folder).verify()

@@ -12,6 +12,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.secrets import scrub
 from hubtools.findings import wording
+from hubtools.findings.arms import require_known_metrics
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.leaderboard import table_of
 from hubtools.findings.wording import SHORT_INTERVAL_MEANING
@@ -76,6 +77,8 @@ def build_card(
             where=str(run.folder),
             fix=f"Finish it first: {record.command}",
         )
+    run.require_unaltered()
+    require_known_metrics(run)
     table, row = _board_of(run, beside)
     shown = table.around(record.run_id, MAX_ROWS_BESIDE)
     figures = figures_of(run, shown)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.evaluation.metrics.ranking import precision_recall
 from hubtools.findings.board.board_rows import Table
 from hubtools.findings.wording import metric_title, number
 
@@ -112,8 +113,6 @@ def precision_recall_figure(
         outputs: the outputs to be shown; beyond ``MAX_PANELS`` those with most positives.
         split: where it was counted.
     """
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
     positives = {
         o: (predictions.truth[:, o] == 1 if predictions.truth.ndim == 2 else predictions.truth == o) for o in outputs
     }
@@ -127,9 +126,9 @@ def precision_recall_figure(
     said = []
     for axes, output in zip(grid, shown, strict=False):
         has, scores = positives[output], predictions.scores[:, output]
-        precision, recall, _ = precision_recall_curve(has, scores)
+        precision, recall = precision_recall(has, scores)
         keep = np.unique(np.linspace(0, len(recall) - 1, MAX_CURVE).astype(int))
-        average, floor = average_precision_score(has, scores), has.mean()
+        average, floor = -np.sum(np.diff(recall) * precision[:-1]), has.mean()
         axes.axhline(floor, color=GREY, linewidth=1, linestyle=(0, (2, 2)))
         axes.step(recall[keep], precision[keep], where="post", color=BLUE, linewidth=1.6)
         axes.fill_between(recall[keep], precision[keep], step="post", color=BLUE, alpha=0.12, linewidth=0)
@@ -355,7 +354,8 @@ def png(figure: Canvas) -> bytes:
     from PIL import Image
 
     drawn, stream = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
+    # Read again at once: to compress it takes longer than the rest.
+    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as image:
         # Nothing of matplotlib's version is in it: the same run gives the same file.
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError, nearest
-from hubtools.common.files import is_there
+from hubtools.common.files import is_file, is_folder
 from hubtools.common.inside import inside
 from hubtools.specs.lookup.task_packages import package_folders
 from hubtools.specs.references import is_address
@@ -89,7 +89,7 @@ def places(kind: str) -> list[Place]:
     if kind == "task":
         for entry in filter(None, os.environ.get(TASKS_VARIABLE, "").split(os.pathsep)):
             folder = Path(entry).expanduser()
-            if not folder.is_dir():
+            if not is_folder(folder):
                 raise UserError(f"there is no folder {entry}", where=TASKS_VARIABLE, fix=f"Correct {TASKS_VARIABLE}.")
             found.append(Place(f"{TASKS_VARIABLE} ({entry})", _tasks_in(folder)))
         found += [Place(f"package {name}", _tasks_in(folder)) for name, folder in package_folders()]
@@ -98,7 +98,7 @@ def places(kind: str) -> list[Place]:
 
 def _tasks_in(folder: Path) -> Path:
     """A folder's ``tasks/`` where it has one."""
-    return folder / "tasks" if (folder / "tasks").is_dir() else folder
+    return folder / "tasks" if is_folder(folder / "tasks") else folder
 
 
 def catalogue(kind: str, among: Sequence[Place] | None = None) -> dict[str, Found]:
@@ -143,11 +143,10 @@ def find(kind: str, name: str) -> Path:
         UserError: nothing has that name; the message lists near misses. A folder holds no task or several.
     """
     as_path = Path(name)
-    there = is_there(as_path)
-    if kind == "task" and is_path(name) and there and as_path.is_dir():
+    if kind == "task" and is_path(name) and is_folder(as_path):
         return task_file_in(as_path)
     if is_path(name):
-        if not (there and as_path.is_file()):
+        if not is_file(as_path):
             raise UserError(f"no {kind} file {name}", fix=f"Give a path to a YAML file, or a name: bench {kind}s list.")
         return as_path
     known = catalogue(kind)
@@ -159,7 +158,7 @@ def find(kind: str, name: str) -> Path:
             shown = found.path.relative_to(here) if found.path.is_relative_to(here) else found.path
             telling.warn(f"note: the {kind} {name} is {shown}, which hides the one that bench ships")
         return found.path
-    if kind == "task" and there and as_path.is_dir():
+    if kind == "task" and is_folder(as_path):
         return task_file_in(as_path)
     close = nearest(name, known)
     hint = f"Did you mean {close}?" if close else f"Known: {', '.join(known) or 'none'}."

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from hubtools.common.bounds import LARGEST_SPEC, read_bounded, yaml_nodes, yaml_parsed
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
-from hubtools.common.texts import ONE_LINE
+from hubtools.common.texts import ONE_LINE, control_character
 from hubtools.specs.data_sources import source_names
 from hubtools.specs.licences import meant_licence
 from hubtools.specs.lookup.content import ONE_TASK, find, is_path
@@ -48,7 +48,7 @@ def task_in(path: Path) -> Task:
     """
     task = read_spec(path, Task)
     _same_name(task.name, path)
-    return task.located_at(path.parent)
+    return task.located_at(_recordable(path.parent))
 
 
 def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -106,7 +106,22 @@ def suite_in(path: Path) -> Suite:
     """
     suite = read_spec(path, Suite)
     _same_name(suite.name, path)
-    return suite.located_at(path.parent)
+    return suite.located_at(_recordable(path.parent))
+
+
+def _recordable(folder: Path) -> Path:
+    """A folder below which files of a spec lie: where they are is recorded.
+
+    Raises:
+        UserError: its name is no text of one line.
+    """
+    if (character := control_character(str(folder))) is not None:
+        raise UserError(
+            f"the name of the folder holds the character {character}, which may not be shown",
+            where=str(folder),
+            fix="Rename the folder, or work in another.",
+        )
+    return folder
 
 
 def _same_name(name: str, path: Path) -> None:
@@ -164,6 +179,9 @@ def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}:{mark.line + 1}" if mark else where
+        if (tag := _TAG.search(str(error.problem))) is not None:
+            what = f"not valid YAML (the tag {tag[1][:80]!r} is not known here)"
+            raise UserError(what, where=place, fix="Remove it.") from None
         raise UserError(f"not valid YAML ({error.problem})", where=place, fix="Check indentation and quotes.") from None
     except yaml.YAMLError:
         raise UserError("it holds characters that YAML does not allow", where=where, fix="Save it as UTF-8.") from None
@@ -180,6 +198,9 @@ def parse_spec(text: str, model: type[Spec], where: str) -> Spec:
 
 # libyaml's parser, ten times as fast, where PyYAML was built with it.
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_TAG = re.compile(r"could not determine a constructor for the tag '(?:tag:yaml\.org,2002:)?([^']*)'")
 
 
 def _parsed(text: str, parser: Any) -> tuple[yaml.Node | None, yaml.ScalarNode | None, Any]:
@@ -280,6 +301,8 @@ def _explain(error: Any, loc: tuple[Any, ...], model: type[BaseModel]) -> tuple[
     shown = "" if isinstance(got, (dict, list)) else f" (it is {repr(got)[:_SHOWN]})"
     if kind == "union":
         return f"expected {' or '.join(error['choices'])}{shown}", None
+    if kind == "json_invalid":
+        return ("it is not JSON" if str(got).strip() else "it is empty"), "Get it again."
     if kind == "extra_forbidden":
         return "unknown key", _nearest(str(loc[-1]), _fields_at(model, loc[:-1]), "keys")
     if kind == "missing":
@@ -372,19 +395,33 @@ def _line_of(root: yaml.Node | None, loc: tuple[Any, ...]) -> int | None:
     return line
 
 
+# YAML 1.1 reads 0777 as 511 and 1:30 as 90. What is written 0x1f or 0b1 is meant so.
+_OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+
+
 def _duplicate_key(node: yaml.Node | None) -> yaml.ScalarNode | None:
+    """A key that is given twice, if there is one.
+
+    Raises:
+        yaml.YAMLError: a key that is no text, or a number to a base that nobody thinks of.
+    """
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            # A key may be a list, which no spec has.
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    return key
-                seen.add(key.value)
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.composer.ComposerError(None, None, "a key that is a list or a mapping", key.start_mark)
+            if key.value in seen:
+                repeated: yaml.ScalarNode = key
+                return repeated
+            seen.add(key.value)
             if (inner := _duplicate_key(value)) is not None:
                 return inner
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             if (inner := _duplicate_key(value)) is not None:
                 return inner
+    elif isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and _OTHER_BASE.fullmatch(node.value):
+        what = f"{node.value[:40]} is a number to base {60 if ':' in node.value else 8} there: write it otherwise"
+        raise yaml.composer.ComposerError(None, None, what, node.start_mark)
     return None

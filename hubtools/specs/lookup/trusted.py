@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hubtools.common.errors import UserError, nearest
+from hubtools.common.files import is_folder
 from hubtools.specs.lookup.content import KINDS, OURS, Place, catalogue, shipped_root
 from hubtools.specs.lookup.spec_files import recipe_in, suite_in, task_in
 from hubtools.specs.published_results import Cell, published_cells
@@ -31,7 +32,7 @@ class TrustedSpecs:
     owner: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.owner is not None and not self.owner.is_dir():
+        if self.owner is not None and not is_folder(self.owner):
             raise UserError("there is no such folder", where=str(self.owner), fix="Correct --project.")
 
     def places(self, kind: str) -> list[Place]:

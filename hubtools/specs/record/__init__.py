@@ -1,6 +1,7 @@
 """The run record: what names a run, what is known of it, and all of it together.
 
-``identities`` (what determines a result), ``run_facts`` (everything else that is recorded), ``run_record`` (``run.json``).
+``identities`` (what determines a result), ``run_facts`` (everything else that is recorded), ``run_record`` (``run.json``),
+``plausible`` (what of its scores cannot be).
 """
 
 from hubtools.specs.record.identities import (

@@ -7,29 +7,32 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from hubtools.common.hashing import digest
-from hubtools.common.texts import ONE_LINE, hidden_in
+from hubtools.common.texts import ONE_LINE, endless_in, hidden_in
+from hubtools.specs.base import SpecError
 from hubtools.specs.names import Commit, Name, Sha256
 
 # Raised when a change of code changes results for the same specs, so that old runs are not taken for new ones.
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 # One line of text, which can be shown.
 Line = Annotated[str, Field(pattern=ONE_LINE)]
 
 
 class RecordPart(BaseModel):
-    """What a record is made of: a key that is not known is an error."""
+    """What a record is made of: a key that is not known is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class OpenPart(RecordPart):
-    """A part with values of any kind, in which texts are looked for. Elsewhere the types see to it, which is faster."""
+    """A part with values of any kind, in which texts and numbers are looked for. Elsewhere the types see to it, which is faster."""
 
     @model_validator(mode="after")
     def _shows(self) -> OpenPart:
         if (found := hidden_in(self, typed=False)) is not None:
             raise ValueError(f"{'.'.join(found[0])} holds the character {found[1]}, which may not be shown")
+        if (place := endless_in(self)) is not None:
+            raise SpecError("it is not a finite number", *place)
         return self
 
 

@@ -31,6 +31,7 @@ from hubtools.specs.record.run_facts import (
 )
 from hubtools.specs.task import Task
 
+# Raised when a field goes, or means something else; a new field alone does not raise it.
 SCHEMA_VERSION = 1
 
 
@@ -54,7 +55,7 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
     files = data.get("files", []) if isinstance(data, dict) else None
     if not _is_problem(task.get("problem")):
         what = "problem"
-    elif not isinstance(metrics, dict) or not isinstance(metrics.get("primary"), str):
+    elif not isinstance(metrics, dict) or not metrics.get("primary") or not isinstance(metrics["primary"], str):
         what = "metrics"
     elif not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
         what = "labels"
@@ -72,7 +73,7 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
 class RunRecord(OpenPart):
     """One run. Written at the start, and again at the end, whatever the end was."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     run_id: RunId
     status: Literal["running", "complete", "failed", "interrupted"]
     identity: Identity
@@ -80,7 +81,7 @@ class RunRecord(OpenPart):
     recipe: dict[str, Any] = Field(description="The recipe after defaults and overrides.")
     overrides: dict[str, Any] = Field(default={}, description="Recipe fields set on the command line.")
     suite: Name | None = None
-    places: dict[Literal["task", "recipe", "suite"], Line] = Field(
+    origins: dict[Literal["task", "recipe", "suite"], Line] = Field(
         default={},
         description="Where each was found: bench, ./tasks, an installed package, a file, the Hub, and whether it took the "
         "place of one that bench ships. Records from before it was written have none.",

@@ -48,22 +48,36 @@ class ProcessLost(Exception):
 
 def started() -> bool:
     """Whether torchrun started this process beside others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
+    return "MASTER_ADDR" in os.environ and _number("WORLD_SIZE", 1) > 1
 
 
 def size() -> int:
     """Processes that work together, 1 where this one works :func:`alone`."""
-    return 1 if _alone.get() or not started() else int(os.environ["WORLD_SIZE"])
+    return 1 if _alone.get() or not started() else _number("WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """This process's number, the main one being 0."""
-    return int(os.environ["RANK"]) if started() else 0
+    return _number("RANK", 0) if started() else 0
+
+
+def _number(variable: str, usual: int) -> int:
+    """What a launcher wrote into the environment.
+
+    Raises:
+        UserError: it is no number.
+    """
+    value = os.environ.get(variable, str(usual))
+    if not value.isascii() or not value.isdecimal():
+        raise UserError(
+            f"{value!r} is no number of processes", where=variable, fix="A launcher sets it: unset it here."
+        )
+    return int(value)
 
 
 def local_rank() -> int:
     """This process's number on its machine: its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if started() else 0
+    return _number("LOCAL_RANK", 0) if started() else 0
 
 
 def is_main() -> bool:
@@ -101,6 +115,8 @@ def joined(device: torch.device) -> Iterator[None]:
     import torch
     from torch import distributed as dist
 
+    _number("MASTER_PORT", 29500)
+    _number("LOCAL_RANK", 0)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from hubtools.common.cache_folder import cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import owner_only
 from hubtools.models.execution.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
@@ -31,7 +32,7 @@ from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.tokenisation import ResidueTokeniser
 from hubtools.specs.record import TogetherFacts
 from hubtools.training.compute.device import Execution
-from hubtools.training.compute.measured import kept_in, measured
+from hubtools.training.compute.measured import measured
 from hubtools.training.compute.proof import Proof, distance
 from hubtools.training.compute.together import RealProteins, shown
 
@@ -232,7 +233,7 @@ class Compiled:
         if not self.layers:
             raise ValueError("no list of layers")
         # torch pickles what it compiled, by default into a folder of a known name below /tmp.
-        owner_only(Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept_in() / "compiled"))))
+        owner_only(Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))))
         for layer in self.layers:
             layer.compile(dynamic=True)
 

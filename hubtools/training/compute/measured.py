@@ -13,12 +13,11 @@ from typing import Any
 
 from hubtools.common import telling
 from hubtools.common.bounds import json_values
+from hubtools.common.cache_folder import cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import clear, file_lock, write_atomic
 from hubtools.common.readers import reads
 
-# Also where hubtools.data keeps files.
-ROOT_VARIABLE = "BENCH_CACHE"
 FILE = "measured-{device}.json"
 # What is not this much faster than the safe choice is not chosen: noise must not decide.
 MARGIN = 1.15
@@ -40,11 +39,6 @@ class Choice:
     name: str
     seconds: dict[str, tuple[float, float]]
     steady: bool
-
-
-def kept_in() -> Path:
-    """The folder of what this machine has found out: the cache's."""
-    return Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/plm-hubtools").expanduser()
 
 
 def measured(
@@ -87,7 +81,7 @@ def kept(
     key = f"{versions}, {question}"
     if (device, key) in _known:
         return _known[device, key]
-    folder = kept_in()
+    folder = cache_folder()
     file = folder / FILE.format(device="".join(c if c.isalnum() else "-" for c in device.lower()))
     answer: str | None = None
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, in_brackets
 from hubtools.models.execution.packing import note_lengths
 from hubtools.models.modeling_protein_task import unpadded
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
@@ -81,8 +81,7 @@ class Proof:
         # An unknown architecture fails in its own way.
         except Exception as error:
             raise UserError(
-                f"its encoder cannot read a batch of short proteins ({type(error).__name__}: "
-                f"{' '.join(str(error).split())[:200]})",
+                f"its encoder cannot read a batch of short proteins{in_brackets(error)}",
                 where=tokeniser.name,
                 fix="Check that config.json and the tokenizer belong to its weights, or use another checkpoint.",
             ) from error

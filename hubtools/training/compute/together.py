@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, in_brackets
 from hubtools.models.execution.packing import note_lengths
 from hubtools.models.modeling_protein_task import unpadded
 from hubtools.models.tokenisation import ResidueTokeniser
@@ -86,8 +86,7 @@ class RealProteins:
         # An unknown architecture fails in its own way.
         except Exception as error:
             raise UserError(
-                f"its encoder cannot read a protein of {longest:,} residues ({type(error).__name__}: "
-                f"{' '.join(str(error).split())[:200]})",
+                f"its encoder cannot read a protein of {longest:,} residues{in_brackets(error)}",
                 where=tokeniser.name,
                 fix="Give the recipe a smaller window.residues, or use another checkpoint.",
             ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_there
 from hubtools.common.hashing import digest
 from hubtools.common.hub import full_commit, hub_api, hub_errors
 from hubtools.data.sources.file_cache import DataCache
@@ -44,7 +45,7 @@ class HubSource(Source[HubData]):
             rows = builder.as_dataset(split=file.split)
         except (OSError, ValueError) as error:
             raise self._failure(error) from None
-        return arrow_to_rows(rows.with_format("arrow")[:])
+        return arrow_to_rows(rows.with_format("arrow")[:], self.data.dataset)
 
     def facts(self, cache: DataCache) -> SourceFacts:
         """The splits, the data set and its commit."""
@@ -67,7 +68,7 @@ class HubSource(Source[HubData]):
 
     def _refuse_folder(self) -> None:
         """Make sure that ``datasets`` asks the Hub: a folder of that name here would take the data set's place."""
-        if Path(self.data.dataset).exists():
+        if is_there(Path(self.data.dataset)):
             raise UserError(
                 "the current folder has a folder of that name, which would be read in place of the Hub's",
                 where=self.data.dataset,

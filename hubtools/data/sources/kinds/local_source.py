@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_file
 from hubtools.common.hashing import file_sha256
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import FileSource
@@ -18,7 +19,7 @@ class LocalSource(FileSource[LocalData]):
 
     def path(self, file: LocalFile, cache: DataCache) -> Path:
         """Where the task file says."""
-        if not file.path.is_file():
+        if not is_file(file.path):
             raise UserError(f"there is no file {file.path}", fix="Correct data.files in the task file.")
         if file.sha256:
             cache.verify(file.path, file.sha256, fix="Correct the file, or sha256 in the task file.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import click
@@ -16,11 +17,25 @@ class StrictCommand(click.Command):
         """Read the options, after a look at how often each is given: click keeps the last and says nothing.
 
         Raises:
-            UserError: one is given twice.
+            UserError: one is given twice, a number is not finite, or a file or folder has no name.
         """
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         _refuse_repeated(ctx, given)
-        return super().parse_args(ctx, args)
+        for parameter in given:
+            # pathlib takes it for the current folder: what a shell makes of a variable that is not set.
+            value = values.get(str(parameter.name))
+            if isinstance(parameter.type, click.Path) and "" in (value if isinstance(value, list) else [value]):
+                raise UserError("the name of a file or folder is empty", where=parameter.opts[-1], fix="Write it out.")
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise UserError(
+                        f"{number} is no number to compute with",
+                        where=f"--{name.replace('_', '-')}",
+                        fix="Give a finite one.",
+                    )
+        return rest
 
 
 class StrictGroup(click.Group):

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.cli.terminal import MIRRORS
+from hubtools.cli.shared.terminal import MIRRORS
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 

@@ -26,6 +26,8 @@ class GuardedStream:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._inside = stream, False
+        # Whether nobody reads it any more; libraries that find out end the process in ways of their own.
+        self.broken = False
         self._draws = stream.isatty()
 
     def write(self, text: str) -> int:
@@ -40,8 +42,22 @@ class GuardedStream:
                 shown = "".join(part if at % 2 else self._plain(part) for at, part in enumerate(parts))
             else:
                 shown = self._plain(shown)
-            self._stream.write(shown)
+            with self._noticing():
+                self._stream.write(shown)
         return len(text)
+
+    def flush(self) -> None:
+        """As that of the stream inside."""
+        with self._noticing():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self.broken = True
+            raise
 
     def _plain(self, text: str) -> str:
         shown = terminal(text, inside=self._inside)

@@ -1,0 +1,1 @@
+"""What all commands share: ``commands`` (strict ones), ``execution_options``, ``terminal`` (tables), ``guarded`` (what is printed), ``failures``."""
