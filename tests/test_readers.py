@@ -59,6 +59,7 @@ ALLOWED = {
     "hubtools/publishing/earlier.py:_with_settings": "of merged_card",
     "hubtools/publishing/reload.py:reproduce_in_fresh_process": "what its own process wrote",
     "hubtools/publishing/reload.py:_read_task": "what the process that started this one wrote",
+    "hubtools/runs/store.py:_schema": "of parse_record, which has refused it",
     "hubtools/runs/sweeps/search_space.py:_dimension": "of read_space",
     "hubtools/specs/lookup/spec_files.py:line_of_key": "of a file that was read in the lines before",
     "hubtools/specs/lookup/spec_files.py:_parsed": "of parse_spec",

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hubtools.common.errors import UserError
+from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
 from hubtools.specs.data_sources import OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
@@ -83,6 +84,7 @@ def places_of(record: RunRecord) -> Places | None:
     return Places(command=record.command, data=record.task["data"], files=[file.location for file in located])
 
 
+@reads("note of folders beside a record", refuses=())
 def placed(record: RunRecord, noted: str) -> RunRecord:
     """The record with the folders of this machine, which were noted beside it.
 

@@ -81,7 +81,7 @@ HEAD = "id,sequence,name\nP1,MKTAYIAKQR,one\n"
 )
 def test_what_is_wrong_is_named_where_it_begins(text: str, said: str) -> None:
     for table_format, separator in (("csv", ","), ("tsv", "\t")):
-        with pytest.raises(UserError, match=said.replace("','", f"'{separator}'")) as error:
+        with pytest.raises(UserError, match=said.replace("','", r"'\\t'" if separator == "\t" else "','")) as error:
             read(text.replace(",", separator), table_format)
         assert "\n" not in str(error.value)
 

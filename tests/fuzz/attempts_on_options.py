@@ -39,7 +39,7 @@ def _() -> Any:
     return st.none() | _words("2h", "1h30m", "30 min", "0.5h"), call
 
 
-@attempt("cli.execution_options._budget")
+@attempt("cli.shared.execution_options._budget")
 def _() -> Any:
     return st.none() | _words("auto", "2048", "64"), lambda read, folder, value: read(None, None, value)
 

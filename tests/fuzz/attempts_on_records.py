@@ -12,7 +12,7 @@ import samples
 from attempts import FEW, attempt, put, schema, tensors
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from mutations import Schema, as_json, encoded, mutated_bytes, mutated_values, texts_as_bytes
+from mutations import Schema, as_json, encoded, mutated_bytes, mutated_texts, mutated_values, texts_as_bytes
 
 from hubtools.specs.record import RunRecord
 
@@ -65,6 +65,25 @@ def shown(run: Any) -> Any:
     return [said(run.record, key) for key in (*KEYS, "epochs", "head.hidden")], run_folder(
         Path("runs"), run.record.identity
     )
+
+
+@attempt("runs.public_record.placed")
+def _() -> Any:
+    from hubtools.runs.public_record import Places
+
+    record = samples.records()[1]
+    note = {
+        "command": record.command,
+        "data": record.task["data"],
+        "files": [file.location for file in record.data.files],
+    }
+    assert Places.model_validate(note)
+    values = mutated_values([note], Schema()).map(as_json)
+
+    def call(read: Any, folder: Path, text: str) -> Any:
+        assert read(record, text).identity == record.identity
+
+    return st.one_of(values, mutated_texts([as_json(note)])), call
 
 
 @attempt("runs.store.OpenRun.training_log")

@@ -93,7 +93,7 @@ def _rows(lines: Iterable[str], table_format: str, where: str, skip: int, number
         except csv.Error as error:
             if len(held) > 1 or "unexpected end" in str(error):
                 raise not_closed() from None
-            raise refused(str(error), begin) from None
+            raise refused(str(error).replace("\t", r"\t"), begin) from None
         if row is None:
             return
         if not row:
