@@ -5,6 +5,7 @@ Here is what task files say of sources. What bench does with each of them is in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
@@ -150,11 +151,12 @@ def _whole_address(address: str) -> str:
     """
     try:
         parts = urlsplit(address)
-        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # of brackets that are not closed, or a port that is none
+        named = bool((parts.hostname or "").encode("idna")) and (parts.port is None or parts.port > 0)
+    # Of brackets that are not closed, a port that is none, a part of the name that is empty or too long.
+    except ValueError:
         named = False
     # A password in it is refused in words of its own.
-    if not holds_secret(address) and (not named or any(letter.isspace() for letter in address)):
+    if not holds_secret(address) and (not named or not re.fullmatch(r"[!-~]+", address)):
         raise ValueError(f"{address[:200]!r} is no address. Write it as https://SERVER/FILE, spaces as %20")
     return address
 

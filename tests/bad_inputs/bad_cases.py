@@ -327,13 +327,13 @@ FOLDERS = {
     "of a name of 250": "os.rename(os.getcwd(), '../' + 'n' * 250); os.chdir('../' + 'n' * 250)",
     "of a name with spaces and a percent": "os.rename(os.getcwd(), '../a b %41 #?'); os.chdir('../a b %41 #?')",
 }
-# A stream is opened anew, since that of the process was one of a file.
+# A pipe is opened anew, since the stream of the process was one of a file, which has positions.
 _NOBODY = "r, w = os.pipe(); os.dup2(w, {n}); os.close(r); os.close(w); sys.{name} = open({n}, 'w', closefd=False)"
 STREAMS = {
     "stdout closed": "os.close(1); sys.stdout = None",
     "stderr closed": "os.close(2); sys.stderr = None",
     "stdin closed": "os.close(0); sys.stdin = None",
-    "stdout full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1); sys.stdout = open(1, 'w', closefd=False)",
+    "stdout full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)",
     "stdout to | head -1": _NOBODY.format(n=1, name="stdout"),
     "stderr to | head -1": _NOBODY.format(n=2, name="stderr"),
     "stdout in ASCII": "sys.stdout.reconfigure(encoding='ascii', errors='strict'); sys.stderr.reconfigure(encoding='ascii')",

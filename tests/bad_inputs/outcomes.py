@@ -252,10 +252,12 @@ class Judge:
         if found.code == right.code and (found.out, found.err) == (right.out, right.err):
             return "the same result"
         if case.place == "streams" and case.kind.startswith("stdout to"):
-            return "the same result" if found.code == 141 and not found.err.strip() else "unclear"
+            # What is under way may be said on the other stream.
+            quiet = not re.search(r"^error|^Traceback|^Exception", found.err, re.MULTILINE)
+            return "the same result" if found.code in (0, 141) and quiet else "unclear"
         if case.place == "streams" and case.kind.startswith("stderr"):
-            # What is wrong has nowhere to be said.
-            return "the same result" if found.code in (1, 2) else "unclear"
+            # What is wrong has nowhere to be said; 120 is Python's own, where what is left cannot be written at its end.
+            return "the same result" if found.code in (1, 2, 120, 141) else "unclear"
         if case.place == "streams" and "closed" in case.kind:
             return "one clear line" if found.code in (1, 2) else "unclear"
         return "one clear line" if clear(found) or rightly(case, found) else "unclear"
