@@ -91,18 +91,8 @@ class TableFile(Spec):
         """
         if self.format:
             return self.format
-        suffixes = {
-            ".csv": "csv",
-            ".tsv": "tsv",
-            ".parquet": "parquet",
-            ".jsonl": "jsonl",
-            ".ndjson": "jsonl",
-            ".fasta": "fasta",
-            ".fa": "fasta",
-            ".faa": "fasta",
-            ".3line": "fasta",
-            ".dat": "swissprot",
-        }
+        suffixes = {f".{name}": name for name in ("csv", "tsv", "parquet", "jsonl", "fasta")}
+        suffixes |= {".ndjson": "jsonl", ".fa": "fasta", ".faa": "fasta", ".3line": "fasta", ".dat": "swissprot"}
         suffix = Path(self.path_for_format.removesuffix(".gz")).suffix.lower()
         if suffix == ".zip":
             raise ValueError(f"{self.path_for_format} is an archive. Name the file inside it under member")
