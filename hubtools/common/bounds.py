@@ -194,7 +194,7 @@ def _within_bounds(text: str, parser: Any) -> None:
             elif isinstance(event, yaml.ScalarEvent):
                 total += 1
                 if not event.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in event.value):
-                    raise beyond("half of a character")
+                    raise beyond("a text ends within a character")
                 if event.anchor:
                     sizes[event.anchor] = 1
                 if (
