@@ -22,7 +22,8 @@ from measuring import Timing, interleaved, options, report
 from training import bench
 from workload import Work, shape_options
 
-from hubtools.training.compute.threads import chosen, cores
+from hubtools.training.compute.machine import cores
+from hubtools.training.compute.threads import chosen
 
 # A process that wants one core, always.
 SPIN = "while True: pass"

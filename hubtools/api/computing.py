@@ -47,6 +47,26 @@ class ExecutionOptions:
     mirrors: tuple[Path, ...] = ()
     threads: int | None = None
 
+    def arguments(self) -> list[str]:
+        """The same as options of a command, for another process; what is usual is left out."""
+        said = []
+        if self.device != "auto":
+            said += ["--device", self.device]
+        if self.token_budget is not None:
+            said += ["--token-budget", str(self.token_budget)]
+        if self.threads is not None:
+            said += ["--threads", str(self.threads)]
+        if self.embedding_cache is not None:
+            said += ["--embedding-cache" if self.embedding_cache else "--no-embedding-cache"]
+        said += [] if self.packing else ["--no-packing"]
+        said += ["--gradient-checkpointing"] if self.gradient_checkpointing else []
+        said += ["--compile"] if self.compiled else []
+        said += ["--shard"] if self.shard else []
+        said += ["--trust-remote-code"] if self.trust_remote_code else []
+        for mirror in self.mirrors:
+            said += ["--data-mirror", str(mirror)]
+        return said
+
     def choose(self) -> Execution:
         """The device, with what was said of it.
 

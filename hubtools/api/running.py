@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hubtools.api.asked import Names
 from hubtools.api.computing import ExecutionOptions, quiet
@@ -20,7 +20,9 @@ from hubtools.common.notebook import lines_html
 from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE, OpenRun, read_record
 
 if TYPE_CHECKING:
-    from hubtools.runs.execute import Outcome
+    from hubtools.runs.engines.job_engine import AttachedEngine, Submission
+    from hubtools.runs.engines.job_events import JobEvent
+    from hubtools.runs.outcomes import Outcome
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
     from hubtools.specs.task import Task
@@ -37,6 +39,8 @@ class RunEvent:
         mistake: why it could not be begun.
         elsewhere: its folder, where another process is at it: it comes again when the others are done.
         waiting: they are, and that process is waited for.
+        beside: others are done at the same time, so that each line says which it is of.
+        again: why the process that was at it is gone, where it comes again.
     """
 
     number: int
@@ -46,20 +50,30 @@ class RunEvent:
     mistake: UserError | None = None
     elsewhere: Path | None = None
     waiting: bool = False
+    beside: bool = False
+    again: UserError | None = None
 
     @property
     def begins(self) -> bool:
         """Whether it is about to be done; else it has ended, or another process is at it."""
-        return self.outcome is None and self.mistake is None and self.elsewhere is None
+        return self.outcome is None and self.mistake is None and self.elsewhere is None and self.again is None
 
     def __str__(self) -> str:
+        place = f"[{self.number}/{self.total}] "
+        if self.begins:
+            return place + self.run.title
+        return place + self._happened() if self.beside else self._happened()
+
+    def _happened(self) -> str:
+        if self.again is not None:
+            return f"it comes again: {self.again}"
         if self.elsewhere is not None:
             if not self.waiting:
                 return "under way in another process; it comes again"
             return f"waiting for another process{_since(self.elsewhere)}: {self.run.title} ({self.elsewhere})"
         if self.outcome is not None:
             return outcome_line(self.outcome)
-        return f"failed: {self.mistake}" if self.mistake else f"[{self.number}/{self.total}] {self.run.title}"
+        return f"failed: {self.mistake}"
 
 
 def _since(folder: Path) -> str:
@@ -203,35 +217,111 @@ def perform(
     """
     from hubtools.runs.execute import in_turn
 
-    started = time.perf_counter()
-    ended: dict[int, Outcome] = {}
-    problems: dict[int, list[str]] = {}
+    collected = Collected(planned, on_event)
     with quiet():
         for number, outcome in in_turn(planned, session, Told(planned, on_event), force=force):
-            item = planned[number]
             if isinstance(outcome, UserError):
-                if len(planned) == 1:
-                    raise outcome
-                problems[number] = [f"{item.title}: {outcome}"]
-                on_event(RunEvent(number + 1, len(planned), item, mistake=outcome))
+                collected.not_begun(number, outcome)
                 continue
-            if outcome.mistake is not None and len(planned) == 1:
-                raise outcome.mistake
-            ended[number] = outcome
-            on_event(RunEvent(number + 1, len(planned), item, outcome))
-            if outcome.record.status == "failed":
-                problems[number] = [f"{item.title}: {failure_reason(outcome)}"]
-            elif item.recipe.needs_checkpoint and not outcome.elsewhere:
-                problems[number] = write_card(outcome)
-    # In the order of the plan, whatever order they were done in.
-    outcomes = tuple(ended[number] for number in sorted(ended))
-    return FinishedRuns(
-        tuple(OpenRun(outcome.folder, outcome.record) for outcome in outcomes),
-        outcomes=outcomes,
-        planned=len(planned),
-        problems=tuple(line for number in sorted(problems) for line in problems[number]),
-        seconds=time.perf_counter() - started,
-    )
+            collected.ended(number, outcome)
+            if outcome.record.status != "failed" and planned[number].recipe.needs_checkpoint and not outcome.elsewhere:
+                collected.problems[number] = write_card(outcome)
+    return collected.finished()
+
+
+def perform_by(
+    engine: AttachedEngine, work: Submission, planned: Sequence[PlannedRun], *, on_event: OnRun = unseen
+) -> FinishedRuns:
+    """Have jobs done by an engine that works for as long as this call, and tell what happens meanwhile.
+
+    Raises:
+        UserError: no job can be done.
+    """
+    collected = Collected(planned, on_event, beside=True)
+    with contextlib.closing(cast("Generator[JobEvent]", engine.events(work))) as events:
+        for event in events:
+            collected.took(event)
+    return collected.finished()
+
+
+@dataclass
+class Collected:
+    """What became of runs, as it is told while they are done, in whatever order.
+
+    Attributes:
+        planned, on_event: the runs, and who is told.
+        beside: as of events.
+        raises: whether the mistake of a run that is the only one is raised, and not told.
+        outcomes, problems: by the number of the run, from 0.
+    """
+
+    planned: Sequence[PlannedRun]
+    on_event: OnRun
+    beside: bool = False
+    raises: bool = True
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    problems: dict[int, list[str]] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    def not_begun(self, number: int, mistake: UserError) -> None:
+        """A run could not be begun, or was given up.
+
+        Raises:
+            UserError: it is the only one.
+        """
+        if self.raises and len(self.planned) == 1:
+            raise mistake
+        self.problems[number] = [f"{self.planned[number].title}: {mistake}"]
+        self.tell(number, mistake=mistake)
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """A run was done, or is found done.
+
+        Raises:
+            UserError: it is the only one, and failed by this mistake.
+        """
+        if self.raises and outcome.mistake is not None and len(self.planned) == 1:
+            raise outcome.mistake
+        self.outcomes[number] = outcome
+        self.tell(number, outcome=outcome)
+        if outcome.record.status == "failed":
+            self.problems[number] = [f"{self.planned[number].title}: {failure_reason(outcome)}"]
+
+    def took(self, event: JobEvent) -> None:
+        """What another process says of a run."""
+        from hubtools.runs.outcomes import Outcome
+
+        number, mistake = event.number, event.mistake.error() if event.mistake else None
+        folder = Path(event.folder) if event.folder else None
+        if event.kind == "begins":
+            self.tell(number)
+        elif event.kind == "elsewhere":
+            self.tell(number, elsewhere=folder, waiting=event.waiting)
+        elif event.kind == "again":
+            self.tell(number, again=mistake)
+        elif event.kind == "ended" and folder is not None:
+            record = read_record(folder)
+            run = self.planned[number]
+            self.ended(number, Outcome(run, folder, record, event.was_done, mistake, event.done_elsewhere))
+            if event.problems:
+                self.problems[number] = list(event.problems)
+        elif mistake is not None:
+            self.not_begun(number, mistake)
+
+    def tell(self, number: int, **what: Any) -> None:
+        """An event of a run."""
+        self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number], beside=self.beside, **what))
+
+    def finished(self) -> FinishedRuns:
+        """All of it, in the order of the plan, whatever order they were done in."""
+        outcomes = tuple(self.outcomes[number] for number in sorted(self.outcomes))
+        return FinishedRuns(
+            tuple(OpenRun(outcome.folder, outcome.record) for outcome in outcomes),
+            outcomes=outcomes,
+            planned=len(self.planned),
+            problems=tuple(line for number in sorted(self.problems) for line in self.problems[number]),
+            seconds=time.perf_counter() - self.started,
+        )
 
 
 @dataclass(frozen=True)

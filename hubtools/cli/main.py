@@ -43,6 +43,8 @@ COMMANDS = {
     "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),
     "suites": ("hubtools.cli.listing:suites", "List and show suites."),
 }
+# What bench starts by itself; no help lists it.
+HIDDEN = {"run-job": "hubtools.cli.run_job:run_job"}
 
 
 class LazyGroup(click.Group):
@@ -54,9 +56,9 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import one command."""
-        if name not in COMMANDS:
+        if name not in COMMANDS and name not in HIDDEN:
             return None
-        module, attribute = COMMANDS[name][0].split(":")
+        module, attribute = (HIDDEN.get(name) or COMMANDS[name][0]).split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
@@ -69,7 +71,7 @@ class LazyGroup(click.Group):
         """Name near misses when a command is misspelt."""
         import difflib
 
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in {*COMMANDS, *HIDDEN} and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(COMMANDS)}."
             raise UserError(f"there is no command {args[0]!r}", fix=hint)

@@ -14,7 +14,7 @@ from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from hubtools.api.running import FinishedRuns
-    from hubtools.runs.execute import Outcome
+    from hubtools.runs.outcomes import Outcome
 
 
 def summary(done: FinishedRuns, root: Path) -> None:

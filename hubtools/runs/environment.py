@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hubtools.common.version import __version__
 from hubtools.specs.record import Environment
-from hubtools.training.compute import distributed, threads
+from hubtools.training.compute import distributed, machine, threads
 from hubtools.training.compute.device import Execution
 
 PACKAGES = (
@@ -48,7 +48,7 @@ def describe(execution: Execution, *, precision: str, attention: str | None) -> 
         packages=versions,
         device=execution.device.type,
         device_name=execution.device_name,
-        cpu_count=threads.cores(),
+        cpu_count=machine.cores(),
         threads=torch.get_num_threads(),
         threads_by=threads.why(),
         precision=precision,

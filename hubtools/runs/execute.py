@@ -8,11 +8,9 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from hubtools.common import telling
 from hubtools.common.errors import UserError, one_line
@@ -22,6 +20,7 @@ from hubtools.runs.attempts import earlier, together
 from hubtools.runs.claims import ClaimedElsewhere, claimed, wait_for_one
 from hubtools.runs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
+from hubtools.runs.outcomes import Outcome, Watcher
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.steps import WORK, Steps
@@ -46,42 +45,24 @@ from hubtools.training.compute.memory import out_of_memory
 from hubtools.training.compute.threads import settle_again
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a planned run.
-
-    Attributes:
-        run, folder, record: what was asked for, where it is, what came out.
-        was_done: there was nothing to do.
-        elsewhere: another process did it, while this command was going on.
-        mistake: the user's mistake that made the run fail, if one did.
-    """
-
-    run: PlannedRun
-    folder: Path
-    record: RunRecord
-    was_done: bool
-    mistake: UserError | None = None
-    elsewhere: bool = False
-
-
-class Watcher(Protocol):
-    """Who is told what happens to runs that are done in turn."""
-
-    def begins(self, number: int) -> None:
-        """The run of this number, from 0, is about to be done."""
-
-    def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
-        """Another process is at it: it comes again when the others are done, or is waited for now."""
-
-
 def in_turn(
-    planned: Sequence[PlannedRun], session: Session, watcher: Watcher, *, force: bool = False
+    planned: Sequence[PlannedRun],
+    session: Session,
+    watcher: Watcher,
+    *,
+    force: bool = False,
+    since: datetime | None = None,
 ) -> Iterator[tuple[int, Outcome | UserError]]:
     """Do runs, or find them done; those that another process is at come again when the others are done.
 
     So processes that share a folder of runs divide what is to be done, and each ends when all of it is. A run whose process was
     killed is taken over.
+
+    Args:
+        planned, session: what to do, with what.
+        watcher: is told.
+        force: do what is done again.
+        since: when the command began: what another process has done since then is not done again. By default now.
 
     Yields:
         The number of a run, from 0, and what became of it, or why it could not be begun.
@@ -89,7 +70,7 @@ def in_turn(
     Raises:
         KeyboardInterrupt, ProcessLost: as :func:`execute`.
     """
-    left, since = list(range(len(planned))), datetime.now(UTC)
+    left, since = list(range(len(planned))), since or datetime.now(UTC)
     while left:
         busy: dict[int, Path] = {}
         for number in left:

@@ -10,7 +10,8 @@ import torch
 
 from hubtools.training.compute import threads
 from hubtools.training.compute.device import Execution
-from hubtools.training.compute.threads import busy, chosen, cores, quota
+from hubtools.training.compute.machine import cores, quota
+from hubtools.training.compute.threads import busy, chosen
 
 
 def machine(root: Path, group: str, **files: str) -> Path:
@@ -63,7 +64,7 @@ def test_cores_are_those_of_the_affinity_within_the_quota(
     monkeypatch: pytest.MonkeyPatch, limit: float | None, expected: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(threads, "quota", lambda: limit)
+    monkeypatch.setattr("hubtools.training.compute.machine.quota", lambda: limit)
     assert cores() == expected
 
 

@@ -13,8 +13,9 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.training.compute import distributed
+from hubtools.training.compute.machine import cores
 from hubtools.training.compute.measured import measured
-from hubtools.training.compute.threads import cores, settle
+from hubtools.training.compute.threads import settle
 
 # Tokens of a batch. Small batches stay in a CPU's cache; a GPU wants many tokens at once.
 USUAL_ON_CPU, USUAL_ON_GPU = 2048, 16384

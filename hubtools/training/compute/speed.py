@@ -7,7 +7,6 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.specs.recipe import Recipe
 from hubtools.training.batches import BucketedBatches
 from hubtools.training.collation import collation_of
+from hubtools.training.compute import machine
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.measured import Choice, kept, shortest
 from hubtools.training.compute.operations import Flops, activations_of, squares
@@ -250,16 +250,7 @@ def free_memory(device: torch.device) -> int | None:
     """Bytes that are free on a device; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    known = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                known.append(int(line.split()[1]) * 1024)
-    # A container may have less than its machine; where it has no limit of its own the file says "max".
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        known.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    return min(known) if known else None
+    return machine.free_memory()
 
 
 def best_budget(

@@ -14,14 +14,17 @@ import os
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 
 from hubtools.common import telling
+from hubtools.training.compute.machine import cores
 
 # Whoever sets one of these has decided; torch has read it when it was imported.
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# How many workers there are, where this process is one of several: said on record, since what is measured is measured beside them.
+COMPANY = "BENCH_WORKER_OF"
 # How often, and how many seconds apart, one looks at what runs.
 _LOOKS, _APART = 9, 0.04
 
@@ -79,7 +82,8 @@ def chosen(asked: int | None, usual: int) -> ThreadCount:
         usual: what torch would take, and at most what is taken.
     """
     if asked is not None:
-        return ThreadCount(asked, "as asked for")
+        company = os.environ.get(COMPANY, "")
+        return ThreadCount(asked, f"one of {company} workers" if company.isdecimal() else "as asked for")
     for name in VARIABLES:
         if os.environ.get(name):
             return ThreadCount(usual, name)
@@ -88,49 +92,6 @@ def chosen(asked: int | None, usual: int) -> ThreadCount:
     free = max(1, min(most, (os.cpu_count() or 1) - busy()))
     said = f"{free} of {there} core{'s'[: there > 1]}"
     return ThreadCount(free, said if free == most else f"{said}, others are busy", most - free)
-
-
-def cores() -> int:
-    """Cores that this process may use: by its affinity, and by the quota of its control groups."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = quota()
-    return own if limit is None else max(1, min(own, int(limit)))
-
-
-def quota(root: Path = Path("/")) -> float | None:
-    """Cores' worth of time that control groups of version 1 or 2 give this process; None where they set no limit.
-
-    Args:
-        root: of the file system.
-    """
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    found = []
-    for line in lines:
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        top = root / "sys/fs/cgroup"
-        if controllers:
-            if "cpu" not in controllers.split(","):
-                continue
-            top = top / controllers if (top / controllers).is_dir() else top / "cpu"
-        # A group may use no more than those that it is in; in a container, they may not be shown.
-        own = PurePosixPath(path.lstrip("/"))
-        found += [limit for inner in (own, *own.parents) if (limit := _limit(top / inner)) is not None]
-    return min(found, default=None)
-
-
-def _limit(group: Path) -> float | None:
-    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-        # Version 2: "max 100000" or "150000 100000".
-        granted, period = (group / "cpu.max").read_text().split()
-        return None if granted == "max" else int(granted) / int(period)
-    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-        # Version 1: -1 is no limit.
-        granted = (group / "cpu.cfs_quota_us").read_text()
-        return int(granted) / int((group / "cpu.cfs_period_us").read_text()) if int(granted) > 0 else None
-    return None
 
 
 def busy(load: Path = Path("/proc/loadavg")) -> int:

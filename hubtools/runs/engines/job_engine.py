@@ -1,0 +1,118 @@
+"""What an engine is: it takes the jobs of a plan, tells their state, and stops them.
+
+A job is some runs of a plan that is kept in the folder of runs (:mod:`hubtools.runs.kept_plan`), and a command that does them
+in a process of its own. Which process, where and when is the engine's. Two processes that do the same job divide its runs by
+their claims, so an engine that starts one twice costs nothing but a start.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hubtools.common.errors import UserError
+from hubtools.runs.engines.job_events import JobEvent, spans
+
+# "ended" says nothing of success: what a run's end was is in its record.
+JobState = Literal["waiting", "running", "ended"]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Jobs to be done.
+
+    Attributes:
+        plan: id of the plan that is kept.
+        root: folder of runs, absolute.
+        directory: in which the jobs are done, absolute.
+        jobs: numbers of the runs of each, the longest job first.
+        command: that does a job, without its numbers.
+        options: of the engine, from its profile.
+        gpu: whether the jobs compute on a GPU; None where that is left to the machine.
+        frozen: of each job, whether all its runs leave the encoder as it is, so that several fit a GPU.
+    """
+
+    plan: str
+    root: Path
+    directory: Path
+    jobs: Sequence[tuple[int, ...]]
+    command: Sequence[str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    gpu: bool | None = None
+    frozen: Sequence[bool] = ()
+
+    def argv(self, numbers: Sequence[int]) -> list[str]:
+        """The command line of a job: it exits with 0 where each run of it has a result, and goes on where it was stopped."""
+        return [*self.command, self.plan, spans(numbers)]
+
+
+class JobEngine(ABC):
+    """Who does jobs. One class for each; ``options`` checks what a profile may say."""
+
+    name: str
+    # Whether jobs end with the command that submitted them, which then waits for them and shows what happens.
+    attached: bool = False
+
+    def options(self, said: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """What a profile says of this engine, checked.
+
+        Args:
+            said: key -> value, from YAML.
+            where: the profile's file, for errors.
+
+        Raises:
+            UserError: a key that the engine does not know, or a value that it cannot use.
+        """
+        if said:
+            raise UserError(f"the engine {self.name} knows no option {next(iter(said))!r}", where=where)
+        return {}
+
+
+class DetachedEngine(JobEngine):
+    """Jobs live on when the command ends: a queue of a cluster."""
+
+    @abstractmethod
+    def submit(self, work: Submission) -> dict[str, tuple[int, ...]]:
+        """Hand all jobs over.
+
+        Returns:
+            Name of each job, by which it is asked for later -> numbers of its runs.
+
+        Raises:
+            UserError: the engine is not there, or takes no jobs.
+        """
+
+    @abstractmethod
+    def states(self, jobs: Collection[str]) -> dict[str, JobState]:
+        """The state of jobs, by name.
+
+        Raises:
+            UserError: the engine cannot be asked.
+        """
+
+    @abstractmethod
+    def cancel(self, jobs: Collection[str]) -> None:
+        """Stop jobs that wait or run; their records are written, and what is done stays.
+
+        Raises:
+            UserError: the engine cannot be asked.
+        """
+
+
+class AttachedEngine(JobEngine):
+    """Jobs end with the command: it waits for them, and shows what happens."""
+
+    attached = True
+
+    @abstractmethod
+    def events(self, work: Submission) -> Iterator[JobEvent]:
+        """Do all jobs; what happens to their runs, while it happens.
+
+        Closing the iterator, or an exception inside, stops all jobs: their records are written.
+
+        Raises:
+            UserError: no job can be done.
+        """

@@ -1,0 +1,40 @@
+"""What became of runs, and who is told while they are done. No torch: whoever only shows it need not compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hubtools.common.errors import UserError
+from hubtools.runs.plan import PlannedRun
+from hubtools.specs.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a planned run.
+
+    Attributes:
+        run, folder, record: what was asked for, where it is, what came out.
+        was_done: there was nothing to do.
+        elsewhere: another process did it, while this command was going on.
+        mistake: the user's mistake that made the run fail, if one did.
+    """
+
+    run: PlannedRun
+    folder: Path
+    record: RunRecord
+    was_done: bool
+    mistake: UserError | None = None
+    elsewhere: bool = False
+
+
+class Watcher(Protocol):
+    """Who is told what happens to runs that are done in turn."""
+
+    def begins(self, number: int) -> None:
+        """The run of this number, from 0, is about to be done."""
+
+    def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
+        """Another process is at it: it comes again when the others are done, or is waited for now."""
