@@ -178,7 +178,7 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
             click.echo("nothing was run (--dry-run)", err=True)
         return
     from hubtools.api.running import check_writable
-    from hubtools.runs import energy
+    from hubtools.runs.costs import energy
     from hubtools.training.compute import distributed
 
     check_writable(root)

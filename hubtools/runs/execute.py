@@ -16,9 +16,9 @@ from hubtools.common import telling
 from hubtools.common.errors import UserError, one_line
 from hubtools.common.files import clear, write_atomic
 from hubtools.common.secrets import scrub
-from hubtools.runs.attempts import earlier, together
 from hubtools.runs.claims import ClaimedElsewhere, claimed, wait_for_one
-from hubtools.runs.energy import Meter, PowerDraw
+from hubtools.runs.costs.attempts import earlier, together
+from hubtools.runs.costs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
 from hubtools.runs.outcomes import Outcome, Watcher
 from hubtools.runs.plan import PlannedRun

@@ -314,3 +314,23 @@ def _() -> Any:
         return shard.width, [np.array(shard.rows(i)) for i in range(len(shard.keys))]
 
     return st.one_of(mutated_bytes([whole]), mutated_values([values], Schema()).map(header)), call
+
+
+@attempt("runs.kept_plan.read_plan", "runs.kept_plan.read_plans")
+def _() -> Any:
+    import hubtools
+    from hubtools.runs.kept_plan import PLANS, KeptPlan, plan_of
+
+    asked = hubtools.plan("embedded", "localisation", "probe", seeds=[1, 2])
+    plan = plan_of(asked, "bench run", engine="slurm").with_jobs({"7_0": [0], "7_1": [1]})
+    values = mutated_values([plan.model_dump(mode="json")], schema(KeptPlan)).map(as_json).map(encoded)
+
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        put(folder, f"{PLANS}/{plan.id}.json", content)
+        if read.__name__ == "read_plan":
+            return read(folder, plan.id).planned()
+        found, problems = read(folder)
+        assert len(found) + len(problems) == 1
+        return None
+
+    return values, call

@@ -14,7 +14,7 @@ from tiny_project import task_name, write_project
 
 from hubtools.data import DataCache
 from hubtools.runs import steps
-from hubtools.runs.attempts import earlier, last_written, total_energy
+from hubtools.runs.costs.attempts import earlier, last_written, total_energy
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hubtools.common.errors import UserError
-from hubtools.runs import energy
-from hubtools.runs.energy import COUNTRY, INTENSITY, MODE, Meter, PowerDraw, estimated
+from hubtools.runs.costs import energy
+from hubtools.runs.costs.energy import COUNTRY, INTENSITY, MODE, Meter, PowerDraw, estimated
 
 CPU = PowerDraw("Some CPU", is_gpu=False, threads=4)
 

@@ -50,7 +50,7 @@ ALLOWED = {
     ("reporting/card/model_card.py", "figure.name"): "names of bench's figures",
     ("reporting/site.py", "name"): "the site's own files",
     ("reporting/templates.py", "name"): "templates that bench names",
-    ("runs/attempts.py", "name"): "constants",
+    ("runs/costs/attempts.py", "name"): "constants",
     ("runs/steps.py", "part"): "constants",
     ("runs/store.py", "mark"): "constants",
     ("runs/store.py", "name"): "constants",
