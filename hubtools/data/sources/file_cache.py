@@ -86,6 +86,13 @@ class DataCache:
         """
         return self._cached(sha256) or self._from_mirror(sha256)
 
+    def size_of(self, sha256: str) -> int | None:
+        """Bytes of a file of that content that lies in cache or mirrors, which is not read; None where neither has it."""
+        for path in (self.root / "files" / sha256, *(folder / sha256 for folder in self.mirrors)):
+            with contextlib.suppress(OSError):
+                return path.stat().st_size
+        return None
+
     def first_content(self, file: UrlFile) -> FirstContent:
         """What this machine got first from an address that no checksum pins; fetched now if it has nothing.
 
