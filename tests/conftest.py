@@ -18,6 +18,8 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 # Hundreds of tiny runs: a meter would take longer to start than most of them.
 os.environ["BENCH_ENERGY"] = "estimate"
+# One process for all runs of a command, unless a test asks for several: each would import torch.
+os.environ["BENCH_WORKERS"] = "1"
 
 
 @pytest.fixture(autouse=True)

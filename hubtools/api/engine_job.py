@@ -97,7 +97,7 @@ class JobRunner:
                     JobEvent(
                         "ended",
                         number,
-                        str(outcome.folder.absolute()),
+                        str(outcome.folder),
                         was_done=outcome.was_done,
                         done_elsewhere=outcome.elsewhere,
                         mistake=Mistake.of(outcome.mistake) if outcome.mistake else None,
@@ -120,7 +120,7 @@ class _Watching:
 
     def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
         """As there."""
-        self.tell(JobEvent("elsewhere", self.numbers[number], str(folder.absolute()), waiting=waiting))
+        self.tell(JobEvent("elsewhere", self.numbers[number], str(folder), waiting=waiting))
 
 
 class Conversation:
@@ -168,4 +168,3 @@ def _stop_this_process() -> None:
 def talk_of(planned: Sequence[PlannedRun], say: Callable[[RunEvent], None]) -> Callable[[JobEvent], None]:
     """Tell events of a job as those of a call of :func:`hubtools.run` are told: for a log that a person reads."""
     return Collected(planned, say, beside=True, raises=False).took
-

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hubtools.api.asked import Names
 from hubtools.api.computing import ExecutionOptions, quiet
+from hubtools.api.dispatch import Workers, to_workers
 from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
@@ -142,6 +143,7 @@ def run(
     runs: str | os.PathLike[str] = DEFAULT_ROOT,
     execution: ExecutionOptions | None = None,
     force: bool = False,
+    workers: Workers | None = None,
     on_event: OnRun = unseen,
 ) -> FinishedRuns:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
@@ -154,6 +156,8 @@ def run(
         runs: folder of runs.
         execution: where and how to compute; by default on the best device there is.
         force: run again what is already done.
+        workers: processes of this machine that divide the runs, or ``auto`` for as many as suit it: one a GPU, or one a core
+            where there is memory for them. By default this process does all.
         on_event: called before and after each run. Nothing is printed.
 
     Returns:
@@ -181,7 +185,7 @@ def run(
         subset=subset,
         fractions=fractions,
     )
-    return run_plan(asked, runs, execution, force=force, on_event=on_event)
+    return run_plan(asked, runs, execution, force=force, workers=workers, on_event=on_event)
 
 
 def run_plan(
@@ -190,20 +194,24 @@ def run_plan(
     execution: ExecutionOptions | None = None,
     *,
     force: bool = False,
+    workers: Workers | None = None,
     on_event: OnRun = unseen,
 ) -> FinishedRuns:
     """Do what is planned.
 
     Args:
         planned: from :func:`hubtools.plan`.
-        runs, execution, force, on_event: as for :func:`hubtools.run`.
+        runs, execution, force, workers, on_event: as for :func:`hubtools.run`.
 
     Raises:
         UserError: as there.
     """
     root = Path(runs)
     check_writable(root)
-    session = (execution or ExecutionOptions()).session(root, planned.runs)
+    how = execution or ExecutionOptions()
+    if workers is not None and (to := to_workers(planned.runs, root, how, workers, force=force)) is not None:
+        return perform_by(to.engine, to.work, planned.runs, on_event=on_event)
+    session = how.session(root, planned.runs)
     return perform(planned.runs, session, force=force, on_event=on_event)
 
 

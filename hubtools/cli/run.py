@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.computing import ExecutionOptions
+from hubtools.api.dispatch import Workers, to_workers
 from hubtools.cli import run_report
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options
@@ -23,8 +25,9 @@ from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
+    from hubtools.api.dispatch import Dispatched
     from hubtools.api.plans import RunPlan
-    from hubtools.api.running import RunEvent
+    from hubtools.api.running import FinishedRuns, RunEvent
     from hubtools.runs.session import Session
 
 
@@ -90,6 +93,16 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     return settings
 
 
+@reads("option --workers")
+def parse_workers(context: click.Context, parameter: click.Parameter, value: str | None) -> Workers | None:
+    """A number of processes, or ``auto``."""
+    if value is None or value == "auto":
+        return value  # type: ignore[return-value]
+    if not re.fullmatch(r"[0-9]{1,4}", value) or int(value) < 1:
+        raise UserError(f"{value!r} is neither auto nor a number from 1", where="--workers", fix="--workers 4")
+    return int(value)
+
+
 # What is asked for: the runs, and the folder that they go to.
 _PLAN = (
     click.option(
@@ -152,9 +165,18 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @plan_options
 @execution_options()
 @FORCE
+@click.option(
+    "--workers",
+    callback=parse_workers,
+    envvar="BENCH_WORKERS",
+    metavar="N",
+    help="Processes of this machine that divide the runs. Default: auto, one a GPU, or one a core where memory suffices.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @TEMPLATES
-def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, **options: Any) -> None:
+def run(
+    *, root: Path, execution: ExecutionOptions, force: bool, workers: Workers | None, dry_run: bool, **options: Any
+) -> None:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
     The same command twice does nothing new; an interrupted one goes on where it stopped. Started several times at once, on one
@@ -182,6 +204,15 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
     from hubtools.training.compute import distributed
 
     check_writable(root)
+    if distributed.started():
+        _refuse_workers(workers)
+    elif (
+        to := to_workers(planned.runs, root, execution, workers or "auto", force=force, command=_typed())
+    ) is not None:
+        click.echo(to.why, err=True)
+        with stoppable():
+            _run_by(to, planned)
+        return
     energy.look_ahead()
     session = execution.session(root, planned)
     hush_transformers()
@@ -190,6 +221,25 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
             _run_all(planned, session, force)
         else:
             _help_all(planned, session, force)
+
+
+def _typed() -> str:
+    """The command line, as the plan keeps it."""
+    return shlex.join(["bench", *sys.argv[1:]])
+
+
+def _refuse_workers(workers: Workers | None) -> None:
+    """Under torchrun all processes work on one model.
+
+    Raises:
+        UserError: workers are asked for.
+    """
+    if workers is not None and workers != 1:
+        raise UserError(
+            "torchrun's processes work on one run together, and workers on a run each",
+            where="--workers",
+            fix="Leave one of them out.",
+        )
 
 
 def planned_by(options: Mapping[str, Any]) -> RunPlan:
@@ -262,8 +312,18 @@ def _help_all(planned: RunPlan, session: Session, force: bool) -> None:
 def _run_all(planned: RunPlan, session: Session, force: bool) -> None:
     from hubtools.api.running import perform
 
-    done = perform(planned.runs, session, force=force, on_event=say)
-    run_report.summary(done, session.root)
+    _end(perform(planned.runs, session, force=force, on_event=say), session.root)
+
+
+def _run_by(to: Dispatched, planned: RunPlan) -> None:
+    """The same by an engine."""
+    from hubtools.api.running import perform_by
+
+    _end(perform_by(to.engine, to.work, planned.runs, on_event=say), to.work.root)
+
+
+def _end(done: FinishedRuns, root: Path) -> None:
+    run_report.summary(done, root)
     if done.problems:
         sys.exit(1)
 

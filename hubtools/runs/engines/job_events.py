@@ -59,11 +59,12 @@ class JobEvent:
 
     def line(self) -> str:
         """As JSON, with a line's end."""
-        said = {name: value for name, value in asdict(self).items() if value not in (None, False, (), "", -1)}
+        said = {name: value for name, value in asdict(self).items() if value != _USUAL.get(name)}
         return json.dumps(said, ensure_ascii=True) + "\n"
 
 
 _FIELDS = frozenset(field.name for field in fields(JobEvent))
+_USUAL = {field.name: field.default for field in fields(JobEvent)}
 
 
 def event_of(line: str | bytes) -> JobEvent | None:

@@ -59,6 +59,7 @@ class _Worker:
     Attributes:
         seat: of it.
         job: numbers of runs that it was given and that have not ended.
+        busy: whether it is at a job; it says itself when it is done with one.
         at: the run that it is at.
         said: the last line that it wrote to stderr.
         ready: whether it ever said anything.
@@ -68,6 +69,7 @@ class _Worker:
     talk: socket.socket
     seat: Mapping[str, str]
     job: list[int] = field(default_factory=list)
+    busy: bool = False
     at: int | None = None
     said: str = ""
     ready: bool = False
@@ -85,7 +87,7 @@ class _Worker:
 
     def give(self, job: Sequence[int]) -> None:
         """Hand it a job; that it is gone will be noticed elsewhere."""
-        self.job, self.at = list(job), None
+        self.job, self.at, self.busy = list(job), None, True
         self.tell({"job": spans(job)})
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -108,8 +110,8 @@ class _Pool:
 
     def run(self) -> Iterator[JobEvent]:
         """Until no run is left."""
-        while self.jobs or any(worker.job for worker in self.workers):
-            idle = [worker for worker in self.workers if not worker.job]
+        while self.jobs or any(worker.busy for worker in self.workers):
+            idle = [worker for worker in self.workers if not worker.busy]
             while self.jobs and (idle or self.seats):
                 (idle.pop() if idle else self._start()).give(self.jobs.popleft())
             for key, _ in self.selector.select(timeout=1.0):
@@ -177,7 +179,7 @@ class _Pool:
             with contextlib.suppress(ValueError):
                 worker.job.remove(event.number)
         elif event.kind == "done":
-            worker.job, worker.at = [], None
+            worker.job, worker.at, worker.busy = [], None, False
         if event.kind != "done":
             yield event
 
@@ -229,7 +231,7 @@ class _Pool:
     def stop(self) -> None:
         """End all workers: at once where they have nothing to do, else when their records are written."""
         for worker in self.workers:
-            if worker.job:
+            if worker.busy:
                 worker.process.terminate()
             else:
                 worker.tell({"end": True})

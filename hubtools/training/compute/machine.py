@@ -6,6 +6,9 @@ import contextlib
 import os
 from pathlib import Path, PurePosixPath
 
+# How many workers there are, where this process is one of several: said on record, since what is measured is measured beside them.
+COMPANY = "BENCH_WORKER_OF"
+
 
 def cores() -> int:
     """Cores that this process may use: by its affinity, and by the quota of its control groups."""

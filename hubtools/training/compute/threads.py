@@ -19,12 +19,10 @@ from pathlib import Path
 import torch
 
 from hubtools.common import telling
-from hubtools.training.compute.machine import cores
+from hubtools.training.compute.machine import COMPANY, cores
 
 # Whoever sets one of these has decided; torch has read it when it was imported.
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# How many workers there are, where this process is one of several: said on record, since what is measured is measured beside them.
-COMPANY = "BENCH_WORKER_OF"
 # How often, and how many seconds apart, one looks at what runs.
 _LOOKS, _APART = 9, 0.04
 
