@@ -22,6 +22,7 @@ from hubtools.common.version import __version__
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
     "estimate": ("hubtools.cli.estimate:estimate", "Time, memory and cost of runs before they are started."),
+    "cancel": ("hubtools.cli.engines.cancel:cancel", "Stop what a cluster has of the runs."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
     "compare": ("hubtools.cli.compare:compare", "Better, worse or cannot tell: two sides of runs, task by task."),
     "check": (
@@ -44,7 +45,7 @@ COMMANDS = {
     "suites": ("hubtools.cli.listing:suites", "List and show suites."),
 }
 # What bench starts by itself; no help lists it.
-HIDDEN = {"run-job": "hubtools.cli.run_job:run_job"}
+HIDDEN = {"run-job": "hubtools.cli.engines.run_job:run_job"}
 
 
 class LazyGroup(click.Group):

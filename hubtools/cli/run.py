@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.api.dispatch import Workers, to_workers
+from hubtools.api.dispatch import Dispatched, Workers, to_workers
 from hubtools.cli import run_report
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options
@@ -25,7 +26,6 @@ from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 
 if TYPE_CHECKING:
-    from hubtools.api.dispatch import Dispatched
     from hubtools.api.plans import RunPlan
     from hubtools.api.running import FinishedRuns, RunEvent
     from hubtools.runs.session import Session
@@ -172,10 +172,24 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="N",
     help="Processes of this machine that divide the runs. Default: auto, one a GPU, or one a core where memory suffices.",
 )
+@click.option(
+    "--on", "engine", metavar="ENGINE", help="Who does the runs: slurm, ray (docs/clusters.md). Default: this machine."
+)
+@click.option(
+    "--profile", metavar="NAME", help="What that engine is asked for: name or file. Default: that of its name."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @TEMPLATES
 def run(
-    *, root: Path, execution: ExecutionOptions, force: bool, workers: Workers | None, dry_run: bool, **options: Any
+    *,
+    root: Path,
+    execution: ExecutionOptions,
+    force: bool,
+    workers: Workers | None,
+    engine: str | None,
+    profile: str | None,
+    dry_run: bool,
+    **options: Any,
 ) -> None:
     """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
 
@@ -205,7 +219,17 @@ def run(
 
     check_writable(root)
     if distributed.started():
-        _refuse_workers(workers)
+        _refuse_company(workers, engine)
+    elif engine is not None or profile is not None:
+        to_it = _engine_of(engine, profile, workers)
+        given = hand_over(planned.runs, root, execution, to_it, profile=profile, force=force, command=_typed())
+        if isinstance(given, Dispatched):
+            click.echo(given.why, err=True)
+            with stoppable():
+                _run_by(given, planned)
+        else:
+            run_report.handed_over(given, root)
+        return
     elif (
         to := to_workers(planned.runs, root, execution, workers or "auto", force=force, command=_typed())
     ) is not None:
@@ -228,18 +252,34 @@ def _typed() -> str:
     return shlex.join(["bench", *sys.argv[1:]])
 
 
-def _refuse_workers(workers: Workers | None) -> None:
+def _refuse_company(workers: Workers | None, engine: str | None) -> None:
     """Under torchrun all processes work on one model.
 
     Raises:
-        UserError: workers are asked for.
+        UserError: workers, or an engine, are asked for.
     """
-    if workers is not None and workers != 1:
+    if engine is not None or (workers is not None and workers != 1):
         raise UserError(
-            "torchrun's processes work on one run together, and workers on a run each",
-            where="--workers",
+            "torchrun's processes work on one run together, and those of an engine or of --workers on a run each",
+            where="--workers" if engine is None else "--on",
             fix="Leave one of them out.",
         )
+
+
+def _engine_of(engine: str | None, profile: str | None, workers: Workers | None) -> str:
+    """The engine that is meant, by its name or by its profile.
+
+    Raises:
+        UserError: there is no such profile; workers are asked for, too.
+    """
+    from hubtools.specs.lookup.content import find
+    from hubtools.specs.lookup.spec_files import profile_in
+
+    # What the environment says is of this machine.
+    given = click.get_current_context().get_parameter_source("workers") is ParameterSource.COMMANDLINE
+    if given and workers is not None:
+        raise UserError("workers are processes of this machine", where="--workers", fix="Leave it out, or --on.")
+    return engine or profile_in(find("profile", str(profile))).engine
 
 
 def planned_by(options: Mapping[str, Any]) -> RunPlan:

@@ -13,6 +13,7 @@ from hubtools.api.running import seconds_of
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
+    from hubtools.api.dispatch import HandedOver
     from hubtools.api.running import FinishedRuns
     from hubtools.runs.outcomes import Outcome
 
@@ -37,6 +38,14 @@ def summary(done: FinishedRuns, root: Path) -> None:
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
     for problem in done.problems:
         click.echo(f"failed: {problem}", err=True)
+
+
+def handed_over(given: HandedOver, root: Path) -> None:
+    """What an engine was given, and where to look for what becomes of it."""
+    click.echo(f"{given}: {root}/", err=True)
+    runs = "" if root == DEFAULT_ROOT else f" --runs {shlex.quote(str(root))}"
+    click.echo(f"status bench status{runs}", err=True)
+    click.echo(f"stop   bench cancel{runs}", err=True)
 
 
 def _print_table(complete: list[Outcome]) -> None:

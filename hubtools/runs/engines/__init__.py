@@ -1,4 +1,24 @@
-"""Who does the jobs of a plan: the interface (``job_engine``), those that there are (``known_engines``), and what a job says (``job_events``).
+"""Who does the jobs of a plan, behind one interface: submit jobs, see their state, cancel.
 
-``workers`` are processes of this machine, ``capacity`` counts how many of them it takes.
+``job_engine`` is the interface, ``known_engines`` those that there are, ``job_events`` what a job says while it is done.
+``workers`` are processes of this machine, ``capacity`` counts how many of them it takes; ``slurm`` is the queue of a cluster.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hubtools.runs.engines.job_engine import JobState
+    from hubtools.runs.kept_plan import KeptPlan
+
+
+def states(plan: KeptPlan) -> dict[str, JobState]:
+    """The state of each job of a plan that was given to an engine; none where its jobs ended with the command.
+
+    Raises:
+        UserError: the engine is not known here, or cannot be asked.
+    """
+    from hubtools.runs.engines.known_engines import states_of
+
+    return states_of(plan)

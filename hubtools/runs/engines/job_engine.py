@@ -13,11 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from hubtools.common.errors import UserError
 from hubtools.runs.engines.job_events import JobEvent, spans
+from hubtools.specs.base import Spec
+from hubtools.specs.lookup.spec_files import first_mistake
 
 # "ended" says nothing of success: what a run's end was is in its record.
 JobState = Literal["waiting", "running", "ended"]
+
+
+class NoOptions(Spec):
+    """Of an engine that needs none."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Submission:
         directory: in which the jobs are done, absolute.
         jobs: numbers of the runs of each, the longest job first.
         command: that does a job, without its numbers.
-        options: of the engine, from its profile.
+        options: what the profile says, as the engine's ``spec`` has it.
         gpu: whether the jobs compute on a GPU; None where that is left to the machine.
         frozen: of each job, whether all its runs leave the encoder as it is, so that several fit a GPU.
     """
@@ -40,7 +48,7 @@ class Submission:
     directory: Path
     jobs: Sequence[tuple[int, ...]]
     command: Sequence[str]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Spec = field(default_factory=NoOptions)
     gpu: bool | None = None
     frozen: Sequence[bool] = ()
 
@@ -50,25 +58,33 @@ class Submission:
 
 
 class JobEngine(ABC):
-    """Who does jobs. One class for each; ``options`` checks what a profile may say."""
+    """Who does jobs.
+
+    Attributes:
+        name: by which a user asks for it.
+        spec: what a profile may say of it.
+        attached: whether jobs end with the command that submitted them, which then waits for them and shows what happens.
+    """
 
     name: str
-    # Whether jobs end with the command that submitted them, which then waits for them and shows what happens.
+    spec: type[Spec] = NoOptions
     attached: bool = False
 
-    def options(self, said: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """What a profile says of this engine, checked.
+    def checked(self, said: Mapping[str, Any], where: str) -> Spec:
+        """What a profile says of this engine.
 
         Args:
-            said: key -> value, from YAML.
-            where: the profile's file, for errors.
+            said: key -> value.
+            where: the profile's file, for messages.
 
         Raises:
             UserError: a key that the engine does not know, or a value that it cannot use.
         """
-        if said:
-            raise UserError(f"the engine {self.name} knows no option {next(iter(said))!r}", where=where)
-        return {}
+        try:
+            return self.spec.model_validate(dict(said))
+        except ValidationError as error:
+            _, what, fix = first_mistake(error, self.spec)
+            raise UserError(f"options: {what}", where=where, fix=fix) from None
 
 
 class DetachedEngine(JobEngine):

@@ -23,7 +23,10 @@ KINDS = {
     "recipe": "benchmarks/recipes",
     "suite": "benchmarks",
     "published": "benchmarks/published",
+    "profile": "benchmarks/profiles",
 }
+# Kinds that a command lists.
+LISTED = {"task", "recipe", "suite"}
 TASKS_VARIABLE = "BENCH_TASKS"
 # The file of a folder, package or repository that is one task; elsewhere a file is called like its task.
 ONE_TASK = "task.yaml"
@@ -147,7 +150,8 @@ def find(kind: str, name: str) -> Path:
         return task_file_in(as_path)
     if is_path(name):
         if not is_file(as_path):
-            raise UserError(f"no {kind} file {name}", fix=f"Give a path to a YAML file, or a name: bench {kind}s list.")
+            listed = f": bench {kind}s list" if kind in LISTED else f": those of {KINDS[kind]}/"
+            raise UserError(f"no {kind} file {name}", fix=f"Give a path to a YAML file, or a name{listed}.")
         return as_path
     known = catalogue(kind)
     if name in known:

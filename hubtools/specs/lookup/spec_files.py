@@ -18,6 +18,7 @@ from hubtools.specs.data_sources import source_names
 from hubtools.specs.licences import meant_licence
 from hubtools.specs.lookup.content import ONE_TASK, find, is_path
 from hubtools.specs.names import HUB_ID
+from hubtools.specs.profile import Profile
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.suite import Suite
 from hubtools.specs.task import Task
@@ -107,6 +108,18 @@ def suite_in(path: Path) -> Suite:
     suite = read_spec(path, Suite)
     _same_name(suite.name, path)
     return suite.located_at(_recordable(path.parent))
+
+
+@reads("profile file")
+def profile_in(path: Path) -> Profile:
+    """The profile of a file.
+
+    Raises:
+        UserError: the file is wrong.
+    """
+    profile = read_spec(path, Profile)
+    _same_name(profile.name, path)
+    return profile
 
 
 def _recordable(folder: Path) -> Path:

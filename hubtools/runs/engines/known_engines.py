@@ -1,0 +1,26 @@
+"""The engines that there are, by name: bench's own, and those that packages bring."""
+
+from __future__ import annotations
+
+from hubtools.common.registry import Registry
+from hubtools.runs.engines.job_engine import DetachedEngine, JobEngine, JobState
+from hubtools.runs.engines.slurm import SlurmEngine
+from hubtools.runs.engines.workers import WorkerEngine
+from hubtools.runs.kept_plan import KeptPlan
+
+ENGINES: Registry[JobEngine] = Registry(
+    "engine",
+    JobEngine,  # type: ignore[type-abstract]
+    "bench.engines",
+    [WorkerEngine(), SlurmEngine()],
+)
+
+
+def states_of(plan: KeptPlan) -> dict[str, JobState]:
+    """The state of each job of a plan that was given to an engine; none where it was not, or its jobs ended with the command.
+
+    Raises:
+        UserError: the engine is not known here, or cannot be asked.
+    """
+    engine = ENGINES[plan.engine] if plan.jobs else None
+    return engine.states(list(plan.jobs)) if isinstance(engine, DetachedEngine) else {}
