@@ -201,7 +201,7 @@ def run_sweep(
         seeds: of the runs.
         on_trial, on_event: as for :func:`sweep`.
         on_searched: told the trials and why the search ended, before the best is run.
-        on_note: told a line where trials were done before.
+        on_note: told a line where trials were done before, or another process is waited for.
 
     Raises:
         UserError: no trial came to its end, or a run's mistake.
@@ -214,7 +214,7 @@ def run_sweep(
     if known := kept_trials(folder):
         on_note(f"{len(known)} trials were done before: {folder}")
     with quiet():
-        trials, ended = search(planned, session, on_trial)
+        trials, ended = search(planned, session, on_trial, on_note)
         on_searched(trials, ended)
         winners = [planned.winner(trials, seed) for seed in seeds]
         outcomes, problems = [], []

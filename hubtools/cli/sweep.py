@@ -118,16 +118,18 @@ def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
     from hubtools.runs.sweeps.trials import TRIALS, kept_trials
     from hubtools.training.progress import bar
 
-    known = kept_trials(planned.folder(session))
+    folder = planned.folder(session)
+    known = kept_trials(folder)
     progress = bar("trials", planned.trials, unit="trial")
     progress.update(min(len(known), planned.trials))
 
     def tell(trial: Trial) -> None:
-        known.append(trial)
+        # With those that another process did.
+        known = kept_trials(folder)
         best = planned.best(known)
         mark = "  best so far" if best is not None and best.number == trial.number else ""
         tqdm.write(f"[{trial.number}/{planned.trials}] {_words(trial)}{mark}", file=sys.stderr)
-        progress.update()
+        progress.update(len(known) - progress.n)
 
     def tell_best(trials: list[Trial], ended: str) -> None:
         progress.close()

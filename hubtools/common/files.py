@@ -40,6 +40,10 @@ _TRIES = 200
 _AT_CWD, _RENAME_EXCHANGE = -100, 2
 
 
+# Folders of which this process holds a claim, and what raises where it has lost it.
+_GUARDS: dict[Path, Callable[[], None]] = {}
+
+
 class WritingFunction(NamedTuple):
     """A function that writes.
 
@@ -331,8 +335,25 @@ def reason(error: BaseException) -> str | None:
 
 
 @contextlib.contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """A block in which ``check`` is called before anything is written below a folder; what it raises stops the writing."""
+    _GUARDS[folder.absolute()] = check
+    try:
+        yield
+    finally:
+        del _GUARDS[folder.absolute()]
+
+
+def _allowed(path: Path) -> None:
+    for folder, check in list(_GUARDS.items()):
+        if path.absolute().is_relative_to(folder):
+            check()
+
+
+@contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
     """What the disk refuses is the user's to know, in one line."""
+    _allowed(path)
     try:
         yield
     except Exception as error:
@@ -352,6 +373,7 @@ def _cut(stream: RawIOBase, size: int) -> None:
 def _finish(temporary: Path, path: Path) -> None:
     """Give a whole file its name, once it is on the disk."""
     _sync(temporary)
+    _allowed(path)
     temporary.chmod(0o644)
     temporary.replace(path)
     _sync_folder(path.parent)
@@ -395,6 +417,7 @@ def _swap(staging: Path, folder: Path, mark: str) -> None:
     Where the system cannot exchange two names at once, whoever is stopped in between finds the other beside, under a hidden name.
     """
     with _turn(folder.parent):
+        _allowed(folder)
         for _ in range(_TRIES):
             with _unless_there():
                 # In the place of nothing, or of an empty folder.

@@ -16,7 +16,7 @@ from hubtools.common import telling
 from hubtools.common.errors import UserError, one_line
 from hubtools.common.files import clear, write_atomic
 from hubtools.common.secrets import scrub
-from hubtools.runs.claims import ClaimedElsewhere, claimed, wait_for_one
+from hubtools.runs.claims import ClaimedElsewhere, ClaimLost, claimed, wait_for_one
 from hubtools.runs.costs.attempts import earlier, together
 from hubtools.runs.costs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
@@ -102,7 +102,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
         since: when the command began: what another process has done since then is not done again.
 
     Raises:
-        ClaimedElsewhere: another process is at it.
+        ClaimedElsewhere: another process is at it, or took it over because this one was silent for too long.
         UserError: the run cannot even be named (no such checkpoint, data not to be had, folder not writable).
         KeyboardInterrupt: stopped by the user; the record says so, and the same command goes on.
         Elsewhere: in the other processes, where the main one raised.
@@ -113,7 +113,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
     # A probe, a baseline and zero-shot scores are the main process's alone; the others wait for the end of the run.
     shared, main = run.recipe.adaptation in {"full", "adapter"}, distributed.is_main()
     with contextlib.ExitStack() as held:
-        previous, free = distributed.by_main(lambda: _claim(held, folder, run))
+        previous, free = distributed.by_main(lambda: _claim(held, folder, run, force))
         if not free:
             raise ClaimedElsewhere(folder)
         # What a sweep chose stays known as such, whoever runs it, before or after.
@@ -157,6 +157,8 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                 if record.failure:
                     raise distributed.ProcessLost(record.failure.message) from None
                 raise
+            except ClaimLost:
+                raise  # The record is another's.
             except Exception as error:
                 record.status, record.results, record.outputs = "failed", {}, []
                 another = end.failure_of_another()
@@ -171,7 +173,9 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                 if main:
                     record.finished = datetime.now(UTC)
                     _add_cost(record, meter, session.execution)
-                    write_record(folder, record)
+                    # Who is stopped stops, whoever has the run by now.
+                    with contextlib.suppress(*([ClaimLost] if record.status == "interrupted" else [])):
+                        write_record(folder, record)
         if shared:
             end.agree(record.failure.message if record.failure else None)
         else:
@@ -179,8 +183,16 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
     return Outcome(run, folder, record, was_done=False, mistake=mistake)
 
 
-def _claim(held: contextlib.ExitStack, folder: Path, run: PlannedRun) -> tuple[RunRecord | None, bool]:
-    """Hold the folder; the record that is in it, and whether nobody else holds it."""
+def _claim(held: contextlib.ExitStack, folder: Path, run: PlannedRun, force: bool) -> tuple[RunRecord | None, bool]:
+    """Hold the folder, unless there is nothing to do; the record that is in it, and whether nobody else holds it."""
+    # What is complete stays so: a matrix that is asked for again is read, and nothing is written.
+    with contextlib.suppress(UserError):
+        if (
+            not force
+            and (done := read_record(folder)).status == "complete"
+            and (run.sweep is None or run.sweep == done.sweep)
+        ):
+            return done, True
     try:
         held.enter_context(claimed(folder))
     except ClaimedElsewhere:

@@ -173,10 +173,12 @@ def test_a_run_ends_with_a_table_a_card_and_where_to_go_on(project: Path, bench:
     assert f"bench publish runs/{folder.name} --repo YOU/{TASK}" in said.err and "bench board" in said.err
     assert f"{record.alignment}" in said.err, "the proof is shown"
 
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if not path.name.startswith(".claim-")}
     again = bench(*command)
     assert again.code == 0 and again.out == said.out and "already done" in again.err and "1 done before" in again.err
-    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in folder.rglob("*") if not path.name.startswith(".claim-")
+    }
 
     forced = bench(*command, "--force")
     assert forced.code == 0 and "already done" not in forced.err
@@ -446,7 +448,9 @@ def test_a_mistake_gets_one_line_that_names_what_where_and_how_to_mend_it(
     assert (said.code, said.out) == (2, "")
     assert all(path.read_bytes() == content for path, content in kept.items()), "what was there is there"
     left = [
-        path for path in Path(project).rglob("*") if path.name.startswith(".") and path.name not in {".lock", ".work"}
+        path
+        for path in Path(project).rglob("*")
+        if path.name.startswith(".") and path.name != ".work" and not path.name.startswith(".claim-")
     ]
     assert not left, "nothing half-written"
     assert not [

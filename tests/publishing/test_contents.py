@@ -27,7 +27,7 @@ def failures(publication: Publication) -> dict[str, str]:
 def test_the_repository_holds_model_card_record_and_predictions(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     (folder / "model" / "README.md").write_text("# left by transformers")
-    (folder / ".lock").touch()
+    (folder / ".claim-1.free").touch()
     (folder / "model" / ".cache").touch()
     publication = plan_publication(folder, "me/peptides")
     assert [file.path for file in publication.files] == [

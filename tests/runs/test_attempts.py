@@ -49,8 +49,8 @@ def test_a_killed_attempt_lasted_until_its_last_file(tmp_path: Path) -> None:
         "training.jsonl": 90,
         ".work/checkpoint-5/weights.safetensors": 100.5,
         "model/model.safetensors": -500,
-        # Not of the run: whoever asks touches the lock, and a card is made afterwards.
-        ".lock": 5000,
+        # Not of the run: whoever asks leaves a claim, and a card is made afterwards.
+        ".claim-1": 5000,
         "card/README.md": 5000,
         "notes.txt": 5000,
     }.items():

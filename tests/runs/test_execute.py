@@ -161,7 +161,7 @@ def test_the_record_says_what_the_predictions_say(plan: Plan, tmp_path: Path, pr
         assert (path.stat().st_size, file_sha256(path)) == (output.bytes, output.sha256), output.path
     listed = {output.path for output in record.outputs}
     there = {p.relative_to(outcome.folder).as_posix() for p in outcome.folder.rglob("*") if p.is_file()}
-    assert there == listed | {"run.json", "places.json", ".lock"}, "what is in the folder is on the record"
+    assert there == listed | {"run.json", "places.json", ".claim-1.free"}, "what is in the folder is on the record"
     assert {"predictions.parquet", "training.jsonl", "model/config.json", "model/model.safetensors"} <= listed
 
 
@@ -286,7 +286,7 @@ def test_the_same_command_twice_does_nothing(plan: Plan, tmp_path: Path, monkeyp
     first = execute(plan(), session(tmp_path))
 
     def state() -> dict[Path, tuple[int, bytes]]:
-        files = [path for path in first.folder.rglob("*") if path.is_file() and path.name != ".lock"]
+        files = [path for path in first.folder.rglob("*") if path.is_file() and not path.name.startswith(".claim-")]
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
     before = state()

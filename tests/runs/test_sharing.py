@@ -23,7 +23,7 @@ from hubtools.api import running
 from hubtools.api.running import RunEvent, perform
 from hubtools.data import DataCache
 from hubtools.runs import claims
-from hubtools.runs.claims import ClaimedElsewhere, claimed, wait_for_one
+from hubtools.runs.claims import ClaimedElsewhere, ClaimLost, claimed, wait_for_one
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
@@ -88,7 +88,7 @@ def test_six_processes_of_one_suite_divide_its_runs(project: Path, tmp_path: Pat
     assert begun == 5, "each run is done once"
     assert all(len(run.record.cost.attempts) == 1 for run in records if run.record.cost)
     # Nothing is left of what they wrote beside each other.
-    assert not [path for path in tmp_path.glob("*/.*") if path.name != ".lock"]
+    assert not [path for path in tmp_path.glob("*/.*") if not path.name.startswith(".claim-")]
 
 
 @pytest.mark.slow
@@ -112,6 +112,26 @@ def test_the_run_of_a_process_that_is_killed_is_taken_over(project: Path, tmp_pa
     assert [attempt.ended for attempt in record.cost.attempts] == ["killed"], "it goes on where that one stopped"
     second.kill()
     second.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_two_processes_of_one_sweep_end_with_the_same(project: Path, tmp_path: Path) -> None:
+    """Found by testers: the second ended in "another process is running it", exit 1."""
+    command = ["--checkpoint", "esm", "--task", task_name(PROBLEM), "--over", "learning_rate=1e-3..1e-1", "--trials", 4]
+    environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
+    processes = [
+        warm_process.start(
+            ["sweep", *command, "--set", "epochs=2", "--runs", tmp_path], cwd=project, env=environment, bench=True
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert said[0][0].splitlines()[:6] == said[1][0].splitlines()[:6], "the same table"
+    trials = [line for _, err in said for line in err.splitlines() if "/4] " in line]
+    assert len(trials) == 4, "each is done once"
+    assert sum("waiting for another process" in err for _, err in said) <= 2
+    assert len(find_records([tmp_path])[0]) == 1
 
 
 def _said(process: warm_process.Process) -> str:
@@ -243,6 +263,27 @@ def test_the_first_that_is_free_ends_the_wait(tmp_path: Path, other: Any, monkey
     assert len(looks) >= 3 and set(looks) == {claims.LOOK}
     with claimed(tmp_path / "b"), pytest.raises(ClaimedElsewhere), claimed(tmp_path / "a"):
         pass
+
+
+@pytest.mark.parametrize("end", [None, RuntimeError("out of luck"), KeyboardInterrupt()])
+def test_who_lost_its_run_in_the_middle_writes_no_record(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException | None
+) -> None:
+    """It was silent for so long that another process took the run over, and is at it."""
+    (item,) = planned(project, 1)
+    folder = folder_of(item, tmp_path)
+
+    def is_taken_over(*_: Any) -> None:
+        (folder / ".claim-2").write_bytes(b"another's")
+        (folder / "run.json").write_text("another's")
+        if end is not None:
+            raise end
+
+    monkeypatch.setattr("hubtools.runs.steps.Steps.do", is_taken_over)
+    with pytest.raises(KeyboardInterrupt if isinstance(end, KeyboardInterrupt) else ClaimLost):
+        execute(item, session(tmp_path))
+    assert (folder / "run.json").read_text() == "another's"
+    assert sorted(path.name for path in folder.iterdir()) == [".claim-1.free", ".claim-2", "places.json", "run.json"]
 
 
 def test_a_run_that_cannot_be_begun_is_told_once(

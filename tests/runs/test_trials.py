@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from hubtools.common.errors import UserError
 from hubtools.data import DataCache
 from hubtools.data.task_data import TaskData
 from hubtools.reporting.card.model_card import build_card
+from hubtools.runs import claims
 from hubtools.runs import steps as steps_module
 from hubtools.runs.claims import claimed
 from hubtools.runs.execute import execute
@@ -214,7 +217,7 @@ def test_trials_leave_a_line_each_and_nothing_a_board_could_read(
     assert kept_trials(folder) == trials
     assert {p.relative_to(root / "runs").as_posix() for p in (root / "runs").rglob("*") if p.is_file()} == {
         f"sweeps/{folder.name}/trials.jsonl",
-        f"sweeps/{folder.name}/.lock",
+        f"sweeps/{folder.name}/.claim-1.free",
     }
     for where in (root / "runs", root / "runs" / "sweeps", folder):
         assert find_records([where]) == ([], [])
@@ -356,12 +359,27 @@ def test_the_budget_holds(make: MakeSweep, tmp_path: Path) -> None:
     assert len(done(make(budget=151.0, trials=3), tmp_path)[0]) == 3
 
 
-def test_a_second_process_is_refused(make: MakeSweep, tmp_path: Path) -> None:
-    with (
-        claimed(make().folder(session(tmp_path))),
-        pytest.raises(UserError, match="another process is running it right now"),
-    ):
-        done(make(), tmp_path)
+def test_a_second_process_waits_and_finds_the_trials_done(
+    make: MakeSweep, swept: tuple[Path, list[Trial]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, notes, looks = make(), list[str](), list[float]()
+    folder = sweep.folder(session(tmp_path))
+    with contextlib.ExitStack() as first:
+        first.enter_context(claimed(folder))
+
+        def sleep(seconds: float) -> None:
+            """The first process ends while this one looks for the third time."""
+            looks.append(seconds)
+            if len(looks) == 3:
+                (folder / "trials.jsonl").write_text("".join(t.model_dump_json() + "\n" for t in swept[1]))
+                first.close()
+
+        monkeypatch.setattr(claims.time, "sleep", sleep)
+        monkeypatch.setattr("hubtools.runs.sweeps.trials._attempt", lambda *_: pytest.fail("it was done again"))
+        found = search(sweep, session(tmp_path), lambda trial: pytest.fail("none is new"), notes.append)
+    assert found == (swept[1], "5 trials are done") and len(looks) == 3
+    (note,) = notes
+    assert note.startswith("waiting for another process, which is at this sweep (") and f"process {os.getpid()}" in note
 
 
 def test_what_determines_the_trials_names_the_sweep(make: MakeSweep, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def signed(folder: Path, at_root: str = "") -> Path:
     record["outputs"] = [
         {"path": at_root * (path.parent == folder) + name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in {RECORD, ".lock"} and "card" not in path.parts
+        if path.is_file() and path.name != RECORD and path.name[0] != "." and "card" not in path.parts
         for name in [path.relative_to(folder).as_posix()]
     ]
     (folder / RECORD).write_text(json.dumps(record))

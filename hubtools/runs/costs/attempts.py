@@ -11,7 +11,7 @@ from hubtools.runs.steps import WORK
 from hubtools.runs.store import ADAPTER, FAILURE, MODEL, PREDICTIONS, RECORD, REPLICATES, TRAINING_LOG
 from hubtools.specs.record import Attempt, Cost, Energy, RunRecord
 
-# What a run writes in its folder; its lock is touched by whoever asks, its card is made afterwards.
+# What a run writes in its folder; a claim is made by whoever asks, its card is made afterwards.
 _WRITTEN = (RECORD, TRAINING_LOG, PREDICTIONS, REPLICATES, FAILURE, WORK, MODEL, ADAPTER)
 
 

@@ -31,7 +31,7 @@ from hubtools.common.hashing import digest
 from hubtools.common.inside import inside
 from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
-from hubtools.runs.claims import claimed
+from hubtools.runs.claims import ClaimedElsewhere, ClaimLost, claimed, wait_for_one
 from hubtools.runs.execute import failure_of, opened
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
@@ -134,22 +134,46 @@ class Sweep:
         return replace(self.planned(best.values), seed=seed, sweep=facts)
 
 
-def search(sweep: Sweep, session: Session, tell: Callable[[Trial], None]) -> tuple[list[Trial], str]:
+def search(
+    sweep: Sweep, session: Session, tell: Callable[[Trial], None], note: Callable[[str], None] = telling.warn
+) -> tuple[list[Trial], str]:
     """Go through trials until the number or the budget is reached; those that were done before count.
+
+    Trials follow from each other, so that one process at a time is at them. Another waits until it ends, and goes on with what it
+    left, which is nothing where it came to its end.
 
     Args:
         sweep: what to search.
         session: what its runs share.
         tell: called after each new trial.
+        note: told a line where another process is waited for.
 
     Returns:
         All trials, and why it ended, in words.
 
     Raises:
-        UserError: the checkpoint or the data are not to be had, or another process is at this sweep.
+        UserError: the checkpoint or the data are not to be had.
         KeyboardInterrupt: stopped; finished trials are kept, and the one that was stopped goes on next time.
     """
-    folder = sweep.folder(session)
+    folder, waits = sweep.folder(session), False
+    while True:
+        try:
+            return _go_through(sweep, session, folder, tell)
+        except ClaimedElsewhere as error:
+            if not waits:
+                note(
+                    f"waiting for another process, which is at this sweep{f' ({error.holder})' if error.holder else ''}"
+                )
+            waits = True
+        wait_for_one([folder])
+
+
+def _go_through(sweep: Sweep, session: Session, folder: Path, tell: Callable[[Trial], None]) -> tuple[list[Trial], str]:
+    """The trials, from those that are there.
+
+    Raises:
+        ClaimedElsewhere: another process is at them.
+    """
     with claimed(folder):
         trials = kept_trials(folder, telling.warn)
         if (folder / TRIALS).is_dir():
@@ -303,6 +327,8 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
         else:
             score, status = found.value, "complete"
         shutil.rmtree(place, ignore_errors=True)
+    except ClaimLost:
+        raise
     except Exception as error:
         reason = failure_of(error, session.execution.token_budget).message
         if not isinstance(error, UserError):
