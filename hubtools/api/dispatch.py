@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_folder
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -217,7 +218,9 @@ def hand_over(
     most = getattr(options, "jobs", None) or getattr(options, "parallel", None) or 1
     cut = jobs([planned[number] for number in left], workers=most, sizes=Sizes(DataCache.default(execution.mirrors)))
     divided = [PlanJob(job.checkpoint, tuple(left[place] for place in job.numbers), job.cost) for job in cut]
-    work = submission(planned, root, execution, divided, engine, force=force, command=command, options=options)
+    # What a job was given is its own: whoever else is on its node does not count.
+    own = replace(execution, threads=execution.threads or getattr(options, "cpus", None))
+    work = submission(planned, root, own, divided, engine, force=force, command=command, options=options)
     if isinstance(to, AttachedEngine):
         return Dispatched(to, work, f"{_many(len(divided), 'job')} for {engine}")
     if not isinstance(to, DetachedEngine):
@@ -250,6 +253,8 @@ def _done(planned: Sequence[PlannedRun], root: Path) -> set[int]:
     """Numbers of the runs that have a result."""
     from hubtools.runs.many.run_states import FolderReader
 
+    if not is_folder(root):
+        return set()
     states = FolderReader(root).of(planned)
     # Each run once: of one that is asked for twice it is not known which is meant.
     return (

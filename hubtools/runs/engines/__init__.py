@@ -1,7 +1,8 @@
 """Who does the jobs of a plan, behind one interface: submit jobs, see their state, cancel.
 
 ``job_engine`` is the interface, ``known_engines`` those that there are, ``job_events`` what a job says while it is done.
-``workers`` are processes of this machine, ``capacity`` counts how many of them it takes; ``slurm`` is the queue of a cluster.
+``workers`` are processes of this machine, ``capacity`` counts how many of them it takes; ``slurm`` is the queue
+of a cluster, ``ray_cluster`` a cluster of Ray's.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def needed(run: PlannedRun, sizes: Sizes, tokens: int = TOKENS) -> float:
     if run.checkpoint is None:
         return PROCESS
     parameters, adaptation = sizes.parameters(run.checkpoint), run.recipe.adaptation
-    batch = ACTIVATIONS * parameters**POWER * tokens
+    batch: float = ACTIVATIONS * parameters**POWER * tokens
     if adaptation == "full":
         return PROCESS + TRAINED * parameters + batch
     if adaptation == "adapter":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from hubtools.common.registry import Registry
 from hubtools.runs.engines.job_engine import DetachedEngine, JobEngine, JobState
+from hubtools.runs.engines.ray_cluster import RayEngine
 from hubtools.runs.engines.slurm import SlurmEngine
 from hubtools.runs.engines.workers import WorkerEngine
 from hubtools.runs.kept_plan import KeptPlan
 
 ENGINES: Registry[JobEngine] = Registry(
     "engine",
-    JobEngine,  # type: ignore[type-abstract]
+    JobEngine,
     "bench.engines",
-    [WorkerEngine(), SlurmEngine()],
+    [WorkerEngine(), SlurmEngine(), RayEngine()],
 )
 
 

@@ -6,10 +6,12 @@ sacct, which is not there where a cluster keeps no database.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,12 +97,20 @@ class SlurmJobCommand:
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+            _stop(self._process.pid)
         return DelayedSubmission(SlurmJobCommand(self.argv, self.directory))
+
+
+def _stop(process: int) -> None:
+    """Tell a process to stop, and wait for it, while a frame below is waiting for it, too: not by what Popen locks."""
+    deadline = time.monotonic() + GRACE
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(process, signal.SIGTERM)
+        while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > deadline:
+                os.kill(process, signal.SIGKILL)
+                return
+            time.sleep(0.1)
 
 
 def _deaf() -> None:
