@@ -189,6 +189,10 @@ def run_plan(
     """
     root = Path(runs)
     check_writable(root)
+    if len(planned) > 1:
+        from hubtools.runs.kept_plan import keep_plan, plan_of
+
+        keep_plan(root, plan_of(planned.runs, "hubtools.run"))
     session = (execution or ExecutionOptions()).session(root, planned.runs)
     return perform(planned.runs, session, force=force, on_event=on_event)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -170,9 +171,7 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
     # Of several processes, started by torchrun, one speaks.
     main = os.environ.get("RANK", "0") == "0"
     if main:
-        click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
-        for item in planned:
-            click.echo(f"  {item.title}", err=True)
+        run_report.show_plan(planned.runs, root)
     if dry_run:
         if main:
             click.echo("nothing was run (--dry-run)", err=True)
@@ -182,6 +181,10 @@ def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, 
     from hubtools.training.compute import distributed
 
     check_writable(root)
+    if main and len(planned) > 1:
+        from hubtools.runs.kept_plan import keep_plan, plan_of
+
+        keep_plan(root, plan_of(planned.runs, shlex.join(["bench", *sys.argv[1:]])))
     energy.look_ahead()
     session = execution.session(root, planned)
     hush_transformers()

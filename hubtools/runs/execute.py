@@ -149,6 +149,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
             settle_again()
             record, mistake = opened(run, identity, session), None
             record.sweep, meter = sweep, Meter(_device(record))
+            stops: list[type[BaseException]] = []
             if main:
                 # What is forced begins anew: nothing of what was before is in its result, nor in its cost.
                 record.cost = None if force else earlier(folder, previous, record)
@@ -169,6 +170,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:
+                stops = [ClaimLost]
                 # torchrun stops those whose neighbour has left: then it is that one's failure, which it wrote down.
                 record.failure = end.failure_of_another()
                 record.status = "failed" if record.failure else "interrupted"
@@ -193,7 +195,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                     record.finished = datetime.now(UTC)
                     _add_cost(record, meter, session.execution)
                     # Who is stopped stops, whoever has the run by now.
-                    with contextlib.suppress(*([ClaimLost] if record.status == "interrupted" else [])):
+                    with contextlib.suppress(*stops):
                         write_record(folder, record)
         if shared:
             end.agree(record.failure.message if record.failure else None)
