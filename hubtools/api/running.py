@@ -37,6 +37,7 @@ class RunEvent:
         mistake: why it could not be begun.
         elsewhere: its folder, where another process is at it: it comes again when the others are done.
         waiting: they are, and that process is waited for.
+        again: why it failed, where it is tried once more.
     """
 
     number: int
@@ -46,13 +47,16 @@ class RunEvent:
     mistake: UserError | None = None
     elsewhere: Path | None = None
     waiting: bool = False
+    again: UserError | None = None
 
     @property
     def begins(self) -> bool:
         """Whether it is about to be done; else it has ended, or another process is at it."""
-        return self.outcome is None and self.mistake is None and self.elsewhere is None
+        return self.outcome is None and self.mistake is None and self.elsewhere is None and self.again is None
 
     def __str__(self) -> str:
+        if self.again is not None:
+            return f"it comes again: {self.again}"
         if self.elsewhere is not None:
             if not self.waiting:
                 return "under way in another process; it comes again"
@@ -105,6 +109,12 @@ class FinishedRuns(RunResults):
     def done_elsewhere(self) -> int:
         """Runs that another process did in the meantime."""
         return sum(outcome.elsewhere for outcome in self.outcomes)
+
+    @property
+    def tried_again(self) -> list[str]:
+        """A line for each run that failed at first by something that passed, or did not."""
+        tried = [(outcome, outcome.again) for outcome in self.outcomes if outcome.again]
+        return [f"{one.run.title}: {why}" for one, why in tried]
 
     def __repr__(self) -> str:
         counted = f"{len(self.complete)} of {self.planned} runs in {self.seconds:.0f} s"
@@ -257,6 +267,10 @@ class Told:
     def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
         """As :class:`hubtools.runs.execute.Watcher`."""
         self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number], elsewhere=folder, waiting=waiting))
+
+    def again(self, number: int, why: UserError) -> None:
+        """As :class:`hubtools.runs.execute.Watcher`."""
+        self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number], again=why))
 
 
 def check_writable(root: Path) -> None:

@@ -56,6 +56,8 @@ def summary(done: FinishedRuns, root: Path) -> None:
         click.echo(f"board  bench board{runs}", err=True)
         if last.run.recipe.adaptation != "zero-shot":  # There is no model to publish.
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
+    for line in done.tried_again:
+        click.echo(f"tried twice: {line}", err=True)
     for problem in done.problems:
         click.echo(f"failed: {problem}", err=True)
 

@@ -1,6 +1,6 @@
 """From a plan to a record.
 
-``plan`` (pure) and ``session``; ``execute`` claims, runs and records one, and goes through many, whose turn it is by ``claims``, and what was asked for is kept by ``kept_plan``; ``preparation`` says what it reads and with which
+``plan`` (pure) and ``session``; ``execute`` claims, runs and records one, and goes through many (what may pass is tried twice, ``second_try``), whose turn it is by ``claims``, and what was asked for is kept by ``kept_plan``; ``preparation`` says what it reads and with which
 model, ``steps`` does it, ``run_strata`` looks closer; ``costs`` and ``environment`` are what it took and where;
 ``store`` is the folder of runs and a run once opened, ``public_record`` a record without this machine's folders, ``repeating`` what it takes to make it again. ``run_estimate`` and ``workload`` tell
 beforehand; ``sweeps`` are many tries and a choice; ``many`` looks at whole folders of runs.

@@ -6,9 +6,10 @@ Several processes of one run (``torchrun``) all come through here; the main one 
 from __future__ import annotations
 
 import contextlib
+import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from hubtools.runs.costs.attempts import earlier, together
 from hubtools.runs.costs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.second_try import PAUSE, Passing, SecondTries, may_pass
 from hubtools.runs.session import Session
 from hubtools.runs.steps import WORK, Steps
 from hubtools.runs.store import (
@@ -55,6 +57,8 @@ class Outcome:
         was_done: there was nothing to do.
         elsewhere: another process did it, while this command was going on.
         mistake: the user's mistake that made the run fail, if one did.
+        passing: why it failed, where that may pass.
+        again: why the first try failed, of a run that was tried twice.
     """
 
     run: PlannedRun
@@ -63,6 +67,8 @@ class Outcome:
     was_done: bool
     mistake: UserError | None = None
     elsewhere: bool = False
+    passing: Passing | None = None
+    again: str | None = None
 
 
 class Watcher(Protocol):
@@ -74,6 +80,9 @@ class Watcher(Protocol):
     def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
         """Another process is at it: it comes again when the others are done, or is waited for now."""
 
+    def again(self, number: int, why: UserError) -> None:
+        """It failed by what may pass: it comes again when the others are done."""
+
 
 def in_turn(
     planned: Sequence[PlannedRun], session: Session, watcher: Watcher, *, force: bool = False
@@ -81,7 +90,8 @@ def in_turn(
     """Do runs, or find them done; those that another process is at come again when the others are done.
 
     So processes that share a folder of runs divide what is to be done, and each ends when all of it is. A run whose process was
-    killed is taken over.
+    killed is taken over. What failed by something that may pass (:mod:`hubtools.runs.second_try`) is tried once more at the end, where
+    memory did not suffice with less at once.
 
     Yields:
         The number of a run, from 0, and what became of it, or why it could not be begun.
@@ -90,24 +100,43 @@ def in_turn(
         KeyboardInterrupt, ProcessLost: as :func:`execute`.
     """
     left, since = list(range(len(planned))), datetime.now(UTC)
+    tries = SecondTries(session, single=len(planned) == 1)
     while left:
         busy: dict[int, Path] = {}
+        again = list[int]()
         for number in left:
             watcher.begins(number)
             try:
-                yield number, execute(planned[number], session, force=force, since=since)
+                own, anew = tries.session(number), force and number not in tries.why
+                outcome = execute(planned[number], own, force=anew, since=since)
+                failure, kind = outcome.record.failure, outcome.passing
+                if (
+                    failure is None
+                    or kind is None
+                    or (why := tries.of_failure(number, outcome.run, kind, failure)) is None
+                ):
+                    yield number, replace(outcome, again=tries.why.get(number))
+                else:
+                    again.append(number)
+                    watcher.again(number, why)
             except ClaimedElsewhere as error:
                 busy[number] = error.folder
                 watcher.elsewhere(number, error.folder, False)
             except UserError as error:
-                yield number, error
+                if tries.of_mistake(number, error):
+                    again.append(number)
+                    watcher.again(number, error)
+                else:
+                    yield number, error
             except distributed.MainProcessFailed:
                 pass  # There it is told.
         if len(busy) == len(left):
             for number, folder in busy.items():
                 watcher.elsewhere(number, folder, True)
             distributed.by_main(partial(wait_for_one, list(busy.values())))
-        left = list(busy)
+        if again and len(again) == len(left):
+            time.sleep(PAUSE if "network" in map(tries.kinds.get, again) else 0)
+        left = [*again, *busy]
 
 
 def execute(run: PlannedRun, session: Session, *, force: bool = False, since: datetime | None = None) -> Outcome:
@@ -148,6 +177,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
         with contextlib.nullcontext() if shared else distributed.alone():
             settle_again()
             record, mistake = opened(run, identity, session), None
+            passing: Passing | None = None
             record.sweep, meter = sweep, Meter(_device(record))
             stops: list[type[BaseException]] = []
             if main:
@@ -184,6 +214,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                 record.status, record.results, record.outputs = "failed", {}, []
                 another = end.failure_of_another()
                 record.failure = another or failure_of(error, record.environment.token_budget)
+                passing = may_pass(error) if another is None else None
                 if isinstance(error, UserError):
                     mistake = error
                 elif another is None and not isinstance(
@@ -201,7 +232,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
             end.agree(record.failure.message if record.failure else None)
         else:
             distributed.barrier()
-    return Outcome(run, folder, record, was_done=False, mistake=mistake)
+    return Outcome(run, folder, record, was_done=False, mistake=mistake, passing=passing)
 
 
 def _claim(held: contextlib.ExitStack, folder: Path, run: PlannedRun, force: bool) -> tuple[RunRecord | None, bool]:
