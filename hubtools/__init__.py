@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
     from hubtools.api.stored.removals import RemovedFiles
+    from hubtools.api.stored.run_merges import MergedRuns, merge
     from hubtools.api.stored.run_status import RunsStatus, status
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
@@ -88,6 +89,7 @@ _WHERE = {
         ),
         "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
         "hubtools.api.stored.removals": ("RemovedFiles",),
+        "hubtools.api.stored.run_merges": ("MergedRuns", "merge"),
         "hubtools.api.stored.run_status": ("RunsStatus", "status"),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
@@ -113,6 +115,7 @@ __all__ = [
     "KeptData",
     "LearningCurves",
     "MadeAgain",
+    "MergedRuns",
     "PlannedAgain",
     "PlannedBaseline",
     "PlannedUpdate",
@@ -157,6 +160,7 @@ __all__ = [
     "load_recipe",
     "load_suite",
     "load_task",
+    "merge",
     "new_task",
     "open_model",
     "plan",

@@ -1,1 +1,1 @@
-"""Whole folders of runs: ``run_states``, how far what was asked for is."""
+"""Whole folders of runs: ``run_states``, how far what was asked for is; ``merging``, several that become one."""
