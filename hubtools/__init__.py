@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     )
     from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
     from hubtools.api.stored.removals import RemovedFiles
+    from hubtools.api.stored.run_merges import MergedRuns, merge
+    from hubtools.api.stored.run_status import RunsStatus, status
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
     from hubtools.api.tasks.task_audits import AuditedTask, audit, audit_all
@@ -87,6 +89,8 @@ _WHERE = {
         ),
         "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
         "hubtools.api.stored.removals": ("RemovedFiles",),
+        "hubtools.api.stored.run_merges": ("MergedRuns", "merge"),
+        "hubtools.api.stored.run_status": ("RunsStatus", "status"),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
         "hubtools.api.tasks.task_audits": ("AuditedTask", "audit", "audit_all"),
@@ -111,6 +115,7 @@ __all__ = [
     "KeptData",
     "LearningCurves",
     "MadeAgain",
+    "MergedRuns",
     "PlannedAgain",
     "PlannedBaseline",
     "PlannedUpdate",
@@ -125,6 +130,7 @@ __all__ = [
     "RunPlan",
     "RunPublication",
     "RunResults",
+    "RunsStatus",
     "SpecList",
     "SuitePublication",
     "SweptRuns",
@@ -154,6 +160,7 @@ __all__ = [
     "load_recipe",
     "load_suite",
     "load_task",
+    "merge",
     "new_task",
     "open_model",
     "plan",
@@ -170,6 +177,7 @@ __all__ = [
     "results",
     "run",
     "run_plan",
+    "status",
     "suites",
     "sweep",
     "tasks",

@@ -63,28 +63,36 @@ def to_workers(
     from hubtools.data.sources.file_cache import DataCache
     from hubtools.runs.engines.capacity import capacity
     from hubtools.runs.engines.workers import with_seats
-    from hubtools.runs.jobs import Sizes, jobs
+    from hubtools.runs.jobs import PlanJob, Sizes, jobs
     from hubtools.training.compute.machine import COMPANY
 
     if isinstance(workers, int) and workers < 1:
         raise UserError(f"{workers} workers do nothing", where="workers", fix="Give 1 or more, or auto.")
     if workers == 1 or len(planned) < 2:
         return None
+    done = set[int]() if force else _done(planned, root)
+    left = [number for number in range(len(planned)) if number not in done]
+    if len(left) < 2:
+        return None
+    asked = [planned[number] for number in left]
     sizes = Sizes(DataCache.default(execution.mirrors))
     budget = execution.token_budget if isinstance(execution.token_budget, int) else None
     found = capacity(
-        planned,
-        len(planned),
+        asked,
+        len(asked),
         asked=workers if isinstance(workers, int) else None,
         device=execution.device,
         threads=execution.threads,
         tokens=budget,
         sizes=sizes,
     )
-    divided = jobs(planned, workers=len(found.seats), sizes=sizes)
+    divided = _numbered(jobs(asked, workers=len(found.seats), sizes=sizes), left)
     number = min(len(found.seats), len(divided))
     if number < 2:
         return None
+    if done:
+        # To be found done, at the end.
+        divided.append(PlanJob(None, tuple(sorted(done)), 0.0))
     seats = [{**seat, COMPANY: str(number)} for seat in found.seats[:number]]
     own = replace(execution, threads=found.threads)
     work = submission(planned, root, own, divided, "workers", force=force, command=command)
@@ -207,7 +215,7 @@ def hand_over(
     from hubtools.data.sources.file_cache import DataCache
     from hubtools.runs.engines.job_engine import AttachedEngine, DetachedEngine
     from hubtools.runs.engines.known_engines import ENGINES
-    from hubtools.runs.jobs import PlanJob, Sizes, jobs
+    from hubtools.runs.jobs import Sizes, jobs
     from hubtools.runs.kept_plan import keep_plan, read_plan
 
     to = ENGINES[engine]
@@ -217,7 +225,7 @@ def hand_over(
     left = [number for number in range(len(planned)) if number not in done | taken]
     most = getattr(options, "jobs", None) or getattr(options, "parallel", None) or 1
     cut = jobs([planned[number] for number in left], workers=most, sizes=Sizes(DataCache.default(execution.mirrors)))
-    divided = [PlanJob(job.checkpoint, tuple(left[place] for place in job.numbers), job.cost) for job in cut]
+    divided = _numbered(cut, left)
     # What a job was given is its own: whoever else is on its node does not count.
     own = replace(execution, threads=execution.threads or getattr(options, "cpus", None))
     work = submission(planned, root, own, divided, engine, force=force, command=command, options=options)
@@ -231,6 +239,11 @@ def hand_over(
     if given:
         keep_plan(root, read_plan(root, work.plan).with_jobs(given))
     return HandedOver(engine, work.plan, given, len(done), len(taken - done))
+
+
+def _numbered(cut: Sequence[PlanJob], numbers: Sequence[int]) -> list[PlanJob]:
+    """Jobs of some runs of a plan, by their numbers there."""
+    return [replace(job, numbers=tuple(numbers[place] for place in job.numbers)) for job in cut]
 
 
 def _options_of(engine: JobEngine, profile: str | None) -> Spec:

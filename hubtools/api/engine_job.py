@@ -102,6 +102,7 @@ class JobRunner:
                         done_elsewhere=outcome.elsewhere,
                         mistake=Mistake.of(outcome.mistake) if outcome.mistake else None,
                         problems=tuple(cards),
+                        text=outcome.again or "",
                     )
                 )
         return fine
@@ -121,6 +122,10 @@ class _Watching:
     def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
         """As there."""
         self.tell(JobEvent("elsewhere", self.numbers[number], str(folder), waiting=waiting))
+
+    def again(self, number: int, why: UserError) -> None:
+        """As there."""
+        self.tell(JobEvent("again", self.numbers[number], mistake=Mistake.of(why)))
 
 
 class Conversation:

@@ -41,7 +41,7 @@ class RunEvent:
         elsewhere: its folder, where another process is at it: it comes again when the others are done.
         waiting: they are, and that process is waited for.
         beside: others are done at the same time, so that each line says which it is of.
-        again: why the process that was at it is gone, where it comes again.
+        again: why it failed, or why the process that was at it is gone, where it comes again.
     """
 
     number: int
@@ -120,6 +120,12 @@ class FinishedRuns(RunResults):
     def done_elsewhere(self) -> int:
         """Runs that another process did in the meantime."""
         return sum(outcome.elsewhere for outcome in self.outcomes)
+
+    @property
+    def tried_again(self) -> list[str]:
+        """A line for each run that failed at first by something that passed, or did not."""
+        tried = [(outcome, outcome.again) for outcome in self.outcomes if outcome.again]
+        return [f"{one.run.title}: {why}" for one, why in tried]
 
     def __repr__(self) -> str:
         counted = f"{len(self.complete)} of {self.planned} runs in {self.seconds:.0f} s"
@@ -211,6 +217,10 @@ def run_plan(
     how = execution or ExecutionOptions()
     if workers is not None and (to := to_workers(planned.runs, root, how, workers, force=force)) is not None:
         return perform_by(to.engine, to.work, planned.runs, on_event=on_event)
+    if len(planned) > 1:
+        from hubtools.runs.kept_plan import keep_plan, plan_of
+
+        keep_plan(root, plan_of(planned.runs, "hubtools.run"))
     session = how.session(root, planned.runs)
     return perform(planned.runs, session, force=force, on_event=on_event)
 
@@ -310,7 +320,8 @@ class Collected:
         elif event.kind == "ended" and folder is not None:
             record = read_record(folder)
             run = self.planned[number]
-            self.ended(number, Outcome(run, folder, record, event.was_done, mistake, event.done_elsewhere))
+            done = Outcome(run, folder, record, event.was_done, mistake, event.done_elsewhere, again=event.text or None)
+            self.ended(number, done)
             if event.problems:
                 self.problems[number] = list(event.problems)
         elif mistake is not None:
@@ -351,6 +362,10 @@ class Told:
     def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:
         """As :class:`hubtools.runs.execute.Watcher`."""
         self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number], elsewhere=folder, waiting=waiting))
+
+    def again(self, number: int, why: UserError) -> None:
+        """As :class:`hubtools.runs.execute.Watcher`."""
+        self.on_event(RunEvent(number + 1, len(self.planned), self.planned[number], again=why))
 
 
 def check_writable(root: Path) -> None:

@@ -22,6 +22,8 @@ from hubtools.common.version import __version__
 COMMANDS = {
     "run": ("hubtools.cli.run:run", "Fine-tune and evaluate checkpoints on tasks."),
     "estimate": ("hubtools.cli.estimate:estimate", "Time, memory and cost of runs before they are started."),
+    "status": ("hubtools.cli.status:status", "How far the runs are: done, running, failed, waiting."),
+    "merge": ("hubtools.cli.merge:merge", "Make one folder of runs of several."),
     "cancel": ("hubtools.cli.engines.cancel:cancel", "Stop what a cluster has of the runs."),
     "board": ("hubtools.cli.board:board", "What the runs say: a table of results with intervals."),
     "compare": ("hubtools.cli.compare:compare", "Better, worse or cannot tell: two sides of runs, task by task."),

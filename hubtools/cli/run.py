@@ -206,9 +206,7 @@ def run(
     # Of several processes, started by torchrun, one speaks.
     main = os.environ.get("RANK", "0") == "0"
     if main:
-        click.echo(f"{len(planned)} run{'s' if len(planned) != 1 else ''} planned:", err=True)
-        for item in planned:
-            click.echo(f"  {item.title}", err=True)
+        run_report.show_plan(planned.runs, root)
     if dry_run:
         if main:
             click.echo("nothing was run (--dry-run)", err=True)
@@ -237,6 +235,10 @@ def run(
         with stoppable():
             _run_by(to, planned)
         return
+    if main and len(planned) > 1:
+        from hubtools.runs.kept_plan import keep_plan, plan_of
+
+        keep_plan(root, plan_of(planned.runs, _typed()))
     energy.look_ahead()
     session = execution.session(root, planned)
     hush_transformers()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,25 @@ if TYPE_CHECKING:
     from hubtools.api.dispatch import HandedOver
     from hubtools.api.running import FinishedRuns
     from hubtools.runs.outcomes import Outcome
+    from hubtools.runs.plan import PlannedRun
+
+
+def show_plan(planned: Sequence[PlannedRun], root: Path) -> None:
+    """What is about to be done, on stderr: a line a run, or of very many a matrix, with what is done already and what the rest takes."""
+    click.echo(f"{len(planned):,} run{'s' if len(planned) != 1 else ''} planned:", err=True)
+    if len(planned) <= _LINES:
+        for item in planned:
+            click.echo(f"  {item.title}", err=True)
+        return
+    from hubtools.api.stored.run_status import plan_matrix
+
+    width = shutil.get_terminal_size((80, 24)).columns
+    for line in plan_matrix(planned, root, width):
+        click.echo(line, err=True)
+
+
+# Of more runs a matrix is shown.
+_LINES = 20
 
 
 def summary(done: FinishedRuns, root: Path) -> None:
@@ -36,6 +57,8 @@ def summary(done: FinishedRuns, root: Path) -> None:
         click.echo(f"board  bench board{runs}", err=True)
         if last.run.recipe.adaptation != "zero-shot":  # There is no model to publish.
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
+    for line in done.tried_again:
+        click.echo(f"tried twice: {line}", err=True)
     for problem in done.problems:
         click.echo(f"failed: {problem}", err=True)
 

@@ -31,6 +31,10 @@ class UserError(Exception):
         super().__init__(f"{line.rstrip('.')}. {fix}" if fix else line)
 
 
+class Unreachable(UserError):
+    """Something far away did not answer, or asked to come back later: the same may succeed in a while."""
+
+
 def one_line(text: str) -> str:
     """A text as a message shows it: on one line, control characters as escapes, without passwords and tokens."""
     shown = str(text)

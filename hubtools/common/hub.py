@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import Unreachable, UserError
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.secrets import scrub
 from hubtools.common.version import __version__
@@ -29,7 +29,7 @@ _FREE_STORAGE = "Remove what is not needed, publish publicly, or get more storag
 _LATER = "Run the same command again later."
 
 
-class HubUnavailable(UserError):
+class HubUnavailable(Unreachable):
     """The Hub did not answer, or asked to come back later: nothing is known about what was asked for."""
 
 

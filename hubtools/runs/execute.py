@@ -6,8 +6,10 @@ Several processes of one run (``torchrun``) all come through here; the main one 
 from __future__ import annotations
 
 import contextlib
+import time
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from hubtools.runs.costs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
 from hubtools.runs.outcomes import Outcome, Watcher
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.second_try import PAUSE, Passing, SecondTries, may_pass
 from hubtools.runs.session import Session
 from hubtools.runs.steps import WORK, Steps
 from hubtools.runs.store import (
@@ -56,7 +59,8 @@ def in_turn(
     """Do runs, or find them done; those that another process is at come again when the others are done.
 
     So processes that share a folder of runs divide what is to be done, and each ends when all of it is. A run whose process was
-    killed is taken over.
+    killed is taken over. What failed by something that may pass (:mod:`hubtools.runs.second_try`) is tried once more at the end, where
+    memory did not suffice with less at once.
 
     Args:
         planned, session: what to do, with what.
@@ -71,24 +75,43 @@ def in_turn(
         KeyboardInterrupt, ProcessLost: as :func:`execute`.
     """
     left, since = list(range(len(planned))), since or datetime.now(UTC)
+    tries = SecondTries(session, single=len(planned) == 1)
     while left:
         busy: dict[int, Path] = {}
+        again = list[int]()
         for number in left:
             watcher.begins(number)
             try:
-                yield number, execute(planned[number], session, force=force, since=since)
+                own, anew = tries.session(number), force and number not in tries.why
+                outcome = execute(planned[number], own, force=anew, since=since)
+                failure, kind = outcome.record.failure, outcome.passing
+                if (
+                    failure is None
+                    or kind is None
+                    or (why := tries.of_failure(number, outcome.run, kind, failure)) is None
+                ):
+                    yield number, replace(outcome, again=tries.why.get(number))
+                else:
+                    again.append(number)
+                    watcher.again(number, why)
             except ClaimedElsewhere as error:
                 busy[number] = error.folder
                 watcher.elsewhere(number, error.folder, False)
             except UserError as error:
-                yield number, error
+                if tries.of_mistake(number, error):
+                    again.append(number)
+                    watcher.again(number, error)
+                else:
+                    yield number, error
             except distributed.MainProcessFailed:
                 pass  # There it is told.
         if len(busy) == len(left):
             for number, folder in busy.items():
                 watcher.elsewhere(number, folder, True)
             distributed.by_main(partial(wait_for_one, list(busy.values())))
-        left = list(busy)
+        if again and len(again) == len(left):
+            time.sleep(PAUSE if "network" in map(tries.kinds.get, again) else 0)
+        left = [*again, *busy]
 
 
 def execute(run: PlannedRun, session: Session, *, force: bool = False, since: datetime | None = None) -> Outcome:
@@ -129,7 +152,9 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
         with contextlib.nullcontext() if shared else distributed.alone():
             settle_again()
             record, mistake = opened(run, identity, session), None
+            passing: Passing | None = None
             record.sweep, meter = sweep, Meter(_device(record))
+            stops: list[type[BaseException]] = []
             if main:
                 # What is forced begins anew: nothing of what was before is in its result, nor in its cost.
                 record.cost = None if force else earlier(folder, previous, record)
@@ -150,6 +175,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:
+                stops = [ClaimLost]
                 # torchrun stops those whose neighbour has left: then it is that one's failure, which it wrote down.
                 record.failure = end.failure_of_another()
                 record.status = "failed" if record.failure else "interrupted"
@@ -163,6 +189,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                 record.status, record.results, record.outputs = "failed", {}, []
                 another = end.failure_of_another()
                 record.failure = another or failure_of(error, record.environment.token_budget)
+                passing = may_pass(error) if another is None else None
                 if isinstance(error, UserError):
                     mistake = error
                 elif another is None and not isinstance(
@@ -174,13 +201,13 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                     record.finished = datetime.now(UTC)
                     _add_cost(record, meter, session.execution)
                     # Who is stopped stops, whoever has the run by now.
-                    with contextlib.suppress(*([ClaimLost] if record.status == "interrupted" else [])):
+                    with contextlib.suppress(*stops):
                         write_record(folder, record)
         if shared:
             end.agree(record.failure.message if record.failure else None)
         else:
             distributed.barrier()
-    return Outcome(run, folder, record, was_done=False, mistake=mistake)
+    return Outcome(run, folder, record, was_done=False, mistake=mistake, passing=passing)
 
 
 def _claim(held: contextlib.ExitStack, folder: Path, run: PlannedRun, force: bool) -> tuple[RunRecord | None, bool]:

@@ -334,3 +334,31 @@ def _() -> Any:
         return None
 
     return values, call
+
+
+@attempt("runs.many.run_states.beginning_of")
+def _() -> Any:
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        put(folder, "one/run.json", content)
+        return read(folder / "one")
+
+    return _record_inputs(), call
+
+
+@attempt("runs.many.run_states.last_epoch")
+def _() -> Any:
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        put(folder, "training.jsonl", content)
+        return read(folder)
+
+    lines = ['{"epoch": 1, "step": 2}\n{"epoch": 2, "step": 4}\n']
+    return st.one_of(texts_as_bytes(lines), mutated_bytes([line.encode() for line in lines])), call
+
+
+@attempt("runs.claims.holder_in")
+def _() -> Any:
+    from hubtools.runs.claims import Holder
+
+    holder = {"host": "node7", "pid": 12, "boot": "x", "token": "0", "since": "2026-01-01T00:00:00Z"}
+    values = mutated_values([holder], schema(Holder)).map(as_json).map(encoded)
+    return values, lambda read, folder, content: str(read(content))

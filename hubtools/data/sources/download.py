@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hubtools.common import telling
-from hubtools.common.errors import UserError, library_words
+from hubtools.common.errors import Unreachable, UserError, library_words
 from hubtools.common.version import __version__
 
 ATTEMPTS = 5
@@ -37,7 +37,8 @@ def download(url: str, part: Path) -> None:
     What has arrived stays in ``part`` when the network fails, so that the next call resumes.
 
     Raises:
-        UserError: the server refuses, or every attempt failed.
+        UserError: the server refuses.
+        Unreachable: every attempt failed.
     """
     reason = ""
     for attempt in range(ATTEMPTS):
@@ -50,7 +51,7 @@ def download(url: str, part: Path) -> None:
             return
         except _Interrupted as error:
             reason = str(error)
-    raise UserError(
+    raise Unreachable(
         f"cannot download it ({reason}; {ATTEMPTS} attempts)",
         where=url,
         fix="Check the network, or put the file, named by its sha256, into a folder given as --data-mirror.",

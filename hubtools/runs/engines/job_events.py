@@ -36,7 +36,7 @@ class JobEvent:
 
     Attributes:
         kind: ``begins``, ``elsewhere`` (another process is at it), ``ended``, ``not begun`` (it could not be), ``lost`` (the
-            process that was at it is gone, and it is not done again), ``again`` (gone, and it is done again): of a run;
+            process that was at it is gone, and it is not done again), ``again`` (it failed, or its process is gone, and it comes again): of a run;
             ``refused`` (no run can be done at all), ``said`` (a line for the user), ``done`` (no run is left): of a job.
         number: of the run in the plan, from 0; -1 of a job.
         folder: of the run.
@@ -44,7 +44,7 @@ class JobEvent:
         was_done, done_elsewhere: of one that ended, as of an outcome.
         mistake: why it failed or could not be begun, where that is the user's to know.
         problems: lines about what went wrong beside, with its card, say.
-        text: of ``said``.
+        text: of ``said``; of one that ended, why its first try failed, where there were two.
     """
 
     kind: Kind

@@ -174,6 +174,8 @@ class _Pool:
             raise event.mistake.error()
         if event.kind == "begins":
             worker.at = event.number
+        elif event.kind == "again":
+            worker.at = None
         elif event.kind in {"ended", "not begun"}:
             worker.at = None
             with contextlib.suppress(ValueError):
