@@ -16,9 +16,12 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from hubtools.cli.main import COMMANDS, cli
+from hubtools.runs.engines.ray_cluster import RayOptions
+from hubtools.runs.engines.slurm import SlurmOptions
 from hubtools.specs.level import LEVELS
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
+from hubtools.specs.profile import Profile
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import RunRecord
 from hubtools.specs.suite import Suite
@@ -127,6 +130,9 @@ def reference() -> str:
         ("Task file", Task),
         ("Recipe file", Recipe),
         ("Suite file", Suite),
+        ("Profile file", Profile),
+        ("Options of a profile for Slurm", SlurmOptions),
+        ("Options of a profile for Ray", RayOptions),
         ("Run record", RunRecord),
     ):
         lines += [f"## {title}", "", *model_tables(model, done)]

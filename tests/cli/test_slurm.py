@@ -91,7 +91,8 @@ def test_a_plan_in_the_queue(project: Path, cluster: dict[str, str]) -> None:
     assert states(kept)[job] == "waiting"
     stopped = json.loads((logs[0].parent / "run.json").read_text())
     assert stopped["status"] == "interrupted", "its record was written before it gave way"
-    # A job that was requeued waits for two minutes; not here.
+    # A job that was requeued waits for two minutes; here for as long as its node takes it for the one that was stopped.
+    time.sleep(3)
     slurm(cluster, "scontrol", "update", f"jobid={job}", "starttime=now")
     _wait(lambda: not slurm(cluster, "squeue", "-h", "-r").strip())
     there = {run.record.identity.seed: run for run in find_records([project / "there"])[0]}
