@@ -22,6 +22,7 @@ from hubtools.runs.attempts import earlier, together
 from hubtools.runs.claims import ClaimedElsewhere, claimed, wait_for_one
 from hubtools.runs.energy import Meter, PowerDraw
 from hubtools.runs.environment import describe
+from hubtools.runs.jobs import in_order
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.steps import WORK, Steps
@@ -78,7 +79,7 @@ class Watcher(Protocol):
 def in_turn(
     planned: Sequence[PlannedRun], session: Session, watcher: Watcher, *, force: bool = False
 ) -> Iterator[tuple[int, Outcome | UserError]]:
-    """Do runs, or find them done; those that another process is at come again when the others are done.
+    """Do runs, checkpoint by checkpoint, or find them done; those that another process is at come again when the others are done.
 
     So processes that share a folder of runs divide what is to be done, and each ends when all of it is. A run whose process was
     killed is taken over.
@@ -89,7 +90,7 @@ def in_turn(
     Raises:
         KeyboardInterrupt, ProcessLost: as :func:`execute`.
     """
-    left, since = list(range(len(planned))), datetime.now(UTC)
+    left, since = in_order(planned), datetime.now(UTC)
     while left:
         busy: dict[int, Path] = {}
         for number in left:
