@@ -130,7 +130,7 @@ def run(
     force: bool = False,
     on_event: OnRun = unseen,
 ) -> FinishedRuns:
-    """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
+    """Fine-tune and evaluate checkpoints on tasks; record and score each run, and write the card of a single one.
 
     The same call twice does nothing new; an interrupted one goes on where it stopped. Several processes may share a folder of runs:
     they divide what is to be done, and each returns when all of it is.
@@ -196,7 +196,7 @@ def run_plan(
 def perform(
     planned: tuple[PlannedRun, ...], session: Session, *, force: bool = False, on_event: OnRun = unseen
 ) -> FinishedRuns:
-    """Do runs one after the other, in a session that is there, and write their cards.
+    """Do runs one after the other, in a session that is there, and write the card of a single one.
 
     Raises:
         UserError: of a single run, its mistake.
@@ -221,7 +221,7 @@ def perform(
             on_event(RunEvent(number + 1, len(planned), item, outcome))
             if outcome.record.status == "failed":
                 problems[number] = [f"{item.title}: {failure_reason(outcome)}"]
-            elif item.recipe.needs_checkpoint and not outcome.elsewhere:
+            elif item.recipe.needs_checkpoint and not outcome.elsewhere and has_card(planned):
                 problems[number] = write_card(outcome)
     # In the order of the plan, whatever order they were done in.
     outcomes = tuple(ended[number] for number in sorted(ended))
@@ -298,6 +298,15 @@ def outcome_line(outcome: Outcome) -> str:
 def seconds_of(outcome: Outcome) -> str:
     """How long a run took."""
     return f"{outcome.record.cost.wall_seconds:.0f}" if outcome.record.cost else "?"
+
+
+def has_card(planned: Sequence[PlannedRun]) -> bool:
+    """Whether runs get their card when they end: a single one does.
+
+    A card of many holds it against the others, which are still to come, and its figures take longer than a probe of small data:
+    ``bench card`` and ``bench publish`` write it when somebody wants to read it.
+    """
+    return len(planned) == 1
 
 
 def write_card(outcome: Outcome, *, again: bool = False) -> list[str]:

@@ -155,7 +155,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @TEMPLATES
 def run(*, root: Path, execution: ExecutionOptions, force: bool, dry_run: bool, **options: Any) -> None:
-    """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
+    """Fine-tune and evaluate checkpoints on tasks; record and score each run, and write the card of a single one.
 
     The same command twice does nothing new; an interrupted one goes on where it stopped. Started several times at once, on one
     --runs, the processes divide the runs, and each ends when all are done.

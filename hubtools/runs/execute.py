@@ -9,7 +9,7 @@ import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +45,9 @@ from hubtools.training.compute import distributed
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.memory import out_of_memory
 from hubtools.training.compute.threads import settle_again
+
+# What a record that is not finished yet may be wrong by about when its run began.
+MOMENT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,10 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                 if main or shared:
                     with distributed.noticing(), meter:
                         if main:
-                            # Again: the meter took seconds to start, which are not the run's.
-                            record.started = datetime.now(UTC)
-                            write_record(folder, record)
+                            # Again: the meter may have taken seconds to start, which are not the run's.
+                            opened_at, record.started = record.started, datetime.now(UTC)
+                            if record.started - opened_at > MOMENT:
+                                write_record(folder, record)
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:
