@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubtools.api.computing import quiet
-from hubtools.api.running import Collected, RunEvent, write_card
+from hubtools.api.running import Collected, RunEvent, has_card, write_card
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.runs.engines.job_events import JobEvent, Mistake
@@ -92,7 +92,8 @@ class JobRunner:
                 failed = outcome.record.status == "failed"
                 fine = fine and not failed
                 # Another process may have been killed between a run's end and its card.
-                cards = [] if failed or not runs[place].recipe.needs_checkpoint else write_card(outcome)
+                carded = not failed and runs[place].recipe.needs_checkpoint and has_card(self.planned)
+                cards = write_card(outcome) if carded else []
                 self.tell(
                     JobEvent(
                         "ended",
@@ -116,7 +117,7 @@ class _Watching:
     tell: Callable[[JobEvent], None]
 
     def begins(self, number: int) -> None:
-        """As :class:`hubtools.runs.outcomes.Watcher`."""
+        """As :class:`hubtools.runs.engines.outcomes.Watcher`."""
         self.tell(JobEvent("begins", self.numbers[number]))
 
     def elsewhere(self, number: int, folder: Path, waiting: bool) -> None:

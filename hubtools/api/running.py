@@ -23,7 +23,7 @@ from hubtools.runs.store import CARD, DEFAULT_ROOT, FAILURE, OpenRun, read_recor
 if TYPE_CHECKING:
     from hubtools.runs.engines.job_engine import AttachedEngine, Submission
     from hubtools.runs.engines.job_events import JobEvent
-    from hubtools.runs.outcomes import Outcome
+    from hubtools.runs.engines.outcomes import Outcome
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
     from hubtools.specs.task import Task
@@ -152,7 +152,7 @@ def run(
     workers: Workers | None = None,
     on_event: OnRun = unseen,
 ) -> FinishedRuns:
-    """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
+    """Fine-tune and evaluate checkpoints on tasks; record and score each run, and write the card of a single one.
 
     The same call twice does nothing new; an interrupted one goes on where it stopped. Several processes may share a folder of runs:
     they divide what is to be done, and each returns when all of it is.
@@ -228,7 +228,7 @@ def run_plan(
 def perform(
     planned: tuple[PlannedRun, ...], session: Session, *, force: bool = False, on_event: OnRun = unseen
 ) -> FinishedRuns:
-    """Do runs one after the other, in a session that is there, and write their cards.
+    """Do runs one after the other, in a session that is there, and write the card of a single one.
 
     Raises:
         UserError: of a single run, its mistake.
@@ -242,7 +242,12 @@ def perform(
                 collected.not_begun(number, outcome)
                 continue
             collected.ended(number, outcome)
-            if outcome.record.status != "failed" and planned[number].recipe.needs_checkpoint and not outcome.elsewhere:
+            if (
+                outcome.record.status != "failed"
+                and planned[number].recipe.needs_checkpoint
+                and not outcome.elsewhere
+                and has_card(planned)
+            ):
                 collected.problems[number] = write_card(outcome)
     return collected.finished()
 
@@ -307,7 +312,7 @@ class Collected:
 
     def took(self, event: JobEvent) -> None:
         """What another process says of a run."""
-        from hubtools.runs.outcomes import Outcome
+        from hubtools.runs.engines.outcomes import Outcome
 
         number, mistake = event.number, event.mistake.error() if event.mistake else None
         folder = Path(event.folder) if event.folder else None
@@ -411,6 +416,15 @@ def outcome_line(outcome: Outcome) -> str:
 def seconds_of(outcome: Outcome) -> str:
     """How long a run took."""
     return f"{outcome.record.cost.wall_seconds:.0f}" if outcome.record.cost else "?"
+
+
+def has_card(planned: Sequence[PlannedRun]) -> bool:
+    """Whether runs get their card when they end: a single one does.
+
+    A card of many holds it against the others, which are still to come, and its figures take longer than a probe of small data:
+    ``bench card`` and ``bench publish`` write it when somebody wants to read it.
+    """
+    return len(planned) == 1
 
 
 def write_card(outcome: Outcome, *, again: bool = False) -> list[str]:

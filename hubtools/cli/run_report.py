@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.running import seconds_of
-from hubtools.runs.store import DEFAULT_ROOT
+from hubtools.runs.store import CARD, DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from hubtools.api.dispatch import HandedOver
     from hubtools.api.running import FinishedRuns
-    from hubtools.runs.outcomes import Outcome
+    from hubtools.runs.engines.outcomes import Outcome
     from hubtools.runs.plan import PlannedRun
 
 
@@ -53,7 +53,8 @@ def summary(done: FinishedRuns, root: Path) -> None:
     if models := [outcome for outcome in complete if outcome.run.recipe.needs_checkpoint]:
         last = models[-1]
         folder = shlex.quote(str(last.folder))
-        click.echo(f"card   {last.folder / 'card' / 'README.md'}", err=True)
+        card = last.folder / CARD / "README.md"
+        click.echo(f"card   {card if card.is_file() else f'bench card {folder}'}", err=True)
         click.echo(f"board  bench board{runs}", err=True)
         if last.run.recipe.adaptation != "zero-shot":  # There is no model to publish.
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)

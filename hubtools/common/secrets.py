@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -50,7 +50,11 @@ def scrub(text: str, *, ask_hub: bool = True) -> str:
         text: any.
         ask_hub: whether the Hub's client may be asked for its token.
     """
-    for value in _known(ask_hub):
+    return _without(text, _known(ask_hub))
+
+
+def _without(text: str, known: Iterable[str]) -> str:
+    for value in known:
         if value in text:
             text = text.replace(value, "[token]")
     return without_secrets(text)
@@ -73,11 +77,16 @@ def holds_secret(text: str) -> bool:
 
 def scrubbed(value: Any) -> Any:
     """Values as JSON has them, with every text in them scrubbed."""
+    # A record has hundreds of texts, and what is known is looked for in variables and files.
+    return _each_without(value, list(_known(True)))
+
+
+def _each_without(value: Any, known: Sequence[str]) -> Any:
     if isinstance(value, str):
-        return scrub(value) if len(value) >= _SHORTEST else value
+        return _without(value, known) if len(value) >= _SHORTEST else value
     if isinstance(value, Mapping):
-        return {key: scrubbed(inner) for key, inner in value.items()}
-    return [scrubbed(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _each_without(inner, known) for key, inner in value.items()}
+    return [_each_without(inner, known) for inner in value] if isinstance(value, list) else value
 
 
 def _known(ask_hub: bool) -> Iterator[str]:

@@ -205,8 +205,11 @@ def build_model(
     tokeniser: ResidueTokeniser,
     seed: int,
     pool: list[int] | None = None,
+    encoder: nn.Module | None = None,
 ) -> ProteinTaskModel | NativeTaskModel:
     """The model that a recipe asks for, before training; ``pool`` are the residues that the mean runs over, if not all.
+
+    An ``encoder`` that is loaded already, with these weights, is taken as it is.
 
     Raises:
         UserError: the checkpoint cannot be loaded, has no native head for this problem, or no place for the adapter.
@@ -219,7 +222,8 @@ def build_model(
         level = task.problem.level
         auto = getattr(transformers, str(level.auto_class))
         return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), level.by_residue)
-    encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
+    if encoder is None:
+        encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
     model = bench_model(encoder, task, recipe, tokeniser, seed, pool)
     if recipe.adapter is not None:
         attach_adapter(model, recipe.adapter, checkpoint.name, seed)

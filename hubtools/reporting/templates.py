@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,32 @@ def render(name: str, **context: Any) -> str:
     target = name.removesuffix(".j2").rpartition(".")[2]
     if target not in _TARGETS:
         raise UserError("its name does not say what it writes", where=name, fix=f"End it in {', '.join(_ENDINGS)}.")
+    try:
+        return str(_environment(tuple(_folders()), target).get_template(name).render(**context))
+    except jinja2.TemplateNotFound as error:
+        raise UserError(f"there is no template {error.name}", where="reports/", fix="Reinstall bench.") from None
+    except jinja2.TemplateSyntaxError as error:
+        raise UserError(f"not a valid template ({error.message})", where=f"{error.filename}:{error.lineno}") from None
+    except SecurityError as error:
+        raise UserError(f"a template may not do this ({error})", where=name, fix="Correct the template.") from None
+    except jinja2.UndefinedError as error:
+        raise UserError(f"{error.message}", where=name, fix="Correct the template.") from None
+    except Exception as error:
+        # A filter of a value that it is not for, a file that is no text. Of bench's own it would be a mistake of bench.
+        if _named.get() is None:
+            raise
+        raise UserError(
+            f"the template stops ({type(error).__name__}: {error})", where=name, fix="Correct the template."
+        ) from None
+
+
+@cache
+def _environment(folders: tuple[Path, ...], target: str) -> Any:
+    """What templates of some folders are filled by; each is compiled once, and again where its file has changed."""
+    import jinja2
+
     environment = _sandbox()(
-        loader=jinja2.FileSystemLoader(_folders()),
+        loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         finalize=_TARGETS[target],
@@ -90,23 +115,7 @@ def render(name: str, **context: Any) -> str:
         cell=cell,
         **{name: _writing(made) for name, made in _MAKING.items()},
     )
-    try:
-        return str(environment.get_template(name).render(**context))
-    except jinja2.TemplateNotFound as error:
-        raise UserError(f"there is no template {error.name}", where="reports/", fix="Reinstall bench.") from None
-    except jinja2.TemplateSyntaxError as error:
-        raise UserError(f"not a valid template ({error.message})", where=f"{error.filename}:{error.lineno}") from None
-    except SecurityError as error:
-        raise UserError(f"a template may not do this ({error})", where=name, fix="Correct the template.") from None
-    except jinja2.UndefinedError as error:
-        raise UserError(f"{error.message}", where=name, fix="Correct the template.") from None
-    except Exception as error:
-        # A filter of a value that it is not for, a file that is no text. Of bench's own it would be a mistake of bench.
-        if _named.get() is None:
-            raise
-        raise UserError(
-            f"the template stops ({type(error).__name__}: {error})", where=name, fix="Correct the template."
-        ) from None
+    return environment
 
 
 def _sandbox() -> Any:

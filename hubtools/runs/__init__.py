@@ -1,8 +1,8 @@
 """From a plan to a record.
 
-``plan`` (pure), ``jobs`` (a plan by checkpoints) and ``session``; what was asked for is kept by ``kept_plan``.
+``plan`` (pure), ``jobs`` (a plan by checkpoints) and ``session``, with what is ``warm`` in it; what was asked for is kept by ``kept_plan``.
 ``execute`` claims, runs and records one, and goes through many (what may pass is tried twice, ``second_try``), whose turn it is by
-``claims``; ``outcomes`` is what became of them.
+``claims``.
 ``preparation`` says what it reads and with which model, ``steps`` does it, ``run_strata`` looks closer; ``costs`` and ``environment``
 are what it took and where; ``store`` is the folder of runs and a run once opened, ``public_record`` a record without this machine's
 folders, ``repeating`` what it takes to make it again. ``run_estimate`` and ``workload`` tell

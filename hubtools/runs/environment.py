@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -33,19 +34,13 @@ def describe(execution: Execution, *, precision: str, attention: str | None) -> 
     import torch
 
     commit, dirty = git_state()
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return Environment(
         bench=__version__,
         git_commit=commit,
         git_dirty=dirty,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        packages=versions,
+        packages=dict(_versions()),
         device=execution.device.type,
         device_name=execution.device_name,
         cpu_count=machine.cores(),
@@ -58,6 +53,16 @@ def describe(execution: Execution, *, precision: str, attention: str | None) -> 
         processes=distributed.size(),
         sharded=execution.shard and distributed.size() > 1,
     )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of the packages that are installed."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 @cache

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from hubtools.common.secrets import scrub
 from hubtools.runs.claims import ClaimedElsewhere, ClaimLost, claimed, wait_for_one
 from hubtools.runs.costs.attempts import earlier, together
 from hubtools.runs.costs.energy import Meter, PowerDraw
+from hubtools.runs.engines.outcomes import Outcome, Watcher
 from hubtools.runs.environment import describe
-from hubtools.runs.outcomes import Outcome, Watcher
+from hubtools.runs.jobs import in_order
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.second_try import PAUSE, Passing, SecondTries, may_pass
 from hubtools.runs.session import Session
@@ -47,6 +48,9 @@ from hubtools.training.compute.device import Execution
 from hubtools.training.compute.memory import out_of_memory
 from hubtools.training.compute.threads import settle_again
 
+# What a record that is not finished yet may be wrong by about when its run began.
+MOMENT = timedelta(seconds=1)
+
 
 def in_turn(
     planned: Sequence[PlannedRun],
@@ -56,7 +60,7 @@ def in_turn(
     force: bool = False,
     since: datetime | None = None,
 ) -> Iterator[tuple[int, Outcome | UserError]]:
-    """Do runs, or find them done; those that another process is at come again when the others are done.
+    """Do runs, checkpoint by checkpoint, or find them done; those that another process is at come again when the others are done.
 
     So processes that share a folder of runs divide what is to be done, and each ends when all of it is. A run whose process was
     killed is taken over. What failed by something that may pass (:mod:`hubtools.runs.second_try`) is tried once more at the end, where
@@ -74,7 +78,7 @@ def in_turn(
     Raises:
         KeyboardInterrupt, ProcessLost: as :func:`execute`.
     """
-    left, since = list(range(len(planned))), since or datetime.now(UTC)
+    left, since = in_order(planned), since or datetime.now(UTC)
     tries = SecondTries(session, single=len(planned) == 1)
     while left:
         busy: dict[int, Path] = {}
@@ -169,9 +173,10 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                 if main or shared:
                     with distributed.noticing(), meter:
                         if main:
-                            # Again: the meter took seconds to start, which are not the run's.
-                            record.started = datetime.now(UTC)
-                            write_record(folder, record)
+                            # Again: the meter may have taken seconds to start, which are not the run's.
+                            opened_at, record.started = record.started, datetime.now(UTC)
+                            if record.started - opened_at > MOMENT:
+                                write_record(folder, record)
                         Steps(run, session, folder, record).do()
                 record.status = "complete"
             except KeyboardInterrupt:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +16,12 @@ from hubtools.common.errors import UserError
 from hubtools.data import TaskData
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model
 from hubtools.models.adapters import require_four_bits
+from hubtools.models.encoder import load_encoder
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.models.windows import pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
+from hubtools.runs.warm.kept_models import ModelKey
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import AlignmentFacts, TokenFacts
 from hubtools.training.compute.device import Execution
@@ -61,7 +64,14 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+    window, pooling = run.recipe.window, run.recipe.head.pooling == "mutations"
+    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), window.model_dump_json(), pooling)
+    found: Reading = session.recent.get(key, lambda: _read(run, session, data, checkpoint))
+    return found
+
+
+def _read(run: PlannedRun, session: Session, data: TaskData, checkpoint: Checkpoint) -> Reading:
+    tokeniser = session.tokeniser(checkpoint)
     alignment = None
     if tokeniser.aligned or run.task.problem.level.by_residue:
         alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
@@ -88,16 +98,39 @@ def _residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokenis
     return varying_positions({name: split["sequence"][:] for name, split in data.splits.items()}, run.task.name)
 
 
-def build(run: PlannedRun, reading: Reading, device: torch.device | None) -> Any:
+def build(run: PlannedRun, reading: Reading, device: torch.device | None, session: Session | None = None) -> Any:
     """Encoder and head before training, on the device; on none where None, as that is not here.
+
+    Args:
+        run, reading: of the model.
+        device: where it goes.
+        session: whose encoders are shared: a frozen one is the same for all its runs; None for one of its own.
 
     Raises:
         UserError: weights of four bits are asked for, and the device has none.
     """
-    if device is not None and run.recipe.adapter is not None and run.recipe.adapter.kind == "qlora":
+    recipe = run.recipe
+    if device is not None and recipe.adapter is not None and recipe.adapter.kind == "qlora":
         require_four_bits(device)
-    model: Any = build_model(reading.checkpoint, run.task, run.recipe, reading.tokeniser, run.seed, reading.pool)
+    encoder = None
+    if session is not None and device is not None and recipe.head.kind != "native":
+        key, load = _encoder_of(run, reading.checkpoint)
+        if recipe.adaptation == "probe":
+            encoder = session.models.frozen(key, load, device)
+        else:
+            encoder = session.models.own(key, load, again=session.comes_again(run))
+    model: Any = build_model(reading.checkpoint, run.task, recipe, reading.tokeniser, run.seed, reading.pool, encoder)
     return model if device is None else model.to(device)
+
+
+def _encoder_of(run: PlannedRun, checkpoint: Checkpoint) -> tuple[ModelKey, Callable[[], torch.nn.Module]]:
+    weights, seed = run.recipe.weights, run.seed
+    return _key(run, checkpoint, "encoder"), partial(load_encoder, checkpoint, weights=weights, seed=seed)
+
+
+def _key(run: PlannedRun, checkpoint: Checkpoint, kind: str) -> ModelKey:
+    weights = "pretrained" if run.recipe.weights == "pretrained" else f"random {run.seed}"
+    return ModelKey(checkpoint.identity.model_dump_json(), weights, kind)
 
 
 @dataclass(frozen=True)
@@ -131,7 +164,11 @@ def computing(run: PlannedRun, session: Session, model: Any, reading: Reading) -
     bf16, trains = execution.bf16(recipe.precision), recipe.adaptation != "probe"
     train = reading.splits["train"]
     proteins = chosen(train.tokens, train.windows)
-    with engine(model, reading.tokeniser, execution, bf16=bf16, trains=trains, proteins=proteins) as made:
+    attach = partial(engine, model, reading.tokeniser, execution, bf16=bf16, trains=trains, proteins=proteins)
+    # What is kept for later runs is proven once for all of them that read these proteins.
+    kept = not trains and session.models.lends(model.encoder)
+    key = (bf16, execution, tuple(ids.tobytes() for ids in proteins))
+    with session.models.engine(model, key, attach) if kept else attach() as made:
         if execution.auto_budget:
             execution = settle_budget(model, recipe, execution)
         yield Computing(execution, bf16, made)
@@ -200,7 +237,7 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+    tokeniser = session.tokeniser(checkpoint)
     positions = mutated_positions(list(data.splits.values()))
     alignment = tokeniser.prove(list(positions))
     tokens = tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
@@ -209,13 +246,17 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, mask)
 
 
-def language_model(run: PlannedRun, questions: Questions) -> Any:
-    """The checkpoint with its own head.
+def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:
+    """The checkpoint with its own head, on the session's device; without a session one of its own, on the CPU.
 
     Raises:
         UserError: it has none.
     """
-    return load_masked_lm(questions.checkpoint, weights=run.recipe.weights, seed=run.seed)
+    checkpoint = questions.checkpoint
+    load = partial(load_masked_lm, checkpoint, weights=run.recipe.weights, seed=run.seed)
+    if session is None:
+        return load()
+    return session.models.frozen(_key(run, checkpoint, "language model"), load, session.execution.device)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.power import Power, power_of_split
 from hubtools.models.adapters import base_parameters
 from hubtools.models.execution.packing import Packing
+from hubtools.runs.jobs import shares_heads
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import (
     Computing,
@@ -32,7 +33,7 @@ from hubtools.runs.preparation import (
     language_model,
     read,
 )
-from hubtools.runs.session import Session, shares_heads
+from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, run_folder
 from hubtools.runs.workload import StatedDevice, Workload, fine_tuning, probing, scoring
 from hubtools.training.compute.device import Execution

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import Any, Literal
 from hubtools.common.errors import UserError
 from hubtools.common.hub import closed_to_strangers
 from hubtools.data import DataCache, TaskData, load_task_data, source_digest
-from hubtools.models import Checkpoint, resolve_checkpoint
+from hubtools.models import Checkpoint, ResidueTokeniser, resolve_checkpoint
+from hubtools.runs.jobs import Alike, planned_alike, shares_heads
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.warm.kept_models import KeptModels
+from hubtools.runs.warm.recent import Recent
 from hubtools.specs.record import DataFacts, Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task
@@ -21,10 +24,8 @@ from hubtools.training.compute.device import Execution
 from hubtools.training.frozen.embedding_store import EmbeddingStore
 from hubtools.training.frozen.probe import OtherSeeds
 
-
-def shares_heads(run: PlannedRun) -> bool:
-    """Whether a probe's runs with other seeds differ from it in the head alone."""
-    return run.recipe.weights == "pretrained" and run.fraction is None
+# Bytes of the data of tasks that are kept together for the next checkpoint, beside those of the task whose turn it is.
+DATA_BYTES = 512 * 2**20
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Session:
         cache, execution, trust_remote_code: as for the command.
         embedding_cache: whether embeddings of frozen encoders are read and kept.
         planned: all its runs, in order; those of one probe that differ in nothing but the seed are trained by the first.
+        models: of the checkpoint whose turn it is.
+        recent: the tokens of tasks as a checkpoint reads them, with what was proven of them; of the last two.
     """
 
     root: Path
@@ -45,7 +48,11 @@ class Session:
     embedding_cache: bool = True
     planned: Sequence[PlannedRun] = ()
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
-    _data: dict[tuple[Any, ...], TaskData] = field(default_factory=dict)
+    models: KeptModels = field(default_factory=KeptModels, repr=False)
+    recent: Recent[Any] = field(default_factory=lambda: Recent(2), repr=False)
+    _data: Recent[TaskData] = field(default_factory=lambda: Recent(DATA_BYTES, _bytes_of), repr=False)
+    _tokenisers: Recent[ResidueTokeniser] = field(default_factory=lambda: Recent(1), repr=False)
+    _place: tuple[Sequence[PlannedRun], dict[int, int], list[Alike]] | None = None
     _companions: tuple[Any, OtherSeeds] | None = None
     _closed: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
@@ -78,11 +85,23 @@ class Session:
 
     def data(self, task: Task, subset: int | None, fraction: float | None = None, seed: int = 0) -> TaskData:
         """The task's data, of the training split only a share drawn by the seed; the last ones are kept."""
-        # With its paths: two folders may hold the same task file and different data.
-        key = (task.model_dump_json(), subset, fraction, None if fraction is None else seed)
-        if key not in self._data:
-            self._data = {key: load_task_data(task, self.cache, subset=subset, fraction=fraction, seed=seed)}
-        return self._data[key]
+        key = _data_key(task, subset, fraction, seed)
+        return self._data.get(
+            key, lambda: load_task_data(task, self.cache, subset=subset, fraction=fraction, seed=seed)
+        )
+
+    def data_key(self, run: PlannedRun) -> Hashable:
+        """What two runs have in common that learn from and are tested on the same rows."""
+        return _data_key(run.task, run.subset, run.fraction, run.seed)
+
+    def tokeniser(self, checkpoint: Checkpoint) -> ResidueTokeniser:
+        """The checkpoint's, probed once."""
+        key = checkpoint.identity.model_dump_json()
+        return self._tokenisers.get(key, lambda: ResidueTokeniser.from_checkpoint(checkpoint))
+
+    def comes_again(self, run: PlannedRun) -> bool:
+        """Whether other runs read with the same checkpoint."""
+        return any(other is not run and other.checkpoint == run.checkpoint for other in self.planned)
 
     def companions(self, run: PlannedRun, data: TaskData) -> OtherSeeds:
         """The runs of the same probe with other seeds that are still to come, and heads that are trained already.
@@ -103,9 +122,16 @@ class Session:
         """Of later runs of the same probe, whose heads are trained with this run's."""
         if not shares_heads(run):
             return []
-        alike = replace(run, seed=0)
-        position = self.planned.index(run) if run in self.planned else len(self.planned)
-        return [other.seed for other in self.planned[position + 1 :] if replace(other, seed=0) == alike]
+        if self._place is None or self._place[0] is not self.planned:
+            places = {id(planned): place for place, planned in enumerate(self.planned)}
+            self._place = (self.planned, places, planned_alike(self.planned))
+        _, places, alike = self._place
+        if (here := places.get(id(run))) is None:
+            # Another object may be the same run.
+            here = next((place for place, planned in enumerate(self.planned) if planned == run), None)
+        if here is None:
+            return []
+        return [self.planned[n].seed for n in range(here + 1, len(alike)) if alike[n] == alike[here]]
 
     def identify(self, run: PlannedRun) -> Identity:
         """What determines the run's result.
@@ -151,3 +177,12 @@ class Session:
         # Log probabilities of variants are close to each other: they are never rounded.
         rounds = run.recipe.adaptation != "zero-shot" and self.execution.bf16(run.recipe.precision)
         return "bf16" if rounds else "float32"
+
+
+def _data_key(task: Task, subset: int | None, fraction: float | None, seed: int) -> Hashable:
+    # With its paths: two folders may hold the same task file and different data.
+    return (task.model_dump_json(), subset, fraction, None if fraction is None else seed)
+
+
+def _bytes_of(data: TaskData) -> float:
+    return float(sum(split.data.nbytes for split in data.splits.values()))

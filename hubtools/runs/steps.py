@@ -165,7 +165,7 @@ class Steps:
         self.record.alignment, self.record.tokens = reading.alignment, reading.tokens
         scored = [split for name, split in reading.splits.items() if name != "train"]
         self.record.windows = window_facts(scored, reading.window)
-        model = build(self.run, reading, self.execution.device)
+        model = build(self.run, reading, self.execution.device, self.session)
         self.record.checkpoint = checkpoint_facts(reading.checkpoint, model.encoder, self.recipe.weights)
         # The engine stays attached until the test splits are predicted.
         how = self.attached.enter_context(computing(self.run, self.session, model, reading))
@@ -258,9 +258,8 @@ class Steps:
         questions = ask(self.run, self.session, data)
         self.record.alignment, self.record.tokens = questions.alignment, questions.tokens
         self.record.windows = window_facts_of(list(questions.positions), questions.window)
-        model = language_model(self.run, questions)
+        model = language_model(self.run, questions, self.session)
         self.record.checkpoint = checkpoint_facts(questions.checkpoint, model, self.recipe.weights)
-        model.to(self.execution.device)
         made = self.attached.enter_context(answering(model, questions, self.execution))
         environment = self.record.environment
         environment.attention, environment.compiled, environment.layout = made.attention, made.compiled, made.layout

@@ -70,8 +70,6 @@ def test_several_processes_give_what_one_gives(project: Path) -> None:
         pairs = [OpenRun(*run[name]).predictions for run in (one, two)]
         for split in pairs[0]:
             assert np.array_equal(pairs[0][split].scores, pairs[1][split].scores)
-        card = [(run[name].folder / "card" / "README.md").is_file() for run in (one, two)]
-        assert card == [one[name].record.recipe_spec.needs_checkpoint] * 2
     (kept,), problems = read_plans(project / "2")
     assert not problems and kept.engine == "workers" and len(kept.runs) == 5
 

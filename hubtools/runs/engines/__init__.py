@@ -1,6 +1,7 @@
 """Who does the jobs of a plan, behind one interface: submit jobs, see their state, cancel.
 
-``job_engine`` is the interface, ``known_engines`` those that there are, ``job_events`` what a job says while it is done.
+``job_engine`` is the interface, ``known_engines`` those that there are, ``job_events`` what a job says while it is done,
+``outcomes`` what became of its runs.
 ``workers`` are processes of this machine, ``capacity`` counts how many of them it takes; ``slurm`` is the queue
 of a cluster, ``ray_cluster`` a cluster of Ray's.
 """

@@ -10,6 +10,7 @@ A run's identity does not depend on it. The number holds for the whole process, 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import statistics
 import time
@@ -25,6 +26,8 @@ from hubtools.training.compute.machine import COMPANY, cores
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # How often, and how many seconds apart, one looks at what runs.
 _LOOKS, _APART = 9, 0.04
+# Seconds for which what was seen is taken for what is.
+AGAIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class ThreadCount:
 _asked: int | None = None
 _usual: int | None = None
 _settled: ThreadCount | None = None
+_looked = -math.inf
 
 
 def settle(asked: int | None = None) -> None:
@@ -62,8 +66,11 @@ def settle(asked: int | None = None) -> None:
 
 
 def settle_again() -> None:
-    """The same before the next run, which may find the machine quieter or busier; nothing where it was never settled."""
-    if _usual is not None:
+    """The same before the next run, which may find the machine quieter or busier; nothing where it was never settled.
+
+    To look takes a third of a second, and runs may be as short: who has looked just now does not look again.
+    """
+    if _usual is not None and time.monotonic() - _looked > AGAIN:
         _apply(chosen(_asked, _usual))
 
 
@@ -113,7 +120,8 @@ def busy(load: Path = Path("/proc/loadavg")) -> int:
 
 
 def _apply(found: ThreadCount) -> None:
-    global _settled
+    global _settled, _looked
+    _looked = time.monotonic()
     if found.wanting and (_settled is None or _settled.number != found.number):
         telling.warn(f"note: {found.number} thread{'s'[: found.number > 1]}: {found.why} (--threads says otherwise)")
     _settled = found

@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +77,11 @@ class Space:
         return digest({**asdict(self), "checkpoint": None, "format": FORMAT})[:24]
 
 
+@cache
+def _versions() -> str:
+    return ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers"))
+
+
 @dataclass(frozen=True)
 class EmbeddingSource:
     """An encoder as the store knows it; its spaces differ by kind and layer."""
@@ -103,7 +109,7 @@ class EmbeddingSource:
             precision,
             device,
             # Another release of the model's code, or of its kernels, may give other numbers.
-            ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers")),
+            _versions(),
         )
 
     def space(self, kind: Kind, layer: int) -> Space:
