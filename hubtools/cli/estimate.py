@@ -25,7 +25,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 @click.command(cls=StrictCommand)
 @plan_options
-@execution_options(refused={"shard": "an estimate is of one process, and weights are divided among several"})
+@execution_options(
+    refused={
+        "shard": "an estimate is of one process, and weights are divided among several",
+        "track": "nothing is run, so that there is nothing to follow",
+    }
+)
 @FORCE
 @click.option("--device-flops", type=_POSITIVE, metavar="F", help="Of another device: operations a second, 400e12.")
 @click.option("--device-memory", type=_POSITIVE, metavar="GB", help="Of another device.")

@@ -3,5 +3,5 @@
 ``plan`` (pure) and ``session``; ``execute`` claims, runs and records one, and goes through many, whose turn it is by ``claims``; ``preparation`` says what it reads and with which
 model, ``steps`` does it, ``run_strata`` looks closer; ``attempts``, ``energy``, ``environment`` are what it took and where;
 ``store`` is the folder of runs and a run once opened, ``public_record`` a record without this machine's folders, ``repeating`` what it takes to make it again. ``run_estimate`` and ``workload`` tell
-beforehand; ``sweeps`` are many tries and a choice.
+beforehand; ``sweeps`` are many tries and a choice, ``tracking`` tells a tracker of all of it.
 """

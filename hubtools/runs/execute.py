@@ -157,6 +157,8 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                     clear(folder / WORK)
                 clear(folder / FAILURE)
                 write_record(folder, record)
+            # Before the meter runs, and after it has stopped: a tracker's seconds are not the run's.
+            followed = session.tracking.begins(record)
             # The others look at what is in the folder only after this.
             distributed.barrier()
             try:
@@ -166,7 +168,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                             # Again: the meter took seconds to start, which are not the run's.
                             record.started = datetime.now(UTC)
                             write_record(folder, record)
-                        Steps(run, session, folder, record).do()
+                        Steps(run, session, folder, record, told=followed.epoch).do()
                 record.status = "complete"
             except KeyboardInterrupt:
                 # torchrun stops those whose neighbour has left: then it is that one's failure, which it wrote down.
@@ -191,6 +193,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                     record.finished = datetime.now(UTC)
                     _add_cost(record, meter, session.execution)
                     write_record(folder, record)
+                    followed.ends(record)
         if shared:
             end.agree(record.failure.message if record.failure else None)
         else:

@@ -13,6 +13,7 @@ from hubtools.common.hub import closed_to_strangers
 from hubtools.data import DataCache, TaskData, load_task_data, source_digest
 from hubtools.models import Checkpoint, resolve_checkpoint
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.tracking.following import Tracking
 from hubtools.specs.record import DataFacts, Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task
@@ -36,6 +37,7 @@ class Session:
         cache, execution, trust_remote_code: as for the command.
         embedding_cache: whether embeddings of frozen encoders are read and kept.
         planned: all its runs, in order; those of one probe that differ in nothing but the seed are trained by the first.
+        tracking: who is told how runs go on.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class Session:
     trust_remote_code: bool = False
     embedding_cache: bool = True
     planned: Sequence[PlannedRun] = ()
+    tracking: Tracking = field(default_factory=Tracking)
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     _data: dict[tuple[Any, ...], TaskData] = field(default_factory=dict)
     _companions: tuple[Any, OtherSeeds] | None = None
