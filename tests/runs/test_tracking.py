@@ -179,7 +179,17 @@ def test_one_that_is_not_there_is_refused_before_anything_is_computed(
     monkeypatch.undo()
     with pytest.raises(UserError, match="there is no tracker 'mlflow'"):
         callback_of("mlflow")
-    asked = ["run", "--checkpoint", "embedded", "--task", "stability", "--track", "nobody", "--runs", str(tmp_path / "r")]
+    asked = [
+        "run",
+        "--checkpoint",
+        "embedded",
+        "--task",
+        "stability",
+        "--track",
+        "nobody",
+        "--runs",
+        str(tmp_path / "r"),
+    ]
     done = CliRunner().invoke(cli, asked)
     assert isinstance(done.exception, UserError) and "there is no tracker 'nobody'" in str(done.exception)
 
@@ -216,7 +226,11 @@ print(done.complete[0].record.run_id)
 """
     where = tmp_path / "trackio"
     project = Path(str(plan("sequence-classification", "full").checkpoint)).parent
-    environment = os.environ | {"TRACKIO_DIR": str(where), "HF_HUB_OFFLINE": "1", "BENCH_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {
+        "TRACKIO_DIR": str(where),
+        "HF_HUB_OFFLINE": "1",
+        "BENCH_CACHE": str(tmp_path / "cache"),
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=project, capture_output=True, text=True, check=False
     )
