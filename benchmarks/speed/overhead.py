@@ -31,7 +31,7 @@ from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import EffectiveBatch, FairTrainer
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
-from hubtools.training.progress import bar
+from hubtools.common.progress import bar
 
 SHAPES = {"tiny": (2, 32, 64, 4), **measuring.SHAPES}
 

@@ -174,7 +174,7 @@ def test_one_that_is_not_there_is_refused_before_anything_is_computed(
 ) -> None:
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
-    with pytest.raises(UserError, match="needs the package wandb.*plm-hubtools\\[wandb\\]"):
+    with pytest.raises(UserError, match=r"needs the package wandb.*plm-hubtools\[wandb\]"):
         ExecutionOptions(track="wandb").session(tmp_path)
     monkeypatch.undo()
     with pytest.raises(UserError, match="there is no tracker 'mlflow'"):

@@ -20,6 +20,7 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import append_whole, write_atomic
+from hubtools.common.progress import bar
 from hubtools.evaluation import primary_score
 from hubtools.specs.metric_names import METRICS
 from hubtools.training.batches import Batch, BucketedBatches, micro_batches
@@ -43,7 +44,6 @@ from hubtools.training.finetune.resume import (
 )
 from hubtools.training.job import Fitted, Job
 from hubtools.training.prediction import autocast, predict
-from hubtools.training.progress import bar
 from hubtools.training.schedule import factor
 
 # Seconds between losses that are told within an epoch: for each the device is waited for.

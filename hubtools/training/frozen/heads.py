@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.progress import bar
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS
@@ -24,7 +25,6 @@ from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.stack import Inputs, Stack
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
-from hubtools.training.progress import bar
 from hubtools.training.schedule import factor
 
 # Bytes of features that are multiplied at once: more do not fit in a CPU's cache, fewer do not fill a GPU.
