@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from transformers import EsmConfig, EsmModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from hubtools.common.progress import bar
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.task_model import bench_model
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
@@ -31,7 +32,6 @@ from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import EffectiveBatch, FairTrainer
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
-from hubtools.common.progress import bar
 
 SHAPES = {"tiny": (2, 32, 64, 4), **measuring.SHAPES}
 
