@@ -317,6 +317,8 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
     finally:
         seconds = round(time.perf_counter() - started, 3)
         if followed is not None:
+            # Still running is what neither ended nor failed.
+            record.status = "interrupted" if record.status == "running" else record.status
             followed.ends(record)
     _free_memory()
     return Trial(

@@ -167,7 +167,7 @@ def _ended(record: RunRecord) -> dict[str, Any]:
         values["failure"] = public.failure.message
     if public.training:
         values |= {"epochs": public.training.epochs_run, "best_epoch": public.training.best_epoch}
-    if public.cost:
+    if public.cost and public.cost.wall_seconds:
         values |= {"seconds": public.cost.wall_seconds, "peak_memory_bytes": public.cost.peak_memory_bytes}
     for split, result in public.results.items():
         for metric, score in result.scores.items():
