@@ -31,6 +31,7 @@ from transformers import EsmConfig, EsmModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 import hubtools
+from hubtools.common.progress import bar
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.task_model import bench_model
 from hubtools.runs import steps
@@ -40,7 +41,6 @@ from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import EffectiveBatch, FairTrainer
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
-from hubtools.training.progress import bar
 
 SHAPES = {"tiny": (2, 32, 64, 4), **measuring.SHAPES}
 

@@ -14,6 +14,7 @@ from hubtools.common import garbage, telling
 if TYPE_CHECKING:
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
+    from hubtools.runs.tracking.trackers import Track
     from hubtools.training.compute.device import Execution
 
 
@@ -29,6 +30,8 @@ class ExecutionOptions:
         embedding_cache: whether embeddings are read and kept; None for what the function does by itself.
         trust_remote_code: whether code of a checkpoint may run.
         mirrors: folders of data, files named by their sha256.
+        track: who is told how runs go on: the name of a tracker (``trackio``, ``wandb:my-project``), or a function that takes each
+            :class:`hubtools.runs.tracking.trackers.TrackEvent`. What it does, or fails to do, changes no run.
         threads: of the processor, for this process; None for as many as there are cores that nothing else is busy on, unless
             ``OMP_NUM_THREADS`` says. Time, not results.
 
@@ -46,6 +49,7 @@ class ExecutionOptions:
     trust_remote_code: bool = False
     mirrors: tuple[Path, ...] = ()
     threads: int | None = None
+    track: Track | None = None
 
     def arguments(self) -> list[str]:
         """The same as options of a command, for another process; what is usual is left out."""
@@ -95,14 +99,17 @@ class ExecutionOptions:
             cached: whether embeddings are read and kept where nothing was said of it.
 
         Raises:
-            UserError: the device cannot be used.
+            UserError: the device cannot be used, or there is no such tracker.
         """
         from hubtools.data import DataCache
         from hubtools.runs.session import Session
+        from hubtools.runs.tracking.following import Tracking
 
         kept = cached if self.embedding_cache is None else self.embedding_cache
         cache = DataCache.default(self.mirrors)
-        return Session(root, cache, self.choose(), self.trust_remote_code, kept, tuple(planned))
+        # A tracker that is not there is said before the device is asked for.
+        tracking = Tracking(self.track)
+        return Session(root, cache, self.choose(), self.trust_remote_code, kept, tuple(planned), tracking)
 
 
 @contextlib.contextmanager

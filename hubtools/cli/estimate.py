@@ -25,7 +25,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 @click.command(cls=StrictCommand)
 @plan_options
-@execution_options(refused={"shard": "an estimate is of one process, and weights are divided among several"})
+@execution_options(
+    refused={
+        "shard": "an estimate is of one process, and weights are divided among several",
+        "track": "nothing is run, so that there is nothing to follow",
+    }
+)
 @FORCE
 @click.option("--device-flops", type=_POSITIVE, metavar="F", help="Of another device: operations a second, 400e12.")
 @click.option("--device-memory", type=_POSITIVE, metavar="GB", help="Of another device.")
@@ -101,7 +106,7 @@ def _show_table(found: RunEstimates) -> None:
             *([share(item.cached)] if reads else []),
             span(work.epochs) if work.epochs[1] else "",
             span(item.seconds, time=True),
-            size(memory.total),
+            sizes(memory.span),
             size(item.disk[1]),
             {True: "yes", False: "no", None: "?"}[item.fits],
         )
@@ -120,8 +125,12 @@ def _show_sum(found: RunEstimates, cost: tuple[float, float] | None, energy: tup
         click.echo("\nnothing here takes long. Next: bench run with the same options")
         return
     click.echo(f"\ntime     {span(found.seconds, time=True)}; scores and their intervals come on top")
-    most, free = max(item.memory.total for item in estimated if item.memory), estimated[0].free
-    click.echo(f"memory   {size(most)} at most" + ("" if free is None else f", {size(free)} {_free(other)}"))
+    largest = max((item.memory for item in estimated if item.memory), key=lambda memory: memory.span[1])
+    free = estimated[0].free
+    click.echo(
+        f"memory   {size(largest.total)} at most, {sizes(largest.span)}"
+        + ("" if free is None else f", {size(free)} {_free(other)}")
+    )
     stays, at_once = sum(item.disk[0] for item in estimated), max(item.disk[1] - item.disk[0] for item in estimated)
     free_disk = estimated[0].free_disk
     click.echo(f"disk     {size(stays)} stay, {size(stays + at_once)} at most, {size(free_disk)} are free")
@@ -154,6 +163,11 @@ def size(count: float) -> str:
     from hubtools.common.files import human
 
     return human(count)
+
+
+def sizes(ends: tuple[int, int]) -> str:
+    """Two numbers of bytes, or one where they look the same."""
+    return " – ".join(dict.fromkeys(map(size, ends)))
 
 
 def share(part: tuple[int, int] | None) -> str:

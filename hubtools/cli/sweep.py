@@ -115,8 +115,8 @@ def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
     from tqdm import tqdm
 
     from hubtools.api.sweeping import run_sweep
+    from hubtools.common.progress import bar
     from hubtools.runs.sweeps.trials import TRIALS, kept_trials
-    from hubtools.training.progress import bar
 
     folder = planned.folder(session)
     known = kept_trials(folder)

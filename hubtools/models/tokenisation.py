@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError, in_brackets
+from hubtools.common.progress import bar
 from hubtools.common.readers import reads
 from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
 from hubtools.models.families.canonical_form import EVERY_LETTER
@@ -313,14 +314,16 @@ class ResidueTokeniser:
                 fix="Per-residue tasks need one token per residue; choose another checkpoint or a per-protein task.",
             )
         residues, replaced = 0, Counter[str]()
-        for sequence in sequences:
-            ids = self.encode(sequence)
-            if len(ids) != len(sequence):
-                raise UserError(f"{len(ids)} tokens for {len(sequence)} residues", fix="Use letters A to Z only.")
-            residues += len(ids)
-            for letter in self.unknown:
-                if count := sequence.count(letter):
-                    replaced[letter] += count
+        with contextlib.closing(bar("proving alignment", len(sequences), unit=" proteins")) as shown:
+            for sequence in sequences:
+                ids = self.encode(sequence)
+                if len(ids) != len(sequence):
+                    raise UserError(f"{len(ids)} tokens for {len(sequence)} residues", fix="Use letters A to Z only.")
+                residues += len(ids)
+                for letter in self.unknown:
+                    if count := sequence.count(letter):
+                        replaced[letter] += count
+                shown.update()
         sample = self._sample(sequences)
         for sequence in sample:
             if "X" in self.unknown and any(letter in self.unknown for letter in sequence):

@@ -24,6 +24,7 @@ from hubtools.common import telling
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.common.progress import step
 from hubtools.publishing.card_lines import largest_difference, run_lines
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.store import open_run
@@ -169,9 +170,10 @@ def reproduce_in_fresh_process(
             environment[TASK_VARIABLE] = str(Path(scratch) / "task.json")
             write_atomic(Path(environment[TASK_VARIABLE]), json.dumps(task))
         # Nobody is there to answer: a question of transformers must not wait for one behind our captured output.
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        with step("reload check, in a fresh process"):
+            done = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
         if out.is_file():
             values = json_values(out.read_text())
             if "error" in values:

@@ -167,6 +167,8 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                     clear(folder / WORK)
                 clear(folder / FAILURE)
                 write_record(folder, record)
+            # Before the meter runs, and after it has stopped: a tracker's seconds are not the run's.
+            followed = session.tracking.begins(record)
             # The others look at what is in the folder only after this.
             distributed.barrier()
             try:
@@ -177,7 +179,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                             opened_at, record.started = record.started, datetime.now(UTC)
                             if record.started - opened_at > MOMENT:
                                 write_record(folder, record)
-                        Steps(run, session, folder, record).do()
+                        Steps(run, session, folder, record, told=followed.epoch).do()
                 record.status = "complete"
             except KeyboardInterrupt:
                 stops = [ClaimLost]
@@ -208,6 +210,7 @@ def execute(run: PlannedRun, session: Session, *, force: bool = False, since: da
                     # Who is stopped stops, whoever has the run by now.
                     with contextlib.suppress(*stops):
                         write_record(folder, record)
+                    followed.ends(record)
         if shared:
             end.agree(record.failure.message if record.failure else None)
         else:

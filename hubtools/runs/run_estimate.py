@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -17,6 +16,7 @@ import numpy as np
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import human
 from hubtools.evaluation.statistics.power import Power, power_of_split
 from hubtools.models.adapters import base_parameters
 from hubtools.models.execution.packing import Packing
@@ -35,18 +35,28 @@ from hubtools.runs.preparation import (
 )
 from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, run_folder
-from hubtools.runs.workload import StatedDevice, Workload, fine_tuning, probing, scoring
-from hubtools.training.compute.device import Execution
+from hubtools.runs.workload import StatedDevice, Workload, advice_for, fine_tuning, probing, scoring
 from hubtools.training.compute.engine import Engine
-from hubtools.training.compute.operations import FLOAT32, Activations, Flops, Memory, activations_of, count_flops
+from hubtools.training.compute.memory import forget_peak, peak_resident
+from hubtools.training.compute.operations import (
+    FLOAT32,
+    Activations,
+    Flops,
+    Memory,
+    activations_of,
+    count_flops,
+)
+from hubtools.training.compute.process_memory import held
 from hubtools.training.compute.speed import (
     USABLE,
     Span,
     Speed,
     free_memory,
     heads_seconds,
+    longest_rows,
     rates,
     reading_speed,
+    sample,
     training_speed,
 )
 from hubtools.training.encoding import Encoded
@@ -101,8 +111,8 @@ class RunEstimate:
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        total = self.memory.total if self.memory else None
-        return {**asdict(self), "memory_total": total}
+        total, span = (self.memory.total, self.memory.span) if self.memory else (None, None)
+        return {**asdict(self), "memory_total": total, "memory_range": span}
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ class Estimator:
     Args:
         session: as for the runs themselves.
         device: one that is not here; None to measure on this one.
-        say: called with what is being measured.
+        say: called with what is being measured, and what was found.
         force: estimate also what is done already.
     """
 
@@ -156,13 +166,23 @@ class Estimator:
         self._coming: dict[Space, set[bytes]] = {}
         self._trained: list[PlannedRun] = []
         self._power: dict[str, Power | None] = {}
+        self._news = False
 
     def estimate(self, run: PlannedRun) -> RunEstimate:
-        """The estimate of a run.
+        """The estimate of a run; a line says what was found where something was measured for it.
 
         Raises:
             UserError: checkpoint or data are not to be had.
         """
+        self._news = False
+        found = self._estimate(run)
+        if self._news and found.memory is not None:
+            low, high = found.seconds
+            least, most = map(human, found.memory.span)
+            self.say(f"  {low:,.0f} to {high:,.0f} s, {least} to {most} of memory")
+        return found
+
+    def _estimate(self, run: PlannedRun) -> RunEstimate:
         if not self.force and self._is_done(run):
             return RunEstimate(run.title, "done already")
         if run.checkpoint is None:
@@ -188,6 +208,7 @@ class Estimator:
 
     def _tell(self, run: PlannedRun) -> None:
         self.say(f"{'reading' if self.device else 'calibrating'} {run.title}")
+        self._news = True
 
     def _is_done(self, run: PlannedRun) -> bool:
         with contextlib.suppress(UserError):
@@ -202,6 +223,7 @@ class Estimator:
         assert run.checkpoint is not None
         if key not in self._calibrated:
             self._tell(run)
+            forget_peak()
         reading = read(run, self.session, self.session.data(run.task, run.subset, run.fraction, run.seed))
         if key not in self._calibrated:
             model = build(run, reading, None if self.device else self.session.execution.device)
@@ -212,10 +234,6 @@ class Estimator:
     def _measured(self, run: PlannedRun, model: Any, reading: Reading, started: float) -> Calibrated:
         recipe, here = run.recipe, self.device is None
         probe = recipe.adaptation == "probe"
-        resident = 0
-        if here and self.session.execution.device.type == "cpu":
-            # Of Python and its libraries.
-            resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
         with self._computing(run, model, reading) as how:
             splits = how.laid_out(reading.splits)
             if probe:
@@ -225,7 +243,7 @@ class Estimator:
             model.train(not probe)
             checkpointing = how.execution.gradient_checkpointing
             activations = activations_of(model, trains=not probe, bf16=how.bf16, checkpointing=checkpointing)
-            memory = Memory.of(model, 0, trains=not probe, process=resident)
+            memory = Memory.of(model, 0, trains=not probe)
             free = free_memory(how.execution.device) if self.device is None else self.device.memory
             layers, kind = [], kind_of(splits["train"], probe and model.reads_residues)
             if probe:
@@ -235,7 +253,12 @@ class Estimator:
             setup = time.perf_counter() - started
             speed, heads = self.device.speed if self.device else Speed((1.0, 1.0), (1.0, 1.0)), (0.0, 0.0)
             if here:
-                speed, heads = self._speeds(run, model, splits, how, flops, layers)
+                largest = self._largest(run, splits, flops, how.execution.token_budget)
+                needed = activations.bytes(*largest)
+                room = free is None or memory.total + needed <= USABLE * free
+                speed, heads, peak = self._speeds(run, model, splits, how, flops, layers, room)
+                rows = max(_rows(split, "residues") for split in splits.values())
+                memory = held(memory, how.execution.device, rows, (peak, needed) if room else None)
         head = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())
         state = sum(tensor.nbytes for tensor in learnt(model).values())
         return Calibrated(
@@ -254,6 +277,13 @@ class Estimator:
             0 if probe else state + memory.optimiser,
             setup,
         )
+
+    def _largest(self, run: PlannedRun, splits: dict[str, Encoded], flops: Flops, budget: int) -> tuple[int, int]:
+        """Tokens of the largest batch, and of its longest row, where nothing is kept."""
+        if run.recipe.adaptation != "probe":
+            return fine_tuning(splits, run.recipe, flops, budget).largest_batch
+        every = {name: range(len(split if split.pairs is None else split.alone)) for name, split in splits.items()}
+        return probing(splits, every, run.recipe, flops, budget).largest_batch
 
     @contextlib.contextmanager
     def _computing(self, run: PlannedRun, model: Any, reading: Reading) -> Iterator[Computing]:
@@ -275,7 +305,9 @@ class Estimator:
         how: Computing,
         flops: Flops,
         layers: list[int],
-    ) -> tuple[Speed, Span]:
+        largest: bool,
+    ) -> tuple[Speed, Span, int]:
+        """Of the encoder and of heads, and the peak of this process; with ``largest`` the largest batch is computed, too."""
         recipe, train, execution, bf16 = run.recipe, splits["train"], how.execution, how.bf16
         loss = loss_for(train, run.task.n_outputs, recipe.class_weights)
         with tempfile.TemporaryDirectory(prefix="bench-estimate-") as folder:
@@ -291,25 +323,33 @@ class Estimator:
                 return predict(model, part, loss, token_budget=budget, device=execution.device, bf16=bf16)
 
             if recipe.adaptation == "probe":
+                self.say("  reading proteins, then the heads")
                 reading = reading_speed(read, train, recipe, execution, flops)
+                if largest:
+                    read(sample(train, longest_rows(train, execution.token_budget)))
+                # Heads are timed on tables that are made up.
+                peak = peak_resident()
                 seeds = [run.seed, *self.session.seeds_to_come(run)]
                 low, high = heads_seconds(model, train, splits["validation"], job, layers, seeds)
-                return Speed(None, reading), (low / len(train), high / len(train))
+                return Speed(None, reading), (low / len(train), high / len(train)), peak
             if execution.gradient_checkpointing:
                 checkpoint_activations(model)
-            training = training_speed(model, train, job, flops)
-            return Speed(training, reading_speed(read, train, recipe, execution, flops)), (0.0, 0.0)
+            self.say("  training steps, then reading")
+            training = training_speed(model, train, job, flops, largest=largest)
+            speed = Speed(training, reading_speed(read, train, recipe, execution, flops))
+            return speed, (0.0, 0.0), peak_resident()
 
     def _finished(
         self, run: PlannedRun, known: Calibrated, work: Workload, seconds: Span, kept: int, disk: tuple[int, int]
     ) -> RunEstimate:
         memory = replace(known.memory, activations=known.activations.bytes(*work.largest_batch))
-        enough = None if known.free is None else memory.total - memory.process <= USABLE * known.free
+        # The process is there already.
+        enough = None if known.free is None else memory.span[1] - memory.process <= USABLE * known.free
         disk = (disk[0] + kept, disk[1] + kept)
         free_disk = _free_disk(self.session.root)
         advice = []
         if enough is False:
-            advice += _advice(run, known.how.execution)
+            advice += advice_for(run, known.how.execution)
         if disk[1] > free_disk:
             advice.append("more room on the disk, or another --runs")
         return RunEstimate(
@@ -394,16 +434,14 @@ class Estimator:
 
     def _zero_shot(self, run: PlannedRun) -> RunEstimate:
         started = time.perf_counter()
+        forget_peak()
         execution = self.session.execution
         questions = ask(run, self.session, self.session.data(run.task, run.subset))
         positions, model = questions.positions, language_model(run, questions)
         body: Any = nn.Module()
         body.encoder, body.config = model.base_model, SimpleNamespace(per_residue=False)
         flops, activations = count_flops(body), activations_of(body, trains=False)
-        resident = 0
-        if self.device is None and execution.device.type == "cpu":
-            resident = max(resident_memory() - Memory.of(model, 0, trains=False).weights, 0)
-        memory = Memory.of(model, 0, trains=False, process=resident)
+        memory = Memory.of(model, 0, trains=False)
         budget = execution.token_budget
         work = scoring(questions.lengths(positions), len(positions), flops, budget)
         asked = [(wild, place) for wild, places in positions.items() for place in places.tolist()]
@@ -423,24 +461,13 @@ class Estimator:
             with answering(model, questions, execution):
                 lengths = np.array([len(wild) for wild, _ in asked])
                 speed = Speed(None, rates(score, lengths, 128, execution.device, 4.0))
+                score(np.argsort(-lengths)[: max(1, budget // int(lengths.max()))].tolist())
+            rows = sum(map(len, positions.values()))
+            memory = held(memory, execution.device, rows, (peak_resident(), activations.bytes(*work.largest_batch)))
         how = Computing(execution, False, Engine(None))
         known = Calibrated(how, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, "mean", 0, 0, setup)
         found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
         return replace(found, note="nothing is trained")
-
-
-def _advice(run: PlannedRun, execution: Execution) -> list[str]:
-    """What takes less memory, the least change first."""
-    adaptation = run.recipe.adaptation
-    ways = []
-    if adaptation in {"full", "adapter"} and not execution.gradient_checkpointing:
-        ways.append("--gradient-checkpointing")
-    ways.append(f"a --token-budget below {execution.token_budget:,}")
-    if adaptation == "full" and "adapter" in run.recipe.head.what.adaptations:
-        ways.append("--recipe lora")
-    if adaptation in {"full", "adapter"}:
-        ways.append("--recipe probe")
-    return ways
 
 
 def _rows(split: Encoded, kind: Kind, proteins: list[int] | None = None) -> int:
@@ -462,12 +489,3 @@ def _free_disk(folder: Path) -> int:
     """Bytes that are free where a folder is, or will be."""
     there = next((path for path in (folder, *folder.resolve().parents) if path.is_dir()), Path())
     return shutil.disk_usage(there).free
-
-
-def resident_memory() -> int:
-    """Bytes of this process now; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -16,6 +16,7 @@ from hubtools.runs.jobs import Alike, planned_alike, shares_heads
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.warm.kept_models import KeptModels
 from hubtools.runs.warm.recent import Recent
+from hubtools.runs.tracking.following import Tracking
 from hubtools.specs.record import DataFacts, Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task
@@ -39,6 +40,7 @@ class Session:
         planned: all its runs, in order; those of one probe that differ in nothing but the seed are trained by the first.
         models: of the checkpoint whose turn it is.
         recent: the tokens of tasks as a checkpoint reads them, with what was proven of them; of the last two.
+        tracking: who is told how runs go on.
     """
 
     root: Path
@@ -47,6 +49,7 @@ class Session:
     trust_remote_code: bool = False
     embedding_cache: bool = True
     planned: Sequence[PlannedRun] = ()
+    tracking: Tracking = field(default_factory=Tracking)
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     models: KeptModels = field(default_factory=KeptModels, repr=False)
     recent: Recent[Any] = field(default_factory=lambda: Recent(2), repr=False)

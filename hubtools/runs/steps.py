@@ -46,7 +46,7 @@ from hubtools.training.encoding import Encoded, window_facts
 from hubtools.training.finetune.fit import fit
 from hubtools.training.frozen.embedding_store import KeptEmbeddings
 from hubtools.training.frozen.probe import fit_probe, predict_probe
-from hubtools.training.job import Fitted, Job
+from hubtools.training.job import Fitted, Job, Told
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.prediction import predict
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
@@ -86,11 +86,20 @@ class Steps:
         run, session, folder, record: what to do, with what, where, and what is told about it.
         test: whether to go on to the test splits when everything is chosen. Without, they are taken away before the
             first step, and the record ends with validation: a trial of a sweep.
+        told: told each epoch; None where nobody listens.
     """
 
     def __init__(
-        self, run: PlannedRun, session: Session, folder: Path, record: RunRecord, *, test: bool = True
+        self,
+        run: PlannedRun,
+        session: Session,
+        folder: Path,
+        record: RunRecord,
+        *,
+        test: bool = True,
+        told: Told | None = None,
     ) -> None:
+        self.told = told
         self.run, self.session, self.folder, self.record = run, session, folder, record
         self.task, self.recipe, self.execution = run.task, run.recipe, session.execution
         self.work, self.log, self.test = folder / WORK, folder / TRAINING_LOG, test
@@ -287,7 +296,17 @@ class Steps:
         return scaled
 
     def _job(self, loss: Loss) -> Job:
-        return Job(self.task, self.recipe, loss, self.run.seed, self.execution, self.work, self.log, self.embeddings)
+        return Job(
+            self.task,
+            self.recipe,
+            loss,
+            self.run.seed,
+            self.execution,
+            self.work,
+            self.log,
+            self.embeddings,
+            self.told,
+        )
 
     def _note(self, fitted: Fitted, weights: tuple[float, ...] | None, parameters: int) -> None:
         self.record.training = TrainingFacts(

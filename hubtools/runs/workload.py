@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hubtools.runs.plan import PlannedRun
 from hubtools.specs.recipe import Recipe
 from hubtools.training.collation import collation_of
+from hubtools.training.compute.device import Execution
 from hubtools.training.compute.operations import Flops, squares
 from hubtools.training.compute.speed import Span, Speed, window_lengths
 from hubtools.training.encoding import Encoded
@@ -160,3 +162,17 @@ def _sums(rows: Sequence[np.ndarray]) -> tuple[float, float]:
         return 0.0, 0.0
     flat = np.concatenate(rows)
     return float(flat.sum()), squares(flat)
+
+
+def advice_for(run: PlannedRun, execution: Execution) -> list[str]:
+    """What takes less memory, the least change first."""
+    adaptation = run.recipe.adaptation
+    ways = []
+    if adaptation in {"full", "adapter"} and not execution.gradient_checkpointing:
+        ways.append("--gradient-checkpointing")
+    ways.append(f"a --token-budget below {execution.token_budget:,}")
+    if adaptation == "full" and "adapter" in run.recipe.head.what.adaptations:
+        ways.append("--recipe lora")
+    if adaptation in {"full", "adapter"}:
+        ways.append("--recipe probe")
+    return ways

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from hubtools.training.compute.device import Execution
 from hubtools.training.frozen.embedding_store import KeptEmbeddings
 from hubtools.training.loss import Loss
 
+# Takes what a line of training.jsonl holds, or a part of it, with the optimiser steps so far as ``step``.
+Told = Callable[[Mapping[str, Any]], None]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -26,6 +30,7 @@ class Job:
         work: folder for what only the fit needs; an interrupted one goes on from there.
         log: ``training.jsonl``, one line an epoch.
         embeddings: those of the encoder as it is, from before and for later; None to keep none.
+        told: told each line of the log, and losses between; None where nobody listens.
     """
 
     task: Task
@@ -36,6 +41,7 @@ class Job:
     work: Path
     log: Path
     embeddings: KeptEmbeddings | None = None
+    told: Told | None = None
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hubtools.common.progress import bar, unless_it_fails
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import per_protein
 from hubtools.training.batches import Batch, micro_batches, rows_between
@@ -16,7 +17,6 @@ from hubtools.training.compute.distributed import divided, gathered
 from hubtools.training.compute.memory import within_memory
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.loss import Loss
-from hubtools.training.progress import bar, unless_it_fails
 
 
 def autocast(device: torch.device, bf16: bool) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scoring_matrices import ScoringMatrix
 
+from hubtools.common.progress import bar, unless_it_fails
 from hubtools.data.rows.variants import STANDARD, substitutions
 from hubtools.evaluation.predictions import Assays, Predictions
 from hubtools.models.windows import Piece, pieces
@@ -18,7 +19,6 @@ from hubtools.specs.problem import problem_of
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
 from hubtools.training.compute.memory import within_memory
-from hubtools.training.progress import bar, unless_it_fails
 
 if TYPE_CHECKING:
     from datasets import Dataset

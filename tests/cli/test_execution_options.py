@@ -18,6 +18,7 @@ from hubtools.cli.run import run
 from hubtools.cli.shared.execution_options import OPTIONS
 from hubtools.cli.sweep import sweep
 from hubtools.common.errors import UserError
+from hubtools.runs.tracking import following
 from hubtools.training.compute.device import Execution
 
 LEARN = ("--checkpoint", "embedded", "--task", "localisation")
@@ -44,11 +45,13 @@ GIVEN: list[tuple[tuple[str, ...], str, Any]] = [
     (("--no-packing",), "packing", False),
     (("--compile",), "compiled", True),
     (("--shard",), "shard", True),
+    (("--track", "trackio:mine"), "track", "trackio:mine"),
     (("--trust-remote-code",), "trust_remote_code", True),
 ]
 ONE_PROCESS = "in one process|of one process"
 REFUSED = {
     ("estimate", "shard"): ONE_PROCESS,
+    ("estimate", "track"): "nothing is run",
     ("sweep", "shard"): ONE_PROCESS,
     ("reproduce", "shard"): ONE_PROCESS,
     **{
@@ -59,6 +62,7 @@ REFUSED = {
             "gradient_checkpointing": "nothing is trained",
             "embedding_cache": "nothing is kept of it",
             "shard": "is on one device",
+            "track": "nothing to follow",
             "trust_remote_code": "no code that lies beside a model is run",
         }.items()
     },
@@ -81,6 +85,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ExecutionOptio
         raise Told
 
     monkeypatch.setattr(ExecutionOptions, "choose", stop)
+    # Whether a tracker is installed is said before.
+    monkeypatch.setattr(following, "callback_of", lambda track: print)
     monkeypatch.chdir(tmp_path)
     for mirror in ("here", "there"):
         (tmp_path / mirror).mkdir()

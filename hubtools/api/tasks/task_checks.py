@@ -125,6 +125,7 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     """What a run proves of a checkpoint before it computes anything, a line each."""
     from types import SimpleNamespace
 
+    from hubtools.common.progress import step
     from hubtools.models.encoder import load_encoder
     from hubtools.models.masked_lm import load_masked_lm, mask_token
     from hubtools.models.windows import pieces
@@ -140,7 +141,8 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
         facts = tokeniser.prove(sequences)
         shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
         yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
-    read = tokeniser.encode_all(sequences)
+    with step("reading tokens"):
+        read = tokeniser.encode_all(sequences)
     tokens = tokeniser.count_unknown(read)
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
     window = effective_window(Window(), checkpoint, tokeniser)
@@ -152,7 +154,8 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
         except UserError as error:
             yield f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
     # What is asked of variants is the whole language model.
-    encoder = load_encoder(checkpoint) if level.trained else load_masked_lm(checkpoint).base_model
+    with step(f"loading {checkpoint.name}"):
+        encoder = load_encoder(checkpoint) if level.trained else load_masked_lm(checkpoint).base_model
     body, execution = SimpleNamespace(encoder=encoder), Execution.choose("cpu")
     with engine(body, tokeniser, execution, bf16=False, trains=False, proteins=proteins, faster=False) as made:
         yield f"batches of {checkpoint.name}: {made.together}"

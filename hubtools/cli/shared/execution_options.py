@@ -67,6 +67,11 @@ OPTIONS = (
         "--compile", "compiled", is_flag=True, help="Compile the encoder's layers: worth its minute in long runs."
     ),
     click.option("--shard", is_flag=True, help="Under torchrun: divide the weights among the processes, too (FSDP)."),
+    click.option(
+        "--track",
+        metavar="NAME[:PROJECT]",
+        help="Tell a tracker how runs go on: trackio, wandb, or one that a package brings. It changes no run.",
+    ),
     click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>."),
 )
 # Why what asks a trained model takes not all of them.
@@ -75,6 +80,7 @@ ASKING = {
     "gradient_checkpointing": "nothing is trained, so that no activations are kept",
     "embedding_cache": "each protein is read by the whole model, and nothing is kept of it",
     "shard": "a model that is asked is on one device",
+    "track": "nothing is trained, so that there is nothing to follow",
     "trust_remote_code": "no code that lies beside a model is run: bench has its own copy of the one file that it ships",
 }
 

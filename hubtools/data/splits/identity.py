@@ -12,6 +12,7 @@ Queries of fewer than thirty residues are always aligned in this way: MMseqs2 ne
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.common.progress import bar, step
 from hubtools.data.splits.clusters import component_merge, shared_words
 
 COVERAGE = 0.8
@@ -181,7 +183,8 @@ def _by_mmseqs(
             "-v": "1",
         }
         paths = [str(folder / "queries.fasta"), str(folder / "targets.fasta"), str(found), str(folder / "tmp")]
-        _run([program, "easy-search", *paths, *(word for option in options.items() for word in option)])
+        with step(f"MMseqs2: {len(queries):,} proteins against {len(targets):,}"):
+            _run([program, "easy-search", *paths, *(word for option in options.items() for word in option)])
         try:
             for line in found.read_text().splitlines():
                 query, target, value = line.split("\t")
@@ -213,7 +216,7 @@ def _aligned(
     # As MMseqs2 and BLAST: cheap gaps would look for identity where there is none.
     matrix = ScoringMatrix.from_name("BLOSUM62")
     threshold = 0.5 * identity**_WORD
-    for query, candidates in shared_words(queries, targets, _WORD, threshold, _PER_QUERY):
+    for query, candidates in _counted(shared_words(queries, targets, _WORD, threshold, _PER_QUERY), len(queries)):
         text = queries[query]
         near = [
             int(c) for c in candidates if coverage <= len(targets[c]) / len(text) <= 1 / coverage
@@ -244,6 +247,16 @@ def _aligned(
             value = columns.count("M") / max(len(columns), 1)
             if value >= identity - 1e-9 and covered >= coverage - 1e-9:
                 yield query, target, value
+
+
+def _counted(
+    found: Iterator[tuple[int, npt.NDArray[np.int64]]], total: int
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """The same, while a person sees at which query of so many it is; the numbers rise."""
+    with contextlib.closing(bar("looking for relatives", total, unit=" proteins")) as shown:
+        for one in found:
+            yield one
+            shown.update(one[0] + 1 - shown.n)
 
 
 def _same_places(first: str, second: str) -> float:

@@ -18,7 +18,7 @@ from hubtools.evaluation.predictions import Predictions
 MIN_UNITS = 20
 
 # Elements of one block of weights: 16 MiB.
-_BLOCK = 2**21
+AT_ONCE = 2**21
 
 
 def bootstrap_units(predictions: Predictions) -> tuple[np.ndarray, int, str]:
@@ -66,7 +66,7 @@ def pair_weights(units: np.ndarray) -> tuple[np.ndarray, int, Callable[[np.ndarr
 
 def blocks(n_replicates: int, columns: int) -> Iterator[slice]:
     """Cut replicates into blocks whose arrays of that many columns stay small."""
-    rows = max(1, _BLOCK // max(1, columns))
+    rows = max(1, AT_ONCE // max(1, columns))
     for start in range(0, n_replicates, rows):
         yield slice(start, start + rows)
 
@@ -88,7 +88,7 @@ def bootstrap_weights(
         (block, n_units) int64 multiplicities; each row sums to ``n_units``.
     """
     rng = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // max(1, n_units))
+    rows = max(1, AT_ONCE // max(1, n_units))
     if strata is not None:
         order = np.argsort(strata, kind="stable")
         _, first, sizes = np.unique(strata[order], return_index=True, return_counts=True)

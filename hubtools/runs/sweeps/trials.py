@@ -310,7 +310,7 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
     """One trial; what goes wrong in it is its outcome."""
     started, run_id, epochs = time.perf_counter(), None, None
     status: Literal["complete", "failed"] = "failed"
-    score, reason = None, None
+    score, reason, followed = None, None, None
     try:
         run = sweep.planned(values)
         identity = session.identify(run)
@@ -319,7 +319,9 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
         make_folder(place.parent)
         make_folder(place)
         record = opened(run, identity, session)
-        Steps(run, session, place, record, test=False).do()
+        followed = session.tracking.begins(record, f"trial {number}")
+        Steps(run, session, place, record, test=False, told=followed.epoch).do()
+        record.status = "complete"
         found = record.score("validation")
         epochs = record.training.epochs_run if record.training else None
         if found is None or found.value is None or not math.isfinite(found.value):
@@ -330,13 +332,21 @@ def _attempt(sweep: Sweep, session: Session, folder: Path, number: int, values: 
     except ClaimLost:
         raise
     except Exception as error:
+        if followed is not None:
+            record.status, record.results = "failed", {}
+            record.failure = failure_of(error, session.execution.token_budget)
         reason = failure_of(error, session.execution.token_budget).message
         if not isinstance(error, UserError):
             write_atomic(folder / f"trial-{number:03d}-{FAILURE}", scrub("".join(traceback.format_exception(error))))
         if run_id is not None:
             shutil.rmtree(inside(folder / WORKING, run_id), ignore_errors=True)
+    finally:
+        seconds = round(time.perf_counter() - started, 3)
+        if followed is not None:
+            # Still running is what neither ended nor failed.
+            record.status = "interrupted" if record.status == "running" else record.status
+            followed.ends(record)
     _free_memory()
-    seconds = round(time.perf_counter() - started, 3)
     return Trial(
         number=number,
         values=values,

@@ -2,6 +2,6 @@
 
 ``device`` chooses, ``machine`` is what there is of cores and memory, ``threads`` counts the cores that are free, ``engine`` makes a model faster, ``proof`` that it computes the same,
 ``together`` that real proteins in a batch are read as they are alone, ``measured`` keeps what was tried
-on this machine; ``distributed`` and ``sharding`` are several processes; ``memory`` asks again in smaller pieces; ``operations``
-and ``speed`` tell what will be needed.
+on this machine; ``distributed`` and ``sharding`` are several processes; ``memory`` asks again in smaller pieces; ``operations``,
+``process_memory`` and ``speed`` tell what will be needed.
 """

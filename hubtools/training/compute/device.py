@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from hubtools.common.errors import UserError
 from hubtools.training.compute import distributed
 from hubtools.training.compute.machine import cores
 from hubtools.training.compute.measured import measured
+from hubtools.training.compute.memory import peak_resident
 from hubtools.training.compute.threads import settle
 
 # Tokens of a batch. Small batches stay in a CPU's cache; a GPU wants many tokens at once.
@@ -148,8 +147,7 @@ class Execution:
         """Peak bytes of the device (GPU), or of this process so far (CPU)."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+        return peak_resident()
 
 
 def _of_this_process(device: torch.device) -> torch.device:

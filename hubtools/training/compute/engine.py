@@ -23,6 +23,7 @@ import torch
 from hubtools.common.cache_folder import cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import owner_only
+from hubtools.common.progress import step
 from hubtools.models.execution.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
 from hubtools.models.execution.grouping import Grouping
 from hubtools.models.execution.operators import Operators
@@ -109,6 +110,8 @@ def engine(
     trains = trains and any(p.requires_grad for p in encoder.parameters())
     plain = Engine(getattr(encoder.config, "_attn_implementation", None))
     with contextlib.ExitStack() as stack:
+        proving = stack.enter_context(contextlib.ExitStack())
+        proving.enter_context(step("proving that batches change nothing"))
         proof = Proof.passed(encoder, tokeniser, device, bf16, trains)
         real = RealProteins.passed(encoder, tokeniser, proteins, device) if proteins else None
         # Whatever is not a number is not below.
@@ -136,6 +139,7 @@ def engine(
             # Compilation was asked for, and groups take time that somebody may wonder about; the rest is nobody's loss.
             loud = reason.startswith(("no compilation", "groups"))
             log.log(logging.WARNING if loud else logging.INFO, reason)
+        proving.close()
         yield made
 
 

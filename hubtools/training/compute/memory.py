@@ -1,9 +1,14 @@
-"""Memory that is not there: told from other errors, and asked for again in smaller pieces."""
+"""Memory: how much this process holds, and what is not there, told from other errors and asked for again in smaller pieces."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import resource
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -22,6 +27,28 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def resident_memory() -> int:
+    """Bytes of this process now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_resident() -> int:
+    """Most bytes of this process so far, or since :func:`forget_peak`."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> None:
+    """From here on :func:`peak_resident` counts anew, where the system lets it (Linux); else its answer is an upper bound."""
+    # What man 5 proc says of the number 5: the peak becomes what is resident now.
+    with contextlib.suppress(OSError), Path("/proc/self/clear_refs").open("w") as file:
+        file.write("5")
 
 
 def release(device: torch.device) -> None:

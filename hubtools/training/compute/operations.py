@@ -23,6 +23,8 @@ from hubtools.models.layers import depth_of_parameters, encoder_layers
 FLOAT32 = 4
 # AdamW keeps two moments of each trained weight.
 ADAMW_MOMENTS = 2
+# How far a peak lay from what was said of it: where a step and a batch were measured, and where all is counted.
+MEASURED, COUNTED = (0.93, 1.07), (0.8, 1.25)
 # Tensors of the widest layer's output that are alive beside what is kept: an activation, its gradient, their product.
 WORKING_TENSORS = 3
 
@@ -159,6 +161,8 @@ class Memory:
         activations: of the largest batch.
         process: of Python and the libraries, where the device is the processor.
         tables: of embeddings and of the heads that are trained on them, in a probe.
+        scoring: of replicates when all is predicted, where the device is the processor.
+        sure: shares of the total between which the peak lies.
     """
 
     weights: int
@@ -167,11 +171,20 @@ class Memory:
     activations: int
     process: int = 0
     tables: int = 0
+    scoring: int = 0
+    sure: tuple[float, float] = COUNTED
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return self.weights + self.gradients + self.optimiser + self.activations + self.process + self.tables
+        """All of it. Of small activations the allocator gives nothing back before replicates are drawn."""
+        model = self.weights + self.gradients + self.optimiser
+        return model + self.activations + self.process + self.tables + self.scoring
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Between what it will be."""
+        low, high = (round(share * self.total) for share in self.sure)
+        return low, high
 
     @classmethod
     def of(cls, model: nn.Module, activations: int, *, trains: bool, process: int = 0) -> Memory:

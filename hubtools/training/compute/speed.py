@@ -65,7 +65,14 @@ def window_lengths(split: Encoded, recipe: Recipe | None = None) -> list[np.ndar
 
 
 def training_speed(
-    model: Any, split: Encoded, job: Job, flops: Flops, *, seconds: float = 4.0, clock: Clock = time.perf_counter
+    model: Any,
+    split: Encoded,
+    job: Job,
+    flops: Flops,
+    *,
+    seconds: float = 4.0,
+    clock: Clock = time.perf_counter,
+    largest: bool = False,
 ) -> Span:
     """Operations per second of the very steps of training, on effective batches of the task's own proteins.
 
@@ -75,6 +82,7 @@ def training_speed(
         model, split, job: as in :func:`hubtools.training.finetune.fit.fit`; what the recipe freezes is frozen already.
         flops: of the model.
         seconds, clock: as in :func:`rates`.
+        largest: afterwards compute the gradients of the largest batch, too, for what it takes of memory.
     """
     trainer = FairTrainer(model, split, split, job)
 
@@ -87,7 +95,13 @@ def training_speed(
 
     with contextlib.closing(trainer.dropouts):
         trainer.dropouts.train()
-        return rates(step, split.row_lengths, job.recipe.batch_size, job.execution.device, seconds, clock)
+        found = rates(step, split.row_lengths, job.recipe.batch_size, job.execution.device, seconds, clock)
+        if largest:
+            whole = trainer.cut(np.argsort(-split.row_lengths, kind="stable")[: job.recipe.batch_size].tolist())
+            one = max(range(len(whole.batches)), key=lambda place: whole.batches[place].tokens)
+            parts = {name: [getattr(whole, name)[one]] for name in ("batches", "places", "counters")}
+            trainer.gradients(replace(whole, **parts))
+        return found
 
 
 def reading_speed(
@@ -161,6 +175,13 @@ def rates(
     halves = [done[: len(done) // 2], done[len(done) // 2 :]]
     slow, fast = (sum(work for work, _ in half) / sum(took for _, took in half) for half in halves)
     return slow, fast
+
+
+def longest_rows(split: Encoded, tokens: int) -> list[int]:
+    """The longest rows of a split, as many as fill a batch of so many tokens."""
+    order = np.argsort(-split.row_lengths, kind="stable")
+    full = int(np.searchsorted(np.cumsum(split.row_lengths[order]), tokens)) + 1
+    return order[:full].tolist()
 
 
 def sample(split: Encoded, rows: Sequence[int]) -> Encoded:

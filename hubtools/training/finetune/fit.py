@@ -20,6 +20,7 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import append_whole, write_atomic
+from hubtools.common.progress import bar
 from hubtools.evaluation import primary_score
 from hubtools.specs.metric_names import METRICS
 from hubtools.training.batches import Batch, BucketedBatches, micro_batches
@@ -43,8 +44,10 @@ from hubtools.training.finetune.resume import (
 )
 from hubtools.training.job import Fitted, Job
 from hubtools.training.prediction import autocast, predict
-from hubtools.training.progress import bar
 from hubtools.training.schedule import factor
+
+# Seconds between losses that are told within an epoch: for each the device is waited for.
+TELL_EVERY = 20.0
 
 
 def fit(model: Any, train: Encoded, validation: Encoded, job: Job) -> Fitted:
@@ -138,6 +141,8 @@ class FairTrainer:
         self.dropouts.attach()
         self._set_rates()
         self.seconds_before, self.started = self.progress.seconds, time.perf_counter()
+        # When a loss was told last, and how many of this epoch's steps it covered.
+        self._told = self.started, 0
 
     def _check(self, folder: Path) -> None:
         """Raise where a checkpoint is not one that this fit can go on from."""
@@ -186,6 +191,7 @@ class FairTrainer:
                 weights.append(step.denominator)
                 self.update()
                 shown.update()
+                self._tell_loss(losses)
         self.progress.epoch += 1
         # The one time that the device is waited for.
         mean = sum(distributed.gather(float(torch.stack(losses).double().cpu() @ torch.tensor(weights).double())))
@@ -347,6 +353,16 @@ class FairTrainer:
             write_checkpoint(self.job.work, self.progress, self.model, optimiser)
         distributed.barrier()
 
+    def _tell_loss(self, losses: list[torch.Tensor]) -> None:
+        """The mean loss of the steps since the last one was told, now and then; of one process, as another's is not known here."""
+        tell, now = self.job.told, time.perf_counter()
+        if tell is None or distributed.size() > 1 or now - self._told[0] < TELL_EVERY:
+            return
+        new = losses[self._told[1] :] if self._told[1] < len(losses) else losses
+        mean = float(torch.stack(new).mean())
+        tell({"step": self.progress.step, "train_loss": mean, "learning_rate": self.optimizer.param_groups[0]["lr"]})
+        self._told = time.perf_counter(), len(losses)
+
     def _log(self, loss: float | None, score: float | None) -> None:
         """The epoch's line in ``training.jsonl``."""
         if not distributed.is_main():
@@ -366,6 +382,9 @@ class FairTrainer:
         if self.budget < self.job.execution.token_budget:
             line["token_budget"] = self.budget
         append_whole(self.job.log, json.dumps(line) + "\n")
+        if self.job.told is not None:
+            self.job.told(line)
+        self._told = time.perf_counter(), 0
 
 
 def _keep_lines(log: Path, epochs: int) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import allocate, clear
+from hubtools.common.progress import bar, unless_it_fails
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
 from hubtools.specs.level import PROTEIN, RESIDUE
 from hubtools.specs.problem import problem_of
@@ -23,7 +24,6 @@ from hubtools.training.compute.memory import within_memory
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.frozen.embedding_store import KeptEmbeddings, Kind
 from hubtools.training.prediction import autocast
-from hubtools.training.progress import bar, unless_it_fails
 
 # Tables of one split, of all its layers, that take more bytes live in files that are mapped, not in memory.
 IN_MEMORY = 2 * 1024**3

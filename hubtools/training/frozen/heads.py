@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
+from hubtools.common.progress import bar
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS
@@ -24,7 +25,6 @@ from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.stack import Inputs, Stack
 from hubtools.training.job import Job
 from hubtools.training.loss import Loss
-from hubtools.training.progress import bar
 from hubtools.training.schedule import factor
 
 # Bytes of features that are multiplied at once: more do not fit in a CPU's cache, fewer do not fill a GPU.
@@ -205,6 +205,7 @@ class _Fleet:
             next_scale = factor(recipe, epoch * per_epoch, steps)
             self._validate(epoch, epoch * per_epoch, total.tolist(), weight, next_scale, done)
             progress.update()
+            self._tell(epoch)
             if len(done) == len(self.trained):
                 break
             self._drop(done)
@@ -329,6 +330,16 @@ class _Fleet:
                 if head.best_epoch != epoch and patience is not None and epoch - (head.best_epoch or 0) >= patience:
                     done.add(number)
         done |= {n for n in self.left if epoch == self.recipe.epochs}
+
+    def _tell(self, epoch: int) -> None:
+        """The epoch of the run's own head; of several that are tried the one that leads among those that still learn."""
+        own = [h for h in self.trained if h.group.seed == self.job.seed and h.lines and h.lines[-1]["epoch"] == epoch]
+        if self.job.told is None or not own:
+            return
+        sign = 1 if METRICS[self.metric].higher_is_better else -1
+        leads = max(own, key=lambda head: -math.inf if head.score is None else sign * head.score)
+        tried = len({head.group.layer for head in self.trained})
+        self.job.told(leads.lines[-1] | ({"layer": leads.group.layer} if tried > 1 else {}))
 
     def _drop(self, done: set[int]) -> None:
         """Compute no more for groups of which all heads have stopped."""

@@ -67,7 +67,8 @@ def fit_probe(
         UserError: training diverged, with every learning rate.
     """
     companions = companions or OtherSeeds()
-    if job.seed not in companions.heads:
+    before = job.seed in companions.heads
+    if not before:
         companions.heads |= _fit(model, train, validation, job, [job.seed, *companions.seeds])
     found = companions.heads.pop(job.seed)
     if isinstance(found, UserError):
@@ -76,6 +77,10 @@ def fit_probe(
     model.config.layer = None if found.layer == model.encoder.config.num_hidden_layers else found.layer
     if found.lines:
         write_atomic(job.log, "".join(json.dumps(line) + "\n" for line in found.lines))
+    if before and job.told is not None:
+        # Else each epoch was told when it was trained.
+        for line in found.lines:
+            job.told(line)
     return found.fitted
 
 
