@@ -10,7 +10,7 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
-from hubtools.models.adapters import put_adapter
+from hubtools.models.adapters import is_adapter, put_adapter
 from hubtools.models.checkpoint import HEAD, Checkpoint, check_weights
 from hubtools.models.encoder import load_encoder
 from hubtools.models.encoder_note import EncoderNote, read_note, weights_sha256
@@ -58,7 +58,7 @@ def put_together(
             assert recipe.adapter is not None
             learnt = _tensors(adapter / ADAPTER_WEIGHTS)
             prefix = "base_model.model.encoder."
-            named = {name.removeprefix(prefix): v for name, v in learnt.items() if name.startswith(prefix)}
+            named = {name.removeprefix(prefix): v for name, v in learnt.items() if is_adapter(name)}
             put_adapter(encoder, recipe.adapter, named, checkpoint.name)
             if weights_sha256(encoder) != note.sha256:
                 log.warning(
