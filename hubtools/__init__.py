@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
     from hubtools.api.stored.removals import RemovedFiles
+    from hubtools.api.stored.whole_models import WholeModel, materialise
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
     from hubtools.api.tasks.task_audits import AuditedTask, audit, audit_all
@@ -87,6 +88,7 @@ _WHERE = {
         ),
         "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
         "hubtools.api.stored.removals": ("RemovedFiles",),
+        "hubtools.api.stored.whole_models": ("WholeModel", "materialise"),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
         "hubtools.api.tasks.task_audits": ("AuditedTask", "audit", "audit_all"),
@@ -133,6 +135,7 @@ __all__ = [
     "TaskGuess",
     "TaskQuestion",
     "UserError",
+    "WholeModel",
     "WrittenCard",
     "__version__",
     "audit",
@@ -154,6 +157,7 @@ __all__ = [
     "load_recipe",
     "load_suite",
     "load_task",
+    "materialise",
     "new_task",
     "open_model",
     "plan",

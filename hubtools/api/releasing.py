@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
@@ -156,6 +157,7 @@ def publish(
         UserError: there is no such run, the Hub does not allow it, or it is to be sent and a check failed.
     """
     from hubtools.findings.naming.named_runs import Needs, run_named
+    from hubtools.runs.whole_model import kept_small
 
     refuse_unknown(options, PublishOptions, "publish")
     if space and options.get("pull_request"):
@@ -166,7 +168,7 @@ def publish(
     if space:
         # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
         so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push)
-    with quiet_hub():
+    with quiet_hub(), kept_small(chosen):
         _check(so_far, push, mirrors, on_stage)
         if so_far.failed:
             if push:
@@ -344,6 +346,7 @@ def publish_suite(
     from hubtools.publishing.push import release
     from hubtools.publishing.suites import collect, is_published, models_of, repository_names
     from hubtools.runs.store import open_run
+    from hubtools.runs.whole_model import kept_small
     from hubtools.specs.lookup.spec_files import suite_named
 
     refuse_unknown(options, PublishOptions, "publish_suite")
@@ -356,8 +359,9 @@ def publish_suite(
     there = {order.repo for order in orders if push and is_published(order.repo, open_run(order.run).record)}
     so_far = SuitePublication(name, orders, tuple(sorted(there)))
     on_stage("already", so_far)
-    with quiet_hub():
+    with quiet_hub(), contextlib.ExitStack() as made_whole:
         for order in so_far.waiting:
+            made_whole.enter_context(kept_small(open_run(order.run)))
             model = RunPublication(order)
             so_far.models.append(model)
             on_stage("next", so_far)

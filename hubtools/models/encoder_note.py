@@ -46,15 +46,22 @@ class EncoderNote(RecordPart):
     torch: str = Field(default=torch.__version__, description="Version that the weights were made with.")
 
 
-def note_of(checkpoint: CheckpointIdentity, recipe: Recipe, seed: int, encoder: nn.Module) -> EncoderNote | None:
-    """What a run may keep in place of its encoder, before an adapter is merged; None where it keeps the encoder itself.
+def names_encoder(checkpoint: CheckpointIdentity, recipe: Recipe) -> bool:
+    """Whether a run names its encoder rather than keep it.
 
-    That is where the encoder was trained, where what it was made of is not kept (the adapter on random weights), or where it is
-    code of its own, which nobody who predicts runs.
+    It keeps it where it trained it, where what it was made of is not kept (the adapter on random weights), or where it is code of
+    its own, which nobody who predicts runs.
     """
-    drawn, adapted = recipe.weights == "random", recipe.adapter is not None
-    if recipe.adaptation not in {"probe", "adapter"} or checkpoint.trust_remote_code or (drawn and adapted):
+    if checkpoint.trust_remote_code:
+        return False
+    return recipe.adaptation == "probe" or (recipe.adaptation == "adapter" and recipe.weights == "pretrained")
+
+
+def note_of(checkpoint: CheckpointIdentity, recipe: Recipe, seed: int, encoder: nn.Module) -> EncoderNote | None:
+    """What a run keeps in place of its encoder, before an adapter is merged; None where it keeps the encoder itself."""
+    if not names_encoder(checkpoint, recipe):
         return None
+    drawn, adapted = recipe.weights == "random", recipe.adapter is not None
     in_four_bits = recipe.adapter is not None and recipe.adapter.kind == "qlora"
     return EncoderNote(
         checkpoint=checkpoint,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_folder, remove_files, replacing_folder, user_path
 from hubtools.common.hashing import file_sha256
+from hubtools.common.inside import inside
 from hubtools.models.checkpoint import (
     CONFIG,
     EMBEDDED,
@@ -27,7 +28,7 @@ from hubtools.runs.store import MODEL, PREDICTIONS, TRAINING_LOG, OpenRun, open_
 from hubtools.specs.record import OutputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from hubtools.models import Checkpoint, ResidueTokeniser
     from hubtools.models.encoder_note import EncoderNote
@@ -97,13 +98,16 @@ def _folder(run: OpenRun) -> Path | None:
     return None if named is None else user_path(named)
 
 
-def write_whole(run: OpenRun, target: Path, encoder: Path | None = None) -> None:
+def write_whole(
+    run: OpenRun, target: Path, encoder: Path | None = None, examine: Callable[[Path], None] | None = None
+) -> None:
     """Write the whole model of a run into a folder, with the record and the predictions beside it, as it would be published.
 
     Args:
         run: of which.
         target: the folder.
         encoder: as for :func:`model_of`.
+        examine: called with the folder before it gets its name; what it raises leaves nothing behind.
 
     Raises:
         UserError: as :func:`model_of`; or the folder is another one's, or cannot be written.
@@ -116,6 +120,8 @@ def write_whole(run: OpenRun, target: Path, encoder: Path | None = None) -> None
         record = public_record(run.record)
         record.outputs = _with(record.outputs, added)
         write_record(staging, record)
+        if examine is not None:
+            examine(staging)
 
 
 def make_whole(run: OpenRun, encoder: Path | None = None) -> OpenRun:
@@ -159,7 +165,7 @@ def make_small(run: OpenRun) -> None:
         extra = [output for output in run.record.outputs if _is_weights(output.path)]
         run.record.outputs = [output for output in run.record.outputs if output not in extra]
         write_record(run.folder, run.record)
-        remove_files(run.folder / output.path for output in extra)
+        remove_files(inside(run.folder, output.path) for output in extra)
 
 
 def _is_weights(name: str) -> bool:
