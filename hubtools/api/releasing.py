@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from hubtools.api.asked import Say, refuse_unknown, silent
-from hubtools.api.computing import quiet_hub
+from hubtools.api.computing import quiet, quiet_hub
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -168,7 +168,7 @@ def publish(
     if space:
         # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
         so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push)
-    with quiet_hub(), kept_small(chosen):
+    with _quiet([chosen]), kept_small(chosen):
         _check(so_far, push, mirrors, on_stage)
         if so_far.failed:
             if push:
@@ -180,6 +180,13 @@ def publish(
         if push:
             _send(so_far, on_stage)
     return so_far
+
+
+def _quiet(runs: Sequence[OpenRun]) -> contextlib.AbstractContextManager[None]:
+    """No bars that nobody asked for; transformers has some where a model is put together, and is not imported where none is."""
+    from hubtools.runs.whole_model import has_whole_model
+
+    return quiet_hub() if all(map(has_whole_model, runs)) else quiet()
 
 
 def not_publishable(publication: Publication) -> UserError:
@@ -359,8 +366,9 @@ def publish_suite(
     there = {order.repo for order in orders if push and is_published(order.repo, open_run(order.run).record)}
     so_far = SuitePublication(name, orders, tuple(sorted(there)))
     on_stage("already", so_far)
-    with quiet_hub(), contextlib.ExitStack() as made_whole:
+    with _quiet(chosen), contextlib.ExitStack() as made_whole:
         for order in so_far.waiting:
+            # All are whole until the last is sent: they are checked before the first is.
             made_whole.enter_context(kept_small(open_run(order.run)))
             model = RunPublication(order)
             so_far.models.append(model)
