@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hubtools.api.stored.removals import RemovedFiles
     from hubtools.api.stored.run_merges import MergedRuns, merge
     from hubtools.api.stored.run_status import RunsStatus, status
+    from hubtools.api.stored.whole_models import WholeModel, materialise
     from hubtools.api.submitting import check_submissions, hand_in
     from hubtools.api.sweeping import SweptRuns, sweep
     from hubtools.api.tasks.task_audits import AuditedTask, audit, audit_all
@@ -91,6 +92,7 @@ _WHERE = {
         "hubtools.api.stored.removals": ("RemovedFiles",),
         "hubtools.api.stored.run_merges": ("MergedRuns", "merge"),
         "hubtools.api.stored.run_status": ("RunsStatus", "status"),
+        "hubtools.api.stored.whole_models": ("WholeModel", "materialise"),
         "hubtools.api.submitting": ("check_submissions", "hand_in"),
         "hubtools.api.sweeping": ("SweptRuns", "sweep"),
         "hubtools.api.tasks.task_audits": ("AuditedTask", "audit", "audit_all"),
@@ -139,6 +141,7 @@ __all__ = [
     "TaskGuess",
     "TaskQuestion",
     "UserError",
+    "WholeModel",
     "WrittenCard",
     "__version__",
     "audit",
@@ -160,6 +163,7 @@ __all__ = [
     "load_recipe",
     "load_suite",
     "load_task",
+    "materialise",
     "merge",
     "new_task",
     "open_model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from hubtools.api.asked import Say, refuse_unknown, silent
-from hubtools.api.computing import quiet_hub
+from hubtools.api.computing import quiet, quiet_hub
 from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -156,6 +157,7 @@ def publish(
         UserError: there is no such run, the Hub does not allow it, or it is to be sent and a check failed.
     """
     from hubtools.findings.naming.named_runs import Needs, run_named
+    from hubtools.runs.whole_model import kept_small
 
     refuse_unknown(options, PublishOptions, "publish")
     if space and options.get("pull_request"):
@@ -166,7 +168,7 @@ def publish(
     if space:
         # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
         so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push)
-    with quiet_hub():
+    with _quiet([chosen]), kept_small(chosen):
         _check(so_far, push, mirrors, on_stage)
         if so_far.failed:
             if push:
@@ -178,6 +180,13 @@ def publish(
         if push:
             _send(so_far, on_stage)
     return so_far
+
+
+def _quiet(runs: Sequence[OpenRun]) -> contextlib.AbstractContextManager[None]:
+    """No bars that nobody asked for; transformers has some where a model is put together, and is not imported where none is."""
+    from hubtools.runs.whole_model import has_whole_model
+
+    return quiet_hub() if all(map(has_whole_model, runs)) else quiet()
 
 
 def not_publishable(publication: Publication) -> UserError:
@@ -344,6 +353,7 @@ def publish_suite(
     from hubtools.publishing.push import release
     from hubtools.publishing.suites import collect, is_published, models_of, repository_names
     from hubtools.runs.store import open_run
+    from hubtools.runs.whole_model import kept_small
     from hubtools.specs.lookup.spec_files import suite_named
 
     refuse_unknown(options, PublishOptions, "publish_suite")
@@ -356,8 +366,10 @@ def publish_suite(
     there = {order.repo for order in orders if push and is_published(order.repo, open_run(order.run).record)}
     so_far = SuitePublication(name, orders, tuple(sorted(there)))
     on_stage("already", so_far)
-    with quiet_hub():
+    with _quiet(chosen), contextlib.ExitStack() as made_whole:
         for order in so_far.waiting:
+            # All are whole until the last is sent: they are checked before the first is.
+            made_whole.enter_context(kept_small(open_run(order.run)))
             model = RunPublication(order)
             so_far.models.append(model)
             on_stage("next", so_far)

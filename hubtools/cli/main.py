@@ -38,6 +38,7 @@ COMMANDS = {
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
     "submissions": ("hubtools.cli.submissions:submissions", "Hand in results, and check what is handed in."),
+    "materialise": ("hubtools.cli.materialise:materialise", "Put the whole model of a run together."),
     "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
     "tasks": ("hubtools.cli.tasks.group:tasks", "List, show and check tasks."),

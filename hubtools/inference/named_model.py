@@ -32,7 +32,7 @@ def open_predictor(name: str | OpenRun, execution: Execution | None = None) -> P
         UserError: there is no such model, or it is none that predicts.
     """
     run = name if isinstance(name, OpenRun) else _named(name)
-    _refuse_without_model(run, str(run.folder) if isinstance(name, OpenRun) else name)
+    refuse_without_model(run, str(run.folder) if isinstance(name, OpenRun) else name)
     return Predictor.open(run, execution)
 
 
@@ -74,7 +74,16 @@ def _download(asked: Reference, name: str) -> Path:
     return download_files(repo, "model", commit, files, shown)
 
 
-def _refuse_without_model(run: OpenRun, name: str) -> None:
+def refuse_without_model(run: OpenRun, name: str) -> None:
+    """Make sure that a run has a model.
+
+    Args:
+        run: as it was opened.
+        name: under which it was asked for.
+
+    Raises:
+        UserError: it has none.
+    """
     folder, record = run
     if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(

@@ -78,14 +78,14 @@ class Predictor:
         Raises:
             UserError: there is no such model, or it cannot be asked as it was trained.
         """
-        from hubtools.models.saved import load_model
+        from hubtools.runs.whole_model import model_of
         from hubtools.training.compute.device import Execution
 
         run = open_run(run)
         folder, record = run
         _require_readable(record, str(folder))
         execution = execution or Execution.choose()
-        model, tokeniser = load_model(run.model_files(), run.task, shipped_code=False)
+        model, tokeniser = model_of(run)
         tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
         return cls(model.to(execution.device), tokeniser, record, execution)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,19 +92,47 @@ def merge_adapter(model: ProteinTaskModel) -> None:
 
     Weights of four bits become the float32 weights that they stand for first: the update was learnt on those, and what
     is saved computes what was trained.
+
+    The sums are done by the processor, wherever the model is: so they round as they will where the model is put together again.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     encoder = model.encoder
+    device = next(encoder.parameters()).device
     for parent, name, four_bits in list(_children(encoder, FourBitLinear)):
-        setattr(parent, name, four_bits.whole())
+        setattr(parent, name, four_bits.cpu().whole())
     for parent, name, layer in list(_children(encoder, BaseTunerLayer)):
+        layer.cpu()
         with warnings.catch_warnings():
             # Some layers warn of rounding in lower precision; ours is float32.
             warnings.simplefilter("ignore")
             layer.merge(safe_merge=True)
-        setattr(parent, name, layer.get_base_layer())
+        setattr(parent, name, layer.get_base_layer().to(device))
     del encoder.peft_config
+
+
+@torch.no_grad()
+def put_adapter(encoder: nn.Module, adapter: Adapter, weights: dict[str, torch.Tensor], name: str) -> None:
+    """Give an encoder an adapter that was trained, and merge it.
+
+    Args:
+        encoder: of the checkpoint that it was trained on; changed in place.
+        adapter: what the recipe asked for.
+        weights: of the adapter, by peft's names in the encoder.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        UserError: as :func:`attach_adapter`, or the weights are of another adapter.
+    """
+    holder: Any = SimpleNamespace(encoder=encoder)
+    attach_adapter(holder, adapter, name, 0)
+    from peft import set_peft_model_state_dict
+
+    own = sum(is_adapter(name) for name, _ in encoder.named_parameters())
+    found: Any = set_peft_model_state_dict(encoder, weights)
+    if found.unexpected_keys or own != len(weights):
+        raise UserError("its adapter is not the one of its recipe", where=name, fix="Run it again with --force.")
+    merge_adapter(holder)
 
 
 def is_adapter(name: str) -> bool:

@@ -26,6 +26,8 @@ EMBEDDED = "embedded"
 # As records call it.
 EMBEDDED_NAME = "bench/esm-mini"
 CONFIG, README = "config.json", "README.md"
+# In the folder of a model that does without its encoder: whose it is, and the weights that are its own.
+ENCODER, HEAD = "encoder.json", "head.safetensors"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",

@@ -19,7 +19,8 @@ from hubtools.common.files import replacing_folder
 from hubtools.common.hub import hub_errors
 from hubtools.common.readers import reads
 from hubtools.models import modeling_protein_task
-from hubtools.models.checkpoint import check_weights, checkpoint_on_hub
+from hubtools.models.checkpoint import ENCODER, HEAD, check_weights, checkpoint_on_hub
+from hubtools.models.encoder_note import EncoderNote, weights_sha256
 from hubtools.models.families import family_of
 from hubtools.models.foreign import check_config, loaded, read_json
 from hubtools.models.four_bits import load_bitsandbytes
@@ -31,32 +32,58 @@ from hubtools.specs.names import HUB_ID
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.task import Task
 
-CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+CONFIG, ADAPTER_CONFIG, WEIGHTS = "config.json", "adapter_config.json", "model.safetensors"
 MODELING_FILE = Path(modeling_protein_task.__file__)
 # Logits of the native class may differ from ours by rounding only.
 SAME_LOGITS = 1e-5
 
 
 def save_model(
-    model: ProteinTaskModel | NativeTaskModel, tokeniser: ResidueTokeniser, task: Task, folder: Path
+    model: ProteinTaskModel | NativeTaskModel,
+    tokeniser: ResidueTokeniser,
+    task: Task,
+    folder: Path,
+    note: EncoderNote | None = None,
 ) -> None:
     """Write weights (safetensors), configuration and tokenizer, under another name until complete.
 
     A per-residue model is written as the architecture's own ``…ForTokenClassification`` where that computes the
     same; everything else ships ``modeling_protein_task.py``.
+
+    Args:
+        model, tokeniser, task, folder: what is written, and where.
+        note: of the encoder, which is then left out: of the weights the folder holds the head's alone.
     """
     with replacing_folder(folder, CONFIG) as staging:
         native: Any = model.model if isinstance(model, NativeTaskModel) else native_twin(model, tokeniser, task)
-        if native is not None:
-            _save_weights(native, staging)
-        else:
+        if native is None:
             ship_code(model.config, staging)
-            _save_weights(model, staging)
+        whole = model if native is None else native
+        head = None if note is None else _without_encoder(whole, model.encoder)
+        if note is None or head is None:
+            save_weights(whole, staging)
+        else:
+            _save_head(whole, head, note.model_copy(update={"sha256": weights_sha256(model.encoder)}), staging)
         tokeniser.tokenizer.save_pretrained(staging)
         _for_strangers(staging, tokeniser.tokenizer)
 
 
-def _save_weights(model: Any, folder: Path) -> None:
+def _without_encoder(whole: Any, encoder: nn.Module) -> dict[str, torch.Tensor] | None:
+    """The weights of a model that are not its encoder's; None where it holds other than the encoder has."""
+    body = getattr(whole, whole.base_model_prefix)
+    if type(body) is not type(encoder) or body.state_dict().keys() != encoder.state_dict().keys():
+        return None
+    return {name: v for name, v in whole.state_dict().items() if not name.startswith(f"{whole.base_model_prefix}.")}
+
+
+def _save_head(whole: Any, head: dict[str, torch.Tensor], note: EncoderNote, folder: Path) -> None:
+    """Write a model's configuration, the weights of its head, and which encoder it has."""
+    whole.save_pretrained(folder, state_dict=head)
+    (folder / WEIGHTS).rename(folder / HEAD)
+    (folder / ENCODER).write_text(note.model_dump_json(indent=2) + "\n")
+
+
+def save_weights(model: Any, folder: Path) -> None:
     """Write weights and configuration, the rotary frequencies of ESM-2 where transformers 4 and TensorFlow look for them.
 
     The authors' checkpoints hold them, rounded, once a layer. transformers 5 keeps them once a model, and saves them under
@@ -261,21 +288,21 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     for path in [*folder.glob("*.safetensors"), *folder.glob("*.index.json")]:
         check_weights(path)
     if not shipped_code:
-        _refuse_other(config, task, folder)
+        refuse_other(config, task, folder)
     code = None if shipped_code else "No code that lies beside a model is run here."
     return loaded(
         lambda: _model_in(folder, config, task, shipped_code), str(folder), config.get("model_type"), code=code
     )
 
 
-def _refuse_other(config: dict[str, Any], task: Task, folder: Path) -> None:
+def refuse_other(config: dict[str, Any], task: Task, folder: Path) -> None:
     """Make sure that a configuration is one that bench could have written for a task.
 
     Raises:
         UserError: it is not.
     """
     encoder = config.get("encoder", {})
-    own = config.get("model_type") == ProteinTaskModel.config_class.model_type
+    own = is_own(config)
     layer, outputs = config.get("layer"), config.get("id2label")
     if own and not (isinstance(encoder, dict) and isinstance(encoder.get("model_type"), str)):
         what = "it says nothing of the encoder"
@@ -301,14 +328,12 @@ def len_of_layers(encoder: dict[str, Any]) -> int:
 def _model_in(folder: Path, config: dict[str, Any], task: Task, shipped_code: bool) -> tuple[Any, ResidueTokeniser]:
     """The model and its tokeniser; files and configuration have been looked at."""
     import transformers
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    own_code = config.get("model_type") == ProteinTaskModel.config_class.model_type
-    if own_code:
+    if is_own(config):
         if config.get("head_kind") and not shipped_code:
             use_head(HEADS[config["head_kind"]])
         trusted = {"trust_remote_code": True} if shipped_code else {}
-        encoder_config = config["encoder"]
         if (folder / ADAPTER_CONFIG).is_file():
             model: Any = _with_adapter(folder, trusted)
         else:
@@ -319,15 +344,27 @@ def _model_in(folder: Path, config: dict[str, Any], task: Task, shipped_code: bo
         # Said, for otherwise transformers asks on a terminal whether to run code.
         native = auto.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
         model = NativeTaskModel(native, task.problem.level.by_residue)
-        encoder_config = config
-    # The tokenizer is a stock one, but AutoTokenizer reads the model's configuration first.
+    return model.eval(), tokeniser_in(folder, config, shipped_code)
+
+
+def is_own(config: dict[str, Any]) -> bool:
+    """Whether a configuration is of bench's modelling file rather than of a class of transformers."""
+    return config.get("model_type") == ProteinTaskModel.config_class.model_type
+
+
+def tokeniser_in(folder: Path, config: dict[str, Any], shipped_code: bool = False) -> ResidueTokeniser:
+    """The tokeniser in a model's folder. It is a stock one, but AutoTokenizer reads the model's configuration first."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    own_code = is_own(config)
     options: dict[str, Any] = {"trust_remote_code": own_code and shipped_code}
     if own_code and not shipped_code:
         settings = dict(config["encoder"])
         options["config"] = AutoConfig.for_model(settings.pop("model_type"), **settings)
     tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False, **options)
+    encoder_config = config["encoder"] if own_code else config
     tokeniser = ResidueTokeniser.probe(tokenizer, family_of(encoder_config), encoder_config)
-    return model.eval(), replace(tokeniser, name=str(folder))
+    return replace(tokeniser, name=str(folder))
 
 
 def _with_adapter(folder: Path, trusted: dict[str, bool]) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hubtools.common.errors import UserError
 from hubtools.common.secrets import scrub
+from hubtools.models.checkpoint import ENCODER, HEAD
 from hubtools.publishing.commit import PublishedFile
 from hubtools.reporting.card.card_metadata import licence_fields
 from hubtools.reporting.card.eval_results import FOLDER as EVAL_RESULTS
@@ -26,6 +27,7 @@ from hubtools.runs.store import (
     open_run,
     write_record,
 )
+from hubtools.runs.whole_model import make_whole
 from hubtools.specs.record import RunRecord
 
 README = "README.md"
@@ -95,7 +97,7 @@ def plan_publication(
 ) -> Publication:
     """Collect the files of a run and check everything that needs no network and no model.
 
-    Writes the card for this repository into the run folder.
+    Writes the card for this repository into the run folder, and where the run names its encoder, the whole model.
 
     Args:
         run: as it was opened, or its folder.
@@ -122,6 +124,9 @@ def plan_publication(
     folder, record = run
     _require_publishable(run)
     weights = _weights(run, weights)
+    if weights != "adapter":
+        run = make_whole(run)
+        record = run.record
     chosen: list[str] = []
 
     def check_licence() -> str:
@@ -171,8 +176,9 @@ def collect_files(folder: Path, weights: Weights = "merged") -> tuple[PublishedF
             named = relative.parts[1:] if relative.parts[0] == EVAL_RESULTS else relative.parts
             # Also what a process that was killed left half written.
             hidden = any(name.startswith(".") for name in named)
-            # transformers and peft may have left a README of their own: the card takes its place.
-            if path.is_file() and not hidden and (part == CARD or relative.as_posix() != README):
+            # transformers and peft may have left a README of their own: the card takes its place. And the model is whole.
+            left_out = part != CARD and relative.as_posix() in {README, ENCODER, HEAD}
+            if path.is_file() and not hidden and not left_out:
                 found[f"{place}{relative.as_posix()}"] = path
     if weights == "both":
         # transformers looks for the code of a model in a folder at the root.

@@ -5,7 +5,8 @@
 ``claims``.
 ``preparation`` says what it reads and with which model, ``steps`` does it, ``run_strata`` looks closer; ``costs`` and ``environment``
 are what it took and where; ``store`` is the folder of runs and a run once opened, ``public_record`` a record without this machine's
-folders, ``repeating`` what it takes to make it again. ``run_estimate`` and ``workload`` tell
+folders, ``repeating`` what it takes to make it again, ``whole_model`` what is put together of a head and the encoder that a run names.
+``run_estimate`` and ``workload`` tell
 beforehand; ``sweeps`` are many tries and a choice; ``tracking`` tells a tracker of all of it; ``many`` looks at whole folders of runs,
 ``engines`` do the jobs of a plan elsewhere.
 """

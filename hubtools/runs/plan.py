@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import is_folder, user_path
+from hubtools.models.checkpoint import EMBEDDED
 from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
@@ -63,7 +65,11 @@ class PlannedRun:
         """The command line that makes this run again, its checkpoint pinned where it is on the Hub."""
         parts = ["bench", "run"]
         if checkpoint is not None:
-            pinned = f"{checkpoint.name}@{checkpoint.commit}" if checkpoint.commit else str(self.checkpoint)
+            named = str(self.checkpoint)
+            # From any folder: what the run does without is looked for there.
+            if named != EMBEDDED and is_folder(user_path(named)):
+                named = str(user_path(named).absolute())
+            pinned = f"{checkpoint.name}@{checkpoint.commit}" if checkpoint.commit else named
             parts += ["--checkpoint", pinned]
             if checkpoint.trust_remote_code:
                 parts.append("--trust-remote-code")

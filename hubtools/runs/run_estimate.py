@@ -19,6 +19,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import human
 from hubtools.evaluation.statistics.power import Power, power_of_split
 from hubtools.models.adapters import base_parameters
+from hubtools.models.encoder_note import names_encoder
 from hubtools.models.execution.packing import Packing
 from hubtools.runs.jobs import shares_heads
 from hubtools.runs.plan import PlannedRun
@@ -36,6 +37,8 @@ from hubtools.runs.preparation import (
 from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, run_folder
 from hubtools.runs.workload import StatedDevice, Workload, advice_for, fine_tuning, probing, scoring
+from hubtools.specs.recipe import Recipe
+from hubtools.specs.record import CheckpointIdentity
 from hubtools.training.compute.engine import Engine
 from hubtools.training.compute.memory import forget_peak, peak_resident
 from hubtools.training.compute.operations import (
@@ -272,8 +275,7 @@ class Estimator:
             layers,
             model.encoder.config.hidden_size,
             kind,
-            # What is saved is float32, whatever the weights were kept in, with the adapter merged into it.
-            FLOAT32 * (base_parameters(model.encoder) + head),
+            _saved(reading.checkpoint.identity, recipe, model, head, state),
             0 if probe else state + memory.optimiser,
             setup,
         )
@@ -483,6 +485,20 @@ def _tables(model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: lis
     heads = seeds * len(layers) * max(1, len(run.recipe.probe.learning_rates))
     parameters = sum(p.numel() for p in model.head.parameters())
     return int(sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6))
+
+
+def _saved(checkpoint: CheckpointIdentity, recipe: Recipe, model: Any, head: int, state: int) -> int:
+    """Bytes of the weights that a run keeps: in float32, whatever they were computed in.
+
+    Args:
+        checkpoint, recipe, model: of the run.
+        head: number of weights outside the encoder.
+        state: bytes of what is trained.
+    """
+    if not names_encoder(checkpoint, recipe):
+        return FLOAT32 * (base_parameters(model.encoder) + head)
+    # An adapter has the head beside it once more.
+    return FLOAT32 * head + (state if recipe.adapter is not None else 0)
 
 
 def _free_disk(folder: Path) -> int:

@@ -14,9 +14,9 @@ from hubtools.data import DataCache, TaskData, load_task_data, source_digest
 from hubtools.models import Checkpoint, ResidueTokeniser, resolve_checkpoint
 from hubtools.runs.jobs import Alike, planned_alike, shares_heads
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.tracking.following import Tracking
 from hubtools.runs.warm.kept_models import KeptModels
 from hubtools.runs.warm.recent import Recent
-from hubtools.runs.tracking.following import Tracking
 from hubtools.specs.record import DataFacts, Identity, RecipeIdentity, TaskIdentity
 from hubtools.specs.references import is_address, read_address
 from hubtools.specs.task import Task

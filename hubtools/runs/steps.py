@@ -20,6 +20,7 @@ from hubtools.evaluation.statistics.resampled import write_replicates
 from hubtools.models import Checkpoint, ResidueTokeniser, save_model
 from hubtools.models.adapters import merge_adapter
 from hubtools.models.encoder import checkpoint_facts
+from hubtools.models.encoder_note import note_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
@@ -223,14 +224,15 @@ class Steps:
         fitted.validation = None if merges else replace(raw, scores=loss.to_scores(raw.scores / found.value))
 
     def _save(self, ready: Prepared) -> None:
-        """Merge an adapter, and write what is published: of it every prediction of the record is."""
-        keeps = self.test and distributed.is_main()
+        """Merge an adapter, and write the model of which every prediction of the record is, a frozen encoder by its name."""
+        keeps, made_of = self.test and distributed.is_main(), ready.checkpoint.identity
+        note = note_of(made_of, self.recipe, self.run.seed, ready.model.encoder) if keeps else None
         if self.recipe.adapter is not None:
             if keeps and self.recipe.weights == "pretrained":
-                save_adapter(ready.model, ready.tokeniser, self.folder / ADAPTER, ready.checkpoint.identity)
+                save_adapter(ready.model, ready.tokeniser, self.folder / ADAPTER, made_of)
             merge_adapter(ready.model)
         if keeps:
-            save_model(ready.model, ready.tokeniser, self.task, self.folder / MODEL)
+            save_model(ready.model, ready.tokeniser, self.task, self.folder / MODEL, note)
 
     def _predictor(self, ready: Prepared, loss: Loss, fitted: Fitted) -> Predictor:
         """What predicts a split by its name, with the model as it is saved."""

@@ -60,6 +60,8 @@ ALLOWED = {
     ("runs/store.py", "mark"): "constants",
     ("runs/store.py", "name"): "constants",
     ("runs/sweeps/trials.py", "f'trial-{number:03d}-{FAILURE}'"): "a number",
+    ("runs/whole_model.py", "name"): "constants",
+    ("runs/whole_model.py", "path.name"): "names of a walk through the model's folder",
     ("specs/lookup/task_packages.py", "*below"): "the entry point of an installed package",
     ("specs/suite.py", "name"): "a path that the suite's owner writes; a suite is never a stranger's",
     ("specs/task.py", "path"): "a path that the task's owner writes; tasks of the Hub: task_repositories._data_files",

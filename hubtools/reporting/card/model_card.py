@@ -28,6 +28,7 @@ from hubtools.reporting.templates import render, written
 from hubtools.runs.public_record import public_record
 from hubtools.runs.repeating import Repeating, repeating
 from hubtools.runs.store import ADAPTER, CARD, OpenRun, find_records, open_run
+from hubtools.runs.whole_model import has_whole_model
 from hubtools.specs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def _text(
         figures=figures,
         snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
         weights=weights,
+        put_together=None if repo_id or has_whole_model(run) else run.folder.as_posix(),
         custom_code=needs_custom_code(model),
         tried=tried_versions.oldest_tried(record, peft=weights != "merged"),
         in_keras=tried_versions.loads_in_keras(record),
