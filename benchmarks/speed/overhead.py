@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from transformers import EsmConfig, EsmModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from hubtools.common.progress import bar
+from hubtools.common.telling import bar
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.task_model import bench_model
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
