@@ -61,7 +61,7 @@ def on_stderr() -> Iterator[None]:
 
 def bar(description: str, total: int | None, unit: str = "it", scale: bool = False, hidden: bool = False) -> Any:
     """A progress bar that disappears when done; silent when this is no command on a terminal, or ``hidden``."""
-    return _shown(description, hidden, total=total, unit=unit, unit_scale=scale)
+    return _drawn(description, hidden, total=total, unit=unit, unit_scale=scale)
 
 
 @contextlib.contextmanager
@@ -70,7 +70,7 @@ def step(description: str) -> Iterator[None]:
     if not bars_shown():
         yield
         return
-    shown, ended = _shown(description, False, total=None, bar_format="{desc} {elapsed}"), threading.Event()
+    shown, ended = _drawn(description, False, total=None, bar_format="{desc} {elapsed}"), threading.Event()
 
     def tick() -> None:
         while not ended.wait(1):
@@ -98,7 +98,7 @@ def unless_it_fails(shown: Any) -> Iterator[None]:
         raise
 
 
-def _shown(description: str, hidden: bool, **options: Any) -> Any:
+def _drawn(description: str, hidden: bool, **options: Any) -> Any:
     from tqdm import tqdm
 
     disable = hidden or not bars_shown()

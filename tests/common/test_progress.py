@@ -54,9 +54,9 @@ def test_the_time_goes_on_while_nothing_can_be_counted(
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is said on the way."""
     words: list[str] = []
-    original = telling._shown
+    original = telling._drawn
     monkeypatch.setattr(telling, "bars_shown", lambda: True)
-    monkeypatch.setattr(telling, "_shown", lambda text, *a, **o: (words.append(text), original(text, *a, **o))[1])
+    monkeypatch.setattr(telling, "_drawn", lambda text, *a, **o: (words.append(text), original(text, *a, **o))[1])
     return words
 
 
