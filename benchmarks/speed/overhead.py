@@ -31,7 +31,7 @@ from transformers import EsmConfig, EsmModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 import hubtools
-from hubtools.common.progress import bar
+from hubtools.common.telling import bar
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.task_model import bench_model
 from hubtools.runs import steps

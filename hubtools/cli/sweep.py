@@ -115,7 +115,7 @@ def _go(planned: Sweep, session: Session, seeds: list[int]) -> None:
     from tqdm import tqdm
 
     from hubtools.api.sweeping import run_sweep
-    from hubtools.common.progress import bar
+    from hubtools.common.telling import bar
     from hubtools.runs.sweeps.trials import TRIALS, kept_trials
 
     folder = planned.folder(session)

@@ -129,7 +129,7 @@ class Predictor:
         Raises:
             UserError: what the model says of a protein depends on those that it is read with.
         """
-        from hubtools.common.progress import bar
+        from hubtools.common.telling import bar
 
         chunks = _chunks(proteins)
         with contextlib.ExitStack() as stack:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError, in_brackets
-from hubtools.common.progress import bar
 from hubtools.common.readers import reads
+from hubtools.common.telling import bar
 from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
 from hubtools.models.families.canonical_form import EVERY_LETTER
 from hubtools.models.families.canonical_form import STANDARD as STANDARD

@@ -24,7 +24,7 @@ from hubtools.common import telling
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
-from hubtools.common.progress import step
+from hubtools.common.telling import step
 from hubtools.publishing.card_lines import largest_difference, run_lines
 from hubtools.runs.public_record import task_reference
 from hubtools.runs.store import open_run

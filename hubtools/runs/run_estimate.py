@@ -260,7 +260,8 @@ class Estimator:
                 needed = activations.bytes(*largest)
                 room = free is None or memory.total + needed <= USABLE * free
                 speed, heads, peak = self._speeds(run, model, splits, how, flops, layers, room)
-                rows = max(_rows(split, "residues") for split in splits.values())
+                scored: Kind = "residues" if run.task.problem.level.by_residue else "mean"
+                rows = max(_rows(split, scored) for split in splits.values())
                 memory = held(memory, how.execution.device, rows, (peak, needed) if room else None)
         head = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())
         state = sum(tensor.nbytes for tensor in learnt(model).values())

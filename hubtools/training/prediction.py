@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hubtools.common.progress import bar, unless_it_fails
+from hubtools.common.telling import bar, unless_it_fails
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import per_protein
 from hubtools.training.batches import Batch, micro_batches, rows_between

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scoring_matrices import ScoringMatrix
 
-from hubtools.common.progress import bar, unless_it_fails
+from hubtools.common.telling import bar, unless_it_fails
 from hubtools.data.rows.variants import STANDARD, substitutions
 from hubtools.evaluation.predictions import Assays, Predictions
 from hubtools.models.windows import Piece, pieces

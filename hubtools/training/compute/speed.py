@@ -99,8 +99,8 @@ def training_speed(
         if largest:
             whole = trainer.cut(np.argsort(-split.row_lengths, kind="stable")[: job.recipe.batch_size].tolist())
             one = max(range(len(whole.batches)), key=lambda place: whole.batches[place].tokens)
-            parts = {name: [getattr(whole, name)[one]] for name in ("batches", "places", "counters")}
-            trainer.gradients(replace(whole, **parts))
+            batch, place, counters = whole.batches[one], whole.places[one], whole.counters[one]
+            trainer.gradients(replace(whole, batches=[batch], places=[place], counters=[counters]))
         return found
 
 

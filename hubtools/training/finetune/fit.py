@@ -20,7 +20,7 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import append_whole, write_atomic
-from hubtools.common.progress import bar
+from hubtools.common.telling import bar
 from hubtools.evaluation import primary_score
 from hubtools.specs.metric_names import METRICS
 from hubtools.training.batches import Batch, BucketedBatches, micro_batches

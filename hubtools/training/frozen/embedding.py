@@ -14,7 +14,7 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import allocate, clear
-from hubtools.common.progress import bar, unless_it_fails
+from hubtools.common.telling import bar, unless_it_fails
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
 from hubtools.specs.level import PROTEIN, RESIDUE
 from hubtools.specs.problem import problem_of

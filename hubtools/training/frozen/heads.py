@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from hubtools.common.errors import UserError
-from hubtools.common.progress import bar
+from hubtools.common.telling import bar
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS
