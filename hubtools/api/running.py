@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hubtools.api.asked import Names
 from hubtools.api.computing import ExecutionOptions, quiet
-from hubtools.api.dispatch import Workers, to_workers
+from hubtools.api.engines.dispatch import Workers, to_workers
 from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
