@@ -105,7 +105,7 @@ def status_lines(found: FolderStates, width: int) -> list[str]:
     lines = [counted(found.runs)]
     if found.runs:
         lines += ["", *_matrix_of_states(found.runs, width)]
-        lines += ["", "10 all done   3/10 so many of all   * running   ! stopped or failed"]
+        lines += ["", "3: all done   1/3: so many of all   *: running   !: stopped or failed"]
     words: dict[State, Callable[[RunState], str]] = {
         "running": lambda run: run.place,
         "stopped": lambda run: run.why or "",

@@ -40,8 +40,9 @@ from hubtools.specs.record.identities import Line, RecordPart
 
 # Seconds between two looks at runs that others are at; of many runs more, so that a server of files has other things to do.
 LOOK, LOOK_EACH = 1.0, 0.05
-# Seconds between two heartbeats; without one after which a process is taken for lost; for which a taker has watched it.
-BEAT, STALE, WATCH = 10.0, 60.0, 20.0
+# Seconds between two heartbeats; without one after which a process is taken for lost, which are more than those for which NFS
+# may show a process that comes back a listing of before (60 by default); for which a taker has watched it.
+BEAT, STALE, WATCH = 10.0, 90.0, 20.0
 _CLAIM = re.compile(r"\.claim-([0-9]{1,18})(\.free)?")
 _LONGEST = 4096
 # What names a job of an engine, where one started this process.

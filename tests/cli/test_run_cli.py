@@ -149,8 +149,8 @@ def test_two_recipes_are_two_runs_and_an_estimate_is_of_both(project: Path, benc
 def test_without_a_task_it_is_the_core_suite(project: Path, bench: Bench) -> None:
     said = bench("run", "--checkpoint", "./esm", "--dry-run")
     lines = said.err.splitlines()
-    assert "  localisation · baseline · composition · seed 1" in lines
-    assert "  secondary-structure · ./esm · full · seed 3" in lines
+    assert any(line.split() == ["baseline", "composition", "1", "·", "·"] for line in lines)
+    assert any(line.split() == ["esm", "full", "3", "3", "3"] for line in lines)
 
 
 # The result

@@ -133,6 +133,15 @@ def _changed(run: Path, change: Any) -> None:
     (run / "run.json").write_text(json.dumps(values))
 
 
+def test_a_copy_that_a_loss_of_power_cut_short_is_made_again(two: Path) -> None:
+    assert what(list(merged([two / "a"], two / "c"))) == ["copied", "copied"]
+    (of_seed(two / "c", 1) / "predictions.parquet").write_bytes(b"")
+    (of_seed(two / "c", 2) / "model" / "weights.bin").write_bytes(b"")
+    assert what(list(merged([two / "a"], two / "c"))) == ["copied", "copied"]
+    for run in find_records([two / "c"])[0]:
+        run.require_unaltered()
+
+
 def test_a_folder_is_named_by_the_run_and_not_by_its_source(two: Path) -> None:
     of_seed(two / "a", 1).rename(two / "a" / "any name at all")
     (first, *_) = merged([two / "a"], two / "c")

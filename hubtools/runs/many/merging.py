@@ -63,9 +63,13 @@ def merged(sources: Sequence[Path], into: Path) -> Iterator[MergedRun]:
             raise UserError("it is the folder that the others go into", where=str(source), fix="Leave it out.")
     if is_file(into):
         raise UserError("it is a file, not a folder", where=str(into), fix="Choose another --into.")
-    for source in sources:
-        for folder in _runs_in(source):
-            yield _merged(folder, into)
+    try:
+        for source in sources:
+            for folder in _runs_in(source):
+                yield _merged(folder, into)
+    finally:
+        if is_there(into) and hasattr(os, "sync"):
+            os.sync()
 
 
 def _runs_in(source: Path) -> list[Path]:
@@ -83,7 +87,8 @@ def _merged(folder: Path, into: Path) -> MergedRun:
         if beginning.status != "complete":
             return MergedRun(folder, "unfinished", why=f"{folder}: {beginning.status}")
         target = run_folder(into, beginning.identity)
-        if _same_record(folder, target):
+        known = _same_record(folder, target)
+        if known and _same_sizes(folder, target):
             return MergedRun(folder, "same", target)
         run = open_run(folder)
         _require_named(run, beginning.identity)
@@ -92,7 +97,8 @@ def _merged(folder: Path, into: Path) -> MergedRun:
     except OSError as error:
         return MergedRun(folder, "unreadable", why=f"{folder}: cannot read it ({error.strerror})")
     there = _there(target)
-    if there is not None and there.record.status == "complete":
+    # Files of a copy that a loss of power cut short are copied again.
+    if not known and there is not None and there.record.status == "complete":
         return _compared(run, there)
     if (who := held(target, clock(target))) is not None and not who.lost:
         return MergedRun(
@@ -105,10 +111,12 @@ def _merged(folder: Path, into: Path) -> MergedRun:
         # A process that was killed before it wrote anything left its claim.
         clear(target)
     try:
-        with replacing_folder(target, RECORD) as staging:
+        # On the disk once all are: to wait for each would take most of the time.
+        with replacing_folder(target, RECORD, durable=False) as staging:
             for name, content in _contents(run):
-                (staging / name).parent.mkdir(parents=True, exist_ok=True)
-                with (staging / name).open("wb") as stream:
+                path = inside(staging, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as stream:
                     stream.writelines(content)
     except _OtherFile as error:
         return MergedRun(folder, "unreadable", why=str(error))
@@ -116,16 +124,23 @@ def _merged(folder: Path, into: Path) -> MergedRun:
 
 
 def _same_record(folder: Path, target: Path) -> bool:
-    """Whether the very record is there already, with predictions of the recorded size: then it was copied before."""
+    """Whether the very record is there already."""
     try:
         if (target / RECORD).stat().st_size != (folder / RECORD).stat().st_size:
             return False
-        content = read_bounded(folder / RECORD, LARGEST_JSON)
-        if read_bounded(target / RECORD, LARGEST_JSON) != content:
-            return False
-        return (target / PREDICTIONS).stat().st_size == (folder / PREDICTIONS).stat().st_size
+        return read_bounded(target / RECORD, LARGEST_JSON) == read_bounded(folder / RECORD, LARGEST_JSON)
     except OSError:
         return False
+
+
+def _same_sizes(folder: Path, target: Path) -> bool:
+    """Whether the files of a copy are as large as those that they were copied from, as far as these are still there."""
+    try:
+        copied = {path.relative_to(target): path.stat().st_size for path in target.rglob("*") if path.is_file()}
+        sizes = {name: (folder / name).stat().st_size for name in copied if is_file(folder / name)}
+    except OSError:
+        return False
+    return Path(PREDICTIONS) in sizes and all(copied[name] == size for name, size in sizes.items())
 
 
 def _require_named(run: OpenRun, identity: Identity) -> None:

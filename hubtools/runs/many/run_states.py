@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_there
 from hubtools.common.readers import reads
@@ -384,7 +385,7 @@ def last_epoch(folder: Path) -> int | None:
         return None
     for line in reversed(lines):
         with contextlib.suppress(ValueError, RecursionError, AttributeError):
-            epoch = json.loads(line).get("epoch")
+            epoch = json_values(line).get("epoch")
             if isinstance(epoch, int) and 0 <= epoch < 10**9:
                 return epoch
     return None
