@@ -205,14 +205,21 @@ class _Atom:
 
 
 def _atoms(planned: Sequence[PlannedRun], sizes: Sizes) -> list[_Atom]:
-    """The plan's runs, those of one task after another, and those whose heads are trained together as one."""
+    """The plan's runs, those of one task after another, and those whose heads are trained together as one.
+
+    Of a task the probes come first that read all layers: what they keep is all that others of the same encoder ask for, so that it
+    reads each protein once.
+    """
     alike = planned_alike(planned)
     by_task = _grouped(range(len(planned)), lambda n: (alike[n].task, planned[n].subset))
     groups = [
         numbers
         for some in by_task.values()
         # A run by itself has a number that no other has.
-        for numbers in _grouped(some, lambda n: alike[n] if shares_heads(planned[n]) else n).values()
+        for numbers in sorted(
+            _grouped(some, lambda n: alike[n] if shares_heads(planned[n]) else n).values(),
+            key=lambda numbers: planned[numbers[0]].recipe.probe.layers != "all",
+        )
     ]
     return [_atom(numbers, planned[numbers[0]], alike[numbers[0]], sizes) for numbers in groups]
 

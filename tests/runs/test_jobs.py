@@ -55,6 +55,12 @@ def test_a_job_goes_task_by_task() -> None:
     assert [checkpoint for checkpoint, _ in changes] == [None, None, SMALL, SMALL, LARGE, LARGE]
 
 
+def test_who_reads_all_layers_reads_for_all() -> None:
+    planned = plan_of([SMALL], ["probe", "full", "probe-layers"], seeds=2)
+    recipes = [planned[number].recipe.name for number in in_order(planned)]
+    assert recipes == ["probe-layers", "probe-layers", "probe", "probe", "full", "full"] * 2
+
+
 def test_the_longest_does_not_decide_the_end() -> None:
     planned = plan_of([SMALL, LARGE], ["full"], seeds=6)
     whole, cut = jobs(planned), jobs(planned, workers=2)

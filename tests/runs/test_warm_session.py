@@ -121,6 +121,21 @@ def test_a_checkpoint_is_loaded_once_and_in_its_turn(
 
 
 @pytest.mark.slow
+def test_each_protein_is_read_once_for_all_frozen_recipes(plan: Plan, tmp_path: Path) -> None:
+    """Whatever the head, its layers and its learning rates, and for another task on the same proteins."""
+    planned = [
+        plan("residue-classification", "probe", epochs=1),
+        plan("residue-classification", "probe-mlp", epochs=1),
+        plan("residue-classification", "probe-layers", epochs=1),
+        plan("residue-regression", "probe", epochs=1),
+    ]
+    facts = [outcome.record.training for outcome in through(planned, session(tmp_path))]
+    computed = [found.embeddings.computed for found in facts if found and found.embeddings]
+    assert len(computed) == 4 and computed[2] > 0
+    assert computed[0] == computed[1] == computed[3] == 0
+
+
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_runs(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,9 @@ def test_a_busy_machine_is_noticed_and_a_quieter_one_too(
         assert said == "note: 1 thread: 1 of 2 cores, others are busy (--threads says otherwise)\n", "said once"
         assert threads.why() == "1 of 2 cores, others are busy"
         free.setattr(threads, "busy", lambda: 0)
+        threads.settle_again()
+        assert torch.get_num_threads() == 1, "who has looked just now does not look again"
+        free.setattr(threads, "_looked", time.monotonic() - threads.AGAIN - 1)
         threads.settle_again()
         assert torch.get_num_threads() == 2 and capsys.readouterr().err == ""
         # What somebody has set since then is not bench's choice.
