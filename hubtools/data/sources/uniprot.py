@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import zlib
 from dataclasses import dataclass
+from email.message import Message
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from tqdm import tqdm
@@ -227,7 +228,7 @@ def _sent(response: http.client.HTTPResponse | urllib.error.HTTPError) -> bytes:
     return response.read(LARGEST_PAGE + 1)
 
 
-def _unpacked(body: bytes, headers: http.client.HTTPMessage, url: str) -> bytes:
+def _unpacked(body: bytes, headers: Message, url: str) -> bytes:
     """What was sent, unpacked as far as a page can be large.
 
     Raises:
