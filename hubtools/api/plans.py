@@ -22,7 +22,7 @@ _COLUMNS = ("task", "checkpoint", "recipe", "seed")
 
 @dataclass(frozen=True)
 class RunPlan(Sequence["PlannedRun"]):
-    """Runs in the order in which they will be done; a sequence of :class:`hubtools.runs.plan.PlannedRun`.
+    """Runs in the order in which they are asked for and reported; they are done checkpoint by checkpoint. A sequence of :class:`hubtools.runs.plan.PlannedRun`.
 
     Attributes:
         runs: all of them.

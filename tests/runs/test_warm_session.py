@@ -229,6 +229,15 @@ def test_what_is_trained_is_a_copy_of_what_is_kept(monkeypatch: pytest.MonkeyPat
     assert models.frozen(key, lambda: torch.nn.Linear(2, 2), CPU) is not frozen and models.loads == 2
 
 
+def test_what_was_kept_for_copies_goes_to_the_device() -> None:
+    models, key = KeptModels(), ModelKey("a", "pretrained")
+    models.own(key, lambda: torch.nn.Linear(2, 2), again=True)
+    elsewhere = torch.device("meta")
+    lent = models.frozen(key, lambda: torch.nn.Linear(2, 2), elsewhere)
+    assert lent.weight.device == elsewhere and models.loads == 1
+    assert models.frozen(key, lambda: torch.nn.Linear(2, 2), elsewhere) is lent
+
+
 def test_another_checkpoint_takes_the_place() -> None:
     models = KeptModels()
     first = weakref.ref(models.frozen(ModelKey("a", "pretrained"), lambda: torch.nn.Linear(2, 2), CPU))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 # What a module holds in dictionaries of its own: parts, parameters, buffers, hooks.
@@ -49,6 +50,11 @@ class AsLoaded:
             weight.grad = None
             same &= (weight.data_ptr(), weight.dtype, weight._version) == (place, dtype, version)
         return same
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return next((weight.device for weight, *_ in self.weights), torch.device("cpu"))
 
     @property
     def bytes(self) -> int:

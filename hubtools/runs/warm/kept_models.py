@@ -68,6 +68,9 @@ class KeptModels:
         kept = self._clean(key)
         if kept is None:
             kept = self._keep(key, self._loaded(load), device)
+        elif kept.device.type != device.type:
+            # It was kept for copies, which begin on the CPU.
+            kept = self._keep(key, kept.model, device)
         return kept.model
 
     def own(self, key: ModelKey, load: Callable[[], nn.Module], *, again: bool) -> Any:
