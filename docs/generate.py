@@ -21,10 +21,9 @@ from hubtools.runs.engines.slurm import SlurmOptions
 from hubtools.specs.level import LEVELS
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.problem import Problem
-from hubtools.specs.profile import Profile
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import RunRecord
-from hubtools.specs.suite import Suite
+from hubtools.specs.suite import Profile, Suite
 from hubtools.specs.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent

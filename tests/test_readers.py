@@ -62,6 +62,8 @@ ALLOWED = {
     "hubtools/publishing/earlier.py:_with_settings": "of merged_card",
     "hubtools/publishing/reload.py:reproduce_in_fresh_process": "what its own process wrote",
     "hubtools/publishing/reload.py:_read_task": "what the process that started this one wrote",
+    "hubtools/api/engines/engine_job.py:_listen": "what the process that started this one wrote",
+    "hubtools/runs/engines/job_events.py:event_of": "what its own process wrote",
     "hubtools/runs/store.py:_schema": "of parse_record, which has refused it",
     "hubtools/runs/sweeps/search_space.py:_dimension": "of read_space",
     "hubtools/specs/lookup/spec_files.py:line_of_key": "of a file that was read in the lines before",

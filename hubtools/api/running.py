@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hubtools.api.asked import Names
 from hubtools.api.computing import ExecutionOptions, quiet
-from hubtools.api.dispatch import Workers, to_workers
+from hubtools.api.engines.dispatch import Workers, to_workers
 from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
@@ -260,8 +260,21 @@ def perform_by(
     Raises:
         UserError: no job can be done.
     """
-    collected = Collected(planned, on_event, beside=True)
-    with contextlib.closing(cast("Generator[JobEvent]", engine.events(work))) as events:
+    from hubtools.training.progress import bar
+
+    with (
+        bar("runs", len(planned), "run") as shown,
+        contextlib.closing(cast("Generator[JobEvent]", engine.events(work))) as events,
+    ):
+
+        def told(event: RunEvent) -> None:
+            # A line takes the place of the bar, which comes again below it.
+            shown.clear()
+            on_event(event)
+            shown.update(event.outcome is not None or event.mistake is not None)
+            shown.refresh()
+
+        collected = Collected(planned, told, beside=True)
         for event in events:
             collected.took(event)
     return collected.finished()

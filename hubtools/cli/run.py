@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.api.dispatch import Dispatched, Workers, hand_over, to_workers
+from hubtools.api.engines.dispatch import Dispatched, Workers, hand_over, to_workers
 from hubtools.cli import run_report
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options

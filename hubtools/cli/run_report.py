@@ -15,7 +15,7 @@ from hubtools.api.running import seconds_of
 from hubtools.runs.store import CARD, DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from hubtools.api.dispatch import HandedOver
+    from hubtools.api.engines.dispatch import HandedOver
     from hubtools.api.running import FinishedRuns
     from hubtools.runs.engines.outcomes import Outcome
     from hubtools.runs.plan import PlannedRun

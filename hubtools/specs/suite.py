@@ -1,4 +1,4 @@
-"""The suite: tasks × recipe × seeds (× checkpoints)."""
+"""The suite: tasks × recipe × seeds (× checkpoints); and the profile: what an engine that does the runs is asked for."""
 
 from __future__ import annotations
 
@@ -57,3 +57,13 @@ def _below(folder: Path, name: str) -> str:
         return name
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+class Profile(Spec):
+    """One profile file: how an engine is to be asked: partition, time, GPUs."""
+
+    name: Name
+    title: str
+    summary: str = ""
+    engine: Name = Field(description="Engine that it is for: slurm, ray, or one that a package brings.")
+    options: dict[str, Any] = Field(default={}, description="What that engine takes.")

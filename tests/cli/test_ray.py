@@ -16,7 +16,7 @@ from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_project
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.api.dispatch import Dispatched, hand_over
+from hubtools.api.engines.dispatch import Dispatched, hand_over
 from hubtools.api.plans import plan
 from hubtools.api.running import RunEvent, perform_by
 from hubtools.common.errors import UserError

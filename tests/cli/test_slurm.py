@@ -55,7 +55,7 @@ def test_a_plan_in_the_queue(project: Path, cluster: dict[str, str]) -> None:
     command = ["run", "--checkpoint", "esm", "--task", task_name(PROBLEM), "--recipe", "full", "--seeds", "1,2"]
     command += [
         "--set",
-        "epochs=60",
+        "epochs=25",
         "--set",
         "patience=null",
         "--set",
@@ -107,15 +107,14 @@ def test_a_plan_in_the_queue(project: Path, cluster: dict[str, str]) -> None:
     assert one.record.run_id == other.record.run_id
     for split, expected in OpenRun(*one).predictions.items():
         assert np.array_equal(OpenRun(*other).predictions[split].scores, expected.scores)
-    # Another plan is stopped while it runs.
+    # Another plan is stopped.
     bench(*command, "--set", "weight_decay=0.02", "--on", "slurm")
-    _wait(lambda: "RUNNING" in slurm(cluster, "squeue", "-h", "-r", "-o", "%T"))
     assert "2 jobs of slurm stopped" in bench("cancel", "--runs", "there")
     _wait(lambda: not slurm(cluster, "squeue", "-h", "-r").strip())
     assert "0 jobs of slurm stopped" in bench("cancel", "--runs", "there")
 
 
-def _wait(ask: Callable[[], Any], seconds: float = 120) -> Any:
+def _wait(ask: Callable[[], Any], seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := ask()):
         assert time.monotonic() < deadline, "it did not come"

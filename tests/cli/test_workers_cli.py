@@ -16,8 +16,8 @@ import yaml
 from tiny_checkpoints import write_checkpoint
 from tiny_project import task_name, write_project
 
-from hubtools.api import dispatch
 from hubtools.api.computing import ExecutionOptions
+from hubtools.api.engines import dispatch
 from hubtools.api.plans import plan
 from hubtools.runs.engines import capacity as counted
 from hubtools.runs.kept_plan import read_plans

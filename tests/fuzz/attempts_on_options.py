@@ -30,6 +30,29 @@ _option(
 )
 
 
+@attempt("cli.run.parse_workers")
+def _() -> Any:
+    def call(read: Any, folder: Path, value: Any) -> Any:
+        assert (workers := read(None, None, value)) in {None, "auto"} or 0 < workers < 10_000
+
+    return st.none() | _words("auto", "4"), call
+
+
+@attempt("cli.engines.run_job.parse_moment")
+def _() -> Any:
+    return st.none() | _words("2026-11-29T18:00:00+00:00", "2026-11-29"), lambda read, folder, value: read(
+        None, None, value
+    )
+
+
+@attempt("api.engines.engine_job.numbers_of")
+def _() -> Any:
+    def call(read: Any, folder: Path, value: str) -> Any:
+        assert all(0 <= number < 1000 for number in read(value, 1000))
+
+    return _words("0-3,7", "0", "7,1-2"), call
+
+
 @attempt("cli.sweep.parse_budget")
 def _() -> Any:
     def call(read: Any, folder: Path, value: Any) -> Any:

@@ -16,7 +16,7 @@ from mutations import as_json, encoded, mutated_texts, mutated_values, texts_as_
 from hubtools.specs.baseline_file import BaselineFile
 from hubtools.specs.published_results import PaperSource
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.suite import Suite
+from hubtools.specs.suite import Profile, Suite
 from hubtools.specs.task import Task
 
 
@@ -48,7 +48,7 @@ def _() -> Any:
 
 # Specs.
 
-MODELS: dict[str, Any] = {"task": Task, "recipe": Recipe, "suite": Suite, "published": PaperSource}
+MODELS: dict[str, Any] = {"task": Task, "recipe": Recipe, "suite": Suite, "profile": Profile, "published": PaperSource}
 
 
 def spec_inputs(texts: list[str], model: Any) -> SearchStrategy[bytes]:
@@ -77,6 +77,7 @@ def _spec_attempt(name: str, kind: str) -> None:
 _spec_attempt("specs.lookup.spec_files.task_in", "task")
 _spec_attempt("specs.lookup.spec_files.recipe_in", "recipe")
 _spec_attempt("specs.lookup.spec_files.suite_in", "suite")
+_spec_attempt("specs.lookup.spec_files.profile_in", "profile")
 _spec_attempt("specs.published_results.read_source", "published")
 
 

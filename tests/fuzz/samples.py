@@ -128,6 +128,7 @@ def spec_texts(kind: str) -> list[str]:
         "recipe": "benchmarks/recipes",
         "suite": "benchmarks",
         "published": "benchmarks/published",
+        "profile": "benchmarks/profiles",
     }
     texts = [path.read_text() for path in sorted((ROOT / folder[kind]).glob("*.yaml"))]
     if kind == "published":

@@ -18,7 +18,7 @@ def cancel(*, root: Path) -> None:
     What is done stays, and the record of a run that is stopped says so: bench run --on … goes on with it. What this machine does by
     itself is stopped by Ctrl-C.
     """
-    from hubtools.api.dispatch import cancel as stop
+    from hubtools.api.engines.dispatch import cancel as stop
 
     stopped = stop(root)
     for engine, jobs in stopped.items():

@@ -50,7 +50,7 @@ def run_job(
     talk: int | None,
 ) -> None:
     """Do runs of a plan that is kept in a folder of runs: those of NUMBERS, counted from 0 (0-3,7), or those of each job that comes."""
-    from hubtools.api.engine_job import Conversation, JobRunner, numbers_of, talk_of
+    from hubtools.api.engines.engine_job import Conversation, JobRunner, numbers_of, talk_of
     from hubtools.runs.costs import energy
     from hubtools.runs.engines.job_events import JobEvent, Mistake
     from hubtools.runs.kept_plan import read_plan

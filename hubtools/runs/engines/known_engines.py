@@ -1,4 +1,4 @@
-"""The engines that there are, by name: bench's own, and those that packages bring."""
+"""The engines that a user names: bench's own, and those that packages bring. Workers are asked for by their number."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from hubtools.common.registry import Registry
 from hubtools.runs.engines.job_engine import DetachedEngine, JobEngine, JobState
 from hubtools.runs.engines.ray_cluster import RayEngine
 from hubtools.runs.engines.slurm import SlurmEngine
-from hubtools.runs.engines.workers import WorkerEngine
 from hubtools.runs.kept_plan import KeptPlan
 
 ENGINES: Registry[JobEngine] = Registry(
     "engine",
     JobEngine,
     "bench.engines",
-    [WorkerEngine(), SlurmEngine(), RayEngine()],
+    [SlurmEngine(), RayEngine()],
 )
 
 

@@ -18,9 +18,8 @@ from hubtools.specs.data_sources import source_names
 from hubtools.specs.licences import meant_licence
 from hubtools.specs.lookup.content import ONE_TASK, find, is_path
 from hubtools.specs.names import HUB_ID
-from hubtools.specs.profile import Profile
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.suite import Suite
+from hubtools.specs.suite import Profile, Suite
 from hubtools.specs.task import Task
 
 Spec = TypeVar("Spec", bound=BaseModel)

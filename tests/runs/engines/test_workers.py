@@ -136,7 +136,7 @@ def test_workers_of_a_command_that_is_gone_stop_by_themselves(tmp_path: Path) ->
     """Here the listening is that of the worker itself."""
     import socket
 
-    from hubtools.api.engine_job import Conversation
+    from hubtools.api.engines.engine_job import Conversation
 
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
@@ -160,7 +160,7 @@ def test_workers_of_a_command_that_is_gone_stop_by_themselves(tmp_path: Path) ->
 def test_a_worker_that_is_told_to_end_ends_in_peace() -> None:
     import socket
 
-    from hubtools.api.engine_job import Conversation
+    from hubtools.api.engines.engine_job import Conversation
 
     ours, theirs = socket.socketpair()
     talk = Conversation(theirs.detach())
@@ -190,7 +190,7 @@ def test_other_lines_are_no_events(line: str) -> None:
 
 
 def test_numbers_as_an_argument() -> None:
-    from hubtools.api.engine_job import numbers_of
+    from hubtools.api.engines.engine_job import numbers_of
 
     for numbers in [(0,), (0, 1, 2, 7), (7, 1, 2), tuple(range(1000))]:
         assert numbers_of(spans(numbers), 1000) == numbers
