@@ -49,7 +49,7 @@ def put_together(
     check_config(config, str(folder))
     refuse_other(config, task, folder)
     note, head = read_note(folder), _tensors(folder / HEAD)
-    # Whoever asks a model draws nothing of it: random weights and fresh adapters leave the generator as it was.
+    # Whoever asks a model draws nothing of it: random weights, fresh adapters and heads leave the generator as it was.
     with torch.random.fork_rng(devices=[]):
         encoder: Any = load_encoder(checkpoint, weights=note.weights, seed=note.seed or 0)
         if note.base is not None and weights_sha256(encoder) != note.base:
@@ -64,8 +64,8 @@ def put_together(
                 log.warning(
                     "the adapter was merged on another kind of processor: some of the last bits of its weights are others"
                 )
-    where = str(folder)
-    model = loaded(lambda: _with_head(folder, config, task, encoder, head), where, config.get("model_type"))
+        where = str(folder)
+        model = loaded(lambda: _with_head(folder, config, task, encoder, head), where, config.get("model_type"))
     tokeniser = loaded(lambda: tokeniser_in(folder, config), where, config.get("model_type"))
     return model.eval(), tokeniser
 
