@@ -111,7 +111,7 @@ def merge_adapter(model: ProteinTaskModel) -> None:
     del encoder.peft_config
 
 
-@torch.no_grad()
+@torch.enable_grad()  # Whether weights of four bits can be had is tried with a gradient.
 def put_adapter(encoder: nn.Module, adapter: Adapter, weights: dict[str, torch.Tensor], name: str) -> None:
     """Give an encoder an adapter that was trained, and merge it.
 

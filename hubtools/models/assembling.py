@@ -49,7 +49,7 @@ def put_together(
     check_config(config, str(folder))
     refuse_other(config, task, folder)
     note, head = read_note(folder), _tensors(folder / HEAD)
-    # Whoever asks a model draws nothing of it: random weights and fresh adapters leave the generator as it was.
+    # Whoever asks a model draws nothing of it: random weights, fresh adapters and heads leave the generator as it was.
     with torch.random.fork_rng(devices=[]):
         encoder: Any = load_encoder(checkpoint, weights=note.weights, seed=note.seed or 0)
         if note.base is not None and weights_sha256(encoder) != note.base:
@@ -60,12 +60,17 @@ def put_together(
             prefix = "base_model.model.encoder."
             named = {name.removeprefix(prefix): v for name, v in learnt.items() if is_adapter(name)}
             put_adapter(encoder, recipe.adapter, named, checkpoint.name)
-            if weights_sha256(encoder) != note.sha256:
-                log.warning(
-                    "the adapter was merged on another kind of processor: some of the last bits of its weights are others"
-                )
-    where = str(folder)
-    model = loaded(lambda: _with_head(folder, config, task, encoder, head), where, config.get("model_type"))
+        proven = weights_sha256(encoder)
+        if proven != note.sha256:
+            if not note.adapter:
+                raise _other(note, checkpoint)
+            log.warning(
+                "the adapter was merged on another kind of processor: some of the last bits of its weights are others"
+            )
+        where = str(folder)
+        model = loaded(lambda: _with_head(folder, config, task, encoder, head), where, config.get("model_type"))
+        if weights_sha256(model.encoder) != proven:
+            raise UserError("putting the head on changed the encoder", where=where, fix="Report this.")
     tokeniser = loaded(lambda: tokeniser_in(folder, config), where, config.get("model_type"))
     return model.eval(), tokeniser
 
@@ -101,6 +106,9 @@ def _with_head(folder: Path, config: dict[str, Any], task: Task, encoder: Any, h
     """
     import transformers
 
+    # transformers draws the weights of modules that it does not know to be filled, as those are that were of four bits.
+    for part in (*encoder.modules(), *encoder.parameters()):
+        part._is_hf_initialized = True
     if is_own(config):
         if config.get("head_kind"):
             use_head(HEADS[config["head_kind"]])

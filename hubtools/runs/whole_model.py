@@ -24,7 +24,7 @@ from hubtools.models.checkpoint import (
     resolve_checkpoint,
 )
 from hubtools.runs.public_record import public_record, words_of
-from hubtools.runs.store import MODEL, PREDICTIONS, TRAINING_LOG, OpenRun, open_run, write_record
+from hubtools.runs.store import ADAPTER, MODEL, PREDICTIONS, TRAINING_LOG, OpenRun, open_run, write_record
 from hubtools.specs.record import OutputFile
 
 if TYPE_CHECKING:
@@ -54,10 +54,13 @@ def model_of(run: OpenRun, encoder: Path | None = None) -> tuple[Any, ResidueTok
     folder = run.model_files()
     if has_whole_model(run):
         return load_model(folder, run.task, shipped_code=False)
-    from hubtools.models.assembling import put_together
+    from hubtools.models.assembling import ADAPTER_WEIGHTS, put_together
     from hubtools.models.encoder_note import read_note
 
-    return put_together(folder, run.task, run.recipe, _checkpoint(run, read_note(folder), encoder), run.adapter)
+    note = read_note(folder)
+    if note.adapter:
+        run.file(f"{ADAPTER}/{ADAPTER_WEIGHTS}")
+    return put_together(folder, run.task, run.recipe, _checkpoint(run, note, encoder), run.adapter)
 
 
 def _checkpoint(run: OpenRun, note: EncoderNote, encoder: Path | None) -> Checkpoint:
