@@ -34,8 +34,9 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 quickstart: $(BIN)/.ready
 	@$(BIN)/bench run --suite quickstart
 	@$(BIN)/bench board --task antimicrobial-peptide --html board/index.html
+	@$(BIN)/bench card runs/antimicrobial-peptide--bench-esm-mini--quick--*
 	@echo
-	@echo "The board as a page: board/index.html. The card: runs/antimicrobial-peptide--bench-esm-mini--quick--*/card/README.md"
+	@echo "The board as a page: board/index.html"
 
 # Style and types, and the golden suite, are one process each: beside the tests they cost little time.
 test: $(BIN)/.ready

@@ -17,8 +17,7 @@ from hubtools.runs.store import DEFAULT_ROOT
 if TYPE_CHECKING:
     import pandas
 
-    from hubtools.runs.run_estimate import RunEstimate
-    from hubtools.runs.workload import StatedDevice
+    from hubtools.runs.workload import RunEstimate, StatedDevice
 
 HOUR, GB = 3600, 1e9
 

@@ -260,7 +260,7 @@ def perform_by(
     Raises:
         UserError: no job can be done.
     """
-    from hubtools.training.progress import bar
+    from hubtools.common.telling import bar
 
     with (
         bar("runs", len(planned), "run") as shown,

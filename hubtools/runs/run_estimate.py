@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +36,7 @@ from hubtools.runs.preparation import (
 )
 from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, run_folder
-from hubtools.runs.workload import StatedDevice, Workload, advice_for, fine_tuning, probing, scoring
+from hubtools.runs.workload import RunEstimate, StatedDevice, Workload, advice_for, fine_tuning, probing, scoring
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.training.compute.engine import Engine
@@ -76,46 +76,6 @@ from hubtools.training.trivial_baselines import labelled_rows
 
 # Checkpoints of a fit that are there at once: the best, the last, and the one that is being written.
 CHECKPOINTS = 3
-
-
-@dataclass(frozen=True)
-class RunEstimate:
-    """The estimate of one run; where ``workload`` is None there is nothing to do, or little, as ``note`` says.
-
-    Attributes:
-        title: of the run.
-        note: what is special about it.
-        workload: what is computed.
-        seconds: (low, high).
-        memory: on the device.
-        free: bytes of memory that are there; None where the system does not say.
-        fits: whether memory and disk suffice; None where that is not known.
-        disk: bytes that stay, and bytes while it runs; kept embeddings included.
-        free_disk: bytes that are there.
-        budget: tokens of a batch.
-        cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
-        advice: what would make it fit.
-        power: what the test set could show with as many seeds as are planned; None where nothing can be said.
-    """
-
-    title: str
-    note: str = ""
-    workload: Workload | None = None
-    seconds: Span = (0.0, 0.0)
-    memory: Memory | None = None
-    free: int | None = None
-    fits: bool | None = None
-    disk: tuple[int, int] = (0, 0)
-    free_disk: int = 0
-    budget: int = 0
-    cached: tuple[int, int] | None = None
-    advice: str = ""
-    power: Power | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON."""
-        total, span = (self.memory.total, self.memory.span) if self.memory else (None, None)
-        return {**asdict(self), "memory_total": total, "memory_range": span}
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,19 @@
-"""What a run computes, by arithmetic on its encoded splits: tokens, steps, floating-point operations, batches."""
+"""What a run computes, by arithmetic on its encoded splits: tokens, steps, floating-point operations, batches; and what is estimated of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from hubtools.evaluation.statistics.power import Power
 from hubtools.runs.plan import PlannedRun
 from hubtools.specs.recipe import Recipe
 from hubtools.training.collation import collation_of
 from hubtools.training.compute.device import Execution
-from hubtools.training.compute.operations import Flops, squares
+from hubtools.training.compute.operations import Flops, Memory, squares
 from hubtools.training.compute.speed import Span, Speed, window_lengths
 from hubtools.training.encoding import Encoded
 
@@ -176,3 +178,43 @@ def advice_for(run: PlannedRun, execution: Execution) -> list[str]:
     if adaptation in {"full", "adapter"}:
         ways.append("--recipe probe")
     return ways
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """The estimate of one run; where ``workload`` is None there is nothing to do, or little, as ``note`` says.
+
+    Attributes:
+        title: of the run.
+        note: what is special about it.
+        workload: what is computed.
+        seconds: (low, high).
+        memory: on the device.
+        free: bytes of memory that are there; None where the system does not say.
+        fits: whether memory and disk suffice; None where that is not known.
+        disk: bytes that stay, and bytes while it runs; kept embeddings included.
+        free_disk: bytes that are there.
+        budget: tokens of a batch.
+        cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
+        advice: what would make it fit.
+        power: what the test set could show with as many seeds as are planned; None where nothing can be said.
+    """
+
+    title: str
+    note: str = ""
+    workload: Workload | None = None
+    seconds: Span = (0.0, 0.0)
+    memory: Memory | None = None
+    free: int | None = None
+    fits: bool | None = None
+    disk: tuple[int, int] = (0, 0)
+    free_disk: int = 0
+    budget: int = 0
+    cached: tuple[int, int] | None = None
+    advice: str = ""
+    power: Power | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        total, span = (self.memory.total, self.memory.span) if self.memory else (None, None)
+        return {**asdict(self), "memory_total": total, "memory_range": span}
