@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A folder of very many runs: claims, how far it is, the board, the same plan again, and two folders that become one.
+"""A folder of very many runs: claims, how far it is, the board, and two folders that become one.
 
 usage: python benchmarks/speed/many_records.py [--records 1000 10000] [--only claims status board merge] [--at FOLDER]
 
