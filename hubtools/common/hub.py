@@ -180,8 +180,8 @@ def _refuse_large(repo: str, kind: str, commit: str, files: list[str], shown: st
         most = _LARGEST.get(Path(file.path).suffix)
         if file.path in files and most is not None and isinstance(file, RepoFile) and file.size > most:
             raise UserError(
-                f"{file.path} is too large ({file.size:,} bytes; at most {most:,} are read)",
-                where=shown,
+                f"it is too large ({file.size:,} bytes; at most {most:,} are read)",
+                where=f"{shown}, {file.path}",
                 fix="Nothing was downloaded. Ask its owner.",
             )
 

@@ -58,7 +58,7 @@ def test_a_task_of_a_repository_is_that_of_its_clone(hub: Hub, clone: Path, tmp_
 def test_a_task_file_larger_than_any_is_not_downloaded(hub: Hub, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add_dataset("lab/solubility", files_of(clone))
     monkeypatch.setattr("hubtools.common.hub._LARGEST", {".yaml": 100})
-    with pytest.raises(UserError, match=rf"tasks/{NAME}\.yaml is too large \([0-9]+ bytes; at most 100 are read\)"):
+    with pytest.raises(UserError, match=rf"tasks/{NAME}\.yaml: it is too large \([0-9]+ bytes; at most 100 are read\)"):
         open_task("hub://lab/solubility")
     assert [path for method, path in hub.log if method == "GET" and path.endswith(f"/{NAME}.yaml")] == []
 
