@@ -37,9 +37,9 @@ quickstart: $(BIN)/.ready
 	@echo
 	@echo "The board as a page: board/index.html. The card: runs/antimicrobial-peptide--bench-esm-mini--quick--*/card/README.md"
 
-# The golden suite is one process: beside the tests it costs little time.
-test: $(BIN)/.ready lint
-	@$(MAKE) --no-print-directory -j2 golden test-all
+# Style and types, and the golden suite, are one process each: beside the tests they cost little time.
+test: $(BIN)/.ready
+	@$(MAKE) --no-print-directory -j3 lint golden test-all
 
 test-all: $(BIN)/.ready
 	@$(PYTEST)

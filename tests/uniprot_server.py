@@ -23,7 +23,8 @@ class UniProt:
     """Serves ``entries`` (dictionaries by field). ``script`` holds what the next requests get instead of a page.
 
     Steps: a status, (status, Retry-After), 'cut' (half a body, then gone), 'half' (a body that ends within a line),
-    'html', 'header' (other columns), 'short' (a page that lacks its last row), 'next' (the release goes on), 'ok'.
+    'html', 'header' (other columns), 'short' (a page that lacks its last row), 'next' (the release goes on), 'elsewhere' (the next page
+    is another server's), 'bomb' (many zeros, packed), 'ok'.
     """
 
     def __init__(self, entries: list[dict[str, str]], page: int = 2) -> None:
@@ -82,10 +83,13 @@ class UniProt:
         }
         if start + size < len(self.entries):
             following = urlencode({**asked, "cursor": str(start + size)})
-            headers["Link"] = f'<{self.address}/uniprotkb/search?{following}>; rel="next"'
+            server = "http://elsewhere.example" if step == "elsewhere" else self.address
+            headers["Link"] = f'<{server}/uniprotkb/search?{following}>; rel="next"'
         if step == "half":
             body = body[:-3]
-        if self.compressed:
+        if step == "bomb":
+            body, headers["Content-Encoding"] = gzip.compress(bytes(100_000)), "gzip"
+        elif self.compressed:
             body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
         self._send(handler, body, headers, cut=step == "cut")
 

@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hubtools.common.bounds import LARGEST_JSON, LARGEST_SPEC
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.secrets import scrub
@@ -24,6 +25,8 @@ _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Any download brings the list of files.
 _OF_EVERY_REPOSITORY = {".gitattributes"}
+# By how the name ends, in bytes: what readers refuse is not downloaded.
+_LARGEST = {".json": LARGEST_JSON, ".yaml": LARGEST_SPEC}
 _LOG_IN = "Log in with a token that may do this: hf auth login, or set HF_TOKEN."
 _FREE_STORAGE = "Remove what is not needed, publish publicly, or get more storage; then run the same command again."
 _LATER = "Run the same command again later."
@@ -161,8 +164,26 @@ def download_files(repo: str, kind: str, commit: str, files: list[str], shown: s
         if file not in _OF_EVERY_REPOSITORY:
             inside(Path(), file, where=shown)
     with hub_errors(shown):
+        api = hub_api()
+        if cached_listing(repo, kind, commit) is None:
+            api.snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=sorted(_OF_EVERY_REPOSITORY))
+        _refuse_large(repo, kind, commit, files, shown)
         patterns = [glob.escape(file) for file in files]
-        return Path(hub_api().snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns))
+        return Path(api.snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns))
+
+
+def _refuse_large(repo: str, kind: str, commit: str, files: list[str], shown: str) -> None:
+    """Refuse records and task files that no reader would take, before they are downloaded."""
+    from huggingface_hub import RepoFile
+
+    for file in _cached_tree(repo, kind, commit) or ():
+        most = _LARGEST.get(Path(file.path).suffix)
+        if file.path in files and most is not None and isinstance(file, RepoFile) and file.size > most:
+            raise UserError(
+                f"{file.path} is too large ({file.size:,} bytes; at most {most:,} are read)",
+                where=shown,
+                fix="Nothing was downloaded. Ask its owner.",
+            )
 
 
 def full_commit(answered: object, shown: str) -> str:
@@ -187,14 +208,18 @@ def cached_listing(repo: str, kind: str, commit: str) -> set[str] | None:
 
     What has a name that would lead out of the repository's folder is not there.
     """
+    listed = _cached_tree(repo, kind, commit)
+    return None if listed is None else {file.path for file in listed if why_not_inside(file.path) is None}
+
+
+def _cached_tree(repo: str, kind: str, commit: str) -> list[Any] | None:
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
-        listed = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
+        return list(get_cached_repo_tree(repo, repo_type=kind, revision=commit))
     except CachedRepoTreeNotFoundError:
         return None
-    return {file.path for file in listed if why_not_inside(file.path) is None}
 
 
 def _explain(error: BaseException) -> Explanation:

@@ -55,6 +55,14 @@ def test_a_task_of_a_repository_is_that_of_its_clone(hub: Hub, clone: Path, tmp_
     assert set(files_of(snapshot)) == {f"tasks/{NAME}.yaml", "tasks/sequence-classification.csv"}
 
 
+def test_a_task_file_larger_than_any_is_not_downloaded(hub: Hub, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add_dataset("lab/solubility", files_of(clone))
+    monkeypatch.setattr("hubtools.common.hub._LARGEST", {".yaml": 100})
+    with pytest.raises(UserError, match=rf"tasks/{NAME}\.yaml is too large \([0-9]+ bytes; at most 100 are read\)"):
+        open_task("hub://lab/solubility")
+    assert [path for method, path in hub.log if method == "GET" and path.endswith(f"/{NAME}.yaml")] == []
+
+
 def test_run_from_the_hub_again_and_without_it(
     hub: Hub, clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

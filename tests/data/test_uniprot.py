@@ -130,12 +130,15 @@ def test_rows_of_two_releases_are_never_mixed(server: UniProt) -> None:
         (["short"], r"announced 10 entries and sent 9: nothing was kept"),
         ([500] * 5, r"does not answer \(HTTP 500.*; 5 attempts\)"),
         ([(429, 9999)], r"asks to wait 9,999 s"),
+        (["elsewhere"], r"a next page on another server \(http://elsewhere\.example/"),
+        (["bomb"], r"one page of the answer has more than 1,000 bytes"),
     ],
 )
 def test_a_failure_is_one_clear_line_and_nothing_is_kept(
-    server: UniProt, tmp_path: Path, script: list[Any], message: str
+    server: UniProt, tmp_path: Path, script: list[Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.script = script
+    monkeypatch.setattr("hubtools.data.sources.uniprot.LARGEST_PAGE", 1000)
     task = load_task(str(task_file(tmp_path)))
     with pytest.raises(UserError, match=message):
         load_task_data(task, DataCache(tmp_path / "cache"))

@@ -74,8 +74,7 @@ def fetch_task(reference: str) -> FetchedTask:
     with hub_errors(shown):
         commit = hub_api().resolve_revision(repo, repo_type="dataset", revision=asked.revision).resolved
     commit = full_commit(commit, shown)
-    # Any download brings the list of files; .gitattributes is in every repository.
-    download_files(repo, "dataset", commit, [ONE_TASK, ".gitattributes"], shown)
+    download_files(repo, "dataset", commit, [ONE_TASK], shown)
     listed = cached_listing(repo, "dataset", commit) or set()
     file = _task_file(listed, name, shown)
     folder = download_files(repo, "dataset", commit, [file], shown)

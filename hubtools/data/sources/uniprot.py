@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import http.client
 import os
 import re
@@ -11,7 +10,8 @@ import urllib.error
 import urllib.request
 import zlib
 from dataclasses import dataclass
-from urllib.parse import urlencode, urljoin
+from email.message import Message
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from tqdm import tqdm
 
@@ -28,6 +28,8 @@ ATTEMPTS = 5
 FIRST_PAUSE = 1.0  # seconds; doubled after each failure
 LONGEST_PAUSE = 120.0  # seconds; a longer Retry-After is not waited for
 TIMEOUT = 60.0  # seconds without a byte
+# Of a page, unpacked. Five hundred entries of titin's length with all their features are some tens of megabytes.
+LARGEST_PAGE = 256 << 20  # bytes
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LATER = "Try again later, or give a --data-mirror that has the frozen answer."
 # What UniProt calls its columns in tables; a field that is not listed is not compared.
@@ -184,8 +186,7 @@ def _asked(url: str, fields: list[str]) -> _Page:
     headers = {"User-Agent": f"plm-hubtools/{__version__}", "Accept-Encoding": "gzip"}
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
-            body = response.read()
-            return _read(body, response.headers, response.geturl(), fields)
+            return _read(_sent(response), response.headers, response.geturl(), fields)
     except urllib.error.HTTPError as error:
         with error:
             if error.code in _PASSING:
@@ -212,21 +213,46 @@ def _asked(url: str, fields: list[str]) -> _Page:
 def _own_words(error: urllib.error.HTTPError) -> str:
     """UniProt's own message: JSON with the list ``messages``."""
     try:
-        body = error.read()
-        if error.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        said = json_values(body)
+        said = json_values(_unpacked(_sent(error), error.headers, error.url))
         return "; ".join(str(message) for message in said["messages"])[:500]
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zlib.error, http.client.HTTPException):
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zlib.error, http.client.HTTPException, UserError):
         return str(error.reason)
+
+
+def _sent(response: http.client.HTTPResponse | urllib.error.HTTPError) -> bytes:
+    """The bytes of an answer; no more than a little above what a page can have."""
+    length = response.headers.get("Content-Length") or ""
+    # Read without a number, an answer that breaks off before its length is noticed.
+    if re.fullmatch("[0-9]{1,12}", length) and int(length) <= LARGEST_PAGE:
+        return response.read()
+    return response.read(LARGEST_PAGE + 1)
+
+
+def _unpacked(body: bytes, headers: Message, url: str) -> bytes:
+    """What was sent, unpacked as far as a page can be large.
+
+    Raises:
+        EOFError, zlib.error: it is cut short, or not packed as the header says.
+        UserError: it is larger.
+    """
+    if headers.get("Content-Encoding") == "gzip":
+        unpacking = zlib.decompressobj(wbits=31)
+        body = unpacking.decompress(body, LARGEST_PAGE + 1)
+        if len(body) <= LARGEST_PAGE and not unpacking.eof:
+            raise EOFError
+    if len(body) > LARGEST_PAGE:
+        raise UserError(
+            f"one page of the answer has more than {LARGEST_PAGE:,} bytes",
+            where=url,
+            fix=f"This is not UniProt's service. Check {ADDRESS_VARIABLE}.",
+        )
+    return body
 
 
 @reads("page of UniProt's service", refuses=("UserError", "_Again"))
 def _read(body: bytes, headers: http.client.HTTPMessage, url: str, fields: list[str]) -> _Page:
     try:
-        if headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        text = body.decode("utf-8")
+        text = _unpacked(body, headers, url).decode("utf-8")
     except (EOFError, OSError, zlib.error, UnicodeDecodeError):
         raise _Again("the page came incomplete") from None
     kind = headers.get("Content-Type", "")
@@ -258,6 +284,12 @@ def _read(body: bytes, headers: http.client.HTTPMessage, url: str, fields: list[
         next_url = urljoin(url, following[1]) if following else None
     except ValueError:
         raise UserError("the answer names a next page that is no address", where=url, fix=_LATER) from None
+    if next_url is not None and urlsplit(next_url)[:2] != urlsplit(url)[:2]:
+        raise UserError(
+            f"the answer names a next page on another server ({next_url[:80]})",
+            where=url,
+            fix=f"Check the network and {ADDRESS_VARIABLE}.",
+        )
     return _Page(
         rows=table[1:],
         following=next_url,
