@@ -102,7 +102,7 @@ def test_what_does_not_reproduce_is_not_left(run: Path, tmp_path: Path, monkeypa
     assert json.loads((run / RECORD).read_text()) == json.loads(before)
 
 
-def test_what_is_published_is_whole(run: Path) -> None:
+def test_what_is_published_is_whole(run: Path, blank_figures: None) -> None:
     with kept_small(open_run(run)):
         publication = plan_publication(run, "me/tiny", licence="mit")
         names = {file.path for file in publication.files}
