@@ -12,8 +12,16 @@ from hubtools.data import DataCache
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
+from hubtools.runs.store import open_run
+from hubtools.runs.whole_model import make_whole
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.training.compute.device import Execution
+
+
+def whole(folder: Path) -> Path:
+    """The folder of a run, its whole model put together in it."""
+    make_whole(open_run(folder))
+    return folder
 
 
 def made(

@@ -55,7 +55,9 @@ def put_together(
         if note.base is not None and weights_sha256(encoder) != note.base:
             raise _other(note, checkpoint)
         if note.adapter:
-            assert recipe.adapter is not None
+            if recipe.adapter is None:
+                what = "its encoder is said to have an adapter, and its recipe has none"
+                raise UserError(what, where=str(folder), fix="Get it again, or run it again with --force.")
             learnt = _tensors(adapter / ADAPTER_WEIGHTS)
             prefix = "base_model.model.encoder."
             named = {name.removeprefix(prefix): v for name, v in learnt.items() if is_adapter(name)}

@@ -14,6 +14,7 @@ import torch
 from hub_server import Hub
 from tiny_checkpoints import write_checkpoint
 from tiny_project import task_name, write_task
+from tiny_runs import whole
 
 from hubtools.cli.main import main
 from hubtools.data import DataCache
@@ -106,7 +107,7 @@ def files_in(folder: Path) -> list[Path]:
 
 def on_hub(hub: Hub, bench: Bench, made: Made) -> None:
     """A published model, a frozen baseline in a folder of its repository, and the results of both runs."""
-    files = {name: (made.run / name).read_bytes() for name in (RECORD, PREDICTIONS)}
+    files = {name: (whole(made.run) / name).read_bytes() for name in (RECORD, PREDICTIONS)}
     files |= {path.name: path.read_bytes() for path in (made.run / MODEL).iterdir()}
     hub.add_model("lab/model", files)
     home = made.frozen.parent

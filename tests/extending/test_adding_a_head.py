@@ -15,6 +15,7 @@ import yaml
 from extending_page import blocks, install
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_task
+from tiny_runs import whole
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
@@ -84,7 +85,7 @@ def test_it_is_trained_saved_and_loaded_again(here: Path, adaptation: str) -> No
     recipe = recipe_in(here / "gated.yaml", settings)
     outcome = run(here, recipe)
     task = load_task(str(here / "tasks" / f"{task_name(PROTEIN)}.yaml"))
-    model, _ = load_model(outcome.folder / "model", task, shipped_code=False)
+    model, _ = load_model(whole(outcome.folder) / "model", task, shipped_code=False)
     head = model.head.module
     assert type(head).__name__ == "GatedHead" and head.gate.out_features == 2
     # A probe trains on standardised embeddings, and what is saved reads plain ones.
@@ -93,7 +94,7 @@ def test_it_is_trained_saved_and_loaded_again(here: Path, adaptation: str) -> No
     assert "The head is a mean over residues that gates weigh" in card
     sha256 = file_sha256(here / "my_lab_gated.py")
     assert f"- the head `gated`: the package `my-lab` 1.0, sha256 of its file `{sha256}`\n" in card
-    with lay_out(collect_files(outcome.folder)) as stage:
+    with lay_out(collect_files(whole(outcome.folder))) as stage:
         # Where this machine has the data, which is not published.
         shutil.copy(outcome.folder / PLACES, stage)
         assert reproduce(Path(stage)).rows == 40
@@ -133,7 +134,7 @@ def test_one_that_reads_vectors_serves_every_level(here: Path, problem: str, ada
     settings = {"head.kind": "residual", "epochs": 2, **(QUICK if adaptation == "full" else {})}
     outcome = run(here, load_recipe(adaptation, settings), problem)
     assert "class Residual" in (outcome.folder / "model" / "modeling_protein_task.py").read_text()
-    with lay_out(collect_files(outcome.folder)) as stage:
+    with lay_out(collect_files(whole(outcome.folder))) as stage:
         # Where this machine has the data, which is not published.
         shutil.copy(outcome.folder / PLACES, stage)
         assert reproduce(Path(stage)).rows > 0

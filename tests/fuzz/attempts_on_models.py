@@ -132,12 +132,13 @@ def _() -> Any:
 
 
 @cache
-def saved_model() -> dict[str, bytes]:
-    """The files of a tiny model that bench saved."""
+def saved_model(small: bool = False) -> dict[str, bytes]:
+    """The files of a tiny model that bench saved; of a small one without its encoder."""
     from tempfile import TemporaryDirectory
 
     from hubtools.models.checkpoint import resolve_checkpoint
     from hubtools.models.encoder import load_encoder
+    from hubtools.models.encoder_note import note_of
     from hubtools.models.saved import save_model
     from hubtools.models.task_model import bench_model
     from hubtools.models.tokenisation import ResidueTokeniser
@@ -149,7 +150,8 @@ def saved_model() -> dict[str, bytes]:
         source = resolve_checkpoint(str(Path(folder) / "esm"))
         task, tokeniser = samples.tiny_task("sequence-classification"), ResidueTokeniser.from_checkpoint(source)
         model = bench_model(load_encoder(source), task, load_recipe("full"), tokeniser, 1)
-        save_model(model, tokeniser, task, Path(folder) / "model")
+        note = note_of(source.identity, load_recipe("probe"), 1, model.encoder) if small else None
+        save_model(model, tokeniser, task, Path(folder) / "model", note)
         return {path.name: path.read_bytes() for path in (Path(folder) / "model").iterdir() if path.is_file()}
 
 
@@ -165,3 +167,30 @@ def _() -> Any:
     return damaged(
         saved_model(), "config.json", "tokenizer_config.json", "model.safetensors", "tokenizer.json", "vocab.txt"
     ), call
+
+
+@attempt("models.encoder_note.read_note")
+def _() -> Any:
+    def call(read: Any, folder: Path, files: dict[str, bytes]) -> Any:
+        for name, content in files.items():
+            put(folder, name, content)
+        return read(folder)
+
+    return damaged(saved_model(small=True), "encoder.json"), call
+
+
+@attempt("models.assembling.put_together", examples=FEWER)
+def _() -> Any:
+    from hubtools.models.checkpoint import resolve_checkpoint
+    from hubtools.specs.lookup.spec_files import load_recipe
+
+    task, recipe = samples.tiny_task("sequence-classification"), load_recipe("probe")
+
+    def call(read: Any, folder: Path, files: dict[str, bytes]) -> Any:
+        for name, content in checkpoint().items():
+            put(folder / "esm", name, content)
+        for name, content in files.items():
+            put(folder / "model", name, content)
+        return read(folder / "model", task, recipe, resolve_checkpoint(str(folder / "esm")), folder / "adapter")
+
+    return damaged(saved_model(small=True), "config.json", "encoder.json", "head.safetensors", "vocab.txt"), call

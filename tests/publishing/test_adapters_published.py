@@ -134,7 +134,10 @@ def test_an_adapter_that_was_changed_is_refused(hub: Hub, tmp_path: Path) -> Non
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    failed = plan_publication(run, REPO).failed
+    # The merged model is made of it; alone, it is a file that goes out.
+    with pytest.raises(UserError, match="changed after the run"):
+        plan_publication(run, REPO)
+    failed = plan_publication(run, REPO, weights="adapter").failed
     assert any("changed after the run" in str(check.error) for check in failed)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_project
+from tiny_runs import whole
 
 from hubtools.data import DataCache
 from hubtools.evaluation.predictions import read_predictions
@@ -52,7 +53,7 @@ def go(project: Path, root: Path, recipe: str, problem: str, packing: bool = Tru
 def test_what_is_published_is_what_was_measured(project: Path, tmp_path: Path, recipe: str, problem: str) -> None:
     """A probe's head is trained on standardised embeddings, and published with the standardisation folded in."""
     outcome = go(project, tmp_path, recipe, problem)
-    with lay_out(collect_files(outcome.folder)) as stage:
+    with lay_out(collect_files(whole(outcome.folder))) as stage:
         shutil.copy(outcome.folder / PLACES, stage)  # Where this machine has the data.
         assert reproduce(Path(stage)).difference < 1e-6
 
@@ -75,7 +76,7 @@ def test_embeddings_are_not_shared_by_what_rounds_differently(project: Path, tmp
         training = outcome.record.training
         assert training is not None and training.embeddings is not None
         facts.append((training.embeddings.computed, training.embeddings.cached))
-        with lay_out(collect_files(outcome.folder)) as stage:
+        with lay_out(collect_files(whole(outcome.folder))) as stage:
             shutil.copy(outcome.folder / PLACES, stage)  # Where this machine has the data.
             assert reproduce(Path(stage)).difference < 1e-6
     assert facts == [(120, 0), (120, 0), (0, 120)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_checkpoints import write_checkpoint
 from tiny_project import SPLITS, task_name, write_rows, write_task
+from tiny_runs import whole
 from tiny_tasks import LETTERS
 
 from hubtools.data import DataCache
@@ -59,6 +60,6 @@ def test_what_is_published_pools_as_the_run_did(project: Path, tmp_path: Path, a
     assert record.status == "complete", record.failure
     assert record.training is not None and record.training.choices["pool_positions"] == [5, 12, 34]
     assert "residues pooled, those that vary in train: 5, 12, 34" in build_card(outcome.folder).read_text()
-    with lay_out(collect_files(outcome.folder)) as stage:
+    with lay_out(collect_files(whole(outcome.folder))) as stage:
         shutil.copy(outcome.folder / PLACES, stage)  # Where this machine has the data.
         assert reproduce(Path(stage)).rows == 30

@@ -158,7 +158,7 @@ def test_each_file_of_a_run_may_be_damaged_when_it_is_done_again(
         "replicates.safetensors",
         "config.json",
     }
-    assert {path.name for path in paths} >= {"training.jsonl", "model.safetensors"}
+    assert {path.name for path in paths} >= {"training.jsonl", "head.safetensors", "encoder.json"}
     for path in paths:
         if path.exists():
             EVERY[way](path)

@@ -162,7 +162,8 @@ def test_the_record_says_what_the_predictions_say(plan: Plan, tmp_path: Path, pr
     listed = {output.path for output in record.outputs}
     there = {p.relative_to(outcome.folder).as_posix() for p in outcome.folder.rglob("*") if p.is_file()}
     assert there == listed | {"run.json", "places.json", ".claim-1.free"}, "what is in the folder is on the record"
-    assert {"predictions.parquet", "training.jsonl", "model/config.json", "model/model.safetensors"} <= listed
+    weights = {"full": {"model/model.safetensors"}, "probe": {"model/head.safetensors", "model/encoder.json"}}
+    assert {"predictions.parquet", "training.jsonl", "model/config.json"} | weights[recipe] <= listed
 
 
 def by_scikit_learn(table: pd.DataFrame, kind: str, thresholds: list[float] | None) -> dict[str, float]:

@@ -309,8 +309,12 @@ def test_a_run_does_what_was_estimated(plan: Plan, tmp_path: Path, recipe: str) 
     assert low < found.memory.total < high and found.plain()["memory_range"] == (low, high)
     files = {item.path: item.bytes for item in record.outputs}
     kept = 120 * 4 * WIDTH if recipe == "probe" else 0
-    # The names of the weights in the file's header are not counted.
-    assert 0 < files["model/model.safetensors"] - (found.disk[0] - kept) < 8192
+    weights = sum(
+        size for name, size in files.items() if name.startswith(("model/", "adapter/")) and "safetensors" in name
+    )
+    # The names of the weights in the files' headers are not counted.
+    assert 0 < weights - (found.disk[0] - kept) < 8192
+    assert ("model/model.safetensors" in files) == (recipe == "full")
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def test_the_head_beside_an_adapter_is_the_scaled_one(plan: Plan, tmp_path: Path
     outcome = execute(plan("sequence-classification", "full", **settings), session(tmp_path))
     assert outcome.record.status == "complete", outcome.record.failure
     adapter = load_file(outcome.folder / "adapter" / "adapter_model.safetensors")
-    model = load_file(outcome.folder / "model" / "model.safetensors")
+    model = load_file(outcome.folder / "model" / "head.safetensors")
     (name,) = [key for key in model if key.startswith("head.") and key.endswith(".weight")]
     (beside,) = [value for key, value in adapter.items() if key.endswith(name)]
     assert torch.equal(beside, model[name])
