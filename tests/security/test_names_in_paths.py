@@ -65,8 +65,8 @@ ALLOWED = {
     ("specs/lookup/task_packages.py", "*below"): "the entry point of an installed package",
     ("specs/suite.py", "name"): "a path that the suite's owner writes; a suite is never a stranger's",
     ("specs/task.py", "path"): "a path that the task's owner writes; tasks of the Hub: task_repositories._data_files",
-    ("training/compute/threads.py", "controllers"): "what the kernel says of its control groups",
-    ("training/compute/threads.py", "inner"): "what the kernel says of its control groups",
+    ("training/compute/machine.py", "controllers"): "what the kernel says of its control groups",
+    ("training/compute/machine.py", "inner"): "what the kernel says of its control groups",
     (
         "training/compute/measured.py",
         "FILE.format(device=''.join((c if c.isalnum() else '-' for c in device.lower())))",

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from hubtools.common.errors import UserError, one_line
 from hubtools.common.files import owner_only
+from hubtools.common.inside import inside
 from hubtools.runs.engines.job_engine import DetachedEngine, JobState, Submission
 from hubtools.runs.kept_plan import PLANS
 from hubtools.specs.base import Spec
@@ -169,7 +170,7 @@ def _state(said: str | None) -> JobState:
 
 def folder_of(root: Path, plan: str) -> Path:
     """Where submitit keeps what it runs, and what jobs print."""
-    return root / PLANS / f"{plan}.slurm"
+    return inside(root / PLANS, f"{plan}.slurm")
 
 
 def _parameters(options: SlurmOptions, plan: str) -> dict[str, Any]:
