@@ -67,6 +67,7 @@ class ExecutionOptions:
         said += ["--compile"] if self.compiled else []
         said += ["--shard"] if self.shard else []
         said += ["--trust-remote-code"] if self.trust_remote_code else []
+        said += ["--track", self.track] if isinstance(self.track, str) else []
         for mirror in self.mirrors:
             said += ["--data-mirror", str(mirror)]
         return said

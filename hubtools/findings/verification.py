@@ -25,8 +25,8 @@ from hubtools.common.secrets import scrub
 from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions
+from hubtools.evaluation.split_strata import strata_of
 from hubtools.runs.public_record import public_record
-from hubtools.runs.run_strata import strata_of
 from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, OpenRun, open_run, read_record, write_record
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score

@@ -21,8 +21,8 @@ from hubtools.common.secrets import scrub
 from hubtools.runs.claims import ClaimedElsewhere, ClaimLost, claimed, wait_for_one
 from hubtools.runs.costs.attempts import earlier, together
 from hubtools.runs.costs.energy import Meter, PowerDraw
+from hubtools.runs.costs.environment import describe
 from hubtools.runs.engines.outcomes import Outcome, Watcher
-from hubtools.runs.environment import describe
 from hubtools.runs.jobs import in_order
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.second_try import PAUSE, Passing, SecondTries, may_pass

@@ -16,6 +16,7 @@ from hubtools.common.hashing import file_sha256
 from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
 from hubtools.evaluation.predictions import Predictions
+from hubtools.evaluation.split_strata import strata_of
 from hubtools.evaluation.statistics.resampled import write_replicates
 from hubtools.models import Checkpoint, ResidueTokeniser, save_model
 from hubtools.models.adapters import merge_adapter
@@ -26,7 +27,6 @@ from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import answering, ask, build, computing, kept_embeddings, language_model, read
-from hubtools.runs.run_strata import strata_of
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
     ADAPTER,

@@ -70,6 +70,14 @@ def to_workers(
         raise UserError(f"{workers} workers do nothing", where="workers", fix="Give 1 or more, or auto.")
     if workers == 1 or len(planned) < 2:
         return None
+    if callable(execution.track):
+        if workers == "auto":
+            return None
+        raise UserError(
+            "a function is not told of runs of other processes",
+            where="track",
+            fix="Name a tracker, or leave out workers.",
+        )
     done = set[int]() if force else _done(planned, root)
     left = [number for number in range(len(planned)) if number not in done]
     if len(left) < 2:
