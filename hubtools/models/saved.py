@@ -283,6 +283,12 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     """
     if not (folder / CONFIG).is_file():
         raise UserError("there is no model", where=str(folder), fix="Baselines and failed runs have none.")
+    if (folder / ENCODER).is_file() and not any(folder.glob("model*.safetensors")):
+        raise UserError(
+            "it holds a head, and names its encoder",
+            where=str(folder),
+            fix="Put the whole model together: bench materialise RUN -o FOLDER.",
+        )
     config = read_json(folder / CONFIG, str(folder))
     check_config(config, str(folder))
     for path in [*folder.glob("*.safetensors"), *folder.glob("*.index.json")]:

@@ -236,7 +236,7 @@ class Estimator:
             layers,
             model.encoder.config.hidden_size,
             kind,
-            _saved(reading.checkpoint.identity, recipe, model, head, state),
+            _saved(reading.checkpoint.identity, recipe, model, head),
             0 if probe else state + memory.optimiser,
             setup,
         )
@@ -448,18 +448,20 @@ def _tables(model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: lis
     return int(sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6))
 
 
-def _saved(checkpoint: CheckpointIdentity, recipe: Recipe, model: Any, head: int, state: int) -> int:
+def _saved(checkpoint: CheckpointIdentity, recipe: Recipe, model: Any, head: int) -> int:
     """Bytes of the weights that a run keeps: in float32, whatever they were computed in.
 
     Args:
         checkpoint, recipe, model: of the run.
         head: number of weights outside the encoder.
-        state: bytes of what is trained.
     """
     if not names_encoder(checkpoint, recipe):
         return FLOAT32 * (base_parameters(model.encoder) + head)
+    if recipe.adapter is None:
+        return FLOAT32 * head
     # An adapter has the head beside it once more.
-    return FLOAT32 * head + (state if recipe.adapter is not None else 0)
+    trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
+    return FLOAT32 * (head + trained)
 
 
 def _free_disk(folder: Path) -> int:

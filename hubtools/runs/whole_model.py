@@ -30,8 +30,9 @@ from hubtools.specs.record import OutputFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hubtools.models import Checkpoint, ResidueTokeniser
+    from hubtools.models.checkpoint import Checkpoint
     from hubtools.models.encoder_note import EncoderNote
+    from hubtools.models.tokenisation import ResidueTokeniser
 
 
 def has_whole_model(run: OpenRun) -> bool:

@@ -41,7 +41,7 @@ def said(*options: str) -> str:
 
 def test_no_option_of_bench_run_is_forgotten() -> None:
     names = {option.name for option in estimate.params}
-    assert {option.name for option in run.params} - names == {"dry_run"}
+    assert {option.name for option in run.params} - names == {"dry_run", "workers", "engine", "profile"}
 
 
 def test_the_runs_are_those_of_bench_run(project: Path) -> None:

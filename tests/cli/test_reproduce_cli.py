@@ -60,6 +60,7 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for file in record.task["data"]["files"]:
         assert file["path"].startswith(str(made))
         file["path"] = file["path"].replace(str(made), str(folder))
+    record.command = record.command.replace(str(made), str(folder))
     write_record(run, record)
     return folder
 

@@ -214,7 +214,9 @@ def test_options_survive_the_way_to_another_process() -> None:
 
     from hubtools.cli.shared.execution_options import execution_options
 
-    said = ExecutionOptions("cpu", 512, True, False, True, True, False, True, (Path("a b"), Path("c")), 3, "trackio:ours")
+    said = ExecutionOptions(
+        "cpu", 512, True, False, True, True, False, True, (Path("a b"), Path("c")), 3, "trackio:ours"
+    )
     assert all(getattr(said, field.name) != field.default for field in fields(said)), "none is left out"
 
     @click.command()

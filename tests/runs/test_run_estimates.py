@@ -131,8 +131,8 @@ def test_an_adapter_costs_gradients_and_moments_of_what_it_trains(project: Path,
     assert lora.memory.gradients == 4 * (trained + HEAD)
     assert lora.memory.optimiser == 2 * lora.memory.gradients
     assert lora.memory.weights == full.memory.weights + 4 * trained
-    # The adapter is merged into what is saved.
-    assert lora.disk[0] == full.disk[0] and lora.disk[1] < full.disk[1]
+    # The head stays, and once more beside the adapter; the encoder is named.
+    assert lora.disk[0] == 4 * HEAD + lora.memory.gradients < full.disk[0] and lora.disk[1] < full.disk[1]
     train = lengths(project, "train")
     epochs = lora.workload.epochs[1]
     # Of the frozen weights there are no gradients: reading, the gradient of the input, and the adapter's three.
@@ -196,8 +196,8 @@ def test_a_probe_reads_once_and_the_first_seed_pays(project: Path, plan: Plan, t
         assert paying.workload.reading_flops == pytest.approx([flops(everything)] * 2)
         assert paying.cached == (0, 120)
         assert paying.memory.gradients == paying.memory.optimiser == 0
-        # A row of float32 a protein, of all splits, beside the model.
-        assert paying.disk[0] == saved(project) + 120 * 4 * WIDTH
+        # A row of float32 a protein, of all splits, beside the head.
+        assert paying.disk[0] == 4 * HEAD + 120 * 4 * WIDTH
     assert second.workload and second.workload.reading_flops == (0, 0)
     assert second.cached == (40, 40), "the heads of all seeds are trained by the first; only test is asked for"
     assert second.disk[0] == first.disk[0] - 120 * 4 * WIDTH

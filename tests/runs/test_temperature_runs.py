@@ -19,6 +19,8 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.publishing.reload import compare, predict_again, reproduce
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import AskedRecipe, PlannedRun, expand
+from hubtools.runs.store import OpenRun
+from hubtools.runs.whole_model import make_whole
 
 assert plan and project  # fixtures
 Plan = Callable[..., PlannedRun]
@@ -78,6 +80,7 @@ def test_the_saved_model_says_the_scaled_probabilities(
 
     # What is published reproduces what is recorded, validation too.
     monkeypatch.setattr("hubtools.data.DataCache.default", lambda *_: session(tmp_path).cache)
+    make_whole(OpenRun(scaled.folder, scaled.record))
     published = shutil.copytree(scaled.folder / "model", scaled.folder / "published")
     for name in ("run.json", "places.json", "predictions.parquet"):
         shutil.copy(scaled.folder / name, published)

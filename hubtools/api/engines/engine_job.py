@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import re
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hubtools.api.computing import quiet
 from hubtools.api.running import Collected, RunEvent, has_card, write_card
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.runs.engines.job_events import JobEvent, Mistake
@@ -154,7 +154,7 @@ class Conversation:
         try:
             with self._socket.makefile("r", encoding="utf-8") as lines:
                 for line in lines:
-                    said = json.loads(line)
+                    said = json_values(line)
                     if said.get("end"):
                         self._jobs.put(None)
                         return

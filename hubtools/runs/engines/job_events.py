@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 
 Kind = Literal["begins", "elsewhere", "ended", "not begun", "lost", "again", "refused", "said", "done"]
@@ -70,7 +71,7 @@ _USUAL = {field.name: field.default for field in fields(JobEvent)}
 def event_of(line: str | bytes) -> JobEvent | None:
     """The event of a line that a process of bench wrote; None of any other line."""
     try:
-        said: Any = json.loads(line)
+        said: Any = json_values(line)
         known = {name: value for name, value in said.items() if name in _FIELDS}
         mistake = Mistake(**known["mistake"]) if known.get("mistake") else None
         return JobEvent(**{**known, "mistake": mistake, "problems": tuple(known.get("problems", ()))})
