@@ -17,6 +17,8 @@ from test_execute import plan, project, session
 from hubtools.publishing.reload import reproduce
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
+from hubtools.runs.store import OpenRun
+from hubtools.runs.whole_model import make_whole
 from hubtools.training.frozen import probe as probe_module
 
 assert plan and project  # fixtures
@@ -94,6 +96,7 @@ def test_what_is_published_reads_the_chosen_layer(
     outcome = execute(plan(problem, "probe", **(OPTIONS | options)), shared)
     assert outcome.record.status == "complete", outcome.record.failure
     monkeypatch.setattr("hubtools.data.DataCache.default", lambda *_: shared.cache)
+    make_whole(OpenRun(outcome.folder, outcome.record))
     published = outcome.folder / "published"
     (outcome.folder / "model").rename(published)
     for name in ("run.json", "places.json", "predictions.parquet"):
