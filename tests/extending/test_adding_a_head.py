@@ -31,7 +31,8 @@ from hubtools.reporting.card.model_card import build_card
 from hubtools.runs.execute import Outcome, execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
-from hubtools.runs.store import PLACES, PREDICTIONS
+from hubtools.runs.store import PLACES, PREDICTIONS, OpenRun
+from hubtools.runs.whole_model import make_whole
 from hubtools.specs.head_kinds import HEADS, HeadKind
 from hubtools.specs.lookup.spec_files import load_recipe, load_task, recipe_in
 from hubtools.specs.problem import Problem
@@ -103,6 +104,7 @@ def test_it_is_trained_saved_and_loaded_again(here: Path, adaptation: str) -> No
 @pytest.mark.slow
 def test_a_stranger_without_the_package_gets_what_was_measured(here: Path) -> None:
     outcome = run(here, load_recipe("probe", {"head.kind": "gated", "epochs": 3}))
+    make_whole(OpenRun(outcome.folder, outcome.record))
     code = (outcome.folder / "model" / "modeling_protein_task.py").read_text()
     assert code.startswith(Path(modeling_protein_task.__file__).read_text()) and "class GatedHead" in code
     with (here / "tasks" / f"{PROTEIN}.csv").open() as table:
@@ -147,6 +149,7 @@ def test_an_adapter_that_is_put_on_its_base_answers_as_the_merged_model(here: Pa
     from transformers import AutoConfig, AutoModel
 
     outcome = run(here, load_recipe("lora", {**QUICK, **head}))
+    make_whole(OpenRun(outcome.folder, outcome.record))
     adapter, ids = str(outcome.folder / "adapter"), torch.tensor([[0, 5, 9, 12, 20, 2]])
     config = AutoConfig.from_pretrained(adapter, trust_remote_code=True)
     base = AutoModel.from_config(config, trust_remote_code=True)
