@@ -191,7 +191,7 @@ def run(
     dry_run: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune and evaluate checkpoints on tasks; record, score and write a card for each run.
+    """Fine-tune and evaluate checkpoints on tasks; record and score each run, and write the card of a single one.
 
     The same command twice does nothing new; an interrupted one goes on where it stopped. Started several times at once, on one
     --runs, the processes divide the runs, and each ends when all are done.
