@@ -460,7 +460,7 @@ def _saved(checkpoint: CheckpointIdentity, recipe: Recipe, model: Any, head: int
     if recipe.adapter is None:
         return FLOAT32 * head
     # An adapter has the head beside it once more.
-    trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
+    trained: int = sum(value.numel() for value in model.parameters() if value.requires_grad)
     return FLOAT32 * (head + trained)
 
 
