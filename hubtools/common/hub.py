@@ -165,18 +165,19 @@ def download_files(repo: str, kind: str, commit: str, files: list[str], shown: s
             inside(Path(), file, where=shown)
     with hub_errors(shown):
         api = hub_api()
-        if cached_listing(repo, kind, commit) is None:
+        if (tree := _cached_tree(repo, kind, commit)) is None:
             api.snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=sorted(_OF_EVERY_REPOSITORY))
-        _refuse_large(repo, kind, commit, files, shown)
+            tree = _cached_tree(repo, kind, commit)
+        _refuse_large(tree or [], files, shown)
         patterns = [glob.escape(file) for file in files]
         return Path(api.snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns))
 
 
-def _refuse_large(repo: str, kind: str, commit: str, files: list[str], shown: str) -> None:
+def _refuse_large(tree: list[Any], files: list[str], shown: str) -> None:
     """Refuse records and task files that no reader would take, before they are downloaded."""
     from huggingface_hub import RepoFile
 
-    for file in _cached_tree(repo, kind, commit) or ():
+    for file in tree:
         most = _LARGEST.get(Path(file.path).suffix)
         if file.path in files and most is not None and isinstance(file, RepoFile) and file.size > most:
             raise UserError(

@@ -23,6 +23,7 @@ from hubtools.specs.suite import Profile, Suite
 from hubtools.specs.task import Task
 
 Spec = TypeVar("Spec", bound=BaseModel)
+Named = TypeVar("Named", Task, Recipe, Suite, Profile)
 
 
 def load_task(name: str) -> Task:
@@ -46,9 +47,7 @@ def task_in(path: Path) -> Task:
     Raises:
         UserError: the file is wrong.
     """
-    task = read_spec(path, Task)
-    _same_name(task.name, path)
-    return task.located_at(_recordable(path.parent))
+    return _read_named(path, Task).located_at(_recordable(path.parent))
 
 
 def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -67,8 +66,7 @@ def recipe_in(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     Raises:
         UserError: the file is wrong, an unknown field, or a value of the wrong type.
     """
-    recipe = read_spec(path, Recipe)
-    _same_name(recipe.name, path)
+    recipe = _read_named(path, Recipe)
     if not overrides:
         return recipe
     values = recipe.model_dump(mode="json")
@@ -104,9 +102,7 @@ def suite_in(path: Path) -> Suite:
     Raises:
         UserError: the file is wrong.
     """
-    suite = read_spec(path, Suite)
-    _same_name(suite.name, path)
-    return suite.located_at(_recordable(path.parent))
+    return _read_named(path, Suite).located_at(_recordable(path.parent))
 
 
 @reads("profile file")
@@ -116,9 +112,7 @@ def profile_in(path: Path) -> Profile:
     Raises:
         UserError: the file is wrong.
     """
-    profile = read_spec(path, Profile)
-    _same_name(profile.name, path)
-    return profile
+    return _read_named(path, Profile)
 
 
 def _recordable(folder: Path) -> Path:
@@ -136,13 +130,16 @@ def _recordable(folder: Path) -> Path:
     return folder
 
 
-def _same_name(name: str, path: Path) -> None:
-    if name != path.stem and path.name != ONE_TASK:
+def _read_named(path: Path, model: type[Named]) -> Named:
+    """A spec that is called as its file is."""
+    spec = read_spec(path, model)
+    if spec.name != path.stem and path.name != ONE_TASK:
         raise UserError(
-            f"name is {name!r} but the file is called {path.name}",
+            f"name is {spec.name!r} but the file is called {path.name}",
             where=str(path),
-            fix=f"Call the file {name}.yaml or write name: {path.stem}.",
+            fix=f"Call the file {spec.name}.yaml or write name: {path.stem}.",
         )
+    return spec
 
 
 @reads("YAML file of a spec")
