@@ -65,9 +65,9 @@ class CanonicalForm:
         """The letters that are read: upper case, those of :attr:`as_x` replaced."""
         return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), "X"))
 
-    def write(self, sequence: str) -> str | list[str]:
-        """What the tokenizer is given."""
-        return self.spelling.write(self.residues(sequence), self.protocol)
+    def write(self, sequence: str, structure: str | None = None) -> str | list[str]:
+        """What the tokenizer is given; ``structure`` as for :meth:`Spelling.write`."""
+        return self.spelling.write(self.residues(sequence), self.protocol, structure)
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
         """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
