@@ -84,12 +84,26 @@ def _match(sequence: str, chain: Chain, where: str) -> Match:
     places = _by_number(sequence, chain)
     if places is None:
         places = _aligned(sequence, chain, where)
-    pairs = [
-        (residue, chain.residues[place]) for residue, place in zip(sequence, places.tolist(), strict=True) if place >= 0
-    ]
+    at = np.flatnonzero(places >= 0)
     # What a letter does not tell, X in either, is no evidence against it.
-    same = sum(a == b or "X" in (a, b) for a, b in pairs)
-    return Match(chain, places, same / max(len(pairs), 1), len(pairs))
+    same = np.array(
+        [a == b or "X" in (a, b) for a, b in ((sequence[i], chain.residues[places[i]]) for i in at.tolist())],
+        dtype=bool,
+    )
+    start, stop = _core(same)
+    places[at[:start]] = places[at[stop:]] = -1
+    return Match(chain, places, float(same[start:stop].mean()) if stop > start else 0.0, stop - start)
+
+
+def _core(same: np.ndarray) -> tuple[int, int]:
+    """The stretch of aligned residues in which those that are the same outnumber the others most.
+
+    Ends are free, but an alignment lays a tag onto what the file lacks of the sequence, where both have residues.
+    """
+    rises = np.r_[0, np.cumsum(np.where(same, 1, -1))]
+    lowest = np.minimum.accumulate(rises)
+    stop = int(np.argmax(rises - lowest))
+    return int(np.argmin(rises[: stop + 1])), stop
 
 
 def _by_number(sequence: str, chain: Chain) -> np.ndarray | None:
