@@ -69,10 +69,11 @@ def _saprot(folder: Path, width: int):
         max_position_embeddings=1026,
         position_embedding_type="rotary",
         token_dropout=True,
-        # Else the embeddings of some hundreds of tokens are so alike that structure hardly shows.
-        initializer_range=0.2,
     )
-    return EsmForMaskedLM(config), EsmTokenizer(str(folder / "vocab.txt"))
+    model = EsmForMaskedLM(config)
+    # Else what is added in the layers hides which of some hundreds of tokens was read.
+    model.esm.embeddings.word_embeddings.weight.data.mul_(20)
+    return model, EsmTokenizer(str(folder / "vocab.txt"))
 
 
 def _esmc(folder: Path, width: int):

@@ -183,9 +183,15 @@ class ResidueTokeniser:
             raise NotAligned("two standard residues share a token")
         unk = tokenizer.unk_token_id
         nothing = -1 if unk is None or (rows is not None and unk >= rows) else unk
+        if spelling.unknown in found:
+            nothing = found[spelling.unknown]
+        elif not spelling.of_residues:
+            with contextlib.suppress(CannotRead):
+                ids = form_tokens(tokenizer, form, spelling.unknown)
+                nothing = ids[len(prefix)] if len(ids) == len(prefix) + len(suffix) + 1 else nothing
         table = np.full(256, -1, dtype=np.int64)
         for letter in EVERY_LETTER:
-            table[ord(letter)] = found.get(letter, found.get("X", nothing))
+            table[ord(letter)] = found.get(letter, nothing)
         tokeniser = cls(tokenizer, replace(form, letters="".join(found)), prefix, suffix, table, rows=rows)
         tokeniser._prove_on_alphabet(found)
         if spelling.of_residues:
@@ -362,7 +368,7 @@ class ResidueTokeniser:
                 shown.update()
         sample = self._sample(proteins)
         for sequence, structure in sample:
-            if "X" in self.unknown and any(letter in self.unknown for letter in sequence):
+            if self.form.spelling.unknown in self.unknown and any(letter in self.unknown for letter in sequence):
                 # The table has the unknown token there, which a tokenizer may merge over a run of such letters.
                 continue
             if self.own_tokens(sequence, structure) != self.with_special(self.encode(sequence, structure)).tolist():

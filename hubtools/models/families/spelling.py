@@ -29,6 +29,11 @@ class Spelling:
     as_words: bool = False
     of_residues: bool = True
 
+    @property
+    def unknown(self) -> str:
+        """The letter of a residue that is not known: X, or what stands for that beside structure."""
+        return "X" if self.of_residues else self.after
+
     def write(self, sequence: str, protocol: Sequence[str] = (), structure: str | None = None) -> str | list[str]:
         """A sequence as the tokenizer takes it, after the tokens of a protocol.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,8 +30,8 @@ class TokenPairs:
         Args:
             read: tokens of a text, without special ones.
             letters: residues that have tokens of their own.
-            residues: (256,) tokens of residues whose structure is not known; letters beyond ``letters`` have these in any
-                structure.
+            residues: (256,) tokens of residues whose structure is not known. Capitals beyond ``letters`` are read as residues
+                that are hidden, in any structure.
         """
         tokens, masked = np.repeat(residues[:, None], 256, axis=1), np.full(256, -1, dtype=np.int64)
         for structure in (*LETTERS, UNKNOWN):
@@ -38,6 +39,7 @@ class TokenPairs:
             ids = read("".join(residue + structure for residue in letters + UNKNOWN))
             if len(ids) != len(letters) + 1:
                 return None
+            tokens[[ord(letter) for letter in string.ascii_uppercase], ord(structure)] = ids[-1]
             tokens[[ord(letter) for letter in letters], ord(structure)] = ids[:-1]
             masked[ord(structure)] = ids[-1]
         known = tokens[[ord(letter) for letter in letters]][:, [ord(s) for s in LETTERS + UNKNOWN]]
