@@ -14,11 +14,14 @@ from tiny_structures import chain_atoms, letters_of, write_structure
 
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache, source_digest
+from hubtools.data.sources.task_repositories import _data_files
 from hubtools.data.structures import chains as reading
+from hubtools.data.structures import folder as beside
 from hubtools.data.structures import matching
 from hubtools.data.structures.chains import read_chains
 from hubtools.data.structures.matching import best_match
-from hubtools.specs.lookup.spec_files import load_task
+from hubtools.specs.lookup.spec_files import load_task, read_spec
+from hubtools.specs.task import Task
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGGGGLIEVQAPILSRVGDWPNCK"
 OTHER = "MVHLTPEEKSAVTALWGKVNVDEVGGEALGRLLVVYPWTQRFFESFGDLS"
@@ -273,6 +276,25 @@ class TestFilesOfATask:
         assert source_digest(task, cache) == before
         write_structure(folder / "s" / "test.pdb", chain_atoms(THIRD, seed=5))
         assert source_digest(task, cache) != before
+
+    def test_files_are_read_once_until_one_changes(self, folder: Path, monkeypatch: Any) -> None:
+        options: dict[str, Any] = {"columns": {"id": "id"}, "structures": {"folder": "s"}}
+        first = load(folder, {"r.csv": rows()}, **options).structures("test")
+        read: list[Path] = []
+        monkeypatch.setattr(beside, "read_chains", lambda path, chain: read.append(path) or read_chains(path, chain))
+        assert load(folder, {"r.csv": rows()}, **options).structures("test") == first and not read
+        write_structure(folder / "s" / "test.pdb", chain_atoms(THIRD, seed=5))
+        assert load(folder, {"r.csv": rows()}, **options).structures("test") != first and len(read) == 3
+
+    def test_a_task_on_the_hub_brings_the_files_of_its_folder(self, folder: Path) -> None:
+        task = read_spec(
+            write_task(folder, {"r.csv": rows()}, columns={"id": "id"}, structures={"folder": "s"}), Task, "t"
+        )
+        listed = {"tasks/t.yaml", "tasks/r.csv", "tasks/s/b.pdb", "tasks/s/a.cif", "s/other.pdb", "tasks/sx/c.pdb"}
+        needed = _data_files(task, "tasks/t.yaml", listed, "hub://me/x")
+        assert sorted(needed) == ["tasks/r.csv", "tasks/s/a.cif", "tasks/s/b.pdb"]
+        with pytest.raises(UserError, match="names s, which the repository lacks"):
+            _data_files(task, "tasks/t.yaml", {"tasks/r.csv"}, "hub://me/x")
 
     @pytest.mark.parametrize("name", ["../r", "trian", "README", "README.txt"])
     def test_a_file_that_is_not_in_the_folder(self, folder: Path, name: str) -> None:

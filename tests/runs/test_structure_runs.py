@@ -183,3 +183,46 @@ def test_the_lines_of_the_card_read_without_structure_and_say_so(runs: dict[str,
         answers = run_lines(stage, runs["with"].record)
         assert answers and largest_difference(answers, stage, runs["with"].record) < 1e-4
         assert "# stands in their place: structure not known" in blocks((stage / "README.md").read_text())[0]
+
+
+def variants(folder: Path, structure: bool) -> Any:
+    """A task of variants of one wild type, whose structure a column has."""
+    wild, rng = "MKTAYIAKQRQISFVKSHFSRQ", np.random.default_rng(0)
+    fold = "".join(rng.choice(list("dvpl#"), len(wild)))
+    lines = ["mutant,label,fold"]
+    lines += [f"{letter}{place}W,{rng.normal():.3f},{fold}" for place, letter in enumerate(wild, 1)]
+    folder.mkdir()
+    (folder / "v.csv").write_text("\n".join(lines) + "\n")
+    (folder / "wt.fasta").write_text(f">wt\n{wild}\n")
+    task: dict[str, Any] = {
+        "name": "effects",
+        "version": 1,
+        "title": "Effects",
+        "problem": "variant-effect",
+        "summary": "Which survive?",
+        "data": {
+            "source": "file",
+            "files": [{"path": "v.csv"}, {"path": "wt.fasta", "lookup": True}],
+            "columns": {"mutant": "mutant", **({"structure": "fold"} if structure else {})},
+            "splits": {"test": {"files": ["v"]}},
+        },
+        "metrics": {"primary": "spearman"},
+        "licence": "CC0-1.0",
+        "citation": "none",
+    }
+    (folder / "effects.yaml").write_text(yaml.safe_dump(task))
+    return load_task(str(folder / "effects.yaml"))
+
+
+def test_zero_shot_scores_with_structure_and_without(tmp_path: Path) -> None:
+    saprot, scores = str(write_checkpoint(tmp_path / "saprot", "saprot")), {}
+    for structure in (True, False):
+        planned = PlannedRun(variants(tmp_path / str(structure), structure), load_recipe("masked-marginals"), saprot, 1)
+        session = Session(tmp_path / "runs", DataCache(tmp_path / "cache"), Execution(torch.device("cpu"), 512))
+        outcome = execute(planned, session)
+        assert outcome.record.status == "complete", outcome.record.failure
+        scores[structure] = read_predictions(outcome.folder / PREDICTIONS)["test"].scores
+        shown = outcome.record.structure
+        assert shown is not None and shown.residues == 22
+        assert (0 < shown.unknown < 22) if structure else (shown.source, shown.unknown) == ("none", 22)
+    assert np.abs(scores[True] - scores[False]).max() > 1e-3

@@ -196,6 +196,6 @@ def canonical_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical
     rows, changed, findings = kind.canonical(raw, task, cache)
     if has_structures(task):
         sequences = rows[kind.structured].tolist()
-        rows[STRUCTURE] = row_structures(sequences, rows["id"].tolist(), raw, task)
+        rows[STRUCTURE] = row_structures(sequences, rows["id"].tolist(), raw, task, cache)
         refuse_two_structures(rows, kind.structured, task)
     return rows, changed, findings

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
+from hubtools.common.hashing import digest
 from hubtools.common.readers import reads
 from hubtools.common.telling import bar
 from hubtools.data.sources.source_rows import cell_text, columns_present, require_column
 from hubtools.data.structures.chains import LETTERS, UNKNOWN, reader_version, require_biotite
-from hubtools.data.structures.folder import StructureFolder
+from hubtools.data.structures.folder import StructureFolder, folder_digest
 from hubtools.specs.record import StructureFacts
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-    from hubtools.specs.split_rules import StructureFiles
+    from hubtools.data.sources.file_cache import DataCache
     from hubtools.specs.task import Task
 
 # The column of canonical rows.
@@ -28,7 +32,7 @@ def has_structures(task: Task) -> bool:
     return bool(task.data.columns.structure or task.data.structures)
 
 
-def row_structures(sequences: list[str], ids: list[str], raw: pd.DataFrame, task: Task) -> list[str]:
+def row_structures(sequences: list[str], ids: list[str], raw: pd.DataFrame, task: Task, cache: DataCache) -> list[str]:
     """Of each row a 3Di letter (lower case) for each residue, # where none is known.
 
     Args:
@@ -36,6 +40,7 @@ def row_structures(sequences: list[str], ids: list[str], raw: pd.DataFrame, task
         ids: of the rows.
         raw: the rows as their source has them.
         task: that has structures.
+        cache: where letters of files are kept.
 
     Raises:
         UserError: a cell holds something else; a file is missing, cannot be read, or is not of its protein.
@@ -47,7 +52,8 @@ def row_structures(sequences: list[str], ids: list[str], raw: pd.DataFrame, task
             known_letters(cell, sequence, f"task {task.name}, {name}")
             for cell, sequence, name in zip(named, sequences, ids, strict=True)
         ]
-    return _of_files(sequences, ids, named, raw, task.data.structures, task)
+    chains = _cells(raw, task.data.structures.chain, "structures.chain", task) or [""] * len(ids)
+    return _of_files(sequences, ids, named or ids, chains, task, cache)
 
 
 def _cells(raw: pd.DataFrame, column: str | None, role: str, task: Task) -> list[str] | None:
@@ -85,31 +91,33 @@ def known_letters(cell: str, sequence: str, where: str) -> str:
 
 
 def _of_files(
-    sequences: list[str], ids: list[str], named: list[str] | None, raw: pd.DataFrame, files: StructureFiles, task: Task
+    sequences: list[str], ids: list[str], named: list[str], chains: list[str], task: Task, cache: DataCache
 ) -> list[str]:
-    require_biotite(f"task {task.name}")
-    folder = StructureFolder(files.folder, f"task {task.name}")
-    chains = _cells(raw, files.chain, "structures.chain", task) or [""] * len(ids)
-    found = []
-    progress = bar("reading structures", len(ids), unit=" proteins")
-    try:
-        for sequence, name, cell, chain in zip(sequences, ids, named or ids, chains, strict=True):
-            found.append(
-                folder.letters(
-                    cell,
-                    sequence,
-                    f"task {task.name}, {name}",
-                    chain or None,
-                    identity=files.identity,
-                    plddt=files.plddt,
-                )
-                if cell
-                else UNKNOWN * len(sequence)
-            )
-            progress.update()
-    finally:
-        progress.close()
-    return found
+    """Letters of files, read once as long as none of these changes."""
+    import numpy as np
+
+    files, where = task.data.structures, f"task {task.name}"
+    assert files is not None
+    require_biotite(where)
+
+    def read() -> np.ndarray[Any, Any]:
+        found = []
+        folder = StructureFolder(files.folder, where)
+        with contextlib.closing(bar("reading structures", len(ids), unit=" proteins")) as shown:
+            for sequence, name, cell, chain in zip(sequences, ids, named, chains, strict=True):
+                letters = UNKNOWN * len(sequence)
+                if cell:
+                    asked = (cell, sequence, f"{where}, {name}", chain or None)
+                    letters = folder.letters(*asked, identity=files.identity, plddt=files.plddt)
+                found.append(letters)
+                shown.update()
+        return np.frombuffer("".join(found).encode("ascii"), dtype=np.uint8)
+
+    rule = files.model_dump(mode="json", exclude={"folder"})
+    key = [folder_digest(files, where), reader_version(), rule, sequences, named, chains]
+    together = cache.array(f"structures-{digest(key)}", read).tobytes().decode("ascii")
+    ends = list(itertools.accumulate(map(len, sequences)))
+    return [together[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def refuse_two_structures(rows: pd.DataFrame, column: str, task: Task) -> None:
