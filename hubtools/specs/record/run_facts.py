@@ -60,7 +60,8 @@ class StructureFacts(RecordPart):
         if self.source == "none":
             return f"none: each of {self.residues:,} residues is read with # in place of its 3Di letter"
         known = f"{self.residues - self.unknown:,} of {self.residues:,} residues"
-        return f"3Di letters of {known} ({self.source}); the others are read as #"
+        said = f"3Di letters of {known} ({self.source})"
+        return f"{said}; the others are read as #" if self.unknown else said
 
 
 class DataFacts(RecordPart):
