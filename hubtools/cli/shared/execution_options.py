@@ -47,8 +47,8 @@ OPTIONS = (
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Threads of the processor: time, not results. Default: a thread for each core that is free; OMP_NUM_THREADS "
-        "goes before.",
+        help="Threads of the processor: time, and no more than the last bits of results. Default: a thread for each core "
+        "that is free; OMP_NUM_THREADS goes before.",
     ),
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
     click.option(
