@@ -53,7 +53,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.slow
 @asked_for
-def test_a_node_is_killed_in_the_middle(project: Path, cluster: Any) -> None:
+def test_a_node_is_killed_in_the_middle(cluster: Any, project: Path) -> None:
+    """The nodes were there before the project's variables were set: a job has them nevertheless."""
     import ray
 
     settings = {**QUICK, "epochs": 120, "patience": None}
@@ -86,6 +87,7 @@ def test_a_node_is_killed_in_the_middle(project: Path, cluster: Any) -> None:
     assert attempts == [1, 2], "what the node had was gone on with on the other"
     assert len({outcome.folder for outcome in done.outcomes}) == 2
     assert not ray.is_initialized()
+    assert any((project / "cache").iterdir())
     again = hand_over(runs, project / "runs", ExecutionOptions("cpu"), "ray")
     assert isinstance(again, Dispatched) and not again.work.jobs
     # What no node has is said at once, and not waited for.
@@ -98,6 +100,18 @@ def test_a_node_is_killed_in_the_middle(project: Path, cluster: Any) -> None:
     assert isinstance(large, Dispatched)
     with pytest.raises(UserError, match=r"no node of the Ray cluster has what a job asks for \(64 CPU\)"):
         perform_by(large.engine, large.work, more)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [("2", "2"), ("2.5", "2"), ("0.5", "1")])
+def test_a_job_computes_with_as_many_threads_as_it_has_whole_cores(project: Path, cores: str, threads: str) -> None:
+    profiles = project / "benchmarks" / "profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "ray.yaml").write_text(f"name: ray\ntitle: R\nengine: ray\noptions: {{cpus: {cores}}}\n")
+    runs = plan("esm", task_name(PROBLEM), "probe").runs
+    given = hand_over(runs, project / "runs", ExecutionOptions("cpu"), "ray")
+    assert isinstance(given, Dispatched)
+    command = list(given.work.command)
+    assert command[command.index("--threads") + 1] == threads
 
 
 def test_probes_share_a_gpu() -> None:

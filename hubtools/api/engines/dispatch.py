@@ -234,8 +234,9 @@ def hand_over(
     most = getattr(options, "jobs", None) or getattr(options, "parallel", None) or 1
     cut = jobs([planned[number] for number in left], workers=most, sizes=Sizes(DataCache.default(execution.mirrors)))
     divided = _numbered(cut, left)
-    # What a job was given is its own: whoever else is on its node does not count.
-    own = replace(execution, threads=execution.threads or getattr(options, "cpus", None))
+    # What a job was given is its own: whoever else is on its node does not count. Ray also gives parts of a core.
+    cores = getattr(options, "cpus", None)
+    own = replace(execution, threads=execution.threads or (max(1, int(cores)) if cores else None))
     work = submission(planned, root, own, divided, engine, force=force, command=command, options=options)
     if isinstance(to, AttachedEngine):
         return Dispatched(to, work, f"{_many(len(divided), 'job')} for {engine}")

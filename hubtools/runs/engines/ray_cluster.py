@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -20,6 +20,8 @@ from hubtools.specs.base import Spec
 
 # Seconds between two looks at what has ended.
 LOOK = 0.5
+# Variables that say where things lie, for the nodes as for the command: Ray passes none on. None of them holds a secret.
+PASSED_ON = ("BENCH_CACHE", "BENCH_DATA_MIRROR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
 
 
 class RayOptions(Spec):
@@ -91,15 +93,15 @@ def _followed(ray: Any, work: Submission, options: RayOptions) -> Iterator[JobEv
     """Events of each job, as they end."""
     _refuse_impossible(ray, work, options)
     do = ray.remote(_do_job)
+    seat = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     waiting: dict[Any, tuple[int, ...]] = {}
     try:
         for numbers, frozen in zip(work.jobs, work.frozen, strict=True):
             asked = _resources(options, frozen)
             # What a task raises is not tried again: it is bench's own end. A node that is lost is another matter.
             task = do.options(max_retries=options.retries, retry_exceptions=False, name=f"bench-{work.plan}", **asked)
-            waiting[task.remote(list(work.command), work.plan, str(work.root), str(work.directory), numbers)] = tuple(
-                numbers
-            )
+            given = (list(work.command), work.plan, str(work.root), str(work.directory), numbers, seat)
+            waiting[task.remote(*given)] = tuple(numbers)
         while waiting:
             for task in ray.wait(list(waiting), num_returns=1, timeout=LOOK)[0]:
                 numbers = waiting.pop(task)
@@ -156,8 +158,14 @@ def _resources(options: RayOptions, frozen: bool) -> dict[str, Any]:
     return asked | ({"resources": options.resources} if options.resources else {})
 
 
-def _do_job(command: list[str], plan: str, root: str, directory: str, numbers: Sequence[int]) -> list[str]:
+def _do_job(
+    command: list[str], plan: str, root: str, directory: str, numbers: Sequence[int], seat: Mapping[str, str]
+) -> list[str]:
     """On a node: one worker does the job, is started again where it is killed, and stopped where this task is.
+
+    Args:
+        command, plan, root, directory, numbers: of the submission.
+        seat: variables of its environment besides the node's.
 
     Returns:
         Its events, as lines.
@@ -170,4 +178,4 @@ def _do_job(command: list[str], plan: str, root: str, directory: str, numbers: S
         )
     work = Submission(plan, Path(root), Path(directory), [tuple(numbers)], command)
     # Ray says by the environment which GPUs are the task's, and sets OMP_NUM_THREADS by its cores.
-    return [event.line() for event in with_seats([{}]).events(work)]
+    return [event.line() for event in with_seats([seat]).events(work)]
