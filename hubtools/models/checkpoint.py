@@ -57,6 +57,7 @@ class Checkpoint:
         licence: what its card states, or None.
         config: content of ``config.json``.
         weights: names of the weight files.
+        has_tokenizer: whether a vocabulary lies beside them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Checkpoint:
     licence: str | None
     config: dict[str, Any] = field(repr=False)
     weights: tuple[str, ...]
+    has_tokenizer: bool = True
 
     def files(self) -> Path:
         """The folder with everything ``from_pretrained`` needs, downloaded first where it is on the Hub.
@@ -169,6 +171,7 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
         licence=read_licence(folder / README),
         config=config,
         weights=_choose_weights(listed, shown),
+        has_tokenizer=bool(_VOCABULARIES & listed),
     )
 
 
@@ -193,6 +196,7 @@ def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint
         licence=read_licence(folder / README),
         config=config,
         weights=weights,
+        has_tokenizer=bool(_VOCABULARIES & listed),
     )
 
 

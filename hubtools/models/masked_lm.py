@@ -10,6 +10,7 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.models.encoder import _loaded, require_numbers
+from hubtools.models.execution.translation import translated_whole
 from hubtools.models.families import family_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
     if weights == "random":
         torch.manual_seed(seed)
         fresh = AutoModelForMaskedLM.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
-        return fresh.float().eval()
+        return translated_whole(fresh.float(), family, checkpoint.name).eval() if in_its_code else fresh.float().eval()
     model, info = _loaded(
         checkpoint,
         lambda: AutoModelForMaskedLM.from_pretrained(
@@ -70,7 +71,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
             fix=_NEEDED,
         )
     require_numbers(checkpoint, model)
-    return model.eval()
+    return translated_whole(model, family, checkpoint.name).eval() if in_its_code else model.eval()
 
 
 def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:

@@ -20,13 +20,14 @@ from hubtools.models.families.esm import ESM
 from hubtools.models.families.esmc import ESMC
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
+from hubtools.models.families.own_code import OWN_CODE
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
 from hubtools.models.families.spelling import Spelling
 from hubtools.models.families.t5 import T5
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET)
+OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, *OWN_CODE)
 
 _brought: list[Family] = []
 _looked: list[bool] = []

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubtools.common.escaping import python_literal
+
+
+@dataclass(frozen=True)
+class ProtocolTokens:
+    """Tokens that the authors of checkpoints put around every protein, and their tokenizer does not.
+
+    Attributes:
+        before, after: what stands before the protein and behind it.
+    """
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As recipes call it: the tokens without their brackets.
+
+        >>> ProtocolTokens(("[NLU]",)).name, ProtocolTokens(("1",), ("2",)).name
+        ('NLU', '1 2')
+        """
+        return " ".join(token.strip("[]<>") for token in (*self.before, *self.after))
 
 
 @dataclass(frozen=True)
@@ -28,22 +48,27 @@ class Spelling:
     as_words: bool = False
     of_residues: bool = True
 
-    def write(self, sequence: str, protocol: Sequence[str] = ()) -> str | list[str]:
-        """A sequence as the tokenizer takes it, after the tokens of a protocol."""
+    def write(self, sequence: str, protocol: ProtocolTokens = ProtocolTokens()) -> str | list[str]:
+        """A sequence as the tokenizer takes it, between the tokens of a protocol."""
         if self.as_words:
-            return [*protocol, *sequence]
-        return self._before(protocol) + self.between.join(residue + self.after for residue in sequence)
+            return [*protocol.before, *sequence, *protocol.after]
+        before, after = self._around(protocol)
+        return before + self.between.join(residue + self.after for residue in sequence) + after
 
-    def expression(self, name: str, protocol: Sequence[str] = ()) -> str:
+    def expression(self, name: str, protocol: ProtocolTokens = ProtocolTokens()) -> str:
         """Python that computes :meth:`write` of the variable of this name; what comes of it may be a variable alone."""
         if self.as_words:
-            return f"[{', '.join(map(python_literal, protocol))}, *{name}]" if protocol else f"list({name})"
+            if protocol == ProtocolTokens():
+                return f"list({name})"
+            return f"[{', '.join([*map(python_literal, protocol.before), f'*{name}', *map(python_literal, protocol.after)])}]"
         each = f"residue + {python_literal(self.after)} for residue in {name}" if self.after else name
         text = f"{python_literal(self.between)}.join({each})" if self.between or self.after else name
-        return f"{python_literal(self._before(protocol))} + {text}" if protocol else text
+        before, after = (python_literal(part) if part else None for part in self._around(protocol))
+        return " + ".join(filter(None, (before, text, after)))
 
-    def _before(self, protocol: Sequence[str]) -> str:
-        return "".join(token + self.between for token in protocol)
+    def _around(self, protocol: ProtocolTokens) -> tuple[str, str]:
+        before = "".join(token + self.between for token in protocol.before)
+        return before, "".join(self.between + token for token in protocol.after)
 
 
 PLAIN = Spelling("plain", "as they are")
