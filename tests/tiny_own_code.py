@@ -433,9 +433,7 @@ LIKE = {
             "odd-blind": "OddBlind",
         }.items()
     },
-    "odd-wide": Like(
-        {"Config": "OddWideConfig", "Model": "OddWide"}, _PLAIN, tuple(_PLAIN[:5]), _AROUND
-    ),
+    "odd-wide": Like({"Config": "OddWideConfig", "Model": "OddWide"}, _PLAIN, tuple(_PLAIN[:5]), _AROUND),
 }
 
 
@@ -449,7 +447,9 @@ def write_like(folder: Path, kind: str) -> Path:
     path.write_text(CODE)
     module = module_of(path)
     torch.manual_seed(0)
-    made = getattr(module, like.classes.get("ModelForMaskedLM") or like.classes.get("ModelForCausalLM") or like.classes["Model"])
+    made = getattr(
+        module, like.classes.get("ModelForMaskedLM") or like.classes.get("ModelForCausalLM") or like.classes["Model"]
+    )
     model = made(made.config_class(**like.settings))
     save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
     config = {**model.config.to_dict(), "auto_map": {f"Auto{k}": f"{FILE}.{v}" for k, v in like.classes.items()}}
@@ -483,8 +483,6 @@ def letters_tokenizer(vocabulary: list[str], special: tuple[str, ...], template:
         named = [(token, table[token]) for token in template.split() if token != "$A"]
         tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=named)
     roles = {"pad_token": "pad", "unk_token": "unk", "mask_token": "mask"}
-    given = {
-        role: token for role, word in roles.items() for token in special if token.lower().strip("<>|[]") == word
-    }
+    given = {role: token for role, word in roles.items() for token in special if token.lower().strip("<>|[]") == word}
     further = [token for token in special if token not in given.values()]
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, extra_special_tokens=further, **given)

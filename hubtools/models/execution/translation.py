@@ -215,8 +215,8 @@ def _measure(encoder: Any, made: Any, name: str, given: list[str]) -> bool:
     # Each architecture fails in its own way.
     except Exception as error:
         raise UserError(
-            f"its encoder cannot read a batch of short rows{in_brackets(error)}: its forward takes "
-            f"{_listed(_inputs(made.__mro__[2])[0])}, and was given {_listed(given)}",
+            f"its code stops at a batch of short rows{in_brackets(error)}, given {_listed(given)} of what its forward "
+            f"takes: {_listed(_inputs(made.__mro__[2])[0])}",
             where=name,
             fix=_FIX,
         ) from None
@@ -249,7 +249,13 @@ def _measure(encoder: Any, made: Any, name: str, given: list[str]) -> bool:
     if entry(config, "hidden_size") != shape[2]:
         config.hidden_size = shape[2]
     _note_depth(encoder, dialect)
-    plain = replace(Dialect(), layers=dialect.layers, auto_class=dialect.auto_class, tokenizer=dialect.tokenizer, needs=dialect.needs)
+    plain = replace(
+        Dialect(),
+        layers=dialect.layers,
+        auto_class=dialect.auto_class,
+        tokenizer=dialect.tokenizer,
+        needs=dialect.needs,
+    )
     named = getattr(out, "last_hidden_state", None) is not None
     return named and made.dialect == replace(plain, states="last_hidden_state", tokens_first=False)
 

@@ -72,13 +72,18 @@ class CanonicalForm:
         """The tokens of the protocol, before and behind."""
         return ProtocolTokens(self.protocol, self.ending)
 
+    @property
+    def _tokens(self) -> tuple[tuple[str, ...], ...]:
+        """Of the protocol as a spelling takes them; one that somebody derived may know of those before alone."""
+        return (self.protocol, self.ending) if self.ending else (self.protocol,)
+
     def residues(self, sequence: str) -> str:
         """The letters that are read: upper case, those of :attr:`as_x` replaced."""
         return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), "X"))
 
     def write(self, sequence: str) -> str | list[str]:
         """What the tokenizer is given."""
-        return self.spelling.write(self.residues(sequence), self.around)
+        return self.spelling.write(self.residues(sequence), *self._tokens)
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
         """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
@@ -107,7 +112,7 @@ class CanonicalForm:
         name = "read" if self.as_x else ("pair" if proteins > 1 else "sequence")
         options = ["is_split_into_words=True"] if self.spelling.as_words else []
         if proteins == 1:
-            return ", ".join([self.spelling.expression(name, self.around), *options])
-        each = self.spelling.expression("sequence", self.around)
+            return ", ".join([self.spelling.expression(name, *self._tokens), *options])
+        each = self.spelling.expression("sequence", *self._tokens)
         batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
         return ", ".join([batch, *options, "padding=True"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubtools.common.escaping import python_literal
@@ -48,27 +49,26 @@ class Spelling:
     as_words: bool = False
     of_residues: bool = True
 
-    def write(self, sequence: str, protocol: ProtocolTokens = ProtocolTokens()) -> str | list[str]:
-        """A sequence as the tokenizer takes it, between the tokens of a protocol."""
+    def write(self, sequence: str, protocol: Sequence[str] = (), ending: Sequence[str] = ()) -> str | list[str]:
+        """A sequence as the tokenizer takes it, after the tokens of a protocol and before those that end it."""
         if self.as_words:
-            return [*protocol.before, *sequence, *protocol.after]
-        before, after = self._around(protocol)
+            return [*protocol, *sequence, *ending]
+        before, after = self._around(protocol, ending)
         return before + self.between.join(residue + self.after for residue in sequence) + after
 
-    def expression(self, name: str, protocol: ProtocolTokens = ProtocolTokens()) -> str:
+    def expression(self, name: str, protocol: Sequence[str] = (), ending: Sequence[str] = ()) -> str:
         """Python that computes :meth:`write` of the variable of this name; what comes of it may be a variable alone."""
         if self.as_words:
-            if protocol == ProtocolTokens():
-                return f"list({name})"
-            return f"[{', '.join([*map(python_literal, protocol.before), f'*{name}', *map(python_literal, protocol.after)])}]"
+            around = [*map(python_literal, protocol), f"*{name}", *map(python_literal, ending)]
+            return f"[{', '.join(around)}]" if protocol or ending else f"list({name})"
         each = f"residue + {python_literal(self.after)} for residue in {name}" if self.after else name
         text = f"{python_literal(self.between)}.join({each})" if self.between or self.after else name
-        before, after = (python_literal(part) if part else None for part in self._around(protocol))
+        before, after = (python_literal(part) if part else "" for part in self._around(protocol, ending))
         return " + ".join(filter(None, (before, text, after)))
 
-    def _around(self, protocol: ProtocolTokens) -> tuple[str, str]:
-        before = "".join(token + self.between for token in protocol.before)
-        return before, "".join(self.between + token for token in protocol.after)
+    def _around(self, protocol: Sequence[str], ending: Sequence[str]) -> tuple[str, str]:
+        before = "".join(token + self.between for token in protocol)
+        return before, "".join(self.between + token for token in ending)
 
 
 PLAIN = Spelling("plain", "as they are")
