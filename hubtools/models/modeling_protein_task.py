@@ -169,7 +169,7 @@ def in_groups(
         pooler_output=None if pooled[0] is None else torch.cat(pooled)[back],
         hidden_states=None if states[0] is None else tuple(whole(list(each)) for each in zip(*states, strict=True)),
     )
-    logits = [getattr(out, "logits", None) for out in found]
+    logits: list[Any] = [getattr(out, "logits", None) for out in found]
     if logits[0] is not None:
         # Of a language model that is asked as a whole.
         read["logits"] = whole(logits)

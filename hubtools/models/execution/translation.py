@@ -211,7 +211,7 @@ def _measure(encoder: Any, made: Any, name: str, given: list[str]) -> bool:
     modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
-        out = super(Translated, encoder).forward(**encoder.asked(ids, mask, True))  # type: ignore[misc]
+        out = super(Translated, encoder).forward(**encoder.asked(ids, mask, True))
     # Each architecture fails in its own way.
     except Exception as error:
         raise UserError(
@@ -235,7 +235,8 @@ def _measure(encoder: Any, made: Any, name: str, given: list[str]) -> bool:
             fix=_FIX,
         )
     shape = tuple(found.shape)
-    turned = {(rows, tokens): False, (tokens, rows): True}.get(shape[:2])
+    orders: dict[tuple[int, ...], bool] = {(rows, tokens): False, (tokens, rows): True}
+    turned = orders.get(shape[:2])
     if len(shape) != 3 or turned is None or dialect.tokens_first not in (None, turned):
         raise UserError(
             f"of {rows} rows of {tokens} tokens its forward gives hidden states of the shape {shape}; bench needs "
