@@ -17,7 +17,7 @@ from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.readers import reads
 from hubtools.data.sources.file_cache import remembered_sha256
-from hubtools.models.families import identity_of
+from hubtools.models.families import family_of, identity_of
 from hubtools.models.foreign import check_config, check_index, read_json
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
@@ -225,8 +225,9 @@ def _read_config(path: Path, listed: set[str], trust_remote_code: bool, where: s
             where=where,
             fix="Use that repository, or copy the code into a folder beside the weights.",
         )
-    # A checkpoint with code of its own may bring its tokenizer as code; all others need a vocabulary.
-    if not _VOCABULARIES & listed and not trust_remote_code:
+    # A checkpoint with code of its own may bring its tokenizer as code, or its family does; all others need a vocabulary.
+    spoken = family_of(config).dialect
+    if not _VOCABULARIES & listed and not trust_remote_code and (spoken is None or spoken.tokenizer is None):
         raise UserError(
             "there are no tokenizer files",
             where=where,

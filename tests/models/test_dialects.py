@@ -192,6 +192,36 @@ def test_its_longest_input_is_measured(published: Published, kind: str, longest:
     assert longest_input(checkpoint, ResidueTokeniser.from_checkpoint(checkpoint), 200) == longest
 
 
+def test_an_added_mask_has_the_precision_of_what_it_is_added_to(published: Published) -> None:
+    encoder: Any = load_encoder(published("amplify")).eval()
+    ids, mask = torch.full((2, 4), 7), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    added = encoder.asked(ids, mask, False)["pad_mask"]
+    assert added.tolist() == [[0, 0, 0, 0], [0, 0, -torch.inf, -torch.inf]] and added.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert encoder.asked(ids, mask, False)["pad_mask"].dtype == torch.bfloat16
+    # Without a mask it is given none.
+    assert set(encoder.asked(ids, None, False)) == {"src", "output_hidden_states"}
+
+
+def test_adapters_go_where_the_family_says(published: Published) -> None:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from tiny_tasks import tiny_task
+
+    from hubtools.models import build_model
+    from hubtools.specs.lookup.spec_files import load_recipe
+
+    checkpoint = published("amplify")
+    tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
+    model: Any = build_model(checkpoint, tiny_task(), load_recipe("lora"), tokeniser, 1)
+    places = {name for name, module in model.encoder.named_modules() if isinstance(module, BaseTunerLayer)}
+    assert places == {f"body.layers.{layer}.{part}" for layer in range(2) for part in ("q", "k", "v", "wo")}
+    ids, mask = batch(tokeniser)
+    logits = model(ids, mask).logits
+    logits[mask.bool()].square().sum().backward()
+    learnt = [p for n, p in model.encoder.named_parameters() if "lora_B" in n]
+    assert learnt and all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in learnt)
+
+
 @torch.no_grad()
 def test_all_layers_are_given_in_the_order_of_rows(published: Published) -> None:
     checkpoint = published("proteinglm")
