@@ -38,6 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_file_of_the_users_says_how_code_is_asked_and_the_record_says_which(project: Path, bench: Bench) -> None:
     write_like(project / "odd", "odd")
     (project / "another.py").write_text(file_of_the_page())
