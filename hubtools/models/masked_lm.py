@@ -11,6 +11,7 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.models.encoder import _loaded, require_numbers
+from hubtools.models.execution.translation import translated_whole
 from hubtools.models.families import family_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
     if weights == "random":
         torch.manual_seed(seed)
         fresh = AutoModelForMaskedLM.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
-        return fresh.float().eval()
+        return translated_whole(fresh.float(), family, checkpoint.name).eval() if in_its_code else fresh.float().eval()
     model, info = _loaded(
         checkpoint,
         lambda: AutoModelForMaskedLM.from_pretrained(
@@ -71,7 +72,7 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
             fix=_NEEDED,
         )
     require_numbers(checkpoint, model)
-    return model.eval()
+    return translated_whole(model, family, checkpoint.name).eval() if in_its_code else model.eval()
 
 
 def require_mask(tokeniser: ResidueTokeniser, name: str) -> None:

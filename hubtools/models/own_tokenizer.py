@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from hubtools.common.errors import UserError, in_brackets
-from hubtools.models.families import PLAIN, CanonicalForm
+from hubtools.models.families import PLAIN, CanonicalForm, ProtocolTokens
 from hubtools.models.families.canonical_form import EVERY_LETTER, STANDARD
 
 log = logging.getLogger(__name__)
@@ -134,11 +134,26 @@ def _each(tokenizer: Any, texts: list[str]) -> list[list[int]]:
         return found
 
 
-def around(tokenizer: Any, protocol: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def not_added(tokenizer: Any, protocol: ProtocolTokens) -> ProtocolTokens:
+    """Of the tokens of a protocol, those that the tokenizer does not add by itself."""
+    try:
+        own = around(tokenizer, ProtocolTokens())
+    except UserError:
+        # What it cannot be asked of letters it is asked in the family's spelling.
+        return protocol
+    written = [set(tokenizer.convert_ids_to_tokens(list(ids))) for ids in own]
+    before, after = (
+        tuple(token for token in tokens if token not in there)
+        for tokens, there in zip((protocol.before, protocol.after), written, strict=True)
+    )
+    return ProtocolTokens(before, after)
+
+
+def around(tokenizer: Any, protocol: ProtocolTokens) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Special tokens before and after a text, those of a protocol too: what is there with them and is not without."""
     try:
         bare = read_tokens(tokenizer, STANDARD, add_special_tokens=False)
-        whole = form_tokens(tokenizer, CanonicalForm(PLAIN, protocol), STANDARD)
+        whole = form_tokens(tokenizer, CanonicalForm(PLAIN, protocol.before, ending=protocol.after), STANDARD)
     except CannotRead as error:
         raise UserError(
             f"its tokenizer cannot read {STANDARD}, and has no unknown token{in_brackets(error)}",

@@ -67,14 +67,15 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    window, pooling = run.recipe.window, run.recipe.head.pooling == "mutations"
-    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), window.model_dump_json(), pooling)
+    window, pooling = run.recipe.window.model_dump_json(), run.recipe.head.pooling == "mutations"
+    how = (window, pooling, run.recipe.protocol)
+    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), *how)
     found: Reading = session.recent.get(key, lambda: _read(run, session, data, checkpoint))
     return found
 
 
 def _read(run: PlannedRun, session: Session, data: TaskData, checkpoint: Checkpoint) -> Reading:
-    tokeniser = session.tokeniser(checkpoint)
+    tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
     alignment = None
     sequences, structures = shown(data)
     if tokeniser.aligned or run.task.problem.level.by_residue:
@@ -274,7 +275,7 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    tokeniser = session.tokeniser(checkpoint)
+    tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
     positions = mutated_positions(list(data.splits.values()))
     sequences, letters = shown(data)
     structure = structure_read(tokeniser, data, sequences, letters)
