@@ -10,10 +10,11 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.published_kind import Published
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
 
-# What changes no number: how a family is cited and made faster, and how records of earlier are read.
-_NO_NUMBER = {"papers", "faster", "around", "earlier"}
+# What changes no number: how a family is cited, shown and made faster, and how records of earlier are read.
+_NO_NUMBER = {"papers", "published", "faster", "around", "earlier"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Family:
             the likelihood of a residue.
         faster: of an encoder, modules and an equivalent of the ``forward`` of each; tested on the very model before use.
         papers: that its checkpoints are cited by, the most particular name first.
+        published: kinds of checkpoints of it that people use, the most particular name first: rows of docs/checkpoints.md.
         around: special tokens before and after a protein, for records of before they were measured.
         earlier: names of spellings in earlier records: what they are called now, and the tokens of the protocol.
     """
@@ -83,6 +85,7 @@ class Family:
     masked_lm: bool = True
     faster: Callable[[Any], list[tuple[Any, Callable[..., Any]]]] | None = None
     papers: tuple[Paper, ...] = ()
+    published: tuple[Published, ...] = ()
     around: tuple[int, int] = (1, 1)
     earlier: Mapping[str, tuple[Spelling, tuple[str, ...]]] = field(default_factory=dict)
 
