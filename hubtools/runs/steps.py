@@ -20,7 +20,7 @@ from hubtools.evaluation.split_strata import strata_of
 from hubtools.evaluation.statistics.resampled import write_replicates
 from hubtools.models import Checkpoint, ResidueTokeniser, save_model
 from hubtools.models.adapters import merge_adapter
-from hubtools.models.encoder import checkpoint_facts
+from hubtools.models.encoder import checkpoint_facts, pretraining_facts
 from hubtools.models.encoder_note import note_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
@@ -177,6 +177,8 @@ class Steps:
         self.record.windows = window_facts(scored, reading.window)
         model = build(self.run, reading, self.execution.device, self.session)
         self.record.checkpoint = checkpoint_facts(reading.checkpoint, model.encoder, self.recipe.weights)
+        if self.recipe.weights == "pretrained":
+            self.record.pretraining = pretraining_facts(reading.checkpoint.identity, data.dates)
         # The engine stays attached until the test splits are predicted.
         how = self.attached.enter_context(computing(self.run, self.session, model, reading))
         self.execution, environment = how.execution, self.record.environment

@@ -94,6 +94,7 @@ PROTEIN = Level(
     scored="labels",
     counted=None,
     drawn="homology clusters, or proteins",
+    takes=("date",),
 )
 RESIDUE = Level(
     name="residue",
@@ -104,6 +105,7 @@ RESIDUE = Level(
     counted="labelled residue",
     drawn="homology clusters, or proteins; never residues",
     by_residue=True,
+    takes=("date",),
     auto_class="AutoModelForTokenClassification",
     hub_task="token-classification",
 )

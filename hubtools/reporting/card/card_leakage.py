@@ -48,6 +48,31 @@ def statement(record: RunRecord, split: str = "test") -> str:
     )
 
 
+def pretraining(record: RunRecord, split: str = "test") -> str:
+    """How many scored proteins are newer than what the checkpoint was pre-trained on; empty where the task has no dates.
+
+    Args:
+        record: of a complete run.
+        split: that was scored.
+    """
+    facts = record.pretraining
+    if facts is None or record.data is None or split not in facts.newer or split not in record.data.splits:
+        return ""
+    proteins = f"{split} proteins" if split == "test" else f"proteins of {split}"
+    count, total = facts.newer[split], record.data.splits[split].proteins
+    told = f" ({facts.data}{f'; {facts.source}' if facts.source else ''})" if facts.data else ""
+    if count is None or facts.until is None:
+        why = "until when these go is not told" if facts.data else "what these were is not told"
+        return f"How many {proteins} are newer than the checkpoint's pre-training data is not known: {why}{told}."
+    undated = facts.undated.get(split, 0)
+    unknown = f" Of {undated:,} no date is known." if undated else ""
+    verb = "is" if count == 1 else "are"
+    return (
+        f"{count:,} of {total:,} {proteins} ({_percent(count, total)}) {verb} newer than the checkpoint's pre-training data, "
+        f"which end with {facts.until}{told}.{unknown}"
+    )
+
+
 def not_looked_for(record: RunRecord, split: str = "test") -> str:
     """What the audit of a run leaves open, in one sentence."""
     overlap = _with_train(record, split)

@@ -203,6 +203,7 @@ def _text(
         trust=wording.trust(task),
         findings=_findings(record),
         leakage=card_leakage.statement(record, splits[0]),
+        pretraining=card_leakage.pretraining(record, splits[0]),
         not_looked_for=card_leakage.not_looked_for(record, splits[0]),
         residues={split: card_results.residues_scored(record, split) for split in splits},
         strata={split: card_results.strata_shown(record, split) for split in splits},

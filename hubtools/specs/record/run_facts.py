@@ -82,6 +82,20 @@ class CheckpointFacts(RecordPart):
     weights: Literal["pretrained", "random"] = "pretrained"
 
 
+class PretrainingFacts(RecordPart):
+    """What the checkpoint was pre-trained on, as its authors say, beside the dates of a task's proteins."""
+
+    data: Line | None = Field(default=None, description="None where nothing is known of it.")
+    until: Line | None = Field(
+        default=None, description="The last day, month or year of which something may be in it; None: not known."
+    )
+    source: Line | None = Field(default=None, description="Who says so.")
+    newer: dict[SplitName, int | None] = Field(
+        description="Proteins of a scored split that became public after that; None where that is not known."
+    )
+    undated: dict[SplitName, int] = Field(description="Proteins of a scored split of which no day is known.")
+
+
 class AlignmentFacts(RecordPart):
     """The proof that token i is residue i."""
 

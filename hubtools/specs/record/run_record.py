@@ -21,6 +21,7 @@ from hubtools.specs.record.run_facts import (
     Environment,
     Failure,
     OutputFile,
+    PretrainingFacts,
     Score,
     SplitResult,
     SweepFacts,
@@ -91,6 +92,10 @@ class RunRecord(OpenPart):
     finished: datetime | None = None
     checkpoint: CheckpointFacts | None = None
     data: DataFacts | None = None
+    pretraining: PretrainingFacts | None = Field(
+        default=None,
+        description="Of runs of pre-trained checkpoints on tasks that know when their proteins became public.",
+    )
     closed: dict[Line, Line] = Field(
         default={},
         description="Repositories of the Hub that were read by a token and that not everybody can read: private or gated.",
