@@ -143,7 +143,7 @@ def reference() -> str:
 
 def checkpoints() -> str:
     """The page of kinds of checkpoints that people use."""
-    kinds = published_kinds()
+    kinds = published_kinds(own=True)
     lines = [
         "# Checkpoints",
         "",

@@ -18,7 +18,7 @@ from tiny_checkpoints import only_sentencepiece, write_checkpoint
 from hubtools.specs.lookup.content import shipped_root
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 # Real weights where a machine has them: the folder that a variable names.
 REAL_WEIGHTS: dict[str, Path | None] = {
     "esm2": Path(folder) if (folder := os.environ.get("BENCH_REAL_ESM2")) else None,

@@ -19,7 +19,10 @@ from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.record import CheckpointIdentity, PretrainingFacts
 from hubtools.training.compute.device import Execution
 
-DATES = {"test": [date(2018, 5, 1), date(2021, 11, 17), date(2021, 11, 18), None], "far": [date(2024, 1, 1)]}
+DATES: dict[str, list[date | None]] = {
+    "test": [date(2018, 5, 1), date(2021, 11, 17), date(2021, 11, 18), None],
+    "far": [date(2024, 1, 1)],
+}
 
 
 def known(name: str, source: str = "hub") -> PretrainingFacts:

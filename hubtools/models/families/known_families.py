@@ -122,10 +122,14 @@ def papers() -> list[Paper]:
     return list(dict.fromkeys(paper for family in (*brought(), *OWN) for paper in family.papers))
 
 
-def published_kinds() -> list[Published]:
-    """Kinds of checkpoints that people use: those of all families, what was brought first, then those that need no family."""
-    found = [kind for family in (*brought(), *OWN) for kind in family.published]
-    return [*found, *WITHOUT_FAMILY]
+def published_kinds(*, own: bool = False) -> list[Published]:
+    """Kinds of checkpoints that people use: those of all families, what was brought first, then those that need no family.
+
+    Args:
+        own: those that bench knows by itself, whatever packages and the user bring.
+    """
+    families = OWN if own else (*brought(), *OWN)
+    return [*(kind for family in families for kind in family.published), *WITHOUT_FAMILY]
 
 
 def published_as(name: str) -> Published | None:
