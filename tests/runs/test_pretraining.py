@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_project import write_task
 
+import hubtools
 from hubtools.data import DataCache
 from hubtools.models.encoder import pretraining_facts
 from hubtools.reporting.card.model_card import build_card
@@ -57,20 +58,19 @@ def test_a_task_without_dates_says_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
-def test_a_run_counts_them_and_its_card_says_so(tmp_path: Path) -> None:
-    columns = {"id": "id", "date": "day"}
-    write_task(tmp_path, "sequence-classification", n=12)
-    path = tmp_path / "tasks" / "tiny-sequence-classification.yaml"
-    rows = (tmp_path / "tasks" / "sequence-classification.csv").read_text().splitlines()
-    days = ["day", *("2022-05-01" if number % 3 else "" for number in range(len(rows) - 1))]
-    text = "\n".join(f"{row},{day}" for row, day in zip(rows, days, strict=True))
-    (tmp_path / "tasks" / "sequence-classification.csv").write_text(text + "\n")
-    task = load_task(str(path))
-    dated = task.model_copy(
-        update={"data": task.data.model_copy(update={"columns": task.data.columns.model_validate(columns)})}
-    )
+def test_a_run_counts_them_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    path = write_task(tmp_path, "sequence-classification", n=12)
+    path.write_text(path.read_text().replace("    id: id\n", "    id: id\n    date: day\n"))
+    table = tmp_path / "tasks" / "sequence-classification.csv"
+    header, *rows = table.read_text().splitlines()
+    dated = [f"{row},{'2022-05-01' if number % 3 else ''}" for number, row in enumerate(rows)]
+    table.write_text("\n".join([f"{header},day", *dated]) + "\n")
+    checked = hubtools.check_task(path, "embedded")
+    assert "dates of test: 2022-05-01 to 2022-05-01, 4 of 12 without" in checked.remarks
+    assert any(proof.startswith("8 of 12 test proteins (67 %) are newer than") for proof in checked.proofs)
     session = Session(tmp_path / "runs", DataCache(tmp_path / "cache"), Execution(torch.device("cpu"), 512))
-    outcome = execute(PlannedRun(dated, load_recipe("probe", {"epochs": 1}), "embedded", 1), session)
+    outcome = execute(PlannedRun(load_task(str(path)), load_recipe("probe", {"epochs": 1}), "embedded", 1), session)
     facts = outcome.record.pretraining
     assert outcome.record.status == "complete" and facts is not None
     assert (facts.until, facts.newer, facts.undated) == ("2022-04-30", {"test": 8}, {"test": 4})

@@ -126,7 +126,8 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from types import SimpleNamespace
 
     from hubtools.common.telling import step
-    from hubtools.models.encoder import load_encoder
+    from hubtools.findings.wording import newer_text
+    from hubtools.models.encoder import load_encoder, pretraining_facts
     from hubtools.models.masked_lm import load_masked_lm, mask_token
     from hubtools.models.windows import pieces
     from hubtools.specs.recipe import Window
@@ -145,6 +146,9 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
         read = tokeniser.encode_all(sequences)
     tokens = tokeniser.count_unknown(read)
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
+    if (learnt := pretraining_facts(checkpoint.identity, data.dates)) is not None:
+        for split, days in data.dates.items():
+            yield newer_text(learnt, split, len(days))
     window = effective_window(Window(), checkpoint, tokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
     proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubtools.findings.wording import plural, share
+from hubtools.findings.wording import newer_text, percent, plural, share
 from hubtools.specs.record import RunRecord, SplitOverlap
 
 
@@ -43,7 +43,7 @@ def statement(record: RunRecord, split: str = "test") -> str:
     more = f", {', '.join(of_higher_identity)}" if of_higher_identity else ""
     verb = "has" if told[lowest] == 1 else "have"
     return (
-        f"{told[lowest]:,} of {total:,} {proteins} ({_percent(told[lowest], total)}) {verb} a relative of at least "
+        f"{told[lowest]:,} of {total:,} {proteins} ({percent(told[lowest], total)}) {verb} a relative of at least "
         f"{share(lowest)} identity in train{more}.{same}"
     )
 
@@ -58,19 +58,7 @@ def pretraining(record: RunRecord, split: str = "test") -> str:
     facts = record.pretraining
     if facts is None or record.data is None or split not in facts.newer or split not in record.data.splits:
         return ""
-    proteins = f"{split} proteins" if split == "test" else f"proteins of {split}"
-    count, total = facts.newer[split], record.data.splits[split].proteins
-    told = f" ({facts.data}{f'; {facts.source}' if facts.source else ''})" if facts.data else ""
-    if count is None or facts.until is None:
-        why = "until when these go is not told" if facts.data else "what these were is not told"
-        return f"How many {proteins} are newer than the checkpoint's pre-training data is not known: {why}{told}."
-    undated = facts.undated.get(split, 0)
-    unknown = f" Of {undated:,} no date is known." if undated else ""
-    verb = "is" if count == 1 else "are"
-    return (
-        f"{count:,} of {total:,} {proteins} ({_percent(count, total)}) {verb} newer than the checkpoint's pre-training data, "
-        f"which end with {facts.until}{told}.{unknown}"
-    )
+    return newer_text(facts, split, record.data.splits[split].proteins)
 
 
 def not_looked_for(record: RunRecord, split: str = "test") -> str:
@@ -91,11 +79,3 @@ def _with_train(record: RunRecord, split: str) -> SplitOverlap | None:
     """What a split has in common with train, where that was recorded."""
     found = record.data.audit if record.data else []
     return next((overlap for overlap in found if (overlap.first, overlap.second) == ("train", split)), None)
-
-
-def _percent(part: int, whole: int) -> str:
-    """A share in round per cent, never rounded to nothing or to all."""
-    percent = 100 * part / max(whole, 1)
-    if part < whole and percent > 99:
-        return "over 99 %"
-    return "under 1 %" if 0 < percent < 1 else f"{percent:.0f} %"
