@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
@@ -60,6 +60,8 @@ class Family:
     Attributes:
         masked_lm: whether transformers' masked-language-model class of its configurations, where there is one, tells
             the likelihood of a residue.
+        backwards: of decoders whose pre-training also read proteins from their end: ``residues`` where these are in reverse order
+            between the same special tokens, ``all`` where the special tokens change their places, too.
         faster: of an encoder, modules and an equivalent of the ``forward`` of each; tested on the very model before use.
         papers: that its checkpoints are cited by, the most particular name first.
         around: special tokens before and after a protein, for records of before they were measured.
@@ -81,6 +83,7 @@ class Family:
     ia3_targets: tuple[str, ...] = ()
     ia3_inputs: tuple[str, ...] = ()
     masked_lm: bool = True
+    backwards: Literal["residues", "all"] | None = None
     faster: Callable[[Any], list[tuple[Any, Callable[..., Any]]]] | None = None
     papers: tuple[Paper, ...] = ()
     around: tuple[int, int] = (1, 1)

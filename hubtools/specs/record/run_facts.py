@@ -122,6 +122,31 @@ class TokenFacts(RecordPart):
     )
 
 
+class ContextFacts(RecordPart):
+    """What of its protein the state of a residue depends on, measured with the weights of the run before training."""
+
+    follows: bool = Field(
+        description="Whether a residue sees what follows it: False of a decoder, whose states depend on what came before alone."
+    )
+    change: float | None = Field(
+        description="How much the states before it change when the last residue is another: the largest change as a share of the "
+        "largest value."
+    )
+    read: list[Literal["forward", "backward"]] = Field(
+        default=[],
+        description="Of log-likelihoods: the directions in which every protein was read; the score is the mean over them.",
+    )
+    first_scored: bool | None = Field(
+        default=None,
+        description="Of log-likelihoods: whether a token stands before the first residue, so that it is told, too.",
+    )
+
+    def __str__(self) -> str:
+        if self.follows:
+            return "a residue sees all of its protein"
+        return "a residue sees what comes before it, and nothing of what follows"
+
+
 class TogetherFacts(RecordPart):
     """The proof, before training, that a protein in a batch is read as it is alone, whatever lies beside it."""
 
