@@ -195,7 +195,9 @@ class Steps:
             assert isinstance(ready.model, ProteinTaskModel)
             self.embeddings = kept_embeddings(self.run, self.session, ready.checkpoint, ready.rounding)
             companions = self.session.companions(self.run, data)
-            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions)
+            context = self.record.context
+            follows = context is None or context.follows
+            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions, follows=follows)
             trained = ready.model.head
         else:
             fitted = fit(ready.model, train, validation, self._job(loss))

@@ -14,6 +14,8 @@ from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
 
 # What changes no number: how a family is cited and made faster, and how records of earlier are read.
 _NO_NUMBER = {"papers", "faster", "around", "earlier"}
+# Of families and spellings, what came later: left out of the digest where it says what was so before.
+_LATER = {"backwards": None, "line": 0}
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ class Family:
         """Of all in it that can change a number, methods of its own included."""
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NO_NUMBER}
         said["settings"] = dict(self.settings)
-        said["spellings"] = [vars(spelling) for spelling in self.spellings]
+        said["spellings"] = [_as_before(vars(spelling)) for spelling in self.spellings]
         said["code"] = [_source(type(one)) for one in (self, *self.spellings)]
-        return digest(said)
+        return digest(_as_before(said))
 
 
 def entry(config: Any, key: str) -> Any:
@@ -160,6 +162,11 @@ def entry(config: Any, key: str) -> Any:
     if key in config:
         return config[key]
     return config.get(_own_names(config.get("model_type")).get(key))
+
+
+def _as_before(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what came later and changes nothing here."""
+    return {key: value for key, value in said.items() if key not in _LATER or value != _LATER[key]}
 
 
 def _own_names(model_type: Any) -> Mapping[str, str]:

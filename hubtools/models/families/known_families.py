@@ -21,12 +21,13 @@ from hubtools.models.families.esmc import ESMC
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.protgpt2 import PROTGPT2
 from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
 from hubtools.models.families.spelling import Spelling
 from hubtools.models.families.t5 import T5
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET)
+OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, PROTGPT2)
 
 _brought: list[Family] = []
 _looked: list[bool] = []
