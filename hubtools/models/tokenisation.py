@@ -397,10 +397,10 @@ class ResidueTokeniser:
         Raises:
             UserError: this tokenizer cannot read them so.
         """
-        if alignment is None and not self.aligned:
-            return self
         # What records of before letters were in them are of read every letter that the vocabulary has.
         form = CanonicalForm.recorded(alignment, tokens, replace(self.form, letters=EVERY_LETTER))
+        if alignment is None and not self.aligned and form == self.form:
+            return self
         if alignment is None and tokens is not None:
             found = self._of_pieces(self.tokenizer, form.protocol, "its record says so", self.rows, form.spelling)
             return replace(found, name=self.name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from hubtools.common.escaping import markdown
 from hubtools.findings.wording import number
+from hubtools.models.families import PLAIN, CanonicalForm
 from hubtools.reporting.templates import written
 from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.recipe import Adapter
@@ -54,6 +55,14 @@ def context_in_words(record: RunRecord) -> str | None:
         by = ", which was chosen on validation" if chosen else ""
         return f"{measured}. The head reads the mean over residues that have each seen what comes before them{by}"
     return measured
+
+
+def pieces_in_words(record: RunRecord) -> str:
+    """How a tokenizer whose tokens are not residues was given proteins, where not as they are; empty else."""
+    tokens = record.tokens
+    if record.alignment is not None or tokens is None or not (tokens.rendering or tokens.protocol):
+        return ""
+    return f"Proteins were written {CanonicalForm.recorded(None, tokens, CanonicalForm(PLAIN)).title}."
 
 
 def settings(record: RunRecord) -> dict[str, Any]:
