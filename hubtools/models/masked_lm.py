@@ -105,8 +105,9 @@ def _instead(config: Any, kind: str, remote: bool) -> str:
     masked, causal = there(AutoModelForMaskedLM), there(AutoModelForCausalLM)
     if getattr(config, "is_encoder_decoder", False) or masked == causal:
         return _NEEDED if kind == "masked" else _NEEDED_CAUSAL
-    name, recipe = ("masked", "masked-marginals") if masked else ("causal", "log-likelihood")
-    return f"It has a {name}-language-model head: use --recipe {recipe}."
+    if masked:
+        return "It has a masked-language-model head: use --recipe masked-marginals."
+    return "It has a causal-language-model head: use --recipe log-likelihood, if it is a decoder."
 
 
 def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:

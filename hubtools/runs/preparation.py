@@ -340,6 +340,6 @@ def answering(model: Any, questions: Questions, execution: Execution) -> Iterato
             raise UserError(
                 "its residues see what follows them, so that it tells no log-likelihood of a protein",
                 where=questions.checkpoint.name,
-                fix="It is no decoder: use --recipe masked-marginals.",
+                fix="It is no decoder: use --recipe masked-marginals, or another checkpoint.",
             )
         yield made

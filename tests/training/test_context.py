@@ -36,7 +36,7 @@ def test_a_residue_of_an_encoder_sees_all_of_its_protein(tmp_path: Path, family:
 @pytest.mark.parametrize("kind", DECODERS)
 def test_a_residue_of_a_decoder_does_not_see_what_follows(tmp_path: Path, kind: str) -> None:
     found = measured(write_decoder(tmp_path / kind, kind))
-    assert not found.follows and found.change == 0
+    assert not found.follows and found.precedes and found.change == 0
     assert "nothing of what follows" in str(found)
 
 
@@ -61,6 +61,21 @@ def test_what_is_said_in_the_configuration_does_not_count(tmp_path: Path) -> Non
         forward = staticmethod(both_ways)
 
     assert context_of(Both(), ResidueTokeniser.from_checkpoint(plain), CPU).follows
+
+
+def test_an_encoder_that_looks_at_nothing_else_is_told_from_a_decoder(tmp_path: Path) -> None:
+    plain = resolve_checkpoint(str(write_decoder(tmp_path / "gpt2")))
+
+    class Alone(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = torch.nn.Embedding(30, 8)
+
+        def forward(self, input_ids: torch.Tensor, **_: object) -> SimpleNamespace:
+            return SimpleNamespace(last_hidden_state=self.embed(input_ids))
+
+    found = context_of(Alone(), ResidueTokeniser.from_checkpoint(plain), CPU)
+    assert (found.follows, found.precedes, str(found)) == (False, False, "a residue sees no other residue")
 
 
 def test_the_engine_measures_it(tmp_path: Path) -> None:

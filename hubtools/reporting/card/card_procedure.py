@@ -39,6 +39,8 @@ def context_in_words(record: RunRecord) -> str | None:
     if context is None or context.follows:
         return None
     measured = "the states before the last residue do not change with it"
+    if not context.precedes:
+        return f"{measured}. Nor does it see what comes before it: no residue is read in its context"
     if context.read:
         ways = " and ".join(context.read)
         mean = ", and the score is the mean of the two" if len(context.read) > 1 else ""

@@ -131,6 +131,7 @@ class ContextFacts(RecordPart):
     follows: bool = Field(
         description="Whether a residue sees what follows it: False of a decoder, whose states depend on what came before alone."
     )
+    precedes: bool = Field(description="Whether a residue sees what comes before it.")
     change: float | None = Field(
         description="How much the states before it change when the last residue is another: the largest change as a share of the "
         "largest value."
@@ -145,9 +146,12 @@ class ContextFacts(RecordPart):
     )
 
     def __str__(self) -> str:
-        if self.follows:
+        if self.follows and self.precedes:
             return "a residue sees all of its protein"
-        return "a residue sees what comes before it, and nothing of what follows"
+        if self.follows or self.precedes:
+            seen, not_seen = ("follows", "comes before it") if self.follows else ("comes before it", "follows")
+            return f"a residue sees what {seen}, and nothing of what {not_seen}"
+        return "a residue sees no other residue"
 
 
 class TogetherFacts(RecordPart):

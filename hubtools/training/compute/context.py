@@ -1,4 +1,4 @@
-"""Whether a residue sees what follows it: measured on the very encoder, whatever its configuration says of it."""
+"""Whether a residue sees what follows it, and what precedes it: measured on the very encoder, whatever its configuration says."""
 
 from __future__ import annotations
 
@@ -19,27 +19,33 @@ RESIDUES, UNCHANGED = 24, 1e-6
 
 @torch.no_grad()
 def context_of(encoder: Any, tokeniser: ResidueTokeniser, device: torch.device) -> ContextFacts:
-    """What the states of an encoder see: one protein is read twice, the second time with another last token.
+    """What the states of an encoder see: one protein is read three times, with another last token and with another first one.
 
     Args:
         encoder: on the device, as it is before training.
         tokeniser: of the same checkpoint, whose tokens need not be residues.
         device: of the encoder.
     """
-    sequence = "".join(np.random.default_rng(1).choice(list(STANDARD), RESIDUES))
-    ids = tokeniser.encode(sequence)
-    other = ids.copy()
-    other[-1] = next(token for token in (*ids.tolist(), *tokeniser.encode("AW").tolist()) if token != ids[-1])
-    last = len(tokeniser.prefix) + len(ids) - 1
+    ids = tokeniser.encode("".join(np.random.default_rng(1).choice(list(STANDARD), RESIDUES)))
+    start, last = len(tokeniser.prefix), len(tokeniser.prefix) + len(ids) - 1
+
+    def other(place: int) -> np.ndarray:
+        """The same tokens but for one, which is another of a residue's or piece's."""
+        changed = ids.copy()
+        changed[place] = next(token for token in (*ids.tolist(), *tokeniser.encode("AW").tolist()) if token != ids[place])
+        return changed
 
     def states(tokens: np.ndarray) -> torch.Tensor:
         row = torch.from_numpy(tokeniser.with_special(tokens))[None].to(device)
-        return unpadded(encoder, row).last_hidden_state[0, :last].float()
+        return unpadded(encoder, row).last_hidden_state[0].float()
 
     with still(encoder):
-        first, second = states(ids), states(other)
-    change = distance([second], [first]) if last else 0.0
+        read, end, beginning = states(ids), states(other(-1)), states(other(0))
+    change = distance([end[:last]], [read[:last]]) if last else 0.0
+    after = distance([beginning[start + 1 :]], [read[start + 1 :]]) if len(ids) > 1 else 0.0
     # What is not a number has seen something.
     return ContextFacts(
-        follows=not change <= UNCHANGED, change=float(f"{change:.3g}") if np.isfinite(change) else None
+        follows=not change <= UNCHANGED,
+        precedes=not after <= UNCHANGED,
+        change=float(f"{change:.3g}") if np.isfinite(change) else None,
     )
