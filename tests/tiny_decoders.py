@@ -82,4 +82,3 @@ def write_protgpt2(folder: Path, seed: int = 0) -> Path:
     GPT2LMHeadModel(config).eval().save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
-

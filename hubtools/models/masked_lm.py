@@ -75,9 +75,7 @@ def language_model_of(
         return fresh.float().eval()
     model, info = _loaded(
         checkpoint,
-        lambda: auto.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote
-        ),
+        lambda: auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote),
     )
     unused = [part for part in family.unused_weights if not part.startswith(("decoder", "lm_head"))]
     missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in unused)]

@@ -64,7 +64,7 @@ def lines_of(datasets: Sequence[Dataset], window: Window, directions: Sequence[D
 def likelihood_differences(
     dataset: Dataset, known: Mapping[Line, float], window: Window, directions: Sequence[Direction]
 ) -> list[float]:
-    """log p(variant) − log p(wild type) of each row, in nats: the sum over residues, the mean over directions.
+    """Log p(variant) − log p(wild type) of each row, in nats: the sum over residues, the mean over directions.
 
     Args:
         dataset: canonical rows of variants.

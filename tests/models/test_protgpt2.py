@@ -35,7 +35,7 @@ def test_a_protein_is_read_as_in_pre_training(tokeniser: ResidueTokeniser, tmp_p
 
 
 def test_per_residue_tasks_are_refused_in_one_line(tokeniser: ResidueTokeniser) -> None:
-    with pytest.raises(UserError, match="not one token per residue.*pieces of several residues") as error:
+    with pytest.raises(UserError, match=r"not one token per residue.*pieces of several residues") as error:
         tokeniser.prove([LONG])
     assert "\n" not in error.value.what
 
@@ -53,7 +53,7 @@ def test_the_record_says_how_proteins_were_written(tokeniser: ResidueTokeniser) 
 
 def test_the_python_of_a_card_reads_it_so(tokeniser: ResidueTokeniser) -> None:
     expression = tokeniser.form.arguments()
-    assert eval(expression, {"sequence": LONG}) == tokeniser.form.write(LONG)  # noqa: S307
+    assert eval(expression, {"sequence": LONG}) == tokeniser.form.write(LONG)
     assert re.search(r"range\(0, len\(sequence\), 60\)", expression)
 
 

@@ -94,8 +94,7 @@ def fitted(tmp_path: Path, pooling: str, follows: bool) -> tuple[Any, Any, np.nd
     recipe = Recipe(name="r", adaptation="probe", head=head, epochs=4, batch_size=8, learning_rate=3e-2)
     pool = list(LAST) if pooling == "last" else None
     train, validation = (
-        encode(tiny_split("sequence-classification", 30, seed), task, tokeniser, Window(), pool)
-        for seed in (0, 1)
+        encode(tiny_split("sequence-classification", 30, seed), task, tokeniser, Window(), pool) for seed in (0, 1)
     )
     loss = loss_for(train, task.n_outputs, "none")
     model = build_model(checkpoint, task, recipe, tokeniser, 1, pool)

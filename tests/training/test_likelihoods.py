@@ -125,7 +125,9 @@ def test_a_long_protein_is_read_in_windows_that_hold_a_substitution(tmp_path: Pa
         assert found[line] == pytest.approx(sum(each), abs=1e-4)
         total += sum(each) * (1 if line.mutations else -1)
     assert len(every) == 6, "three of four windows hold residue 23"
-    assert likelihood_differences(rows([(WILD, "L23A")]), found, window, ("forward",))[0] == pytest.approx(total, abs=1e-4)
+    assert likelihood_differences(rows([(WILD, "L23A")]), found, window, ("forward",))[0] == pytest.approx(
+        total, abs=1e-4
+    )
 
 
 def test_how_rows_are_cut_into_batches_changes_nothing(tmp_path: Path) -> None:

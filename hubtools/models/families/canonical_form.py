@@ -45,7 +45,11 @@ class CanonicalForm:
         """
         if alignment is None:
             # Subwords: the tokenizer reads the sequence as it is, or in lines.
-            return usual if tokens is None else cls(*spelling_named(tokens.rendering or PLAIN.name, tuple(tokens.protocol)))
+            return (
+                usual
+                if tokens is None
+                else cls(*spelling_named(tokens.rendering or PLAIN.name, tuple(tokens.protocol)))
+            )
         letters = alignment.letters or usual.letters
         if not alignment.rendering:
             return replace(usual, letters=letters)

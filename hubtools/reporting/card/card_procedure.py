@@ -44,7 +44,11 @@ def context_in_words(record: RunRecord) -> str | None:
     if context.read:
         ways = " and ".join(context.read)
         mean = ", and the score is the mean of the two" if len(context.read) > 1 else ""
-        first = "" if context.first_scored else "; the residue that is read first has no likelihood, as nothing is before it"
+        first = (
+            ""
+            if context.first_scored
+            else "; the residue that is read first has no likelihood, as nothing is before it"
+        )
         return f"{measured}. Proteins were read {ways}{mean}{first}"
     if record.task_spec.problem.level.by_residue:
         return f"{measured}. Each label is predicted from the residue and what comes before it"

@@ -116,7 +116,8 @@ class TokenFacts(RecordPart):
 
     total: int
     rendering: Line = Field(
-        default="", description="How a protein is written where tokens are not residues: fasta, in lines; else as it is."
+        default="",
+        description="How a protein is written where tokens are not residues: fasta, in lines; else as it is.",
     )
     unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
     protocol: list[Line] = Field(

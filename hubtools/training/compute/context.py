@@ -32,7 +32,9 @@ def context_of(encoder: Any, tokeniser: ResidueTokeniser, device: torch.device) 
     def other(place: int) -> np.ndarray:
         """The same tokens but for one, which is another of a residue's or piece's."""
         changed = ids.copy()
-        changed[place] = next(token for token in (*ids.tolist(), *tokeniser.encode("AW").tolist()) if token != ids[place])
+        changed[place] = next(
+            token for token in (*ids.tolist(), *tokeniser.encode("AW").tolist()) if token != ids[place]
+        )
         return changed
 
     def states(tokens: np.ndarray) -> torch.Tensor:
