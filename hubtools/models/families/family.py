@@ -132,7 +132,8 @@ class Family:
 
         What the code of an architecture can read is measured (:mod:`hubtools.models.longest_input`).
         """
-        limit = entry(config, "max_position_embeddings")
+        known = (entry(config, name) for name in ("max_position_embeddings", *_lengths_of(config)))
+        limit = next((value for value in known if value is not None), None)
         if not self.absolute_positions or not isinstance(limit, int) or limit <= 0:
             return None
         return limit - self.position_offset
@@ -162,6 +163,14 @@ def entry(config: Any, key: str) -> Any:
     if key in config:
         return config[key]
     return config.get(_own_names(config.get("model_type")).get(key))
+
+
+def _lengths_of(config: Any) -> tuple[str, ...]:
+    """What code that transformers does not have calls its longest input: decoders of ProGen2's, RITA's and older kinds."""
+    from transformers import CONFIG_MAPPING
+
+    model_type = entry(config, "model_type")
+    return () if isinstance(model_type, str) and model_type in CONFIG_MAPPING else ("n_positions", "n_ctx", "max_seq_len")
 
 
 def _as_before(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _better(mean: ProbeHead | UserError, last: ProbeHead | UserError, job: Job) 
     if not sound:
         return mean
     scores = {name: _score(one, job) for name, one in sound.items()}
-    name = max(sound, key=lambda name: -math.inf if scores[name] is None else sign * scores[name])
+    name = max(sound, key=lambda name: -math.inf if (score := scores[name]) is None else sign * score)
     best, other = sound[name], found["last" if name == "mean" else "mean"]
     best.fitted.choices |= {"pooling": name, "pooling_validation": scores}
     if isinstance(other, ProbeHead):
