@@ -170,7 +170,9 @@ def _lengths_of(config: Any) -> tuple[str, ...]:
     from transformers import CONFIG_MAPPING
 
     model_type = entry(config, "model_type")
-    return () if isinstance(model_type, str) and model_type in CONFIG_MAPPING else ("n_positions", "n_ctx", "max_seq_len")
+    return (
+        () if isinstance(model_type, str) and model_type in CONFIG_MAPPING else ("n_positions", "n_ctx", "max_seq_len")
+    )
 
 
 def _as_before(said: Mapping[str, Any]) -> dict[str, Any]:
