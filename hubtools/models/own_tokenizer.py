@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from hubtools.common.errors import UserError, in_brackets
-from hubtools.models.families import PLAIN, CanonicalForm
+from hubtools.models.families import CanonicalForm
 from hubtools.models.families.canonical_form import EVERY_LETTER, STANDARD
 
 log = logging.getLogger(__name__)
@@ -129,11 +129,11 @@ def _each(tokenizer: Any, texts: list[str]) -> list[list[int]]:
         return found
 
 
-def around(tokenizer: Any, protocol: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def around(tokenizer: Any, form: CanonicalForm) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Special tokens before and after a text, those of a protocol too: what is there with them and is not without."""
     try:
-        bare = read_tokens(tokenizer, STANDARD, add_special_tokens=False)
-        whole = form_tokens(tokenizer, CanonicalForm(PLAIN, protocol), STANDARD)
+        bare = read_tokens(tokenizer, form.spelling.write(STANDARD), add_special_tokens=False)
+        whole = form_tokens(tokenizer, form, STANDARD)
     except CannotRead as error:
         raise UserError(
             f"its tokenizer cannot read {STANDARD}, and has no unknown token{in_brackets(error)}",

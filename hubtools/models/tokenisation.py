@@ -39,6 +39,11 @@ SAMPLE_RESIDUES = 200_000
 UNKNOWN_LIMIT = 0.03
 
 
+def _in_pieces(family: Family) -> Spelling:
+    """How a protein is written for a vocabulary whose tokens are not residues."""
+    return next((spelling for spelling in family.spellings if spelling.line), PLAIN)
+
+
 class NotAligned(Exception):
     """The tokenizer is not one token per residue; the message says how that showed."""
 
@@ -129,20 +134,23 @@ class ResidueTokeniser:
         if (piece := piece_of_several(tokenizer)) is not None:
             # Cut into letters it would pass for aligned, and read what no pre-training showed it.
             why = f"its vocabulary has pieces of several residues, such as {piece!r}"
-            return cls._of_pieces(tokenizer, protocol, why, rows)
+            return cls._of_pieces(tokenizer, protocol, why, rows, _in_pieces(family))
         reasons = []
         for spelling in family.spellings:
             try:
                 return cls._tabulate(tokenizer, spelling, protocol, family.letters_of(spelling), rows)
             except NotAligned as error:
                 reasons.append(f"residues written {CanonicalForm(spelling, protocol).title}: {error}")
-        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons), rows)
+        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons), rows, _in_pieces(family))
 
     @classmethod
-    def _of_pieces(cls, tokenizer: Any, protocol: tuple[str, ...], why_not: str, rows: int | None) -> ResidueTokeniser:
+    def _of_pieces(
+        cls, tokenizer: Any, protocol: tuple[str, ...], why_not: str, rows: int | None, spelling: Spelling
+    ) -> ResidueTokeniser:
         """Per-protein tasks can still read the tokens, whatever they stand for."""
-        prefix, suffix = around(tokenizer, protocol)
-        return cls(tokenizer, CanonicalForm(PLAIN, protocol), prefix, suffix, None, why_not, rows=rows)
+        form = CanonicalForm(spelling, protocol)
+        prefix, suffix = around(tokenizer, form)
+        return cls(tokenizer, form, prefix, suffix, None, why_not, rows=rows)
 
     @classmethod
     def _tabulate(
@@ -257,7 +265,8 @@ class ResidueTokeniser:
     def _pieces(self, sequence: str) -> np.ndarray:
         """The tokenizer's own tokens, whatever they stand for."""
         try:
-            ids = np.array(read_tokens(self.tokenizer, sequence, add_special_tokens=False), dtype=np.int64)
+            written = self.form.spelling.write(sequence)
+            ids = np.array(read_tokens(self.tokenizer, written, add_special_tokens=False), dtype=np.int64)
         except CannotRead:
             lacking = [letter for letter in sorted(set(sequence)) if not self._readable(letter)]
             raise UserError(
@@ -376,7 +385,8 @@ class ResidueTokeniser:
                 where=self.name,
                 fix="Use a checkpoint of proteins, or correct its tokenizer files.",
             )
-        return TokenFacts(total=total, unknown=unknown, protocol=list(self.form.protocol))
+        rendering = self.rendering if self.table is None and self.form.spelling != PLAIN else ""
+        return TokenFacts(total=total, unknown=unknown, protocol=list(self.form.protocol), rendering=rendering)
 
     def as_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> ResidueTokeniser:
         """The same tokenizer, reading proteins for a trained model in the very form that it learnt, whatever is usual now.
@@ -387,14 +397,13 @@ class ResidueTokeniser:
         Raises:
             UserError: this tokenizer cannot read them so.
         """
-        if alignment is None and not self.aligned:
-            return self
         # What records of before letters were in them are of read every letter that the vocabulary has.
         form = CanonicalForm.recorded(alignment, tokens, replace(self.form, letters=EVERY_LETTER))
+        if alignment is None and not self.aligned and form == self.form:
+            return self
         if alignment is None and tokens is not None:
-            return replace(
-                self._of_pieces(self.tokenizer, form.protocol, "its record says so", self.rows), name=self.name
-            )
+            found = self._of_pieces(self.tokenizer, form.protocol, "its record says so", self.rows, form.spelling)
+            return replace(found, name=self.name)
         known = "" if alignment is None else alignment.letters
         try:
             found = self._tabulate(self.tokenizer, form.spelling, form.protocol, form.letters, self.rows)

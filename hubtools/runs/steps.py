@@ -52,7 +52,7 @@ from hubtools.training.loss import Loss, loss_for
 from hubtools.training.prediction import predict
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
 from hubtools.training.trivial_baselines import fit_baseline, read_plain
-from hubtools.training.variant_scores import blosum62, marginals, window_facts_of
+from hubtools.training.variant_scores import blosum62, window_facts_of
 
 WORK = ".work"
 # From the name of a split to its predictions.
@@ -185,6 +185,7 @@ class Steps:
         environment.attention, environment.compiled = how.made.attention, how.made.compiled
         environment.token_budget = how.execution.token_budget
         environment.layout, self.record.together = how.made.layout, how.made.together
+        self.record.context = how.made.context
         splits = how.laid_out(reading.splits)
         return Prepared(reading.checkpoint, model, reading.tokeniser, splits, how.bf16, how.rounding)
 
@@ -196,7 +197,9 @@ class Steps:
             assert isinstance(ready.model, ProteinTaskModel)
             self.embeddings = kept_embeddings(self.run, self.session, ready.checkpoint, ready.rounding)
             companions = self.session.companions(self.run, data)
-            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions)
+            context = self.record.context
+            follows = context is None or context.follows
+            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions, follows=follows)
             trained = ready.model.head
         else:
             fitted = fit(ready.model, train, validation, self._job(loss))
@@ -204,7 +207,7 @@ class Steps:
             # What did not fit in training shall not be tried again.
             self.execution = replace(self.execution, token_budget=fitted.token_budget)
             self.record.environment.token_budget = fitted.token_budget
-        if train.pool is not None:
+        if self.recipe.head.pooling == "mutations" and train.pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [int(position) + 1 for position in train.pool]
         n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
@@ -277,8 +280,10 @@ class Steps:
         environment = self.record.environment
         environment.attention, environment.compiled, environment.layout = made.attention, made.compiled, made.layout
         self.record.together = made.together
-        tables = questions.answers(model, questions.positions, self.execution, shown=True)
-        return lambda name: marginals(data.splits[name], tables)
+        if made.context is not None:
+            self.record.context = questions.context(made.context)
+        predictions = questions.scores(model, self.execution)
+        return lambda name: predictions(data.splits[name])
 
     def _baseline(self, data: TaskData) -> Predictor:
         splits = {name: read_plain(split, self.task) for name, split in data.splits.items()}

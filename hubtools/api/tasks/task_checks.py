@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubtools.api.asked import Say, silent, task_of
 from hubtools.api.computing import quiet
@@ -128,7 +128,6 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from hubtools.common.telling import step
     from hubtools.findings.wording import newer_text
     from hubtools.models.encoder import load_encoder, pretraining_facts
-    from hubtools.models.masked_lm import load_masked_lm, mask_token
     from hubtools.models.windows import pieces
     from hubtools.specs.recipe import Window
     from hubtools.training.compute.device import Execution
@@ -152,15 +151,45 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     window = effective_window(Window(), checkpoint, tokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
     proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
-    if not level.trained:
-        try:
-            mask_token(tokeniser, checkpoint.name)
-        except UserError as error:
-            yield f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
-    # What is asked of variants is the whole language model.
     with step(f"loading {checkpoint.name}"):
-        encoder = load_encoder(checkpoint) if level.trained else load_masked_lm(checkpoint).base_model
+        if level.trained:
+            encoder, said = load_encoder(checkpoint), None
+        else:
+            # What is asked of variants is the whole language model.
+            model, said = _language_model(checkpoint, tokeniser)
+            encoder = model.base_model
+    if said is not None:
+        yield said
     body, execution = SimpleNamespace(encoder=encoder), Execution.choose("cpu")
     with engine(body, tokeniser, execution, bf16=False, trains=False, proteins=proteins, faster=False) as made:
         yield f"batches of {checkpoint.name}: {made.together}"
+        yield f"context with {checkpoint.name}: {made.context}"
         yield from made.reasons
+
+
+def _language_model(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> tuple[Any, str | None]:
+    """A checkpoint under the head that it has, and what of the scores of variants is not to be had from it.
+
+    Raises:
+        UserError: it has none.
+    """
+    from hubtools.models.decoders.causal_lm import load_causal_lm
+    from hubtools.models.masked_lm import load_masked_lm, mask_token
+
+    try:
+        model: Any = load_masked_lm(checkpoint)
+    except UserError as masked:
+        try:
+            model = load_causal_lm(checkpoint)
+        except UserError:
+            raise masked from None
+        return (
+            model,
+            f"marginals with {checkpoint.name}: not to be had ({masked.what}); log-likelihoods are, of a decoder",
+        )
+    try:
+        mask_token(tokeniser, checkpoint.name)
+    except UserError as error:
+        said = f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
+        return model, said
+    return model, None

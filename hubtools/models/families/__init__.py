@@ -1,6 +1,6 @@
 """What cannot be measured on a checkpoint: one object a family (``family``), which everything else asks.
 
-``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert`` and ``prottrans`` are bench's own; ``known_families``
+``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans`` and ``protgpt2`` are bench's own; ``known_families``
 finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
 proteins, for a tokenizer and on a card; ``paper`` is what is cited; ``published_kind`` what authors say of a kind of checkpoint, and what bench
 does with it (``without_family`` has kinds that need no family, or are not served). Without torch: cards ask too. How to add one: docs/extending.md.

@@ -44,8 +44,12 @@ class CanonicalForm:
             UserError: it names a spelling that no family has that is known here.
         """
         if alignment is None:
-            # Subwords: the tokenizer reads the sequence as it is.
-            return usual if tokens is None else cls(PLAIN, tuple(tokens.protocol))
+            # Subwords: the tokenizer reads the sequence as it is, or in lines.
+            return (
+                usual
+                if tokens is None
+                else cls(*spelling_named(tokens.rendering or PLAIN.name, tuple(tokens.protocol)))
+            )
         letters = alignment.letters or usual.letters
         if not alignment.rendering:
             return replace(usual, letters=letters)

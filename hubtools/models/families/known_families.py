@@ -21,6 +21,7 @@ from hubtools.models.families.esmc import ESMC
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.protgpt2 import PROTGPT2
 from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
 from hubtools.models.families.published_kind import Published
 from hubtools.models.families.spelling import Spelling
@@ -28,7 +29,7 @@ from hubtools.models.families.t5 import T5
 from hubtools.models.families.without_family import WITHOUT_FAMILY
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET)
+OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, PROTGPT2)
 
 _brought: list[Family] = []
 _looked: list[bool] = []

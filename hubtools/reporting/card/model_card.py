@@ -228,6 +228,8 @@ def _text(
         in_keras=tried_versions.loads_in_keras(record),
         adapted=card_procedure.adapter_in_words(record.recipe_spec.adapter),
         head=card_procedure.head_in_words(record),
+        context=card_procedure.context_in_words(record),
+        pieces=card_procedure.pieces_in_words(record),
         settings=card_procedure.settings(record),
         choices=card_procedure.choices(record, labels),
         energy=card_procedure.energy_in_words(record.cost.energy) if record.cost and record.cost.energy else None,

@@ -16,6 +16,7 @@ from hubtools.specs.record.identities import Identity, Line, OpenPart
 from hubtools.specs.record.run_facts import (
     AlignmentFacts,
     CheckpointFacts,
+    ContextFacts,
     Cost,
     DataFacts,
     Environment,
@@ -105,6 +106,9 @@ class RunRecord(OpenPart):
         default=None, description="Of runs of a checkpoint; records from before they were counted lack it."
     )
     windows: WindowFacts | None = None
+    context: ContextFacts | None = Field(
+        default=None, description="Of runs of a checkpoint; records from before it was measured lack it."
+    )
     together: TogetherFacts | None = Field(
         default=None, description="Of runs of a checkpoint; records from before real proteins were read lack it."
     )
