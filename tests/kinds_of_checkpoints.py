@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tiny_checkpoints import only_sentencepiece, write_checkpoint
+from tiny_decoders import DECODERS, write_decoder, write_protgpt2
 
 from hubtools.specs.lookup.content import shipped_root
 
@@ -102,21 +104,6 @@ def _encoder(config: str, model: str, *, spaced: bool = False, around: bool = Tr
     return write
 
 
-def _protgpt2(folder: Path) -> Path:
-    """Pieces of several residues, learnt as byte pairs."""
-    from tokenizers import Tokenizer, models, trainers
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    trainer = trainers.BpeTrainer(
-        vocab_size=60, special_tokens=["<|endoftext|>"], initial_alphabet=list(LETTERS), show_progress=False
-    )
-    tokenizer.train_from_iterator(["MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ" * 3, "GLSDGEWQQVLNVWGKVEADIAGH" * 3], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", unk_token="<|endoftext|>")
-    config = GPT2Config(vocab_size=len(fast), n_embd=16, n_layer=2, n_head=2, n_positions=1024)
-    return _saved(folder, GPT2LMHeadModel(config), fast)
-
-
 def _of_own_code(model_type: str, *, tokenizer: bool = True, auto: str = "AutoModel") -> Callable[[Path], Path]:
     """What is read of a checkpoint before any of its code would run: its files, and what config.json names."""
 
@@ -154,8 +141,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     ),
     "roberta": _encoder("RobertaConfig", "RobertaForMaskedLM", max_position_embeddings=258),
     "deberta": _encoder("DebertaV2Config", "DebertaV2ForMaskedLM"),
-    "protgpt2": _protgpt2,
-    "llama": _encoder("LlamaConfig", "LlamaForCausalLM", around=False, num_key_value_heads=2),
+    "protgpt2": write_protgpt2,
+    **{key: partial(write_decoder, kind=key) for key in DECODERS},
     "amplify": _of_own_code("AMPLIFY"),
     "glm2": _of_own_code("gLM2"),
     "proteinglm": _of_own_code("ProteinGLM", tokenizer=False),

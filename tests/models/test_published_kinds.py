@@ -15,11 +15,13 @@ from tiny_tasks import tiny_task
 from hubtools.common.errors import UserError
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model, resolve_checkpoint
 from hubtools.models.adapters import is_adapter
+from hubtools.models.decoders.causal_lm import load_causal_lm
 from hubtools.models.families import Family, Published, family_of, known_families, published_as, published_kinds
 from hubtools.models.families import published_kind as words
 from hubtools.models.families.without_family import WITHOUT_FAMILY
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.specs.lookup.spec_files import load_recipe
+from hubtools.training.compute.context import context_of
 
 ROWS = published_kinds(own=True)
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFG"]
@@ -98,13 +100,20 @@ def _learns(checkpoint: Checkpoint, tokeniser: ResidueTokeniser, recipe: str) ->
 
 @torch.no_grad()
 def _tells_likelihoods(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> bool:
-    try:
-        model = load_masked_lm(checkpoint)
-        mask = mask_token(tokeniser, checkpoint.name)
-    except UserError:
+    """Whether the head of its pre-training tells those of a residue: one that is masked or, of a decoder, the next."""
+    if not tokeniser.aligned:
         return False
     ids, attended = batch(tokeniser, SEQUENCES[:1])
-    ids[0, 3] = mask
+    try:
+        model = load_masked_lm(checkpoint)
+        ids[0, 3] = mask_token(tokeniser, checkpoint.name)
+    except UserError:
+        try:
+            model = load_causal_lm(checkpoint)
+        except UserError:
+            return False
+        if context_of(model.base_model, tokeniser, torch.device("cpu")).follows:
+            return False
     logits = model(input_ids=ids, attention_mask=attended).logits[0, 3]
     return bool(logits.isfinite().all()) and float(logits.std()) > 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.published_kind import FULL, INTERFACE, PROBE, Published
 from hubtools.models.families.spelling import FASTA
 
 PROTGPT2 = Family(
@@ -30,6 +31,18 @@ PROTGPT2 = Family(
   year = {2022},
   doi = {10.1038/s41467-022-32007-7},
 }""",
+        ),
+    ),
+    published=(
+        Published(
+            "protgpt2",
+            "ProtGPT2",
+            ("nferruz/ProtGPT2",),
+            "gpt2",
+            works=(PROBE, FULL),
+            tried=INTERFACE,
+            protocol=("<|endoftext|>",),
+            notes="a decoder, read in lines as FASTA files have them; a token is several residues: tasks of whole proteins only",
         ),
     ),
 )

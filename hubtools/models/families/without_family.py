@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from hubtools.models.families.published_kind import (
-    FULL,
     INTERFACE,
-    PER_RESIDUE,
-    PROBE,
     WITHOUT_ADAPTERS,
     Pretraining,
     Published,
 )
 
+_DECODER = "a decoder: a residue does not see what follows it; zero-shot by log-likelihood"
 _CODE = "its architecture is code in its own repository"
 _NO_TOKENIZER = "there are no tokenizer files"
 
@@ -34,22 +32,31 @@ MEASURED = (
     ),
     Published("deberta", "DeBERTa type", (), "deberta-v2", works=WITHOUT_ADAPTERS, tried=INTERFACE),
     Published(
-        "protgpt2",
-        "ProtGPT2",
-        ("nferruz/ProtGPT2",),
         "gpt2",
-        works=(PROBE, FULL),
+        "GPT-2 type with letters",
+        (),
+        "gpt2",
+        works=WITHOUT_ADAPTERS,
         tried=INTERFACE,
-        notes="a token is several residues: tasks of whole proteins only",
+        notes=_DECODER,
     ),
     Published(
         "llama",
         "Llama type with letters",
         (),
         "llama",
-        works=(PER_RESIDUE, PROBE, FULL),
+        works=WITHOUT_ADAPTERS,
         tried=INTERFACE,
-        notes="a residue does not see what follows it",
+        notes=_DECODER,
+    ),
+    Published(
+        "mamba",
+        "Mamba type with letters",
+        (),
+        "mamba",
+        works=WITHOUT_ADAPTERS,
+        tried=INTERFACE,
+        notes=_DECODER,
     ),
 )
 
