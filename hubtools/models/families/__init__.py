@@ -1,6 +1,6 @@
 """What cannot be measured on a checkpoint: one object a family (``family``), which everything else asks.
 
-``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans`` and ``protgpt2`` are bench's own; ``known_families``
+``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans``, ``protgpt2`` and ``own_code`` (asked in a ``dialect``) are bench's own; ``known_families``
 finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
 proteins, for a tokenizer and on a card; ``paper`` is what is cited. Without torch: cards ask too. How to add one: docs/extending.md.
 """
@@ -8,31 +8,36 @@ proteins, for a tokenizer and on a card; ``paper`` is what is cited. Without tor
 from __future__ import annotations
 
 from hubtools.models.families.canonical_form import CanonicalForm
+from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.family import Family
 from hubtools.models.families.known_families import (
     bringer,
     family_named,
     family_of,
     identity_of,
+    name_file,
     papers,
     register,
     spelling_named,
 )
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
+from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens, Spelling
 
 __all__ = [
     "PIECES",
     "PLAIN",
     "SPACED",
     "CanonicalForm",
+    "Dialect",
     "Family",
     "Paper",
+    "ProtocolTokens",
     "Spelling",
     "bringer",
     "family_named",
     "family_of",
     "identity_of",
+    "name_file",
     "papers",
     "register",
     "spelling_named",
