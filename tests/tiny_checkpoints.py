@@ -11,6 +11,8 @@ ESM_VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZ
 FAMILIES = ("esm", "esm1b", "esmc", "bert", "t5", "ankh", "modernbert")
 # Of a family above, with a token that its authors put before every protein and its tokenizer does not.
 WITH_PROTOCOL = "prostt5"
+# And one with two, of which its authors report each.
+WITH_PROTOCOLS = "ankh3"
 
 
 def write_checkpoint(folder: Path, family: str, *, half: bool = False, seed: int = 0, width: int = 16) -> Path:
@@ -102,6 +104,13 @@ def _prostt5(folder: Path, width: int):
     return model, tokenizer
 
 
+def _ankh3(folder: Path, width: int):
+    """Bare letters, and the tokens of the two modes that it was trained in."""
+    model, tokenizer = _t5(folder, width, "")
+    tokenizer.add_special_tokens({"extra_special_tokens": ["[NLU]", "[S2S]"]})
+    return model, tokenizer
+
+
 def _modernbert(folder: Path, width: int):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
@@ -144,6 +153,7 @@ _MAKERS = {
     "t5": _t5,
     "prostt5": _prostt5,
     "ankh": lambda folder, width: _t5(folder, width, ""),
+    "ankh3": _ankh3,
     "modernbert": _modernbert,
 }
 

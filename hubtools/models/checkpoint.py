@@ -17,7 +17,7 @@ from hubtools.common.hub import cached_listing, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.readers import reads
 from hubtools.data.sources.file_cache import remembered_sha256
-from hubtools.models.families import identity_of
+from hubtools.models.families import family_of, identity_of
 from hubtools.models.foreign import check_config, check_index, read_json
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
@@ -57,6 +57,7 @@ class Checkpoint:
         licence: what its card states, or None.
         config: content of ``config.json``.
         weights: names of the weight files.
+        has_tokenizer: whether a vocabulary lies beside them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Checkpoint:
     licence: str | None
     config: dict[str, Any] = field(repr=False)
     weights: tuple[str, ...]
+    has_tokenizer: bool = True
 
     def files(self) -> Path:
         """The folder with everything ``from_pretrained`` needs, downloaded first where it is on the Hub.
@@ -169,6 +171,7 @@ def _from_hub(repo: str, revision: str | None, trust_remote_code: bool) -> Check
         licence=read_licence(folder / README),
         config=config,
         weights=_choose_weights(listed, shown),
+        has_tokenizer=bool(_VOCABULARIES & listed),
     )
 
 
@@ -193,6 +196,7 @@ def _from_folder(folder: Path, name: str, trust_remote_code: bool) -> Checkpoint
         licence=read_licence(folder / README),
         config=config,
         weights=weights,
+        has_tokenizer=bool(_VOCABULARIES & listed),
     )
 
 
@@ -221,8 +225,9 @@ def _read_config(path: Path, listed: set[str], trust_remote_code: bool, where: s
             where=where,
             fix="Use that repository, or copy the code into a folder beside the weights.",
         )
-    # A checkpoint with code of its own may bring its tokenizer as code; all others need a vocabulary.
-    if not _VOCABULARIES & listed and not trust_remote_code:
+    # A checkpoint with code of its own may bring its tokenizer as code, or its family does; all others need a vocabulary.
+    spoken = family_of(config).dialect
+    if not _VOCABULARIES & listed and not trust_remote_code and (spoken is None or spoken.tokenizer is None):
         raise UserError(
             "there are no tokenizer files",
             where=where,

@@ -15,7 +15,9 @@ from hubtools.common.readers import reads
 from hubtools.data.rows.dates import newer
 from hubtools.models.adapters import base_parameters
 from hubtools.models.checkpoint import EMBEDDED_NAME
+from hubtools.models.execution.translation import translated
 from hubtools.models.families import Family, Pretraining, family_of, published_as
+from hubtools.models.families.family import entry
 from hubtools.models.foreign import loaded
 from hubtools.models.modeling_protein_task import build_encoder
 from hubtools.specs.record import CheckpointFacts, CheckpointIdentity, PretrainingFacts
@@ -25,10 +27,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What code that comes with a checkpoint may name, in the order in which it is asked for an encoder.
+AUTO_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
+
 
 @reads("checkpoint")
 def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
-    """The checkpoint's encoder in float32; of an encoder-decoder, the encoder alone.
+    """The checkpoint's encoder in float32; of an encoder-decoder, the encoder alone, and of a language model, what is below the head.
+
+    One whose code came with it answers as transformers' own do (:mod:`hubtools.models.execution.translation`).
 
     Args:
         checkpoint: resolved checkpoint.
@@ -36,7 +43,8 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
         seed: of the fresh weights.
 
     Raises:
-        UserError: transformers does not know the architecture, or weights are missing, damaged, or not numbers.
+        UserError: transformers does not know the architecture, weights are missing, damaged, or not numbers, or code that came
+            with it cannot be asked.
     """
     from transformers import AutoConfig
 
@@ -45,11 +53,67 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
     if weights == "random":
         config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
         torch.manual_seed(seed)
-        return build_encoder(config, family.encoder_class, family.pooler).float()
+        return fresh_encoder(config, family, checkpoint.name, remote).float()
     auto_class, options = family.loader()
     if family.encoder_class is None:
         options["trust_remote_code"] = remote
-    return _complete(checkpoint, family, auto_class, options)
+    own = own_class(checkpoint.config, family, checkpoint.name) if remote else None
+    if own is None:
+        return _complete(checkpoint, family, auto_class, options)
+    model: Any = _complete(checkpoint, family, own, {"trust_remote_code": True}, headless=True)
+    return translated(below_head(model), family, checkpoint.name)
+
+
+def own_class(config: Any, family: Family, name: str) -> Any:
+    """What of transformers loads an encoder whose code comes with its checkpoint; None where it brings none.
+
+    Args:
+        config: config.json, or transformers' object of it; its code is trusted.
+        family: of it.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        UserError: its code has no model that bench asks.
+    """
+    import transformers
+
+    said = entry(config, "auto_map")
+    names = [name for name in said if name.startswith("AutoModel")] if isinstance(said, dict) else []
+    if not names or family.encoder_class is not None:
+        return None
+    wanted = family.dialect.auto_class if family.dialect is not None else None
+    if (found := next((one for one in (wanted, *AUTO_CLASSES) if one in names), None)) is None:
+        raise UserError(
+            f"its code brings {' and '.join(names)} (auto_map of config.json); bench needs one of {', '.join(AUTO_CLASSES)}",
+            where=name,
+            fix="A family file can name another: docs/extending.md.",
+        )
+    return getattr(transformers, found)
+
+
+def below_head(model: Any) -> Any:
+    """Of a language model the encoder below its head, where that is a model itself; else the model."""
+    from transformers import PreTrainedModel
+
+    return model.base_model if isinstance(model.base_model, PreTrainedModel) else model
+
+
+def fresh_encoder(config: Any, family: Family, name: str, remote: bool) -> Any:
+    """An encoder of this configuration with fresh weights.
+
+    Args:
+        config: transformers' object.
+        family: of it.
+        name: of the checkpoint, for messages.
+        remote: whether code that the configuration names is trusted.
+
+    Raises:
+        UserError: code that came with it cannot be asked.
+    """
+    own = own_class(config, family, name) if remote else None
+    if own is None:
+        return build_encoder(config, family.encoder_class, family.pooler)
+    return translated(below_head(own.from_config(config, trust_remote_code=True)), family, name)
 
 
 def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any], seed: int) -> nn.Module:
@@ -84,14 +148,22 @@ def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any],
     return model
 
 
-def _complete(checkpoint: Checkpoint, family: Family, auto_class: Any, options: dict[str, Any]) -> nn.Module:
+def _complete(
+    checkpoint: Checkpoint, family: Family, auto_class: Any, options: dict[str, Any], *, headless: bool = False
+) -> nn.Module:
     model, info = _loaded(
         checkpoint,
         lambda: auto_class.from_pretrained(
             checkpoint.files(), dtype=torch.float32, output_loading_info=True, **options
         ),
     )
-    missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in family.unused_weights)]
+    # Of a language model only what is below its head is used.
+    below = f"{model.base_model_prefix}." if headless and below_head(model) is not model else ""
+    missing = [
+        key
+        for key in sorted(info["missing_keys"])
+        if key.startswith(below) and not any(part in key for part in family.unused_weights)
+    ]
     if missing:
         raise UserError(
             f"{len(missing)} weights of {type(model).__name__} are not in it (first: {missing[0]})",
@@ -127,7 +199,20 @@ def _head_like(key: str) -> bool:
 
 def _loaded(checkpoint: Checkpoint, load: Any) -> Any:
     """Run a transformers loader on a checkpoint; what it cannot load becomes one line."""
+    from transformers import CONFIG_MAPPING
+
     code = "If you have read that code: name@<commit> and --trust-remote-code."
+    said, kind = checkpoint.config.get("auto_map"), checkpoint.config.get("model_type")
+    if isinstance(said, dict) and said and kind not in CONFIG_MAPPING:
+        # transformers would advise to upgrade it.
+        if not checkpoint.identity.trust_remote_code:
+            raise UserError("its architecture is code in its own repository", where=checkpoint.name, fix=code)
+        if "AutoConfig" not in said:
+            raise UserError(
+                f"its code brings no configuration: auto_map of config.json names {', '.join(map(str, said))} and no AutoConfig",
+                where=checkpoint.name,
+                fix="Name it there, in a copy of the checkpoint.",
+            )
     return loaded(load, checkpoint.name, checkpoint.config.get("model_type"), code=code)
 
 

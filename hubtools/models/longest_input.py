@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hubtools.models.encoder import fresh_encoder
+from hubtools.models.execution.translation import depth_entry
 from hubtools.models.families import family_of
-from hubtools.models.modeling_protein_task import build_encoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,24 +78,23 @@ def _last(reads: Callable[[int], bool], low: int, high: int) -> int:
 
 def _one_layer(folder: Path, remote: bool) -> Any:
     """The architecture with one layer; None where it has no such form."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
     # Before the generator of random numbers is used by what is measured.
     state = torch.random.get_rng_state()
     try:
         config = copy.deepcopy(AutoConfig.from_pretrained(folder, trust_remote_code=remote))
-        number = getattr(config, "num_hidden_layers", None)
-        if not isinstance(number, int):
+        family = family_of(config)
+        counted = depth_entry(config, family)
+        if counted is None:
             return None
+        number = getattr(config, counted)
         for name, value in config.to_dict().items():
             # Settings of each layer, such as Longformer's windows of attention.
             if isinstance(value, list) and len(value) == number > 1:
                 setattr(config, name, value[:1])
-        config.num_hidden_layers = 1
-        if remote and getattr(config, "auto_map", None):
-            return AutoModel.from_config(config, trust_remote_code=True).eval()
-        family = family_of(config)
-        return build_encoder(config, family.encoder_class, family.pooler).eval()
+        setattr(config, counted, 1)
+        return fresh_encoder(config, family, folder.name, remote).eval()
     except Exception:
         return None
     finally:

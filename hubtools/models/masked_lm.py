@@ -10,6 +10,7 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.models.encoder import _loaded, require_numbers
+from hubtools.models.execution.translation import translated_whole
 from hubtools.models.families import family_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def language_model_of(
     if weights == "random":
         torch.manual_seed(seed)
         fresh = auto.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
-        return fresh.float().eval()
+        return translated_whole(fresh.float(), family, checkpoint.name).eval() if in_its_code else fresh.float().eval()
     model, info = _loaded(
         checkpoint,
         lambda: auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote),
@@ -89,7 +90,7 @@ def language_model_of(
             fix=_NEEDED if kind == "masked" else _NEEDED_CAUSAL,
         )
     require_numbers(checkpoint, model)
-    return model.eval()
+    return translated_whole(model, family, checkpoint.name).eval() if in_its_code else model.eval()
 
 
 def _instead(config: Any, kind: str, remote: bool) -> str:

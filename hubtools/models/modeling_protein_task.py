@@ -164,11 +164,16 @@ def in_groups(
 
     states = [getattr(out, "hidden_states", None) for out in found]
     pooled: list[Any] = [getattr(out, "pooler_output", None) for out in found]
-    return BaseModelOutputWithPooling(
+    read = BaseModelOutputWithPooling(
         last_hidden_state=whole([out.last_hidden_state for out in found]),
         pooler_output=None if pooled[0] is None else torch.cat(pooled)[back],
         hidden_states=None if states[0] is None else tuple(whole(list(each)) for each in zip(*states, strict=True)),
     )
+    logits: list[Any] = [getattr(out, "logits", None) for out in found]
+    if logits[0] is not None:
+        # Of a language model that is asked as a whole.
+        read["logits"] = whole(logits)
+    return read
 
 
 def layers(encoder: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:

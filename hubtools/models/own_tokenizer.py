@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from hubtools.common.errors import UserError, in_brackets
-from hubtools.models.families import CanonicalForm
+from hubtools.models.families import PLAIN, CanonicalForm, ProtocolTokens
 from hubtools.models.families.canonical_form import EVERY_LETTER, STANDARD
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,21 @@ def _each(tokenizer: Any, texts: list[str]) -> list[list[int]]:
             except CannotRead:
                 found.append([])
         return found
+
+
+def not_added(tokenizer: Any, protocol: ProtocolTokens) -> ProtocolTokens:
+    """Of the tokens of a protocol, those that the tokenizer does not add by itself."""
+    try:
+        own = around(tokenizer, CanonicalForm(PLAIN))
+    except UserError:
+        # What it cannot be asked of letters it is asked in the family's spelling.
+        return protocol
+    written = [set(tokenizer.convert_ids_to_tokens(list(ids))) for ids in own]
+    before, after = (
+        tuple(token for token in tokens if token not in there)
+        for tokens, there in zip((protocol.before, protocol.after), written, strict=True)
+    )
+    return ProtocolTokens(before, after)
 
 
 def around(tokenizer: Any, form: CanonicalForm) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -293,12 +293,32 @@ def load_model(folder: Path, task: Task, *, shipped_code: bool = True) -> tuple[
     check_config(config, str(folder))
     for path in [*folder.glob("*.safetensors"), *folder.glob("*.index.json")]:
         check_weights(path)
+    refuse_code_of_others(config, folder)
     if not shipped_code:
         refuse_other(config, task, folder)
     code = None if shipped_code else "No code that lies beside a model is run here."
     return loaded(
         lambda: _model_in(folder, config, task, shipped_code), str(folder), config.get("model_type"), code=code
     )
+
+
+def refuse_code_of_others(config: dict[str, Any], folder: Path) -> None:
+    """A model whose encoder is code of the checkpoint's: that code does not ship with it, and nobody who asks it runs it.
+
+    Raises:
+        UserError: it is one.
+    """
+    from transformers import CONFIG_MAPPING
+
+    encoder = config.get("encoder")
+    kind = encoder.get("model_type") if is_own(config) and isinstance(encoder, dict) else None
+    if isinstance(kind, str) and kind not in CONFIG_MAPPING and encoder and encoder.get("auto_map"):
+        raise UserError(
+            f"its encoder ({kind[:80]}) is code of its checkpoint's repository, which does not ship with a model, so that "
+            "nobody can load it as it is",
+            where=str(folder),
+            fix="Its record, predictions and card are whole. To ask or publish a model, train a checkpoint that transformers has.",
+        )
 
 
 def refuse_other(config: dict[str, Any], task: Task, folder: Path) -> None:

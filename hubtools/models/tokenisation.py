@@ -14,7 +14,7 @@ import numpy as np
 from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
 from hubtools.common.telling import bar
-from hubtools.models.families import PLAIN, CanonicalForm, Family, Spelling, family_of
+from hubtools.models.families import PLAIN, CanonicalForm, Family, ProtocolTokens, Spelling, family_of
 from hubtools.models.families.canonical_form import EVERY_LETTER
 from hubtools.models.families.canonical_form import STANDARD as STANDARD
 from hubtools.models.families.family import entry
@@ -22,6 +22,7 @@ from hubtools.models.own_tokenizer import (
     CannotRead,
     around,
     form_tokens,
+    not_added,
     pad_with_a_token_of_the_model,
     piece_of_several,
     read_tokens,
@@ -37,6 +38,8 @@ SAMPLE_RESIDUES = 200_000
 # Largest share of tokens that may be unknown to the vocabulary. Letters beyond the twenty and X are a per cent of the
 # residues of a usual data set at most; what reads more of it as unknown was not made for proteins.
 UNKNOWN_LIMIT = 0.03
+# What a recipe says where no tokens of a protocol are to be put around proteins.
+NO_PROTOCOL = "none"
 
 
 def _in_pieces(family: Family) -> Spelling:
@@ -74,19 +77,27 @@ class ResidueTokeniser:
 
     @classmethod
     @reads("tokenizer of a checkpoint")
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> ResidueTokeniser:
+    def from_checkpoint(cls, checkpoint: Checkpoint, protocol: str | None = None) -> ResidueTokeniser:
         """Probe the checkpoint's tokenizer.
 
+        Args:
+            checkpoint: resolved.
+            protocol: name of one that its family has, ``none`` for no tokens; by default the usual one.
+
         Raises:
-            UserError: the checkpoint has no tokenizer that transformers can load.
+            UserError: the checkpoint has no tokenizer that transformers can load, or its family no such protocol.
         """
         from transformers import AutoTokenizer
 
-        folder = checkpoint.files()
+        folder, family = checkpoint.files(), family_of(checkpoint.config)
+        make = None if family.dialect is None else family.dialect.tokenizer
         try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=checkpoint.identity.trust_remote_code, clean_up_tokenization_spaces=False
-            )
+            if make is not None and not checkpoint.has_tokenizer:
+                tokenizer = make()
+            else:
+                tokenizer = AutoTokenizer.from_pretrained(
+                    folder, trust_remote_code=checkpoint.identity.trust_remote_code, clean_up_tokenization_spaces=False
+                )
         except BaseException as error:
             # What the tokenizers' own language raises where it gives up is no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -97,19 +108,20 @@ class ResidueTokeniser:
                 fix="A checkpoint needs its tokenizer files (vocab.txt, tokenizer.json or spiece.model) beside the weights.",
             ) from None
         try:
-            found = cls.probe(tokenizer, family_of(checkpoint.config), checkpoint.config)
+            found = cls.probe(tokenizer, family, checkpoint.config, protocol)
         except UserError as error:
             raise UserError(error.what, where=checkpoint.name, fix=error.fix) from None
         return replace(found, name=checkpoint.name)
 
     @classmethod
-    def probe(cls, tokenizer: Any, family: Family, config: Any = None) -> ResidueTokeniser:
+    def probe(cls, tokenizer: Any, family: Family, config: Any = None, protocol: str | None = None) -> ResidueTokeniser:
         """Find the family's spelling under which each residue is one token of its own, and tabulate it.
 
         Args:
             tokenizer: the checkpoint's own; its padding token is set where that is none of the model's.
             family: of the checkpoint.
             config: of the checkpoint (config.json, or transformers' object of it), which says how many tokens it knows.
+            protocol: as of :meth:`from_checkpoint`.
 
         Raises:
             UserError: the tokenizer cannot read what its vocabulary holds, or uses tokens that the model does not have.
@@ -118,8 +130,7 @@ class ResidueTokeniser:
         rows = entry(config, "vocab_size") if config is not None else None
         rows = rows if isinstance(rows, int) and rows > 0 else None
         pad_with_a_token_of_the_model(tokenizer, rows, entry(config, "pad_token_id") if config is not None else None)
-        protocol = family.protocol if set(family.protocol) <= set(tokenizer.get_vocab()) else ()
-        found = cls._found(tokenizer, family, protocol, rows)
+        found = cls._found(tokenizer, family, _protocol(tokenizer, family, protocol), rows)
         if outside := [token for token in (*found.prefix, *found.suffix) if rows is not None and token >= rows]:
             written = tokenizer.convert_ids_to_tokens(outside[0])
             raise UserError(
@@ -130,7 +141,7 @@ class ResidueTokeniser:
         return found
 
     @classmethod
-    def _found(cls, tokenizer: Any, family: Family, protocol: tuple[str, ...], rows: int | None) -> ResidueTokeniser:
+    def _found(cls, tokenizer: Any, family: Family, protocol: ProtocolTokens, rows: int | None) -> ResidueTokeniser:
         if (piece := piece_of_several(tokenizer)) is not None:
             # Cut into letters it would pass for aligned, and read what no pre-training showed it.
             why = f"its vocabulary has pieces of several residues, such as {piece!r}"
@@ -140,23 +151,24 @@ class ResidueTokeniser:
             try:
                 return cls._tabulate(tokenizer, spelling, protocol, family.letters_of(spelling), rows)
             except NotAligned as error:
-                reasons.append(f"residues written {CanonicalForm(spelling, protocol).title}: {error}")
+                form = CanonicalForm(spelling, protocol.before, ending=protocol.after)
+                reasons.append(f"residues written {form.title}: {error}")
         return cls._of_pieces(tokenizer, protocol, "; ".join(reasons), rows, _in_pieces(family))
 
     @classmethod
     def _of_pieces(
-        cls, tokenizer: Any, protocol: tuple[str, ...], why_not: str, rows: int | None, spelling: Spelling
+        cls, tokenizer: Any, protocol: ProtocolTokens, why_not: str, rows: int | None, spelling: Spelling
     ) -> ResidueTokeniser:
         """Per-protein tasks can still read the tokens, whatever they stand for."""
-        form = CanonicalForm(spelling, protocol)
+        form = CanonicalForm(spelling, protocol.before, ending=protocol.after)
         prefix, suffix = around(tokenizer, form)
         return cls(tokenizer, form, prefix, suffix, None, why_not, rows=rows)
 
     @classmethod
     def _tabulate(
-        cls, tokenizer: Any, spelling: Spelling, protocol: tuple[str, ...], letters: str | None, rows: int | None
+        cls, tokenizer: Any, spelling: Spelling, protocol: ProtocolTokens, letters: str | None, rows: int | None
     ) -> ResidueTokeniser:
-        form = CanonicalForm(spelling, protocol)
+        form = CanonicalForm(spelling, protocol.before, ending=protocol.after)
         try:
             first, second = (form_tokens(tokenizer, form, letter) for letter in "AC")
         except CannotRead:
@@ -385,8 +397,13 @@ class ResidueTokeniser:
                 where=self.name,
                 fix="Use a checkpoint of proteins, or correct its tokenizer files.",
             )
-        rendering = self.rendering if self.table is None and self.form.spelling != PLAIN else ""
-        return TokenFacts(total=total, unknown=unknown, protocol=list(self.form.protocol), rendering=rendering)
+        return TokenFacts(
+            total=total,
+            unknown=unknown,
+            protocol=list(self.form.protocol),
+            protocol_after=list(self.form.ending),
+            rendering=self.rendering if self.table is None and self.form.spelling != PLAIN else "",
+        )
 
     def as_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> ResidueTokeniser:
         """The same tokenizer, reading proteins for a trained model in the very form that it learnt, whatever is usual now.
@@ -402,11 +419,11 @@ class ResidueTokeniser:
         if alignment is None and not self.aligned and form == self.form:
             return self
         if alignment is None and tokens is not None:
-            found = self._of_pieces(self.tokenizer, form.protocol, "its record says so", self.rows, form.spelling)
+            found = self._of_pieces(self.tokenizer, form.around, "its record says so", self.rows, form.spelling)
             return replace(found, name=self.name)
         known = "" if alignment is None else alignment.letters
         try:
-            found = self._tabulate(self.tokenizer, form.spelling, form.protocol, form.letters, self.rows)
+            found = self._tabulate(self.tokenizer, form.spelling, form.around, form.letters, self.rows)
         except NotAligned as error:
             why = str(error) if self.aligned else self.why_not
         else:
@@ -435,3 +452,21 @@ class ResidueTokeniser:
             return ordered
         step = -(-total // SAMPLE_RESIDUES)
         return ordered[::step]
+
+
+def _protocol(tokenizer: Any, family: Family, asked: str | None) -> ProtocolTokens:
+    """The tokens that are put around every protein: the first of the family's that the vocabulary has, or those asked for.
+
+    Raises:
+        UserError: the family has no protocol of that name whose tokens the vocabulary has.
+    """
+    vocabulary = set(tokenizer.get_vocab())
+    there = [one for one in family.protocols if vocabulary.issuperset((*one.before, *one.after))]
+    named = {one.name: one for one in there}
+    if asked not in (None, NO_PROTOCOL) and asked not in named:
+        known = f"It has: {', '.join([*named, NO_PROTOCOL])}." if named else "Leave the field out."
+        raise UserError(
+            f"it has no protocol {asked!r} whose tokens its vocabulary holds", fix=f"recipe: protocol. {known}"
+        )
+    chosen = ProtocolTokens() if asked == NO_PROTOCOL or not there else there[0] if asked is None else named[asked]
+    return chosen if chosen == ProtocolTokens() else not_added(tokenizer, chosen)

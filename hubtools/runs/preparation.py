@@ -71,15 +71,16 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    window, pooling = run.recipe.window, run.recipe.head.pooling
+    window, pooling = run.recipe.window.model_dump_json(), run.recipe.head.pooling
     pooling = pooling if pooling in {"mutations", "last"} else "mean"
-    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), window.model_dump_json(), pooling)
+    how = (window, pooling, run.recipe.protocol)
+    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), *how)
     found: Reading = session.recent.get(key, lambda: _read(run, session, data, checkpoint))
     return found
 
 
 def _read(run: PlannedRun, session: Session, data: TaskData, checkpoint: Checkpoint) -> Reading:
-    tokeniser = session.tokeniser(checkpoint)
+    tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
     alignment = None
     if tokeniser.aligned or run.task.problem.level.by_residue:
         alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
@@ -297,7 +298,7 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    tokeniser = session.tokeniser(checkpoint)
+    tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
     splits = list(data.splits.values())
     positions = mutated_positions(splits)
     alignment = tokeniser.prove(list(positions))

@@ -357,6 +357,10 @@ class Estimator:
         rows = 0 if shared else work.proteins
         epochs = work.epochs if run.recipe.head.solver == "gradient" else (1, 1)
         seconds = (low + known.heads[0] * rows * epochs[0], high + known.heads[1] * rows * epochs[1])
+        context = known.how.made.context
+        if run.recipe.head.pooling == "auto" and (context is None or not context.follows):
+            # A decoder, or what may be one: the last residue is tried beside the mean, of the last window alone.
+            seconds = (seconds[0], 2 * seconds[1])
         values = known.width * len(known.layers)
         new = {name: _rows(splits[name], known.kind, proteins) for name, proteins in unread.items()}
         kept = 0 if self.session.embeddings is None else FLOAT32 * values * sum(new.values())

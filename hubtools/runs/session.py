@@ -97,10 +97,10 @@ class Session:
         """What two runs have in common that learn from and are tested on the same rows."""
         return _data_key(run.task, run.subset, run.fraction, run.seed)
 
-    def tokeniser(self, checkpoint: Checkpoint) -> ResidueTokeniser:
-        """The checkpoint's, probed once."""
-        key = checkpoint.identity.model_dump_json()
-        return self._tokenisers.get(key, lambda: ResidueTokeniser.from_checkpoint(checkpoint))
+    def tokeniser(self, checkpoint: Checkpoint, protocol: str | None = None) -> ResidueTokeniser:
+        """The checkpoint's, probed once; ``protocol`` as the recipe names it."""
+        key = (checkpoint.identity.model_dump_json(), protocol)
+        return self._tokenisers.get(key, lambda: ResidueTokeniser.from_checkpoint(checkpoint, protocol))
 
     def comes_again(self, run: PlannedRun) -> bool:
         """Whether other runs read with the same checkpoint."""

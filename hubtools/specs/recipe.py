@@ -172,6 +172,11 @@ class Recipe(Spec):
     )
     head: Head = Head()
     window: Window = Window()
+    protocol: str | None = Field(
+        default=None,
+        description="Tokens that the checkpoint's authors put around every protein, where they have several ways: NLU or S2S of Ankh3. "
+        "By default the first that the family names; none for no such tokens. The record says which they were.",
+    )
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(
         default=32, ge=1, description="Proteins per optimiser step, whatever fits in memory at once."
@@ -217,6 +222,8 @@ class Recipe(Spec):
             raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
         if (self.adaptation == "adapter") != (self.adapter is not None):
             raise ValueError("adaptation: adapter and the key adapter belong together. Give both or neither")
+        if self.baseline is not None and self.protocol is not None:
+            raise ValueError("protocol is what a checkpoint is shown, and a baseline has none. Remove it")
         if self.adaptation not in {"full", "adapter"} and self.encoder_dropout:
             raise ValueError("encoder_dropout is for adaptation: full and adapter. Remove it")
         if self.adaptation != "full" and (self.freeze_layers or self.layer_decay != 1):

@@ -12,13 +12,16 @@ import torch
 from datasets import Dataset
 from tiny_checkpoints import write_checkpoint
 from tiny_decoders import DECODERS, write_decoder
+from tiny_own_code import write_like
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hubtools.common.errors import UserError
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
-from hubtools.models.decoders.causal_lm import Direction, load_causal_lm
+from hubtools.models.decoders.causal_lm import Direction, directions_of, first_is_told, load_causal_lm
+from hubtools.models.families import family_of
 from hubtools.models.masked_lm import load_masked_lm
 from hubtools.specs.recipe import Window
+from hubtools.training.compute.context import context_of
 from hubtools.training.likelihoods import Line, likelihood_differences, lines_of, log_likelihoods
 
 WILD = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGD"
@@ -166,3 +169,35 @@ def test_the_other_head_is_named(tmp_path: Path, write: Any, load: Any, said: st
     with pytest.raises(UserError) as error:
         load(resolve_checkpoint(str(write(tmp_path / "m"))))
     assert re.search(said, str(error.value))
+
+
+@pytest.mark.parametrize(("kind", "back"), [("progen", "2{}1"), ("rita", "{}<EOS>")])
+def test_decoders_of_code_of_their_own_are_read_in_both_directions(tmp_path: Path, kind: str, back: str) -> None:
+    """As their authors read them: ProGen2 turns its terminal tokens, too, RITA's end stays behind."""
+    folder = write_like(tmp_path / kind, kind)
+    checkpoint = resolve_checkpoint(str(folder), trust_remote_code=True)
+    tokeniser, model = ResidueTokeniser.from_checkpoint(checkpoint), load_causal_lm(checkpoint)
+    assert not context_of(model.base_model, tokeniser, CPU).follows
+    backwards, directions = family_of(checkpoint.config).backwards, directions_of(checkpoint.config)
+    assert directions == ("forward", "backward")
+    lines = lines_of([rows([ROWS[2]])], Window(), directions)
+    found = log_likelihoods(model, tokeniser, lines, backwards=backwards, token_budget=100, device=CPU)
+    plain = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).eval()
+    own = AutoTokenizer.from_pretrained(folder)
+
+    def likelihood(text: str) -> float:
+        ids = own.convert_tokens_to_ids(re.findall(r"<EOS>|.", text))
+        assert own.unk_token_id not in ids
+        with torch.no_grad():
+            said = plain(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+        letters = [place for place in range(1, len(ids)) if own.convert_ids_to_tokens(ids[place]) in set(WILD + SHORT)]
+        return float(sum(said[place - 1, ids[place]] for place in letters))
+
+    forth = "1{}2" if kind == "progen" else back
+    expected = 0.0
+    for sequence, sign in ((mutated(*ROWS[2]), 1), (SHORT, -1)):
+        expected += sign * (likelihood(forth.format(sequence)) + likelihood(back.format(sequence[::-1]))) / 2
+    assert abs(expected) > 1e-4
+    (score,) = likelihood_differences(rows([ROWS[2]]), found, Window(), directions)
+    assert score == pytest.approx(expected, abs=1e-4)
+    assert first_is_told(tokeniser, directions, backwards) == (kind == "progen")

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,6 +34,24 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str | Non
     return int(value)
 
 
+def _brought(context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:
+    """Files of families, named before anything is asked of a checkpoint."""
+    if value:
+        from hubtools.models.families import name_file
+
+        for path in value:
+            name_file(path)
+
+
+FAMILY = click.option(
+    "--family",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_brought,
+    help="Run a file of Python that brings a family of checkpoints (docs/extending.md); may be repeated.",
+)
 # In the order of the help; each makes a new option, which belongs to one command.
 OPTIONS = (
     MIRRORS,
@@ -73,6 +92,7 @@ OPTIONS = (
         help="Tell a tracker how runs go on: trackio, wandb, or one that a package brings. It changes no run.",
     ),
     click.option("--trust-remote-code", is_flag=True, help="Allow code of a Hub checkpoint pinned as name@<commit>."),
+    FAMILY,
 )
 # Why what asks a trained model takes not all of them.
 ASKING = {

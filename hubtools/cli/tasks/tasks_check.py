@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.execution_options import FAMILY
 from hubtools.cli.shared.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("file_or_name")
 @click.option("--checkpoint", help="Also prove that this checkpoint can read them: its tokens, and batches.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow code of a folder, or of the Hub as name@<commit>.")
+@FAMILY
 @MIRRORS
 def check(file_or_name: str, checkpoint: str | None, trust_remote_code: bool, mirrors: tuple[Path, ...]) -> None:
     """Load a task's data and verify them: columns, labels, lengths, letters, splits.

@@ -5,9 +5,9 @@ There is then no padding, and no mask to misread. Slower than packing or padding
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-import torch
 from torch import nn
 
 from hubtools.models.modeling_protein_task import in_groups
@@ -27,8 +27,12 @@ class Grouping:
         """From here on the encoder reads in groups."""
         whole = self.encoder.forward
 
-        def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **options: Any) -> Any:
-            return in_groups(whole, input_ids, attention_mask, **options)
+        names = list(inspect.signature(whole).parameters)
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            # A language model may give its encoder what it has in the order in which that takes it.
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            return in_groups(whole, given.pop("input_ids"), given.pop("attention_mask", None), **given)
 
         self.encoder.forward = forward
 

@@ -1,6 +1,6 @@
 """What cannot be measured on a checkpoint: one object a family (``family``), which everything else asks.
 
-``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans`` and ``protgpt2`` are bench's own; ``known_families``
+``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans``, ``protgpt2`` and ``own_code`` (asked in a ``dialect``) are bench's own; ``known_families``
 finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
 proteins, for a tokenizer and on a card; ``paper`` is what is cited; ``published_kind`` what authors say of a kind of checkpoint, and what bench
 does with it (``without_family`` has kinds that need no family, or are not served). Without torch: cards ask too. How to add one: docs/extending.md.
@@ -9,12 +9,14 @@ does with it (``without_family`` has kinds that need no family, or are not serve
 from __future__ import annotations
 
 from hubtools.models.families.canonical_form import CanonicalForm
+from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.family import Family
 from hubtools.models.families.known_families import (
     bringer,
     family_named,
     family_of,
     identity_of,
+    name_file,
     papers,
     published_as,
     published_kinds,
@@ -23,22 +25,25 @@ from hubtools.models.families.known_families import (
 )
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.published_kind import Pretraining, Published
-from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
+from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens, Spelling
 
 __all__ = [
     "PIECES",
     "PLAIN",
     "SPACED",
     "CanonicalForm",
+    "Dialect",
     "Family",
     "Paper",
     "Pretraining",
     "Published",
+    "ProtocolTokens",
     "Spelling",
     "bringer",
     "family_named",
     "family_of",
     "identity_of",
+    "name_file",
     "papers",
     "published_as",
     "published_kinds",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hubtools.common.escaping import python_literal
 from hubtools.models.families.known_families import spelling_named
-from hubtools.models.families.spelling import PLAIN, Spelling
+from hubtools.models.families.spelling import PLAIN, ProtocolTokens, Spelling
 
 if TYPE_CHECKING:
     from hubtools.specs.record import AlignmentFacts, TokenFacts
@@ -26,6 +26,7 @@ class CanonicalForm:
     Attributes:
         spelling: how residues are written.
         protocol: tokens that stand before every protein, because the checkpoint's authors put them there.
+        ending: those that they put behind it.
         letters: those that are read as themselves; the others are read as X, because the vocabulary lacks them or the
             authors put X in their place in pre-training.
     """
@@ -33,6 +34,7 @@ class CanonicalForm:
     spelling: Spelling
     protocol: tuple[str, ...] = ()
     letters: str = EVERY_LETTER
+    ending: tuple[str, ...] = ()
 
     @classmethod
     def recorded(
@@ -45,15 +47,15 @@ class CanonicalForm:
         """
         if alignment is None:
             # Subwords: the tokenizer reads the sequence as it is, or in lines.
-            return (
-                usual
-                if tokens is None
-                else cls(*spelling_named(tokens.rendering or PLAIN.name, tuple(tokens.protocol)))
-            )
+            if tokens is None:
+                return usual
+            spelling, protocol = spelling_named(tokens.rendering or PLAIN.name, tuple(tokens.protocol))
+            return cls(spelling, protocol, ending=tuple(tokens.protocol_after))
         letters = alignment.letters or usual.letters
         if not alignment.rendering:
             return replace(usual, letters=letters)
-        return cls(*spelling_named(alignment.rendering, tuple(tokens.protocol) if tokens else ()), letters)
+        spelling, protocol = spelling_named(alignment.rendering, tuple(tokens.protocol) if tokens else ())
+        return cls(spelling, protocol, letters, tuple(tokens.protocol_after) if tokens else ())
 
     @property
     def as_x(self) -> str:
@@ -63,7 +65,20 @@ class CanonicalForm:
     @property
     def title(self) -> str:
         """How residues are written, in words."""
-        return " after ".join([self.spelling.title, *([" ".join(self.protocol)] if self.protocol else [])])
+        after, before = (
+            f" {word} {' '.join(it)}" if it else "" for word, it in (("after", self.protocol), ("before", self.ending))
+        )
+        return f"{self.spelling.title}{after}{' and' if after and before else ''}{before}"
+
+    @property
+    def around(self) -> ProtocolTokens:
+        """The tokens of the protocol, before and behind."""
+        return ProtocolTokens(self.protocol, self.ending)
+
+    @property
+    def _tokens(self) -> tuple[tuple[str, ...], ...]:
+        """Of the protocol as a spelling takes them; one that somebody derived may know of those before alone."""
+        return (self.protocol, self.ending) if self.ending else (self.protocol,)
 
     def residues(self, sequence: str) -> str:
         """The letters that are read: upper case, those of :attr:`as_x` replaced."""
@@ -71,7 +86,7 @@ class CanonicalForm:
 
     def write(self, sequence: str) -> str | list[str]:
         """What the tokenizer is given."""
-        return self.spelling.write(self.residues(sequence), self.protocol)
+        return self.spelling.write(self.residues(sequence), *self._tokens)
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
         """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
@@ -100,7 +115,7 @@ class CanonicalForm:
         name = "read" if self.as_x else ("pair" if proteins > 1 else "sequence")
         options = ["is_split_into_words=True"] if self.spelling.as_words else []
         if proteins == 1:
-            return ", ".join([self.spelling.expression(name, self.protocol), *options])
-        each = self.spelling.expression("sequence", self.protocol)
+            return ", ".join([self.spelling.expression(name, *self._tokens), *options])
+        each = self.spelling.expression("sequence", *self._tokens)
         batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
         return ", ".join([batch, *options, "padding=True"])

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
+from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.published_kind import Published
-from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
+from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens, Spelling
 
 # What changes no number: how a family is cited, shown and made faster, and how records of earlier are read.
 _NO_NUMBER = {"papers", "published", "faster", "around", "earlier"}
@@ -36,13 +37,15 @@ class Family:
         encoder_class: class of transformers that is the encoder alone, where ``AutoModel`` gives more.
         pooler: False where the encoder's class is to be told to leave its untrained pooling layer out.
         unused_weights: parts of the encoder that no prediction here reads, so that they may be missing.
+        dialect: how code that comes with its checkpoints is asked, in what cannot be measured.
 
     What it reads:
 
     Attributes:
         spellings: how a sequence is written for the tokenizer, most likely first.
         protocol: tokens that the authors' protocol puts before every protein and the tokenizer does not add. They are
-            used where the vocabulary has them all: the record says so.
+            used where the vocabulary has them all: the record says so. Or several :class:`ProtocolTokens`, before and behind a
+            protein: the first that the vocabulary has is used, and a recipe may name another.
         letters: those that keep the token that the vocabulary has for them; the others are read as X, where the
             vocabulary has that. By default all; or by name of the spelling, which may tell some checkpoints from others.
         position_offset: positions that the position table reserves before the first token.
@@ -79,7 +82,7 @@ class Family:
     pooler: bool = True
     unused_weights: tuple[str, ...] = ("pooler.",)
     spellings: tuple[Spelling, ...] = (PLAIN, SPACED, PIECES)
-    protocol: tuple[str, ...] = ()
+    protocol: tuple[str, ...] | tuple[ProtocolTokens, ...] = ()
     letters: str | Mapping[str, str] | None = None
     position_offset: int = 0
     absolute_positions: bool = True
@@ -93,6 +96,7 @@ class Family:
     published: tuple[Published, ...] = ()
     around: tuple[int, int] = (1, 1)
     earlier: Mapping[str, tuple[Spelling, tuple[str, ...]]] = field(default_factory=dict)
+    dialect: Dialect | None = None
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -102,12 +106,24 @@ class Family:
                     where=f"family {self.name}",
                     fix="Write (one,) also where there is one.",
                 )
+        if len({isinstance(one, str) for one in self.protocol}) > 1:
+            raise UserError(
+                "protocol is tokens or several ProtocolTokens, and here it is both",
+                where=f"family {self.name}",
+                fix="Write ProtocolTokens((token,)) for each.",
+            )
 
     def recognises(self, config: Any) -> bool:
         """Whether a checkpoint of this configuration (config.json, or transformers' object of it) is of this family."""
         if entry(config, "model_type") not in (self.model_types or (self.name,)):
             return False
         return all(entry(config, key) == value for key, value in self.settings.items())
+
+    @property
+    def protocols(self) -> tuple[ProtocolTokens, ...]:
+        """What its authors put around every protein, the usual first."""
+        tokens = tuple(one for one in self.protocol if isinstance(one, str))
+        return (ProtocolTokens(tokens),) if tokens else tuple(self.protocol)  # type: ignore[arg-type]
 
     def letters_of(self, spelling: Spelling) -> str | None:
         """Letters that keep their token where residues are written so; None for all."""
@@ -149,8 +165,11 @@ class Family:
     @property
     def digest(self) -> str:
         """Of all in it that can change a number, methods of its own included."""
-        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NO_NUMBER}
+        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in {*_NO_NUMBER, "dialect"}}
         said["settings"] = dict(self.settings)
+        said["protocol"] = [one if isinstance(one, str) else vars(one) for one in self.protocol]
+        # Of before there were dialects, a digest says nothing of them.
+        said |= {"dialect": self.dialect.said} if self.dialect is not None else {}
         said["spellings"] = [_as_before(vars(spelling)) for spelling in self.spellings]
         said["code"] = [_source(type(one)) for one in (self, *self.spellings)]
         return digest(_as_before(said))

@@ -1,8 +1,8 @@
 """The families that are known: bench's own, and those that packages and the user bring.
 
 A package says ``[project.entry-points."bench.families"]`` and below it ``any-name = "its_module:OBJECT"``, a
-:class:`Family` or several. A file of the user's calls :func:`register`; for the command line the variable
-``BENCH_FAMILIES`` names such files. Nothing else is run: what lies in the current folder is not looked at.
+:class:`Family` or several. A file of the user's calls :func:`register`; for the command line the option ``--family`` or the
+variable ``BENCH_FAMILIES`` names such files. Nothing else is run: what lies in the current folder is not looked at.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hubtools.models.families.esm import ESM
 from hubtools.models.families.esmc import ESMC
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
+from hubtools.models.families.own_code import OWN_CODE
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.protgpt2 import PROTGPT2
 from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
@@ -29,7 +30,7 @@ from hubtools.models.families.t5 import T5
 from hubtools.models.families.without_family import WITHOUT_FAMILY
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, PROTGPT2)
+OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, PROTGPT2, *OWN_CODE)
 
 _brought: list[Family] = []
 _looked: list[bool] = []
@@ -63,6 +64,23 @@ def register(family: Family) -> Family:
                 )
         _brought.append(family)
     return family
+
+
+def name_file(path: Path) -> None:
+    """Have a file run that brings families, here and in the processes that this one starts, as ``BENCH_FAMILIES`` does.
+
+    Raises:
+        UserError: there is no such file, or its name cannot stand in the variable.
+    """
+    if not path.is_file() or os.pathsep in str(path.absolute()):
+        what = f"there is no file {path}" if not path.is_file() else f"{os.pathsep!r} in the name of {path}"
+        raise UserError(
+            what, where="--family", fix="Name the file of Python that brings the family (docs/extending.md)."
+        )
+    named = list(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
+    if str(path.absolute()) not in named:
+        os.environ[VARIABLE] = os.pathsep.join([*named, str(path.absolute())])
+        _looked.clear()
 
 
 def family_of(config: Any) -> Family:
@@ -177,17 +195,22 @@ def _from_files() -> None:
         path = Path(named).expanduser()
         if not path.is_file():
             raise UserError(f"there is no file {named}", where=VARIABLE, fix=f"Correct {VARIABLE}.")
+        told = f"the file `{path.name}` that brings it, named in `{VARIABLE}`, sha256 `{file_sha256(path)}`"
+        if any(_bringers.get(family.name) == told for family in _brought):
+            continue
         before = len(_brought)
         try:
-            runpy.run_path(str(path), run_name=path.stem)
+            made = runpy.run_path(str(path), run_name=path.stem)
         except UserError:
             raise
         except Exception as error:
             raise _not_to_be_had(named, error, "Correct the file.") from error
-
+        if not any(isinstance(one, Family) and one in _brought for one in (*made.values(), *_brought[before:])):
+            raise UserError(
+                "it brings no family", where=named, fix="Let it call register(Family(…)): docs/extending.md."
+            )
         for family in _brought[before:]:
-            sha256 = file_sha256(path)
-            _bringers[family.name] = f"the file `{path.name}` that brings it, named in `{VARIABLE}`, sha256 `{sha256}`"
+            _bringers[family.name] = told
 
 
 def _not_to_be_had(where: str, error: Exception, fix: str) -> UserError:

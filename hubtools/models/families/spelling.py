@@ -9,6 +9,27 @@ from hubtools.common.escaping import python_literal
 
 
 @dataclass(frozen=True)
+class ProtocolTokens:
+    """Tokens that the authors of checkpoints put around every protein, and their tokenizer does not.
+
+    Attributes:
+        before, after: what stands before the protein and behind it.
+    """
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As recipes call it: the tokens without their brackets.
+
+        >>> ProtocolTokens(("[NLU]",)).name, ProtocolTokens(("1",), ("2",)).name
+        ('NLU', '1 2')
+        """
+        return " ".join(token.strip("[]<>") for token in (*self.before, *self.after))
+
+
+@dataclass(frozen=True)
 class Spelling:
     """A way to write a protein for a tokenizer.
 
@@ -30,29 +51,32 @@ class Spelling:
     line: int = 0
     of_residues: bool = True
 
-    def write(self, sequence: str, protocol: Sequence[str] = ()) -> str | list[str]:
-        """A sequence as the tokenizer takes it, after the tokens of a protocol."""
+    def write(self, sequence: str, protocol: Sequence[str] = (), ending: Sequence[str] = ()) -> str | list[str]:
+        """A sequence as the tokenizer takes it, after the tokens of a protocol and before those that end it."""
         if self.as_words:
-            return [*protocol, *sequence]
+            return [*protocol, *sequence, *ending]
+        before, after = self._around(protocol, ending)
         if self.line:
             starts = range(0, len(sequence), self.line)
-            return self._before(protocol) + "".join("\n" + sequence[start : start + self.line] for start in starts)
-        return self._before(protocol) + self.between.join(residue + self.after for residue in sequence)
+            return before + "".join("\n" + sequence[start : start + self.line] for start in starts) + after
+        return before + self.between.join(residue + self.after for residue in sequence) + after
 
-    def expression(self, name: str, protocol: Sequence[str] = ()) -> str:
+    def expression(self, name: str, protocol: Sequence[str] = (), ending: Sequence[str] = ()) -> str:
         """Python that computes :meth:`write` of the variable of this name; what comes of it may be a variable alone."""
         if self.as_words:
-            return f"[{', '.join(map(python_literal, protocol))}, *{name}]" if protocol else f"list({name})"
-        if self.line:
-            each = f"{name}[start : start + {self.line}] for start in range(0, len({name}), {self.line})"
-            text = f'"".join("\\n" + {each})'
-            return f"{python_literal(self._before(protocol))} + {text}" if protocol else text
+            around = [*map(python_literal, protocol), f"*{name}", *map(python_literal, ending)]
+            return f"[{', '.join(around)}]" if protocol or ending else f"list({name})"
         each = f"residue + {python_literal(self.after)} for residue in {name}" if self.after else name
         text = f"{python_literal(self.between)}.join({each})" if self.between or self.after else name
-        return f"{python_literal(self._before(protocol))} + {text}" if protocol else text
+        if self.line:
+            lines = f"{name}[start : start + {self.line}] for start in range(0, len({name}), {self.line})"
+            text = f'"".join("\\n" + {lines})'
+        before, after = (python_literal(part) if part else "" for part in self._around(protocol, ending))
+        return " + ".join(filter(None, (before, text, after)))
 
-    def _before(self, protocol: Sequence[str]) -> str:
-        return "".join(token + self.between for token in protocol)
+    def _around(self, protocol: Sequence[str], ending: Sequence[str]) -> tuple[str, str]:
+        before = "".join(token + self.between for token in protocol)
+        return before, "".join(self.between + token for token in ending)
 
 
 PLAIN = Spelling("plain", "as they are")

@@ -16,10 +16,12 @@ from hubtools.models.families.published_kind import (
     Pretraining,
     Published,
 )
-from hubtools.models.families.spelling import PIECES, PLAIN, SPACED
+from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens
 
 # What ProstT5 is told that a protein's residues follow, and not its structure.
 AA2FOLD = ("<AA2fold>",)
+# Ankh3 was trained in two modes, each told by its token; its authors report them apart (github.com/agemagician/Ankh).
+NLU, S2S = ProtocolTokens(("[NLU]",)), ProtocolTokens(("[S2S]",))
 
 PROSTT5 = Paper(
     "ProstT5",
@@ -56,7 +58,7 @@ T5 = Family(
     encoder_class="T5EncoderModel",
     unused_weights=("decoder.", "lm_head."),
     spellings=(SPACED, PLAIN, PIECES),
-    protocol=AA2FOLD,
+    protocol=(ProtocolTokens(AA2FOLD), NLU, S2S),
     # Ankh, whose residues are bare letters, is shown every letter as it is.
     letters=LETTERS,
     absolute_positions=False,

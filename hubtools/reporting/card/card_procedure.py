@@ -111,8 +111,9 @@ def choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
         elif key == "pooling":
             chosen["what of its residues is read of a protein"] = _POOLED.get(str(value), str(value))
         elif key == "pooling_validation" and isinstance(value, dict):
-            told = (f"{number(score)} from the {name}" for name, score in value.items() if score is not None)
-            chosen["the primary metric on validation"] = ", ".join(told)
+            read = {"mean": "the mean", "last": "the last residue"}
+            told = (f"{number(score)} from {read.get(name, name)}" for name, score in value.items() if score is not None)
+            chosen["the same metric with either"] = ", ".join(told)
         elif key == "candidates" and isinstance(value, list):
             chosen["candidates compared"] = f"{len(value):,}, their scores in run.json"
         else:

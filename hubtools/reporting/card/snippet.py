@@ -91,7 +91,13 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     problem, form = record.task_spec.problem, _form(record)
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
     # Whoever calls it writes the sequence themselves: nothing but spaces is asked of them.
-    if problem.level.auto_class is None or theirs or form.spelling.name not in {"plain", "spaced"} or form.protocol:
+    if (
+        problem.level.auto_class is None
+        or theirs
+        or form.spelling.name not in {"plain", "spaced"}
+        or form.protocol
+        or form.ending
+    ):
         return None
     if problem.level.by_residue and problem.kind != "classification":
         # It gives the likeliest label of each token, whatever the task is.
@@ -169,7 +175,7 @@ def _between(record: RunRecord) -> str:
         before, after = proof.special
     else:
         before, after = _family(record).around
-        before += len(_form(record).protocol)
+        before, after = before + len(_form(record).protocol), after + len(_form(record).ending)
     return f"[{before or ''}:{-after or ''}]"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from hubtools.specs.names import InnerPath, SplitName
 from hubtools.specs.record.identities import Line, OpenPart, RecordPart
@@ -138,6 +138,13 @@ class TokenFacts(RecordPart):
         default=[],
         description="Tokens that were put before every protein because the checkpoint's authors do; its tokenizer adds none.",
     )
+    protocol_after: list[Line] = Field(default=[], description="Those that were put behind every protein.")
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, dump: Any) -> dict[str, Any]:
+        """Nothing of what few checkpoints have."""
+        values: dict[str, Any] = dump(self)
+        return {key: value for key, value in values.items() if key != "protocol_after" or value}
 
 
 class ContextFacts(RecordPart):

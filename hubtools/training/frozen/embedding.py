@@ -349,8 +349,13 @@ def _hidden(encoder: FrozenEncoder, ids: torch.Tensor, attention: torch.Tensor) 
     except TypeError:  # No such argument, or no hidden states.
         found = ()
     if len(found) != last + 1:
+        given = (
+            f"{len(found)} of the {last + 1} representations"
+            if found
+            else "the representation after its last layer only"
+        )
         raise UserError(
-            f"probe.layers: {type(model.encoder).__name__} gives the representation after its last layer only",
+            f"probe.layers: {type(model.encoder).__name__} gives {given}",
             fix="Use probe.layers=last.",
         )
     return {layer: found[layer] for layer in wanted}
