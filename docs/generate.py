@@ -157,7 +157,7 @@ def checkpoints() -> str:
         "## What works",
         "",
         "**Tried** says with what: *real weights*; *real vocabulary*, with random weights in the real class; *interface only*, the real",
-        "class with a made vocabulary. *Per residue*: a token of its own for each residue, which tasks of residues need; without it there are",
+        "class with a made vocabulary or, of code in a repository, a look-alike of its interface. *Per residue*: a token of its own for each residue, which tasks of residues need; without it there are",
         "tasks of whole proteins. *Zero-shot*: variant effects by the checkpoint's own language model. Contacts: not yet, of any kind.",
         "",
         f"| Checkpoint | model type | {' | '.join(EVERYTHING)} | tried | remarks |",
@@ -167,21 +167,24 @@ def checkpoints() -> str:
         if kind.refused:
             continue
         cells = ["✓" if way in kind.works else "–" for way in EVERYTHING]
-        before = f"written after {' '.join(f'`{token}`' for token in kind.protocol)}" if kind.protocol else ""
-        remarks = "; ".join(filter(None, [before, kind.notes]))
+        around = [(" after", kind.protocol), (" before", kind.ending)]
+        said = [f"{word} {' '.join(f'`{token}`' for token in tokens)}" for word, tokens in around if tokens]
+        code = "its own code: `--trust-remote-code`" if kind.remote_code else ""
+        remarks = "; ".join(filter(None, [f"written{','.join(said)}" if said else "", kind.notes, code]))
         lines.append(f"| {kind.title} | `{kind.model_type}` | {' | '.join(cells)} | {kind.tried} | {remarks} |")
     lines += [
         "",
         "## What is refused",
         "",
-        "The line that comes without `--trust-remote-code`, seen on a folder laid out as theirs are; their own code was never run here.",
+        "Seen on a folder laid out as theirs are, with `--trust-remote-code` where it says so; their own code was never run here.",
         "",
         "| Checkpoint | on the Hub | model type | the line |",
         "| --- | --- | --- | --- |",
     ]
     for kind in kinds:
         if kind.refused:
-            lines.append(f"| {kind.title} | {_names(kind)} | `{kind.model_type}` | {kind.refused} |")
+            asked = " (with `--trust-remote-code`)" if kind.remote_code else ""
+            lines.append(f"| {kind.title} | {_names(kind)} | `{kind.model_type}` | {kind.refused}{asked} |")
     lines += [
         "",
         "## What their authors say",

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tiny_checkpoints import only_sentencepiece, write_checkpoint
 from tiny_decoders import DECODERS, write_decoder, write_protgpt2
+from tiny_own_code import write_like
 
 from hubtools.specs.lookup.content import shipped_root
 
@@ -121,6 +122,10 @@ def _of_own_code(model_type: str, *, tokenizer: bool = True, auto: str = "AutoMo
     return write
 
 
+def _like(kind: str) -> Callable[[Path], Path]:
+    return lambda folder: write_like(folder, kind)
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     **dict.fromkeys(("esm2", "dplm", "ism", "esm-mini"), _as("esm")),
     **dict.fromkeys(("esm1b", "esm1v"), _as("esm1b")),
@@ -143,13 +148,18 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "deberta": _encoder("DebertaV2Config", "DebertaV2ForMaskedLM"),
     "protgpt2": write_protgpt2,
     **{key: partial(write_decoder, kind=key) for key in DECODERS},
-    "amplify": _of_own_code("AMPLIFY"),
-    "glm2": _of_own_code("gLM2"),
-    "proteinglm": _of_own_code("ProteinGLM", tokenizer=False),
-    "prosst": _of_own_code("ProSST"),
-    "esmplusplus": _of_own_code("ESMplusplus", tokenizer=False),
-    "e1": _of_own_code("E1", tokenizer=False),
-    "progen2": _of_own_code("progen", auto="AutoModelForCausalLM"),
-    "rita": _of_own_code("rita_model", auto="AutoModelForCausalLM"),
+    **{
+        key: _like(kind)
+        for key, kind in {
+            "amplify": "amplify",
+            "glm2": "glm2",
+            "e1": "e1",
+            "proteinglm": "proteinglm",
+            "esmplusplus": "esmpp",
+            "prosst": "prosst",
+            "progen2": "progen",
+            "rita": "rita",
+        }.items()
+    },
     "nv_esm": _of_own_code("nv_esm"),
 }

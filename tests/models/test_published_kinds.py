@@ -34,12 +34,13 @@ class Seen:
 
     Attributes:
         works: in the words of the page.
-        protocol: tokens before every protein.
+        protocol, ending: tokens before every protein, and behind it.
         refused: the line that came, without its end; empty where it is read.
     """
 
     works: list[str] = field(default_factory=list)
     protocol: tuple[str, ...] = ()
+    ending: tuple[str, ...] = ()
     refused: str = ""
 
 
@@ -53,12 +54,12 @@ def batch(tokeniser: ResidueTokeniser, sequences: list[str]) -> tuple[torch.Tens
     return ids, mask
 
 
-def seen(folder: Path) -> Seen:
+def seen(folder: Path, remote_code: bool = False) -> Seen:
     """Load a checkpoint, prove its alignment, embed two proteins, take one step of gradients under each way to adapt it."""
     try:
-        checkpoint = resolve_checkpoint(str(folder))
+        checkpoint = resolve_checkpoint(str(folder), trust_remote_code=remote_code)
         tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
-        found = Seen(protocol=tokeniser.form.protocol)
+        found = Seen(protocol=tokeniser.form.protocol, ending=tokeniser.form.ending)
         embeds = _embeds(checkpoint, tokeniser)
     except UserError as error:
         return Seen(refused=error.what)
@@ -122,8 +123,8 @@ def _tells_likelihoods(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> b
 def test_a_row_says_what_its_checkpoint_is_seen_to_do(row: Published, tmp_path: Path) -> None:
     assert row.key in KINDS, f"write a tiny checkpoint of {row.title} into tests/kinds_of_checkpoints.py"
     folder = write_kind(tmp_path / row.key, row.key)
-    found = seen(folder)
-    assert (found.refused, found.protocol) == (row.refused, row.protocol)
+    found = seen(folder, row.remote_code)
+    assert (found.refused, found.protocol, found.ending) == (row.refused, row.protocol, row.ending)
     assert tuple(found.works) == row.works
     assert (row.tried == words.NOT_TRIED) == bool(row.refused)
     config = json.loads((folder / "config.json").read_text())

@@ -42,7 +42,8 @@ class Published:
         works: what bench does with it.
         tried: with what that was seen.
         tokens: how many its published vocabulary has, where that was tried.
-        protocol: tokens that bench writes before every protein, because its authors do and its tokenizer does not.
+        protocol, ending: tokens that bench writes before every protein and behind it, because its authors do and its tokenizer does not.
+        remote_code: its architecture is code in its own repository, which runs with ``--trust-remote-code`` alone.
         refused: the line that comes where bench does not read it.
         licence: that its authors state ("none stated" where they state none); empty where nobody looked.
         pretraining: None where nothing is known.
@@ -57,6 +58,8 @@ class Published:
     tried: str = NOT_TRIED
     tokens: int | None = None
     protocol: tuple[str, ...] = ()
+    ending: tuple[str, ...] = ()
+    remote_code: bool = False
     refused: str = ""
     licence: str = ""
     pretraining: Pretraining | None = None

@@ -115,7 +115,8 @@ T5 = Family(
             works=_OF_AN_ENCODER,
             tried=INTERFACE,
             licence="CC-BY-NC-SA-4.0",
-            notes="its authors put [NLU] or [S2S] before a protein; bench does not yet",
+            protocol=("[NLU]",),
+            notes="or after [S2S], by `protocol: S2S` of a recipe",
         ),
         Published(
             "ankh",
