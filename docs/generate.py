@@ -171,7 +171,7 @@ def checkpoints() -> str:
         said = [f"{word} {' '.join(f'`{token}`' for token in tokens)}" for word, tokens in around if tokens]
         code = "its own code: `--trust-remote-code`" if kind.remote_code else ""
         remarks = "; ".join(filter(None, [f"written{','.join(said)}" if said else "", kind.notes, code]))
-        lines.append(f"| {kind.title} | `{kind.model_type}` | {' | '.join(cells)} | {kind.tried} | {remarks} |")
+        lines.append(_row([kind.title, f"`{kind.model_type}`", *cells, kind.tried, remarks]))
     lines += [
         "",
         "## What is refused",
@@ -184,7 +184,7 @@ def checkpoints() -> str:
     for kind in kinds:
         if kind.refused:
             asked = " (with `--trust-remote-code`)" if kind.remote_code else ""
-            lines.append(f"| {kind.title} | {_names(kind)} | `{kind.model_type}` | {kind.refused}{asked} |")
+            lines.append(_row([kind.title, _names(kind), f"`{kind.model_type}`", kind.refused + asked]))
     lines += [
         "",
         "## What their authors say",
@@ -201,8 +201,13 @@ def checkpoints() -> str:
         learnt = kind.pretraining
         told = [learnt.data, learnt.until or "not known", learnt.source] if learnt else ["not known", "not known", "–"]
         cells = [kind.title, _names(kind), kind.licence or "not known", _cited(kind), *told]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(_row(cells))
     return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    """A row of a table; a bar in a cell, also in code, would end it."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _names(kind: Published) -> str:
