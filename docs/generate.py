@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from hubtools.cli.main import COMMANDS, cli
 from hubtools.models.families import Published, papers, published_kinds
-from hubtools.models.families.published_kind import EVERYTHING
+from hubtools.models.families.published.published_kind import EVERYTHING
 from hubtools.runs.engines.ray_cluster import RayOptions
 from hubtools.runs.engines.slurm import SlurmOptions
 from hubtools.specs.level import LEVELS

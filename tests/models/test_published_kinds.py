@@ -17,8 +17,8 @@ from hubtools.models import Checkpoint, ResidueTokeniser, build_model, resolve_c
 from hubtools.models.adapters import is_adapter
 from hubtools.models.decoders.causal_lm import load_causal_lm
 from hubtools.models.families import Family, Published, family_of, known_families, published_as, published_kinds
-from hubtools.models.families import published_kind as words
-from hubtools.models.families.without_family import WITHOUT_FAMILY
+from hubtools.models.families.published import published_kind as words
+from hubtools.models.families.published.without_family import WITHOUT_FAMILY
 from hubtools.models.masked_lm import load_masked_lm, mask_token
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.training.compute.context import context_of

@@ -11,7 +11,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
 from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import Published
+from hubtools.models.families.published.published_kind import Published
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens, Spelling
 
 # What changes no number: how a family is cited, shown and made faster, and how records of earlier are read.

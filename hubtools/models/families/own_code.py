@@ -11,7 +11,7 @@ from typing import Any
 from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import (
+from hubtools.models.families.published.published_kind import (
     EVERYTHING,
     FULL,
     INTERFACE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import FULL, INTERFACE, PROBE, Published
+from hubtools.models.families.published.published_kind import FULL, INTERFACE, PROBE, Published
 from hubtools.models.families.spelling import FASTA
 
 PROTGPT2 = Family(
