@@ -57,6 +57,7 @@ ALLOWED = {
     "hubtools/models/assembling.py:_with_head": "of put_together; inside loaded()",
     "hubtools/models/saved.py:tokeniser_in": "of load_model and put_together; inside loaded()",
     "hubtools/models/saved.py:_for_strangers": "what was saved in the lines before",
+    "hubtools/data/structures/chains.py:_content": "of read_chains, bounded",
     "hubtools/models/saved.py:_model_in": "of load_model; inside loaded()",
     "hubtools/models/saved.py:_with_adapter": "of load_model; inside loaded()",
     "hubtools/publishing/contents.py:_safe": "headers, of files whose checksums were compared; what fails is told",

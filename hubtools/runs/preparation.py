@@ -14,16 +14,17 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.data import TaskData
+from hubtools.data.structures.row_structures import facts_of
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model
 from hubtools.models.adapters import require_four_bits
 from hubtools.models.encoder import load_encoder
-from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.masked_lm import load_masked_lm, require_mask
 from hubtools.models.windows import pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.warm.kept_models import ModelKey
 from hubtools.specs.recipe import Window
-from hubtools.specs.record import AlignmentFacts, TokenFacts
+from hubtools.specs.record import AlignmentFacts, StructureFacts, TokenFacts
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
@@ -45,6 +46,7 @@ class Reading:
         window: the recipe's, or what the model can read.
         pool: residues that are pooled over; None for all.
         splits: encoded, by name; padded.
+        structure: what the checkpoint is shown of it; None of those that read sequences alone.
     """
 
     checkpoint: Checkpoint
@@ -54,6 +56,7 @@ class Reading:
     window: Window
     pool: list[int] | None
     splits: dict[str, Encoded]
+    structure: StructureFacts | None = None
 
 
 def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
@@ -73,13 +76,42 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
 def _read(run: PlannedRun, session: Session, data: TaskData, checkpoint: Checkpoint) -> Reading:
     tokeniser = session.tokeniser(checkpoint)
     alignment = None
+    sequences, structures = shown(data)
     if tokeniser.aligned or run.task.problem.level.by_residue:
-        alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
+        alignment = tokeniser.prove(sequences, structures)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
     pool = _residues_to_pool(run, data, tokeniser)
     splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}
     tokens = tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)
-    return Reading(checkpoint, tokeniser, alignment, tokens, window, pool, splits)
+    structure = structure_read(tokeniser, data, sequences, structures)
+    return Reading(checkpoint, tokeniser, alignment, tokens, window, pool, splits, structure)
+
+
+def shown(data: TaskData) -> tuple[list[str], list[str] | None]:
+    """The sequences of all splits that a model reads, and the 3Di letters of each where the task has structures."""
+    sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
+    if data.facts.structures is None:
+        return sequences, None
+    return sequences, [letters for split in data.splits for letters in data.structures(split) or []]
+
+
+def structure_read(
+    tokeniser: ResidueTokeniser, data: TaskData, sequences: list[str], structures: list[str] | None
+) -> StructureFacts | None:
+    """What a checkpoint is shown of structure, whose tokens are of residues and structure; None of others.
+
+    Args:
+        tokeniser: the checkpoint's.
+        data: of the run.
+        sequences, structures: as :func:`shown` gives them.
+    """
+    if not tokeniser.reads_structure:
+        return None
+    if structures is None or data.facts.structures is None:
+        return facts_of(list(dict.fromkeys(sequences)), None, "none")
+    distinct = list(dict.fromkeys(zip(sequences, structures, strict=True)))
+    source = data.facts.structures.source
+    return facts_of([sequence for sequence, _ in distinct], [letters for _, letters in distinct], source)
 
 
 def _residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
@@ -198,7 +230,9 @@ class Questions:
         tokens: of the wild types, and how many of them the checkpoint does not know.
         positions: of each wild type, the residues that variants change.
         window: the recipe's, or what the model can read.
-        mask: token that is put in a position's place; None where the wild type is read as it is.
+        masked: whether a position is hidden; else the wild type is read as it is.
+        structures: 3Di letters of each wild type, where the checkpoint reads them and the task has them.
+        structure: what the checkpoint is shown of it; None of those that read sequences alone.
     """
 
     checkpoint: Checkpoint
@@ -207,11 +241,13 @@ class Questions:
     tokens: TokenFacts
     positions: dict[str, np.ndarray]
     window: Window
-    mask: int | None
+    masked: bool
+    structures: dict[str, str]
+    structure: StructureFacts | None
 
     def lengths(self, positions: dict[str, np.ndarray]) -> np.ndarray:
         """Tokens of each row that is read to answer for some positions."""
-        return lengths_to_read(positions, self.window, self.tokeniser.n_special, self.mask is not None)
+        return lengths_to_read(positions, self.window, self.tokeniser.n_special, self.masked)
 
     def answers(
         self, model: Any, positions: dict[str, np.ndarray], execution: Execution, *, shown: bool = False
@@ -222,7 +258,8 @@ class Questions:
             self.tokeniser,
             positions,
             self.window,
-            mask=self.mask,
+            masked=self.masked,
+            structures=self.structures,
             token_budget=execution.token_budget,
             device=execution.device,
             shown=shown,
@@ -239,11 +276,18 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     checkpoint = session.checkpoint(run.checkpoint)
     tokeniser = session.tokeniser(checkpoint)
     positions = mutated_positions(list(data.splits.values()))
-    alignment = tokeniser.prove(list(positions))
-    tokens = tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
-    mask = mask_token(tokeniser, checkpoint.name) if run.recipe.scoring == "masked-marginals" else None
+    sequences, letters = shown(data)
+    structure = structure_read(tokeniser, data, sequences, letters)
+    structures = dict(zip(sequences, letters, strict=True)) if letters is not None and structure is not None else {}
+    wild = list(positions)
+    known = [structures[sequence] for sequence in wild] if structures else None
+    alignment = tokeniser.prove(wild, known)
+    tokens = tokeniser.count_unknown(tokeniser.encode_all(wild, known))
+    masked = run.recipe.scoring == "masked-marginals"
+    if masked:
+        require_mask(tokeniser, checkpoint.name)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
-    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, mask)
+    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, masked, structures, structure)
 
 
 def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:
@@ -264,7 +308,9 @@ def answering(model: Any, questions: Questions, execution: Execution) -> Iterato
     """Make a language model on its device faster inside the block."""
     # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
     padded, body = replace(execution, packing=False), SimpleNamespace(encoder=model.base_model)
-    window, tokens = questions.window, questions.tokeniser.encode_all(list(questions.positions))
+    window, wild = questions.window, list(questions.positions)
+    known = [questions.structures[sequence] for sequence in wild] if questions.structures else None
+    tokens = questions.tokeniser.encode_all(wild, known)
     proteins = chosen(tokens, [pieces(len(ids), window.residues, window.overlap) for ids in tokens])
     with engine(body, questions.tokeniser, padded, bf16=False, trains=False, proteins=proteins) as made:
         yield made

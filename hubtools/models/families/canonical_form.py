@@ -53,8 +53,9 @@ class CanonicalForm:
 
     @property
     def as_x(self) -> str:
-        """Letters that are read as X, in order."""
-        return "".join(letter for letter in EVERY_LETTER if letter not in self.letters and letter != "X")
+        """Letters that are read as X (or as what else stands for a residue that is not known), in order."""
+        unknown = self.spelling.unknown
+        return "".join(letter for letter in EVERY_LETTER if letter not in self.letters and letter != unknown)
 
     @property
     def title(self) -> str:
@@ -63,15 +64,15 @@ class CanonicalForm:
 
     def residues(self, sequence: str) -> str:
         """The letters that are read: upper case, those of :attr:`as_x` replaced."""
-        return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), "X"))
+        return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), self.spelling.unknown))
 
-    def write(self, sequence: str) -> str | list[str]:
-        """What the tokenizer is given."""
-        return self.spelling.write(self.residues(sequence), self.protocol)
+    def write(self, sequence: str, structure: str | None = None) -> str | list[str]:
+        """What the tokenizer is given; ``structure`` as for :meth:`Spelling.write`."""
+        return self.spelling.write(self.residues(sequence), self.protocol, structure)
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
         """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
-        as_x = f're.sub("[{self.as_x}]", "X", sequence)'
+        as_x = f're.sub("[{self.as_x}]", {python_literal(self.spelling.unknown)}, sequence)'
         why = "  # letters that the vocabulary lacks, or that were never trained"
         letters = "sequence.isascii() and sequence.isalpha()"
         if len(sequences) > 1:

@@ -24,6 +24,7 @@ from hubtools.specs.record.run_facts import (
     PretrainingFacts,
     Score,
     SplitResult,
+    StructureFacts,
     SweepFacts,
     TogetherFacts,
     TokenFacts,
@@ -103,6 +104,10 @@ class RunRecord(OpenPart):
     alignment: AlignmentFacts | None = None
     tokens: TokenFacts | None = Field(
         default=None, description="Of runs of a checkpoint; records from before they were counted lack it."
+    )
+    structure: StructureFacts | None = Field(
+        default=None,
+        description="What a checkpoint was shown whose tokens are of residues and structure; others read the sequence alone.",
     )
     windows: WindowFacts | None = None
     together: TogetherFacts | None = Field(
