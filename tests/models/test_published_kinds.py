@@ -18,7 +18,7 @@ from hubtools.models.adapters import is_adapter
 from hubtools.models.families import Family, Published, family_of, known_families, published_as, published_kinds
 from hubtools.models.families import published_kind as words
 from hubtools.models.families.without_family import WITHOUT_FAMILY
-from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.masked_lm import hidden_tokens, load_masked_lm, require_mask
 from hubtools.specs.lookup.spec_files import load_recipe
 
 ROWS = published_kinds(own=True)
@@ -100,11 +100,11 @@ def _learns(checkpoint: Checkpoint, tokeniser: ResidueTokeniser, recipe: str) ->
 def _tells_likelihoods(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> bool:
     try:
         model = load_masked_lm(checkpoint)
-        mask = mask_token(tokeniser, checkpoint.name)
+        require_mask(tokeniser, checkpoint.name)
     except UserError:
         return False
     ids, attended = batch(tokeniser, SEQUENCES[:1])
-    ids[0, 3] = mask
+    ids[0, 3] = int(hidden_tokens(tokeniser, "#")[0])
     logits = model(input_ids=ids, attention_mask=attended).logits[0, 3]
     return bool(logits.isfinite().all()) and float(logits.std()) > 0
 
