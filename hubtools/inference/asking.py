@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hubtools.data.structures.chains import UNKNOWN
+from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.specs.problem import Problem
 
 

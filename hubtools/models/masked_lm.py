@@ -81,15 +81,15 @@ def require_mask(tokeniser: ResidueTokeniser, name: str) -> None:
         UserError: the tokenizer has no such token, or its mask does not stand for one residue.
     """
     spelling = tokeniser.form.spelling
-    if not spelling.of_residues:
-        if tokeniser.pairs is None:
-            raise UserError(
-                f"its tokens are residues {spelling.title}, and its vocabulary lacks some with 3Di letters, over which "
-                "likelihoods of residues are summed",
-                where=name,
-                fix="Choose a checkpoint that reads residues, or one of SaProt's vocabulary.",
-            )
+    if tokeniser.pairs is not None:
         return
+    if not spelling.of_residues:
+        lacking = ", and its vocabulary lacks some of them with 3Di letters" if spelling.structured else ""
+        raise UserError(
+            f"its tokens are residues {spelling.title}, whose likelihoods are not those of residues alone{lacking}",
+            where=name,
+            fix="Choose a checkpoint that reads residues.",
+        )
     token: Any = tokeniser.tokenizer.mask_token_id
     if token is None:
         raise UserError("its tokenizer has no mask token", where=name, fix=_NEEDED)

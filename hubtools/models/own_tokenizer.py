@@ -44,7 +44,8 @@ def form_tokens(tokenizer: Any, form: CanonicalForm, sequence: str, structure: s
     Raises:
         CannotRead: as :func:`read_tokens`.
     """
-    return read_tokens(tokenizer, form.write(sequence, structure), is_split_into_words=form.spelling.as_words)
+    text = form.write(sequence) if structure is None else form.with_structure(sequence, structure)
+    return read_tokens(tokenizer, text, is_split_into_words=form.spelling.as_words)
 
 
 def pad_with_a_token_of_the_model(tokenizer: Any, rows: int | None, pad: Any) -> None:

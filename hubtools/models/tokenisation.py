@@ -185,7 +185,7 @@ class ResidueTokeniser:
         nothing = -1 if unk is None or (rows is not None and unk >= rows) else unk
         if spelling.unknown in found:
             nothing = found[spelling.unknown]
-        elif not spelling.of_residues:
+        elif spelling.structured:
             with contextlib.suppress(CannotRead):
                 ids = form_tokens(tokenizer, form, spelling.unknown)
                 nothing = ids[len(prefix)] if len(ids) == len(prefix) + len(suffix) + 1 else nothing
@@ -194,7 +194,7 @@ class ResidueTokeniser:
             table[ord(letter)] = found.get(letter, nothing)
         tokeniser = cls(tokenizer, replace(form, letters="".join(found)), prefix, suffix, table, rows=rows)
         tokeniser._prove_on_alphabet(found)
-        if spelling.of_residues:
+        if not spelling.structured:
             return tokeniser
 
         def of_pairs(text: str) -> list[int]:

@@ -12,7 +12,7 @@ from scoring_matrices import ScoringMatrix
 
 from hubtools.common.telling import bar, unless_it_fails
 from hubtools.data.rows.variants import STANDARD, substitutions
-from hubtools.data.structures.chains import UNKNOWN
+from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.evaluation.predictions import Assays, Predictions
 from hubtools.models.masked_lm import hidden_tokens, residue_tokens
 from hubtools.models.windows import Piece, pieces

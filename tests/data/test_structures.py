@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from optional_packages import needs_biotite
 from task_files import csv, load, write_task
+from tiny_checkpoints import write_checkpoint
 from tiny_structures import chain_atoms, letters_of, write_structure
 
+from hubtools.api.tasks.task_checks import check_task
+from hubtools.api.tasks.task_description import describe_task
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache, source_digest
 from hubtools.data.sources.task_repositories import _data_files
@@ -267,6 +270,14 @@ class TestFilesOfATask:
         )
         assert data.structures("test") == ["#" * 50], "an empty cell: there is none"
         assert data.structures("validation") == [letters_of(chain_atoms(OTHER, chain="B"))]
+
+    def test_what_is_said_of_the_task(self, folder: Path) -> None:
+        path = write_task(folder, {"r.csv": rows()}, columns={"id": "id"}, structures={"folder": "s"})
+        assert describe_task(path).facts["structures"].endswith("s, named by id")
+        told: list[str] = []
+        saprot = str(write_checkpoint(folder / "saprot", "saprot"))
+        check_task(path, saprot, on_proof=told.append)
+        assert any("structure read by saprot: 3Di letters of 148 of 150 residues" in line for line in told)
 
     def test_what_the_data_are_depends_on_their_content(self, folder: Path) -> None:
         task = load_task(str(write_task(folder, {"r.csv": rows()}, columns={"id": "id"}, structures={"folder": "s"})))

@@ -87,7 +87,7 @@ def test_a_vocabulary_that_lacks_pairs_reads_without_structure_alone(tmp_path: P
         (folder / name).unlink(missing_ok=True)
     found = ResidueTokeniser.from_checkpoint(resolve_checkpoint(str(folder)))
     assert found.rendering == "saprot" and not found.reads_structure
-    with pytest.raises(UserError, match="its vocabulary lacks some with 3Di letters"):
+    with pytest.raises(UserError, match="its vocabulary lacks some of them with 3Di letters"):
         require_mask(found, "m")
 
 

@@ -23,9 +23,6 @@ from hubtools.common.readers import reads
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A 3Di letter where nothing is known of a residue's surroundings, and the twenty others.
-UNKNOWN = "#"
-LETTERS = "acdefghiklmnpqrstvwy"
 ENDINGS = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hubtools.common.bounds import MOST_ALIGNED
 from hubtools.common.errors import UserError
-from hubtools.data.structures.chains import UNKNOWN
+from hubtools.data.structures.structure_letters import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

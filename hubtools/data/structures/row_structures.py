@@ -12,8 +12,9 @@ from hubtools.common.hashing import digest
 from hubtools.common.readers import reads
 from hubtools.common.telling import bar
 from hubtools.data.sources.source_rows import cell_text, columns_present, require_column
-from hubtools.data.structures.chains import LETTERS, UNKNOWN, reader_version, require_biotite
+from hubtools.data.structures.chains import reader_version, require_biotite
 from hubtools.data.structures.folder import StructureFolder, folder_digest
+from hubtools.data.structures.structure_letters import LETTERS, UNKNOWN
 from hubtools.specs.record import StructureFacts
 
 if TYPE_CHECKING:

@@ -66,9 +66,9 @@ class CanonicalForm:
         """The letters that are read: upper case, those of :attr:`as_x` replaced."""
         return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), self.spelling.unknown))
 
-    def write(self, sequence: str, structure: str | None = None) -> str | list[str]:
-        """What the tokenizer is given; ``structure`` as for :meth:`Spelling.write`."""
-        return self.spelling.write(self.residues(sequence), self.protocol, structure)
+    def write(self, sequence: str) -> str | list[str]:
+        """What the tokenizer is given."""
+        return self.spelling.write(self.residues(sequence), self.protocol)
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
         """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
@@ -101,3 +101,8 @@ class CanonicalForm:
         each = self.spelling.expression("sequence", self.protocol)
         batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
         return ", ".join([batch, *options, "padding=True"])
+
+    def with_structure(self, sequence: str, structure: str) -> str:
+        """What the tokenizer is given of residues and their 3Di letters, where the spelling is of both."""
+        before = str(self.spelling.write("", self.protocol))
+        return before + "".join(a + b for a, b in zip(self.residues(sequence), structure, strict=True))

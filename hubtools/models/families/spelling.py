@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubtools.common.escaping import python_literal
+from hubtools.data.structures.structure_letters import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,7 @@ class Spelling:
         between: stands between two residues, and between a token of the protocol and what follows it.
         after: stands after each residue.
         as_words: the tokenizer is given a list, one residue an item, instead of a text.
-        of_residues: whether a token stands for a residue alone. Where not, ``after`` is the 3Di letter of a structure that
-            is not known, and tokens are of a residue and a 3Di letter each: the likelihood of a residue is the sum over them.
+        of_residues: whether a token stands for a residue alone, so that its likelihood is that of the residue.
     """
 
     name: str
@@ -30,20 +30,17 @@ class Spelling:
     of_residues: bool = True
 
     @property
+    def structured(self) -> bool:
+        """Whether tokens are of a residue and a 3Di letter each; ``after`` is then what stands for one that is not known."""
+        return not self.of_residues and self.after == UNKNOWN
+
+    @property
     def unknown(self) -> str:
         """The letter of a residue that is not known: X, or what stands for that beside structure."""
-        return "X" if self.of_residues else self.after
+        return self.after if self.structured else "X"
 
-    def write(self, sequence: str, protocol: Sequence[str] = (), structure: str | None = None) -> str | list[str]:
-        """A sequence as the tokenizer takes it, after the tokens of a protocol.
-
-        Args:
-            sequence: residues.
-            protocol: tokens before them.
-            structure: a 3Di letter for each residue, of a spelling that is not of residues alone.
-        """
-        if structure is not None and not self.of_residues:
-            return self._before(protocol) + "".join(a + b for a, b in zip(sequence, structure, strict=True))
+    def write(self, sequence: str, protocol: Sequence[str] = ()) -> str | list[str]:
+        """A sequence as the tokenizer takes it, after the tokens of a protocol."""
         if self.as_words:
             return [*protocol, *sequence]
         return self._before(protocol) + self.between.join(residue + self.after for residue in sequence)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hubtools.data.structures.chains import LETTERS, UNKNOWN
+from hubtools.data.structures.structure_letters import LETTERS, UNKNOWN
 
 
 @dataclass(frozen=True)
