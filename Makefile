@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 JOBS ?= logical
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs kills docs loads speed wheel clean
+.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs kills thousand docs loads speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint         ruff check and format, types (the first time a minute, then seconds)"
 	@echo "make bad-inputs   meet hundreds of bad and of hostile inputs, and write what came of each (a quarter of an hour)"
 	@echo "make kills        kill commands at many moments, run them again, and hold the end against commands that nobody killed (KILLS=10 each)"
+	@echo "make thousand     a thousand runs by one command on two workers, killed three times; nothing twice, nothing missing (minutes)"
 	@echo "make docs         regenerate the reference and the table of tasks"
 	@echo "make loads        load published models with other versions of transformers and with TensorFlow, in environments of their own"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
@@ -105,6 +106,9 @@ KILLS ?= 10
 
 kills: $(BIN)/.ready
 	@$(BIN)/python tests/kills.py --kills $(KILLS)
+
+thousand: $(BIN)/.ready
+	@$(BIN)/python tests/thousand_runs.py
 
 # Every script but the rivals', which installs other people's packages: make speed SPEED=rivals.
 SPEED ?= $(filter-out measuring workload rivals,$(basename $(notdir $(wildcard benchmarks/speed/*.py))))

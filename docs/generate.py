@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from hubtools.cli.main import COMMANDS, cli
 from hubtools.models.families import Published, papers, published_kinds
-from hubtools.models.families.published_kind import EVERYTHING
+from hubtools.models.families.published.published_kind import EVERYTHING
 from hubtools.runs.engines.ray_cluster import RayOptions
 from hubtools.runs.engines.slurm import SlurmOptions
 from hubtools.specs.level import LEVELS
@@ -169,7 +169,7 @@ def checkpoints() -> str:
         cells = ["✓" if way in kind.works else "–" for way in EVERYTHING]
         before = f"written after {' '.join(f'`{token}`' for token in kind.protocol)}" if kind.protocol else ""
         remarks = "; ".join(filter(None, [before, kind.notes]))
-        lines.append(f"| {kind.title} | `{kind.model_type}` | {' | '.join(cells)} | {kind.tried} | {remarks} |")
+        lines.append(_row([kind.title, f"`{kind.model_type}`", *cells, kind.tried, remarks]))
     lines += [
         "",
         "## What is refused",
@@ -181,7 +181,7 @@ def checkpoints() -> str:
     ]
     for kind in kinds:
         if kind.refused:
-            lines.append(f"| {kind.title} | {_names(kind)} | `{kind.model_type}` | {kind.refused} |")
+            lines.append(_row([kind.title, _names(kind), f"`{kind.model_type}`", kind.refused]))
     lines += [
         "",
         "## What their authors say",
@@ -198,8 +198,13 @@ def checkpoints() -> str:
         learnt = kind.pretraining
         told = [learnt.data, learnt.until or "not known", learnt.source] if learnt else ["not known", "not known", "–"]
         cells = [kind.title, _names(kind), kind.licence or "not known", _cited(kind), *told]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(_row(cells))
     return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    """A row of a table; a bar in a cell, also in code, would end it."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _names(kind: Published) -> str:

@@ -2,7 +2,7 @@
 
 ``python tests/kills.py --kills 10`` (``make kills``) prints a table: a run, a sweep, a publication, a board and a site, each killed
 (SIGKILL, the whole group of processes) after evenly spread shares of its time. What must be equal are predictions, trials, files of the repository and
-of the site, byte for byte, and records but for time, place and cost.
+of the site, byte for byte, and records but for time, place, cost and what was found computed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ REPOSITORY = "me/killed"
 PATIENCE = 600
 # What two unbroken runs differ in.
 OF_THE_MOMENT = ("started", "finished", "cost", "environment", "command", "outputs")
+# Of training, how much of the work was found done: what an attempt that was killed had kept is not computed again.
+OF_THE_ATTEMPT = ("embeddings", "tokens", "seeds_together")
 PUBLISHED = ("model.safetensors", "config.json", "tokenizer_config.json", "predictions.parquet")
 
 
@@ -60,7 +62,10 @@ def of_runs(here: Path, hub: Hub) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted((here / "runs").glob("[!.]*/run.json")):
         record = json.loads(path.read_text())
-        found[path.parent.name] = {key: value for key, value in record.items() if key not in OF_THE_MOMENT}
+        kept = {key: value for key, value in record.items() if key not in OF_THE_MOMENT}
+        if kept.get("training"):
+            kept["training"] = {key: value for key, value in kept["training"].items() if key not in OF_THE_ATTEMPT}
+        found[path.parent.name] = kept
         found[f"{path.parent.name}/predictions"] = digest(path.with_name("predictions.parquet"))
     return found
 
@@ -165,9 +170,15 @@ def trial(
     return state, met, took
 
 
-def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Where the two are not the same."""
-    return [key for key in sorted({*found, *expected}) if found.get(key) != expected.get(key)]
+def differences(found: Any, expected: Any, at: str = "") -> list[str]:
+    """Where the two are not the same: paths of keys."""
+    if not (isinstance(found, dict) and isinstance(expected, dict)):
+        return [] if found == expected else [at]
+    return [
+        path
+        for key in sorted({*found, *expected})
+        for path in differences(found.get(key), expected.get(key), f"{at} > {key}" if at else key)
+    ]
 
 
 def main() -> int:

@@ -112,6 +112,23 @@ def test_what_repeats_and_what_says_the_same_again_is_not_refused() -> None:
         EVERY["bench tasks list"].make_context("bench tasks list", ["--markdown", "--json"])
 
 
+PATHS = [
+    pytest.param(path, parameter, id=f"{path} {parameter.name}")
+    for path, command in EVERY.items()
+    for parameter in command.params
+    if isinstance(parameter.type, click.Path)
+]
+
+
+@pytest.mark.parametrize(("path", "parameter"), PATHS)
+@pytest.mark.parametrize(("name", "why"), [("", "is empty"), ("folder/" + "n" * 256, "is longer than 255 bytes")])
+def test_a_name_that_no_file_can_have_is_refused(path: str, parameter: click.Parameter, name: str, why: str) -> None:
+    """Whatever the command: the system's own words for it are raised where nobody looks for them."""
+    given = [name] if isinstance(parameter, click.Argument) else [parameter.opts[0], name]
+    with pytest.raises(UserError, match=rf"the name of a file or folder {why}"):
+        EVERY[path].make_context(path, given)
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [

@@ -16,8 +16,8 @@ from hubtools.common.errors import UserError
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model, resolve_checkpoint
 from hubtools.models.adapters import is_adapter
 from hubtools.models.families import Family, Published, family_of, known_families, published_as, published_kinds
-from hubtools.models.families import published_kind as words
-from hubtools.models.families.without_family import WITHOUT_FAMILY
+from hubtools.models.families.published import published_kind as words
+from hubtools.models.families.published.without_family import WITHOUT_FAMILY
 from hubtools.models.masked_lm import hidden_tokens, load_masked_lm, require_mask
 from hubtools.specs.lookup.spec_files import load_recipe
 

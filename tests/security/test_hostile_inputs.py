@@ -89,6 +89,7 @@ def test_what_is_tried_does_not_happen(
     outcomes[row.name] = [row.name, row.tries, str(code), here.strip()[:200]]
 
 
+@pytest.mark.skipif(VARIABLE in os.environ, reason="it is written when all rows are done")
 def test_the_table_of_outcomes_has_every_row() -> None:
     rows = list(csv.DictReader(TABLE.open(encoding="utf-8")))
     assert list(rows[0]) == COLUMNS

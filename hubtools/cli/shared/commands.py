@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
 from hubtools.common.errors import UserError
+
+# Bytes of one part of a path, on the file systems that are in use.
+LONGEST_FILE_NAME = 255
 
 
 class StrictCommand(click.Command):
@@ -17,15 +23,14 @@ class StrictCommand(click.Command):
         """Read the options, after a look at how often each is given: click keeps the last and says nothing.
 
         Raises:
-            UserError: one is given twice, a number is not finite, or a file or folder has no name.
+            UserError: one is given twice, a number is not finite, or a file or folder has no name or one that is too long.
         """
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         _refuse_repeated(ctx, given)
         for parameter in given:
-            # pathlib takes it for the current folder: what a shell makes of a variable that is not set.
             value = values.get(str(parameter.name))
-            if isinstance(parameter.type, click.Path) and "" in (value if isinstance(value, list) else [value]):
-                raise UserError("the name of a file or folder is empty", where=parameter.opts[-1], fix="Write it out.")
+            if isinstance(parameter.type, click.Path):
+                _refuse_impossible(parameter, value if isinstance(value, list | tuple) else [value])
         rest = super().parse_args(ctx, args)
         for name, value in ctx.params.items():
             for number in value if isinstance(value, tuple) else (value,):
@@ -42,6 +47,20 @@ class StrictGroup(click.Group):
     """A group of such commands."""
 
     command_class = StrictCommand
+
+
+def _refuse_impossible(parameter: click.Parameter, paths: Iterable[object]) -> None:
+    """Raises UserError for names that no file can have."""
+    for path in paths:
+        # pathlib takes it for the current folder: what a shell makes of a variable that is not set.
+        if path == "":
+            raise UserError("the name of a file or folder is empty", where=parameter.opts[-1], fix="Write it out.")
+        if isinstance(path, str) and any(len(os.fsencode(part)) > LONGEST_FILE_NAME for part in Path(path).parts):
+            raise UserError(
+                f"the name of a file or folder is longer than {LONGEST_FILE_NAME} bytes",
+                where=parameter.opts[-1],
+                fix="Shorten it.",
+            )
 
 
 def _refuse_repeated(ctx: click.Context, given: list[click.Parameter]) -> None:

@@ -2,8 +2,7 @@
 
 ``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert`` and ``prottrans`` are bench's own; ``known_families``
 finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
-proteins, ``token_pairs`` residues with structure, for a tokenizer and on a card; ``paper`` is what is cited; ``published_kind`` what authors say of a kind of checkpoint, and what bench
-does with it (``without_family`` has kinds that need no family, or are not served). Without torch: cards ask too. How to add one: docs/extending.md.
+proteins, ``token_pairs`` residues with structure, for a tokenizer and on a card; ``paper`` is what is cited; ``published`` are kinds of checkpoints that people use. Without torch: cards ask too. How to add one: docs/extending.md.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from hubtools.models.families.known_families import (
     spelling_named,
 )
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import Pretraining, Published
+from hubtools.models.families.published.published_kind import Pretraining, Published
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
 
 __all__ = [

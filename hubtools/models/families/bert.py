@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.prottrans import LETTERS, PROTTRANS
-from hubtools.models.families.published_kind import EVERYTHING, INTERFACE, REAL_VOCABULARY, Pretraining, Published
+from hubtools.models.families.published.published_kind import (
+    EVERYTHING,
+    INTERFACE,
+    REAL_VOCABULARY,
+    Pretraining,
+    Published,
+)
 from hubtools.models.families.spelling import PLAIN, SPACED
 
 LINEAR = (

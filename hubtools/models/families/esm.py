@@ -8,7 +8,7 @@ from typing import Any
 from hubtools.models.families.bert import LINEAR, SCALED, SCALED_INPUTS
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import (
+from hubtools.models.families.published.published_kind import (
     EVERYTHING,
     REAL_VOCABULARY,
     REAL_WEIGHTS,

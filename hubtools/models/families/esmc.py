@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import EVERYTHING, REAL_VOCABULARY, Pretraining, Published
+from hubtools.models.families.published.published_kind import EVERYTHING, REAL_VOCABULARY, Pretraining, Published
 from hubtools.models.families.spelling import PLAIN
 
 ESMC = Family(

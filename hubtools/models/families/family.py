@@ -10,7 +10,7 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import Published
+from hubtools.models.families.published.published_kind import Published
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, Spelling
 
 # What changes no number: how a family is cited, shown and made faster, and how records of earlier are read.

@@ -22,10 +22,10 @@ from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
-from hubtools.models.families.published_kind import Published
+from hubtools.models.families.published.published_kind import Published
+from hubtools.models.families.published.without_family import WITHOUT_FAMILY
 from hubtools.models.families.spelling import Spelling
 from hubtools.models.families.t5 import T5
-from hubtools.models.families.without_family import WITHOUT_FAMILY
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
 OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET)

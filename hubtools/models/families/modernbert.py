@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hubtools.models.families.family import Family
-from hubtools.models.families.published_kind import EVERYTHING, INTERFACE, Published
+from hubtools.models.families.published.published_kind import EVERYTHING, INTERFACE, Published
 
 MODERNBERT = Family(
     "modernbert",

@@ -14,7 +14,14 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.published_kind import FULL, INTERFACE, PER_RESIDUE, PROBE, WITHOUT_ADAPTERS, Published
+from hubtools.models.families.published.published_kind import (
+    FULL,
+    INTERFACE,
+    PER_RESIDUE,
+    PROBE,
+    WITHOUT_ADAPTERS,
+    Published,
+)
 from hubtools.models.families.spelling import SPACED
 
 LETTERS = {SPACED.name: "ACDEFGHIKLMNPQRSTVWYX"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.prottrans import LETTERS, PROTTRANS
-from hubtools.models.families.published_kind import (
+from hubtools.models.families.published.published_kind import (
     FULL,
     IA3,
     INTERFACE,

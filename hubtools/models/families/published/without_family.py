@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubtools.models.families.published_kind import (
+from hubtools.models.families.published.published_kind import (
     FULL,
     INTERFACE,
     PER_RESIDUE,
