@@ -62,25 +62,6 @@ def of_letters(spaced: bool = False, around: bool = True) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
-def _saprot(folder: Path) -> Path:
-    """Each residue with each of 3Di's letters or #: the 446 tokens of the authors' vocabulary."""
-    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
-
-    pairs = [residue + structure for residue in "ACDEFGHIKLMNPQRSTVWY#" for structure in "pynwrqhgdlvtmfsaeikc#"]
-    pieces = ["<cls>", "<pad>", "<eos>", "<unk>", "<mask>", *pairs]
-    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
-    config = EsmConfig(
-        vocab_size=len(pieces),
-        mask_token_id=4,
-        pad_token_id=1,
-        max_position_embeddings=1026,
-        position_embedding_type="rotary",
-        token_dropout=True,
-        **SIZES,
-    )
-    return _saved(folder, EsmForMaskedLM(config), EsmTokenizer(str(folder / "vocab.txt")))
-
-
 def _ankh3(folder: Path) -> Path:
     """Ankh's bare letters, and the tokens of two modes that its tokenizer does not add."""
     from transformers import AutoTokenizer
@@ -129,7 +110,7 @@ def _like(kind: str) -> Callable[[Path], Path]:
 KINDS: dict[str, Callable[[Path], Path]] = {
     **dict.fromkeys(("esm2", "dplm", "ism", "esm-mini"), _as("esm")),
     **dict.fromkeys(("esm1b", "esm1v"), _as("esm1b")),
-    "saprot": _saprot,
+    "saprot": _as("saprot"),
     "esmc": _as("esmc"),
     **dict.fromkeys(("protbert", "protbert-bfd", "igbert"), _as("bert")),
     **dict.fromkeys(("prott5", "prott5-bfd"), lambda folder: only_sentencepiece(write_checkpoint(folder, "t5"))),

@@ -16,3 +16,9 @@ needs_bitsandbytes = pytest.mark.skipif(
 def four_bits(*values: Any) -> Any:
     """Parameters of a test that need weights of four bits."""
     return pytest.param(*values, marks=needs_bitsandbytes)
+
+
+needs_biotite = pytest.mark.skipif(
+    importlib.util.find_spec("biotite") is None,
+    reason='biotite is not installed: pip install "plm-hubtools[structure]"',
+)

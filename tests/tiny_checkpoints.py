@@ -8,6 +8,16 @@ from pathlib import Path
 import torch
 
 ESM_VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
+# SaProt's: its residues, then its 3Di letters, in the order of its vocab.txt; # stands for what is not known.
+SAPROT_RESIDUES, SAPROT_STRUCTURE = "ACDEFGHIKLMNPQRSTVWY#", "pynwrqhgdlvtmfsaeikc#"
+SAPROT_VOCABULARY = [
+    "<cls>",
+    "<pad>",
+    "<eos>",
+    "<unk>",
+    "<mask>",
+    *(residue + structure for residue in SAPROT_RESIDUES for structure in SAPROT_STRUCTURE),
+]
 FAMILIES = ("esm", "esm1b", "esmc", "bert", "t5", "ankh", "modernbert")
 # Of a family above, with a token that its authors put before every protein and its tokenizer does not.
 WITH_PROTOCOL = "prostt5"
@@ -44,6 +54,28 @@ def _esm(folder: Path, width: int, position: str = "rotary"):
         emb_layer_norm_before=position == "absolute",
     )
     return EsmForMaskedLM(config), EsmTokenizer(str(folder / "vocab.txt"))
+
+
+def _saprot(folder: Path, width: int):
+    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
+
+    (folder / "vocab.txt").write_text("\n".join(SAPROT_VOCABULARY) + "\n")
+    config = EsmConfig(
+        vocab_size=len(SAPROT_VOCABULARY),
+        mask_token_id=4,
+        pad_token_id=1,
+        hidden_size=width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=1026,
+        position_embedding_type="rotary",
+        token_dropout=True,
+    )
+    model = EsmForMaskedLM(config)
+    # Else what is added in the layers hides which of some hundreds of tokens was read.
+    model.esm.embeddings.word_embeddings.weight.data.mul_(20)
+    return model, EsmTokenizer(str(folder / "vocab.txt"))
 
 
 def _esmc(folder: Path, width: int):
@@ -148,6 +180,7 @@ def _modernbert(folder: Path, width: int):
 _MAKERS = {
     "esm": _esm,
     "esm1b": lambda folder, width: _esm(folder, width, "absolute"),
+    "saprot": _saprot,
     "esmc": _esmc,
     "bert": _bert,
     "t5": _t5,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Tally:
     beyond: int = 0
     dna: int = 0
     repeated: int = 0
+    structured: int = 0
     letters: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Tally:
         self.windows += decided.answer.windows
         self.cut += decided.answer.windows > 1
         self.longest = max(self.longest, len(protein.sequence))
+        self.structured += sum(letter != "#" for letter in protein.structure or "")
         self.letters.update({letter: n for letter in "BJOUXZ" if (n := protein.sequence.count(letter))})
         self.labels.update(label for labels in decided.labels for label in labels)
 
@@ -148,6 +150,7 @@ def predict(
     model: str | PathLike[str] | Predictor,
     proteins: Any,
     *,
+    structures: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
     skip_bad: bool = False,
     execution: ExecutionOptions | None = None,
@@ -165,6 +168,8 @@ def predict(
             :class:`hubtools.inference.predictor.Protein`. Where the task is about pairs, two sequences in a tuple stand for one
             sequence. A text that begins with ``>`` is FASTA, another without a dot or slash a sequence; ``-`` is FASTA on
             standard input.
+        structures: folder with a structure file for each protein, named by its id, for a model that reads structure; a
+            protein without one is read without.
         out: written here as answers come, so that there may be any number: .tsv, .csv, .jsonl, .parquet, .gff3; ``-`` is TSV on
             standard output. Answers are then not kept. Beside the file, ``OUT.json`` says how it was made.
         skip_bad: leave out what is no protein and go on; it is listed in ``left_out``.
@@ -206,6 +211,10 @@ def predict(
             on_answer(decided)
 
         read = _good(_read(proteins, predictor.problem.level.proteins > 1), skip_bad, tally)
+        if structures is not None:
+            from hubtools.inference.structures_beside import with_structures
+
+            read = with_structures(read, Path(structures), predictor)
         if target is None:
             # It pays to make the model faster first where many are read.
             many = isinstance(proteins, PathLike) or (hasattr(proteins, "__len__") and len(proteins) > _MANY)
@@ -308,9 +317,11 @@ def _one(name: str, given: Any, pairs: bool) -> Protein | Unreadable:
     Raises:
         UserError: it is in no form that is known, or of a pair where a protein is asked for, or the other way round.
     """
+    from hubtools.data.structures.row_structures import known_letters
     from hubtools.inference.asking import Protein
     from hubtools.inference.proteins import canonical_protein
 
+    structure = given.structure if isinstance(given, Protein) else None
     if isinstance(given, Protein):
         name, given = given.id, given.sequence if given.partner is None else (given.sequence, given.partner)
     texts = [given] if isinstance(given, str) else list(given) if isinstance(given, (tuple, list)) else []
@@ -319,7 +330,10 @@ def _one(name: str, given: Any, pairs: bool) -> Protein | Unreadable:
     if len(texts) != 1 + pairs:
         asked = "pairs: give two sequences in a tuple" if pairs else "single proteins: give one sequence"
         raise UserError(f"the model is asked about {asked}", where=name)
-    return canonical_protein(name, *texts)
+    found = canonical_protein(name, *texts)
+    if structure is None or not isinstance(found, Protein):
+        return found
+    return replace(found, structure=known_letters(structure, found.sequence, name))
 
 
 def _good(found: Iterable[Protein | Unreadable], skip_bad: bool, tally: Tally) -> Iterator[Protein]:
@@ -358,5 +372,23 @@ def _cautions(predictor: Predictor, tally: Tally) -> Iterator[str]:
             f"the longest has {tally.longest:,} residues, of the training proteins {learnt.longest:,}: "
             "nothing is known of such ones"
         )
+    yield from _of_structure(predictor, tally)
     if predictor.problem.kind != "regression" and not predictor.calibrated:
         yield "the calibration of these probabilities was not checked"
+
+
+def _of_structure(predictor: Predictor, tally: Tally) -> Iterator[str]:
+    """What a model that reads structure was not shown, or was shown and had not learnt from."""
+    learnt = predictor.record.structure
+    if learnt is None:
+        return
+    without = tally.residues - tally.structured
+    if learnt.source == "none":
+        if tally.structured:
+            yield "the model was trained without structures (#): what it makes of them was not measured"
+    elif without:
+        share = 100 * (1 - learnt.unknown / max(learnt.residues, 1))
+        yield (
+            f"{without:,} of {tally.residues:,} residues were read without structure (#); the model was trained with 3Di "
+            f"letters of {share:.0f} % of its residues, and what it says without them was not measured"
+        )

@@ -26,15 +26,24 @@ SHOWN = 10
 @click.argument("proteins", metavar="PROTEINS")
 @click.option("-o", "--out", default="-", metavar="FILE", help="Written here: .tsv, .csv, .jsonl, .parquet, .gff3.")
 @click.option("--skip-bad", is_flag=True, help="Leave out what is no protein and go on; it is listed at the end.")
+@click.option(
+    "--structures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with a structure file (PDB, mmCIF, BinaryCIF) for each protein, named by its id; for models that read structure.",
+)
 @execution_options(refused=ASKING)
-def predict(model: str, proteins: str, out: str, skip_bad: bool, execution: ExecutionOptions) -> None:
+def predict(
+    model: str, proteins: str, out: str, skip_bad: bool, structures: Path | None, execution: ExecutionOptions
+) -> None:
     """Predict what a model was trained on for the proteins of a file.
 
     MODEL is one run, named as for bench board, or a model on the Hub that bench published (owner/name, or
     owner/name@revision). PROTEINS is a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped or zipped; - reads FASTA from standard input.
 
     Proteins are read one after the other, long ones in windows, so that a file may be of any size. Labels are decided by
-    the thresholds that were chosen on validation. Beside the file, FILE.json says how it was made.
+    the thresholds that were chosen on validation. A model that was trained with structures reads a protein without a file in
+    --structures with # in their place, and says of how many. Beside the file, FILE.json says how it was made.
 
     \b
     bench predict me/esm2-localisation proteins.fasta -o out.tsv
@@ -54,7 +63,14 @@ def predict(model: str, proteins: str, out: str, skip_bad: bool, execution: Exec
         # Always a file here: a bare word is the name of one, not a sequence.
         source = proteins if proteins == "-" else Path(proteins)
         done = hubtools.predict(
-            model, source, out=out, skip_bad=skip_bad, execution=execution, on_answer=count, on_note=note
+            model,
+            source,
+            structures=structures,
+            out=out,
+            skip_bad=skip_bad,
+            execution=execution,
+            on_answer=count,
+            on_note=note,
         )
     except (KeyboardInterrupt, UserError):
         if out != "-" and answered and Path(f"{out}{PARTIAL}").is_file():

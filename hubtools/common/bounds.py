@@ -26,6 +26,10 @@ FREE_UNPACKED = 64 << 20  # bytes
 LONGEST_LINE = 64 << 20  # characters
 # The longest protein known has 45,212 residues (PKZILLA-1), titin 35,000.
 LONGEST_PROTEIN = 1_000_000  # residues
+# The largest entries of the PDB, whole ribosomes and capsids, are 60 MB of mmCIF; one protein is some hundred kB.
+LARGEST_STRUCTURE = 64 << 20  # bytes, unpacked
+# Cells of the table that a sequence and a chain are aligned by: 5,000 residues against as many.
+MOST_ALIGNED = 25_000_000
 # Values inside values. The deepest that bench writes is ten; parsers and those who walk through values call themselves.
 DEEPEST = 100
 # Values of a YAML file, those behind aliases each time they stand for.

@@ -1,6 +1,6 @@
 """From a task file to rows: sources, canonical columns, splits, leakage. No torch.
 
-``task_data`` does it all in one call. ``sources`` reads, ``rows`` brings into one form, ``splits`` divides and looks for leaks.
+``task_data`` does it all in one call. ``sources`` reads, ``rows`` brings into one form, ``structures`` are laid beside, ``splits`` divides and looks for leaks.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,9 @@ from hubtools.data.splits.leakage import cleaned, shared_clusters
 from hubtools.data.splits.overlap import ALWAYS, split_overlaps
 from hubtools.data.splits.splitting import ACROSS, declared_splits, final_splits, proven_draw, subset_of
 from hubtools.data.splits.traits import Traits, row_traits
-from hubtools.specs.record import DataFacts
+from hubtools.data.structures.folder import folder_digest
+from hubtools.data.structures.row_structures import STRUCTURE, has_structures, structure_facts
+from hubtools.specs.record import DataFacts, SourceFile
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class TaskData:
             has the second protein's sequence, ``partner``, a name for each of the two, ``protein`` and
             ``partner_protein``, and, where known, ``partner_cluster``. A variant-effect task has test splits only; its
             rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and, where the task says
-            it, ``active`` (see ``hubtools.data.rows.variants``).
+            it, ``active`` (see ``hubtools.data.rows.variants``). Where the task has structures, ``structure`` has a 3Di letter
+            in lower case, or #, for each residue of the sequence, or of the wild type.
         facts: what the record says about them.
         traits: of the rows of the test splits; empty for variants.
         dates: of the test splits, the day on which the protein of each row became public, None where that is not known;
@@ -66,6 +69,11 @@ class TaskData:
     def sequences(self, split: str) -> list[str]:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
         return rows_of(self.task.problem).sequences_read(self.splits[split])
+
+    def structures(self, split: str) -> list[str] | None:
+        """3Di letters of :meth:`sequences`, where the task has structures."""
+        rows = self.splits[split]
+        return rows_of(self.task.problem).structures_read(rows) if STRUCTURE in rows.column_names else None
 
     def without_test(self) -> TaskData:
         """Train and validation alone: what may be looked at while something is chosen."""
@@ -139,12 +147,20 @@ def load_task_data(
     pairs = [(first, second) for first in learnt for second in task.data.test_splits]
     audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
     source = source_of(pinned(task, cache)[0].data)
+    facts_of_source, structures = source.facts(cache), None
+    if task.data.structures is not None:
+        folder = task.data.structures
+        named = SourceFile(name="structures", location=str(folder.folder), sha256=folder_digest(folder, task.name))
+        facts_of_source = replace(facts_of_source, files=[*facts_of_source.files, named])
+    if has_structures(task):
+        structures = structure_facts(parts, task, rows_of(task.problem).structured)
+        findings.append(f"structures: {structures}")
     return TaskData(
         task=task,
         splits=dataset_dict(parts, {name: split.rows_sha256[:16] for name, split in facts.items()}, task.problem),
         facts=DataFacts(
             source=task.data.source,
-            **vars(source.facts(cache)),
+            **vars(facts_of_source),
             splits=facts,
             validation=validation,
             split_sha256=drawn,
@@ -154,6 +170,7 @@ def load_task_data(
             findings=findings + absent_labels(facts, task),
             audit=audit,
             audit_method=audit_method,
+            structures=structures,
         ),
         traits=row_traits(parts, task.data.test_splits, task.problem, cache),
         dates={name: parts[name]["date"].tolist() for name in task.data.test_splits if task.data.columns.date},

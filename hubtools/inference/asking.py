@@ -8,16 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.specs.problem import Problem
 
 
 @dataclass(frozen=True)
 class Protein:
-    """One protein to be predicted: a sequence in canonical form (upper-case residues), or two of a pair task."""
+    """One protein to be predicted: a sequence in canonical form (upper-case residues), or two of a pair task.
+
+    Attributes:
+        id: what it is called.
+        sequence, partner: residues.
+        structure: a 3Di letter, or #, for each residue, where a structure is known.
+    """
 
     id: str
     sequence: str
     partner: str | None = None
+    structure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,21 @@ class Asked:
         sequences: of the distinct proteins that are read.
         labels: of each question, which mean nothing.
         names, pairs: as in :class:`hubtools.training.encoding.Encoded`.
+        structures: 3Di letters of each protein; None where none is known of any.
     """
 
     sequences: list[str]
     labels: list[Any]
     names: list[str] | None = None
     pairs: np.ndarray | None = None
+    structures: list[str] | None = None
+
+
+def structures_of(proteins: Sequence[Protein]) -> list[str] | None:
+    """3Di letters of each protein, # where none is known; None where none is of any."""
+    if all(protein.structure is None for protein in proteins):
+        return None
+    return [protein.structure or UNKNOWN * len(protein.sequence) for protein in proteins]
 
 
 class ProteinQuestions:
@@ -47,7 +64,8 @@ class ProteinQuestions:
 
     def asked(self, proteins: Sequence[Protein], blank: Any) -> Asked:
         """The rows; ``blank`` is a label that means nothing."""
-        return Asked([protein.sequence for protein in proteins], [blank] * len(proteins))
+        sequences = [protein.sequence for protein in proteins]
+        return Asked(sequences, [blank] * len(proteins), structures=structures_of(proteins))
 
     def answers(self, proteins: Sequence[Protein], scores: np.ndarray) -> list[np.ndarray]:
         """The scores of each question: (outputs,), or (residues, outputs)."""
@@ -80,7 +98,7 @@ class ResidueQuestions(ProteinQuestions):
     def asked(self, proteins: Sequence[Protein], blank: Any) -> Asked:
         """A label for each residue."""
         labels = [np.repeat(blank[None], len(protein.sequence), axis=0) for protein in proteins]
-        return Asked([protein.sequence for protein in proteins], labels)
+        return Asked([protein.sequence for protein in proteins], labels, structures=structures_of(proteins))
 
     def answers(self, proteins: Sequence[Protein], scores: np.ndarray) -> list[np.ndarray]:
         """Those of each protein's residues."""

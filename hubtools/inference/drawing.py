@@ -84,6 +84,8 @@ def headline(predictor: Predictor) -> str:
             if measured
             else "the calibration of its probabilities was not checked"
         )
+    if record.structure is not None and record.structure.source != "none":
+        facts.append("it learnt with structures and is shown none here: that was not measured")
     return (
         f'<div class="b-page"><h1>{escape(task.title)}</h1><p>{escape(task.summary)}</p>'
         f'<p class="b-facts">{escape(" · ".join(facts))}<br>A prediction, not a measurement. Not for diagnosis or '

@@ -185,7 +185,7 @@ class Predictor:
 
         blank: Any = np.zeros(len(self.labels), np.int64) if self.problem.kind == "multilabel" else np.int64(0)
         asked = questions_of(self.problem).asked(proteins, blank)
-        tokens = self.tokeniser.encode_all(asked.sequences)
+        tokens = self.tokeniser.encode_all(asked.sequences, asked.structures)
         positions = getattr(self.model.config, "pool_positions", None)
         return Encoded(
             problem=self.problem,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -109,20 +110,23 @@ def _instead(config: Any, kind: str, remote: bool) -> str:
     return "It has a causal-language-model head: use --recipe log-likelihood, if it is a decoder."
 
 
-def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:
-    """The token that stands for a residue that is to be told.
+def require_mask(tokeniser: ResidueTokeniser, name: str) -> None:
+    """Make sure that a residue can be hidden: by the mask token, or where tokens are of residue and structure by ``#``.
 
     Raises:
-        UserError: the tokenizer has none, or its mask does not stand for one residue.
+        UserError: the tokenizer has no such token, or its mask does not stand for one residue.
     """
-    token: Any = tokeniser.tokenizer.mask_token_id
     spelling = tokeniser.form.spelling
+    if tokeniser.pairs is not None:
+        return
     if not spelling.of_residues:
+        lacking = ", and its vocabulary lacks some of them with 3Di letters" if spelling.structured else ""
         raise UserError(
-            f"its tokens are residues {spelling.title}, whose likelihoods are not those of residues alone",
+            f"its tokens are residues {spelling.title}, whose likelihoods are not those of residues alone{lacking}",
             where=name,
             fix="Choose a checkpoint that reads residues.",
         )
+    token: Any = tokeniser.tokenizer.mask_token_id
     if token is None:
         raise UserError("its tokenizer has no mask token", where=name, fix=_NEEDED)
     if tokeniser.rows is not None and token >= tokeniser.rows:
@@ -131,4 +135,27 @@ def mask_token(tokeniser: ResidueTokeniser, name: str) -> int:
             where=name,
             fix=_NEEDED,
         )
-    return int(token)
+
+
+def hidden_tokens(tokeniser: ResidueTokeniser, structure: str) -> np.ndarray:
+    """The tokens that stand for residues that are to be told: (residues,) int64.
+
+    Args:
+        tokeniser: of which :func:`require_mask` holds.
+        structure: a 3Di letter of each, which stays where the checkpoint reads structure; # where it is not known.
+    """
+    if tokeniser.pairs is not None:
+        return tokeniser.pairs.hidden(structure)
+    return np.full(len(structure), int(tokeniser.tokenizer.mask_token_id), dtype=np.int64)
+
+
+def residue_tokens(tokeniser: ResidueTokeniser, letters: str) -> np.ndarray:
+    """The tokens that a residue may be, whose probabilities are added up: (letters, tokens) int64.
+
+    One for each residue; of tokens of residue and structure those with all 3Di letters, and #, as SaProt's authors add
+    them up (Su et al. 2024, doi:10.1101/2023.10.01.560349).
+    """
+    if tokeniser.pairs is not None:
+        return tokeniser.pairs.of_residues(letters)
+    assert tokeniser.table is not None
+    return tokeniser.table[[ord(letter) for letter in letters]][:, None]

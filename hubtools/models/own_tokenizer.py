@@ -34,13 +34,18 @@ def read_tokens(tokenizer: Any, text: str | list[str], **options: Any) -> list[i
     return ids
 
 
-def form_tokens(tokenizer: Any, form: CanonicalForm, sequence: str) -> list[int]:
+def form_tokens(tokenizer: Any, form: CanonicalForm, sequence: str, structure: str | None = None) -> list[int]:
     """Tokens of a protein in a canonical form, special ones included.
+
+    Args:
+        tokenizer, form: the checkpoint's.
+        sequence, structure: its residues and, where they are read too, their 3Di letters.
 
     Raises:
         CannotRead: as :func:`read_tokens`.
     """
-    return read_tokens(tokenizer, form.write(sequence), is_split_into_words=form.spelling.as_words)
+    text = form.write(sequence) if structure is None else form.with_structure(sequence, structure)
+    return read_tokens(tokenizer, text, is_split_into_words=form.spelling.as_words)
 
 
 def pad_with_a_token_of_the_model(tokenizer: Any, rows: int | None, pad: Any) -> None:

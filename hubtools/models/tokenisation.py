@@ -18,6 +18,7 @@ from hubtools.models.families import PLAIN, CanonicalForm, Family, ProtocolToken
 from hubtools.models.families.canonical_form import EVERY_LETTER
 from hubtools.models.families.canonical_form import STANDARD as STANDARD
 from hubtools.models.families.family import entry
+from hubtools.models.families.token_pairs import TokenPairs
 from hubtools.models.own_tokenizer import (
     CannotRead,
     around,
@@ -47,6 +48,10 @@ def _in_pieces(family: Family) -> Spelling:
     return next((spelling for spelling in family.spellings if spelling.line), PLAIN)
 
 
+# A sequence, and its 3Di letters where they are read.
+_Shown = tuple[str, str | None]
+
+
 class NotAligned(Exception):
     """The tokenizer is not one token per residue; the message says how that showed."""
 
@@ -64,6 +69,8 @@ class ResidueTokeniser:
         why_not: why there is no table. A protein is then read as the tokenizer reads it, in whatever pieces.
         name: of the checkpoint, for messages.
         rows: of its embedding matrix, where its configuration says.
+        pairs: tokens of residues with 3Di letters, of a checkpoint that reads structure; ``table`` is then of residues whose
+            structure is not known.
     """
 
     tokenizer: Any
@@ -74,6 +81,7 @@ class ResidueTokeniser:
     why_not: str = ""
     name: str | None = None
     rows: int | None = None
+    pairs: TokenPairs | None = None
 
     @classmethod
     @reads("tokenizer of a checkpoint")
@@ -195,12 +203,27 @@ class ResidueTokeniser:
             raise NotAligned("two standard residues share a token")
         unk = tokenizer.unk_token_id
         nothing = -1 if unk is None or (rows is not None and unk >= rows) else unk
+        if spelling.unknown in found:
+            nothing = found[spelling.unknown]
+        elif spelling.structured:
+            with contextlib.suppress(CannotRead):
+                ids = form_tokens(tokenizer, form, spelling.unknown)
+                nothing = ids[len(prefix)] if len(ids) == len(prefix) + len(suffix) + 1 else nothing
         table = np.full(256, -1, dtype=np.int64)
         for letter in EVERY_LETTER:
-            table[ord(letter)] = found.get(letter, found.get("X", nothing))
+            table[ord(letter)] = found.get(letter, nothing)
         tokeniser = cls(tokenizer, replace(form, letters="".join(found)), prefix, suffix, table, rows=rows)
         tokeniser._prove_on_alphabet(found)
-        return tokeniser
+        if not spelling.structured:
+            return tokeniser
+
+        def of_pairs(text: str) -> list[int]:
+            with contextlib.suppress(CannotRead):
+                ids = read_tokens(tokenizer, text, add_special_tokens=False)
+                return ids if all(map(has, ids)) else []
+            return []
+
+        return replace(tokeniser, pairs=TokenPairs.tabulate(of_pairs, "".join(found), table))
 
     def _prove_on_alphabet(self, letters: dict[str, int]) -> None:
         """The table equals the tokenizer on the whole alphabet in context: all pairs of neighbours occur."""
@@ -250,18 +273,27 @@ class ResidueTokeniser:
             special.add(self.pad_id)
         return sorted(int(i) for i in special - residues)
 
-    def encode(self, sequence: str) -> np.ndarray:
+    @property
+    def reads_structure(self) -> bool:
+        """Whether it reads 3Di letters beside residues."""
+        return self.pairs is not None
+
+    def encode(self, sequence: str, structure: str | None = None) -> np.ndarray:
         """Tokens of the residues without special tokens: (residues,) int64.
 
         Args:
             sequence: in canonical form: upper-case letters.
+            structure: a 3Di letter, or #, for each residue; a checkpoint that reads residues alone leaves it out.
 
         Raises:
             UserError: a character that is not a letter A to Z, or that neither the vocabulary nor the model has a token for.
         """
         if self.table is None:
             return self._pieces(sequence)
-        ids = self.table[np.frombuffer(sequence.encode("latin-1", "replace"), dtype=np.uint8)]
+        if structure is not None and self.pairs is not None:
+            ids = self.pairs.encode(sequence, structure)
+        else:
+            ids = self.table[np.frombuffer(sequence.encode("latin-1", "replace"), dtype=np.uint8)]
         if len(ids) and ids.min() < 0:
             position = int(np.argmax(ids < 0))
             letter, where = sequence[position], f"at residue {position + 1}"
@@ -303,8 +335,10 @@ class ResidueTokeniser:
         except CannotRead:
             return False
 
-    def encode_all(self, sequences: Sequence[str]) -> list[np.ndarray]:
+    def encode_all(self, sequences: Sequence[str], structures: Sequence[str] | None = None) -> list[np.ndarray]:
         """:meth:`encode` of many sequences by one lookup; what comes back are views of one array."""
+        if structures is not None and self.reads_structure:
+            return [self.encode(one, structure) for one, structure in zip(sequences, structures, strict=True)]
         if self.table is None:
             return [self.encode(sequence) for sequence in sequences]
         flat = self.table[np.frombuffer("".join(sequences).encode("latin-1", "replace"), dtype=np.uint8)]
@@ -318,12 +352,16 @@ class ResidueTokeniser:
         """Special tokens around a piece of a sequence."""
         return np.concatenate([np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)])
 
-    def own_tokens(self, sequence: str) -> list[int]:
+    def own_tokens(self, sequence: str, structure: str | None = None) -> list[int]:
         """What the checkpoint's own tokenizer makes of a sequence in its canonical form, special tokens included."""
-        return form_tokens(self.tokenizer, self.form, sequence)
+        return form_tokens(self.tokenizer, self.form, sequence, structure)
 
-    def prove(self, sequences: Sequence[str]) -> AlignmentFacts:
+    def prove(self, sequences: Sequence[str], structures: Sequence[str] | None = None) -> AlignmentFacts:
         """Check that token i is residue i, for every sequence by table and for a sample by the own tokenizer.
+
+        Args:
+            sequences: in canonical form.
+            structures: 3Di letters of each, as for :meth:`encode`.
 
         Raises:
             UserError: the tokenizer is not one token per residue, or differs from the table on these data.
@@ -334,10 +372,14 @@ class ResidueTokeniser:
                 where=self.name,
                 fix="Per-residue tasks need one token per residue; choose another checkpoint or a per-protein task.",
             )
+        with_structure = structures is not None and self.reads_structure
+        proteins: list[_Shown] = [(sequence, None) for sequence in sequences]
+        if structures is not None and with_structure:
+            proteins = list(zip(sequences, structures, strict=True))
         residues, replaced = 0, Counter[str]()
         with contextlib.closing(bar("proving alignment", len(sequences), unit=" proteins")) as shown:
-            for sequence in sequences:
-                ids = self.encode(sequence)
+            for sequence, structure in proteins:
+                ids = self.encode(sequence, structure)
                 if len(ids) != len(sequence):
                     raise UserError(f"{len(ids)} tokens for {len(sequence)} residues", fix="Use letters A to Z only.")
                 residues += len(ids)
@@ -345,17 +387,18 @@ class ResidueTokeniser:
                     if count := sequence.count(letter):
                         replaced[letter] += count
                 shown.update()
-        sample = self._sample(sequences)
-        for sequence in sample:
-            if "X" in self.unknown and any(letter in self.unknown for letter in sequence):
+        sample = self._sample(proteins)
+        for sequence, structure in sample:
+            if self.form.spelling.unknown in self.unknown and any(letter in self.unknown for letter in sequence):
                 # The table has the unknown token there, which a tokenizer may merge over a run of such letters.
                 continue
-            if self.own_tokens(sequence) != self.with_special(self.encode(sequence)).tolist():
+            if self.own_tokens(sequence, structure) != self.with_special(self.encode(sequence, structure)).tolist():
                 raise UserError(
                     f"the tokenizer reads {sequence[:20]}… differently from one token per residue",
                     where=self.name,
                     fix="Please report this checkpoint; it cannot be used for per-residue tasks.",
                 )
+        written = "each followed by its 3Di letter, or #" if with_structure else self.form.title
         return AlignmentFacts(
             proteins=len(sequences),
             residues=residues,
@@ -364,7 +407,7 @@ class ResidueTokeniser:
             rendering=self.rendering,
             letters=self.form.letters,
             special=[len(self.prefix), len(self.suffix)],
-            method=f"table lookup, residues written {self.form.title}, {len(self.prefix)} special tokens "
+            method=f"table lookup, residues written {written}, {len(self.prefix)} special tokens "
             f"before and {len(self.suffix)} after; equal to the tokenizer on all pairs of letters and on "
             f"{len(sample):,} of these proteins",
         )
@@ -444,10 +487,10 @@ class ResidueTokeniser:
         return [letter for letter in STANDARD if self.tokenizer.unk_token_id in self.encode(letter)]
 
     @staticmethod
-    def _sample(sequences: Sequence[str]) -> list[str]:
+    def _sample(proteins: Sequence[_Shown]) -> list[_Shown]:
         """Evenly spaced over lengths, shortest to longest, until the budget is spent."""
-        ordered = sorted(set(sequences), key=lambda s: (len(s), s))
-        total = sum(map(len, ordered))
+        ordered = sorted(set(proteins), key=lambda protein: (len(protein[0]), protein[0], protein[1] or ""))
+        total = sum(len(sequence) for sequence, _ in ordered)
         if total <= SAMPLE_RESIDUES:
             return ordered
         step = -(-total // SAMPLE_RESIDUES)

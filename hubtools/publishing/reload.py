@@ -222,7 +222,7 @@ def _task_of(record: RunRecord) -> Task:
     reference = os.environ.get(TASK_VARIABLE) or task_reference(record)
     if reference is not None:
         task = open_task(reference)[1] if not reference.endswith(".json") else _read_task(Path(reference))
-    elif not all(path.is_file() for path in files):
+    elif not all(path.exists() for path in files):
         raise UserError(
             "the data are local files of whoever made the run",
             where=", ".join(path.name for path in files),

@@ -14,19 +14,20 @@ import torch
 
 from hubtools.common.errors import UserError
 from hubtools.data import TaskData
+from hubtools.data.structures.row_structures import facts_of
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model
 from hubtools.models.adapters import require_four_bits
 from hubtools.models.decoders.causal_lm import directions_of, first_is_told, load_causal_lm
 from hubtools.models.encoder import load_encoder
 from hubtools.models.families import family_of
-from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.masked_lm import load_masked_lm, require_mask
 from hubtools.models.windows import pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.warm.kept_models import ModelKey
 from hubtools.specs.recipe import Window
-from hubtools.specs.record import AlignmentFacts, ContextFacts, TokenFacts
+from hubtools.specs.record import AlignmentFacts, ContextFacts, StructureFacts, TokenFacts
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
@@ -52,6 +53,7 @@ class Reading:
         window: the recipe's, or what the model can read.
         pool: residues that are pooled over; None for all.
         splits: encoded, by name; padded.
+        structure: what the checkpoint is shown of it; None of those that read sequences alone.
     """
 
     checkpoint: Checkpoint
@@ -61,6 +63,7 @@ class Reading:
     window: Window
     pool: list[int] | None
     splits: dict[str, Encoded]
+    structure: StructureFacts | None = None
 
 
 def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
@@ -82,13 +85,42 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
 def _read(run: PlannedRun, session: Session, data: TaskData, checkpoint: Checkpoint) -> Reading:
     tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
     alignment = None
+    sequences, structures = shown(data)
     if tokeniser.aligned or run.task.problem.level.by_residue:
-        alignment = tokeniser.prove([s for split in data.splits for s in data.sequences(split)])
+        alignment = tokeniser.prove(sequences, structures)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
     pool = _residues_to_pool(run, data, tokeniser)
     splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}
     tokens = tokeniser.count_unknown(ids for split in splits.values() for ids in split.tokens)
-    return Reading(checkpoint, tokeniser, alignment, tokens, window, pool, splits)
+    structure = structure_read(tokeniser, data, sequences, structures)
+    return Reading(checkpoint, tokeniser, alignment, tokens, window, pool, splits, structure)
+
+
+def shown(data: TaskData) -> tuple[list[str], list[str] | None]:
+    """The sequences of all splits that a model reads, and the 3Di letters of each where the task has structures."""
+    sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
+    if data.facts.structures is None:
+        return sequences, None
+    return sequences, [letters for split in data.splits for letters in data.structures(split) or []]
+
+
+def structure_read(
+    tokeniser: ResidueTokeniser, data: TaskData, sequences: list[str], structures: list[str] | None
+) -> StructureFacts | None:
+    """What a checkpoint is shown of structure, whose tokens are of residues and structure; None of others.
+
+    Args:
+        tokeniser: the checkpoint's.
+        data: of the run.
+        sequences, structures: as :func:`shown` gives them.
+    """
+    if not tokeniser.reads_structure:
+        return None
+    if structures is None or data.facts.structures is None:
+        return facts_of(list(dict.fromkeys(sequences)), None, "none")
+    distinct = list(dict.fromkeys(zip(sequences, structures, strict=True)))
+    source = data.facts.structures.source
+    return facts_of([sequence for sequence, _ in distinct], [letters for _, letters in distinct], source)
 
 
 def _residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokeniser) -> list[int] | None:
@@ -209,7 +241,9 @@ class Questions:
         tokens: of the wild types, and how many of them the checkpoint does not know.
         positions: of each wild type, the residues that variants change.
         window: the recipe's, or what the model can read.
-        mask: token that is put in a position's place; None where the wild type is read as it is.
+        masked: whether a position is hidden; else the wild type is read as it is.
+        structures: 3Di letters of each wild type, where the checkpoint reads them and the task has them.
+        structure: what the checkpoint is shown of it; None of those that read sequences alone.
         lines: what is read for log-likelihoods of whole variants; None where the positions of wild types are asked.
     """
 
@@ -219,7 +253,9 @@ class Questions:
     tokens: TokenFacts
     positions: dict[str, np.ndarray]
     window: Window
-    mask: int | None
+    masked: bool
+    structures: dict[str, str]
+    structure: StructureFacts | None
     lines: list[Line] | None = None
 
     @property
@@ -239,7 +275,7 @@ class Questions:
         special = self.tokeniser.n_special
         if self.lines is not None:
             return np.array([line.piece.stop - line.piece.start + special for line in units])
-        return lengths_to_read(_by_wild_type(units), self.window, special, self.mask is not None)
+        return lengths_to_read(_by_wild_type(units), self.window, special, self.masked)
 
     def answers(self, model: Any, units: Sequence[Any], execution: Execution, *, shown: bool = False) -> Any:
         """Log probabilities at some positions, or log-likelihoods of some lines; as the functions of these names."""
@@ -259,7 +295,8 @@ class Questions:
             self.tokeniser,
             dict.fromkeys(self.positions, np.empty(0, np.int64)) | _by_wild_type(units),
             self.window,
-            mask=self.mask,
+            masked=self.masked,
+            structures=self.structures,
             token_budget=budget,
             device=device,
             shown=shown,
@@ -301,14 +338,21 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
     splits = list(data.splits.values())
     positions = mutated_positions(splits)
-    alignment = tokeniser.prove(list(positions))
-    tokens = tokeniser.count_unknown(tokeniser.encode_all(list(positions)))
-    mask = mask_token(tokeniser, checkpoint.name) if run.recipe.scoring == "masked-marginals" else None
+    sequences, letters = shown(data)
+    structure = structure_read(tokeniser, data, sequences, letters)
+    structures = dict(zip(sequences, letters, strict=True)) if letters is not None and structure is not None else {}
+    wild = list(positions)
+    known = [structures[sequence] for sequence in wild] if structures else None
+    alignment = tokeniser.prove(wild, known)
+    tokens = tokeniser.count_unknown(tokeniser.encode_all(wild, known))
+    masked = run.recipe.scoring == "masked-marginals"
+    if masked:
+        require_mask(tokeniser, checkpoint.name)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
     lines = None
     if run.recipe.scoring == "log-likelihood":
         lines = lines_of(splits, window, directions_of(checkpoint.config))
-    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, mask, lines)
+    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, masked, structures, structure, lines)
 
 
 def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:
@@ -334,7 +378,9 @@ def answering(model: Any, questions: Questions, execution: Execution) -> Iterato
     """
     # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
     padded, body = replace(execution, packing=False), SimpleNamespace(encoder=model.base_model)
-    window, tokens = questions.window, questions.tokeniser.encode_all(list(questions.positions))
+    window, wild = questions.window, list(questions.positions)
+    known = [questions.structures[sequence] for sequence in wild] if questions.structures else None
+    tokens = questions.tokeniser.encode_all(wild, known)
     proteins = chosen(tokens, [pieces(len(ids), window.residues, window.overlap) for ids in tokens])
     with engine(body, questions.tokeniser, padded, bf16=False, trains=False, proteins=proteins) as made:
         if questions.lines is not None and made.context is not None and made.context.follows:

@@ -173,6 +173,7 @@ class Steps:
         """Tokens proven and cut into windows, and the model before training, on the device."""
         reading = read(self.run, self.session, data)
         self.record.alignment, self.record.tokens = reading.alignment, reading.tokens
+        self.record.structure = reading.structure
         scored = [split for name, split in reading.splits.items() if name != "train"]
         self.record.windows = window_facts(scored, reading.window)
         model = build(self.run, reading, self.execution.device, self.session)
@@ -273,6 +274,7 @@ class Steps:
             return lambda name: blosum62(data.splits[name])
         questions = ask(self.run, self.session, data)
         self.record.alignment, self.record.tokens = questions.alignment, questions.tokens
+        self.record.structure = questions.structure
         self.record.windows = window_facts_of(list(questions.positions), questions.window)
         model = language_model(self.run, questions, self.session)
         self.record.checkpoint = checkpoint_facts(questions.checkpoint, model, self.recipe.weights)

@@ -19,7 +19,7 @@ from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
-from hubtools.specs.split_rules import Columns, SeededSplit, SimilarityClusters, SplitRule
+from hubtools.specs.split_rules import Columns, SeededSplit, SimilarityClusters, SplitRule, StructureFiles
 
 
 class TableFile(Spec):
@@ -290,6 +290,7 @@ class SourceData(Spec):
     annotation: Annotation | None = Field(
         default=None, description="UniProt and Swiss-Prot files: how labels are read from the annotation."
     )
+    structures: StructureFiles | None = Field(default=None, description="Files of the proteins' structures.")
     first_residue: int = Field(
         default=1, description="Variants: the number that the wild type's first residue has in the names of mutants."
     )

@@ -94,7 +94,7 @@ PROTEIN = Level(
     scored="labels",
     counted=None,
     drawn="homology clusters, or proteins",
-    takes=("date",),
+    takes=("date", "structure"),
 )
 RESIDUE = Level(
     name="residue",
@@ -105,7 +105,7 @@ RESIDUE = Level(
     counted="labelled residue",
     drawn="homology clusters, or proteins; never residues",
     by_residue=True,
-    takes=("date",),
+    takes=("date", "structure"),
     auto_class="AutoModelForTokenClassification",
     hub_task="token-classification",
 )
@@ -136,7 +136,7 @@ VARIANT = Level(
     within="assay",
     kinds={"effect": "regression"},
     trained=False,
-    takes=("mutant", "reference", "group", "protein", "category", "active"),
+    takes=("mutant", "reference", "group", "protein", "category", "active", "structure"),
     needs=(("mutant",), ("lookup", "reference")),
     lacking=(
         "a variant-effect task needs columns.mutant and wild types: a file with lookup: true, or columns.reference, the "

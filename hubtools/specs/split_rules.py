@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -33,6 +34,11 @@ class Columns(Spec):
     id: str | None = Field(default=None, description="By default the FASTA identifier, or file name and row number.")
     cluster: str | None = Field(default=None, description="Homology group, for splitting and for the bootstrap.")
     mask: str | None = Field(default=None, description="Per-residue string, 1 where the label counts.")
+    structure: str | None = Field(
+        default=None,
+        description="The protein's structure (of variants the wild type's): a 3Di letter for each residue, # where it is not "
+        "known; with `structures`, the name of its file, with or without ending. An empty cell means that there is none.",
+    )
     partner: str | None = Field(
         default=None,
         description="Pairs: the second protein. Its sequence, or where a file is `lookup`, its id there (then "
@@ -69,6 +75,34 @@ class Columns(Spec):
     @classmethod
     def _one_or_several(cls, date: Any) -> Any:
         return [date] if isinstance(date, str) else date
+
+
+class StructureFiles(Spec):
+    """A folder with a file for each protein, of which checkpoints that read structure are shown the 3Di letters.
+
+    PDB, mmCIF or BinaryCIF, also gzipped. A file is named in ``columns.structure``; without that column by the id of the row.
+    What is in it is matched to the row's sequence: residues that the file lacks are read as not known, and a file that is
+    not of the protein is refused.
+    """
+
+    folder: Path = Field(description="The folder. A relative one starts at the task file's folder.")
+    chain: str | None = Field(
+        default=None,
+        description="Column that names the chain; without it, or in an empty cell, the chain that fits the sequence best.",
+    )
+    identity: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of the aligned residues that must be those of the sequence; below it the file is refused.",
+    )
+    plddt: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="For predicted structures: residues whose B factor, the pLDDT, is below this are read as not known "
+        "(SaProt's authors take 70).",
+    )
 
 
 class SplitRule(Spec):

@@ -15,7 +15,7 @@ from hubtools.common.registry import code_digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data
-from hubtools.specs.level import LEVELS
+from hubtools.specs.level import LEVELS, VARIANT
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.names import HUB_ID, Name
 from hubtools.specs.problem import Problem
@@ -162,6 +162,10 @@ class Task(Spec):
         given = {key for known in LEVELS.values() for key in known.takes if getattr(columns, key)}
         if other := [key for known in LEVELS.values() for key in known.takes if key in given - set(level.takes)]:
             raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "columns", other[0])
+        if self.data.structures is not None and "structure" not in level.takes:
+            raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "structures")
+        if self.data.structures is not None and level is VARIANT and columns.structure is None:
+            raise SpecError("the wild type's file is not named. Add structure", "data", "columns")
         given |= {"lookup"} if lookup else set()
         if not all(given & set(group) for group in level.needs):
             raise SpecError(*level.lacking)

@@ -154,19 +154,23 @@ class Proteins:
     Attributes:
         sequences, clusters: of each protein.
         names, pairs: as in :class:`Encoded`.
+        structures: 3Di letters of each protein, where the rows have them.
     """
 
     sequences: list[str]
     clusters: list[str] | None
     names: list[str] | None = None
     pairs: np.ndarray | None = None
+    structures: list[str] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> Proteins:
         """Those of canonical rows."""
         clustered = "cluster" in dataset.column_names
         if "partner" not in dataset.column_names:
-            return cls(list(dataset["sequence"]), [str(c) for c in dataset["cluster"]] if clustered else None)
+            structures = list(dataset["structure"]) if "structure" in dataset.column_names else None
+            clusters = [str(c) for c in dataset["cluster"]] if clustered else None
+            return cls(list(dataset["sequence"]), clusters, structures=structures)
         both = [*dataset["protein"], *dataset["partner_protein"]]
         sequences = dict(zip(both, [*dataset["sequence"], *dataset["partner"]], strict=True))
         cluster = dict(zip(both, [*dataset["cluster"], *dataset["partner_cluster"]], strict=True)) if clustered else {}
@@ -185,7 +189,7 @@ def encode(
     """
     pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
     proteins = Proteins.of(dataset)
-    tokens = tokeniser.encode_all(proteins.sequences)
+    tokens = tokeniser.encode_all(proteins.sequences, proteins.structures)
     dtype = np.float64 if task.problem.kind == "regression" else np.int64
     labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
     return Encoded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from scoring_matrices import ScoringMatrix
 
 from hubtools.common.telling import bar, unless_it_fails
 from hubtools.data.rows.variants import STANDARD, substitutions
+from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.evaluation.predictions import Assays, Predictions
+from hubtools.models.masked_lm import hidden_tokens, residue_tokens
 from hubtools.models.windows import Piece, pieces
 from hubtools.specs.level import VARIANT
 from hubtools.specs.problem import problem_of
@@ -97,43 +99,46 @@ def log_probabilities(
     positions: dict[str, np.ndarray],
     window: Window,
     *,
-    mask: int | None,
+    masked: bool,
     token_budget: int,
     device: torch.device,
+    structures: Mapping[str, str] | None = None,
     shown: bool = False,
 ) -> dict[str, np.ndarray]:
     """What the language model expects at each position of each wild type.
 
-    With a mask, each position is masked alone and read in the window in which it lies most centrally: one row of the
-    model a position, whatever number of variants change it. Without, each window is read once as it is.
+    Masked, each position is hidden alone and read in the window in which it lies most centrally: one row of the
+    model a position, whatever number of variants change it. Else each window is read once as it is. Where tokens are of a residue and its structure, a
+    hidden position keeps its structure, and the probability of a residue is that of all tokens that have it.
 
     Args:
         model: a masked language model.
         tokeniser: of the same checkpoint, aligned.
         positions: residues asked of each wild type, as :func:`mutated_positions` gives them.
         window: how a protein longer than the model's input is cut.
-        mask: token put in a position's place, or None.
+        masked: whether positions are hidden.
         token_budget: tokens of a batch, padding included.
         device: where the model is.
+        structures: 3Di letters of each wild type, where they are known and the checkpoint reads them.
         shown: with a progress bar.
 
     Returns:
         For each wild type (residues, 20) float64 log probabilities of the amino acids in the order of ``STANDARD``; NaN at
         positions that were not asked for.
     """
-    assert tokeniser.table is not None
-    amino = tokeniser.table[[ord(letter) for letter in STANDARD]]
-    queries = _queries(positions, window, mask is not None)
+    amino = residue_tokens(tokeniser, STANDARD)
+    known = structures or {}
+    queries = _queries(positions, window, masked)
     total = sum(piece.stop - piece.start + tokeniser.n_special for _, piece, _ in queries)
 
     def read(budget: int) -> dict[str, np.ndarray]:
         tables = {wild: np.full((len(wild), len(STANDARD)), np.nan) for wild in positions}
         with unless_it_fails(progress):
             for batch in _batches(queries, tokeniser.n_special, budget):
-                found, tokens = _read(model, tokeniser, batch, mask, device)
+                found, tokens = _read(model, tokeniser, batch, known, masked, device)
                 first = 0
                 for wild, _, asked in batch:
-                    tables[wild][asked] = found[first : first + len(asked), amino]
+                    tables[wild][asked] = _of_residues(found[first : first + len(asked)], amino)
                     first += len(asked)
                 progress.update(tokens)
         return tables
@@ -142,15 +147,31 @@ def log_probabilities(
         return within_memory(read, token_budget, device, "scoring")
 
 
+def _of_residues(found: np.ndarray, amino: np.ndarray) -> np.ndarray:
+    """Log probabilities of residues from those of tokens: (positions, residues)."""
+    each = found[:, amino]
+    # Of one token a residue nothing is added up, and so nothing rounded.
+    return each[:, :, 0] if amino.shape[1] == 1 else np.logaddexp.reduce(each, axis=2)
+
+
 def _read(
-    model: Any, tokeniser: ResidueTokeniser, batch: list[Query], mask: int | None, device: torch.device
+    model: Any,
+    tokeniser: ResidueTokeniser,
+    batch: list[Query],
+    structures: Mapping[str, str],
+    masked: bool,
+    device: torch.device,
 ) -> tuple[np.ndarray, int]:
     """Log probabilities of all tokens at the residues asked of a batch's rows, and how many tokens were read.
 
     Returns:
         (residues, vocabulary) float64, row after row.
     """
-    rows = [tokeniser.with_special(tokeniser.encode(wild[piece.start : piece.stop])) for wild, piece, _ in batch]
+    letters = [structures.get(wild, UNKNOWN * len(wild)) for wild, _, _ in batch]
+    rows = [
+        tokeniser.with_special(tokeniser.encode(wild[piece.start : piece.stop], structure[piece.start : piece.stop]))
+        for (wild, piece, _), structure in zip(batch, letters, strict=True)
+    ]
     width = max(map(len, rows))
     ids = np.full((len(rows), width), tokeniser.pad_id, dtype=np.int64)
     attention = np.zeros((len(rows), width), dtype=np.int64)
@@ -158,8 +179,8 @@ def _read(
     for index, ((_, piece, asked), tokens) in enumerate(zip(batch, rows, strict=True)):
         at = asked - piece.start + len(tokeniser.prefix)
         ids[index, : len(tokens)], attention[index, : len(tokens)] = tokens, 1
-        if mask is not None:
-            ids[index, at] = mask
+        if masked:
+            ids[index, at] = hidden_tokens(tokeniser, "".join(letters[index][place] for place in asked))
         owners.append(np.full(len(at), index))
         columns.append(at)
     logits = model(

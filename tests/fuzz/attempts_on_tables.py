@@ -267,3 +267,22 @@ def _() -> Any:
 def _() -> Any:
     task = samples.tiny_task("variant-effect")
     return mutated_texts(samples.MUTANTS), lambda read, folder, cell: list(map(str, read(cell, "MK", "v1", task)))
+
+
+@attempt("data.structures.chains.read_chains", examples=60)
+def _() -> Any:
+    contents = {f"x{ending}": found for ending, found in samples.structures().items()}
+
+    def of(name: str) -> SearchStrategy[tuple[str, bytes]]:
+        return st.tuples(st.just(name), mutated_bytes([contents[name]]))
+
+    def call(read: Any, folder: Path, given: Any) -> Any:
+        (name, content), chain = given
+        return [(one.residues, one.letters) for one in read(put(folder, name, content), chain)]
+
+    return st.tuples(st.sampled_from(sorted(contents)).flatmap(of), st.sampled_from([None, "A", "é"])), call
+
+
+@attempt("data.structures.row_structures.known_letters")
+def _() -> Any:
+    return mutated_texts(["dvpl#", "DVPLA", "", "1aki.pdb"]), lambda read, folder, cell: read(cell, "MKTAY", "x")

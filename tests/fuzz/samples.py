@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
@@ -221,3 +222,16 @@ def task_json_lines(problem: str) -> str:
 
 
 __all__ = ["PROBLEMS", "tiny_task"]
+
+
+def structures() -> dict[str, bytes]:
+    """Of a few residues, by ending; without biotite, which writes them, a line of each of two formats."""
+    if importlib.util.find_spec("biotite") is None:
+        atom = b"ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00 50.00           C\n"
+        return {".pdb": atom, ".cif": b"data_x\nloop_\n_atom_site.id\n1\n"}
+    from tiny_structures import chain_atoms, write_structure
+
+    endings = (".pdb", ".cif", ".bcif", ".pdb.gz")
+    with TemporaryDirectory() as folder:
+        paths = {ending: write_structure(Path(folder) / f"x{ending}", chain_atoms("MKTAYG")) for ending in endings}
+        return {ending: path.read_bytes() for ending, path in paths.items()}

@@ -19,7 +19,7 @@ from hubtools.models.decoders.causal_lm import load_causal_lm
 from hubtools.models.families import Family, Published, family_of, known_families, published_as, published_kinds
 from hubtools.models.families.published import published_kind as words
 from hubtools.models.families.published.without_family import WITHOUT_FAMILY
-from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.masked_lm import hidden_tokens, load_masked_lm, require_mask
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.training.compute.context import context_of
 
@@ -107,7 +107,8 @@ def _tells_likelihoods(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> b
     ids, attended = batch(tokeniser, SEQUENCES[:1])
     try:
         model = load_masked_lm(checkpoint)
-        ids[0, 3] = mask_token(tokeniser, checkpoint.name)
+        require_mask(tokeniser, checkpoint.name)
+        ids[0, 3] = int(hidden_tokens(tokeniser, "#")[0])
     except UserError:
         try:
             model = load_causal_lm(checkpoint)

@@ -15,7 +15,7 @@ def test_every_test_that_the_page_names_is_there() -> None:
     tests = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     named = set(re.findall(r"\[`(test_\w+)`\]", PAGE))
     assert len(named) > 10 and not named - tests

@@ -16,7 +16,7 @@ from hubtools.common.errors import UserError
 from hubtools.data.rows.variants import STANDARD
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.families import PLAIN, SPACED
-from hubtools.models.masked_lm import load_masked_lm, mask_token
+from hubtools.models.masked_lm import load_masked_lm
 from hubtools.specs.recipe import Window
 from hubtools.training.variant_scores import (
     BLOSUM62,
@@ -58,7 +58,7 @@ def scores(folder: Path, masked: bool, budget: int = 4096, window: Window | None
         tokeniser,
         mutated_positions([VARIANTS]),
         window or Window(),
-        mask=mask_token(tokeniser, "c") if masked else None,
+        masked=masked,
         token_budget=budget,
         device=CPU,
     )
@@ -127,7 +127,7 @@ def test_each_position_of_a_wild_type_is_read_once(tmp_path):
         lambda module, arguments, named: read.append(int(named["attention_mask"].sum())), with_kwargs=True
     )
     tables = log_probabilities(
-        model, tokeniser, mutated_positions([VARIANTS, VARIANTS]), Window(), mask=32, token_budget=1000, device=CPU
+        model, tokeniser, mutated_positions([VARIANTS, VARIANTS]), Window(), masked=True, token_budget=1000, device=CPU
     )
     assert sum(read) == 3 * (len(WILD) + 2) + 4 * (len(SHORT) + 2)
     assert np.isfinite(tables[WILD][[0, 1, 41]]).all()
@@ -145,7 +145,7 @@ def test_what_does_not_fit_in_memory_is_read_in_smaller_batches(tmp_path, capsys
 
     model.register_forward_pre_hook(look, with_kwargs=True)
     tables = log_probabilities(
-        model, tokeniser, mutated_positions([VARIANTS]), Window(), mask=32, token_budget=400, device=CPU
+        model, tokeniser, mutated_positions([VARIANTS]), Window(), masked=True, token_budget=400, device=CPU
     )
     np.testing.assert_allclose(marginals(VARIANTS, tables).scores, scores(tmp_path / "m", True), atol=1e-5)
     assert "out of memory in scoring at 400 tokens a batch; going on with 200" in capsys.readouterr().err
@@ -157,7 +157,7 @@ def test_a_long_protein_is_read_in_the_window_where_the_position_lies_most_centr
     tokeniser, model = ResidueTokeniser.from_checkpoint(checkpoint), load_masked_lm(checkpoint)
     table = log_probabilities(
         model, tokeniser, {WILD: np.array([20])}, Window(residues=20, overlap=10),
-        mask=32, token_budget=1000, device=CPU,
+        masked=True, token_budget=1000, device=CPU,
     )[WILD]  # fmt: skip
     # Four windows of 20 start at 0, 7, 15 and 22; residue 20 (from 0) is farthest from an end in 15:35 or 7:27.
     near = []

@@ -129,6 +129,7 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from hubtools.findings.wording import newer_text
     from hubtools.models.encoder import load_encoder, pretraining_facts
     from hubtools.models.windows import pieces
+    from hubtools.runs.preparation import shown, structure_read
     from hubtools.specs.recipe import Window
     from hubtools.training.compute.device import Execution
     from hubtools.training.compute.engine import engine
@@ -136,18 +137,20 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from hubtools.training.encoding import effective_window
 
     level = data.task.problem.level
-    sequences = [sequence for split in data.splits for sequence in data.sequences(split)]
+    sequences, structures = shown(data)
     if tokeniser.aligned or level.by_residue or not level.trained:
-        facts = tokeniser.prove(sequences)
+        facts = tokeniser.prove(sequences, structures)
         shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
         yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
     with step("reading tokens"):
-        read = tokeniser.encode_all(sequences)
+        read = tokeniser.encode_all(sequences, structures)
     tokens = tokeniser.count_unknown(read)
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
     if (learnt := pretraining_facts(checkpoint.identity, data.dates)) is not None:
         for split, days in data.dates.items():
             yield newer_text(learnt, split, len(days))
+    if (structure := structure_read(tokeniser, data, sequences, structures)) is not None:
+        yield f"structure read by {checkpoint.name}: {structure}"
     window = effective_window(Window(), checkpoint, tokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
     proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
@@ -174,7 +177,7 @@ def _language_model(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> tupl
         UserError: it has none.
     """
     from hubtools.models.decoders.causal_lm import load_causal_lm
-    from hubtools.models.masked_lm import load_masked_lm, mask_token
+    from hubtools.models.masked_lm import load_masked_lm, require_mask
 
     try:
         model: Any = load_masked_lm(checkpoint)
@@ -188,7 +191,7 @@ def _language_model(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> tupl
             f"marginals with {checkpoint.name}: not to be had ({masked.what}); log-likelihoods are, of a decoder",
         )
     try:
-        mask_token(tokeniser, checkpoint.name)
+        require_mask(tokeniser, checkpoint.name)
     except UserError as error:
         said = f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
         return model, said

@@ -85,6 +85,7 @@ def _facts(task: Task, labels: int | None) -> dict[str, str]:
         "detects": task.metrics.positive or "",
         "data": source_of(data).described(),
         "files": files,
+        "structures": _structure_words(data),
         "splits": "\n".join(_split_words(task)),
         "scored by": scored,
         "averaged": averages(task),
@@ -93,6 +94,14 @@ def _facts(task: Task, labels: int | None) -> dict[str, str]:
         "homepage": task.homepage or "",
     }
     return {key: value for key, value in rows.items() if value}
+
+
+def _structure_words(data: Data) -> str:
+    """Where structures are from; empty where there are none."""
+    files, column = data.structures, data.columns.structure
+    if files is None:
+        return f"3Di letters (column {column})" if column else ""
+    return f"files in {files.folder}, named by {f'the column {column}' if column else 'id'}"
 
 
 def _label_words(task: Task, most: int | None) -> list[str]:

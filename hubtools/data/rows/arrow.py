@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.data.rows.row_kinds import rows_of
+from hubtools.data.structures.row_structures import STRUCTURE
 from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def dataset_dict(
             "sequence": pa.array(part["sequence"], pa.string()),
             "label": _labels(part["label"].tolist(), problem),
         }
-        columns |= {text: pa.array(part[text], pa.string()) for text in texts}
+        structured = [STRUCTURE] if STRUCTURE in part else []
+        columns |= {text: pa.array(part[text], pa.string()) for text in [*texts, *structured]}
         if "active" in part:
             columns["active"] = pa.array(part["active"], pa.int8())
         table = datasets.table.InMemoryTable(pa.table(columns))

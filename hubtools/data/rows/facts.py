@@ -11,6 +11,7 @@ import numpy as np
 
 from hubtools.data.rows.labels import label_counts, scored_labels
 from hubtools.data.rows.row_kinds import rows_of
+from hubtools.data.structures.row_structures import STRUCTURE
 from hubtools.specs.record import SplitFacts
 from hubtools.specs.task import Task
 
@@ -39,7 +40,7 @@ def split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
 
 def _digest(part: pd.DataFrame, task: Task) -> str:
     """sha256 of ids, sequences, what else a row is about, and labels, in the order of rows."""
-    columns = ["id", "sequence", *(name for name in rows_of(task.problem).content if name in part)]
+    columns = ["id", "sequence", *(name for name in (*rows_of(task.problem).content, STRUCTURE) if name in part)]
     rows = hashlib.sha256()
     for *texts, label in zip(*(part[name] for name in columns), part["label"], strict=True):
         rows.update(json.dumps(texts).encode())

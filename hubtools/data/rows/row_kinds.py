@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hubtools.data.rows.canonical import Canonical, pair_rows, protein_rows, refuse_ids, residue_rows, variant_rows
 from hubtools.data.rows.pairs import PARTNER, proteins, seen_proteins, unordered
 from hubtools.data.rows.variants import VARIANT_COLUMNS
+from hubtools.data.structures.row_structures import STRUCTURE, has_structures, refuse_two_structures, row_structures
 from hubtools.specs.problem import Problem
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class ProteinRows:
         clusters: columns of the clusters of its proteins.
         content: columns beside ``id`` and ``sequence`` that the digest of the data covers.
         texts: text columns of the finished table beside ``id``, ``sequence`` and clusters.
+        structured: column of the sequence whose structure a row may have.
     """
 
     question = "sequence"
@@ -43,6 +45,7 @@ class ProteinRows:
     clusters: tuple[str, ...] = ("cluster",)
     content: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    structured = "sequence"
 
     def canonical(self, raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
         """Rows in canonical form, how many sequences were altered, by reason, and findings."""
@@ -63,6 +66,10 @@ class ProteinRows:
     def sequences_read(self, rows: Any) -> list[str]:
         """The sequences of :meth:`read`, of a data set or a frame."""
         return list(rows["sequence"][:])
+
+    def structures_read(self, rows: Any) -> list[str]:
+        """3Di letters of those sequences, of rows that have them."""
+        return list(rows["structure"][:])
 
     def with_clusters(self, rows: pd.DataFrame, find: Callable[[list[str]], list[str]]) -> pd.DataFrame:
         """Rows with the cluster of each protein, found from sequences."""
@@ -142,6 +149,7 @@ class VariantRows(ProteinRows):
 
     content = (*VARIANT_COLUMNS, "active")
     texts = VARIANT_COLUMNS
+    structured = "wildtype"
 
     def canonical(self, raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
         """A mutant of a wild type a row."""
@@ -154,6 +162,10 @@ class VariantRows(ProteinRows):
     def sequences_read(self, rows: Any) -> list[str]:
         """Those of the wild types."""
         return list(dict.fromkeys(rows["wildtype"][:]))
+
+    def structures_read(self, rows: Any) -> list[str]:
+        """Those of the wild types."""
+        return list(dict(zip(rows["wildtype"][:], rows["structure"][:], strict=True)).values())
 
 
 # By the name of the level.
@@ -177,7 +189,13 @@ def canonical_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical
         The rows; how many sequences were altered, by reason; findings.
 
     Raises:
-        UserError: a missing or repeated id, a missing cell, a sequence or label that cannot be.
+        UserError: a missing or repeated id, a missing cell, a sequence, label or structure that cannot be.
     """
     refuse_ids(raw, task)
-    return rows_of(task.problem).canonical(raw, task, cache)
+    kind = rows_of(task.problem)
+    rows, changed, findings = kind.canonical(raw, task, cache)
+    if has_structures(task):
+        sequences = rows[kind.structured].tolist()
+        rows[STRUCTURE] = row_structures(sequences, rows["id"].tolist(), raw, task, cache)
+        refuse_two_structures(rows, kind.structured, task)
+    return rows, changed, findings

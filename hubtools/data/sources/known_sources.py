@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hubtools.common.hashing import digest
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.hub_source import HubSource
 from hubtools.data.sources.kinds.local_source import LocalSource
@@ -46,9 +47,15 @@ def source_digest(task: Task, cache: DataCache) -> str:
     """What the data of a task are, without reading a row: part of a run's identity.
 
     The sha256 of files at addresses and in packages, the content of local files, the commit of a data set on the Hub,
-    the rows of an answer of UniProt. What the task file does not pin is resolved first.
+    the rows of an answer of UniProt. What the task file does not pin is resolved first. With structure files, their
+    content too.
 
     Raises:
         UserError: a local file is missing, or a source that is not pinned cannot be had.
     """
-    return source_of(pinned(task, cache)[0].data).digest(cache)
+    found = source_of(pinned(task, cache)[0].data).digest(cache)
+    if task.data.structures is None:
+        return found
+    from hubtools.data.structures.folder import folder_digest
+
+    return digest({"rows": found, "structures": folder_digest(task.data.structures, f"task {task.name}")})

@@ -141,6 +141,10 @@ def _data_files(task: Task, file: str, listed: set[str], shown: str) -> list[str
                 where=shown,
                 fix="A task on the Hub reads files of its own repository only.",
             )
+        if files := sorted(name for name in listed if name.startswith(f"{path}/")):
+            # A folder, of structures.
+            needed += files
+            continue
         if path not in listed:
             raise UserError(
                 f"{file} names {named}, which the repository lacks", where=shown, fix="Ask its owner to add it."

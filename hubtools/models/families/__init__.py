@@ -2,7 +2,7 @@
 
 ``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans``, ``protgpt2`` and ``own_code`` (asked in a ``dialect``) are bench's own; ``known_families``
 finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
-proteins, for a tokenizer and on a card; ``paper`` is what is cited; ``published`` are kinds of checkpoints that people use. Without torch: cards ask too. How to add one: docs/extending.md.
+proteins, ``token_pairs`` residues with structure, for a tokenizer and on a card; ``paper`` is what is cited; ``published`` are kinds of checkpoints that people use. Without torch: cards ask too. How to add one: docs/extending.md.
 """
 
 from __future__ import annotations

@@ -59,8 +59,9 @@ class CanonicalForm:
 
     @property
     def as_x(self) -> str:
-        """Letters that are read as X, in order."""
-        return "".join(letter for letter in EVERY_LETTER if letter not in self.letters and letter != "X")
+        """Letters that are read as X (or as what else stands for a residue that is not known), in order."""
+        unknown = self.spelling.unknown
+        return "".join(letter for letter in EVERY_LETTER if letter not in self.letters and letter != unknown)
 
     @property
     def title(self) -> str:
@@ -82,7 +83,7 @@ class CanonicalForm:
 
     def residues(self, sequence: str) -> str:
         """The letters that are read: upper case, those of :attr:`as_x` replaced."""
-        return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), "X"))
+        return sequence.upper().translate(dict.fromkeys(map(ord, self.as_x), self.spelling.unknown))
 
     def write(self, sequence: str) -> str | list[str]:
         """What the tokenizer is given."""
@@ -90,7 +91,7 @@ class CanonicalForm:
 
     def lines(self, sequences: Sequence[str]) -> list[str]:
         """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
-        as_x = f're.sub("[{self.as_x}]", "X", sequence)'
+        as_x = f're.sub("[{self.as_x}]", {python_literal(self.spelling.unknown)}, sequence)'
         why = "  # letters that the vocabulary lacks, or that were never trained"
         letters = "sequence.isascii() and sequence.isalpha()"
         if len(sequences) > 1:
@@ -119,3 +120,8 @@ class CanonicalForm:
         each = self.spelling.expression("sequence", *self._tokens)
         batch = name if each == "sequence" else f"[{each} for sequence in {name}]"
         return ", ".join([batch, *options, "padding=True"])
+
+    def with_structure(self, sequence: str, structure: str) -> str:
+        """What the tokenizer is given of residues and their 3Di letters, where the spelling is of both."""
+        before = str(self.spelling.write("", self.protocol))
+        return before + "".join(a + b for a, b in zip(self.residues(sequence), structure, strict=True))

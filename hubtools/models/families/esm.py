@@ -10,11 +10,6 @@ from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.published.published_kind import (
     EVERYTHING,
-    FULL,
-    IA3,
-    LORA,
-    PER_RESIDUE,
-    PROBE,
     REAL_VOCABULARY,
     REAL_WEIGHTS,
     Pretraining,
@@ -147,12 +142,12 @@ ESM = Family(
             "SaProt",
             ("westlake-repl/SaProt_35M_AF2", "westlake-repl/SaProt_650M_AF2", "westlake-repl/SaProt_650M_PDB"),
             "esm",
-            works=(PER_RESIDUE, PROBE, FULL, LORA, IA3),
+            works=EVERYTHING,
             tried=REAL_VOCABULARY,
             tokens=446,
             licence="MIT",
             pretraining=Pretraining("about 40 million sequences and their structures", source="Su et al., 2024"),
-            notes="read without structure: each residue is followed by #",
+            notes="each residue with its 3Di letter, # where a task has no structure; zero-shot sums over the 3Di letters",
         ),
         Published(
             "dplm",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubtools.common.escaping import python_literal
+from hubtools.data.structures.structure_letters import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Spelling:
     as_words: bool = False
     line: int = 0
     of_residues: bool = True
+
+    @property
+    def structured(self) -> bool:
+        """Whether tokens are of a residue and a 3Di letter each; ``after`` is then what stands for one that is not known."""
+        return not self.of_residues and self.after == UNKNOWN
+
+    @property
+    def unknown(self) -> str:
+        """The letter of a residue that is not known: X, or what stands for that beside structure."""
+        return self.after if self.structured else "X"
 
     def write(self, sequence: str, protocol: Sequence[str] = (), ending: Sequence[str] = ()) -> str | list[str]:
         """A sequence as the tokenizer takes it, after the tokens of a protocol and before those that end it."""

@@ -70,6 +70,7 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         f"MODEL = {python_literal(location)}",
         *_labels(record, problem),
         *form.lines(_example(problem)),
+        *_without_structure(record),
         "",
         *loading,
         *(["LABELS = list(model.config.id2label.values())"] if _many(record) else []),
@@ -80,6 +81,13 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         *(_of_residues(record, problem) if problem.level.by_residue else _of_one(record, problem)),
     ]
     return "\n".join(lines)
+
+
+def _without_structure(record: RunRecord) -> list[str]:
+    """A line of Python that says what a model that learnt with structures is not shown here."""
+    if record.structure is None or record.structure.source == "none":
+        return []
+    return ["# The model learnt with 3Di letters of structures. Here # stands in their place: structure not known."]
 
 
 def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | None:

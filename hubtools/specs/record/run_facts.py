@@ -47,6 +47,23 @@ class SplitOverlap(RecordPart):
     shared_clusters: int | None = Field(default=None, description="Clusters that have proteins in both.")
 
 
+class StructureFacts(RecordPart):
+    """Structure beside the sequences: where it is from, and how much of it there is."""
+
+    source: Line = Field(description="Where 3Di letters are from; `none` where every residue was read without.")
+    proteins: int = Field(description="Distinct sequences.")
+    without: int = Field(description="Those of which no residue has a 3Di letter.")
+    residues: int
+    unknown: int = Field(description="Residues that have no 3Di letter, and are read as #.")
+
+    def __str__(self) -> str:
+        if self.source == "none":
+            return f"none: each of {self.residues:,} residues is read with # in place of its 3Di letter"
+        known = f"{self.residues - self.unknown:,} of {self.residues:,} residues"
+        said = f"3Di letters of {known} ({self.source})"
+        return f"{said}; the others are read as #" if self.unknown else said
+
+
 class DataFacts(RecordPart):
     """The data as used."""
 
@@ -67,6 +84,9 @@ class DataFacts(RecordPart):
     audit: list[SplitOverlap] = Field(default=[], description="What splits have in common, pair by pair.")
     audit_method: Line | None = Field(default=None, description="How similar sequences were looked for.")
     release: Line | None = Field(default=None, description="UniProt release.")
+    structures: StructureFacts | None = Field(
+        default=None, description="Of tasks with structures, over the splits together."
+    )
 
 
 class CheckpointFacts(RecordPart):

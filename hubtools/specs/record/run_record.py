@@ -25,6 +25,7 @@ from hubtools.specs.record.run_facts import (
     PretrainingFacts,
     Score,
     SplitResult,
+    StructureFacts,
     SweepFacts,
     TogetherFacts,
     TokenFacts,
@@ -104,6 +105,10 @@ class RunRecord(OpenPart):
     alignment: AlignmentFacts | None = None
     tokens: TokenFacts | None = Field(
         default=None, description="Of runs of a checkpoint; records from before they were counted lack it."
+    )
+    structure: StructureFacts | None = Field(
+        default=None,
+        description="What a checkpoint was shown whose tokens are of residues and structure; others read the sequence alone.",
     )
     windows: WindowFacts | None = None
     context: ContextFacts | None = Field(

@@ -1,0 +1,194 @@
+"""The chains of a structure file, each residue with its letter, its number and its 3Di letter.
+
+Files are anybody's: they are read up to a size, and whatever is wrong with one is a line that names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import io
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubtools.common.bounds import LARGEST_STRUCTURE
+from hubtools.common.errors import UserError, in_brackets
+from hubtools.common.readers import reads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENDINGS = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The residues of one chain, as far as the file has them.
+
+    Attributes:
+        name: as the file's author calls it.
+        residues: a letter each; X for what is none of the twenty, modified residues as what they were made of.
+        numbers: (residues,) as the file counts them.
+        letters: a 3Di letter each, as the structure search Foldseek defines it: residues at the ends, and those with
+            backbone atoms missing, have the letter that it gives them (d).
+        confidence: (residues,) the B factor of the α carbon, which is the pLDDT in files of predicted structures; NaN
+            where that atom is missing.
+    """
+
+    name: str
+    residues: str
+    numbers: np.ndarray
+    letters: str
+    confidence: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.residues)
+
+
+def require_biotite(where: str) -> None:
+    """Make sure that structures can be read here.
+
+    Raises:
+        UserError: biotite is not installed.
+    """
+    if importlib.util.find_spec("biotite") is None:
+        raise UserError(
+            "reading structures needs the package biotite", where=where, fix="pip install 'plm-hubtools[structure]'"
+        )
+
+
+def reader_version() -> str:
+    """What makes 3Di letters of files, and its version: others may give other letters."""
+    from importlib.metadata import version
+
+    return f"biotite {version('biotite')}"
+
+
+@reads("structure file")
+def read_chains(path: Path, chain: str | None = None) -> list[Chain]:
+    """The protein chains of a file's first model, of alternative locations the most occupied.
+
+    Args:
+        path: PDB, mmCIF or BinaryCIF by its ending, also gzipped.
+        chain: only this one.
+
+    Raises:
+        UserError: biotite is missing, the file cannot be read or is too large, or no protein is in it.
+    """
+    require_biotite(str(path))
+    content = _content(path)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            found = list(_chains(_atoms(content, path), chain))
+    except UserError:
+        raise
+    except (MemoryError, Exception) as error:
+        # What biotite raises of bytes that are no structure is of many kinds, and always the same finding.
+        raise UserError(
+            f"it cannot be read as a structure{in_brackets(error)}", where=str(path), fix="Get the file again."
+        ) from None
+    if not found:
+        asked = "no protein" if chain is None else f"no protein chain {chain!r}"
+        raise UserError(f"{asked} is in it", where=str(path), fix="Name another file, or another chain.")
+    return found
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked."""
+    try:
+        with path.open("rb") as stored:
+            packed = stored.peek(2)[:2] == b"\x1f\x8b"
+            stream: Any = gzip.GzipFile(fileobj=stored) if packed else stored
+            content: bytes = stream.read(LARGEST_STRUCTURE + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise UserError("not a complete gzip file", where=str(path), fix="Get the file again.") from None
+    except OSError as error:
+        raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
+    if len(content) > LARGEST_STRUCTURE:
+        raise UserError(
+            f"it has more than {LARGEST_STRUCTURE:,} bytes",
+            where=str(path),
+            fix="Keep one protein a file, not a complex.",
+        )
+    return content
+
+
+def kind_of(path: Path) -> str:
+    """The ending that tells the format."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _atoms(content: bytes, path: Path) -> Any:
+    """The atoms of the first model."""
+    from biotite.structure.io import pdb, pdbx
+
+    options: dict[str, Any] = {"model": 1, "altloc": "occupancy", "extra_fields": ["b_factor"]}
+    if kind_of(path) == ".bcif":
+        return pdbx.get_structure(_binary(content), **options)
+    text = io.StringIO(content.decode("latin-1"))
+    if kind_of(path) in {".cif", ".mmcif"}:
+        return pdbx.get_structure(pdbx.CIFFile.read(text), **options)
+    return pdb.PDBFile.read(text).get_structure(**options)
+
+
+def _binary(content: bytes) -> Any:
+    """A BinaryCIF file, none of whose columns claims to unpack to more than the largest file could hold."""
+    import msgpack
+    from biotite.structure.io import pdbx
+
+    values = msgpack.unpackb(content, use_list=True, raw=False)
+    for encoding in _encodings(values, 0):
+        # Of these a few bytes may stand for any number of values; srcSize says of how many.
+        if encoding.get("kind") in {"RunLength", "IntegerPacking"}:
+            size = encoding.get("srcSize")
+            if not isinstance(size, int) or not 0 <= size <= LARGEST_STRUCTURE // 4:
+                raise ValueError("a column of more values than a structure has")
+    return pdbx.BinaryCIFFile.deserialize(values)
+
+
+def _encodings(values: Any, depth: int) -> Iterator[dict[str, Any]]:
+    if depth > 20:
+        raise ValueError("values inside values")
+    if isinstance(values, dict):
+        if "kind" in values:
+            yield values
+        values = list(values.values())
+    if isinstance(values, list):
+        for inner in values:
+            if isinstance(inner, (dict, list)):
+                yield from _encodings(inner, depth + 1)
+
+
+def _chains(atoms: Any, asked: str | None) -> Iterator[Chain]:
+    import biotite.structure as structure
+    from biotite.structure.alphabet import to_3di
+    from biotite.structure.info import one_letter_code
+
+    atoms = atoms[structure.filter_amino_acids(atoms) & np.isfinite(atoms.coord).all(axis=1)]
+    for name in dict.fromkeys(atoms.chain_id.tolist()):
+        if asked not in (None, name):
+            continue
+        chain = atoms[atoms.chain_id == name]
+        first = structure.get_residue_starts(chain)
+        numbers = chain.res_id[first].copy()
+        residues = "".join(_letter(one_letter_code(code)) for code in chain.res_name[first].tolist())
+        # Counted anew: biotite ends a chain where numbers fall, as in files where a tag is numbered behind.
+        chain.res_id = structure.spread_residue_wise(chain, np.arange(1, len(first) + 1))
+        chain.ins_code[:] = ""
+        letters = "".join(str(part) for part in to_3di(chain)[0])
+        if len(letters) != len(residues):
+            raise ValueError(f"{len(letters)} 3Di letters of {len(residues)} residues")
+        confidence = np.full(len(first), np.nan)
+        alpha = chain.atom_name == "CA"
+        confidence[chain.res_id[alpha] - 1] = chain.b_factor[alpha]
+        yield Chain(str(name), residues, numbers, letters, confidence)
+
+
+def _letter(code: str | None) -> str:
+    return code if code is not None and len(code) == 1 and "A" <= code <= "Z" else "X"
