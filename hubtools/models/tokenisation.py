@@ -22,8 +22,8 @@ from hubtools.models.families.token_pairs import TokenPairs
 from hubtools.models.own_tokenizer import (
     CannotRead,
     around,
+    chosen_protocol,
     form_tokens,
-    not_added,
     pad_with_a_token_of_the_model,
     piece_of_several,
     read_tokens,
@@ -39,8 +39,6 @@ SAMPLE_RESIDUES = 200_000
 # Largest share of tokens that may be unknown to the vocabulary. Letters beyond the twenty and X are a per cent of the
 # residues of a usual data set at most; what reads more of it as unknown was not made for proteins.
 UNKNOWN_LIMIT = 0.03
-# What a recipe says where no tokens of a protocol are to be put around proteins.
-NO_PROTOCOL = "none"
 
 
 def _in_pieces(family: Family) -> Spelling:
@@ -142,7 +140,7 @@ class ResidueTokeniser:
         rows = entry(config, "vocab_size") if config is not None else None
         rows = rows if isinstance(rows, int) and rows > 0 else None
         pad_with_a_token_of_the_model(tokenizer, rows, entry(config, "pad_token_id") if config is not None else None)
-        found = cls._found(tokenizer, family, _protocol(tokenizer, family, protocol), rows)
+        found = cls._found(tokenizer, family, chosen_protocol(tokenizer, family, protocol), rows)
         if outside := [token for token in (*found.prefix, *found.suffix) if rows is not None and token >= rows]:
             written = tokenizer.convert_ids_to_tokens(outside[0])
             raise UserError(
@@ -499,21 +497,3 @@ class ResidueTokeniser:
             return ordered
         step = -(-total // SAMPLE_RESIDUES)
         return ordered[::step]
-
-
-def _protocol(tokenizer: Any, family: Family, asked: str | None) -> ProtocolTokens:
-    """The tokens that are put around every protein: the first of the family's that the vocabulary has, or those asked for.
-
-    Raises:
-        UserError: the family has no protocol of that name whose tokens the vocabulary has.
-    """
-    vocabulary = set(tokenizer.get_vocab())
-    there = [one for one in family.protocols if vocabulary.issuperset((*one.before, *one.after))]
-    named = {one.name: one for one in there}
-    if asked not in (None, NO_PROTOCOL) and asked not in named:
-        known = f"It has: {', '.join([*named, NO_PROTOCOL])}." if named else "Leave the field out."
-        raise UserError(
-            f"it has no protocol {asked!r} whose tokens its vocabulary holds", fix=f"recipe: protocol. {known}"
-        )
-    chosen = ProtocolTokens() if asked == NO_PROTOCOL or not there else there[0] if asked is None else named[asked]
-    return chosen if chosen == ProtocolTokens() else not_added(tokenizer, chosen)
