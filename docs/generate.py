@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/reference.md and the table in tasks/README.md from the code, so that they cannot go stale.
+"""Write docs/reference.md and docs/checkpoints.md from the code, so that they cannot go stale.
 
 usage: python docs/generate.py [--check]
 """
@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from hubtools.cli.main import COMMANDS, cli
+from hubtools.models.families import Published, papers, published_kinds
+from hubtools.models.families.published.published_kind import EVERYTHING
 from hubtools.runs.engines.ray_cluster import RayOptions
 from hubtools.runs.engines.slurm import SlurmOptions
 from hubtools.specs.level import LEVELS
@@ -139,14 +141,96 @@ def reference() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def checkpoints() -> str:
+    """The page of kinds of checkpoints that people use."""
+    kinds = published_kinds(own=True)
+    lines = [
+        "# Checkpoints",
+        "",
+        "Generated from the families (`hubtools/models/families/`) by `python docs/generate.py`; a test keeps it current, and holds each",
+        "row against what a tiny checkpoint of that kind is seen to do (`tests/models/test_published_kinds.py`): loaded, aligned, two",
+        "proteins embedded together and alone, one step of gradients under each way to adapt it, the likelihoods of a masked residue.",
+        "",
+        "A checkpoint that is not listed may well work: what a tokenizer and an encoder do is measured on them, and what cannot be read is",
+        "refused in one line before anything is computed. A kind of your own: [extending.md](extending.md#a-checkpoint-family).",
+        "",
+        "## What works",
+        "",
+        "**Tried** says with what: *real weights*; *real vocabulary*, with random weights in the real class; *interface only*, the real",
+        "class with a made vocabulary or, of code in a repository, a look-alike of its interface. *Per residue*: a token of its own for each residue, which tasks of residues need; without it there are",
+        "tasks of whole proteins. *Zero-shot*: variant effects by the checkpoint's own language model. Contacts: not yet, of any kind.",
+        "",
+        f"| Checkpoint | model type | {' | '.join(EVERYTHING)} | tried | remarks |",
+        f"| --- | --- | {' | '.join([':---:'] * len(EVERYTHING))} | --- | --- |",
+    ]
+    for kind in kinds:
+        if kind.refused:
+            continue
+        cells = ["✓" if way in kind.works else "–" for way in EVERYTHING]
+        around = [(" after", kind.protocol), (" before", kind.ending)]
+        said = [f"{word} {' '.join(f'`{token}`' for token in tokens)}" for word, tokens in around if tokens]
+        code = "its own code: `--trust-remote-code`" if kind.remote_code else ""
+        remarks = "; ".join(filter(None, [f"written{','.join(said)}" if said else "", kind.notes, code]))
+        lines.append(_row([kind.title, f"`{kind.model_type}`", *cells, kind.tried, remarks]))
+    lines += [
+        "",
+        "## What is refused",
+        "",
+        "Seen on a folder laid out as theirs are, with `--trust-remote-code` where it says so; their own code was never run here.",
+        "",
+        "| Checkpoint | on the Hub | model type | the line |",
+        "| --- | --- | --- | --- |",
+    ]
+    for kind in kinds:
+        if kind.refused:
+            asked = " (with `--trust-remote-code`)" if kind.remote_code else ""
+            lines.append(_row([kind.title, _names(kind), f"`{kind.model_type}`", kind.refused + asked]))
+    lines += [
+        "",
+        "## What their authors say",
+        "",
+        "**Until** is the last day, month or year of which something may be in the pre-training data: a card counts the test proteins that are newer,",
+        "where a task knows their dates ([tasks.md](tasks.md#proteins-by-date)). A release of UniProt is named by its year; where no source for the",
+        "day was found, its year is read to the end. *Not known*: no source says it. A checkpoint that others trained on is none of these,",
+        "whatever its name.",
+        "",
+        "| Checkpoint | on the Hub | licence | cite | pre-trained on | until | source |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind in kinds:
+        learnt = kind.pretraining
+        told = [learnt.data, learnt.until or "not known", learnt.source] if learnt else ["not known", "not known", "–"]
+        cells = [kind.title, _names(kind), kind.licence or "not known", _cited(kind), *told]
+        lines.append(_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    """A row of a table; a bar in a cell, also in code, would end it."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _names(kind: Published) -> str:
+    return ", ".join(f"`{name}`" for name in kind.names) or "–"
+
+
+def _cited(kind: Published) -> str:
+    """The papers that a card cites checkpoints of these names by."""
+    keys = [next((p.key for p in papers() if p.matches(name.split("/")[-1])), "") for name in kind.names]
+    return ", ".join(f"`{key}`" for key in dict.fromkeys(filter(None, keys))) or "–"
+
+
+PAGES = {REFERENCE: reference, ROOT / "docs" / "checkpoints.md": checkpoints}
+
+
 def main() -> None:
     """Write, or check."""
-    text = reference()
-    if "--check" in sys.argv:
-        if not REFERENCE.is_file() or REFERENCE.read_text() != text:
-            raise SystemExit("docs/reference.md is not current: python docs/generate.py")
-        return
-    REFERENCE.write_text(text)
+    for page, written in PAGES.items():
+        text = written()
+        if "--check" not in sys.argv:
+            page.write_text(text)
+        elif not page.is_file() or page.read_text() != text:
+            raise SystemExit(f"docs/{page.name} is not current: python docs/generate.py")
 
 
 if __name__ == "__main__":

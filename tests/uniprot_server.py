@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 TITLES = {
     "accession": "Entry",
     "sequence": "Sequence",
+    "date_created": "Date of creation",
+    "date_sequence_modified": "Date of last sequence modification",
     "cc_subcellular_location": "Subcellular location [CC]",
     "ft_helix": "Helix",
     "ft_strand": "Beta strand",

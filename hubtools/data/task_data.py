@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
@@ -55,12 +56,15 @@ class TaskData:
             in lower case, or #, for each residue of the sequence, or of the wild type.
         facts: what the record says about them.
         traits: of the rows of the test splits; empty for variants.
+        dates: of the test splits, the day on which the protein of each row became public, None where that is not known;
+            empty for tasks without dates.
     """
 
     task: Task
     splits: datasets.DatasetDict
     facts: DataFacts
     traits: Mapping[str, Traits] = field(default_factory=dict)
+    dates: Mapping[str, Sequence[date | None]] = field(default_factory=dict)
 
     def sequences(self, split: str) -> list[str]:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
@@ -169,6 +173,7 @@ def load_task_data(
             structures=structures,
         ),
         traits=row_traits(parts, task.data.test_splits, task.problem, cache),
+        dates={name: parts[name]["date"].tolist() for name in task.data.test_splits if task.data.columns.date},
     )
 
 

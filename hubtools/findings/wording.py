@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.record import Cost
+from hubtools.specs.record import Cost, PretrainingFacts
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -227,3 +227,32 @@ def power_text(power: Power, margin: float, other: Power | None = None) -> str:
     if power.sees(margin):
         return f"{text}. That is enough for the margin of {margin:g}"
     return f"{text}. The margin of {margin:g} is smaller than that: checks will often say cannot tell"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share in round per cent, never rounded to nothing or to all."""
+    percent = 100 * part / max(whole, 1)
+    if part < whole and percent > 99:
+        return "over 99 %"
+    return "under 1 %" if 0 < percent < 1 else f"{percent:.0f} %"
+
+
+def newer_text(facts: PretrainingFacts, split: str, total: int) -> str:
+    """How many proteins of a split are newer than what a checkpoint was pre-trained on, in a sentence or two.
+
+    Args:
+        facts: of a task with dates.
+        split: one of its test splits.
+        total: proteins of that.
+    """
+    proteins = f"{split} proteins" if split == "test" else f"proteins of {split}"
+    told = f" ({facts.data}{f'; {facts.source}' if facts.source else ''})" if facts.data else ""
+    if (count := facts.newer[split]) is None or facts.until is None:
+        why = "until when these go is not told" if facts.data else "what these were is not told"
+        return f"How many {proteins} are newer than the checkpoint's pre-training data is not known: {why}{told}."
+    undated = facts.undated.get(split, 0)
+    unknown = f" Of {undated:,} no date is known." if undated else ""
+    return (
+        f"{count:,} of {total:,} {proteins} ({percent(count, total)}) {'is' if count == 1 else 'are'} newer than the "
+        f"checkpoint's pre-training data, which end with {facts.until}{told}.{unknown}"
+    )

@@ -247,7 +247,7 @@ def serve(page: Any, *, host: str, port: int, browser: bool) -> str:
 
 
 def _examples(gr: Any, predictor: Predictor, text: Any, partner: Any) -> None:
-    if getattr(predictor.model.config, "pool_positions", None) is not None:
+    if max(getattr(predictor.model.config, "pool_positions", None) or [-1]) >= 0:
         # It reads variants of one protein alone.
         return
     if predictor.problem.level.proteins > 1:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,13 +12,15 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
+from hubtools.data.rows.dates import newer
 from hubtools.models.adapters import base_parameters
+from hubtools.models.checkpoint import EMBEDDED_NAME
 from hubtools.models.execution.translation import translated
-from hubtools.models.families import Family, family_of
+from hubtools.models.families import Family, Pretraining, family_of, published_as
 from hubtools.models.families.family import entry
 from hubtools.models.foreign import loaded
 from hubtools.models.modeling_protein_task import build_encoder
-from hubtools.specs.record import CheckpointFacts
+from hubtools.specs.record import CheckpointFacts, CheckpointIdentity, PretrainingFacts
 
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
@@ -210,6 +214,32 @@ def _loaded(checkpoint: Checkpoint, load: Any) -> Any:
                 fix="Name it there, in a copy of the checkpoint.",
             )
     return loaded(load, checkpoint.name, checkpoint.config.get("model_type"), code=code)
+
+
+def pretraining_facts(
+    checkpoint: CheckpointIdentity, dates: Mapping[str, Sequence[date | None]]
+) -> PretrainingFacts | None:
+    """How many scored proteins are newer than what a checkpoint was pre-trained on; None of a task without dates.
+
+    Names on the Hub tell what a checkpoint is, and the name of the one that bench ships: a folder is called what its owner
+    likes.
+
+    Args:
+        checkpoint: as the record has it.
+        dates: by split, the day on which each protein became public, None where that is not known.
+    """
+    if not dates:
+        return None
+    tells = checkpoint.source == "hub" or checkpoint.name == EMBEDDED_NAME
+    kind = published_as(checkpoint.name) if tells else None
+    learnt = (kind.pretraining if kind else None) or Pretraining("")
+    return PretrainingFacts(
+        data=learnt.data or None,
+        until=learnt.until or None,
+        source=learnt.source or None,
+        newer={name: newer(days, learnt.until) if learnt.until else None for name, days in dates.items()},
+        undated={name: sum(day is None for day in days) for name, days in dates.items()},
+    )
 
 
 def checkpoint_facts(checkpoint: Checkpoint, encoder: Any, weights: str) -> CheckpointFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NEEDED = (
     "Zero-shot scoring asks the head of pre-training: give the checkpoint as published for masked language modelling."
 )
+_NEEDED_CAUSAL = "Log-likelihoods ask the head of pre-training: give a decoder as published for language modelling."
 
 
 @reads("checkpoint")
@@ -37,28 +38,46 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
     Raises:
         UserError: the architecture has no such head, the head or other weights are missing, they are damaged, or hold NaN.
     """
-    from transformers import AutoConfig, AutoModelForMaskedLM
+    from transformers import AutoModelForMaskedLM
+
+    return language_model_of(checkpoint, AutoModelForMaskedLM, "masked", weights, seed)
+
+
+def language_model_of(
+    checkpoint: Checkpoint, auto: Any, kind: Literal["masked", "causal"], weights: str, seed: int
+) -> nn.Module:
+    """The checkpoint as a class of transformers' for language models.
+
+    Args:
+        checkpoint: resolved checkpoint.
+        auto: that finds the class, such as ``AutoModelForMaskedLM``.
+        kind: of head, for messages.
+        weights, seed: as of :func:`load_masked_lm`.
+
+    Raises:
+        UserError: as there.
+    """
+    from transformers import AutoConfig
 
     folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
     config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
     family = family_of(config)
-    in_its_code = remote and "AutoModelForMaskedLM" in (getattr(config, "auto_map", None) or {})
-    known = type(config) in AutoModelForMaskedLM._model_mapping
-    if not family.masked_lm or not (known or in_its_code) or getattr(config, "is_encoder_decoder", False):
+    in_its_code = remote and auto.__name__ in (getattr(config, "auto_map", None) or {})
+    known = type(config) in auto._model_mapping
+    tells = family.masked_lm or kind == "causal"
+    if not tells or not (known or in_its_code) or getattr(config, "is_encoder_decoder", False):
         raise UserError(
-            f"the architecture {config.model_type} has no masked-language-model head",
+            f"the architecture {config.model_type} has no {kind}-language-model head",
             where=checkpoint.name,
-            fix=_NEEDED,
+            fix=_instead(config, kind, remote),
         )
     if weights == "random":
         torch.manual_seed(seed)
-        fresh = AutoModelForMaskedLM.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
+        fresh = auto.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
         return translated_whole(fresh.float(), family, checkpoint.name).eval() if in_its_code else fresh.float().eval()
     model, info = _loaded(
         checkpoint,
-        lambda: AutoModelForMaskedLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote
-        ),
+        lambda: auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote),
     )
     unused = [part for part in family.unused_weights if not part.startswith(("decoder", "lm_head"))]
     missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in unused)]
@@ -69,10 +88,26 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
             f"{what}: {len(missing)} weight{'s' * (len(missing) > 1)} of {type(model).__name__} would be random "
             f"(first: {missing[0]})",
             where=checkpoint.name,
-            fix=_NEEDED,
+            fix=_NEEDED if kind == "masked" else _NEEDED_CAUSAL,
         )
     require_numbers(checkpoint, model)
     return translated_whole(model, family, checkpoint.name).eval() if in_its_code else model.eval()
+
+
+def _instead(config: Any, kind: str, remote: bool) -> str:
+    """What to do about a head that is not there."""
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    def there(auto: Any) -> bool:
+        in_its_code = remote and auto.__name__ in (getattr(config, "auto_map", None) or {})
+        return in_its_code or type(config) in auto._model_mapping
+
+    masked, causal = there(AutoModelForMaskedLM), there(AutoModelForCausalLM)
+    if getattr(config, "is_encoder_decoder", False) or masked == causal:
+        return _NEEDED if kind == "masked" else _NEEDED_CAUSAL
+    if masked:
+        return "It has a masked-language-model head: use --recipe masked-marginals."
+    return "It has a causal-language-model head: use --recipe log-likelihood, if it is a decoder."
 
 
 def require_mask(tokeniser: ResidueTokeniser, name: str) -> None:

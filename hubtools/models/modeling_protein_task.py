@@ -40,7 +40,7 @@ class ProteinTaskConfig(PretrainedConfig):
         head_kind: name of a head that is none of these, in HEADS; None for these.
         head_options: what that head is told besides.
         special_token_ids: tokens that are not residues.
-        pool_positions: per protein, the residues (from 0) whose mean the head reads; by default all.
+        pool_positions: per protein, the residues (from 0, those below zero from the end) whose mean the head reads; by default all.
         layer: encoder layer whose representation the head reads, 0 being the embedding; by default the last.
         equal_lengths: the encoder reads rows of equal length together and never padding, which it does not leave out.
         num_labels, id2label, problem_type: as everywhere in transformers.
@@ -393,7 +393,8 @@ class ProteinTaskModel(PreTrainedModel):
         if self.config.pool_positions is None:
             return mask
         pooled = torch.tensor(self.config.pool_positions, device=input_ids.device)
-        mask &= torch.isin(mask.cumsum(1) - 1, pooled)
+        place = mask.cumsum(1) - 1
+        mask &= torch.isin(place, pooled) | torch.isin(place - mask.sum(1, keepdim=True), pooled)
         if (mask.sum(1) < len(pooled)).any():
             raise ValueError("a sequence is shorter than those whose mutations the model was trained on")
         return mask

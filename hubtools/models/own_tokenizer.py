@@ -6,13 +6,16 @@ import logging
 from typing import Any
 
 from hubtools.common.errors import UserError, in_brackets
-from hubtools.models.families import PLAIN, CanonicalForm, ProtocolTokens
+from hubtools.models.families import PLAIN, CanonicalForm, Family, ProtocolTokens
 from hubtools.models.families.canonical_form import EVERY_LETTER, STANDARD
 
 log = logging.getLogger(__name__)
 
 # Pieces of the vocabulary that are tried, the shortest first.
 _TRIED = 1000
+
+# What a recipe says where no tokens of a protocol are to be put around proteins.
+NO_PROTOCOL = "none"
 
 
 class CannotRead(Exception):
@@ -137,7 +140,7 @@ def _each(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 def not_added(tokenizer: Any, protocol: ProtocolTokens) -> ProtocolTokens:
     """Of the tokens of a protocol, those that the tokenizer does not add by itself."""
     try:
-        own = around(tokenizer, ProtocolTokens())
+        own = around(tokenizer, CanonicalForm(PLAIN))
     except UserError:
         # What it cannot be asked of letters it is asked in the family's spelling.
         return protocol
@@ -149,11 +152,11 @@ def not_added(tokenizer: Any, protocol: ProtocolTokens) -> ProtocolTokens:
     return ProtocolTokens(before, after)
 
 
-def around(tokenizer: Any, protocol: ProtocolTokens) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def around(tokenizer: Any, form: CanonicalForm) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Special tokens before and after a text, those of a protocol too: what is there with them and is not without."""
     try:
-        bare = read_tokens(tokenizer, STANDARD, add_special_tokens=False)
-        whole = form_tokens(tokenizer, CanonicalForm(PLAIN, protocol.before, ending=protocol.after), STANDARD)
+        bare = read_tokens(tokenizer, form.spelling.write(STANDARD), add_special_tokens=False)
+        whole = form_tokens(tokenizer, form, STANDARD)
     except CannotRead as error:
         raise UserError(
             f"its tokenizer cannot read {STANDARD}, and has no unknown token{in_brackets(error)}",
@@ -171,3 +174,21 @@ def around(tokenizer: Any, protocol: ProtocolTokens) -> tuple[tuple[int, ...], t
 def _bare(token: str) -> str:
     """A piece of a vocabulary without the marks of where it stands in a word."""
     return token.removeprefix("▁").removeprefix("Ġ").removeprefix("##").removesuffix("</w>")
+
+
+def chosen_protocol(tokenizer: Any, family: Family, asked: str | None) -> ProtocolTokens:
+    """The tokens that are put around every protein: the first of the family's that the vocabulary has, or those asked for.
+
+    Raises:
+        UserError: the family has no protocol of that name whose tokens the vocabulary has.
+    """
+    vocabulary = set(tokenizer.get_vocab())
+    there = [one for one in family.protocols if vocabulary.issuperset((*one.before, *one.after))]
+    named = {one.name: one for one in there}
+    if asked not in (None, NO_PROTOCOL) and asked not in named:
+        known = f"It has: {', '.join([*named, NO_PROTOCOL])}." if named else "Leave the field out."
+        raise UserError(
+            f"it has no protocol {asked!r} whose tokens its vocabulary holds", fix=f"recipe: protocol. {known}"
+        )
+    chosen = ProtocolTokens() if asked == NO_PROTOCOL or not there else there[0] if asked is None else named[asked]
+    return chosen if chosen == ProtocolTokens() else not_added(tokenizer, chosen)

@@ -22,8 +22,8 @@ from hubtools.models.families.token_pairs import TokenPairs
 from hubtools.models.own_tokenizer import (
     CannotRead,
     around,
+    chosen_protocol,
     form_tokens,
-    not_added,
     pad_with_a_token_of_the_model,
     piece_of_several,
     read_tokens,
@@ -39,8 +39,11 @@ SAMPLE_RESIDUES = 200_000
 # Largest share of tokens that may be unknown to the vocabulary. Letters beyond the twenty and X are a per cent of the
 # residues of a usual data set at most; what reads more of it as unknown was not made for proteins.
 UNKNOWN_LIMIT = 0.03
-# What a recipe says where no tokens of a protocol are to be put around proteins.
-NO_PROTOCOL = "none"
+
+
+def _in_pieces(family: Family) -> Spelling:
+    """How a protein is written for a vocabulary whose tokens are not residues."""
+    return next((spelling for spelling in family.spellings if spelling.line), PLAIN)
 
 
 # A sequence, and its 3Di letters where they are read.
@@ -137,7 +140,7 @@ class ResidueTokeniser:
         rows = entry(config, "vocab_size") if config is not None else None
         rows = rows if isinstance(rows, int) and rows > 0 else None
         pad_with_a_token_of_the_model(tokenizer, rows, entry(config, "pad_token_id") if config is not None else None)
-        found = cls._found(tokenizer, family, _protocol(tokenizer, family, protocol), rows)
+        found = cls._found(tokenizer, family, chosen_protocol(tokenizer, family, protocol), rows)
         if outside := [token for token in (*found.prefix, *found.suffix) if rows is not None and token >= rows]:
             written = tokenizer.convert_ids_to_tokens(outside[0])
             raise UserError(
@@ -152,7 +155,7 @@ class ResidueTokeniser:
         if (piece := piece_of_several(tokenizer)) is not None:
             # Cut into letters it would pass for aligned, and read what no pre-training showed it.
             why = f"its vocabulary has pieces of several residues, such as {piece!r}"
-            return cls._of_pieces(tokenizer, protocol, why, rows)
+            return cls._of_pieces(tokenizer, protocol, why, rows, _in_pieces(family))
         reasons = []
         for spelling in family.spellings:
             try:
@@ -160,13 +163,15 @@ class ResidueTokeniser:
             except NotAligned as error:
                 form = CanonicalForm(spelling, protocol.before, ending=protocol.after)
                 reasons.append(f"residues written {form.title}: {error}")
-        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons), rows)
+        return cls._of_pieces(tokenizer, protocol, "; ".join(reasons), rows, _in_pieces(family))
 
     @classmethod
-    def _of_pieces(cls, tokenizer: Any, protocol: ProtocolTokens, why_not: str, rows: int | None) -> ResidueTokeniser:
+    def _of_pieces(
+        cls, tokenizer: Any, protocol: ProtocolTokens, why_not: str, rows: int | None, spelling: Spelling
+    ) -> ResidueTokeniser:
         """Per-protein tasks can still read the tokens, whatever they stand for."""
-        prefix, suffix = around(tokenizer, protocol)
-        form = CanonicalForm(PLAIN, protocol.before, ending=protocol.after)
+        form = CanonicalForm(spelling, protocol.before, ending=protocol.after)
+        prefix, suffix = around(tokenizer, form)
         return cls(tokenizer, form, prefix, suffix, None, why_not, rows=rows)
 
     @classmethod
@@ -306,7 +311,8 @@ class ResidueTokeniser:
     def _pieces(self, sequence: str) -> np.ndarray:
         """The tokenizer's own tokens, whatever they stand for."""
         try:
-            ids = np.array(read_tokens(self.tokenizer, sequence, add_special_tokens=False), dtype=np.int64)
+            written = self.form.spelling.write(sequence)
+            ids = np.array(read_tokens(self.tokenizer, written, add_special_tokens=False), dtype=np.int64)
         except CannotRead:
             lacking = [letter for letter in sorted(set(sequence)) if not self._readable(letter)]
             raise UserError(
@@ -437,7 +443,11 @@ class ResidueTokeniser:
                 fix="Use a checkpoint of proteins, or correct its tokenizer files.",
             )
         return TokenFacts(
-            total=total, unknown=unknown, protocol=list(self.form.protocol), protocol_after=list(self.form.ending)
+            total=total,
+            unknown=unknown,
+            protocol=list(self.form.protocol),
+            protocol_after=list(self.form.ending),
+            rendering=self.rendering if self.table is None and self.form.spelling != PLAIN else "",
         )
 
     def as_recorded(self, alignment: AlignmentFacts | None, tokens: TokenFacts | None) -> ResidueTokeniser:
@@ -449,14 +459,13 @@ class ResidueTokeniser:
         Raises:
             UserError: this tokenizer cannot read them so.
         """
-        if alignment is None and not self.aligned:
-            return self
         # What records of before letters were in them are of read every letter that the vocabulary has.
         form = CanonicalForm.recorded(alignment, tokens, replace(self.form, letters=EVERY_LETTER))
+        if alignment is None and not self.aligned and form == self.form:
+            return self
         if alignment is None and tokens is not None:
-            return replace(
-                self._of_pieces(self.tokenizer, form.around, "its record says so", self.rows), name=self.name
-            )
+            found = self._of_pieces(self.tokenizer, form.around, "its record says so", self.rows, form.spelling)
+            return replace(found, name=self.name)
         known = "" if alignment is None else alignment.letters
         try:
             found = self._tabulate(self.tokenizer, form.spelling, form.around, form.letters, self.rows)
@@ -488,21 +497,3 @@ class ResidueTokeniser:
             return ordered
         step = -(-total // SAMPLE_RESIDUES)
         return ordered[::step]
-
-
-def _protocol(tokenizer: Any, family: Family, asked: str | None) -> ProtocolTokens:
-    """The tokens that are put around every protein: the first of the family's that the vocabulary has, or those asked for.
-
-    Raises:
-        UserError: the family has no protocol of that name whose tokens the vocabulary has.
-    """
-    vocabulary = set(tokenizer.get_vocab())
-    there = [one for one in family.protocols if vocabulary.issuperset((*one.before, *one.after))]
-    named = {one.name: one for one in there}
-    if asked not in (None, NO_PROTOCOL) and asked not in named:
-        known = f"It has: {', '.join([*named, NO_PROTOCOL])}." if named else "Leave the field out."
-        raise UserError(
-            f"it has no protocol {asked!r} whose tokens its vocabulary holds", fix=f"recipe: protocol. {known}"
-        )
-    chosen = ProtocolTokens() if asked == NO_PROTOCOL or not there else there[0] if asked is None else named[asked]
-    return chosen if chosen == ProtocolTokens() else not_added(tokenizer, chosen)

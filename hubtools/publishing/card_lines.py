@@ -115,7 +115,7 @@ def asked_about(folder: Path, record: RunRecord, sequences: tuple[str, str] = UN
     first, second = sequences
     # A head that reads some positions needs a protein that has them.
     positions = read_json(folder / "config.json", str(folder)).get("pool_positions") or [0]
-    first *= -(-(1 + max(positions)) // len(first))
+    first *= -(-(1 + max(0, *positions)) // len(first))
     return (first, second) if record.task_spec.problem.level.proteins > 1 else (first,)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,23 +15,30 @@ import torch
 from hubtools.common.errors import UserError
 from hubtools.data import TaskData
 from hubtools.data.structures.row_structures import facts_of
+from hubtools.evaluation.predictions import Predictions
 from hubtools.models import Checkpoint, ResidueTokeniser, build_model
 from hubtools.models.adapters import require_four_bits
+from hubtools.models.decoders.causal_lm import directions_of, first_is_told, load_causal_lm
 from hubtools.models.encoder import load_encoder
+from hubtools.models.families import family_of
 from hubtools.models.masked_lm import load_masked_lm, require_mask
 from hubtools.models.windows import pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.warm.kept_models import ModelKey
 from hubtools.specs.recipe import Window
-from hubtools.specs.record import AlignmentFacts, StructureFacts, TokenFacts
+from hubtools.specs.record import AlignmentFacts, ContextFacts, StructureFacts, TokenFacts
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
 from hubtools.training.compute.together import chosen
-from hubtools.training.encoding import Encoded, effective_window, encode, varying_positions
+from hubtools.training.encoding import LAST, Encoded, effective_window, encode, varying_positions
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
-from hubtools.training.variant_scores import lengths_to_read, log_probabilities, mutated_positions
+from hubtools.training.likelihoods import Line, likelihood_differences, lines_of, log_likelihoods
+from hubtools.training.variant_scores import lengths_to_read, log_probabilities, marginals, mutated_positions, scored
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     """
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
-    window, pooling = run.recipe.window.model_dump_json(), run.recipe.head.pooling == "mutations"
+    window, pooling = run.recipe.window.model_dump_json(), run.recipe.head.pooling
+    pooling = pooling if pooling in {"mutations", "last"} else "mean"
     how = (window, pooling, run.recipe.protocol)
     key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), *how)
     found: Reading = session.recent.get(key, lambda: _read(run, session, data, checkpoint))
@@ -121,6 +129,8 @@ def _residues_to_pool(run: PlannedRun, data: TaskData, tokeniser: ResidueTokenis
     Raises:
         UserError: the checkpoint, or the task, has none that could be told apart.
     """
+    if run.recipe.head.pooling == "last":
+        return list(LAST)
     if run.recipe.head.pooling != "mutations":
         return None
     if not tokeniser.aligned:
@@ -234,6 +244,7 @@ class Questions:
         masked: whether a position is hidden; else the wild type is read as it is.
         structures: 3Di letters of each wild type, where the checkpoint reads them and the task has them.
         structure: what the checkpoint is shown of it; None of those that read sequences alone.
+        lines: what is read for log-likelihoods of whole variants; None where the positions of wild types are asked.
     """
 
     checkpoint: Checkpoint
@@ -245,26 +256,75 @@ class Questions:
     masked: bool
     structures: dict[str, str]
     structure: StructureFacts | None
+    lines: list[Line] | None = None
 
-    def lengths(self, positions: dict[str, np.ndarray]) -> np.ndarray:
-        """Tokens of each row that is read to answer for some positions."""
-        return lengths_to_read(positions, self.window, self.tokeniser.n_special, self.masked)
+    @property
+    def backwards(self) -> str | None:
+        """How the checkpoint's family reads from the end."""
+        return family_of(self.checkpoint.config).backwards
 
-    def answers(
-        self, model: Any, positions: dict[str, np.ndarray], execution: Execution, *, shown: bool = False
-    ) -> dict[str, np.ndarray]:
-        """Log probabilities at some positions; arguments and result as of the function of that name."""
+    @property
+    def units(self) -> list[Any]:
+        """What can be asked by itself; the first entry of each is the wild type."""
+        if self.lines is not None:
+            return list(self.lines)
+        return [(wild, place) for wild, places in self.positions.items() for place in places.tolist()]
+
+    def lengths(self, units: Sequence[Any]) -> np.ndarray:
+        """Tokens of each row that is read to answer for some units."""
+        special = self.tokeniser.n_special
+        if self.lines is not None:
+            return np.array([line.piece.stop - line.piece.start + special for line in units])
+        return lengths_to_read(_by_wild_type(units), self.window, special, self.masked)
+
+    def answers(self, model: Any, units: Sequence[Any], execution: Execution, *, shown: bool = False) -> Any:
+        """Log probabilities at some positions, or log-likelihoods of some lines; as the functions of these names."""
+        budget, device = execution.token_budget, execution.device
+        if self.lines is not None:
+            return log_likelihoods(
+                model,
+                self.tokeniser,
+                units,
+                backwards=self.backwards,
+                token_budget=budget,
+                device=device,
+                shown=shown,
+            )
         return log_probabilities(
             model,
             self.tokeniser,
-            positions,
+            dict.fromkeys(self.positions, np.empty(0, np.int64)) | _by_wild_type(units),
             self.window,
             masked=self.masked,
             structures=self.structures,
-            token_budget=execution.token_budget,
-            device=execution.device,
+            token_budget=budget,
+            device=device,
             shown=shown,
         )
+
+    def scores(self, model: Any, execution: Execution) -> Callable[[Dataset], Predictions]:
+        """Ask everything; what predicts the rows of a split from the answers."""
+        found = self.answers(model, self.units, execution, shown=True)
+        if self.lines is None:
+            return lambda rows: marginals(rows, found)
+        ways = directions_of(self.checkpoint.config)
+        return lambda rows: scored(rows, likelihood_differences(rows, found, self.window, ways))
+
+    def context(self, measured: ContextFacts) -> ContextFacts:
+        """What was measured of the model, and how it is asked."""
+        if self.lines is None:
+            return measured
+        ways = directions_of(self.checkpoint.config)
+        told = first_is_told(self.tokeniser, ways, self.backwards)
+        return measured.model_copy(update={"read": list(ways), "first_scored": told})
+
+
+def _by_wild_type(units: Sequence[tuple[str, int]]) -> dict[str, np.ndarray]:
+    """Positions of each wild type."""
+    found: dict[str, list[int]] = {}
+    for wild, place in units:
+        found.setdefault(wild, []).append(place)
+    return {wild: np.array(places, dtype=np.int64) for wild, places in found.items()}
 
 
 def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
@@ -276,7 +336,8 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
     tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
-    positions = mutated_positions(list(data.splits.values()))
+    splits = list(data.splits.values())
+    positions = mutated_positions(splits)
     sequences, letters = shown(data)
     structure = structure_read(tokeniser, data, sequences, letters)
     structures = dict(zip(sequences, letters, strict=True)) if letters is not None and structure is not None else {}
@@ -288,7 +349,10 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     if masked:
         require_mask(tokeniser, checkpoint.name)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
-    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, masked, structures, structure)
+    lines = None
+    if run.recipe.scoring == "log-likelihood":
+        lines = lines_of(splits, window, directions_of(checkpoint.config))
+    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, masked, structures, structure, lines)
 
 
 def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:
@@ -298,15 +362,20 @@ def language_model(run: PlannedRun, questions: Questions, session: Session | Non
         UserError: it has none.
     """
     checkpoint = questions.checkpoint
-    load = partial(load_masked_lm, checkpoint, weights=run.recipe.weights, seed=run.seed)
+    kind, loader = ("language model", load_masked_lm) if questions.lines is None else ("decoder", load_causal_lm)
+    load = partial(loader, checkpoint, weights=run.recipe.weights, seed=run.seed)
     if session is None:
         return load()
-    return session.models.frozen(_key(run, checkpoint, "language model"), load, session.execution.device)
+    return session.models.frozen(_key(run, checkpoint, kind), load, session.execution.device)
 
 
 @contextlib.contextmanager
 def answering(model: Any, questions: Questions, execution: Execution) -> Iterator[Engine]:
-    """Make a language model on its device faster inside the block."""
+    """Make a language model on its device faster inside the block.
+
+    Raises:
+        UserError: log-likelihoods are asked of it, and it is no decoder.
+    """
     # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
     padded, body = replace(execution, packing=False), SimpleNamespace(encoder=model.base_model)
     window, wild = questions.window, list(questions.positions)
@@ -314,4 +383,10 @@ def answering(model: Any, questions: Questions, execution: Execution) -> Iterato
     tokens = questions.tokeniser.encode_all(wild, known)
     proteins = chosen(tokens, [pieces(len(ids), window.residues, window.overlap) for ids in tokens])
     with engine(body, questions.tokeniser, padded, bf16=False, trains=False, proteins=proteins) as made:
+        if questions.lines is not None and made.context is not None and made.context.follows:
+            raise UserError(
+                "its residues see what follows them, so that it tells no log-likelihood of a protein",
+                where=questions.checkpoint.name,
+                fix="It is no decoder: use --recipe masked-marginals, or another checkpoint.",
+            )
         yield made

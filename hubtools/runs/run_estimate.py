@@ -357,6 +357,10 @@ class Estimator:
         rows = 0 if shared else work.proteins
         epochs = work.epochs if run.recipe.head.solver == "gradient" else (1, 1)
         seconds = (low + known.heads[0] * rows * epochs[0], high + known.heads[1] * rows * epochs[1])
+        context = known.how.made.context
+        if run.recipe.head.pooling == "auto" and (context is None or not context.follows):
+            # A decoder, or what may be one: the last residue is tried beside the mean, of the last window alone.
+            seconds = (seconds[0], 2 * seconds[1])
         values = known.width * len(known.layers)
         new = {name: _rows(splits[name], known.kind, proteins) for name, proteins in unread.items()}
         kept = 0 if self.session.embeddings is None else FLOAT32 * values * sum(new.values())
@@ -400,32 +404,29 @@ class Estimator:
         forget_peak()
         execution = self.session.execution
         questions = ask(run, self.session, self.session.data(run.task, run.subset))
-        positions, model = questions.positions, language_model(run, questions)
+        asked, model = questions.units, language_model(run, questions)
         body: Any = nn.Module()
         body.encoder, body.config = model.base_model, SimpleNamespace(per_residue=False)
         flops, activations = count_flops(body), activations_of(body, trains=False)
         memory = Memory.of(model, 0, trains=False)
         budget = execution.token_budget
-        work = scoring(questions.lengths(positions), len(positions), flops, budget)
-        asked = [(wild, place) for wild, places in positions.items() for place in places.tolist()]
+        work = scoring(questions.lengths(asked), len(questions.positions), flops, budget)
 
         def score(rows: list[int]) -> float:
-            some: dict[str, list[int]] = {}
-            for wild, place in (asked[row] for row in sorted(rows)):
-                some.setdefault(wild, []).append(place)
-            chosen = {wild: np.array(places) for wild, places in some.items()}
+            chosen = [asked[row] for row in sorted(rows)]
             questions.answers(model, chosen, execution)
-            return scoring(questions.lengths(chosen), len(chosen), flops, budget).reading_flops[0]
+            wild_types = len({unit[0] for unit in chosen})
+            return scoring(questions.lengths(chosen), wild_types, flops, budget).reading_flops[0]
 
         setup, speed = time.perf_counter() - started, self.device.speed if self.device else None
         free = free_memory(execution.device) if self.device is None else self.device.memory
         if speed is None:
             model.to(execution.device)
             with answering(model, questions, execution):
-                lengths = np.array([len(wild) for wild, _ in asked])
+                lengths = np.array([len(unit[0]) for unit in asked])
                 speed = Speed(None, rates(score, lengths, 128, execution.device, 4.0))
                 score(np.argsort(-lengths)[: max(1, budget // int(lengths.max()))].tolist())
-            rows = sum(map(len, positions.values()))
+            rows = len(asked)
             memory = held(memory, execution.device, rows, (peak_resident(), activations.bytes(*work.largest_batch)))
         how = Computing(execution, False, Engine(None))
         known = Calibrated(how, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, "mean", 0, 0, setup)

@@ -20,7 +20,7 @@ from hubtools.evaluation.split_strata import strata_of
 from hubtools.evaluation.statistics.resampled import write_replicates
 from hubtools.models import Checkpoint, ResidueTokeniser, save_model
 from hubtools.models.adapters import merge_adapter
-from hubtools.models.encoder import checkpoint_facts
+from hubtools.models.encoder import checkpoint_facts, pretraining_facts
 from hubtools.models.encoder_note import note_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
@@ -52,7 +52,7 @@ from hubtools.training.loss import Loss, loss_for
 from hubtools.training.prediction import predict
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
 from hubtools.training.trivial_baselines import fit_baseline, read_plain
-from hubtools.training.variant_scores import blosum62, marginals, window_facts_of
+from hubtools.training.variant_scores import blosum62, window_facts_of
 
 WORK = ".work"
 # From the name of a split to its predictions.
@@ -178,12 +178,15 @@ class Steps:
         self.record.windows = window_facts(scored, reading.window)
         model = build(self.run, reading, self.execution.device, self.session)
         self.record.checkpoint = checkpoint_facts(reading.checkpoint, model.encoder, self.recipe.weights)
+        if self.recipe.weights == "pretrained":
+            self.record.pretraining = pretraining_facts(reading.checkpoint.identity, data.dates)
         # The engine stays attached until the test splits are predicted.
         how = self.attached.enter_context(computing(self.run, self.session, model, reading))
         self.execution, environment = how.execution, self.record.environment
         environment.attention, environment.compiled = how.made.attention, how.made.compiled
         environment.token_budget = how.execution.token_budget
         environment.layout, self.record.together = how.made.layout, how.made.together
+        self.record.context = how.made.context
         splits = how.laid_out(reading.splits)
         return Prepared(reading.checkpoint, model, reading.tokeniser, splits, how.bf16, how.rounding)
 
@@ -195,7 +198,9 @@ class Steps:
             assert isinstance(ready.model, ProteinTaskModel)
             self.embeddings = kept_embeddings(self.run, self.session, ready.checkpoint, ready.rounding)
             companions = self.session.companions(self.run, data)
-            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions)
+            context = self.record.context
+            follows = context is None or context.follows
+            fitted = fit_probe(ready.model, train, validation, self._job(loss), companions, follows=follows)
             trained = ready.model.head
         else:
             fitted = fit(ready.model, train, validation, self._job(loss))
@@ -203,7 +208,7 @@ class Steps:
             # What did not fit in training shall not be tried again.
             self.execution = replace(self.execution, token_budget=fitted.token_budget)
             self.record.environment.token_budget = fitted.token_budget
-        if train.pool is not None:
+        if self.recipe.head.pooling == "mutations" and train.pool is not None:
             # Measured on the training sequences; residues as people count them.
             fitted.choices["pool_positions"] = [int(position) + 1 for position in train.pool]
         n_trained = sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad)
@@ -277,8 +282,10 @@ class Steps:
         environment = self.record.environment
         environment.attention, environment.compiled, environment.layout = made.attention, made.compiled, made.layout
         self.record.together = made.together
-        tables = questions.answers(model, questions.positions, self.execution, shown=True)
-        return lambda name: marginals(data.splits[name], tables)
+        if made.context is not None:
+            self.record.context = questions.context(made.context)
+        predictions = questions.scores(model, self.execution)
+        return lambda name: predictions(data.splits[name])
 
     def _baseline(self, data: TaskData) -> Predictor:
         splits = {name: read_plain(split, self.task) for name, split in data.splits.items()}

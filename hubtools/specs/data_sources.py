@@ -454,8 +454,8 @@ class UniProtData(SourceData):
 
     @property
     def all_fields(self) -> list[str]:
-        """What is asked for: accession and sequence first, then what is named and what annotation reads."""
-        asked = [*self.fields, *(self.annotation.fields if self.annotation else [])]
+        """What is asked for: accession and sequence first, then what is named, dates, and what annotation reads."""
+        asked = [*self.fields, *self.columns.date, *(self.annotation.fields if self.annotation else [])]
         return list(dict.fromkeys(["accession", "sequence", *asked]))
 
     def question(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ PROTEIN = Level(
     scored="labels",
     counted=None,
     drawn="homology clusters, or proteins",
-    takes=("structure",),
+    takes=("date", "structure"),
 )
 RESIDUE = Level(
     name="residue",
@@ -105,7 +105,7 @@ RESIDUE = Level(
     counted="labelled residue",
     drawn="homology clusters, or proteins; never residues",
     by_residue=True,
-    takes=("structure",),
+    takes=("date", "structure"),
     auto_class="AutoModelForTokenClassification",
     hub_task="token-classification",
 )

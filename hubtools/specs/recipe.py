@@ -40,11 +40,13 @@ class Head(Spec):
 
     kind: str = Field(default="bench", description="bench, native, or one that a package brings.")
     options: dict[str, Setting] | None = Field(default=None, description="What a package's head can be told besides.")
-    pooling: Literal["mean", "mutations", "attention"] = Field(
+    pooling: Literal["mean", "mutations", "attention", "last", "auto"] = Field(
         default="mean",
         description="Per-protein tasks. mean: over all residues. mutations: over the positions that vary between the "
         "training sequences, which must be of one length (sets of variants of one protein). attention: light attention, "
-        "a convolution says how much each residue counts (Stärk et al., 2021).",
+        "a convolution says how much each residue counts (Stärk et al., 2021). last: the last residue alone, which is the one "
+        "that has seen all the others where a residue does not see what follows it, as in a decoder. auto: the mean; in a probe "
+        "of such a checkpoint the mean or the last residue, whichever is better on validation.",
     )
     hidden: int | None = Field(default=None, ge=1, description="Width of one hidden layer.")
     solver: Literal["gradient", "ridge"] = Field(
@@ -139,10 +141,11 @@ class Recipe(Spec):
         "and a head is trained on them. zero-shot: nothing is trained, the language-model head is asked "
         "(variant-effect). baseline: no checkpoint at all."
     )
-    scoring: Literal["masked-marginals", "wildtype-marginals"] | None = Field(
+    scoring: Literal["masked-marginals", "wildtype-marginals", "log-likelihood"] | None = Field(
         default=None,
-        description="zero-shot: how a substitution is scored (Meier et al., 2021). masked-marginals: the position is "
-        "masked. wildtype-marginals: the wild type is read once, nothing masked.",
+        description="zero-shot: how a variant is scored. masked-marginals, wildtype-marginals (Meier et al., 2021): by the "
+        "mutated positions of the wild type, which are masked, or not. log-likelihood: of decoders, the log-likelihood of the "
+        "whole variant less that of the wild type.",
     )
     weights: Literal["pretrained", "random"] = Field(
         default="pretrained", description="random: the same architecture without what it learned."
@@ -235,6 +238,8 @@ class Recipe(Spec):
             )
         if self.head.solver == "ridge" and self.head.pooling == "attention":
             raise ValueError("head.solver: ridge is linear and has no attention. Use head.pooling: mean")
+        if self.head.pooling == "auto" and self.adaptation != "probe":
+            raise ValueError("head.pooling: auto chooses between probes. Use adaptation: probe, or head.pooling: last")
         trains, has_head = self.head.what.adaptations, self.adaptation not in {"baseline", "zero-shot"}
         if self.adaptation not in trains and (has_head or self.head.kind != "bench"):
             needed = " or ".join(trains)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.names import Sha256, SplitName
+
+
+def _as_written(day: Any) -> Any:
+    """A day as text: YAML reads 2021-11-17 as a date, 2021 as a number."""
+    return day.isoformat() if isinstance(day, date) else str(day) if type(day) is int else day
+
+
+Day = Annotated[
+    str, BeforeValidator(_as_written), Field(pattern=r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$")
+]
+"""A day, a month or a year: 2021-11-17, 2021-11, 2021."""
 
 
 class Columns(Spec):
@@ -52,6 +64,17 @@ class Columns(Spec):
     active: str | None = Field(
         default=None, description="Variants: 1 where the variant counts as functional, for AUROC."
     )
+    date: list[str] = Field(
+        default=[],
+        description="When a protein became public: 2021-11-17, 17-NOV-2021, 2021-11 or 2021. Of several columns, and of "
+        "equal sequences, the earliest counts. A card then says how many scored proteins are newer than what the "
+        "checkpoint was pre-trained on.",
+    )
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _one_or_several(cls, date: Any) -> Any:
+        return [date] if isinstance(date, str) else date
 
 
 class StructureFiles(Spec):
@@ -83,10 +106,22 @@ class StructureFiles(Spec):
 
 
 class SplitRule(Spec):
-    """The rows of one split: from these files (all when empty), where these columns have one of these values."""
+    """The rows of one split: from these files (all when empty), where these columns have one of these values.
+
+    By date: of the proteins that became public before a day, or since. One of which no day is known is in neither.
+    """
 
     files: list[str] = []
     where: dict[str, list[str]] = {}
+    before: Day | None = Field(
+        default=None, description="Public before this day (the first of a month or year); needs columns.date."
+    )
+    since: Day | None = Field(default=None, description="Public on this day or later; needs columns.date.")
+
+    @property
+    def by_date(self) -> bool:
+        """Whether it says when its proteins became public."""
+        return bool(self.before or self.since)
 
     @field_validator("where", mode="before")
     @classmethod

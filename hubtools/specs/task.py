@@ -174,6 +174,10 @@ class Task(Spec):
                 raise SpecError(*level.no_clusters[key])
         if lookup and not level.lookup:
             raise SpecError("lookup is for pairs and variants. Remove it", "data", "files")
+        for split, rule in (self.data.splits or {}).items():
+            if rule.by_date and not columns.date:
+                what = "nothing says when a protein became public. Name its column under columns.date"
+                raise SpecError(what, "data", "splits", split, "before" if rule.before else "since")
         if len(lookup) == len(self.data.files):
             raise SpecError("every file is lookup. One needs to hold the rows", "data", "files")
 

@@ -164,7 +164,8 @@ def collate(split: Encoded, rows: Sequence[Row], pairs: Sequence[int] | None = N
     residue = place - before + start
     core = (residue >= first) & (residue < last)
     if split.pool is not None:
-        core &= np.isin(residue, split.pool)
+        ends = np.array([[len(split.tokens[protein])] for protein, _ in rows])
+        core &= np.isin(residue, split.pool) | np.isin(residue - ends, split.pool)
     origins = np.array([(protein, piece.start) for protein, piece in rows])
     inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids),

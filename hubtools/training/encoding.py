@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hubtools.models.tokenisation import ResidueTokeniser
 
 IGNORED = -100
+# The residues that are pooled over where it is the last one alone.
+LAST = (-1,)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Encoded:
         tokens: tokens of each protein's residues, without special tokens.
         labels: per protein or pair: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
         windows: pieces of each protein; one for most.
-        pool: per protein: residues (from 0) that the mean runs over; all where None.
+        pool: per protein: residues (from 0) that the mean runs over, those below zero counted from its end; all where None.
         names: of each protein, in a pair task.
         pairs: (rows, 2) the two proteins of each row, in a pair task.
         packed: the model computes no padding, so that only real tokens count in a batch.
@@ -76,6 +78,11 @@ class Encoded:
         return replace(
             self, problem=problem_of(PROTEIN, "classification"), ids=self.names, labels=labels, names=None, pairs=None
         )
+
+    def pooled_over(self, positions: Sequence[int]) -> Encoded:
+        """The same split with these residues (from 0, those below zero from the end) read out of each protein alone."""
+        pool = np.asarray(positions, dtype=np.int64)
+        return replace(self, pool=pool, windows=[_holding(windows, pool) for windows in self.windows])
 
     def counts(self, protein: int) -> np.ndarray:
         """Which labels of a protein count: a mask over its label array."""
@@ -201,8 +208,9 @@ def encode(
 
 def _holding(windows: list[Piece], pool: np.ndarray | None) -> list[Piece]:
     """The windows that have one of these residues in their core."""
-    if pool is None:
+    if pool is None or not windows:
         return windows
+    pool = np.where(pool < 0, pool + windows[-1].stop, pool)
     return [piece for piece in windows if ((pool >= piece.core_start) & (pool < piece.core_stop)).any()]
 
 

@@ -60,7 +60,13 @@ def marginals(dataset: Dataset, tables: dict[str, np.ndarray]) -> Predictions:
 def predictions_of(dataset: Dataset, score: Callable[[str, Any], float]) -> Predictions:
     """Predictions from the score of one substitution in a wild type."""
     rows = zip(dataset["wildtype"], dataset["mutations"], strict=True)
-    scores = [sum(score(wild, change) for change in substitutions(mutations)) for wild, mutations in rows]
+    return scored(
+        dataset, [sum(score(wild, change) for change in substitutions(mutations)) for wild, mutations in rows]
+    )
+
+
+def scored(dataset: Dataset, scores: Sequence[float]) -> Predictions:
+    """Predictions from the score of each variant."""
     return Predictions(
         problem=problem_of(VARIANT, "regression"),
         ids=np.array(dataset["id"], dtype=object),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sample_records import relisted
 from tiny_checkpoints import write_checkpoint, write_own_code
+from tiny_decoders import write_decoder, write_protgpt2
 from tiny_project import write_project
 from tiny_runs import made
 from transformers import EsmModel
@@ -162,6 +163,27 @@ def test_weights_of_the_language_model_are_looked_at_where_it_is_asked(project: 
     assert code == 2 and line.startswith("error: esm: its weights hold NaN (first: lm_head.dense.weight")
     code, out, err = bench("tasks", "check", "effects", "--checkpoint", "./esm")
     assert (code, mistakes(err)) == (2, [line]) and "in order" not in out
+
+
+def test_a_decoder_is_told_by_what_it_can_be_asked(project: Path, bench: Bench) -> None:
+    (project / "tasks" / "effects.yaml").write_text(VARIANTS)
+    (project / "tasks" / "v.csv").write_text(
+        "mutant,fitness,wild,set\nK2A,0.1,MKTAYIAKQR,test\nK2C,0.2,MKTAYIAKQR,test\n"
+    )
+    write_decoder(project / "gpt2")
+    code, out, err = bench("tasks", "check", "effects", "--checkpoint", "./gpt2")
+    text = " ".join(out.split())
+    assert code == 0, err
+    assert "not to be had (the architecture gpt2 has no masked-language-model head); log-likelihoods are" in text
+    assert "context with gpt2: a residue sees what comes before it, and nothing of what follows" in text
+    code, [line] = run(bench, "./gpt2", "effects", "wildtype-marginals")
+    assert code == 2 and line.endswith("use --recipe log-likelihood, if it is a decoder.")
+    write_protgpt2(project / "pieces")
+    code, [line] = run(bench, "./pieces", "effects", "log-likelihood")
+    assert (
+        code == 2
+        and "its tokenizer is not one token per residue (its vocabulary has pieces of several residues" in line
+    )
 
 
 def test_a_padding_token_without_an_embedding_is_none(project: Path, bench: Bench) -> None:

@@ -66,6 +66,7 @@ TESTED_BELOW = {
     "phosphotyrosine",
     "secondary-structure",
     "variant-effect-blat",
+    "variant-effect-blat-full",
 }
 # Named and described, but not pinned until the network has been asked: each says so in its notes.
 UNPINNED = {
@@ -288,6 +289,38 @@ def test_variant_effect_blat(cache: DataCache) -> None:
     assert all(mutations.count(":") == 0 and mutations for mutations in rows["mutations"])
     assert rows["wildtype"][0].startswith("HPETLVKVKDAED") and rows["sequence"][0].startswith("HPETLAKVKDAED")
     assert data.facts.findings == []
+
+
+@needs_mirror
+def test_variant_effect_blat_full_and_the_published_score_of_each_variant(cache: DataCache) -> None:
+    """Scores of ESM-1v's authors are log-odds, from which probabilities follow; from these our own formula makes them again."""
+    import pandas as pd
+    from scipy.stats import spearmanr
+
+    from hubtools.specs.published_results import read_source
+    from hubtools.training.variant_scores import LETTER, marginals
+
+    data = loaded("variant-effect-blat-full", cache)
+    facts, rows = data.facts.splits["test"], data.splits["test"]
+    assert (facts.proteins, facts.labelled, facts.longest) == (1, 4996, 263)
+    few = loaded("variant-effect-blat", cache).splits["test"]["mutations"]
+    assert len(few) == 4807 and set(few) < set(rows["mutations"])
+    table = pd.read_csv(MIRROR / "66bfe429429e4fea57485e74e84dd2459e442c037f37b79764da8ef63ed25d10")
+    wild = rows["wildtype"][0]
+    source = read_source(shipped_root() / "benchmarks" / "published" / "esm-1v.yaml")
+    for number, published in enumerate(source.experiments["blat-stiffler"].results.values(), start=1):
+        assert published.checkpoint.endswith(f"UR90S_{number}")
+        odds = np.zeros((len(wild), 20))
+        for mutant, score in zip(table["mutant"], table[f"esm1v_t33_650M_UR90_{number}"], strict=True):
+            assert wild[int(mutant[1:-1]) - 24] == mutant[0]
+            odds[int(mutant[1:-1]) - 24, LETTER[mutant[-1]]] = score
+        # The wild type's own odds are 0: a softmax over the twenty brings the probabilities back.
+        probabilities = odds - np.log(np.exp(odds).sum(1, keepdims=True))
+        likeliest = probabilities.argmax(1) == [LETTER[letter] for letter in wild]
+        assert likeliest.mean() > 0.5, "had they the other sign, the wild type's residue would be the least likely"
+        ours = marginals(rows, {wild: probabilities}).scores
+        np.testing.assert_allclose(ours, table[f"esm1v_t33_650M_UR90_{number}"], atol=1e-5)
+        assert spearmanr(ours, rows["label"]).statistic == pytest.approx(published.value, abs=1e-4)
 
 
 @needs_modlamp

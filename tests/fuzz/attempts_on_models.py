@@ -132,6 +132,29 @@ def _() -> Any:
 
 
 @cache
+def decoder() -> dict[str, bytes]:
+    """The files of a tiny decoder."""
+    from tempfile import TemporaryDirectory
+
+    from tiny_decoders import write_decoder
+
+    with TemporaryDirectory() as folder:
+        return {path.name: path.read_bytes() for path in write_decoder(Path(folder) / "gpt2").iterdir()}
+
+
+@attempt("models.decoders.causal_lm.load_causal_lm", examples=FEWER)
+def _() -> Any:
+    def call(read: Any, folder: Path, files: dict[str, bytes]) -> Any:
+        from hubtools.models.checkpoint import resolve_checkpoint
+
+        for name, content in files.items():
+            put(folder / "gpt2", name, content)
+        return read(resolve_checkpoint(str(folder / "gpt2")))
+
+    return damaged(decoder()), call
+
+
+@cache
 def saved_model(small: bool = False) -> dict[str, bytes]:
     """The files of a tiny model that bench saved; of a small one without its encoder."""
     from tempfile import TemporaryDirectory

@@ -123,6 +123,11 @@ def test_an_entry_is_found_under_the_name_of_its_architecture() -> None:
         family = family_of(config.to_dict())
         assert family.max_tokens(config.to_dict()) == family.max_tokens(config) == limit
     assert family_of({"model_type": "a new one"}).max_tokens({"model_type": "a new one"}) is None
+    # Decoders of code of their own; of what transformers has, the name is asked of it.
+    for model_type, name in (("progen", "n_positions"), ("progen", "n_ctx"), ("rita", "max_seq_len")):
+        config = {"model_type": model_type, name: 1024}
+        assert family_of(config).max_tokens(config) == 1024
+    assert family_of({"model_type": "t5"}).max_tokens({"model_type": "t5", "n_positions": 512}) is None
 
 
 def test_measuring_draws_no_random_number(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sample_records import BASELINES, FULL, LOCALISATION, SCRATCH, enriched, make_record, write_full_run
 
-from hubtools.reporting.card.card_leakage import not_looked_for, statement
+from hubtools.reporting.card.card_leakage import not_looked_for, pretraining, statement
 from hubtools.reporting.card.model_card import build_card
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.record import RunRecord, SplitOverlap
+from hubtools.specs.record import PretrainingFacts, RunRecord, SplitOverlap
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -93,3 +93,37 @@ def test_it_stands_at_the_top_of_the_card_and_of_its_section(tmp_path: Path) -> 
     assert text.index(f"| Leakage | {words} |") < text.index("## How to use it")
     assert f"### Leakage\n\n{words} Not looked for: " in text
     assert "| train | test | 2,068 | 0 | 3 | 41 | 0 |" in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            {"data": "UniRef50/D 2021_04", "until": "2021-11-17", "source": "README", "newer": {"test": 12}},
+            "12 of 1,234 test proteins (under 1 %) are newer than the checkpoint's pre-training data, which end with "
+            "2021-11-17 (UniRef50/D 2021_04; README).",
+        ),
+        (
+            {"data": "BFD", "until": "2018", "newer": {"test": 1}, "undated": {"test": 3}},
+            "1 of 1,234 test proteins (under 1 %) is newer than the checkpoint's pre-training data, which end with 2018 "
+            "(BFD). Of 3 no date is known.",
+        ),
+        (
+            {"data": "BFD", "source": "its card", "newer": {"test": None}},
+            "How many test proteins are newer than the checkpoint's pre-training data is not known: until when these go is "
+            "not told (BFD; its card).",
+        ),
+        (
+            {"newer": {"test": None}},
+            "How many test proteins are newer than the checkpoint's pre-training data is not known: what these were is not "
+            "told.",
+        ),
+        ({"newer": {"hpa": None}}, ""),
+        (None, ""),
+    ],
+)
+def test_how_many_are_newer_than_what_was_learnt_before(facts: dict[str, object] | None, words: str) -> None:
+    record = audited({"0.5": 0})
+    if facts is not None:
+        record.pretraining = PretrainingFacts.model_validate({"undated": {}, **facts})
+    assert pretraining(record) == words

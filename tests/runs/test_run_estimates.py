@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_checkpoints import write_checkpoint
+from tiny_decoders import write_decoder
 from tiny_project import write_project
 
 from hubtools.data import DataCache
@@ -203,6 +204,12 @@ def test_a_probe_reads_once_and_the_first_seed_pays(project: Path, plan: Plan, t
     assert second.disk[0] == first.disk[0] - 120 * 4 * WIDTH
 
 
+def test_a_probe_that_may_choose_its_pooling_may_take_twice_as_long(plan: Plan, tmp_path: Path) -> None:
+    slow, runs = StatedDevice(flops=1e3, memory=10**9), (plan("probe"), plan("probe", head__pooling="auto"))
+    mean, either = estimates(tmp_path, *runs, device=slow, kept=False)
+    assert either.seconds == pytest.approx((mean.seconds[0], 2 * mean.seconds[1]), rel=0.01)
+
+
 def test_without_a_cache_the_other_seeds_read_the_test_split(project: Path, plan: Plan, tmp_path: Path) -> None:
     first, second = estimates(tmp_path, plan("probe", 1), plan("probe", 2), kept=False)
     assert first.cached == (0, 120) and second.cached == (0, 40)
@@ -363,3 +370,6 @@ def test_variants_are_read_one_row_a_position(tmp_path: Path) -> None:
     assert masked.workload.training_flops == (0, 0) and masked.memory.gradients == 0 and masked.disk == (0, 0)
     (measured,) = estimates(tmp_path, runs[0], device=None)
     assert measured.workload == masked.workload and measured.seconds[0] > 0
+    decoder = PlannedRun(found, load_recipe("log-likelihood"), str(write_decoder(tmp_path / "gpt2")), 1)
+    (likely,) = estimates(tmp_path, decoder, device=None)
+    assert likely.workload and likely.workload.tokens_per_epoch == (9 + 1) * 32, "each variant, and the wild type once"

@@ -11,6 +11,7 @@ import torch
 import yaml
 from scipy.stats import spearmanr
 from tiny_checkpoints import write_checkpoint
+from tiny_decoders import write_decoder
 
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache
@@ -35,6 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two assays of one protein and one of another, and a checkpoint."""
     folder, rng = tmp_path_factory.mktemp("variants"), np.random.default_rng(0)
     write_checkpoint(folder / "esm", "esm")
+    write_decoder(folder / "gpt2")
     wild = {name: "".join(rng.choice(list(LETTERS), 30)) for name in ("one", "two")}
     (folder / "wt.fasta").write_text("".join(f">{name}\n{sequence}\n" for name, sequence in wild.items()))
     lines = ["mutant,fitness,of,assay,kind"]
@@ -144,6 +146,49 @@ def test_card_and_board(outcome: Outcome) -> None:
     assert [row.kind for row in board.tables[0].rows].count("baseline") == 1
     assert len(board.tables[0].rows) == 3
     assert "nothing; scored by masked marginals" in page_file(board)
+
+
+def test_a_decoder_is_asked_for_the_likelihood_of_whole_variants(project: Path, tmp_path: Path) -> None:
+    decoder = run(project, "log-likelihood", tmp_path, "gpt2")
+    record = decoder.record
+    assert record.context is not None and record.checkpoint is not None
+    assert (record.context.follows, record.context.read, record.context.first_scored) == (False, ["forward"], True)
+    assert record.checkpoint.architecture == "GPT2LMHeadModel"
+    assert str(record.alignment) == "60 of 60 residues aligned"
+    text = build_card(decoder.folder).read_text()
+    assert lint_card(text) == []
+    for said in (
+        "log p(variant) − log p(wild type) in nats",
+        "**A residue does not see what follows it**, which was measured",
+        "Proteins were read forward",
+        "AutoModelForCausalLM",
+        "| scoring | log-likelihood |",
+        "pipeline_tag: text-generation",
+    ):
+        assert said in text, said
+    assert "add up" not in text
+    board = build_board(find_records([tmp_path])[0])
+    assert "nothing; scored by log likelihood" in page_file(board)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "checkpoint", "said"),
+    [
+        ("log-likelihood", "esm", "esm has no causal-language-model head"),
+        ("log-likelihood", "bert", "its residues see what follows them, so that it tells no log-likelihood"),
+        ("masked-marginals", "gpt2", "its tokenizer has no mask token"),
+        ("wildtype-marginals", "gpt2", "gpt2 has no masked-language-model head"),
+    ],
+)
+def test_what_a_checkpoint_cannot_be_asked(
+    project: Path, tmp_path: Path, recipe: str, checkpoint: str, said: str
+) -> None:
+    if checkpoint == "bert" and not (project / "bert").exists():
+        write_checkpoint(project / "bert", "bert")
+    task = load_task(str(project / "effects.yaml"))
+    asked = PlannedRun(task, load_recipe(recipe), str(project / checkpoint), 1)
+    outcome = execute(asked, Session(tmp_path, DataCache(project / "cache"), Execution(torch.device("cpu"), 512)))
+    assert outcome.record.failure is not None and said in outcome.record.failure.message
 
 
 def test_there_is_nothing_to_publish(outcome: Outcome) -> None:

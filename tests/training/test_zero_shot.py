@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from tiny_checkpoints import write_checkpoint
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from tiny_checkpoints import _modernbert, write_checkpoint
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from hubtools.common.errors import UserError
 from hubtools.data.rows.variants import STANDARD
@@ -92,6 +92,25 @@ def test_scores_are_those_of_transformers_by_hand(tmp_path, family, masked):
     assert np.ptp(expected) > 1e-3, "a model that says the same of everything would pass any test"
     np.testing.assert_allclose(scores(folder, masked), expected, atol=2e-5)
     assert scores(folder, masked)[3] == 0, "the wild type"
+
+
+@pytest.mark.parametrize("kind", ["roformer", "roberta", "deberta-v2", "albert", "electra", "mpnet"])
+def test_any_class_with_such_a_head_is_asked(tmp_path, kind):
+    torch.manual_seed(0)
+    _, tokenizer = _modernbert(tmp_path, 16)
+    settings = AutoConfig.for_model(
+        kind, vocab_size=len(tokenizer), hidden_size=16, embedding_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, pad_token_id=0,
+    )  # fmt: skip
+    model = AutoModelForMaskedLM.from_config(settings)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(tmp_path / kind)
+    tokenizer.save_pretrained(tmp_path / kind)
+    expected = by_hand(tmp_path / kind, kind, True)
+    assert np.ptp(expected) > 1e-3
+    np.testing.assert_allclose(scores(tmp_path / kind, True), expected, atol=1e-4)
 
 
 def test_how_rows_are_cut_into_batches_changes_nothing(tmp_path):

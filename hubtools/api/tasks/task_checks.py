@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubtools.api.asked import Say, silent, task_of
 from hubtools.api.computing import quiet
@@ -126,8 +126,8 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from types import SimpleNamespace
 
     from hubtools.common.telling import step
-    from hubtools.models.encoder import load_encoder
-    from hubtools.models.masked_lm import load_masked_lm, require_mask
+    from hubtools.findings.wording import newer_text
+    from hubtools.models.encoder import load_encoder, pretraining_facts
     from hubtools.models.windows import pieces
     from hubtools.runs.preparation import shown, structure_read
     from hubtools.specs.recipe import Window
@@ -146,20 +146,53 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
         read = tokeniser.encode_all(sequences, structures)
     tokens = tokeniser.count_unknown(read)
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
+    if (learnt := pretraining_facts(checkpoint.identity, data.dates)) is not None:
+        for split, days in data.dates.items():
+            yield newer_text(learnt, split, len(days))
     if (structure := structure_read(tokeniser, data, sequences, structures)) is not None:
         yield f"structure read by {checkpoint.name}: {structure}"
     window = effective_window(Window(), checkpoint, tokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
     proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
-    if not level.trained:
-        try:
-            require_mask(tokeniser, checkpoint.name)
-        except UserError as error:
-            yield f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
-    # What is asked of variants is the whole language model.
     with step(f"loading {checkpoint.name}"):
-        encoder = load_encoder(checkpoint) if level.trained else load_masked_lm(checkpoint).base_model
+        if level.trained:
+            encoder, said = load_encoder(checkpoint), None
+        else:
+            # What is asked of variants is the whole language model.
+            model, said = _language_model(checkpoint, tokeniser)
+            encoder = model.base_model
+    if said is not None:
+        yield said
     body, execution = SimpleNamespace(encoder=encoder), Execution.choose("cpu")
     with engine(body, tokeniser, execution, bf16=False, trains=False, proteins=proteins, faster=False) as made:
         yield f"batches of {checkpoint.name}: {made.together}"
+        yield f"context with {checkpoint.name}: {made.context}"
         yield from made.reasons
+
+
+def _language_model(checkpoint: Checkpoint, tokeniser: ResidueTokeniser) -> tuple[Any, str | None]:
+    """A checkpoint under the head that it has, and what of the scores of variants is not to be had from it.
+
+    Raises:
+        UserError: it has none.
+    """
+    from hubtools.models.decoders.causal_lm import load_causal_lm
+    from hubtools.models.masked_lm import load_masked_lm, require_mask
+
+    try:
+        model: Any = load_masked_lm(checkpoint)
+    except UserError as masked:
+        try:
+            model = load_causal_lm(checkpoint)
+        except UserError:
+            raise masked from None
+        return (
+            model,
+            f"marginals with {checkpoint.name}: not to be had ({masked.what}); log-likelihoods are, of a decoder",
+        )
+    try:
+        require_mask(tokeniser, checkpoint.name)
+    except UserError as error:
+        said = f"masked marginals with {checkpoint.name}: not to be had ({error.what}); wild-type marginals are"
+        return model, said
+    return model, None

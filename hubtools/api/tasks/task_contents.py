@@ -107,7 +107,7 @@ class TaskContents:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Where validation came from, what a cluster is, what was changed, left out and found, a line each."""
+        """Where validation came from, what a cluster is, dates, what was changed, left out and found, a line each."""
         facts = self.data.facts
         lines = [f"validation: {facts.validation}"]
         if facts.clusters:
@@ -116,6 +116,10 @@ class TaskContents:
             lines.append(f"split.sha256: {facts.split_sha256}")
         lines += [f"changed: {count:,} sequences, {reason}" for reason, count in facts.changed.items()]
         lines += [f"left out: {count:,} rows, {reason}" for reason, count in facts.removed.items()]
+        for name, days in self.data.dates.items():
+            known = [day for day in days if day is not None]
+            span = f"{min(known)} to {max(known)}" if known else "none is known"
+            lines.append(f"dates of {name}: {span}, {len(days) - len(known):,} of {len(days):,} without")
         return (*lines, *(f"found: {line}" for line in facts.findings))
 
     @property

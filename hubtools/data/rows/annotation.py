@@ -68,6 +68,7 @@ class UniProtEntry:
         features: by field, such as ``ft_mod_res``, in the order of the entry.
         name: such as ZAP70_HUMAN, where known.
         organism_id: of the NCBI taxonomy, where known.
+        dates: by field, ``date_created`` and ``date_sequence_modified``, where a file says them.
     """
 
     accession: str
@@ -76,6 +77,7 @@ class UniProtEntry:
     features: Mapping[str, list[Feature]] = field(default_factory=dict)
     name: str = ""
     organism_id: str = ""
+    dates: Mapping[str, str] = field(default_factory=dict)
 
 
 def entry_of_row(row: Mapping[str, Any], fields: list[str], where: str) -> UniProtEntry:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
+from hubtools.data.rows.dates import of_sequences, public_days
 from hubtools.data.rows.labels import Labels, without_labels
 from hubtools.data.rows.pairs import canonical_pairs
 from hubtools.data.rows.sequences import canonical_sequences
@@ -83,12 +84,14 @@ def residue_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
 
 
 def of_proteins(raw: pd.DataFrame, sequences: list[str], labels: list[Any], task: Task) -> pd.DataFrame:
-    """Rows of one protein each, with labels in canonical form and the clusters of a column, if there is one."""
+    """Rows of one protein each, with labels in canonical form, and the clusters and dates of columns, if there are any."""
     import pandas as pd
 
     rows = pd.DataFrame({"id": raw[ID].tolist(), "sequence": sequences}, dtype=object)
     rows["label"] = pd.Series(labels, dtype=object)
     rows["cluster"] = pd.Series(_given_clusters(raw, task), dtype=object)
+    if task.data.columns.date:
+        rows["date"] = pd.Series(of_sequences(public_days(raw, task), sequences), dtype=object)
     return rows
 
 

@@ -39,13 +39,16 @@ def labelled_entries(file: TableFile, path: Path, annotator: Annotator | None) -
             fix="Say how labels are read: data.annotation.",
         )
     columns: dict[str, list[Any]] = {"accession": [], "id": [], "organism_id": [], "sequence": []}
+    columns |= {name: [] for name in ("date_created", "date_sequence_modified")}
     labels = []
     for entry in read_entries(file, path, annotator.rules.fields):
         label = annotator.label(entry)
         if label is None:
             continue
         labels.append(label)
-        for name, value in zip(columns, (entry.accession, entry.name, entry.organism_id, entry.sequence), strict=True):
+        values = (entry.accession, entry.name, entry.organism_id, entry.sequence)
+        dates = (entry.dates.get(name) for name in ("date_created", "date_sequence_modified"))
+        for name, value in zip(columns, (*values, *dates), strict=True):
             columns[name].append(value)
     _refuse_nothing_left(len(labels), annotator, file.location)
     table = pd.DataFrame(columns, dtype=object)

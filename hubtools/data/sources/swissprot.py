@@ -15,6 +15,11 @@ from hubtools.specs.data_sources import TableFile
 _TOPIC = re.compile(r"^CC   -!- ([A-Z][A-Z ,/-]*): ?(.*)")
 # Kinds that releases before 2022_03 kept apart from BINDING.
 _FORMER_BINDING = ("METAL", "NP_BIND", "CA_BIND")
+# In the words of today, and of before 2006.
+_DATES = {
+    "date_created": re.compile(r"integrated into|, Created\)"),
+    "date_sequence_modified": re.compile(r"sequence version|, Last sequence update\)"),
+}
 _LENGTH = re.compile(r"(\d{1,9}) AA\.\s*$")
 
 
@@ -35,7 +40,7 @@ def read_entries(file: TableFile, path: Path, fields: list[str]) -> Iterator[Uni
     kinds = {name.removeprefix("ft_").upper(): name for name in fields if name.startswith("ft_")}
     if "ft_binding" in fields:
         kinds |= dict.fromkeys(_FORMER_BINDING, "ft_binding")
-    wanted = {"ID", "AC", "OX", "SQ", "  ", *(["CC"] if topics else []), *(["FT"] if kinds else [])}
+    wanted = {"ID", "AC", "DT", "OX", "SQ", "  ", *(["CC"] if topics else []), *(["FT"] if kinds else [])}
     lines: list[str] = []
     for number, line in enumerate(text_lines(file, path), 1):
         code = line[:2]
@@ -85,7 +90,13 @@ def _entry(lines: list[str], topics: dict[str, str], kinds: dict[str, str], wher
         features=_features(by_code.get("FT", []), kinds, f"{where}, {accession}"),
         name=name,
         organism_id=organism[1] if organism else "",
+        dates=_dates(by_code.get("DT", [])),
     )
+
+
+def _dates(lines: list[str]) -> dict[str, str]:
+    """The day of each of UniProt's date fields, as the file writes it: 17-NOV-2021."""
+    return {name: line[5:16] for name, words in _DATES.items() for line in lines if words.search(line)}
 
 
 def _comments(lines: list[str], topics: dict[str, str]) -> dict[str, str]:

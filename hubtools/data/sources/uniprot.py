@@ -40,6 +40,8 @@ _TITLES = {
     "length": "Length",
     "reviewed": "Reviewed",
     "organism_id": "Organism (ID)",
+    "date_created": "Date of creation",
+    "date_sequence_modified": "Date of last sequence modification",
     "cc_subcellular_location": "Subcellular location [CC]",
     "ft_act_site": "Active site",
     "ft_binding": "Binding site",

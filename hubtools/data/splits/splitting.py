@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubtools.common.errors import UserError, near
+from hubtools.data.rows.dates import first_day, public_days
 from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present
 from hubtools.data.splits.draws import draw_splits, sample
@@ -34,8 +36,18 @@ def declared_splits(rows: pd.DataFrame, task: Task) -> npt.NDArray[np.object_]:
         UserError: a rule names a column that is not there, takes no row, or takes one of another split.
     """
     assigned = np.full(len(rows), None, dtype=object)
+    days = public_days(rows, task) if any(rule.by_date for rule in (task.data.splits or {}).values()) else []
     for split, rule in (task.data.splits or {}).items():
         taken = _taken(rows, rule, f"task {task.name}, split {split}")
+        if rule.by_date:
+            taken &= _in_time(days, rule)
+            if not taken.any():
+                span = " and ".join(f"{key} {day}" for key in ("since", "before") if (day := getattr(rule, key)))
+                raise UserError(
+                    f"the split is empty: no protein of it became public {span}",
+                    where=f"task {task.name}, split {split}",
+                    fix=_span(days),
+                )
         clash = np.flatnonzero(taken & (assigned != None))  # noqa: E711
         if clash.size:
             raise UserError(
@@ -45,6 +57,18 @@ def declared_splits(rows: pd.DataFrame, task: Task) -> npt.NDArray[np.object_]:
             )
         assigned[taken] = split
     return assigned
+
+
+def _in_time(days: Sequence[date | None], rule: SplitRule) -> npt.NDArray[np.bool_]:
+    """Whether each day is in the time of a rule; one that is not known is in none."""
+    since = first_day(rule.since) if rule.since else date.min
+    before = first_day(rule.before) if rule.before else date.max
+    return np.array([day is not None and since <= day < before for day in days], dtype=bool)
+
+
+def _span(days: Sequence[date | None]) -> str:
+    known = [day for day in days if day is not None]
+    return f"The days are from {min(known)} to {max(known)}." if known else "No row has a day: see columns.date."
 
 
 def _taken(rows: pd.DataFrame, rule: SplitRule, where: str) -> npt.NDArray[np.bool_]:

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.prottrans import LETTERS, PROTTRANS
+from hubtools.models.families.published.published_kind import (
+    EVERYTHING,
+    INTERFACE,
+    REAL_VOCABULARY,
+    Pretraining,
+    Published,
+)
 from hubtools.models.families.spelling import PLAIN, SPACED
 
 LINEAR = (
@@ -30,4 +37,38 @@ BERT = Family(
     ia3_targets=SCALED,
     ia3_inputs=SCALED_INPUTS,
     papers=(PROTTRANS,),
+    published=(
+        Published(
+            "protbert-bfd",
+            "ProtBERT-BFD",
+            ("Rostlab/prot_bert_bfd",),
+            "bert",
+            works=EVERYTHING,
+            tried=REAL_VOCABULARY,
+            tokens=30,
+            licence="none stated",
+            pretraining=Pretraining("BFD", source="card of Rostlab/prot_bert_bfd"),
+        ),
+        Published(
+            "protbert",
+            "ProtBERT",
+            ("Rostlab/prot_bert",),
+            "bert",
+            works=EVERYTHING,
+            tried=REAL_VOCABULARY,
+            tokens=30,
+            licence="none stated",
+            pretraining=Pretraining("UniRef100, 217 million sequences", source="card of Rostlab/prot_bert"),
+        ),
+        Published(
+            "igbert",
+            "IgBert",
+            ("Exscientia/IgBert",),
+            "bert",
+            works=EVERYTHING,
+            tried=INTERFACE,
+            licence="MIT",
+            notes="as ProtBERT, trained on with antibodies",
+        ),
+    ),
 )

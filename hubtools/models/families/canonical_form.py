@@ -46,8 +46,11 @@ class CanonicalForm:
             UserError: it names a spelling that no family has that is known here.
         """
         if alignment is None:
-            # Subwords: the tokenizer reads the sequence as it is.
-            return usual if tokens is None else cls(PLAIN, tuple(tokens.protocol), ending=tuple(tokens.protocol_after))
+            # Subwords: the tokenizer reads the sequence as it is, or in lines.
+            if tokens is None:
+                return usual
+            spelling, protocol = spelling_named(tokens.rendering or PLAIN.name, tuple(tokens.protocol))
+            return cls(spelling, protocol, ending=tuple(tokens.protocol_after))
         letters = alignment.letters or usual.letters
         if not alignment.rendering:
             return replace(usual, letters=letters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.published.published_kind import EVERYTHING, REAL_VOCABULARY, Pretraining, Published
 from hubtools.models.families.spelling import PLAIN
 
 ESMC = Family(
@@ -26,6 +27,21 @@ ESMC = Family(
   year = {2024},
   url = {https://www.evolutionaryscale.ai/blog/esm-cambrian},
 }""",
+        ),
+    ),
+    published=(
+        Published(
+            "esmc",
+            "ESM C",
+            ("biohub/ESMC-300M", "biohub/ESMC-600M", "biohub/ESMC-6B"),
+            "esmc",
+            works=EVERYTHING,
+            tried=REAL_VOCABULARY,
+            tokens=33,
+            licence="MIT",
+            pretraining=Pretraining(
+                "UniRef, MGnify and JGI, clustered at 70 % identity", source="card of biohub/ESMC-6B"
+            ),
         ),
     ),
 )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import digest
 from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.published.published_kind import Published
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens, Spelling
 
-# What changes no number: how a family is cited and made faster, and how records of earlier are read.
-_NO_NUMBER = {"papers", "faster", "around", "earlier"}
+# What changes no number: how a family is cited, shown and made faster, and how records of earlier are read.
+_NO_NUMBER = {"papers", "published", "faster", "around", "earlier"}
+# Of families and spellings, what came later: left out of the digest where it says what was so before.
+_LATER = {"backwards": None, "line": 0}
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,11 @@ class Family:
     Attributes:
         masked_lm: whether transformers' masked-language-model class of its configurations, where there is one, tells
             the likelihood of a residue.
+        backwards: of decoders whose pre-training also read proteins from their end: ``residues`` where these are in reverse order
+            between the same special tokens, ``all`` where the special tokens change their places, too.
         faster: of an encoder, modules and an equivalent of the ``forward`` of each; tested on the very model before use.
         papers: that its checkpoints are cited by, the most particular name first.
+        published: kinds of checkpoints of it that people use, the most particular name first: rows of docs/checkpoints.md.
         around: special tokens before and after a protein, for records of before they were measured.
         earlier: names of spellings in earlier records: what they are called now, and the tokens of the protocol.
     """
@@ -84,8 +90,10 @@ class Family:
     ia3_targets: tuple[str, ...] = ()
     ia3_inputs: tuple[str, ...] = ()
     masked_lm: bool = True
+    backwards: Literal["residues", "all"] | None = None
     faster: Callable[[Any], list[tuple[Any, Callable[..., Any]]]] | None = None
     papers: tuple[Paper, ...] = ()
+    published: tuple[Published, ...] = ()
     around: tuple[int, int] = (1, 1)
     earlier: Mapping[str, tuple[Spelling, tuple[str, ...]]] = field(default_factory=dict)
     dialect: Dialect | None = None
@@ -143,7 +151,8 @@ class Family:
 
         What the code of an architecture can read is measured (:mod:`hubtools.models.longest_input`).
         """
-        limit = entry(config, "max_position_embeddings")
+        known = (entry(config, name) for name in ("max_position_embeddings", *_lengths_of(config)))
+        limit = next((value for value in known if value is not None), None)
         if not self.absolute_positions or not isinstance(limit, int) or limit <= 0:
             return None
         return limit - self.position_offset
@@ -161,9 +170,9 @@ class Family:
         said["protocol"] = [one if isinstance(one, str) else vars(one) for one in self.protocol]
         # Of before there were dialects, a digest says nothing of them.
         said |= {"dialect": self.dialect.said} if self.dialect is not None else {}
-        said["spellings"] = [vars(spelling) for spelling in self.spellings]
+        said["spellings"] = [_as_before(vars(spelling)) for spelling in self.spellings]
         said["code"] = [_source(type(one)) for one in (self, *self.spellings)]
-        return digest(said)
+        return digest(_as_before(said))
 
 
 def entry(config: Any, key: str) -> Any:
@@ -176,6 +185,21 @@ def entry(config: Any, key: str) -> Any:
     if key in config:
         return config[key]
     return config.get(_own_names(config.get("model_type")).get(key))
+
+
+def _lengths_of(config: Any) -> tuple[str, ...]:
+    """What code that transformers does not have calls its longest input: decoders of ProGen2's, RITA's and older kinds."""
+    from transformers import CONFIG_MAPPING
+
+    model_type = entry(config, "model_type")
+    return (
+        () if isinstance(model_type, str) and model_type in CONFIG_MAPPING else ("n_positions", "n_ctx", "max_seq_len")
+    )
+
+
+def _as_before(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what came later and changes nothing here."""
+    return {key: value for key, value in said.items() if key not in _LATER or value != _LATER[key]}
 
 
 def _own_names(model_type: Any) -> Mapping[str, str]:

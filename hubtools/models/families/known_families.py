@@ -22,12 +22,15 @@ from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.own_code import OWN_CODE
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.protgpt2 import PROTGPT2
 from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
+from hubtools.models.families.published.published_kind import Published
+from hubtools.models.families.published.without_family import WITHOUT_FAMILY
 from hubtools.models.families.spelling import Spelling
 from hubtools.models.families.t5 import T5
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, *OWN_CODE)
+OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, PROTGPT2, *OWN_CODE)
 
 _brought: list[Family] = []
 _looked: list[bool] = []
@@ -136,6 +139,21 @@ def spelling_named(name: str, protocol: tuple[str, ...] = ()) -> tuple[Spelling,
 def papers() -> list[Paper]:
     """Those of all families, what was brought first: the first whose pattern is in a name is its."""
     return list(dict.fromkeys(paper for family in (*brought(), *OWN) for paper in family.papers))
+
+
+def published_kinds(*, own: bool = False) -> list[Published]:
+    """Kinds of checkpoints that people use: those of all families, what was brought first, then those that need no family.
+
+    Args:
+        own: those that bench knows by itself, whatever packages and the user bring.
+    """
+    families = OWN if own else (*brought(), *OWN)
+    return [*(kind for family in families for kind in family.published), *WITHOUT_FAMILY]
+
+
+def published_as(name: str) -> Published | None:
+    """The kind that a checkpoint of this name on the Hub is; None where nothing is known of it."""
+    return next((kind for kind in published_kinds() if kind.matches(name)), None)
 
 
 def brought() -> tuple[Family, ...]:

@@ -11,6 +11,16 @@ from typing import Any
 from hubtools.models.families.dialect import Dialect
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.published.published_kind import (
+    EVERYTHING,
+    FULL,
+    INTERFACE,
+    PER_RESIDUE,
+    PROBE,
+    WITHOUT_ADAPTERS,
+    Pretraining,
+    Published,
+)
 from hubtools.models.families.spelling import PLAIN, ProtocolTokens
 
 
@@ -56,6 +66,19 @@ AMPLIFY = Family(
 }""",
         ),
     ),
+    published=(
+        Published(
+            "amplify",
+            "AMPLIFY",
+            ("chandar-lab/AMPLIFY_*",),
+            "AMPLIFY",
+            works=EVERYTHING,
+            tried=INTERFACE,
+            remote_code=True,
+            licence="MIT",
+            pretraining=Pretraining("UR100P: UniRef100, OAS and SCOP", source="card of AMPLIFY in MultiMolecule"),
+        ),
+    ),
 )
 # The strand stands before each element; residues are upper case, nucleotides lower case.
 GLM2 = Family(
@@ -66,6 +89,20 @@ GLM2 = Family(
     lora_targets=("attn.wqkv", "attn.wo", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"),
     ia3_targets=("attn.wqkv",),
     ia3_inputs=("feed_forward.w2",),
+    published=(
+        Published(
+            "glm2",
+            "gLM2",
+            ("tattabio/gLM2_150M", "tattabio/gLM2_650M"),
+            "gLM2",
+            works=WITHOUT_ADAPTERS,
+            tried=INTERFACE,
+            remote_code=True,
+            protocol=("<+>",),
+            notes="where LoRA and IA3 go is known of its code, and was not tried",
+            licence="Apache-2.0",
+        ),
+    ),
 )
 # Its authors write <bos> 1 … 2 <eos>: where the tokenizer adds the outer two itself, the inner two are written.
 E1 = Family(
@@ -73,19 +110,113 @@ E1 = Family(
     spellings=(PLAIN,),
     protocol=(ProtocolTokens(("<bos>", "1"), ("2", "<eos>")),),
     dialect=Dialect(mask=None, inputs=_positions),
+    published=(
+        Published(
+            "e1",
+            "E1",
+            ("Profluent-Bio/E1-150m", "Profluent-Bio/E1-300m", "Profluent-Bio/E1-600m"),
+            "E1",
+            works=(PER_RESIDUE, PROBE, FULL),
+            tried=INTERFACE,
+            remote_code=True,
+            protocol=("<bos>", "1"),
+            ending=("2", "<eos>"),
+            licence="own terms, with attribution",
+        ),
+    ),
 )
-PROTEINGLM = Family("ProteinGLM", dialect=Dialect(layers="num_layers"))
+PROTEINGLM = Family(
+    "ProteinGLM",
+    dialect=Dialect(layers="num_layers"),
+    published=(
+        Published(
+            "proteinglm",
+            "ProteinGLM",
+            ("biomap-research/proteinglm-*-mlm",),
+            "ProteinGLM",
+            works=WITHOUT_ADAPTERS,
+            tried=INTERFACE,
+            remote_code=True,
+            licence="own terms",
+        ),
+    ),
+)
 # ESM++ and FastESM: ports of ESM C and ESM-2 whose repositories may hold no tokenizer.
 FASTPLMS = Family(
     "FastPLMs",
     model_types=("ESMplusplus", "fast_esm"),
     spellings=(PLAIN,),
     dialect=Dialect(tokenizer=_esm_tokenizer),
+    published=(
+        Published(
+            "esmplusplus",
+            "ESM++",
+            ("Synthyra/ESMplusplus_small", "Synthyra/ESMplusplus_large"),
+            "ESMplusplus",
+            works=(PER_RESIDUE, PROBE, FULL),
+            tried=INTERFACE,
+            remote_code=True,
+            licence="MIT",
+        ),
+    ),
 )
 # Its inputs are given by ``Dialect.inputs`` where structures are read.
-PROSST = Family("ProSST", spellings=(PLAIN,), dialect=Dialect(needs=_structure))
-# A protein is written from its first residue to its last, 1 … 2.
-PROGEN2 = Family("progen", spellings=(PLAIN,), protocol=(ProtocolTokens(("1",), ("2",)),), masked_lm=False)
-RITA = Family("rita", spellings=(PLAIN,), masked_lm=False)
+PROSST = Family(
+    "ProSST",
+    spellings=(PLAIN,),
+    dialect=Dialect(needs=_structure),
+    published=(
+        Published(
+            "prosst",
+            "ProSST",
+            ("AI4Protein/ProSST-*",),
+            "ProSST",
+            refused="its code reads a structure token for each residue (ss_input_ids) beside the residues, and bench has the sequence alone",
+            remote_code=True,
+            licence="none stated",
+        ),
+    ),
+)
+# A protein is read from its first residue to its last, 1 … 2, and from its last to its first, 2 … 1.
+PROGEN2 = Family(
+    "progen",
+    spellings=(PLAIN,),
+    protocol=(ProtocolTokens(("1",), ("2",)),),
+    masked_lm=False,
+    backwards="all",
+    published=(
+        Published(
+            "progen2",
+            "ProGen2",
+            ("hugohrban/progen2-*",),
+            "progen",
+            works=WITHOUT_ADAPTERS,
+            tried=INTERFACE,
+            remote_code=True,
+            protocol=("1",),
+            ending=("2",),
+            licence="BSD-3-Clause",
+            notes="a decoder: a residue does not see what follows it; zero-shot by log-likelihood, in both directions",
+        ),
+    ),
+)
+RITA = Family(
+    "rita",
+    spellings=(PLAIN,),
+    masked_lm=False,
+    backwards="residues",
+    published=(
+        Published(
+            "rita",
+            "RITA",
+            ("lightonai/RITA_*",),
+            "rita",
+            works=WITHOUT_ADAPTERS,
+            tried=INTERFACE,
+            remote_code=True,
+            notes="a decoder: a residue does not see what follows it; zero-shot by log-likelihood, in both directions",
+        ),
+    ),
+)
 
 OWN_CODE = (AMPLIFY, GLM2, E1, PROTEINGLM, FASTPLMS, PROSST, PROGEN2, RITA)

@@ -20,6 +20,10 @@ class Paper:
     pattern: str
     bibtex: str
 
+    def matches(self, name: str) -> bool:
+        """Whether a checkpoint of this name is cited by it."""
+        return re.search(self.pattern, name, re.IGNORECASE) is not None
+
     @property
     def key(self) -> str:
         """Of the entry; empty where there is none."""

@@ -14,6 +14,14 @@ from __future__ import annotations
 
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
+from hubtools.models.families.published.published_kind import (
+    FULL,
+    INTERFACE,
+    PER_RESIDUE,
+    PROBE,
+    WITHOUT_ADAPTERS,
+    Published,
+)
 from hubtools.models.families.spelling import SPACED
 
 LETTERS = {SPACED.name: "ACDEFGHIKLMNPQRSTVWYX"}
@@ -34,6 +42,46 @@ PROTTRANS = Paper(
 }""",
 )
 
-ELECTRA = Family("electra", letters=LETTERS)
-ALBERT = Family("albert", letters=LETTERS)
-XLNET = Family("xlnet", letters=LETTERS)
+ELECTRA = Family(
+    "electra",
+    letters=LETTERS,
+    published=(
+        Published(
+            "electra",
+            "ProtElectra",
+            ("Rostlab/prot_electra_generator_bfd", "Rostlab/prot_electra_discriminator_bfd"),
+            "electra",
+            works=WITHOUT_ADAPTERS,
+            tried=INTERFACE,
+            notes="zero-shot of the generator alone: the discriminator has no head that tells residues",
+        ),
+    ),
+)
+ALBERT = Family(
+    "albert",
+    letters=LETTERS,
+    published=(
+        Published(
+            "albert",
+            "ProtAlbert",
+            ("Rostlab/prot_albert",),
+            "albert",
+            works=WITHOUT_ADAPTERS,
+            tried=INTERFACE,
+        ),
+    ),
+)
+XLNET = Family(
+    "xlnet",
+    letters=LETTERS,
+    published=(
+        Published(
+            "xlnet",
+            "ProtXLNet",
+            ("Rostlab/prot_xlnet",),
+            "xlnet",
+            works=(PER_RESIDUE, PROBE, FULL),
+            tried=INTERFACE,
+        ),
+    ),
+)

@@ -40,6 +40,7 @@ class Spelling:
         between: stands between two residues, and between a token of the protocol and what follows it.
         after: stands after each residue.
         as_words: the tokenizer is given a list, one residue an item, instead of a text.
+        line: residues of a line, where a line break stands before each; 0 where there are no lines.
         of_residues: whether a token stands for a residue alone, so that its likelihood is that of the residue.
     """
 
@@ -48,6 +49,7 @@ class Spelling:
     between: str = ""
     after: str = ""
     as_words: bool = False
+    line: int = 0
     of_residues: bool = True
 
     @property
@@ -65,6 +67,9 @@ class Spelling:
         if self.as_words:
             return [*protocol, *sequence, *ending]
         before, after = self._around(protocol, ending)
+        if self.line:
+            starts = range(0, len(sequence), self.line)
+            return before + "".join("\n" + sequence[start : start + self.line] for start in starts) + after
         return before + self.between.join(residue + self.after for residue in sequence) + after
 
     def expression(self, name: str, protocol: Sequence[str] = (), ending: Sequence[str] = ()) -> str:
@@ -74,6 +79,9 @@ class Spelling:
             return f"[{', '.join(around)}]" if protocol or ending else f"list({name})"
         each = f"residue + {python_literal(self.after)} for residue in {name}" if self.after else name
         text = f"{python_literal(self.between)}.join({each})" if self.between or self.after else name
+        if self.line:
+            lines = f"{name}[start : start + {self.line}] for start in range(0, len({name}), {self.line})"
+            text = f'"".join("\\n" + {lines})'
         before, after = (python_literal(part) if part else "" for part in self._around(protocol, ending))
         return " + ".join(filter(None, (before, text, after)))
 
@@ -84,4 +92,6 @@ class Spelling:
 
 PLAIN = Spelling("plain", "as they are")
 SPACED = Spelling("spaced", "separated by spaces", between=" ")
+# As in a FASTA file: the vocabulary may have pieces of several residues, and a line break is a token of its own.
+FASTA = Spelling("fasta", "in lines of 60", line=60, of_residues=False)
 PIECES = Spelling("pieces", "one by one", as_words=True)

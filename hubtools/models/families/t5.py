@@ -5,6 +5,17 @@ from __future__ import annotations
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
 from hubtools.models.families.prottrans import LETTERS, PROTTRANS
+from hubtools.models.families.published.published_kind import (
+    FULL,
+    IA3,
+    INTERFACE,
+    LORA,
+    PER_RESIDUE,
+    PROBE,
+    REAL_VOCABULARY,
+    Pretraining,
+    Published,
+)
 from hubtools.models.families.spelling import PIECES, PLAIN, SPACED, ProtocolTokens
 
 # What ProstT5 is told that a protein's residues follow, and not its structure.
@@ -39,6 +50,9 @@ ANKH = Paper(
 }""",
 )
 
+# No head of an encoder tells the likelihood of a residue.
+_OF_AN_ENCODER = (PER_RESIDUE, PROBE, FULL, LORA, IA3)
+
 T5 = Family(
     "t5",
     encoder_class="T5EncoderModel",
@@ -58,4 +72,61 @@ T5 = Family(
     papers=(PROSTT5, PROTTRANS, ANKH),
     around=(0, 1),
     earlier={"prostt5": (SPACED, AA2FOLD)},
+    published=(
+        Published(
+            "prostt5",
+            "ProstT5",
+            ("Rostlab/ProstT5", "Rostlab/ProstT5_fp16"),
+            "t5",
+            works=_OF_AN_ENCODER,
+            tried=INTERFACE,
+            protocol=AA2FOLD,
+            licence="MIT",
+            notes="ProtT5 trained on with structures as 3Di letters",
+        ),
+        Published(
+            "prott5-bfd",
+            "ProtT5-XL-BFD",
+            ("Rostlab/prot_t5_xl_bfd",),
+            "t5",
+            works=_OF_AN_ENCODER,
+            tried=REAL_VOCABULARY,
+            tokens=28,
+            licence="none stated",
+            pretraining=Pretraining("BFD", source="card of Rostlab/prot_t5_xl_bfd"),
+        ),
+        Published(
+            "prott5",
+            "ProtT5",
+            ("Rostlab/prot_t5_xl_half_uniref50-enc", "Rostlab/prot_t5_xl_uniref50", "Rostlab/prot_t5_xxl_uniref50"),
+            "t5",
+            works=_OF_AN_ENCODER,
+            tried=REAL_VOCABULARY,
+            tokens=28,
+            licence="none stated",
+            pretraining=Pretraining("BFD, then UniRef50", source="Elnaggar et al., 2022"),
+        ),
+        Published("igt5", "IgT5", ("Exscientia/IgT5",), "t5", works=_OF_AN_ENCODER, tried=INTERFACE, licence="MIT"),
+        Published(
+            "ankh3",
+            "Ankh 3",
+            ("ElnaggarLab/ankh3-large", "ElnaggarLab/ankh3-xl"),
+            "t5",
+            works=_OF_AN_ENCODER,
+            tried=INTERFACE,
+            licence="CC-BY-NC-SA-4.0",
+            protocol=("[NLU]",),
+            notes="or after [S2S], by `protocol: S2S` of a recipe",
+        ),
+        Published(
+            "ankh",
+            "Ankh, Ankh 2",
+            ("ElnaggarLab/ankh-base", "ElnaggarLab/ankh-large", "ElnaggarLab/ankh2-*"),
+            "t5",
+            works=_OF_AN_ENCODER,
+            tried=INTERFACE,
+            licence="CC-BY-NC-SA-4.0",
+            pretraining=Pretraining("UniRef50", source="Elnaggar et al., 2023"),
+        ),
+    ),
 )

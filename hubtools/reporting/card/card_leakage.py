@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubtools.findings.wording import plural, share
+from hubtools.findings.wording import newer_text, percent, plural, share
 from hubtools.specs.record import RunRecord, SplitOverlap
 
 
@@ -43,9 +43,22 @@ def statement(record: RunRecord, split: str = "test") -> str:
     more = f", {', '.join(of_higher_identity)}" if of_higher_identity else ""
     verb = "has" if told[lowest] == 1 else "have"
     return (
-        f"{told[lowest]:,} of {total:,} {proteins} ({_percent(told[lowest], total)}) {verb} a relative of at least "
+        f"{told[lowest]:,} of {total:,} {proteins} ({percent(told[lowest], total)}) {verb} a relative of at least "
         f"{share(lowest)} identity in train{more}.{same}"
     )
+
+
+def pretraining(record: RunRecord, split: str = "test") -> str:
+    """How many scored proteins are newer than what the checkpoint was pre-trained on; empty where the task has no dates.
+
+    Args:
+        record: of a complete run.
+        split: that was scored.
+    """
+    facts = record.pretraining
+    if facts is None or record.data is None or split not in facts.newer or split not in record.data.splits:
+        return ""
+    return newer_text(facts, split, record.data.splits[split].proteins)
 
 
 def not_looked_for(record: RunRecord, split: str = "test") -> str:
@@ -66,11 +79,3 @@ def _with_train(record: RunRecord, split: str) -> SplitOverlap | None:
     """What a split has in common with train, where that was recorded."""
     found = record.data.audit if record.data else []
     return next((overlap for overlap in found if (overlap.first, overlap.second) == ("train", split)), None)
-
-
-def _percent(part: int, whole: int) -> str:
-    """A share in round per cent, never rounded to nothing or to all."""
-    percent = 100 * part / max(whole, 1)
-    if part < whole and percent > 99:
-        return "over 99 %"
-    return "under 1 %" if 0 < percent < 1 else f"{percent:.0f} %"

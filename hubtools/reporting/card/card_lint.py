@@ -14,7 +14,7 @@ from hubtools.common.readers import reads
 from hubtools.specs.licences import LICENCES
 
 _RELATIONS = {"finetune", "adapter", "quantized", "merge"}
-_PIPELINES = {"text-classification", "token-classification", "feature-extraction", "fill-mask"}
+_PIPELINES = {"text-classification", "token-classification", "feature-extraction", "fill-mask", "text-generation"}
 _HUB_ID = re.compile(
     r"(?!.*(--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?(/[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?)?"
 )

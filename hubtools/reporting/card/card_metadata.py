@@ -70,6 +70,8 @@ def test_splits(record: RunRecord) -> list[str]:
 
 def pipeline_tag(record: RunRecord) -> str:
     """The Hub's name for the kind of task; it has none for regression, which transformers serves as classification."""
+    if record.recipe_spec.scoring == "log-likelihood":
+        return "text-generation"
     return record.task_spec.problem.level.hub_task
 
 

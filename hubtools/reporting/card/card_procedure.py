@@ -6,12 +6,14 @@ from typing import Any
 
 from hubtools.common.escaping import markdown
 from hubtools.findings.wording import number
+from hubtools.models.families import PLAIN, CanonicalForm
 from hubtools.reporting.templates import written
 from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.recipe import Adapter
 from hubtools.specs.record import Energy, RunRecord
 
 MAX_LABELS_IN_PROSE = 12
+_POOLED = {"mean": "the mean over all", "last": "the last one, which has seen all"}
 
 
 def adapter_in_words(adapter: Adapter | None) -> str | None:
@@ -29,6 +31,44 @@ def head_in_words(record: RunRecord) -> str:
     name = str((record.recipe.get("head") or {}).get("kind") or "bench")
     kind = HEADS.get(name)
     return kind.words if kind else f"{name}, of a package"
+
+
+def context_in_words(record: RunRecord) -> str | None:
+    """Of a decoder: what follows from that a residue does not see what follows it; None of others, and where nobody measured."""
+    context = record.context
+    if context is None or context.follows:
+        return None
+    measured = "the states before the last residue do not change with it"
+    if not context.precedes:
+        return f"{measured}. Nor does it see what comes before it: no residue is read in its context"
+    if context.read:
+        ways = " and ".join(context.read)
+        mean = ", and the score is the mean of the two" if len(context.read) > 1 else ""
+        first = (
+            ""
+            if context.first_scored
+            else "; the residue that is read first has no likelihood, as nothing is before it"
+        )
+        return f"{measured}. Proteins were read {ways}{mean}{first}"
+    if record.task_spec.problem.level.by_residue:
+        return f"{measured}. Each label is predicted from the residue and what comes before it"
+    head = record.recipe_spec.head
+    chosen = record.training.choices.get("pooling") if record.training else None
+    if "last" in (chosen, head.pooling):
+        by = ", which was chosen on validation" if chosen else ""
+        return f"{measured}. The head reads the last residue, which has seen all the others{by}"
+    if head.what.pools and head.pooling in {"mean", "auto"}:
+        by = ", which was chosen on validation" if chosen else ""
+        return f"{measured}. The head reads the mean over residues that have each seen what comes before them{by}"
+    return measured
+
+
+def pieces_in_words(record: RunRecord) -> str:
+    """How a tokenizer whose tokens are not residues was given proteins, where not as they are; empty else."""
+    tokens = record.tokens
+    if record.alignment is not None or tokens is None or not (tokens.rendering or tokens.protocol):
+        return ""
+    return f"Proteins were written {CanonicalForm.recorded(None, tokens, CanonicalForm(PLAIN)).title}."
 
 
 def settings(record: RunRecord) -> dict[str, Any]:
@@ -68,6 +108,14 @@ def choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
             )
         elif key == "temperature_bound":
             chosen["temperature, why there"] = f"at {value}"
+        elif key == "pooling":
+            chosen["what of its residues is read of a protein"] = _POOLED.get(str(value), str(value))
+        elif key == "pooling_validation" and isinstance(value, dict):
+            read = {"mean": "the mean", "last": "the last residue"}
+            told = (
+                f"{number(score)} from {read.get(name, name)}" for name, score in value.items() if score is not None
+            )
+            chosen["the same metric with either"] = ", ".join(told)
         elif key == "candidates" and isinstance(value, list):
             chosen["candidates compared"] = f"{len(value):,}, their scores in run.json"
         else:

@@ -23,7 +23,7 @@ def paper_of(record: RunRecord) -> Paper | None:
     if checkpoint is None or checkpoint.source != "hub":
         return None
     name = checkpoint.name.split("/")[-1]
-    paper = next((paper for paper in papers() if re.search(paper.pattern, name, re.IGNORECASE)), None)
+    paper = next((paper for paper in papers() if paper.matches(name)), None)
     return None if paper is None else _as_printed(paper)
 
 

@@ -102,6 +102,20 @@ class CheckpointFacts(RecordPart):
     weights: Literal["pretrained", "random"] = "pretrained"
 
 
+class PretrainingFacts(RecordPart):
+    """What the checkpoint was pre-trained on, as its authors say, beside the dates of a task's proteins."""
+
+    data: Line | None = Field(default=None, description="None where nothing is known of it.")
+    until: Line | None = Field(
+        default=None, description="The last day, month or year of which something may be in it; None: not known."
+    )
+    source: Line | None = Field(default=None, description="Who says so.")
+    newer: dict[SplitName, int | None] = Field(
+        description="Proteins of a scored split that became public after that; None where that is not known."
+    )
+    undated: dict[SplitName, int] = Field(description="Proteins of a scored split of which no day is known.")
+
+
 class AlignmentFacts(RecordPart):
     """The proof that token i is residue i."""
 
@@ -135,6 +149,10 @@ class TokenFacts(RecordPart):
     """The tokens that all splits were read as, special ones not counted."""
 
     total: int
+    rendering: Line = Field(
+        default="",
+        description="How a protein is written where tokens are not residues: fasta, in lines; else as it is.",
+    )
     unknown: int = Field(description="The tokenizer's unknown token: what stands there, the checkpoint cannot see.")
     protocol: list[Line] = Field(
         default=[],
@@ -147,6 +165,35 @@ class TokenFacts(RecordPart):
         """Nothing of what few checkpoints have."""
         values: dict[str, Any] = dump(self)
         return {key: value for key, value in values.items() if key != "protocol_after" or value}
+
+
+class ContextFacts(RecordPart):
+    """What of its protein the state of a residue depends on, measured with the weights of the run before training."""
+
+    follows: bool = Field(
+        description="Whether a residue sees what follows it: False of a decoder, whose states depend on what came before alone."
+    )
+    precedes: bool = Field(description="Whether a residue sees what comes before it.")
+    change: float | None = Field(
+        description="How much the states before it change when the last residue is another: the largest change as a share of the "
+        "largest value."
+    )
+    read: list[Literal["forward", "backward"]] = Field(
+        default=[],
+        description="Of log-likelihoods: the directions in which every protein was read; the score is the mean over them.",
+    )
+    first_scored: bool | None = Field(
+        default=None,
+        description="Of log-likelihoods: whether a token stands before the first residue, so that it is told, too.",
+    )
+
+    def __str__(self) -> str:
+        if self.follows and self.precedes:
+            return "a residue sees all of its protein"
+        if self.follows or self.precedes:
+            seen, not_seen = ("follows", "comes before it") if self.follows else ("comes before it", "follows")
+            return f"a residue sees what {seen}, and nothing of what {not_seen}"
+        return "a residue sees no other residue"
 
 
 class TogetherFacts(RecordPart):

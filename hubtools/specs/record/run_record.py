@@ -16,11 +16,13 @@ from hubtools.specs.record.identities import Identity, Line, OpenPart
 from hubtools.specs.record.run_facts import (
     AlignmentFacts,
     CheckpointFacts,
+    ContextFacts,
     Cost,
     DataFacts,
     Environment,
     Failure,
     OutputFile,
+    PretrainingFacts,
     Score,
     SplitResult,
     StructureFacts,
@@ -92,6 +94,10 @@ class RunRecord(OpenPart):
     finished: datetime | None = None
     checkpoint: CheckpointFacts | None = None
     data: DataFacts | None = None
+    pretraining: PretrainingFacts | None = Field(
+        default=None,
+        description="Of runs of pre-trained checkpoints on tasks that know when their proteins became public.",
+    )
     closed: dict[Line, Line] = Field(
         default={},
         description="Repositories of the Hub that were read by a token and that not everybody can read: private or gated.",
@@ -105,6 +111,9 @@ class RunRecord(OpenPart):
         description="What a checkpoint was shown whose tokens are of residues and structure; others read the sequence alone.",
     )
     windows: WindowFacts | None = None
+    context: ContextFacts | None = Field(
+        default=None, description="Of runs of a checkpoint; records from before it was measured lack it."
+    )
     together: TogetherFacts | None = Field(
         default=None, description="Of runs of a checkpoint; records from before real proteins were read lack it."
     )

@@ -31,7 +31,8 @@ from hubtools.models.execution.packing import Packing
 from hubtools.models.layers import encoder_layers
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.tokenisation import ResidueTokeniser
-from hubtools.specs.record import TogetherFacts
+from hubtools.specs.record import ContextFacts, TogetherFacts
+from hubtools.training.compute.context import context_of
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.measured import measured
 from hubtools.training.compute.proof import Proof, distance
@@ -54,6 +55,7 @@ class Engine:
         compiled: whether the encoder's layers are compiled.
         reasons: why something was not used, one line each.
         together: what real proteins gave in batches and alone; None where there were none to read.
+        context: what a residue sees of its protein.
     """
 
     attention: str | None
@@ -62,6 +64,7 @@ class Engine:
     compiled: bool = False
     reasons: list[str] = field(default_factory=list)
     together: TogetherFacts | None = None
+    context: ContextFacts | None = None
 
     @property
     def packed(self) -> bool:
@@ -113,6 +116,7 @@ def engine(
         proving = stack.enter_context(contextlib.ExitStack())
         proving.enter_context(step("proving that batches change nothing"))
         proof = Proof.passed(encoder, tokeniser, device, bf16, trains)
+        context = context_of(encoder, tokeniser, device)
         real = RealProteins.passed(encoder, tokeniser, proteins, device) if proteins else None
         # Whatever is not a number is not below.
         padding = (
@@ -140,6 +144,7 @@ def engine(
             loud = reason.startswith(("no compilation", "groups"))
             log.log(logging.WARNING if loud else logging.INFO, reason)
         proving.close()
+        made.context = context
         yield made
 
 

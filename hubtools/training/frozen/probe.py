@@ -22,7 +22,7 @@ from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import fresh_head
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Probe
-from hubtools.training.encoding import Encoded
+from hubtools.training.encoding import LAST, Encoded
 from hubtools.training.frozen.embedding import Features, FrozenEncoder, chosen_layers, embed
 from hubtools.training.frozen.examples import Examples, Scale
 from hubtools.training.frozen.heads import Group, Trained, ValidationCheck, diverged, train_heads
@@ -48,20 +48,34 @@ class OtherSeeds:
 
 @dataclass(frozen=True)
 class ProbeHead:
-    """A head that reads plain embeddings of one layer, and what is to be said about it."""
+    """A head that reads plain embeddings of one layer, and what is to be said about it.
+
+    Attributes:
+        head, layer: the module, and what it reads.
+        fitted, lines: what training did, and its log.
+        pool: the residues that are pooled over, where that was chosen, too: :data:`LAST`, or None for all.
+    """
 
     head: nn.Module
     layer: int
     fitted: Fitted
     lines: list[dict[str, Any]]
+    pool: tuple[int, ...] | None = None
 
 
 def fit_probe(
-    model: ProteinTaskModel, train: Encoded, validation: Encoded, job: Job, companions: OtherSeeds | None = None
+    model: ProteinTaskModel,
+    train: Encoded,
+    validation: Encoded,
+    job: Job,
+    companions: OtherSeeds | None = None,
+    *,
+    follows: bool = True,
 ) -> Fitted:
     """Give a model whose encoder stays as it is a trained head; arguments as in :func:`hubtools.training.finetune.fit.fit`.
 
-    With companions, the heads of their seeds are trained beside, where this seed's has not been already.
+    With companions, the heads of their seeds are trained beside, where this seed's has not been already. ``follows`` says
+    whether a residue sees what follows it: where not, ``head.pooling: auto`` also tries the last residue alone.
 
     Raises:
         UserError: training diverged, with every learning rate.
@@ -69,11 +83,18 @@ def fit_probe(
     companions = companions or OtherSeeds()
     before = job.seed in companions.heads
     if not before:
-        companions.heads |= _fit(model, train, validation, job, [job.seed, *companions.seeds])
+        seeds = [job.seed, *companions.seeds]
+        made = _fit(model, train, validation, job, seeds)
+        if job.recipe.head.pooling == "auto" and not follows:
+            last = _fit(model, train.pooled_over(LAST), validation.pooled_over(LAST), job, seeds)
+            made = {seed: _better(made[seed], last[seed], job) for seed in seeds}
+        companions.heads |= made
     found = companions.heads.pop(job.seed)
     if isinstance(found, UserError):
         raise found
     model.head = found.head
+    if found.pool is not None:
+        model.config.pool_positions = list(found.pool)
     model.config.layer = None if found.layer == model.encoder.config.num_hidden_layers else found.layer
     if found.lines:
         write_atomic(job.log, "".join(json.dumps(line) + "\n" for line in found.lines))
@@ -100,6 +121,31 @@ def _fit(
     for file in job.work.glob("*.npy"):
         clear(file)
     return made
+
+
+def _better(mean: ProbeHead | UserError, last: ProbeHead | UserError, job: Job) -> ProbeHead | UserError:
+    """Of a head on the mean and one on the last residue the one of the better validation score; of equal ones the first."""
+    sign = 1 if METRICS[job.task.metrics.primary].higher_is_better else -1
+    found = {"mean": mean, "last": last}
+    sound = {name: one for name, one in found.items() if isinstance(one, ProbeHead)}
+    if not sound:
+        return mean
+    scores = {name: _score(one, job) for name, one in sound.items()}
+    name = max(sound, key=lambda name: -math.inf if (score := scores[name]) is None else sign * score)
+    best, other = sound[name], found["last" if name == "mean" else "mean"]
+    best.fitted.choices |= {"pooling": name, "pooling_validation": scores}
+    if isinstance(other, ProbeHead):
+        # Both took what they took.
+        best.fitted.seconds += other.fitted.seconds
+        best.fitted.tokens += other.fitted.tokens
+    return replace(best, pool=LAST if name == "last" else None)
+
+
+def _score(found: ProbeHead, job: Job) -> float | None:
+    """The primary metric on validation; None where it is not defined."""
+    assert found.fitted.validation is not None
+    score = primary_score(job.task, found.fitted.validation)
+    return score if math.isfinite(score) else None
 
 
 def fit_heads(
@@ -166,6 +212,8 @@ def predict_probe(model: ProteinTaskModel, split: Encoded, loss: Loss, job: Job,
         name: of the split, for the progress bar.
     """
     layer = model.encoder.config.num_hidden_layers if model.config.layer is None else model.config.layer
+    if split.pool is None and model.config.pool_positions is not None:
+        split = split.pooled_over(model.config.pool_positions)
     # Another seed may choose another layer: where embeddings are kept, one pass keeps what any of them will read.
     keeps = job.embeddings is not None and job.embeddings.store is not None
     last = model.encoder.config.num_hidden_layers
