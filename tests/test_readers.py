@@ -75,7 +75,7 @@ ALLOWED = {
     "hubtools/training/finetune/resume.py:load_weights": "of the same, after its sums were compared",
 }
 # Options whose callback reads nothing.
-NO_READERS = {"_use_templates"}
+NO_READERS = {"_use_templates", "_use_families"}
 
 
 def parsing(node: ast.AST) -> bool:

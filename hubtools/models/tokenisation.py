@@ -92,7 +92,11 @@ class ResidueTokeniser:
         folder, family = checkpoint.files(), family_of(checkpoint.config)
         make = None if family.dialect is None else family.dialect.tokenizer
         try:
-            if make is not None and not checkpoint.has_tokenizer:
+            if (
+                make is not None
+                and not checkpoint.has_tokenizer
+                and "AutoTokenizer" not in str(checkpoint.config.get("auto_map"))
+            ):
                 tokenizer = make()
             else:
                 tokenizer = AutoTokenizer.from_pretrained(

@@ -38,6 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_file_of_the_users_says_how_code_is_asked_and_the_record_says_which(project: Path, bench: Bench) -> None:
     write_like(project / "odd", "odd")
     (project / "another.py").write_text(file_of_the_page())
@@ -83,6 +84,7 @@ def test_a_file_that_brings_none_is_one_line(project: Path, bench: Bench, text: 
         assert code != 0 and re.search(says, " ".join(err.split())) is not None, err
 
 
+@pytest.mark.slow
 def test_the_check_of_a_task_asks_in_the_dialect(project: Path, bench: Bench) -> None:
     write_like(project / "amplify", "amplify")
     check = ("tasks", "check", f"tiny-{RESIDUES}", "--trust-remote-code", "--checkpoint", "./amplify")

@@ -16,10 +16,11 @@ from tiny_own_code import FILE, LIKE, module_of, write_like
 
 from hubtools.common.errors import UserError
 from hubtools.models import Checkpoint, ResidueTokeniser, resolve_checkpoint
-from hubtools.models.encoder import checkpoint_facts, load_encoder
+from hubtools.models.encoder import checkpoint_facts, load_encoder, own_class
 from hubtools.models.execution.grouping import Grouping
-from hubtools.models.execution.translation import Translated
-from hubtools.models.families import Dialect, Family
+from hubtools.models.execution.translation import Translated, translated
+from hubtools.models.families import Dialect, Family, family_of, known_families, register
+from hubtools.models.families.own_code import AMPLIFY
 from hubtools.models.longest_input import longest_input
 from hubtools.models.masked_lm import load_masked_lm
 from hubtools.models.saved import refuse_code_of_others
@@ -89,7 +90,7 @@ def batch(tokeniser: ResidueTokeniser) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
 
 
-def by_hand(checkpoint: Checkpoint, head: bool = True) -> Any:
+def by_hand(checkpoint: Checkpoint) -> Any:
     """The code beside the checkpoint with its weights, without bench and without transformers' loaders."""
     folder = checkpoint.files()
     module, classes = module_of(folder / f"{FILE}.py"), LIKE[checkpoint.name].classes
@@ -276,6 +277,33 @@ def test_code_that_is_not_trusted_is_not_run_and_nobody_is_told_to_upgrade(
         with pytest.raises(UserError, match=says) as refusal:
             load_encoder(resolve_checkpoint(str(folder), trust_remote_code=True))
         assert "Upgrade" not in str(refusal.value)
+
+
+@torch.no_grad()
+def test_a_family_names_another_class_and_makes_further_inputs(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_families, "_brought", [])
+    monkeypatch.setattr(known_families, "_looked", [True])
+    register(Family("whole", model_types=("gLM2",), dialect=Dialect(layers="depth", auto_class="AutoModelForMaskedLM")))
+    ids, mask = torch.tensor([[6, 7, 8, 1], [6, 7, 8, 9]]), torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
+    checkpoint = resolve_checkpoint(str(published("glm2").path), trust_remote_code=True)
+    assert own_class(checkpoint.config, family_of(checkpoint.config), "x").__name__ == "AutoModelForMaskedLM"
+    states = load_encoder(checkpoint).eval()(input_ids=ids, attention_mask=mask).last_hidden_state
+    expected = by_hand(checkpoint).glm2(ids, mask).last_hidden_state
+    torch.testing.assert_close(states[mask.bool()], expected[mask.bool()])
+
+    def chains(ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"chain_ids": torch.zeros_like(ids)}
+
+    register(Family("chains", model_types=("odd",), dialect=Dialect(inputs=chains)))
+    odd = resolve_checkpoint(str(published("odd-besides").path), trust_remote_code=True)
+    encoder: Any = load_encoder(odd).eval()
+    expected = by_hand(odd)(ids, None, mask).last_hidden_state
+    torch.testing.assert_close(encoder(input_ids=ids, attention_mask=mask).last_hidden_state, expected)
+    # A checkpoint of a type with a dialect that speaks plainly is asked plainly.
+    plain: Any = translated(load_encoder(published("esmpp")), AMPLIFY, "plain")
+    assert not isinstance(plain, Translated) and isinstance(encoder, Translated)
 
 
 def test_weights_below_the_head_must_be_there(tmp_path: Path) -> None:

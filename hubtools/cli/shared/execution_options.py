@@ -34,7 +34,7 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str | Non
     return int(value)
 
 
-def _brought(context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:
+def _use_families(context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:
     """Files of families, named before anything is asked of a checkpoint."""
     if value:
         from hubtools.models.families import name_file
@@ -49,7 +49,7 @@ FAMILY = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     expose_value=False,
-    callback=_brought,
+    callback=_use_families,
     help="Run a file of Python that brings a family of checkpoints (docs/extending.md); may be repeated.",
 )
 # In the order of the help; each makes a new option, which belongs to one command.
