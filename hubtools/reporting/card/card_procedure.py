@@ -112,7 +112,9 @@ def choices(record: RunRecord, labels: list[str]) -> dict[str, str]:
             chosen["what of its residues is read of a protein"] = _POOLED.get(str(value), str(value))
         elif key == "pooling_validation" and isinstance(value, dict):
             read = {"mean": "the mean", "last": "the last residue"}
-            told = (f"{number(score)} from {read.get(name, name)}" for name, score in value.items() if score is not None)
+            told = (
+                f"{number(score)} from {read.get(name, name)}" for name, score in value.items() if score is not None
+            )
             chosen["the same metric with either"] = ", ".join(told)
         elif key == "candidates" and isinstance(value, list):
             chosen["candidates compared"] = f"{len(value):,}, their scores in run.json"
