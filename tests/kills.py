@@ -110,7 +110,7 @@ STAGES = (
         of_sweep,
         "empty",
     ),
-    Stage("a publication", ("publish", "{run}", "--repo", REPOSITORY), of_repository, "run"),
+    Stage("a publication", ("publish", "{run}", "--repo", REPOSITORY, "--licence", "mit"), of_repository, "run"),
     Stage("a site", ("board", "--site", "site"), of_pages, "run"),
 )
 

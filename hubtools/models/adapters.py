@@ -58,12 +58,18 @@ def quantise(encoder: nn.Module) -> None:
     """Keep every linear layer of an encoder's transformer layers in four bits, in place.
 
     Raises:
-        UserError: bitsandbytes is not there, or does not work.
+        UserError: bitsandbytes is not there, or does not work, or there is no layer of that kind.
     """
     require_four_bits(torch.device("cpu"))
     found = encoder_layers(encoder)
     assert found is not None
-    for parent, name, linear in list(_children(found[1], nn.Linear)):
+    linears = list(_children(found[1], nn.Linear))
+    if not linears:
+        raise UserError(
+            f"adapter.kind: qlora keeps layers of torch's class Linear in four bits, and {type(encoder).__name__} has none",
+            fix="Use adapter.kind: lora.",
+        )
+    for parent, name, linear in linears:
         setattr(parent, name, FourBitLinear(linear))
 
 
@@ -159,13 +165,17 @@ def _peft_config(encoder: Any, adapter: Adapter, name: str) -> Any:
     from peft import IA3Config, LoraConfig
 
     targets, inputs, path = _targets(encoder, adapter, name)
+    # GPT-2's linear layers hold their weights the other way round.
+    turned = not isinstance(_linear(encoder.get_submodule(path))[targets[0]], nn.Linear)
 
     def pattern(paths: list[str]) -> str:
         return rf"{re.escape(path)}\.\d+\.(?:{'|'.join(re.escape(p) for p in paths)})"
 
     if adapter.kind == "ia3":
         return IA3Config(
-            target_modules=pattern(targets + inputs), feedforward_modules=pattern(inputs) if inputs else []
+            target_modules=pattern(targets + inputs),
+            feedforward_modules=pattern(inputs) if inputs else [],
+            fan_in_fan_out=turned,
         )
     return LoraConfig(
         r=adapter.rank,
@@ -174,7 +184,16 @@ def _peft_config(encoder: Any, adapter: Adapter, name: str) -> Any:
         use_rslora=adapter.kind == "rslora",
         use_dora=adapter.kind == "dora",
         target_modules=pattern(targets),
+        fan_in_fan_out=turned,
     )
+
+
+def _linear(layers: Any) -> dict[str, nn.Module]:
+    """Linear layers by their path within a layer; layers may differ (the first of T5's has the positions)."""
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = (nn.Linear, Conv1D)
+    return {n: module for layer in layers for n, module in layer.named_modules() if isinstance(module, kinds)}
 
 
 def _targets(encoder: Any, adapter: Adapter, name: str) -> tuple[list[str], list[str], str]:
@@ -188,8 +207,7 @@ def _targets(encoder: Any, adapter: Adapter, name: str) -> tuple[list[str], list
             fix="Use recipe full, or probe.",
         )
     path, layers = found
-    # By path within the layer; layers may differ (the first of T5's has the positions).
-    there = sorted({n for layer in layers for n, module in layer.named_modules() if isinstance(module, nn.Linear)})
+    there = sorted(_linear(layers))
     if adapter.targets is None:
         ia3 = adapter.kind == "ia3"
         listed = family.ia3_targets if ia3 else family.lora_targets

@@ -302,13 +302,13 @@ class TestTargets:
         assert "attention.self.query" in str(error.value) and "\n" not in str(error.value)
 
     def test_an_architecture_that_is_not_listed(self, tmp_path: Path) -> None:
-        from transformers import RobertaConfig, RobertaModel
+        from transformers import MPNetConfig, MPNetModel
 
-        checkpoint = other_architecture(tmp_path, RobertaModel, RobertaConfig)
-        with pytest.raises(UserError, match="in the architecture 'roberta'") as error:
+        checkpoint = other_architecture(tmp_path, MPNetModel, MPNetConfig)
+        with pytest.raises(UserError, match="in the architecture 'mpnet'") as error:
             adapted(checkpoint, "lora")
-        assert "adapter.targets" in str(error.value) and "attention.self.query" in str(error.value)
-        model, tokeniser, recipe = adapted(checkpoint, "lora", **{"adapter.targets": ["query"]})
+        assert "adapter.targets" in str(error.value) and "attention.attn.q" in str(error.value)
+        model, tokeniser, recipe = adapted(checkpoint, "lora", **{"adapter.targets": ["q"]})
         assert len(adapted_layers(model)) == 2
         train(model, tokeniser, recipe)
 

@@ -59,7 +59,7 @@ def test_the_python_of_a_card_reads_it_so(tokeniser: ResidueTokeniser) -> None:
 
 def test_a_gpt2_of_letters_is_none_of_it(tmp_path: Path) -> None:
     checkpoint = resolve_checkpoint(str(write_decoder(tmp_path / "m")))
-    assert family_of(checkpoint.config).name == "other (gpt2)"
+    assert family_of(checkpoint.config).name == "gpt2"
     tokeniser = ResidueTokeniser.from_checkpoint(checkpoint)
     assert tokeniser.aligned and tokeniser.form.protocol == ()
     assert family_of(resolve_checkpoint(str(write_protgpt2(tmp_path / "p"))).config).name == "protgpt2"

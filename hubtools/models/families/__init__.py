@@ -1,6 +1,6 @@
 """What cannot be measured on a checkpoint: one object a family (``family``), which everything else asks.
 
-``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans``, ``protgpt2`` and ``own_code`` (asked in a ``dialect``) are bench's own; ``known_families``
+``esm`` (with ``esm_operators``), ``esmc``, ``bert``, ``t5``, ``modernbert``, ``prottrans``, ``decoder_types`` and ``own_code`` (asked in a ``dialect``) are bench's own; ``known_families``
 finds the family of a configuration and takes in what packages and users bring. ``spelling`` writes residues, ``canonical_form`` whole
 proteins, ``token_pairs`` residues with structure, for a tokenizer and on a card; ``paper`` is what is cited; ``published`` are kinds of checkpoints that people use. Without torch: cards ask too. How to add one: docs/extending.md.
 """

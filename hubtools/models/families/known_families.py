@@ -15,22 +15,27 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
 from hubtools.common.registry import announced
-from hubtools.models.families.bert import BERT
+from hubtools.models.families.bert import BERT, DEBERTA, ELECTRA, ROBERTA, ROFORMER
+from hubtools.models.families.decoder_types import GPT2, LLAMA, MAMBA, PROTGPT2
 from hubtools.models.families.esm import ESM
 from hubtools.models.families.esmc import ESMC
 from hubtools.models.families.family import Family, entry
 from hubtools.models.families.modernbert import MODERNBERT
 from hubtools.models.families.own_code import OWN_CODE
 from hubtools.models.families.paper import Paper
-from hubtools.models.families.protgpt2 import PROTGPT2
-from hubtools.models.families.prottrans import ALBERT, ELECTRA, XLNET
+from hubtools.models.families.prottrans import ALBERT, XLNET
 from hubtools.models.families.published.published_kind import Published
 from hubtools.models.families.published.without_family import WITHOUT_FAMILY
 from hubtools.models.families.spelling import Spelling
 from hubtools.models.families.t5 import T5
 
 GROUP, VARIABLE = "bench.families", "BENCH_FAMILIES"
-OWN = (ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, PROTGPT2, *OWN_CODE)
+# A family with settings stands before the one that takes the rest of its model type.
+OWN = (
+    *(ESM, ESMC, T5, BERT, MODERNBERT, ELECTRA, ALBERT, XLNET, ROFORMER, ROBERTA, DEBERTA),
+    *(PROTGPT2, GPT2, LLAMA, MAMBA),
+    *OWN_CODE,
+)
 
 _brought: list[Family] = []
 _looked: list[bool] = []

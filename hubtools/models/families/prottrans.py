@@ -1,4 +1,4 @@
-"""ProtTrans: what its checkpoints of all architectures have in common, and those that are neither BERT nor T5.
+"""ProtTrans: what its checkpoints of all architectures have in common, and those whose layers are like no other's.
 
 ProtBERT, ProtT5, ProtElectra, ProtAlbert and ProtXLNet, and what was trained on from them: ProstT5, IgBert, IgT5. Their vocabularies
 have tokens for B, O, U and Z that were never trained: the authors put X in place of these letters in pre-training, as they
@@ -42,21 +42,6 @@ PROTTRANS = Paper(
 }""",
 )
 
-ELECTRA = Family(
-    "electra",
-    letters=LETTERS,
-    published=(
-        Published(
-            "electra",
-            "ProtElectra",
-            ("Rostlab/prot_electra_generator_bfd", "Rostlab/prot_electra_discriminator_bfd"),
-            "electra",
-            works=WITHOUT_ADAPTERS,
-            tried=INTERFACE,
-            notes="zero-shot of the generator alone: the discriminator has no head that tells residues",
-        ),
-    ),
-)
 ALBERT = Family(
     "albert",
     letters=LETTERS,
