@@ -21,11 +21,8 @@ from hubtools.models.families.spelling import FASTA
 
 _OF_LETTERS = "a decoder: a residue does not see what follows it; zero-shot by log-likelihood"
 # Queries, keys and values are one layer.
-_GPT2: dict[str, tuple[str, ...]] = {
-    "lora_targets": ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
-    "ia3_targets": ("attn.c_attn",),
-    "ia3_inputs": ("mlp.c_proj",),
-}
+GPT2_LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+GPT2_SCALED, GPT2_SCALED_INPUTS = ("attn.c_attn",), ("mlp.c_proj",)
 
 PROTGPT2 = Family(
     "protgpt2",
@@ -33,7 +30,9 @@ PROTGPT2 = Family(
     settings={"vocab_size": 50257},
     spellings=(FASTA,),
     protocol=("<|endoftext|>",),
-    **_GPT2,
+    lora_targets=GPT2_LINEAR,
+    ia3_targets=GPT2_SCALED,
+    ia3_inputs=GPT2_SCALED_INPUTS,
     papers=(
         Paper(
             "ProtGPT2",
@@ -66,7 +65,9 @@ PROTGPT2 = Family(
 
 GPT2 = Family(
     "gpt2",
-    **_GPT2,
+    lora_targets=GPT2_LINEAR,
+    ia3_targets=GPT2_SCALED,
+    ia3_inputs=GPT2_SCALED_INPUTS,
     published=(
         Published("gpt2", "GPT-2 type with letters", (), "gpt2", works=EVERYTHING, tried=INTERFACE, notes=_OF_LETTERS),
     ),
