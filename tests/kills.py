@@ -110,7 +110,9 @@ STAGES = (
         of_sweep,
         "empty",
     ),
-    Stage("a publication", ("publish", "{run}", "--repo", REPOSITORY, "--licence", "mit"), of_repository, "run"),
+    Stage(
+        "a publication", ("publish", "{run}", "--repo", REPOSITORY, "--licence", "mit", "--push"), of_repository, "run"
+    ),
     Stage("a site", ("board", "--site", "site"), of_pages, "run"),
 )
 

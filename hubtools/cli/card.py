@@ -40,10 +40,12 @@ def card(names: tuple[str, ...], author: str | None) -> None:
         click.echo(written.path)
         figures = len(list((written.path.parent / "figures").glob("*.png")))
         click.echo(f"wrote the card and {figures} figure{'s' * (figures != 1)}", err=True)
+        checkpoint = written.record.identity.checkpoint
         if has_model(written.folder / MODEL):
             task = written.record.identity.task.name
-            click.echo(f"next: bench publish {written.folder} --repo YOU/{task} --dry-run", err=True)
-        elif written.record.identity.checkpoint is None:
+            if checkpoint is None or not checkpoint.trust_remote_code:  # No model ships with code of its checkpoint's.
+                click.echo(f"next: bench publish {written.folder} --repo YOU/{task} --dry-run", err=True)
+        elif checkpoint is None:
             click.echo("a baseline keeps no model, so the card shows no lines to load one", err=True)
         else:
             click.echo("the run holds no model, so the card shows no lines to load one", err=True)

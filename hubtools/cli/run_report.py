@@ -56,7 +56,9 @@ def summary(done: FinishedRuns, root: Path) -> None:
         card = last.folder / CARD / "README.md"
         click.echo(f"card   {card if card.is_file() else f'bench card {folder}'}", err=True)
         click.echo(f"board  bench board{runs}", err=True)
-        if last.run.recipe.adaptation != "zero-shot":  # There is no model to publish.
+        checkpoint = last.record.identity.checkpoint
+        # Of zero-shot scores there is no model to publish, and none ships with code of its checkpoint's.
+        if last.run.recipe.adaptation != "zero-shot" and not (checkpoint and checkpoint.trust_remote_code):
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
     for line in done.tried_again:
         click.echo(f"tried twice: {line}", err=True)

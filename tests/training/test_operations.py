@@ -111,6 +111,17 @@ def test_bytes_of_activations_are_what_autograd_keeps(encoder: Any) -> None:
     assert found.per_square > 0  # Plain attention keeps its scores.
 
 
+def test_a_short_table_of_positions_is_not_read_past_its_end() -> None:
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 2 * WIDTH}
+    found, short = (
+        activations_of(with_head(BertModel(BertConfig(**sizes, max_position_embeddings=n))), trains=True)
+        for n in (512, 64)
+    )
+    assert short.per_token == pytest.approx(found.per_token, rel=0.05)
+
+
 def test_fused_attention_keeps_nothing_of_squared_length(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "checkpoint", "esm", width=WIDTH)
     encoder: Any = load_encoder(resolve_checkpoint(str(tmp_path / "checkpoint"))).eval()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hubtools.models.families import family_of
 from hubtools.models.four_bits import FourBitLinear
 from hubtools.models.layers import depth_of_parameters, encoder_layers
 
@@ -231,9 +232,11 @@ def activations_of(
         trains: whether gradients are wanted; reading alone keeps one hidden state a layer for those who ask for layers.
         bf16: autocast.
         checkpointing: whether activations are recomputed.
-        length: tokens of the smallest row that is tried.
+        length: tokens of the smallest row that is tried, if the model reads rows of twice as many.
     """
     encoder = model.encoder
+    if limit := family_of(encoder.config).max_tokens(encoder.config):
+        length = min(length, max(1, limit // 2 - 1))
     device = next(encoder.parameters()).device
     hidden, depth = encoder.config.hidden_size, len(blocks(encoder))
     widest = max([hidden, *(m.out_features for m in encoder.modules() if isinstance(m, nn.Linear))])
