@@ -74,9 +74,12 @@ def packed(made: Setting) -> None:
         made.fit()
 
 
+# Each problem with two families, and each family with problems of every level.
+PAIRED = [(FAMILIES[(i + step) % len(FAMILIES)], problem) for i, problem in enumerate(PROBLEMS) for step in (0, 3)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize(("family", "problem"), PAIRED)
 def test_memory_changes_no_weight(checkpoints, family: str, problem: str, tmp_path: Path) -> None:
     """Batches as large as can be, and others that did not fit and were done again in smaller pieces."""
     large, tight = (setting(checkpoints[family], problem, tmp_path / name) for name in ("large", "tight"))
