@@ -127,29 +127,33 @@ def status_lines(found: FolderStates, width: int) -> list[str]:
     return lines
 
 
-def plan_lines(runs: Sequence[RunState], seconds: Sequence[float | None], width: int) -> list[str]:
+def plan_lines(runs: Sequence[RunState], seconds: Sequence[float | None], width: int, rough: float) -> list[str]:
     """What is about to be done, what of it is done already, and how long the rest takes.
 
     Args:
         runs: that are planned.
         seconds: that each takes, where that is known.
         width: letters of a line.
+        rough: seconds of a core that the others take, by the sizes of checkpoints and data alone.
     """
     left = [taken for run, taken in zip(runs, seconds, strict=True) if run.state != "done"]
     lines = [*_matrix_of_states(runs, width, _planned), ""]
     if len(left) < len(runs):
         lines += [f"{len(runs) - len(left):,} done already, {len(left):,} to do (3/10: 3 of 10 are done)"]
     if known := [taken for taken in left if taken is not None]:
-        total = sum(known)
-        shown = f"{total / 3600:,.1f} hours" if total >= 7200 else f"{max(total / 60, 1):,.0f} minutes"
         lines += [
-            f"about {shown} on one process for {len(known):,} of {len(left):,}, as long as the recorded ones took"
+            f"about {_hours(sum(known))} on one process for {len(known):,} of {len(left):,}, as long as the recorded ones took"
         ]
-    if len(known) < len(left):
+    if others := len(left) - len(known):
         lines += [
-            f"how long {'the others' if known else 'they'} take, and what that costs: bench estimate, same options"
+            f"roughly {_hours(rough)} of one core for {f'the other {others:,}' if known else 'them'}, by sizes of files alone",
+            "measured, and what it costs: bench estimate --price-per-hour P, same options",
         ]
     return lines
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} hours" if seconds >= 7200 else f"{max(seconds / 60, 1):,.0f} minutes"
 
 
 def _matrix_of_states(

@@ -224,10 +224,12 @@ def test_a_plan_says_what_is_done_and_how_long_the_rest_takes(root: Path) -> Non
     seconds = expected_seconds(runs)
     # Four minutes took the one that is complete.
     assert seconds == [240.0] * 6 + [None] * 2
-    lines = plan_lines(runs, seconds, 80)
+    lines = plan_lines(runs, seconds, 80, rough=3 * 3600)
     assert "1 done already, 7 to do (3/10: 3 of 10 are done)" in lines
     assert "about 20 minutes on one process for 5 of 7, as long as the recorded ones took" in lines
-    assert lines[-1].startswith("how long the others take")
+    assert "roughly 3.0 hours of one core for the other 2, by sizes of files alone" in lines
+    assert lines[-1].startswith("measured, and what it costs: bench estimate --price-per-hour")
+    assert all(len(line) <= 80 for line in lines)
     assert lines[1].split() == [ESM, "1/6", "2"]
 
 

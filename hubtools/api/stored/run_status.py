@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from hubtools.common.files import is_folder
 from hubtools.common.notebook import line_html, table_html
+from hubtools.data.sources.file_cache import DataCache
 from hubtools.reporting.run_matrix import counted, matrix_of, plan_lines
+from hubtools.runs.jobs import Sizes, jobs
 from hubtools.runs.many.run_states import STATES, FolderReader, FolderStates, expected_seconds, unknown
 from hubtools.runs.store import DEFAULT_ROOT
 
@@ -85,7 +87,11 @@ def of_folder(reader: FolderReader) -> RunsStatus:
 
 
 def plan_matrix(planned: Sequence[PlannedRun], root: Path, width: int) -> list[str]:
-    """Lines that say what is about to be done, what of it is done already, and how long the rest takes by what is recorded."""
+    """Lines that say what is about to be done, what of it is done already, and how long the rest takes, by what is recorded and by sizes."""
     reader = FolderReader(root)
     runs = reader.of(planned) if is_folder(root) else unknown(planned)
-    return plan_lines(runs, expected_seconds(runs), width)
+    seconds = expected_seconds(runs)
+    states = zip(planned, runs, seconds, strict=True)
+    others = [run for run, found, taken in states if found.state != "done" and taken is None]
+    rough = sum(job.cost for job in jobs(others, sizes=Sizes(DataCache.default())))
+    return plan_lines(runs, seconds, width, rough)
