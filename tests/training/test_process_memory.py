@@ -48,5 +48,7 @@ def test_a_peak_can_be_forgotten() -> None:
     del large
     # The two are counted by pages in batches, a little apart.
     assert before > 0.9 * now and now > 2**28
+    if resident_memory() > now - 2**27:
+        pytest.skip("the memory was not given back to the system")
     forget_peak()
     assert peak_resident() < before - 2**27
