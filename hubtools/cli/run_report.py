@@ -57,8 +57,9 @@ def summary(done: FinishedRuns, root: Path) -> None:
         click.echo(f"card   {card if card.is_file() else f'bench card {folder}'}", err=True)
         click.echo(f"board  bench board{runs}", err=True)
         checkpoint = last.record.identity.checkpoint
-        # Of zero-shot scores there is no model to publish, and none ships with code of its checkpoint's.
-        if last.run.recipe.adaptation != "zero-shot" and not (checkpoint and checkpoint.trust_remote_code):
+        # Of zero-shot scores and of folds there is no model to publish, and none ships with code of its checkpoint's.
+        has_model = last.run.recipe.adaptation != "zero-shot" and last.run.task.data.folds is None
+        if has_model and not (checkpoint and checkpoint.trust_remote_code):
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
     for line in done.tried_again:
         click.echo(f"tried twice: {line}", err=True)

@@ -18,6 +18,7 @@ from hubtools.data.rows.row_kinds import canonical_rows, rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.known_sources import pinned, source_of
 from hubtools.data.sources.source_rows import read_rows
+from hubtools.data.splits.folds import Fold, cross_validation, fold_overlaps, told_folds, with_folds
 from hubtools.data.splits.fractions import fraction_of
 from hubtools.data.splits.homology import cluster_words, with_clusters
 from hubtools.data.splits.leakage import cleaned, shared_clusters
@@ -56,6 +57,8 @@ class TaskData:
             in lower case, or #, for each residue of the sequence, or of the wild type.
         facts: what the record says about them.
         traits: of the rows of the test splits; empty for variants.
+        folds: of a task with folds, by name; ``splits`` then has all rows as ``test``, and nothing else.
+        of_fold: the fold whose fit these are the data of; None of a whole task.
         dates: of the test splits, the day on which the protein of each row became public, None where that is not known;
             empty for tasks without dates.
     """
@@ -65,6 +68,16 @@ class TaskData:
     facts: DataFacts
     traits: Mapping[str, Traits] = field(default_factory=dict)
     dates: Mapping[str, Sequence[date | None]] = field(default_factory=dict)
+    folds: Mapping[str, Fold] = field(default_factory=dict)
+    of_fold: str | None = None
+
+    def fold(self, name: str) -> TaskData:
+        """What the model of one fold learns from, chooses on and predicts, as data of a task with these splits."""
+        import datasets
+
+        rows, fold = self.splits["test"], self.folds[name]
+        splits = {part: rows.select(getattr(fold, part)) for part in ("train", "validation", "test")}
+        return replace(self, splits=datasets.DatasetDict(splits), folds={}, of_fold=name)
 
     def sequences(self, split: str) -> list[str]:
         """The sequences of a split that a model reads: of each row, of the distinct proteins of pairs, or wild types."""
@@ -76,8 +89,19 @@ class TaskData:
         return rows_of(self.task.problem).structures_read(rows) if STRUCTURE in rows.column_names else None
 
     def without_test(self) -> TaskData:
-        """Train and validation alone: what may be looked at while something is chosen."""
+        """Train and validation alone: what may be looked at while something is chosen.
+
+        Raises:
+            UserError: the task has folds, each of which is held out of one fit and learnt from in the others.
+        """
         import datasets
+
+        if self.folds:
+            raise UserError(
+                "a task with folds has no validation split that no fold is scored on, so that no sweep can choose on one",
+                where=f"task {self.task.name}",
+                fix="Sweep on a task with splits, or run with --set.",
+            )
 
         kept = {name: self.splits[name] for name in ("train", "validation")}
         facts = self.facts.model_copy(update={"splits": {name: self.facts.splits[name] for name in kept}, "audit": []})
@@ -92,7 +116,7 @@ def load_task_data(
 
     The order of things: rows are read and joined; rows without a label are left out where the task file says what that is; declared splits are assigned and rows of no split dropped; sequences
     and labels are put into canonical form; equal sequences are dealt with (see ``hubtools.data.splits.leakage``); similarity
-    clusters are found; seeded splits are drawn, or validation is carved off train where none is declared (whole
+    clusters are found; folds, or seeded splits, are drawn, or validation is carved off train where none is declared (whole
     clusters and equal sequences on one side); at most ``subset`` proteins of each split are taken by a fixed sample;
     of the training proteins only the share ``fraction`` is kept (see ``hubtools.data.splits.fractions``).
 
@@ -113,7 +137,14 @@ def load_task_data(
     raw = labelled(raw, task, removed)
     if task.data.label_shift:
         findings.append(_SHIFTED.format("next" if task.data.label_shift > 0 else "previous"))
+    if task.data.folds is not None and fraction is not None:
+        raise UserError(
+            "a task with folds has no one training split to take a share of",
+            where=f"task {task.name}",
+            fix="Leave --fraction out, or the task.",
+        )
     splits = declared_splits(raw, task) if task.data.splits else None
+    told = told_folds(raw, task) if task.data.folds else None
     if splits is not None:
         used = splits != None  # noqa: E711
         if not used.all():
@@ -123,29 +154,48 @@ def load_task_data(
     findings += found
     if splits is not None:
         rows["split"] = splits
+    if told is not None:
+        rows["fold"] = told
+    if task.data.folds is not None:
+        rows["split"] = "test"
     rows, repeats, found = cleaned(rows, task)
     findings += found
     removed += repeats
-    rows, validation = final_splits(with_clusters(rows, task, cache), task)
+    rows = with_clusters(rows, task, cache)
+    drawn: str | None
+    if task.data.folds is not None:
+        rows, drawn = with_folds(rows, task)
+    else:
+        rows, validation = final_splits(rows, task)
     if across := int(rows["split"].isna().sum()):
         removed[ACROSS] = across
         rows = rows[rows["split"].notna()]
-    drawn = proven_draw(rows, task)
+    if task.data.folds is None:
+        drawn = proven_draw(rows, task)
     if subset is not None:
         rows, line = subset_of(rows, subset, task)
         findings.append(line)
     if fraction is not None:
         rows, line = fraction_of(rows, fraction, seed, task)
         findings.append(line)
+    folds = dict[str, Fold]()
+    if task.data.folds is not None:
+        folds, repeats, found, validation = cross_validation(rows, task)
+        findings += found
+        removed += repeats
     # From here on about what is learnt from.
     findings += shared_clusters(rows, task)
     findings += rows_of(task.problem).findings(rows, task)
-    learnt = ["train", "validation"] if task.problem.level.trained else []
+    learnt = ["train", "validation"] if task.problem.level.trained and not folds else []
     parts = {name: rows[rows["split"] == name] for name in [*learnt, *task.data.test_splits]}
     _refuse_empty(parts, removed, task)
     facts = {name: split_facts(part, task) for name, part in parts.items()}
     pairs = [(first, second) for first in learnt for second in task.data.test_splits]
-    audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
+    if folds:
+        audit, audit_method, traits = fold_overlaps(rows, folds, task, cache)
+    else:
+        audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
+        traits = row_traits(parts, task.data.test_splits, task.problem, cache)
     source = source_of(pinned(task, cache)[0].data)
     facts_of_source, structures = source.facts(cache), None
     if task.data.structures is not None:
@@ -172,8 +222,9 @@ def load_task_data(
             audit_method=audit_method,
             structures=structures,
         ),
-        traits=row_traits(parts, task.data.test_splits, task.problem, cache),
+        traits=traits,
         dates={name: parts[name]["date"].tolist() for name in task.data.test_splits if task.data.columns.date},
+        folds=folds,
     )
 
 

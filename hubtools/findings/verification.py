@@ -172,6 +172,8 @@ def check_submission(
         "rows and labels are those of the data", lambda: _rows(tasks[0], data[0], predictions)
     ):
         verdict.look("strata", lambda: _strata(tasks[0], data[0], record, predictions))
+        if data[0].folds:
+            verdict.look("folds", lambda: _folds(tasks[0], data[0], record, predictions))
     verdict.look("scores", lambda: _scores(tasks[0], record, predictions))
     return verdict
 
@@ -406,6 +408,25 @@ def _strata(task: Task, data: TaskData, record: RunRecord, predictions: dict[str
         if claimed and not _alike(claimed, {key: [one.model_dump() for one in found] for key, found in again.items()}):
             raise UserError(f"the results by identity or length on {name} are others")
         compared += sum(map(len, claimed.values()))
+    return f"{compared} recomputed"
+
+
+def _folds(task: Task, data: TaskData, record: RunRecord, predictions: dict[str, Predictions]) -> str:
+    """Compute each fold's own scores again, on the rows that are in it here."""
+    claimed, got = record.results["test"].folds, predictions["test"]
+    ids, compared = list(data.splits["test"]["id"]), 0
+    if [fold.name for fold in claimed] != list(data.folds):
+        raise UserError(
+            f"it has the folds {', '.join(fold.name for fold in claimed)}; the task's are {', '.join(data.folds)}"
+        )
+    for fold, own in zip(claimed, data.folds.values(), strict=True):
+        held = np.flatnonzero(np.isin(got.ids, [ids[row] for row in own.test.tolist()]))
+        again = score_split(task, got.rows(held), None, replicates=0).scores
+        if not _alike(fold.scores, {metric: score.value for metric, score in again.items()}):
+            raise UserError(f"the scores of fold {fold.name} are others")
+        if (fold.rows, fold.train, fold.validation) != (len(own.test), len(own.train), len(own.validation)):
+            raise UserError(f"fold {fold.name} has other rows than the task's")
+        compared += len(again)
     return f"{compared} recomputed"
 
 

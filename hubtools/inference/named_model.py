@@ -91,6 +91,12 @@ def refuse_without_model(run: OpenRun, name: str) -> None:
             where=name,
             fix="Name a run that trained something.",
         )
+    if record.task_spec.data.folds is not None:
+        raise UserError(
+            "each fold of this run had a model of its own, and none was kept",
+            where=name,
+            fix="Name a run of a task with splits.",
+        )
     if record.identity.checkpoint is None:
         raise UserError("this is a baseline, which keeps no model", where=name, fix="Name a run of a checkpoint.")
     if record.status != "complete":

@@ -216,6 +216,12 @@ def _require_publishable(run: OpenRun) -> None:
         raise UserError(f"this run is {record.status}", where=where, fix=f"Finish it first: {record.command}")
     if record.identity.checkpoint is None:
         raise UserError("this is a baseline, which has no model", where=where, fix="Name a run of a checkpoint.")
+    if record.task_spec.data.folds is not None:
+        raise UserError(
+            "each fold of this run had a model of its own, and none was kept, so there is none to publish",
+            where=where,
+            fix="Publish a run of a task with splits; the record of this one goes on a board: bench board.",
+        )
     if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
             "nothing was trained, so there is no new model to publish",

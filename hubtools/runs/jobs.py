@@ -128,8 +128,12 @@ def planned_alike(planned: Iterable[PlannedRun]) -> list[Alike]:
 
 
 def shares_heads(run: PlannedRun) -> bool:
-    """Whether runs with other seeds differ from a probe in the head alone, so that their heads are trained at once."""
-    return run.recipe.adaptation == "probe" and run.recipe.weights == "pretrained" and run.fraction is None
+    """Whether runs with other seeds differ from a probe in the head alone, so that their heads are trained at once.
+
+    Those of a task with folds are not: each fold has heads of its own, and the embeddings are kept from fold to fold.
+    """
+    one_fit = run.fraction is None and run.task.data.folds is None
+    return run.recipe.adaptation == "probe" and run.recipe.weights == "pretrained" and one_fit
 
 
 @dataclass(frozen=True)

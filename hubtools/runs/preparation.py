@@ -77,7 +77,7 @@ def read(run: PlannedRun, session: Session, data: TaskData) -> Reading:
     window, pooling = run.recipe.window.model_dump_json(), run.recipe.head.pooling
     pooling = pooling if pooling in {"mutations", "last"} else "mean"
     how = (window, pooling, run.recipe.protocol)
-    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), *how)
+    key = ("tokens", run.checkpoint, session.data_key(run), tuple(data.splits), data.of_fold, *how)
     found: Reading = session.recent.get(key, lambda: _read(run, session, data, checkpoint))
     return found
 

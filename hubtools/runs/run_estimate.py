@@ -139,11 +139,21 @@ class Estimator:
         """
         self._news = False
         found = self._estimate(run)
+        if found.memory is not None and run.task.data.folds is not None:
+            found = self._over_folds(run, found)
         if self._news and found.memory is not None:
             low, high = found.seconds
             least, most = map(human, found.memory.span)
             self.say(f"  {low:,.0f} to {high:,.0f} s, {least} to {most} of memory")
         return found
+
+    def _over_folds(self, run: PlannedRun, one: RunEstimate) -> RunEstimate:
+        """The estimate of all fits from that of one: a probe's later ones may find all embeddings kept."""
+        fits = len(self.session.data(run.task, run.subset).folds)
+        low, high = one.seconds
+        least = low if run.recipe.adaptation == "probe" else fits * low
+        note = f"{fits} folds" + (f", {one.note}" if one.note else "")
+        return replace(one, seconds=(least, fits * high), note=note)
 
     def _estimate(self, run: PlannedRun) -> RunEstimate:
         if not self.force and self._is_done(run):
@@ -187,7 +197,9 @@ class Estimator:
         if key not in self._calibrated:
             self._tell(run)
             forget_peak()
-        reading = read(run, self.session, self.session.data(run.task, run.subset, run.fraction, run.seed))
+        data = self.session.data(run.task, run.subset, run.fraction, run.seed)
+        # Of a task with folds one fit is looked at; the others are as long.
+        reading = read(run, self.session, data.fold(next(iter(data.folds))) if data.folds else data)
         if key not in self._calibrated:
             model = build(run, reading, None if self.device else self.session.execution.device)
             self._calibrated[key] = self._measured(run, model, reading, started)

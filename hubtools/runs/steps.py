@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from typing import Any
 
 import torch
 
-from hubtools.common.files import make_folder
+from hubtools.common.errors import UserError
+from hubtools.common.files import make_folder, write_atomic
 from hubtools.common.hashing import file_sha256
 from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
@@ -25,6 +27,7 @@ from hubtools.models.encoder_note import note_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
+from hubtools.runs.folds.fold_work import FoldWork, out_of_fold, read_fold, together, windows_together, write_fold
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import answering, ask, build, computing, kept_embeddings, language_model, read
 from hubtools.runs.session import Session
@@ -38,6 +41,7 @@ from hubtools.runs.store import (
 from hubtools.specs.record import (
     Cost,
     EmbeddingFacts,
+    FoldResult,
     OutputFile,
     RunRecord,
     TrainingFacts,
@@ -106,6 +110,8 @@ class Steps:
         self.work, self.log, self.test = folder / WORK, folder / TRAINING_LOG, test
         self.probes = run.recipe.adaptation == "probe"
         self.embeddings: KeptEmbeddings | None = None
+        # Of a task with folds there is a model for each, and none is kept.
+        self.keeps_model = test and run.task.data.folds is None
 
     def do(self) -> None:
         """Data, model, training, choices on validation, and then, once, the test splits."""
@@ -128,7 +134,11 @@ class Steps:
             self.record.outputs = _outputs(self.folder)
 
     def _predict_once(self, data: TaskData) -> None:
-        if not self.task.problem.level.trained:
+        folds = list[FoldResult]()
+        if data.folds:
+            predictions, thresholds = {}, None
+            predictions["test"], folds = self._out_of_fold(data)
+        elif not self.task.problem.level.trained:
             predictor, predictions, thresholds = self._untrained(data), {}, None
         else:
             predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
@@ -141,11 +151,10 @@ class Steps:
             validation = score_split(self.task, predictions["validation"], thresholds, replicates=0)
             self.record.results["validation"] = validation
             return
-        # Nothing is chosen from here on: this is the one time that the test splits are predicted.
-        predictions |= {name: predictor(name) for name in self.task.data.test_splits}
-        if self.embeddings is not None and self.record.training is not None:
-            seen = self.embeddings
-            self.record.training.embeddings = EmbeddingFacts(computed=seen.computed, cached=seen.read)
+        if not data.folds:
+            # Nothing is chosen from here on: this is the one time that the test splits are predicted.
+            predictions |= {name: predictor(name) for name in self.task.data.test_splits}
+            self._note_embeddings()
         if not distributed.is_main():
             return
         drawn, units = {}, {}
@@ -153,9 +162,91 @@ class Steps:
             result, drawn[name], units[name] = score_and_resample(self.task, split, thresholds)
             if name in data.traits:
                 result.strata = strata_of(self.task, split, thresholds, data.traits[name])
+            result.folds = folds
             self.record.results[name] = result
         write_replicates(self.folder / REPLICATES, drawn, units)
         write_predictions(self.folder / PREDICTIONS, predictions, self.task.label_names)
+
+    def _out_of_fold(self, data: TaskData) -> tuple[Predictions, list[FoldResult]]:
+        """A fit for each fold on the others, and every row as predicted by the one that never saw its fold.
+
+        What a fold left is kept until the run is complete, so that a run that was stopped goes on with the next one. The last
+        fold is always done by the attempt that writes the record, which so tells what it saw of checkpoint and device.
+        """
+        if distributed.size() > 1:
+            raise UserError(
+                "the models of a task with folds are trained by one process",
+                where=self.run.title,
+                fix="Leave torchrun out; folds of one run follow each other, and runs can go to several workers.",
+            )
+        work, log, last = self.work, self.log, list(data.folds)[-1]
+        parts, told = list[Predictions](), list[FoldWork]()
+        for number, name in enumerate(data.folds):
+            # By number: a fold may be called anything.
+            self.work = work / f"fold-{number}"
+            self.log = self.work / TRAINING_LOG
+            found = read_fold(self.work) if name != last else None
+            if found is None:
+                make_folder(self.work)
+                found = self._one_fold(name, data.fold(name))
+                write_fold(self.work, *found)
+            parts.append(found[0])
+            told.append(found[1])
+        self.work, self.log = work, log
+        lines = [line for one in told for line in one.lines]
+        if lines:
+            write_atomic(log, "".join(json.dumps(line) + "\n" for line in lines))
+        self._note_folds(told)
+        return out_of_fold(parts, list(data.splits["test"]["id"])), [one.result for one in told]
+
+    def _one_fold(self, name: str, data: TaskData) -> tuple[Predictions, FoldWork]:
+        """Train on the other folds, choose on a part of them, and predict the fold."""
+        self.record.training, self.embeddings = None, None
+        before = self.record.cost or Cost(wall_seconds=0)
+        self.record.cost = before.model_copy(update={"train_seconds": None})
+        # The engine of one fold's model is taken off before the next one's is attached.
+        outer = self.attached
+        with contextlib.ExitStack() as self.attached:
+            predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
+            predictions = predictor("test")
+        self.attached = outer
+        self._note_embeddings()
+        training = self.record.training
+        assert training is not None and self.record.cost is not None
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.is_file() else []
+        scores = score_split(self.task, predictions, None, replicates=0).scores
+        result = FoldResult(
+            name=name,
+            rows=len(data.splits["test"]),
+            train=len(data.splits["train"]),
+            validation=len(data.splits["validation"]),
+            epochs_run=training.epochs_run,
+            best_epoch=training.best_epoch,
+            steps=training.steps,
+            choices=training.choices,
+            scores={metric: score.value for metric, score in scores.items()},
+        )
+        work = FoldWork(
+            result=result,
+            training=training,
+            windows=self.record.windows,
+            seconds=self.record.cost.train_seconds or 0.0,
+            lines=[{"fold": name, **line} for line in lines],
+        )
+        return predictions, work
+
+    def _note_folds(self, told: list[FoldWork]) -> None:
+        """What training did in all folds together."""
+        self.record.training = together(told, f"{self.task.metrics.primary} on validation, in each fold by itself")
+        self.record.windows = windows_together(told)
+        before = self.record.cost or Cost(wall_seconds=0)
+        seconds = round(sum(one.seconds for one in told), 3)
+        self.record.cost = before.model_copy(update={"train_seconds": seconds})
+
+    def _note_embeddings(self) -> None:
+        if self.embeddings is not None and self.record.training is not None:
+            seen = self.embeddings
+            self.record.training.embeddings = EmbeddingFacts(computed=seen.computed, cached=seen.read)
 
     def _with_checkpoint(self, data: TaskData) -> Predictor:
         ready = self._prepare(data)
@@ -174,7 +265,9 @@ class Steps:
         reading = read(self.run, self.session, data)
         self.record.alignment, self.record.tokens = reading.alignment, reading.tokens
         self.record.structure = reading.structure
-        scored = [split for name, split in reading.splits.items() if name != "train"]
+        # Of a fold the rows that it holds out: together they are all.
+        unscored = {"train"} if self.task.data.folds is None else {"train", "validation"}
+        scored = [split for name, split in reading.splits.items() if name not in unscored]
         self.record.windows = window_facts(scored, reading.window)
         model = build(self.run, reading, self.execution.device, self.session)
         self.record.checkpoint = checkpoint_facts(reading.checkpoint, model.encoder, self.recipe.weights)
@@ -231,7 +324,7 @@ class Steps:
 
     def _save(self, ready: Prepared) -> None:
         """Merge an adapter, and write the model of which every prediction of the record is, a frozen encoder by its name."""
-        keeps, made_of = self.test and distributed.is_main(), ready.checkpoint.identity
+        keeps, made_of = self.keeps_model and distributed.is_main(), ready.checkpoint.identity
         note = note_of(made_of, self.recipe, self.run.seed, ready.model.encoder) if keeps else None
         if self.recipe.adapter is not None:
             if keeps and self.recipe.weights == "pretrained":

@@ -19,7 +19,7 @@ from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
-from hubtools.specs.split_rules import Columns, SeededSplit, SimilarityClusters, SplitRule, StructureFiles
+from hubtools.specs.split_rules import Columns, Folds, SeededSplit, SimilarityClusters, SplitRule, StructureFiles
 
 
 class TableFile(Spec):
@@ -240,6 +240,10 @@ class SourceData(Spec):
     columns: Columns = Columns()
     splits: dict[SplitName, SplitRule] | None = Field(default=None, description="Splits declared by the data.")
     split: SeededSplit | None = Field(default=None, description="Splits drawn by a seeded rule.")
+    folds: Folds | None = Field(
+        default=None,
+        description="Cross-validation: one model a fold; `test` is all rows, each as predicted out of its fold.",
+    )
     clusters: SimilarityClusters | None = Field(
         default=None, description="Cluster by sequence similarity when the data have no cluster column."
     )
@@ -305,10 +309,9 @@ class SourceData(Spec):
 
     @model_validator(mode="after")
     def _one_kind_of_split(self) -> SourceData:
-        if (self.splits is None) == (self.split is None) or self.splits == {}:
-            raise ValueError("give either splits (declared by the data) or split (seeded). Exactly one of them")
-        if self.splits == {}:
-            raise SpecError("no split is declared. Name one, such as test", "splits")
+        if [self.splits, self.split, self.folds].count(None) != 2 or self.splits == {}:
+            given = "splits (declared by the data), split (seeded) or folds (cross-validation)"
+            raise ValueError(f"give either {given}. Exactly one of them")
         if self.columns.cluster and self.clusters:
             raise SpecError("columns.cluster is given too. Give one of them", "clusters")
         if self.split is not None:
@@ -323,7 +326,9 @@ class SourceData(Spec):
 
     @property
     def split_names(self) -> list[str]:
-        """Names of the splits that the file declares or draws."""
+        """Names of the splits that the file declares or draws; of folds what each fit has."""
+        if self.folds is not None:
+            return ["train", "validation", "test"]
         return list(self.splits or self.split.fractions)  # type: ignore[union-attr]
 
     @property

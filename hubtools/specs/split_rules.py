@@ -179,3 +179,45 @@ class SeededSplit(Spec):
         if self.identity is not None and self.by != "clusters":
             raise SpecError("identity is for by: clusters. Write by: clusters, or remove identity", "identity")
         return self
+
+
+class Folds(Spec):
+    """Folds of a cross-validation: every row is predicted by a model that never saw its fold.
+
+    A column names the fold of each row, or a scheme draws it. ``modulo`` and ``contiguous`` are for single substitutions:
+    their distinct positions are sorted, and go to the folds in turn (0, 1, …, 0, 1, …), or in stretches of as many positions,
+    the first stretches having one more where the number does not divide. ``random`` draws each sequence by itself, with equal
+    chances; whole clusters, where there are any. So ProteinGym's authors define fold_modulo_5, fold_contiguous_5 and
+    fold_random_5; their very draw of the last stands in their files alone, and is read as a column.
+    """
+
+    column: str | None = Field(default=None, description="Names the fold of each row.")
+    scheme: Literal["random", "modulo", "contiguous"] | None = Field(
+        default=None, description="How folds are drawn where no column names them."
+    )
+    number: int | None = Field(
+        default=None, ge=2, le=100, description="Of folds: by default 5, or as many as the column names."
+    )
+    mutant: str | None = Field(
+        default=None, description="modulo and contiguous: the column of the substitution, such as A42G."
+    )
+    seed: int = Field(default=0, description="Of the random scheme.")
+    sha256: Sha256 | None = Field(
+        default=None, description="Checksum of who is in which fold. Folds that come out otherwise are refused."
+    )
+
+    @property
+    def k(self) -> int:
+        """How many folds a scheme draws."""
+        return self.number or 5
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Folds:
+        if (self.column is None) == (self.scheme is None):
+            raise ValueError("give either column or scheme. Exactly one of them")
+        by_position = self.scheme in {"modulo", "contiguous"}
+        if by_position and self.mutant is None:
+            raise SpecError("nothing says which residue a row changes. Name its column", "mutant")
+        if self.mutant is not None and not by_position:
+            raise SpecError("this is for the schemes modulo and contiguous. Remove it", "mutant")
+        return self

@@ -156,6 +156,18 @@ class Task(Spec):
                 f"nothing is trained in {self.problem.value}. Remove {sorted(trained)[0]}", "data", "splits"
             )
 
+    def _folds_fit(self) -> None:
+        level = self.problem.level
+        if self.data.folds is None:
+            return
+        if not level.trained or level.proteins > 1:
+            what = "nothing is trained" if not level.trained else "a protein would be in several folds"
+            raise SpecError(f"{what} in {self.problem.value}. Remove it", "data", "folds")
+        if self.problem.kind == "multilabel" or self.metrics.positive is not None:
+            what = "a decision threshold would be another in each fold, so that folds are not for"
+            of = self.problem.value if self.problem.kind == "multilabel" else "tasks with metrics.positive"
+            raise SpecError(f"{what} {of}. Use split", "data", "folds")
+
     def _columns_fit(self) -> None:
         level, columns = self.problem.level, self.data.columns
         lookup = [file.name for file in self.data.files if file.lookup]
@@ -183,6 +195,7 @@ class Task(Spec):
 
     def _data_fit(self) -> None:
         data, kind, by_residue = self.data, self.problem.kind, self.problem.level.by_residue
+        self._folds_fit()
         self._splits_fit()
         self._columns_fit()
         for key in ("site_marker", "candidates", "masked_value", "label_sets", "label_shift"):

@@ -138,6 +138,14 @@ def _split_words(task: Task) -> list[str]:
         if several:
             lines.append("shares are of proteins; a pair whose proteins are in different splits is left out")
         declared = set(data.split.fractions)
+    elif data.folds is not None:
+        how = (
+            f"named by the column {data.folds.column}" if data.folds.column else f"{data.folds.k}, {data.folds.scheme}"
+        )
+        by = f" by seed {data.folds.seed}" if data.folds.scheme == "random" else ""
+        lines = [f"test: all rows, each predicted out of its fold (folds: {how}{by})"]
+        share, seed = data.validation_fraction, data.validation_seed
+        return [*lines, f"validation: {share:.0%} of the other folds in each fit, drawn by seed {seed}"]
     else:
         lines = []
         for name, rule in (data.splits or {}).items():

@@ -29,7 +29,9 @@ def cleaned(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str],
     if not task.problem.level.trained:
         # Nothing is trained, so nothing can leak; what repeats is reported where variants are read.
         return rows, Counter(), []
-    return without_repeats(rows, task) if task.data.split is not None else without_leaks(rows, task)
+    data = task.data
+    drawn = data.split is not None or (data.folds is not None and data.folds.scheme is not None)
+    return without_repeats(rows, task) if drawn else without_leaks(rows, task)
 
 
 def without_repeats(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:

@@ -118,15 +118,28 @@ def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
     if "validation" in (data.splits or {}):
         return rows, "declared by the data"
     train = rows["split"] == "train"
-    share, seed = data.validation_fraction, data.validation_seed
     part = rows[train]
     rows = rows.copy()
-    rows.loc[train, "split"] = _drawn(part, {"train": 1 - share, "validation": share}, seed, task)
-    kept = "whole clusters" if part["cluster"].notna().any() else "equal sequences"
-    of = "train" if task.problem.level.row == "protein" else "the proteins of train"
-    what = f"{share:.0%} of {of}"
+    rows.loc[train, "split"] = carved(part, task)
+    return rows, carving(part, task, "train" if task.problem.level.row == "protein" else "the proteins of train")
+
+
+def carved(learnt: pd.DataFrame, task: Task) -> npt.NDArray[np.object_]:
+    """``train`` or ``validation`` of each row that is learnt from, where the data do not say it.
+
+    Raises:
+        UserError: too few groups of relatives.
+    """
+    share = task.data.validation_fraction
+    return _drawn(learnt, {"train": 1 - share, "validation": share}, task.data.validation_seed, task)
+
+
+def carving(learnt: pd.DataFrame, task: Task, of: str) -> str:
+    """How :func:`carved` does it, in words; ``of`` names what the rows are."""
+    data = task.data
+    kept = "whole clusters" if learnt["cluster"].notna().any() else "equal sequences"
     by = ", stratified by label" if data.stratified else ""
-    return rows, f"{what}, drawn by seed {seed}{by}, {kept} on one side"
+    return f"{data.validation_fraction:.0%} of {of}, drawn by seed {data.validation_seed}{by}, {kept} on one side"
 
 
 def _drawn(rows: pd.DataFrame, fractions: dict[str, float], seed: int, task: Task) -> npt.NDArray[np.object_]:

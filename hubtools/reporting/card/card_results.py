@@ -21,6 +21,13 @@ def score_text(score: Any, of_weights: bool = False) -> str:
     return wording.with_interval(score.value, score.low, score.high, of_weights)
 
 
+def mean_of_folds(record: RunRecord, split: str) -> float | None:
+    """The mean over folds of the primary metric; None without folds, or where it is not defined in one of them."""
+    scores = [fold.scores.get(record.primary_metric) for fold in record.results[split].folds]
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known and len(known) == len(scores) else None
+
+
 @dataclass(frozen=True)
 class Seeds:
     """All seeds of the arm that a run is of.

@@ -209,6 +209,8 @@ def _text(
         strata={split: card_results.strata_shown(record, split) for split in splits},
         largest_classes=card_results.largest_classes,
         headline=record.results[splits[0]].scores[record.primary_metric],
+        folds=record.results[splits[0]].folds,
+        fold_mean=card_results.mean_of_folds(record, splits[0]),
         row=row,
         mean=row.scores[table.primary],
         sweep=row.sweep,

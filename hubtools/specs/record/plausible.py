@@ -45,7 +45,7 @@ def _lacks(record: RunRecord) -> str | None:
     task = record.task_spec
     if not isinstance(task.metrics, MetricChoice):
         return "task.metrics: they are not what this version of bench knows"
-    if not isinstance(task.data, SourceData) or not (task.data.splits or task.data.split):
+    if not isinstance(task.data, SourceData) or not (task.data.splits or task.data.split or task.data.folds):
         return "task.data: it has no splits"
     if not isinstance(record.recipe_spec.adaptation, str | None):
         return "recipe.adaptation: expected text"

@@ -316,6 +316,20 @@ class Stratum(RecordPart):
     score: Score | None = Field(description="None where there are too few to say anything.")
 
 
+class FoldResult(OpenPart):
+    """One fold of a cross-validation: what its model learnt from, and its own scores."""
+
+    name: Line
+    rows: int = Field(description="Held out of this fit, and predicted by it.")
+    train: int = Field(description="Rows that were trained on.")
+    validation: int = Field(description="Rows of the other folds on which everything was chosen.")
+    epochs_run: int
+    best_epoch: int | None
+    steps: int
+    choices: dict[str, Any] = {}
+    scores: dict[Line, float | None] = Field(description="On the rows of the fold alone.")
+
+
 class SplitResult(OpenPart):
     """The results on one split."""
 
@@ -335,6 +349,16 @@ class SplitResult(OpenPart):
     strata: dict[Line, list[Stratum]] = Field(
         default={}, description="identity (to the nearest training protein) and length -> strata, in order."
     )
+    folds: list[FoldResult] = Field(
+        default=[],
+        description="Of a cross-validation; the scores above are of all out-of-fold predictions together. Absent elsewhere.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, dump: Any) -> dict[str, Any]:
+        """No folds where there are none."""
+        values: dict[str, Any] = dump(self)
+        return {key: value for key, value in values.items() if key != "folds" or value}
 
 
 class Environment(RecordPart):
