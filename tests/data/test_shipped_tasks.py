@@ -45,6 +45,9 @@ def proteins(data: TaskData) -> dict[str, int]:
 COUNTS = {
     "binding-residues": ({"train": 953, "validation": 106, "test": 300}, 62_689),
     "blat-fitness": ({"train": 3365, "validation": 481, "test": 961}, 961),
+    "blat-supervised-contiguous": ({"test": 4807}, 4807),
+    "blat-supervised-modulo": ({"test": 4807}, 4807),
+    "blat-supervised-random": ({"test": 4807}, 4807),
     "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
     "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
     "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
@@ -122,6 +125,22 @@ def test_counts_are_those_of_the_files(name: str, cache: DataCache) -> None:
     expected, labelled = COUNTS[name]
     assert proteins(data) == expected
     assert data.facts.splits["test"].labelled == labelled
+
+
+@pytest.mark.slow
+@needs_mirror
+def test_folds_of_beta_lactamase_are_those_of_a_plain_loop(cache: DataCache) -> None:
+    for scheme in ("modulo", "contiguous"):
+        data = loaded(f"blat-supervised-{scheme}", cache)
+        positions = np.array([int(name[1:-1]) for name in data.splits["test"]["id"]])
+        distinct = sorted(set(positions.tolist()))
+        assert len(distinct) == 263
+        # 263 = 5 × 52 + 3: three stretches of 53, two of 52.
+        cuts = [0, 53, 106, 159, 211, 263]
+        for number, fold in enumerate(data.folds.values()):
+            own = distinct[number::5] if scheme == "modulo" else distinct[cuts[number] : cuts[number + 1]]
+            assert sorted(set(positions[fold.test].tolist())) == own
+            assert not set(positions[fold.train].tolist()) & set(own)
 
 
 @needs_mirror

@@ -34,7 +34,9 @@ def figures_of(run: OpenRun, table: Table) -> dict[str, CardFigure]:
     if len(table.rows) > 1:
         figures["comparison"] = plots.comparison_figure(table, record.run_id)
     best_epoch = record.training.best_epoch if record.training else None
-    training = plots.training_figure(run.training_log, record.primary_metric, best_epoch)
+    # Of folds there is a course for each, and none of them is that of the run.
+    log = [] if record.results[split].folds else run.training_log
+    training = plots.training_figure(log, record.primary_metric, best_epoch)
     if training:
         figures["training"] = training
     return figures
