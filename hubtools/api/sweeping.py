@@ -146,6 +146,7 @@ def plan_sweep(
         UserError: no such task, recipe, field or value, or nothing that is trained; Optuna is not installed.
     """
     from hubtools.data.sources.task_repositories import open_task
+    from hubtools.data.splits.folds import refuse_choosing
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.sweeps.search_space import read_space
     from hubtools.runs.sweeps.trials import Sweep
@@ -160,6 +161,7 @@ def plan_sweep(
         raise UserError(
             "nothing is trained in it, so there is no validation split to choose on", where=f"task {task.name}"
         )
+    refuse_choosing(task)
     if (reason := recipe.why_not(task.problem)) is not None:
         raise UserError(
             f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",

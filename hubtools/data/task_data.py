@@ -18,7 +18,15 @@ from hubtools.data.rows.row_kinds import canonical_rows, rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.known_sources import pinned, source_of
 from hubtools.data.sources.source_rows import read_rows
-from hubtools.data.splits.folds import Fold, cross_validation, fold_overlaps, told_folds, with_folds
+from hubtools.data.splits.folds import (
+    Fold,
+    cross_validation,
+    fold_overlaps,
+    fold_traits,
+    refuse_choosing,
+    told_folds,
+    with_folds,
+)
 from hubtools.data.splits.fractions import fraction_of
 from hubtools.data.splits.homology import cluster_words, with_clusters
 from hubtools.data.splits.leakage import cleaned, shared_clusters
@@ -92,16 +100,11 @@ class TaskData:
         """Train and validation alone: what may be looked at while something is chosen.
 
         Raises:
-            UserError: the task has folds, each of which is held out of one fit and learnt from in the others.
+            UserError: the task has folds.
         """
         import datasets
 
-        if self.folds:
-            raise UserError(
-                "a task with folds has no validation split that no fold is scored on, so that no sweep can choose on one",
-                where=f"task {self.task.name}",
-                fix="Sweep on a task with splits, or run with --set.",
-            )
+        refuse_choosing(self.task)
 
         kept = {name: self.splits[name] for name in ("train", "validation")}
         facts = self.facts.model_copy(update={"splits": {name: self.facts.splits[name] for name in kept}, "audit": []})
@@ -192,7 +195,8 @@ def load_task_data(
     facts = {name: split_facts(part, task) for name, part in parts.items()}
     pairs = [(first, second) for first in learnt for second in task.data.test_splits]
     if folds:
-        audit, audit_method, traits = fold_overlaps(rows, folds, task, cache)
+        audit, audit_method = fold_overlaps(rows, folds, ALWAYS, task, cache)
+        traits = fold_traits(rows, folds, task, cache)
     else:
         audit, audit_method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
         traits = row_traits(parts, task.data.test_splits, task.problem, cache)

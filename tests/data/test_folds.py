@@ -15,6 +15,7 @@ from tiny_tasks import LETTERS, tiny_task
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.data.splits.folds import at_random, by_position, fold_names
+from hubtools.data.splits.split_audit import audit_task
 from hubtools.specs.base import SpecError
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.task import Task
@@ -120,6 +121,8 @@ def test_every_row_is_held_out_once_and_no_fit_learns_from_its_fold(folds: dict[
             sites = {part: {row[1:-1] for row in own.splits[part]["id"]} for part in own.splits}
             assert not sites["test"] & (sites["train"] | sites["validation"]), "no site is on both sides"
     assert data.facts.audit[0].first == "train" and data.facts.audit[0].identical == 0
+    audit = audit_task(data, [0.9], DataCache(tmp_path / "cache"))
+    assert [(one.first, one.second) for one in audit.overlaps] == [("train", "test"), ("validation", "test")]
     assert data.facts.split_sha256 == load(tmp_path, folds, rows[::-1]).facts.split_sha256
     assert len(data.traits["test"].ids) == len(rows) and list(data.traits["test"].ids) == list(
         data.splits["test"]["id"]

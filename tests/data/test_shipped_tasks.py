@@ -134,9 +134,9 @@ def test_folds_of_beta_lactamase_are_those_of_a_plain_loop(cache: DataCache) -> 
         data = loaded(f"blat-supervised-{scheme}", cache)
         positions = np.array([int(name[1:-1]) for name in data.splits["test"]["id"]])
         distinct = sorted(set(positions.tolist()))
-        assert len(distinct) == 263
-        # 263 = 5 × 52 + 3: three stretches of 53, two of 52.
-        cuts = [0, 53, 106, 159, 211, 263]
+        assert len(distinct) == 253
+        # 253 = 5 × 50 + 3: three stretches of 51, two of 50.
+        cuts = [0, 51, 102, 153, 203, 253]
         for number, fold in enumerate(data.folds.values()):
             own = distinct[number::5] if scheme == "modulo" else distinct[cuts[number] : cuts[number + 1]]
             assert sorted(set(positions[fold.test].tolist())) == own

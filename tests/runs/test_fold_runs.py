@@ -17,9 +17,10 @@ from tiny_project import write_rows, write_task
 from tiny_tasks import LETTERS
 
 from hubtools.common.errors import UserError
-from hubtools.data import DataCache
+from hubtools.data import DataCache, load_task_data
 from hubtools.evaluation.predictions import Predictions
 from hubtools.findings.board.leaderboard import build_board
+from hubtools.findings.verification import _folds
 from hubtools.inference.named_model import refuse_without_model
 from hubtools.publishing.contents import plan_publication
 from hubtools.reporting.card.model_card import build_card
@@ -130,6 +131,13 @@ def test_all_rows_are_predicted_out_of_fold_and_a_run_that_was_stopped_goes_on(
         assert "### By fold" in card and "No model was kept" in card and "validation (choices" not in card
         (shown,) = build_board([place]).tables
         assert shown.rows[0].scores["test", "spearman"].value == result.scores["spearman"].value
+        data = load_task_data(place.task, DataCache(tmp_path / "whole" / "cache"))
+        recomputed = _folds(place.task, data, record, place.predictions)
+        assert recomputed == "6 recomputed", "three folds, two metrics"
+        claimed = record.model_copy(deep=True)
+        claimed.results["test"].folds[1].scores["spearman"] = 0.99
+        with pytest.raises(UserError, match="the scores of fold 1 are others"):
+            _folds(place.task, data, claimed, place.predictions)
         with pytest.raises(UserError, match="none was kept, so there is none to publish"):
             plan_publication(place, "me/folds")
         with pytest.raises(UserError, match="each fold of this run had a model of its own"):

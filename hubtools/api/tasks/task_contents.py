@@ -113,7 +113,8 @@ class TaskContents:
         if facts.clusters:
             lines.append(f"clusters: {facts.clusters}")
         if facts.split_sha256:
-            lines.append(f"split.sha256: {facts.split_sha256}")
+            key = "split" if self.task.data.folds is None else "folds"
+            lines.append(f"{key}.sha256: {facts.split_sha256}")
         lines += [f"changed: {count:,} sequences, {reason}" for reason, count in facts.changed.items()]
         lines += [f"left out: {count:,} rows, {reason}" for reason, count in facts.removed.items()]
         for name, days in self.data.dates.items():

@@ -23,7 +23,7 @@ from hubtools.common.errors import UserError, near
 from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.source_rows import ID, cell_text, columns_present
-from hubtools.data.splits.overlap import ALWAYS, split_overlaps
+from hubtools.data.splits.overlap import split_overlaps
 from hubtools.data.splits.splitting import carved, carving, split_digest
 from hubtools.data.splits.traits import Traits, row_traits
 from hubtools.specs.record import SplitOverlap
@@ -50,6 +50,20 @@ class Fold:
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
+
+
+def refuse_choosing(task: Task) -> None:
+    """Raise for a task with folds where something is to be chosen on one validation split.
+
+    Raises:
+        UserError: each fold is held out of one fit and learnt from in the others.
+    """
+    if task.data.folds is not None:
+        raise UserError(
+            "a task with folds has no validation split that no fold is scored on, so that no sweep can choose on one",
+            where=f"task {task.name}",
+            fix="Sweep on a task with splits, or run with --set.",
+        )
 
 
 def by_position(positions: Sequence[int], scheme: str, k: int) -> list[int]:
@@ -217,48 +231,54 @@ def _spanning(rows: pd.DataFrame) -> int | None:
 
 
 def fold_overlaps(
-    rows: pd.DataFrame, folds: Mapping[str, Fold], task: Task, cache: DataCache
-) -> tuple[list[SplitOverlap], str | None, dict[str, Traits]]:
-    """What rows have in common with what their own fold's model learnt from, added up; how it was looked for; and their traits.
+    rows: pd.DataFrame, folds: Mapping[str, Fold], identities: Sequence[float], task: Task, cache: DataCache
+) -> tuple[list[SplitOverlap], str | None]:
+    """What rows have in common with what their own fold's model learnt from, added up over folds; and how it was looked for.
 
     Args:
-        rows: canonical, with ``fold``.
+        rows: canonical, in the order of the task.
         folds: as :func:`cross_validation` gives them.
+        identities: thresholds.
         task: the task.
         cache: where the answers of searches are kept.
     """
-    pairs, method = [("train", SCORED), ("validation", SCORED)], None
-    each, traits = list[list[SplitOverlap]](), dict[str, Traits]()
-    for name, fold in folds.items():
-        parts = {part: rows.iloc[getattr(fold, part)] for part in ("train", "validation", SCORED)}
-        found, method = split_overlaps(parts, pairs, ALWAYS, task.problem, cache)
+    pairs, method, each = [("train", SCORED), ("validation", SCORED)], None, list[list[SplitOverlap]]()
+    for fold in folds.values():
+        found, method = split_overlaps(_parts(rows, fold), pairs, identities, task.problem, cache)
         each.append(found)
-        traits[name] = row_traits(parts, [SCORED], task.problem, cache)[SCORED]
+    named = rows.assign(fold="")
+    for name, fold in folds.items():
+        named.iloc[fold.test, named.columns.get_loc("fold")] = name
     summed = [
         SplitOverlap(
             first=first,
             second=second,
             identical=sum(one[place].identical for one in each),
             similar={key: _sum([one[place].similar[key] for one in each]) for key in each[0][place].similar},
-            shared_clusters=_spanning(rows) if first == "train" else None,
+            shared_clusters=_spanning(named) if first == "train" else None,
         )
         for place, (first, second) in enumerate(pairs)
     ]
-    return summed, method, {SCORED: _together(traits, folds, len(rows))}
+    return summed, method
+
+
+def fold_traits(rows: pd.DataFrame, folds: Mapping[str, Fold], task: Task, cache: DataCache) -> dict[str, Traits]:
+    """Traits of all rows, in their order, each beside what its own fold's model learnt from; arguments as above."""
+    found = [row_traits(_parts(rows, fold), [SCORED], task.problem, cache)[SCORED] for fold in folds.values()]
+    order = np.argsort(np.concatenate([fold.test for fold in folds.values()]))
+    identities = [one.identity for one in found if one.identity is not None]
+    together = Traits(
+        np.concatenate([one.ids for one in found])[order],
+        np.concatenate([one.residues for one in found])[order],
+        np.concatenate(identities)[order] if len(identities) == len(found) else None,
+    )
+    return {SCORED: together}
+
+
+def _parts(rows: pd.DataFrame, fold: Fold) -> dict[str, pd.DataFrame]:
+    return {part: rows.iloc[getattr(fold, part)] for part in ("train", "validation", SCORED)}
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def _together(traits: Mapping[str, Traits], folds: Mapping[str, Fold], n: int) -> Traits:
-    """Traits of all rows, in their order."""
-    order = np.argsort(np.concatenate([fold.test for fold in folds.values()]))
-    assert len(order) == n
-    identities = [one.identity for one in traits.values() if one.identity is not None]
-    return Traits(
-        np.concatenate([one.ids for one in traits.values()])[order],
-        np.concatenate([one.residues for one in traits.values()])[order],
-        np.concatenate(identities)[order] if len(identities) == len(traits) else None,
-    )

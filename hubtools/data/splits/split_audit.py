@@ -20,6 +20,7 @@ from hubtools.data.splits.distributions import (
     lengths,
     nearest_relatives,
 )
+from hubtools.data.splits.folds import fold_overlaps
 from hubtools.data.splits.identity import COVERAGE, can_tell, close_pairs, engine, identity_clusters
 from hubtools.data.splits.overlap import lowest_told, nearest, split_overlaps, too_large
 from hubtools.specs.level import PROTEIN
@@ -108,7 +109,10 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *,
         text = "nothing is trained or chosen here, so nothing can leak between splits: not searched"
         findings.append(AuditFinding(level="ok", about="leakage", text=text))
     else:
-        overlaps, method = split_overlaps(parts, list(combinations(parts, 2)), identities, task.problem, cache)
+        if data.folds:
+            overlaps, method = fold_overlaps(parts["test"], data.folds, identities, task, cache)
+        else:
+            overlaps, method = split_overlaps(parts, list(combinations(parts, 2)), identities, task.problem, cache)
         findings += [_overlap_finding(overlap, len(read[overlap.second])) for overlap in overlaps]
         shared, clustered_by, found = _shared_clusters(read, identities, cache, clusters)
         findings += found
