@@ -27,7 +27,15 @@ from hubtools.models.encoder_note import note_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.saved import save_adapter
 from hubtools.models.task_model import scale_output
-from hubtools.runs.folds.fold_work import FoldWork, out_of_fold, read_fold, together, windows_together, write_fold
+from hubtools.runs.folds.fold_work import (
+    FoldWork,
+    log_lines,
+    out_of_fold,
+    read_fold,
+    together,
+    windows_together,
+    write_fold,
+)
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import answering, ask, build, computing, kept_embeddings, language_model, read
 from hubtools.runs.session import Session
@@ -213,7 +221,6 @@ class Steps:
         self._note_embeddings()
         training = self.record.training
         assert training is not None and self.record.cost is not None
-        lines = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.is_file() else []
         scores = score_split(self.task, predictions, None, replicates=0).scores
         result = FoldResult(
             name=name,
@@ -231,7 +238,7 @@ class Steps:
             training=training,
             windows=self.record.windows,
             seconds=self.record.cost.train_seconds or 0.0,
-            lines=[{"fold": name, **line} for line in lines],
+            lines=[{"fold": name, **line} for line in log_lines(self.log)],
         )
         return predictions, work
 

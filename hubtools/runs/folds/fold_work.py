@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.readers import reads
@@ -53,6 +55,17 @@ def read_fold(folder: Path) -> tuple[Predictions, FoldWork] | None:
         return None
     # A position a row at least, of residue tasks more.
     return (predictions, work) if len(set(predictions.ids.tolist())) == work.result.rows else None
+
+
+@reads("training log of a fold", refuses=())
+def log_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a fold's log; none where its fit keeps none."""
+    lines = []
+    with contextlib.suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                lines.append(json_values(line))
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def out_of_fold(parts: Sequence[Predictions], ids: Sequence[str]) -> Predictions:
