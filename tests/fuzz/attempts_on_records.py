@@ -355,6 +355,33 @@ def _() -> Any:
     return st.one_of(texts_as_bytes(lines), mutated_bytes([line.encode() for line in lines])), call
 
 
+@attempt("runs.folds.fold_work.log_lines")
+def _() -> Any:
+    lines = ['{"epoch": 1, "loss": 0.5}\n{"epoch": 2, "loss": null}\n{"epo']
+    return texts_as_bytes(lines), lambda read, folder, content: read(put(folder, "training.jsonl", content))
+
+
+@attempt("runs.folds.fold_work.read_fold", examples=FEW)
+def _() -> Any:
+    from hubtools.evaluation.predictions import Predictions, write_predictions
+    from hubtools.specs.problem import Problem
+
+    result = {"name": "0", "rows": 2, "train": 4, "validation": 1, "epochs_run": 1, "best_epoch": 1, "steps": 2}
+    training = {"parameters_trained": 3, "epochs_run": 1, "best_epoch": 1, "steps": 2, "selected_by": "x"}
+    work = {"result": result | {"scores": {"rmse": 0.5}}, "training": training, "windows": None, "seconds": 1.0}
+    text = as_json(work | {"lines": [{"fold": "0", "epoch": 1}]})
+    values = np.array([0.5, 1.0])
+    said = Predictions(Problem("sequence-regression"), np.array(["a", "b"]), None, None, values, values)
+
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        write_predictions(folder / "fold.parquet", {"test": said})
+        put(folder, "fold.json", content)
+        found = read(folder)
+        return None if found is None else found[1].model_dump()
+
+    return texts_as_bytes([text]), call
+
+
 @attempt("runs.claims.holder_in")
 def _() -> Any:
     from hubtools.runs.claims import Holder
