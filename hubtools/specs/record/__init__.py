@@ -24,6 +24,7 @@ from hubtools.specs.record.run_facts import (
     Energy,
     Environment,
     Failure,
+    LabelsNotListed,
     OutputFile,
     PretrainingFacts,
     Score,
@@ -37,6 +38,7 @@ from hubtools.specs.record.run_facts import (
     TogetherFacts,
     TokenFacts,
     TrainingFacts,
+    UnseenLabels,
     WindowFacts,
 )
 from hubtools.specs.record.run_record import SCHEMA_VERSION, RunRecord
@@ -57,6 +59,7 @@ __all__ = [
     "Environment",
     "Failure",
     "Identity",
+    "LabelsNotListed",
     "Line",
     "OutputFile",
     "PretrainingFacts",
@@ -74,5 +77,6 @@ __all__ = [
     "TogetherFacts",
     "TokenFacts",
     "TrainingFacts",
+    "UnseenLabels",
     "WindowFacts",
 ]
