@@ -138,17 +138,17 @@ def _ontology_terms(labels: tuple[str, ...], path: Path, sha256: str, task: str)
         ontology = pronto.Ontology(str(path))
     except (ValueError, SyntaxError, KeyError, TypeError) as error:
         raise UserError(f"it is no ontology in OBO ({error})", where=str(path)) from None
+    known = {str(old): str(term.id) for term in ontology.terms() for old in term.alternate_ids}
+    known |= {str(term.id): str(term.id) for term in ontology.terms()}
     own: list[str] = []
     for label in labels:
-        try:
-            term = ontology.get_term(label)
-        except KeyError:
+        if label not in known:
             raise UserError(
                 f"label {label!r} is not in the ontology",
                 where=str(path),
                 fix="Use the file of the release that the labels are from, or correct labels.",
-            ) from None
-        own.append(str(term.id))
+            )
+        own.append(known[label])
     parents: dict[str, list[str]] = {}
     waiting = list(own)
     while waiting:
