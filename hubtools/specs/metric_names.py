@@ -25,7 +25,7 @@ class Metric:
         low, high: bounds of the score.
         higher_is_better: direction.
         needs_positive: whether it is about one class of two, which a task must then name.
-        averaged: what it is of more than two classes, or of labels, where ``needs_positive`` is for two classes alone;
+        averaged: what it is the mean of, of labels or of more than two classes, or of labels, where ``needs_positive`` is for two classes alone;
             empty where more than two classes have no such metric.
         reads_scores: of classes and labels, whether it reads probabilities and not decisions.
         informed: whether it weighs labels by how rare they are in training, which no epoch can be chosen by.
@@ -61,6 +61,8 @@ _OURS = "hubtools.evaluation.metrics.formulas:"
 _CAFA = "hubtools.evaluation.metrics.protein_centric:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
 _ONE_AGAINST_REST = "the mean over classes, each against the rest (macro)"
+
+_BEST_THRESHOLD = "means over proteins at the threshold that is best on the very split, as CAFA defines it"
 
 METRICS = Registry(
     "metric",
@@ -102,7 +104,7 @@ METRICS = Registry(
             reads_scores=True,
             hub="average_precision",
         ),
-        Metric("fmax", "Fmax", LABELS, _CAFA + "fmax", reads_scores=True),
+        Metric("fmax", "Fmax", LABELS, _CAFA + "fmax", averaged=_BEST_THRESHOLD, reads_scores=True),
         Metric(
             "smin",
             "Smin",
@@ -110,6 +112,7 @@ METRICS = Registry(
             _CAFA + "smin",
             high=INF,
             higher_is_better=False,
+            averaged=_BEST_THRESHOLD,
             reads_scores=True,
             informed=True,
         ),
