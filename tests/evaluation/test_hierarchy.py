@@ -30,8 +30,8 @@ ENZYMES = ["1.1.1.1", "1.1.1.2", "1.2.1.n1", "2.7.-.-"]
 TERMS = ("1", "1.1", "1.1.1", "1.1.1.1", "1.1.1.2", "1.2", "1.2.1", "1.2.1.n1", "2", "2.7")
 CAFA = ["fmax", "micro_auprc", "auprc", "smin"]
 
-needs_pronto = pytest.mark.skipif(
-    importlib.util.find_spec("pronto") is None, reason='pronto is not installed: pip install "plm-hubtools[ontology]"'
+needs_fastobo = pytest.mark.skipif(
+    importlib.util.find_spec("fastobo") is None, reason='fastobo is not installed: pip install "plm-hubtools[ontology]"'
 )
 
 
@@ -258,6 +258,12 @@ namespace: p
 is_a: GO:1
 
 [Term]
+id: GO:10
+name: withdrawn
+namespace: p
+is_obsolete: true
+
+[Term]
 id: GO:7
 name: function
 namespace: f
@@ -279,7 +285,7 @@ name: regulates
 """
 
 
-@needs_pronto
+@needs_fastobo
 def test_terms_of_an_ontology(tmp_path):
     path = tmp_path / "go.obo"
     path.write_text(OBO)
@@ -308,6 +314,7 @@ def test_terms_of_an_ontology(tmp_path):
         (other, "its sha256 is .*, and not the one of the task"),
         (moved, "cannot read the ontology"),
         (enzymes(["GO:9"], hierarchy=pinned), "label 'GO:9' is not in the ontology"),
+        (enzymes(["GO:10"], hierarchy=pinned), "label 'GO:10' is not in the ontology, or obsolete"),
         (enzymes(["GO:1"], hierarchy=pinned), "label 'GO:1' is a root"),
     ]:
         with pytest.raises(UserError, match=line):

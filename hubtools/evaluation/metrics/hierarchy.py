@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.common.errors import UserError
+from hubtools.common.errors import UserError, one_line
 from hubtools.common.hashing import file_sha256
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.statistics.resampling import blocks
@@ -29,7 +29,7 @@ _ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class LabelTerms:
     """The labels of a task and everything above them.
 
     Attributes:
@@ -52,7 +52,7 @@ class Terms:
         return found
 
 
-def terms_of(task: Task) -> Terms | None:
+def terms_of(task: Task) -> LabelTerms | None:
     """The terms of a task whose labels are a hierarchy; else None.
 
     Raises:
@@ -72,7 +72,7 @@ def as_read(metric: str, task: Task, predictions: Predictions) -> Predictions:
     return predictions if terms is None else propagated(terms, predictions)
 
 
-def propagated(terms: Terms, predictions: Predictions) -> Predictions:
+def propagated(terms: LabelTerms, predictions: Predictions) -> Predictions:
     """Predictions of labels as those of all terms; (n, T) truth and scores."""
     return replace(predictions, truth=terms.propagate(predictions.truth), scores=terms.propagate(predictions.scores))
 
@@ -106,7 +106,7 @@ def information_of(task: Task, train: Dataset) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _ec_terms(labels: tuple[str, ...]) -> Terms:
+def _ec_terms(labels: tuple[str, ...]) -> LabelTerms:
     """Numbers of the Enzyme Commission: 1.1.1.1 is below 1.1.1, 1.1 and 1; 1.1.1.- is 1.1.1."""
     known = {label: ec_numbers(label) for label in labels}
     parents: dict[str, list[str]] = {}
@@ -117,12 +117,12 @@ def _ec_terms(labels: tuple[str, ...]) -> Terms:
 
 
 @functools.lru_cache(maxsize=8)
-def _ontology_terms(labels: tuple[str, ...], path: Path, sha256: str, task: str) -> Terms:
+def _ontology_terms(labels: tuple[str, ...], path: Path, sha256: str, task: str) -> LabelTerms:
     """Terms of an ontology by ``is_a`` and ``part_of`` within a namespace; the roots, which all have, are left out."""
     try:
-        import pronto
+        import fastobo
     except ImportError:
-        what = "the package pronto, which reads ontologies, is not installed"
+        what = "the package fastobo, which reads ontologies, is not installed"
         raise UserError(what, where=f"task {task}", fix='pip install "plm-hubtools[ontology]"') from None
     try:
         found = file_sha256(path)
@@ -135,16 +135,14 @@ def _ontology_terms(labels: tuple[str, ...], path: Path, sha256: str, task: str)
             fix="Take the file that the task names, or correct hierarchy.sha256.",
         )
     try:
-        ontology = pronto.Ontology(str(path))
-    except (ValueError, SyntaxError, KeyError, TypeError) as error:
-        raise UserError(f"it is no ontology in OBO ({error})", where=str(path)) from None
-    known = {str(old): str(term.id) for term in ontology.terms() for old in term.alternate_ids}
-    known |= {str(term.id): str(term.id) for term in ontology.terms()}
+        above, known = _read_ontology(fastobo.load(str(path)))
+    except (ValueError, SyntaxError, OSError) as error:
+        raise UserError(f"it is no ontology in OBO ({one_line(str(error))})", where=str(path)) from None
     own: list[str] = []
     for label in labels:
         if label not in known:
             raise UserError(
-                f"label {label!r} is not in the ontology",
+                f"label {label!r} is not in the ontology, or obsolete",
                 where=str(path),
                 fix="Use the file of the release that the labels are from, or correct labels.",
             )
@@ -154,7 +152,7 @@ def _ontology_terms(labels: tuple[str, ...], path: Path, sha256: str, task: str)
     while waiting:
         name = waiting.pop()
         if name not in parents:
-            parents[name] = _above(ontology.get_term(name))
+            parents[name] = above[name]
             waiting += parents[name]
     roots = {name for name, above in parents.items() if not above}
     for label, name in zip(labels, own, strict=True):
@@ -168,16 +166,43 @@ def _ontology_terms(labels: tuple[str, ...], path: Path, sha256: str, task: str)
     return _terms(own, kept)
 
 
-def _above(term: Any) -> list[str]:
-    """The terms just above one, in alphabetical order."""
-    found = set(term.superclasses(distance=1, with_self=False))
-    for relation, others in term.relationships.items():
-        if relation.id == "part_of":
-            found |= set(others)
-    return sorted(str(other.id) for other in found if other.namespace == term.namespace)
+def _read_ontology(frames: Iterable[Any]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The terms just above each one that is not obsolete, in alphabetical order; and the id of each by any of its ids."""
+    from fastobo.term import (
+        AltIdClause,
+        IsAClause,
+        IsObsoleteClause,
+        NamespaceClause,
+        RelationshipClause,
+        TermFrame,
+    )
+
+    above: dict[str, list[str]] = {}
+    namespace: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for frame in frames:
+        if not isinstance(frame, TermFrame):
+            continue
+        name, found = str(frame.id), set()
+        for clause in frame:
+            if isinstance(clause, IsAClause) or (
+                isinstance(clause, RelationshipClause) and str(clause.typedef) == "part_of"
+            ):
+                found.add(str(clause.term))
+            elif isinstance(clause, NamespaceClause):
+                namespace[name] = str(clause.namespace)
+            elif isinstance(clause, AltIdClause):
+                others[str(clause.alt_id)] = name
+            elif isinstance(clause, IsObsoleteClause) and clause.obsolete:
+                break
+        else:
+            above[name] = sorted(found)
+    for name, terms in above.items():
+        above[name] = [term for term in terms if term in above and namespace.get(term) == namespace.get(name)]
+    return above, {old: name for old, name in others.items() if name in above} | {name: name for name in above}
 
 
-def _terms(own: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Terms:
+def _terms(own: Sequence[str], parents: Mapping[str, Sequence[str]]) -> LabelTerms:
     """From the term of each label, and what is just above each term."""
     names = sorted(parents)
     index = {name: at for at, name in enumerate(names)}
@@ -186,7 +211,7 @@ def _terms(own: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Terms:
         for term in _closure(name, parents):
             below[index[term]].append(label)
     sizes = np.array([len(labels) for labels in below], dtype=np.int64)
-    return Terms(
+    return LabelTerms(
         names=tuple(names),
         columns=np.array([label for labels in below for label in labels], dtype=np.int64),
         starts=np.cumsum(sizes) - sizes,
