@@ -27,10 +27,10 @@ def fmax(rows: Rows) -> Statistic:
     that no protein reaches.
     """
 
-    def columns(truth: np.ndarray, level: np.ndarray) -> np.ndarray:
+    def columns(truth: np.ndarray, reached: _Reached) -> np.ndarray:
         has = truth.sum(axis=1)
         counts = has > 0
-        right, called = _reached(level, truth), _reached(level, np.ones(truth.shape))
+        right, called = reached.sums(truth), reached.sums()
         precision = divide(right, called, 0.0)
         recall = divide(right, has[:, None], 0.0)
         return np.concatenate([precision, called > 0, recall, np.ones((len(truth), 1))], axis=1) * counts[:, None]
@@ -56,11 +56,11 @@ def smin(rows: Rows) -> Statistic:
         return lambda weights: np.full(len(weights), np.nan)
     information = rows.information
 
-    def columns(truth: np.ndarray, level: np.ndarray) -> np.ndarray:
+    def columns(truth: np.ndarray, reached: _Reached) -> np.ndarray:
         counts = truth.sum(axis=1) > 0
         true = truth * information
-        missed = true.sum(axis=1)[:, None] - _reached(level, true)
-        wrong = _reached(level, information * (1 - truth))
+        missed = true.sum(axis=1)[:, None] - reached.sums(true)
+        wrong = reached.sums(information * (1 - truth))
         return np.concatenate([missed, wrong, np.ones((len(truth), 1))], axis=1) * counts[:, None]
 
     sums = _sums(rows, columns)
@@ -87,21 +87,34 @@ def micro_auprc(rows: Rows) -> Statistic:
     return average_precision(positive[kept], scores[kept], units)
 
 
-def _reached(level: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(n, L) values to (n, 100) sums over the labels that reach each threshold."""
-    n, width = len(level), len(THRESHOLDS) + 1
-    cells = level + np.arange(n)[:, None] * width
-    sums = np.bincount(cells.ravel(), weights=values.ravel(), minlength=n * width).reshape(n, width)
-    return np.cumsum(sums[:, ::-1], axis=1)[:, ::-1][:, 1:]
+class _Reached:
+    """Which thresholds the scores of some rows reach: of thousands of labels few reach the lowest one.
+
+    Args:
+        scores: (n, L) float32.
+    """
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.n = len(scores)
+        self.at = np.nonzero(scores >= THRESHOLDS[0])
+        highest = np.searchsorted(THRESHOLDS, scores[self.at], side="right") - 1
+        self.cells = self.at[0] * len(THRESHOLDS) + highest
+
+    def sums(self, values: np.ndarray | None = None) -> np.ndarray:
+        """(n, L) values, by default 1 each, to (n, 100) sums over the labels that reach each threshold."""
+        weights = None if values is None else values[self.at]
+        size = self.n * len(THRESHOLDS)
+        sums = np.bincount(self.cells, weights=weights, minlength=size).reshape(self.n, -1)
+        return np.cumsum(sums[:, ::-1], axis=1)[:, ::-1].astype(np.float64)
 
 
-def _sums(rows: Rows, columns: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+def _sums(rows: Rows, columns: Callable[[np.ndarray, _Reached], np.ndarray]) -> np.ndarray:
     """Sums of columns by unit, some rows at a time."""
     total: np.ndarray | float = 0.0
     for part in blocks(len(rows.truth), rows.truth.shape[1]):
         truth = rows.truth[part].astype(np.float64)
-        level = np.searchsorted(THRESHOLDS, rows.scores[part], side="right")
-        total = total + sum_by_unit(rows.units[part], rows.n_units, columns(truth, level))
+        found = columns(truth, _Reached(rows.scores[part]))
+        total = total + sum_by_unit(rows.units[part], rows.n_units, found)
     return np.asarray(total)
 
 

@@ -40,9 +40,11 @@ def primary_score(task: Task, predictions: Predictions, thresholds: list[float] 
         The value, or NaN where it is undefined (for example a rank correlation of constant predictions); a comparison
         with NaN is false, so an undefined score is never the better one.
     """
-    chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
-    decision = decide(task, predictions, chosen)
-    primary = task.metrics.primary
+    primary, decision = task.metrics.primary, None
+    if not METRICS[primary].reads_scores:
+        # Thresholds of thousands of labels take longer than the metric, and this is asked after every epoch.
+        chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
+        decision = decide(task, predictions, chosen)
     score = value(primary, as_read(primary, task, predictions), decision, positive=task.positive_index)
     return math.nan if score is None else score
 
