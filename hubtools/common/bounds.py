@@ -42,6 +42,9 @@ LARGEST_SPEC = 16 << 20  # bytes
 LARGEST_JSON = 64 << 20  # bytes
 # Gene Ontology has 48,000 terms, the Enzyme Commission 8,000 numbers. Each label is a row of the head.
 MOST_LABELS = 200_000
+# Up to so many labels a record has a row of each; of more, one of those that are most frequent.
+MOST_LABELS_LISTED = 1_500
+LABELS_LISTED = 100
 # Each is a run that trains. More than some tens tell nothing more.
 MOST_SEEDS = 10_000
 # The error of an interval's end falls with their root: at 10,000 it is below what a card prints.

@@ -61,6 +61,8 @@ class Predictions:
         scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.
         assays: where each variant was measured (variant effects), else None.
         proteins: (n, 2) str, names of the two proteins of each row (pair tasks), or None.
+        information: (T,) float64, bits that a metric weighs each label by, or each term where labels are a hierarchy; None
+            where no metric of the task does.
 
     Raises:
         ValueError: shapes or labels do not fit each other.
@@ -75,6 +77,7 @@ class Predictions:
     scores: np.ndarray
     assays: Assays | None = None
     proteins: np.ndarray | None = None
+    information: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         kind, rows = self.problem.kind, scored_rows(self.problem)
@@ -133,6 +136,7 @@ class Predictions:
             scores=self.scores[chosen],
             assays=None if self.assays is None else self.assays.rows(chosen),
             proteins=None if self.proteins is None else self.proteins[chosen],
+            information=self.information,
         )
 
     @property
@@ -163,7 +167,7 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
     problems = {predictions.problem for predictions in splits.values()}
     if len(problems) != 1:
         raise ValueError(f"expected splits of one problem, got {sorted(problems)}")
-    about = {
+    about: dict[str, Any] = {
         "problem": problems.pop().value,
         "labels": list(label_names),
         "splits": {
@@ -173,6 +177,9 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
             for name, p in splits.items()
         },
     }
+    # The same for all: it was counted in training.
+    if (known := next((p.information for p in splits.values() if p.information is not None), None)) is not None:
+        about["information"] = known.tolist()
     table = pa.concat_tables([_to_table(name, predictions) for name, predictions in splits.items()])
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(about, ensure_ascii=False)})
     with replacing(path) as temporary:
@@ -225,7 +232,7 @@ def read_predictions(path: Path, only: str | None = None) -> dict[str, Predictio
         table = pq.read_table(path, filters=None if only is None else [("split", "==", only)])
         problem, splits = Problem(about["problem"]), table["split"]
         return {
-            name: _from_table(table.filter(pc.equal(splits, name)), problem, facts)
+            name: _from_table(table.filter(pc.equal(splits, name)), problem, facts, about.get("information"))
             for name, facts in about["splits"].items()
             if only in {None, name}
         }
@@ -302,7 +309,9 @@ def _column(values: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
 
 
-def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Predictions:
+def _from_table(
+    table: pa.Table, problem: Problem, facts: dict[str, Any], information: list[float] | None
+) -> Predictions:
     import pyarrow as pa
 
     def values(name: str) -> np.ndarray:
@@ -328,5 +337,6 @@ def _from_table(table: pa.Table, problem: Problem, facts: dict[str, Any]) -> Pre
         clusters=rows.together(rows.clusters, values) if facts["clusters"] else None,
         proteins=rows.together(rows.proteins, values),
         truth=values("label"),
+        information=None if information is None else np.array(information, dtype=np.float64),
         scores=values("prediction" if problem.kind == "regression" else "probability"),
     )

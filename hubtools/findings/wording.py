@@ -74,7 +74,11 @@ def averages(task: Task) -> str:
                 metric.averaged.replace("classes", "labels") if task.problem.kind == "multilabel" else metric.averaged
             )
             said.setdefault(over, []).append(metric.title)
-    return "; ".join(f"{' and '.join(titles)}: {over}" for over, titles in said.items())
+    lines = [f"{' and '.join(titles)}: {over}" for over, titles in said.items()]
+    if task.hierarchy is not None:
+        of_terms = [METRICS[name].title for name in task.metrics.names if METRICS[name].reads_scores]
+        lines += [f"{', '.join(of_terms)}: of the labels and of all that is above them"] if of_terms else []
+    return "; ".join(lines)
 
 
 def best_of(trials: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from hubtools.common.files import make_folder, write_atomic
 from hubtools.common.hashing import file_sha256
 from hubtools.data import TaskData
 from hubtools.evaluation import choose_thresholds, score_and_resample, score_split, write_predictions
+from hubtools.evaluation.metrics.hierarchy import information_of, terms_of
+from hubtools.evaluation.metrics.scoring import unseen_labels
 from hubtools.evaluation.predictions import Predictions
 from hubtools.evaluation.split_strata import strata_of
 from hubtools.evaluation.statistics.resampled import write_replicates
@@ -46,6 +49,7 @@ from hubtools.runs.store import (
     REPLICATES,
     TRAINING_LOG,
 )
+from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import (
     Cost,
     EmbeddingFacts,
@@ -65,6 +69,8 @@ from hubtools.training.prediction import predict
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
 from hubtools.training.trivial_baselines import fit_baseline, read_plain
 from hubtools.training.variant_scores import blosum62, window_facts_of
+
+log = logging.getLogger(__name__)
 
 WORK = ".work"
 # From the name of a split to its predictions.
@@ -135,6 +141,8 @@ class Steps:
                 self.record.closed = self.session.closed(self.run, data.facts)
             make_folder(self.work)
         distributed.barrier()
+        # An ontology that cannot be read is said before training.
+        terms_of(self.task)
         with contextlib.ExitStack() as self.attached:
             self._predict_once(data)
         if distributed.is_main():
@@ -165,9 +173,17 @@ class Steps:
             self._note_embeddings()
         if not distributed.is_main():
             return
+        if any(METRICS[name].informed for name in self.task.metrics.names):
+            information = information_of(self.task, data.splits["train"])
+            predictions = {name: replace(split, information=information) for name, split in predictions.items()}
+        learnt = data.facts.splits.get("train")
+        trained = {} if learnt is None else learnt.label_counts
         drawn, units = {}, {}
         for name, split in predictions.items():
             result, drawn[name], units[name] = score_and_resample(self.task, split, thresholds)
+            result.unseen_labels = unseen_labels(self.task, split, trained)
+            if result.unseen_labels is not None and name in self.task.data.test_splits:
+                log.warning("%s: %s", name, result.unseen_labels)
             if name in data.traits:
                 result.strata = strata_of(self.task, split, thresholds, data.traits[name])
             result.folds = folds

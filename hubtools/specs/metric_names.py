@@ -25,9 +25,10 @@ class Metric:
         low, high: bounds of the score.
         higher_is_better: direction.
         needs_positive: whether it is about one class of two, which a task must then name.
-        averaged: what it is of more than two classes, or of labels, where ``needs_positive`` is for two classes alone;
+        averaged: what it is the mean of, of labels or of more than two classes, or of labels, where ``needs_positive`` is for two classes alone;
             empty where more than two classes have no such metric.
         reads_scores: of classes and labels, whether it reads probabilities and not decisions.
+        informed: whether it weighs labels by how rare they are in training, which no epoch can be chosen by.
         zero_shot_only: of measured values, only where the task says which of them count as functional.
         hub: name of its page on the Hub, where that differs.
     """
@@ -42,6 +43,7 @@ class Metric:
     needs_positive: bool = False
     averaged: str = ""
     reads_scores: bool = False
+    informed: bool = False
     zero_shot_only: bool = False
     hub: str = ""
 
@@ -56,8 +58,11 @@ class Metric:
 
 
 _OURS = "hubtools.evaluation.metrics.formulas:"
+_CAFA = "hubtools.evaluation.metrics.protein_centric:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
 _ONE_AGAINST_REST = "the mean over classes, each against the rest (macro)"
+
+_BEST_THRESHOLD = "means over proteins at the threshold that is best on the very split, as CAFA defines it"
 
 METRICS = Registry(
     "metric",
@@ -90,6 +95,26 @@ METRICS = Registry(
             averaged=_ONE_AGAINST_REST,
             reads_scores=True,
             hub="average_precision",
+        ),
+        Metric(
+            "micro_auprc",
+            "Micro AUPRC",
+            LABELS,
+            _CAFA + "micro_auprc",
+            reads_scores=True,
+            hub="average_precision",
+        ),
+        Metric("fmax", "Fmax", LABELS, _CAFA + "fmax", averaged=_BEST_THRESHOLD, reads_scores=True),
+        Metric(
+            "smin",
+            "Smin",
+            LABELS,
+            _CAFA + "smin",
+            high=INF,
+            higher_is_better=False,
+            averaged=_BEST_THRESHOLD,
+            reads_scores=True,
+            informed=True,
         ),
         Metric("jaccard", "Jaccard", LABELS, _OURS + "jaccard"),
         Metric("subset_accuracy", "Subset accuracy", LABELS, _OURS + "subset_accuracy"),

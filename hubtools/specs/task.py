@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,11 @@ from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data
 from hubtools.specs.level import LEVELS, VARIANT
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.names import HUB_ID, Name
+from hubtools.specs.names import HUB_ID, Name, Sha256
 from hubtools.specs.problem import Problem
+
+# Three numbers and a serial, which may be preliminary (n1); what is not known is a dash, and then all after it.
+_EC_NUMBER = re.compile(r"[1-9]\d*(\.\d+(\.\d+(\.(n?\d+|-))?|(\.-){1,2})?|(\.-){1,3})?")
 
 
 class MetricChoice(Spec):
@@ -42,6 +46,20 @@ class MetricChoice(Spec):
     def names(self) -> list[str]:
         """Primary metric first."""
         return [self.primary, *[name for name in self.also if name != self.primary]]
+
+
+class Ontology(Spec):
+    """Labels are terms of an ontology, such as the Gene Ontology; needs the extra ``ontology``."""
+
+    obo: Path = Field(
+        description="The ontology's file in OBO; of relations, is_a and part_of within a namespace count."
+    )
+    sha256: Sha256
+
+
+def ec_numbers(label: str) -> list[str]:
+    """The parts of a number of the Enzyme Commission that are given: of ``1.1.1.-`` three; empty where it is none."""
+    return label.rstrip(".-").split(".") if _EC_NUMBER.fullmatch(label) else []
 
 
 class Semaphore(Spec):
@@ -97,6 +115,11 @@ class Task(Spec):
         description="Value in the data -> name of the label, in the order of the model's outputs. Several values may "
         "have the same name: they are one label. {range: N, prefix: 'fold '} stands for the values 0 to N - 1.",
     )
+    hierarchy: Literal["ec"] | Ontology | None = Field(
+        default=None,
+        description="Labels that lie below one another: ec (numbers of the Enzyme Commission, by their dots), or {obo: FILE, "
+        "sha256: ...}. Who has a label has all above it, and metrics that read scores (Fmax, AUPRC) are of all of them.",
+    )
     unit: str | None = Field(default=None, description="Unit of a regression target.")
     metrics: MetricChoice
     margin: float = Field(default=0.01, gt=0, description="Loss in the primary metric that counts as worse.")
@@ -144,6 +167,11 @@ class Task(Spec):
                 raise SpecError(f"labels are given, but {self.problem.value} has none. Remove labels", "labels")
         elif len(self.label_names) < (1 if kind == "multilabel" else 2):
             raise SpecError(f"{self.problem.value} needs labels. List them under labels", "labels")
+        if self.hierarchy is not None and kind != "multilabel":
+            raise SpecError(f"this is for several labels, not for {self.problem.value}. Remove it", "hierarchy")
+        if self.hierarchy == "ec" and (other := [name for name in self.label_names if not ec_numbers(name)]):
+            what = f"{other[0]!r} is no number of the Enzyme Commission, such as 1.1.1.1 or 1.1.1.-. Correct it"
+            raise SpecError(what, "labels")
 
     def _splits_fit(self) -> None:
         data, level = self.data, self.problem.level
@@ -265,6 +293,8 @@ class Task(Spec):
                 raise SpecError(f"there is no metric {name!r}. {hint}", *key)
             if kind not in metric.kinds:
                 raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {_fitting(kind)}", *key)
+            if metric.informed and name == self.metrics.primary:
+                raise SpecError(f"{name} is not for choosing by. List it under metrics.also", *key)
             trained = self.problem.level.trained
             if metric.zero_shot_only and trained and kind == "regression":
                 raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind)}", *key)
@@ -328,6 +358,8 @@ class Task(Spec):
         prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
         content["data"] = self.data.question()
+        if isinstance(self.hierarchy, Ontology):
+            content["hierarchy"] = {"sha256": self.hierarchy.sha256}
         # The order of labels is that of the outputs; JSON with sorted keys would lose it.
         content["labels"] = list(self.labels.items())
         if code := {n: found for n in self.metrics.names if (found := code_digest(METRICS[n].formula)) is not None}:
@@ -351,4 +383,7 @@ class Task(Spec):
 
     def located_at(self, folder: Path) -> Task:
         """A copy whose relative local paths start at that folder."""
-        return self.model_copy(update={"data": self.data.with_paths(lambda path: folder / path)})
+        changed: dict[str, Any] = {"data": self.data.with_paths(lambda path: folder / path)}
+        if isinstance(self.hierarchy, Ontology):
+            changed["hierarchy"] = self.hierarchy.model_copy(update={"obo": folder / self.hierarchy.obo})
+        return self.model_copy(update=changed)

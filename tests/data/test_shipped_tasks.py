@@ -16,6 +16,7 @@ import pytest
 
 from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.data.splits.split_audit import audit_task
+from hubtools.evaluation.metrics.hierarchy import terms_of
 from hubtools.specs.data_sources import HubData, UniProtData
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.lookup.spec_files import load_task
@@ -50,6 +51,7 @@ COUNTS = {
     "blat-supervised-random": ({"test": 4807}, 4807),
     "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
     "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
+    "enzyme-commission-clean": ({"train": 7757 - 776, "validation": 776, "test": 392, "price": 149}, 392),
     "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
     "gb1-one-vs-rest": ({"train": 25, "validation": 3, "test": 8705}, 8705),
     "gb1-sampled": ({"train": 6289, "validation": 699, "test": 1745}, 1745),
@@ -141,6 +143,25 @@ def test_folds_of_beta_lactamase_are_those_of_a_plain_loop(cache: DataCache) -> 
             own = distinct[number::5] if scheme == "modulo" else distinct[cuts[number] : cuts[number + 1]]
             assert sorted(set(positions[fold.test].tolist())) == own
             assert not set(positions[fold.train].tolist()) & set(own)
+
+
+@pytest.mark.slow
+@needs_mirror
+def test_enzymes_have_numbers_that_training_lacks(cache: DataCache) -> None:
+    """Counted in the files: 177 and 56 numbers, of which 80 and 26 are not in split10."""
+    task = load_task(str(shipped_root() / "tasks" / "enzyme-commission-clean.yaml"))
+    splits = loaded(task.name, cache).facts.splits
+    learnt = {**splits["train"].label_counts, **splits["validation"].label_counts}
+    assert task.n_outputs == 2806 and len(learnt) == 2702
+    assert {
+        name: (len(splits[name].label_counts), len(set(splits[name].label_counts) - set(learnt)))
+        for name in ("test", "price")
+    } == {
+        "test": (177, 80),
+        "price": (56, 26),
+    }
+    terms = terms_of(task)
+    assert terms is not None and len(terms.names) == 3111
 
 
 @needs_mirror

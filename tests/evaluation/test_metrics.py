@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
+import cafa_by_definition
 import numpy as np
 import pytest
 from evaluation_cases import a_task, classification, multilabel, regression, tied
@@ -41,7 +43,7 @@ def classification_reference(name, truth, decision, scores, positive):
     }[name]()
 
 
-def multilabel_reference(name, truth, decision, scores):
+def multilabel_reference(name, truth, decision, scores, information):
     labels = range(truth.shape[1])
     return {
         "macro_f1": lambda: sk.f1_score(truth, decision, average="macro", zero_division=0),
@@ -49,6 +51,9 @@ def multilabel_reference(name, truth, decision, scores):
         "mcc": lambda: np.mean([sk.matthews_corrcoef(truth[:, i], decision[:, i]) for i in labels]),
         "auroc": lambda: ovr(sk.roc_auc_score, truth, scores, labels),
         "auprc": lambda: ovr(sk.average_precision_score, truth, scores, labels),
+        "micro_auprc": lambda: sk.average_precision_score(truth, scores, average="micro"),
+        "fmax": lambda: cafa_by_definition.fmax(truth, scores),
+        "smin": lambda: cafa_by_definition.smin(truth, scores, information),
         "jaccard": lambda: sk.jaccard_score(truth, decision, average="samples", zero_division=1),
         "subset_accuracy": lambda: sk.accuracy_score(truth, decision),
     }[name]()
@@ -77,7 +82,7 @@ def reference(name, predictions, decision, positive, rows=slice(None)):
         if kind == "classification":
             return classification_reference(name, truth, decision[rows], scores, positive)
         if kind == "multilabel":
-            return multilabel_reference(name, truth, decision[rows], scores)
+            return multilabel_reference(name, truth, decision[rows], scores, predictions.information)
         return regression_reference(name, truth, scores)
 
 
@@ -109,15 +114,19 @@ def rare_label() -> Predictions:
     return multilabel(truth=truth)
 
 
+def informed(predictions: Predictions) -> Predictions:
+    return replace(predictions, information=np.array([3.0, 2.5, 0.5, 0.0]))
+
+
 CASES = {
     "three classes": (classification(), None),
     "two classes": (classification(n_classes=2), 1),
     "two classes, the first is positive": (classification(n_classes=2), 0),
     "rare positive": (classification(n_classes=2, truth=(np.arange(120) % 50 == 3).astype(int)), 1),
     "absent class": (absent_class(), None),
-    "multi-label": (multilabel(), None),
-    "absent label": (absent_label(), None),
-    "rare label": (rare_label(), None),
+    "multi-label": (informed(multilabel()), None),
+    "absent label": (informed(absent_label()), None),
+    "rare label": (informed(rare_label()), None),
     "regression": (regression(), None),
 }
 

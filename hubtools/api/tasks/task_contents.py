@@ -65,10 +65,11 @@ class TaskContents:
         """
         splits, shown = self.data.facts.splits, list(self.task.label_names)
         if most is not None and len(shown) > most:
-            totals = {label: sum(split.label_counts[label] for split in splits.values()) for label in shown}
+            totals = {label: sum(split.label_counts.get(label, 0) for split in splits.values()) for label in shown}
             shown = sorted(shown, key=lambda label: -totals[label])[:most]
         return [
-            {"label": label, **{name: split.label_counts[label] for name, split in splits.items()}} for label in shown
+            {"label": label, **{name: split.label_counts.get(label, 0) for name, split in splits.items()}}
+            for label in shown
         ]
 
     def assays(self) -> list[dict[str, Any]]:

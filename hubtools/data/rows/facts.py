@@ -52,7 +52,7 @@ def absent_labels(splits: Mapping[str, SplitFacts], task: Task) -> list[str]:
     """Lines on labels that a split never has: their scores are undefined or their training is impossible."""
     lines = []
     for name, split in splits.items():
-        absent = [label for label in task.label_names if split.label_counts and not split.label_counts[label]]
+        absent = [label for label in task.label_names if split.label_counts and not split.label_counts.get(label)]
         if len(absent) > _LISTED:
             lines.append(f"{name}: no example of {len(absent):,} of {len(task.label_names):,} labels")
         elif absent:

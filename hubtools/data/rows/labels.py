@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hubtools.common.bounds import MOST_LABELS_LISTED
 from hubtools.common.errors import UserError
 from hubtools.data.rows.label_cells import (
     label_text,
@@ -272,7 +273,10 @@ class Labels:
 
 
 def label_counts(task: Task, labels: Sequence[Any]) -> dict[str, int]:
-    """How many proteins (pairs, or residues) have each label, by its name; empty for regression."""
+    """How many proteins (pairs, or residues) have each label, by its name; empty for regression.
+
+    Of thousands of labels those that none has are left out.
+    """
     if task.problem.kind == "regression" or not labels:
         return {}
     if task.problem.kind == "multilabel":
@@ -281,7 +285,8 @@ def label_counts(task: Task, labels: Sequence[Any]) -> dict[str, int]:
     else:
         flat = np.concatenate(labels) if np.ndim(labels[0]) else np.asarray(labels)
         counts = np.bincount(flat[flat >= 0], minlength=len(task.label_names))
-    return {name: int(count) for name, count in zip(task.label_names, counts, strict=True)}
+    every = task.n_outputs <= MOST_LABELS_LISTED
+    return {name: int(count) for name, count in zip(task.label_names, counts, strict=True) if count or every}
 
 
 def masked_texts(task: Task) -> frozenset[str]:

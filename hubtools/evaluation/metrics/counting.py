@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hubtools.common.bounds import LABELS_LISTED, MOST_LABELS_LISTED
+
 # Up to this many numbers, sums by unit are kept dense (128 MiB), where a matrix product is fastest.
 _DENSE = 2**24
 
@@ -53,7 +55,11 @@ def counting(
     by_unit: Any
     if truth.ndim == 2:
         has, called = truth.astype(bool), decision.astype(bool)
-        by_unit = sum_by_unit(units, n_units, np.concatenate([has & called, has, called], axis=1))
+        parts = [has & called, has, called]
+        if n_units * 3 * n_outputs <= _DENSE:
+            by_unit = sum_by_unit(units, n_units, np.concatenate(parts, axis=1))
+        else:
+            by_unit = _sparse_sums(units, n_units, parts)
     else:
         from scipy.sparse import csr_array
 
@@ -72,6 +78,27 @@ def counting(
         return Counts(right, true, called, weights @ rows_by_unit)
 
     return of
+
+
+def _sparse_sums(units: np.ndarray, n_units: int, parts: list[np.ndarray]) -> Any:
+    """As :func:`sum_by_unit` of (n, L) bool side by side: a protein has few of thousands of labels."""
+    from scipy.sparse import csr_array
+
+    found = [np.nonzero(part) for part in parts]
+    row = np.concatenate([units[row] for row, _ in found])
+    column = np.concatenate([column + at * parts[0].shape[1] for at, (_, column) in enumerate(found)])
+    return csr_array((np.ones(len(row)), (row, column)), shape=(n_units, len(parts) * parts[0].shape[1]))
+
+
+def listed(support: np.ndarray) -> np.ndarray:
+    """Which labels have a row of their own in tables: all; of thousands those with most rows, in the order of the task.
+
+    Args:
+        support: (L,) rows that have each label.
+    """
+    if len(support) <= MOST_LABELS_LISTED:
+        return np.arange(len(support))
+    return np.sort(np.argsort(-support, kind="stable")[:LABELS_LISTED])
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = np.nan) -> np.ndarray:

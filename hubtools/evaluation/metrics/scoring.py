@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from hubtools.evaluation.metrics import counting
 from hubtools.evaluation.metrics.assays import assay_table
 from hubtools.evaluation.metrics.calibration_error import calibration
+from hubtools.evaluation.metrics.counting import Counts
+from hubtools.evaluation.metrics.hierarchy import as_read
 from hubtools.evaluation.metrics.ranking import RANKING
 from hubtools.evaluation.metrics.thresholds import decide, quick_thresholds
 from hubtools.evaluation.metrics.weighing import value
@@ -18,7 +21,7 @@ from hubtools.evaluation.statistics.arm_interval import arm_interval
 from hubtools.evaluation.statistics.resampled import KEPT_REPLICATES, Resampled, Units, draw, prepare
 from hubtools.evaluation.statistics.resampling import encode
 from hubtools.specs.metric_names import METRICS
-from hubtools.specs.record import Score, SplitResult
+from hubtools.specs.record import LabelsNotListed, Score, SplitResult, UnseenLabels
 from hubtools.specs.task import Task
 
 # A table of more classes than this is no longer read, and would make the record large.
@@ -37,9 +40,12 @@ def primary_score(task: Task, predictions: Predictions, thresholds: list[float] 
         The value, or NaN where it is undefined (for example a rank correlation of constant predictions); a comparison
         with NaN is false, so an undefined score is never the better one.
     """
-    chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
-    decision = decide(task, predictions, chosen)
-    score = value(task.metrics.primary, predictions, decision, positive=task.positive_index)
+    primary, decision = task.metrics.primary, None
+    if not METRICS[primary].reads_scores:
+        # Thresholds of thousands of labels take longer than the metric, and this is asked after every epoch.
+        chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
+        decision = decide(task, predictions, chosen)
+    score = value(primary, as_read(primary, task, predictions), decision, positive=task.positive_index)
     return math.nan if score is None else score
 
 
@@ -96,7 +102,7 @@ def score_and_resample(
         result.per_class = table if len(table) > 1 else []
     else:
         decision = decide(task, predictions, thresholds)
-        result.per_class = _per_class(task, predictions, decision, thresholds)
+        result.per_class, result.not_listed = _per_class(task, predictions, decision, thresholds)
         result.confusion = _confusion(predictions, decision)
         result.calibration = calibration(task, predictions, replicates=replicates, seed=seed)
     return result, dict(zip(names, drawn, strict=True)), units
@@ -130,10 +136,10 @@ def score_of(name: str, point: float | None, drawn: np.ndarray, units: Units) ->
 
 def _per_class(
     task: Task, predictions: Predictions, decision: np.ndarray | None, thresholds: list[float] | None
-) -> list[dict[str, Any]]:
-    """One row per class or label. Precision and recall without anything to divide by are 0, as in F1."""
+) -> tuple[list[dict[str, Any]], LabelsNotListed | None]:
+    """One row per class or label, of thousands the most frequent, and what is said of the others. Precision and recall without anything to divide by are 0, as in F1."""
     if decision is None or not len(predictions):
-        return []
+        return [], None
     multilabel = predictions.truth.ndim == 2
     one_unit, once = np.zeros(len(predictions), dtype=np.int64), np.ones((1, 1))
     counts = counting.counting(predictions.truth, decision, one_unit, 1, predictions.n_outputs)(once)
@@ -145,7 +151,9 @@ def _per_class(
     if multilabel:
         columns["mcc"] = counting.mcc_by_label(counts)[0]
     rows = []
-    for index, name in enumerate(task.label_names):
+    kept = counting.listed(counts.true[0])
+    for index in kept.tolist():
+        name = task.label_names[index]
         row: dict[str, Any] = {"name": name, "support": int(counts.true[0, index])}
         if multilabel and thresholds is not None:
             row["threshold"] = float(thresholds[index])
@@ -155,7 +163,45 @@ def _per_class(
             score = float(ranking(has, predictions.scores[:, index], one_unit)(once)[0])
             row[metric] = None if math.isnan(score) else score
         rows.append(row)
-    return rows
+    return rows, _not_listed(counts, columns["f1"], kept)
+
+
+def _not_listed(counts: Counts, f1: np.ndarray, kept: np.ndarray) -> LabelsNotListed | None:
+    """What is said of labels without a row of their own."""
+    left = np.setdiff1d(np.arange(len(f1)), kept)
+    if not len(left):
+        return None
+    present = counts.true[0, left] > 0
+    return LabelsNotListed(
+        labels=len(left),
+        present=int(present.sum()),
+        called=int((counts.called[0, left] > 0).sum()),
+        macro_f1=float(f1[left][present].mean()) if present.any() else None,
+    )
+
+
+def unseen_labels(task: Task, predictions: Predictions, trained: Mapping[str, int]) -> UnseenLabels | None:
+    """Labels of a split that training never has; None where there are none, and where a row has one class.
+
+    Args:
+        task: the task.
+        predictions: of the split.
+        trained: rows of training that have each label, by name.
+    """
+    if task.problem.kind != "multilabel" or not trained:
+        return None
+    has = predictions.truth == 1
+    unseen = np.array([not trained.get(name) for name in task.label_names])
+    found = has.any(axis=0)
+    if not (found & unseen).any():
+        return None
+    rows = has[:, unseen].any(axis=1)
+    return UnseenLabels(
+        labels=int((found & unseen).sum()),
+        of=int(found.sum()),
+        rows=int(rows.sum()),
+        only=int((rows & ~has[:, ~unseen].any(axis=1)).sum()),
+    )
 
 
 def _confusion(predictions: Predictions, decision: np.ndarray | None) -> list[list[int]] | None:

@@ -12,6 +12,8 @@ from hubtools.specs.task import Task
 log = logging.getLogger(__name__)
 
 DEFAULT = 0.5
+# More labels than this are counted rather than named.
+_NAMED = 20
 
 
 def choose_thresholds(task: Task, validation: Predictions) -> list[float] | None:
@@ -27,7 +29,8 @@ def choose_thresholds(task: Task, validation: Predictions) -> list[float] | None
     """
     thresholds, unseen = _choose(task, validation)
     if unseen:
-        log.warning("no positive row on validation for %s: threshold %g", ", ".join(unseen), DEFAULT)
+        named = ", ".join(unseen[:_NAMED]) + f" and {len(unseen) - _NAMED:,} more" * (len(unseen) > _NAMED)
+        log.warning("no positive row on validation for %s: threshold %g", named, DEFAULT)
     return thresholds
 
 

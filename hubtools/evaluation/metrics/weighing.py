@@ -12,7 +12,7 @@ mean it is, and :func:`mean_over_outputs` of a ranking of one output.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ class Rows:
         n_units: how many there are.
         decision: like truth; None for regression, and where a metric reads scores.
         positive: index of the class to be detected, where the task names one.
+        information: (L,) bits of each label, where they were counted in training.
     """
 
     metric: str
@@ -47,6 +48,7 @@ class Rows:
     n_units: int
     decision: np.ndarray | None = None
     positive: int | None = None
+    information: np.ndarray | None = None
 
 
 Formula = Callable[[Rows], Statistic]
@@ -58,7 +60,13 @@ def of_counts(function: Callable[[Counts], np.ndarray]) -> Formula:
     @functools.wraps(function)
     def formula(rows: Rows) -> Statistic:
         counts = counting(rows.truth, _decided(rows), rows.units, rows.n_units, rows.scores.shape[1])
-        return lambda weights: function(counts(weights))
+        columns = 3 * rows.scores.shape[1]
+
+        def of(weights: np.ndarray) -> np.ndarray:
+            # Of thousands of labels the counts of all replicates would be gigabytes.
+            return np.concatenate([function(counts(weights[part])) for part in blocks(len(weights), columns)])
+
+        return of
 
     return formula
 
@@ -93,12 +101,17 @@ def mean_over_outputs(ranking: Callable[[np.ndarray, np.ndarray, np.ndarray], St
         ranking: from (n,) bool, (n,) scores and (n,) units to values under weights.
         rows: of a classification or of labels.
     """
-    outputs = range(rows.scores.shape[1]) if rows.positive is None else [rows.positive]
+    outputs: Iterable[int] = range(rows.scores.shape[1]) if rows.positive is None else [rows.positive]
     has = rows.truth.astype(bool) if rows.truth.ndim == 2 else None
+    if has is not None:
+        # What no row has is undefined in every replicate: of thousands of labels that is most of them.
+        outputs = np.flatnonzero(has.any(axis=0))
     single = [
         ranking(rows.truth == output if has is None else has[:, output], rows.scores[:, output], rows.units)
         for output in outputs
     ]
+    if not single:
+        return lambda weights: np.full(len(weights), np.nan)
 
     def of(weights: np.ndarray) -> np.ndarray:
         # One output after another: their (R,) values are small, the arrays behind each are not.
@@ -183,5 +196,6 @@ def statistic(
         dyads, n_dyads, weigh = pair_weights(units)
         of = statistic(metric, predictions, decision, dyads, n_dyads, positive)
         return lambda weights: np.concatenate([of(weigh(weights[rows])) for rows in blocks(len(weights), n_dyads)])
-    rows = Rows(metric, kind, predictions.truth, predictions.scores, units, n_units, decision, positive)
+    information = predictions.information
+    rows = Rows(metric, kind, predictions.truth, predictions.scores, units, n_units, decision, positive, information)
     return METRICS[metric].load()(rows)

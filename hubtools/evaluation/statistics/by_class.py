@@ -62,6 +62,8 @@ def class_differences(
 ) -> list[ClassDifference]:
     """One row a class, label or assay, in the order of the task; empty for regression, which has none.
 
+    Of thousands of labels those with most rows.
+
     Args:
         task: the task.
         baseline_predictions, candidate_predictions: of each run on one split, the same rows in the same order.
@@ -101,28 +103,29 @@ def _row(name: str, support: int, baseline: Resampled, candidate: Resampled) -> 
 def _by_class(task: Task, runs: Sequence[Run], replicates: int) -> list[Named]:
     """An arm's F1, or ranking metric, of each class under the task's own resamplings."""
     first = runs[0][0]
+    support = first.truth.sum(axis=0) if first.truth.ndim == 2 else np.bincount(first.truth, minlength=first.n_outputs)
+    kept = counting.listed(support)
     metric = task.metrics.primary if task.metrics.primary in RANKING else "f1"
     units = _common([prepare(task, predictions, thresholds, [])[1] for predictions, thresholds in runs])
-    of = [_of_classes(task, metric, predictions, thresholds) for predictions, thresholds in runs]
+    of = [_of_classes(task, metric, predictions, thresholds, kept) for predictions, thresholds in runs]
     values = np.stack([single(np.ones((1, units.n_units)))[0] for single in of])
-    drawn = np.full((len(runs), replicates if units.n_units > 1 else 0, first.n_outputs), np.nan)
+    drawn = np.full((len(runs), replicates if units.n_units > 1 else 0, len(kept)), np.nan)
     done = 0
     for weights in bootstrap_weights(units.n_units, drawn.shape[1], 0, units.strata):
         for row, single in zip(drawn, of, strict=True):
             row[done : done + len(weights)] = single(weights)
         done += len(weights)
-    support = first.truth.sum(axis=0) if first.truth.ndim == 2 else np.bincount(first.truth, minlength=first.n_outputs)
     seeds = tuple(range(len(runs)))
     return [
-        (name, int(support[label]), Resampled(metric, seeds, values[:, label], drawn[:, :, label], units))
-        for label, name in enumerate(task.label_names)
+        (task.label_names[label], int(support[label]), Resampled(metric, seeds, values[:, at], drawn[:, :, at], units))
+        for at, label in enumerate(kept.tolist())
     ]
 
 
 def _of_classes(
-    task: Task, metric: str, predictions: Predictions, thresholds: list[float] | None
+    task: Task, metric: str, predictions: Predictions, thresholds: list[float] | None, kept: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A metric of every class: (R, n_units) multiplicities -> (R, L), NaN where undefined."""
+    """A metric of some classes, (k,) by index: (R, n_units) multiplicities -> (R, k), NaN where undefined."""
     units, n_units, _ = bootstrap_units(predictions)
     if units.ndim == 2:
         units, n_columns, weigh = pair_weights(units)
@@ -131,8 +134,10 @@ def _of_classes(
     if metric in RANKING:
         has = predictions.truth.astype(bool) if predictions.truth.ndim == 2 else None
         single = [
-            RANKING[metric](predictions.truth == label if has is None else has[:, label], scores, units)
-            for label, scores in enumerate(predictions.scores.T)
+            RANKING[metric](
+                predictions.truth == label if has is None else has[:, label], predictions.scores[:, label], units
+            )
+            for label in kept.tolist()
         ]
 
         def of(weights: np.ndarray) -> np.ndarray:
@@ -140,10 +145,14 @@ def _of_classes(
     else:
         decision = decide(task, predictions, thresholds)
         assert decision is not None
-        counts = counting.counting(predictions.truth, decision, units, n_columns, predictions.n_outputs)
+        truth, every = predictions.truth, np.arange(predictions.n_outputs)
+        if truth.ndim == 2:
+            truth, decision, every = truth[:, kept], decision[:, kept], kept
+        counts = counting.counting(truth, decision, units, n_columns, len(every))
+        places = np.searchsorted(every, kept)
 
         def of(weights: np.ndarray) -> np.ndarray:
-            return counting.f1_by_label(counts(weights))
+            return counting.f1_by_label(counts(weights))[:, places]
 
     if weigh is None:
         return of

@@ -21,6 +21,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.common.readers import reads
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
+from hubtools.evaluation.metrics.hierarchy import as_read
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.metrics.thresholds import decide
 from hubtools.evaluation.metrics.weighing import statistic
@@ -132,7 +133,12 @@ def _over_rows(
     """Metrics of all rows at once; whole proteins or clusters are drawn, of pairs those of both proteins."""
     decision = decide(task, predictions, thresholds)
     rows, n_units, described = bootstrap_units(predictions)
-    prepared = [statistic(name, predictions, decision, rows, n_units, task.positive_index) for name in metrics]
+    of_terms = [name for name in metrics if METRICS[name].reads_scores]
+    terms = as_read(of_terms[0], task, predictions) if of_terms else predictions
+    prepared = [
+        statistic(name, terms if name in of_terms else predictions, decision, rows, n_units, task.positive_index)
+        for name in metrics
+    ]
     return prepared, Units(n_units, None, described, _digest(rows), worth(np.bincount(rows.ravel(), minlength=n_units)))
 
 

@@ -25,6 +25,7 @@ from hubtools.specs.record.run_facts import (
     Environment,
     Failure,
     FoldResult,
+    LabelsNotListed,
     OutputFile,
     PretrainingFacts,
     Score,
@@ -38,6 +39,7 @@ from hubtools.specs.record.run_facts import (
     TogetherFacts,
     TokenFacts,
     TrainingFacts,
+    UnseenLabels,
     WindowFacts,
 )
 from hubtools.specs.record.run_record import SCHEMA_VERSION, RunRecord
@@ -59,6 +61,7 @@ __all__ = [
     "Failure",
     "FoldResult",
     "Identity",
+    "LabelsNotListed",
     "Line",
     "OutputFile",
     "PretrainingFacts",
@@ -76,5 +79,6 @@ __all__ = [
     "TogetherFacts",
     "TokenFacts",
     "TrainingFacts",
+    "UnseenLabels",
     "WindowFacts",
 ]

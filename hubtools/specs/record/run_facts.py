@@ -330,6 +330,28 @@ class FoldResult(OpenPart):
     scores: dict[Line, float | None] = Field(description="On the rows of the fold alone.")
 
 
+class LabelsNotListed(RecordPart):
+    """Of thousands of labels ``per_class`` has those with most rows; this is about the others."""
+
+    labels: int
+    present: int = Field(description="That the split has at least one row of.")
+    called: int = Field(description="That at least one row was called.")
+    macro_f1: float | None = Field(description="Mean F1 of those that are present; None where none is.")
+
+
+class UnseenLabels(RecordPart):
+    """Labels of a split that no training row has: nothing can be learnt of them but what is above them."""
+
+    labels: int
+    of: int = Field(description="Labels that the split has.")
+    rows: int = Field(description="Rows that have at least one of them.")
+    only: int = Field(description="Rows that have no other label.")
+
+    def __str__(self) -> str:
+        rows = f"{self.rows:,} rows have one of them, {self.only:,} no other label"
+        return f"{self.labels:,} of its {self.of:,} labels are not in train; {rows}"
+
+
 class SplitResult(OpenPart):
     """The results on one split."""
 
@@ -339,6 +361,12 @@ class SplitResult(OpenPart):
     per_class: list[dict[str, Any]] = Field(
         default=[],
         description="One row a class: name, support, precision, recall, ...; of variant effects one row an assay.",
+    )
+    not_listed: LabelsNotListed | None = Field(
+        default=None, description="What per_class leaves out, where a task has thousands of labels."
+    )
+    unseen_labels: UnseenLabels | None = Field(
+        default=None, description="Several labels a protein: those that training never has, where the split has any."
     )
     confusion: list[list[int]] | None = Field(default=None, description="Rows true, columns predicted.")
     interval: Line = Field(default="", description="What was resampled, how often.")
