@@ -28,6 +28,8 @@ class Metric:
         averaged: what it is of more than two classes, or of labels, where ``needs_positive`` is for two classes alone;
             empty where more than two classes have no such metric.
         reads_scores: of classes and labels, whether it reads probabilities and not decisions.
+        needs_cleaved: whether it is of residues, and about where a stretch of some labels ends, which a task must then
+            name; `evaluate` has no such metric, for it knows no proteins.
         zero_shot_only: of measured values, only where the task says which of them count as functional.
         hub: name of its page on the Hub, where that differs.
     """
@@ -43,6 +45,7 @@ class Metric:
     averaged: str = ""
     reads_scores: bool = False
     zero_shot_only: bool = False
+    needs_cleaved: bool = False
     hub: str = ""
 
     @property
@@ -55,6 +58,7 @@ class Metric:
         return named(self.formula) if isinstance(self.formula, str) else self.formula
 
 
+_SITES = "hubtools.evaluation.metrics.cleavage:"
 _OURS = "hubtools.evaluation.metrics.formulas:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
 _ONE_AGAINST_REST = "the mean over classes, each against the rest (macro)"
@@ -90,6 +94,18 @@ METRICS = Registry(
             averaged=_ONE_AGAINST_REST,
             reads_scores=True,
             hub="average_precision",
+        ),
+        *(
+            Metric(
+                f"cleavage_{what}{f'_{window}' if window else ''}",
+                f"Cleavage site {what}{f' (±{window})' if window else ''}",
+                CLASSES,
+                f"{_SITES}{what}_{window}",
+                needs_cleaved=True,
+                hub=what,
+            )
+            for window in range(4)
+            for what in ("precision", "recall")
         ),
         Metric("jaccard", "Jaccard", LABELS, _OURS + "jaccard"),
         Metric("subset_accuracy", "Subset accuracy", LABELS, _OURS + "subset_accuracy"),

@@ -39,7 +39,8 @@ def primary_score(task: Task, predictions: Predictions, thresholds: list[float] 
     """
     chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
     decision = decide(task, predictions, chosen)
-    score = value(task.metrics.primary, predictions, decision, positive=task.positive_index)
+    primary, cleaved = task.metrics.primary, task.cleaved_indices
+    score = value(primary, predictions, decision, positive=task.positive_index, cleaved=cleaved)
     return math.nan if score is None else score
 
 

@@ -132,7 +132,8 @@ def _over_rows(
     """Metrics of all rows at once; whole proteins or clusters are drawn, of pairs those of both proteins."""
     decision = decide(task, predictions, thresholds)
     rows, n_units, described = bootstrap_units(predictions)
-    prepared = [statistic(name, predictions, decision, rows, n_units, task.positive_index) for name in metrics]
+    about = task.positive_index, task.cleaved_indices
+    prepared = [statistic(name, predictions, decision, rows, n_units, *about) for name in metrics]
     return prepared, Units(n_units, None, described, _digest(rows), worth(np.bincount(rows.ravel(), minlength=n_units)))
 
 
