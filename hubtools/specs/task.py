@@ -98,6 +98,12 @@ class Task(Spec):
     title: str
     problem: Problem
     summary: str
+    template: str | None = Field(
+        default=None,
+        min_length=10,
+        description="Why the task has never been loaded by whoever made the file: it is a template then, which lists and counts "
+        "leave out. Remove it once `bench tasks check` has loaded the data. It is no part of the task's identity.",
+    )
     data: Data
     labels: dict[str, str] = Field(
         default={},
@@ -325,6 +331,11 @@ class Task(Spec):
         return None if self.metrics.positive is None else self.label_names.index(self.metrics.positive)
 
     @property
+    def template_told(self) -> str:
+        """What a template is, in one line; empty where the task is none."""
+        return f"{self.name} is a template, a task that has never been loaded. {self.template}" if self.template else ""
+
+    @property
     def cleaved_indices(self) -> tuple[int, ...]:
         """Indices of the labels whose stretch is cut off."""
         return tuple(map(self.label_names.index, self.metrics.cleaved))
@@ -335,7 +346,7 @@ class Task(Spec):
 
         Of a metric that a package brings the formula's file counts too.
         """
-        prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes"}
+        prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes", "template"}
         prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
         content["data"] = self.data.question()

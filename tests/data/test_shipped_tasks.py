@@ -18,8 +18,8 @@ from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.data.splits.split_audit import audit_task
 from hubtools.evaluation.metrics.cleavage import sites as cleavage_sites
 from hubtools.specs.data_sources import HubData, UniProtData
-from hubtools.specs.lookup.content import shipped_root
-from hubtools.specs.lookup.spec_files import load_task
+from hubtools.specs.lookup.content import available, shipped_root
+from hubtools.specs.lookup.spec_files import load_suite, load_task
 from hubtools.specs.task import Task
 
 MIRROR = Path(os.environ.get("BENCH_DATA_MIRROR") or shipped_root().parent / "shared" / "mirror")
@@ -72,8 +72,8 @@ TESTED_BELOW = {
     "variant-effect-blat",
     "variant-effect-blat-full",
 }
-# Named and described, but not pinned until the network has been asked: each says so in its notes.
-UNPINNED = {
+# Named and described, but never loaded: each says so, and why, under template.
+TEMPLATES = {
     "aav-fitness",
     "enzyme-class",
     "fluorescence",
@@ -90,7 +90,7 @@ UNPINNED = {
     "solubility",
     "thermostability",
 }
-CATALOGUE = sorted(set(COUNTS) | TESTED_BELOW | UNPINNED)
+CATALOGUE = sorted(set(COUNTS) | TESTED_BELOW | TEMPLATES)
 
 
 def pinned(task: Task) -> bool:
@@ -99,6 +99,11 @@ def pinned(task: Task) -> bool:
     if isinstance(task.data, UniProtData):
         return task.data.frozen is not None
     return all(getattr(file, "sha256", None) for file in task.data.files)
+
+
+def test_no_suite_that_ships_has_a_template() -> None:
+    suites = [load_suite(name) for name in available("suite")]
+    assert suites and not {task for suite in suites for task in suite.tasks} & TEMPLATES
 
 
 def test_every_shipped_task_is_tested_here() -> None:
@@ -112,7 +117,7 @@ def test_a_shipped_task_says_what_a_card_needs(name: str) -> None:
     assert task.homepage and task.notes and task.citation.lstrip().startswith("@")
     assert task.semaphore is not None and task.margin > 0 and task.licence
     assert task.licence != "unknown" or any("licence" in note for note in task.notes)
-    assert pinned(task) == (name not in UNPINNED)
+    assert pinned(task) == (task.template is None) == (name not in TEMPLATES)
     assert pinned(task) or any("bench data freeze" in note for note in task.notes)
     for entry in task.published:
         assert entry.source and np.isfinite(entry.value)
@@ -199,7 +204,9 @@ def test_signal_peptides_letter_by_letter(cache: DataCache) -> None:
     test = regions.splits["test"]
     positions = np.concatenate([np.arange(1, len(row["label"]) + 1) for row in test])
     owners = np.repeat(np.arange(len(test)), [len(row["label"]) for row in test])
-    found = cleavage_sites(np.concatenate([row["label"] for row in test]), owners, positions, regions.task.cleaved_indices)
+    found = cleavage_sites(
+        np.concatenate([row["label"] for row in test]), owners, positions, regions.task.cleaved_indices
+    )
     for row, last in zip(test, found.last, strict=True):
         letters = raw[row["id"]][3]
         assert last == (len(re.match("[SLTP]+", letters)[0]) if letters[0] in "SLTP" else -1)  # type: ignore[index]
