@@ -84,10 +84,12 @@ TEMPLATES = {
     "notebook-localisation-corrected",
     "notebook-secondary-structure",
     "notebook-secondary-structure-corrected",
+    "precursor-processing",
     "protein-interaction-human",
     "proteingym-substitutions",
     "secondary-structure-8",
     "solubility",
+    "sumoylation",
     "thermostability",
 }
 CATALOGUE = sorted(set(COUNTS) | TESTED_BELOW | TEMPLATES)
