@@ -30,12 +30,14 @@ class SpecList(Sequence[Listed], Generic[Listed]):
         specs: all of them.
         places: the file of each and where it comes from, in the same order.
         problems: files that cannot be read, a line each.
+        templates: names of tasks that are left out because they have never been loaded.
     """
 
     kind: str
     specs: tuple[Listed, ...]
     places: tuple[Found, ...]
     problems: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, which: int | str) -> Listed: ...
@@ -138,6 +140,7 @@ def _summary(task: Task) -> dict[str, Any]:
         "published": len(task.published),
         "licence": task.licence,
         "source": task.data.source,
+        **({"template": task.template} if task.template else {}),
     }
 
 
@@ -193,11 +196,12 @@ def load_suite(name: str | PathLike[str]) -> Suite:
     return load(fspath(name))
 
 
-def tasks(problem: str | None = None) -> SpecList[Task]:
+def tasks(problem: str | None = None, *, templates: bool = False) -> SpecList[Task]:
     """All tasks: your own first, then those bench ships.
 
     Args:
         problem: only those of this problem, such as ``residue-classification``.
+        templates: those alone whose file says that they have never been loaded, and which are left out else.
 
     Returns:
         Tasks, also by name. A file that is wrong is a line of ``problems``: it should not hide all the others.
@@ -206,7 +210,9 @@ def tasks(problem: str | None = None) -> SpecList[Task]:
         UserError: there is no such problem.
 
     >>> import hubtools
-    >>> "glycosylation" in hubtools.tasks("residue-multilabel").names
+    >>> "binding-residues" in hubtools.tasks("residue-multilabel").names
+    True
+    >>> "glycosylation" in hubtools.tasks(templates=True).names
     True
     """
     from hubtools.specs.level import problems
@@ -216,7 +222,7 @@ def tasks(problem: str | None = None) -> SpecList[Task]:
     if problem is not None and problem not in problems():
         raise UserError(f"there is no problem {problem!r}", fix=f"There are: {', '.join(problems())}.")
     known: list[tuple[Task, Found]] = []
-    unreadable = []
+    unreadable, others = [], []
     for found in catalogue("task").values():
         try:
             task = load(str(found.path))
@@ -224,8 +230,12 @@ def tasks(problem: str | None = None) -> SpecList[Task]:
             unreadable.append(str(error))
             continue
         if problem in {None, task.problem.value}:
-            known.append((task, found))
-    return SpecList("task", tuple(task for task, _ in known), tuple(found for _, found in known), tuple(unreadable))
+            if bool(task.template) == templates:
+                known.append((task, found))
+            elif task.template:
+                others.append(task.name)
+    listed, places = tuple(task for task, _ in known), tuple(found for _, found in known)
+    return SpecList("task", listed, places, tuple(unreadable), tuple(others))
 
 
 def recipes() -> SpecList[Recipe]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from hubtools.api.asked import Names, fractions_of, names_of, seeds_of
+from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, table_html
 
@@ -179,8 +180,12 @@ def plan_runs(
     wanted = suite is not None if baselines is None else baselines
     baseline_names = suite.baselines if suite else load_suite("core").baselines
     named = {asked.recipe.name for asked in recipes}
+    opened = dict(open_task(name) for name in tasks or (suite.tasks if suite else ()))
+    for task in opened.values():
+        if task.template:
+            telling.warn(task.template_told)
     return expand(
-        dict(open_task(name) for name in tasks or (suite.tasks if suite else ())),
+        opened,
         checkpoints,
         recipes,
         seeds or (suite.seeds if suite else [1]),

@@ -23,17 +23,22 @@ def data() -> None:
 @data.command("freeze")
 @click.argument("name", metavar="TASK")
 @click.option("--copy-to", type=click.Path(path_type=Path), help="Also copy the files there, named by their sha256.")
-@click.option("--refresh", is_flag=True, help="Ask again, even where an earlier answer is kept on this machine.")
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Ask the sources again, also for what is pinned, and replace pins they no longer give.",
+)
 @MIRRORS
 def freeze(name: str, copy_to: Path | None, refresh: bool, mirrors: tuple[Path, ...]) -> None:
     """Pin everything that a task file of yours leaves open, by adding lines to it.
 
     A query to UniProt gets the release and the checksum of its rows, an address its sha256, a data set on the Hub its
-    commit. Comments, order and all else in the file stay as they are.
+    commit. Comments, order and all else in the file stay as they are. With --refresh the sources are asked again, and what
+    changed is told (checksums and counts, old and new) before the pin is replaced.
     """
     import hubtools
 
-    frozen = hubtools.freeze_data(name, refresh=refresh, mirrors=mirrors)
+    frozen = hubtools.freeze_data(name, refresh=refresh, mirrors=mirrors, on_change=click.echo)
     for line in frozen.said:
         click.echo(line)
     if copy_to is not None:

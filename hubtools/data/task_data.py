@@ -137,6 +137,8 @@ def load_task_data(
         raise UserError(f"a subset of {subset} proteins is empty", fix="Give at least 1.")
     removed: Counter[str] = Counter()
     raw, findings = read_rows(task, cache, removed)
+    if task.template:
+        findings.insert(0, task.template_told)
     raw = labelled(raw, task, removed)
     if task.data.label_shift:
         findings.append(_SHIFTED.format("next" if task.data.label_shift > 0 else "previous"))

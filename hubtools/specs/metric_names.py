@@ -29,6 +29,8 @@ class Metric:
             empty where more than two classes have no such metric.
         reads_scores: of classes and labels, whether it reads probabilities and not decisions.
         informed: whether it weighs labels by how rare they are in training, which no epoch can be chosen by.
+        needs_cleaved: whether it is of residues, and about where a stretch of some labels ends, which a task must then
+            name; `evaluate` has no such metric, for it knows no proteins.
         zero_shot_only: of measured values, only where the task says which of them count as functional.
         hub: name of its page on the Hub, where that differs.
     """
@@ -45,6 +47,7 @@ class Metric:
     reads_scores: bool = False
     informed: bool = False
     zero_shot_only: bool = False
+    needs_cleaved: bool = False
     hub: str = ""
 
     @property
@@ -57,6 +60,7 @@ class Metric:
         return named(self.formula) if isinstance(self.formula, str) else self.formula
 
 
+_SITES = "hubtools.evaluation.metrics.cleavage:"
 _OURS = "hubtools.evaluation.metrics.formulas:"
 _CAFA = "hubtools.evaluation.metrics.protein_centric:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
@@ -115,6 +119,18 @@ METRICS = Registry(
             averaged=_BEST_THRESHOLD,
             reads_scores=True,
             informed=True,
+        ),
+        *(
+            Metric(
+                f"cleavage_{what}{f'_{window}' if window else ''}",
+                f"Cleavage site {what}{f' (±{window})' if window else ''}",
+                CLASSES,
+                f"{_SITES}{what}_{window}",
+                needs_cleaved=True,
+                hub=what,
+            )
+            for window in range(4)
+            for what in ("precision", "recall")
         ),
         Metric("jaccard", "Jaccard", LABELS, _OURS + "jaccard"),
         Metric("subset_accuracy", "Subset accuracy", LABELS, _OURS + "subset_accuracy"),

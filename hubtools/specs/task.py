@@ -36,6 +36,11 @@ class MetricChoice(Spec):
         "validation (largest F1), and F1, AUROC and AUPRC are about it. Of more than two classes AUROC and AUPRC are the "
         "mean over classes, each against the rest.",
     )
+    cleaved: list[str] = Field(
+        default=[],
+        description="residue-classification: the labels of what is cut off at the beginning of a protein, such as those of "
+        "signal peptides. cleavage_precision and cleavage_recall are about where the longest stretch of them ends.",
+    )
     cutoff: float | Literal["median"] | None = Field(
         default=None,
         description="variant-effect: the measured value from which a variant counts as functional, for AUROC; median "
@@ -97,7 +102,9 @@ class HubBenchmark(Spec):
 
 def _fitting(kind: str) -> str:
     """The metrics of a kind of problem."""
-    return ", ".join(sorted(name for name, metric in METRICS.items() if kind in metric.kinds))
+    return ", ".join(
+        sorted(name for name, metric in METRICS.items() if kind in metric.kinds and not metric.needs_cleaved)
+    )
 
 
 class Task(Spec):
@@ -109,6 +116,12 @@ class Task(Spec):
     title: str
     problem: Problem
     summary: str
+    template: str | None = Field(
+        default=None,
+        min_length=10,
+        description="Why the task has never been loaded by whoever made the file: it is a template then, which lists and counts "
+        "leave out. Remove it once `bench tasks check` has loaded the data. It is no part of the task's identity.",
+    )
     data: Data
     labels: dict[str, str] = Field(
         default={},
@@ -284,6 +297,7 @@ class Task(Spec):
             if positive not in self.label_names:
                 known = ", ".join(self.label_names)
                 raise SpecError(f"{positive!r} is not a label. The labels are: {known}", "metrics", "positive")
+        self._cleaved_fits()
         for name in self.metrics.names:
             key = ("metrics", "primary" if name == self.metrics.primary else "also")
             metric = METRICS.get(name)
@@ -301,8 +315,19 @@ class Task(Spec):
             told = self.metrics.cutoff is not None or self.data.columns.active
             if metric.zero_shot_only and not trained and not told:
                 raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)
+            if metric.needs_cleaved and not self.metrics.cleaved:
+                raise SpecError(f"{name} needs to know what is cut off. Name the labels under metrics.cleaved", *key)
             if metric.needs_positive and kind == "classification" and positive is None:
                 self._without_positive(name, key)
+
+    def _cleaved_fits(self) -> None:
+        cleaved = self.metrics.cleaved
+        if cleaved and not (self.problem.level.by_residue and self.problem.kind == "classification"):
+            what = f"this is for residue-classification, not for {self.problem.value}. Remove it"
+            raise SpecError(what, "metrics", "cleaved")
+        if unknown := [name for name in cleaved if name not in self.label_names]:
+            known = ", ".join(self.label_names)
+            raise SpecError(f"{unknown[0]!r} is not a label. The labels are: {known}", "metrics", "cleaved")
 
     def _without_positive(self, name: str, key: tuple[str, str]) -> None:
         if self.n_outputs == 2:
@@ -349,12 +374,22 @@ class Task(Spec):
         return None if self.metrics.positive is None else self.label_names.index(self.metrics.positive)
 
     @property
+    def template_told(self) -> str:
+        """What a template is, in one line; empty where the task is none."""
+        return f"{self.name} is a template, a task that has never been loaded. {self.template}" if self.template else ""
+
+    @property
+    def cleaved_indices(self) -> tuple[int, ...]:
+        """Indices of the labels whose stretch is cut off."""
+        return tuple(map(self.label_names.index, self.metrics.cleaved))
+
+    @property
     def hash(self) -> str:
         """sha256 of everything in the file that can change a number: not titles, notes or citations.
 
         Of a metric that a package brings the formula's file counts too.
         """
-        prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes"}
+        prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes", "template"}
         prose |= {"semaphore", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
         content["data"] = self.data.question()

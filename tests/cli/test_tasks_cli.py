@@ -12,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 from tiny_checkpoints import write_checkpoint
 
+import hubtools
 from hubtools.cli.tasks.group import tasks
 from hubtools.common.errors import UserError
 from hubtools.specs.lookup.content import shipped_root
+from hubtools.specs.lookup.spec_files import load_task
 
 TASK = """\
 name: sites
@@ -78,6 +80,33 @@ def test_the_table_in_the_readme_is_up_to_date(tmp_path: Path, monkeypatch: pyte
     readme = (shipped_root() / "tasks" / "README.md").read_text(encoding="utf-8")
     # If this fails: put the output of `bench tasks list --markdown` into tasks/README.md.
     assert output("list", "--markdown").strip() in readme
+    assert output("list", "--markdown", "--templates").strip() in readme
+
+
+def test_a_template_is_left_out_and_says_what_it_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that was never loaded: kept apart from the others, and named by who would run it."""
+    path = project / "tasks" / "sites.yaml"
+    whole = load_task(str(path))
+    path.write_text(path.read_text().replace("summary:", "template: Nobody had the file.\nsummary:", 1))
+    said = "sites is a template, a task that has never been loaded. Nobody had the file."
+    listed = hubtools.tasks()
+    assert "sites" not in listed.names and "sites" in listed.templates and "glycosylation" in listed.templates
+    text = output("list")
+    assert f"{len(listed.templates)} templates that have never been loaded: bench tasks list --templates" in text
+    assert "glycosylation" not in text
+    assert "sites: Nobody had the file." in output("list", "--templates")
+    assert (
+        "sites" in hubtools.tasks(templates=True).names and "localisation" not in hubtools.tasks(templates=True).names
+    )
+    (one,) = [task for task in json.loads(output("list", "--json", "--templates")) if task["name"] == "sites"]
+    assert one["template"] == "Nobody had the file."
+    assert said in output("show", "sites")
+    warned: list[str] = []
+    monkeypatch.setattr("hubtools.common.telling.warn", warned.append)
+    assert len(hubtools.plan(task="sites", recipe="majority")) == 1 and warned == [said]
+    assert said in hubtools.check_task("sites").data.facts.findings
+    # The line is no part of the task's identity: it goes once the data were loaded.
+    assert load_task(str(path)).hash == whole.hash
 
 
 def test_show_says_everything_a_reader_needs(project: Path) -> None:

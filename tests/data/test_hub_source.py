@@ -164,6 +164,11 @@ def test_a_data_set_without_revision_is_at_its_latest_commit_until_it_is_pinned(
     assert f"revision: {later}" in done.output
     assert load_task(str(path)).data.revision == later  # type: ignore[union-attr]
     assert path.read_text().replace(f"  revision: {later}\n", "") == written
+    datasets_hub.commit(datasets_hub.repos["datasets", "me/sites"], {"data/test-0.parquet": parquet("Y")}, title="more")
+    last, pinned = datasets_hub.repos["datasets", "me/sites"].branches["main"], path.read_text()
+    done = CliRunner().invoke(cli, ["data", "freeze", "--refresh", str(path)], catch_exceptions=False)
+    assert f"me/sites: commit {later}; the Hub has {last} now\n" in done.output
+    assert path.read_text() == pinned.replace(later, last)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ import pytest
 
 from hubtools.data import DataCache, TaskData, load_task_data
 from hubtools.data.splits.split_audit import audit_task
+from hubtools.evaluation.metrics.cleavage import sites as cleavage_sites
 from hubtools.evaluation.metrics.hierarchy import terms_of
 from hubtools.specs.data_sources import HubData, UniProtData
-from hubtools.specs.lookup.content import shipped_root
-from hubtools.specs.lookup.spec_files import load_task
+from hubtools.specs.lookup.content import available, shipped_root
+from hubtools.specs.lookup.spec_files import load_suite, load_task
 from hubtools.specs.task import Task
 
 MIRROR = Path(os.environ.get("BENCH_DATA_MIRROR") or shipped_root().parent / "shared" / "mirror")
@@ -61,6 +62,9 @@ COUNTS = {
     "phosphoserine-threonine": ({"train": 1584, "validation": 226, "test": 453}, 46_269),
     "protein-interaction-ecoli": ({"train": 2616, "validation": 456, "test": 948}, 1203),
     "remote-homology": ({"train": 12_312, "validation": 736, "test": 718}, 718),
+    "signal-peptide-region": ({"train": 7392, "validation": 7000, "test": 5896}, 412_316),
+    "signal-peptide-type": ({"train": 7392, "validation": 7000, "test": 5896}, 5896),
+    "solubility-esol": ({"train": 2120, "validation": 236, "test": 783}, 783),
     "signal-peptide": ({"train": 3517, "validation": 1171, "test": 1171}, 1171),
     "stability": ({"train": 53_614 - 31, "validation": 2512, "test": 12_851}, 12_851),
 }
@@ -73,8 +77,8 @@ TESTED_BELOW = {
     "variant-effect-blat",
     "variant-effect-blat-full",
 }
-# Named and described, but not pinned until the network has been asked: each says so in its notes.
-UNPINNED = {
+# Named and described, but never loaded: each says so, and why, under template.
+TEMPLATES = {
     "aav-fitness",
     "enzyme-class",
     "fluorescence",
@@ -85,13 +89,15 @@ UNPINNED = {
     "notebook-localisation-corrected",
     "notebook-secondary-structure",
     "notebook-secondary-structure-corrected",
+    "precursor-processing",
     "protein-interaction-human",
     "proteingym-substitutions",
     "secondary-structure-8",
     "solubility",
+    "sumoylation",
     "thermostability",
 }
-CATALOGUE = sorted(set(COUNTS) | TESTED_BELOW | UNPINNED)
+CATALOGUE = sorted(set(COUNTS) | TESTED_BELOW | TEMPLATES)
 
 
 def pinned(task: Task) -> bool:
@@ -100,6 +106,11 @@ def pinned(task: Task) -> bool:
     if isinstance(task.data, UniProtData):
         return task.data.frozen is not None
     return all(getattr(file, "sha256", None) for file in task.data.files)
+
+
+def test_no_suite_that_ships_has_a_template() -> None:
+    suites = [load_suite(name) for name in available("suite")]
+    assert suites and not {task for suite in suites for task in suite.tasks} & TEMPLATES
 
 
 def test_every_shipped_task_is_tested_here() -> None:
@@ -113,7 +124,7 @@ def test_a_shipped_task_says_what_a_card_needs(name: str) -> None:
     assert task.homepage and task.notes and task.citation.lstrip().startswith("@")
     assert task.semaphore is not None and task.margin > 0 and task.licence
     assert task.licence != "unknown" or any("licence" in note for note in task.notes)
-    assert pinned(task) == (name not in UNPINNED)
+    assert pinned(task) == (task.template is None) == (name not in TEMPLATES)
     assert pinned(task) or any("bench data freeze" in note for note in task.notes)
     for entry in task.published:
         assert entry.source and np.isfinite(entry.value)
@@ -214,6 +225,47 @@ def test_membrane_topology_letter_by_letter(cache: DataCache) -> None:
     number = {"H": 0, "h": 0, "B": 1, "b": 1, "S": 2, "1": 3, "2": 4, "U": -100}
     for row in data.splits["test"]:
         assert row["label"] == [number[letter] for letter in letters[row["id"]]]
+
+
+@pytest.mark.slow
+@needs_mirror
+def test_signal_peptides_letter_by_letter(cache: DataCache) -> None:
+    """Types, regions and cleavage sites of SignalP 6, and that no label of the file is left out."""
+    types, regions = loaded("signal-peptide-type", cache), loaded("signal-peptide-region", cache)
+    lines = cache.fetch(types.task.data.files[0]).read_text().split("\n")  # type: ignore[arg-type]
+    raw = {lines[i][1:].split("|")[0]: (*lines[i].split("|")[1:], lines[i + 2]) for i in range(0, len(lines) - 2, 3)}
+    assert Counter(kind for _, kind, _, _ in raw.values()) == {
+        "NO_SP": 15_625, "SP": 2582, "LIPO": 1615, "TAT": 365, "PILIN": 70, "TATLIPO": 33,
+    }  # fmt: skip
+    order = {name: number for number, name in enumerate(types.task.labels)}
+    for split, partition in (("train", "1"), ("validation", "2"), ("test", "0")):
+        for of_type, of_region in zip(types.splits[split], regions.splits[split], strict=True):
+            _, kind, part, letters = raw[of_type["id"]]
+            assert part == partition and of_type["label"] == order[kind] and of_type["id"] == of_region["id"]
+            assert of_region["label"] == ["SLTPIMO".index(letter) for letter in letters]
+    test = regions.splits["test"]
+    positions = np.concatenate([np.arange(1, len(row["label"]) + 1) for row in test])
+    owners = np.repeat(np.arange(len(test)), [len(row["label"]) for row in test])
+    found = cleavage_sites(
+        np.concatenate([row["label"] for row in test]), owners, positions, regions.task.cleaved_indices
+    )
+    for row, last in zip(test, found.last, strict=True):
+        letters = raw[row["id"]][3]
+        assert last == (len(re.match("[SLTP]+", letters)[0]) if letters[0] in "SLTP" else -1)  # type: ignore[index]
+    assert (found.last > 0).sum() == 744 + 533 + 108 + 33 + 9
+
+
+@needs_mirror
+def test_solubility_as_a_value(cache: DataCache) -> None:
+    data = loaded("solubility-esol", cache)
+    for number, splits in enumerate((("train", "validation"), ("test",))):
+        with cache.fetch(data.task.data.files[number]).open(newline="") as stream:  # type: ignore[arg-type]
+            raw = Counter((row["sequence"], float(row["solubility"])) for row in csv.DictReader(stream))
+        assert sum(raw.values()) == (2364, 783)[number]
+        kept = Counter((row["sequence"], row["label"]) for name in splits for row in data.splits[name])
+        assert not kept - raw and sum((raw - kept).values()) == (8, 0)[number]
+    assert data.facts.removed == {"train: sequence is in test": 8}
+    assert not set(data.splits["train"]["cluster"]) & set(data.splits["validation"]["cluster"])
 
 
 @pytest.mark.slow

@@ -60,7 +60,12 @@ def test_results_are_scikit_learns(name, settings, predictions, references, expe
 
 
 def test_every_metric_is_covered():
-    assert {case[0] for case in CASES} == set(METRICS)
+    assert {case[0] for case in CASES} == {name for name, info in METRICS.items() if not info.needs_cleaved}
+
+
+def test_a_metric_of_proteins_and_their_residues_is_refused():
+    with pytest.raises(UserError, match="'cleavage_recall_3' is about proteins and their residues"):
+        metric("cleavage_recall_3")
 
 
 def test_batches_add_up():

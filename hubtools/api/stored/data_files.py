@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from hubtools.api.asked import Names, names_of
 from hubtools.api.stored.removals import RemovedFiles, counted
+from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.files import human, is_file, remove_files
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -95,28 +96,44 @@ class FrozenData(TaskFiles):
 
     Attributes:
         path: the task file.
-        lines: that were added to it.
+        lines: that were added to it, or replaced in it.
+        changed: pins that the sources do not give any more, a line each; only where they were asked again.
+        asked_again: whether they were.
     """
 
     path: Path
     lines: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+    asked_again: bool = False
 
     @property
     def said(self) -> tuple[str, ...]:
         """What was done, a line each."""
-        if not self.open:
+        if not self.open and not self.changed:
+            if self.asked_again:
+                return (f"{self.task.name}: the sources were asked again, and give what is pinned",)
             return (f"{self.task.name}: everything is pinned already",)
-        return tuple(f"{self.path}: {line}" for line in self.lines)
+        written = tuple(f"{self.path}: {line}" for line in self.lines)
+        if self.task.template:
+            left = (
+                f"{self.path}: still says that it is a template; once bench tasks check is in order, remove that line"
+            )
+            return (*written, left)
+        return written
 
     def __repr__(self) -> str:
         return "\n".join(self.said)
 
     def _repr_html_(self) -> str:
-        return lines_html(f"Added to {self.path}", self.lines) or line_html(repr(self))
+        return lines_html(f"Written to {self.path}", self.lines) or line_html(repr(self))
 
 
 def freeze_data(
-    task: str | PathLike[str], *, refresh: bool = False, mirrors: Sequence[str | PathLike[str]] = ()
+    task: str | PathLike[str],
+    *,
+    refresh: bool = False,
+    mirrors: Sequence[str | PathLike[str]] = (),
+    on_change: Callable[[str], None] = telling.warn,
 ) -> FrozenData:
     """Pin everything that a task file of yours leaves open, by adding lines to it; all else in it stays as it is.
 
@@ -124,11 +141,13 @@ def freeze_data(
 
     Args:
         task: name, file or folder.
-        refresh: ask again, even where an earlier answer is kept on this machine.
+        refresh: ask every source again, also for what is pinned, and where an earlier answer is kept on this machine. A pin
+            that is not given any more is replaced by what is.
         mirrors: folders of data, files named by their sha256.
+        on_change: takes a line on each pin that is to be replaced, before one is: checksums and counts, old and new.
 
     Returns:
-        The lines that were added, and the files, to be copied into a mirror.
+        The lines that were added or replaced, and the files, to be copied into a mirror.
 
     Raises:
         UserError: there is no such task, it comes with bench, a source cannot be had, or lines cannot be added to such a file.
@@ -143,11 +162,16 @@ def freeze_data(
     from hubtools.data.sources.known_sources import pinned, source_of
 
     cache = _cache(mirrors)
+    changes = list[str]()
     if refresh:
         source_of(spec.data).forget(cache)
+        data, changes = source_of(spec.data).refreshed(cache)
+        spec = spec.model_copy(update={"data": data})
     resolved, found = pinned(spec, cache)
-    lines = write_pins(path, resolved) if found else []
-    return FrozenData(resolved, tuple(found), cache, path, tuple(lines))
+    for line in changes:
+        on_change(f"{spec.name}: {line}")
+    lines = write_pins(path, resolved) if found or changes else []
+    return FrozenData(resolved, tuple(found), cache, path, tuple(lines), tuple(changes), refresh)
 
 
 class FetchedData(TaskFiles):

@@ -141,7 +141,7 @@ def audit_all(
     """The same of several tasks.
 
     Args:
-        tasks: names, files, folders or addresses; None for all tasks, of which those that do not load here are left out.
+        tasks: names, files, folders or addresses; None for all tasks but templates; those that do not load here are left out.
         identities, clusters, mirrors: as for :func:`hubtools.audit`.
         on_audit: takes each audit when it is done.
         on_note: takes a line on each task that is left out.
@@ -149,11 +149,11 @@ def audit_all(
     Raises:
         UserError: a task that is named cannot be loaded, or an identity is none.
     """
-    from hubtools.specs.lookup.content import available
+    from hubtools.api.listings import tasks as listed
 
     asked, auditor = names_of(tasks), _Auditor(identities, clusters, mirrors)
     done = []
-    for name in asked or tuple(map(str, available("task").values())):
+    for name in asked or tuple(str(place.path) for place in listed().places):
         try:
             audited = auditor.of(name)
         except UserError as error:

@@ -80,6 +80,7 @@ def _facts(task: Task, labels: int | None) -> dict[str, str]:
         f"{METRICS[name].title}{' (ranks)' if name == task.metrics.primary else ''}" for name in task.metrics.names
     )
     rows = {
+        "template": task.template_told,
         "problem": task.problem.value,
         "labels": named or f"a number{f' ({task.unit})' if task.unit else ''}",
         "detects": task.metrics.positive or "",

@@ -31,18 +31,30 @@ def tasks() -> None:
 @click.option("--markdown", "form", flag_value="markdown", help="The table of tasks/README.md.")
 @click.option("--json", "form", flag_value="json", help="For programs.")
 @click.option("--problem", help="Only tasks of this problem, such as residue-classification.")
-def list_all(form: str | None, problem: str | None) -> None:
+@click.option("--templates", is_flag=True, help="Only tasks that have never been loaded, which are left out else.")
+def list_all(form: str | None, problem: str | None, templates: bool) -> None:
     """All tasks: your own first, then those bench ships."""
     import hubtools
 
-    listed = hubtools.tasks(problem)
+    listed = hubtools.tasks(problem, templates=templates)
     for line in listed.problems:
         click.echo(f"warning: {line}", err=True)
     known = list(zip(listed.specs, listed.places, strict=True))
     if form == "json":
         click.echo(json.dumps(listed.summaries(), indent=2, ensure_ascii=False))
+    elif form == "markdown" and templates:
+        rows = [
+            [
+                f"[{task.name}]({quote(found.path.name)})",
+                markdown(task.title),
+                task.problem.value,
+                markdown(task.template or ""),
+            ]
+            for task, found in known
+        ]
+        click.echo(_markdown(("template", "what", "problem", "why it has never been loaded"), rows))
     elif form == "markdown":
-        click.echo(_markdown([_cells(task, link=found.path.name) for task, found in known]))
+        click.echo(_markdown(_COLUMNS, [_cells(task, link=found.path.name) for task, found in known]))
     else:
         from rich.text import Text
 
@@ -56,6 +68,15 @@ def list_all(form: str | None, problem: str | None) -> None:
             for other in found.hidden:
                 said = f"{task.name} is that of {found.origin}; it hides {other.path} ({other.origin})"
                 console.print(said, markup=False, soft_wrap=True)
+        if templates:
+            for task, _ in known:
+                console.print(f"{task.name}: {task.template}", markup=False, soft_wrap=True)
+        elif listed.templates:
+            n = len(listed.templates)
+            said = (
+                f"{n} template{'s that have' if n > 1 else ' that has'} never been loaded: bench tasks list --templates"
+            )
+            console.print(said, markup=False, soft_wrap=True)
 
 
 def _cells(task: Task, link: str | None = None) -> list[str]:
@@ -71,8 +92,8 @@ def _cells(task: Task, link: str | None = None) -> list[str]:
     ]
 
 
-def _markdown(rows: list[list[str]]) -> str:
-    lines = [_COLUMNS, ["---"] * len(_COLUMNS), *rows]
+def _markdown(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -54,6 +54,11 @@ def metric(
     """
     if name not in METRICS:
         raise UserError(f"there is no metric {name!r}", fix=f"Known: {', '.join(METRICS)}.")
+    if METRICS[name].needs_cleaved:
+        raise UserError(
+            f"metric {name!r} is about proteins and their residues, and evaluate knows rows alone",
+            fix="Score a task that names it: bench run.",
+        )
     kinds = METRICS[name].kinds
     kind = kind or ("classification" if "classification" in kinds else min(kinds))
     if kind not in kinds:

@@ -45,7 +45,8 @@ def primary_score(task: Task, predictions: Predictions, thresholds: list[float] 
         # Thresholds of thousands of labels take longer than the metric, and this is asked after every epoch.
         chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds
         decision = decide(task, predictions, chosen)
-    score = value(primary, as_read(primary, task, predictions), decision, positive=task.positive_index)
+    read, cleaved = as_read(primary, task, predictions), task.cleaved_indices
+    score = value(primary, read, decision, positive=task.positive_index, cleaved=cleaved)
     return math.nan if score is None else score
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hubtools.evaluation.metrics.counting import Counts, counting, divide, moments, sum_by_unit
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.predictions import Predictions
-from hubtools.evaluation.statistics.resampling import blocks, bootstrap_units, pair_weights
+from hubtools.evaluation.statistics.resampling import blocks, bootstrap_units, encode, pair_weights
 from hubtools.specs.metric_names import METRICS
 
 
@@ -38,6 +38,9 @@ class Rows:
         decision: like truth; None for regression, and where a metric reads scores.
         positive: index of the class to be detected, where the task names one.
         information: (L,) bits of each label, where they were counted in training.
+        proteins: (n,) codes of the residues' proteins from 0; None where a row is no residue.
+        positions: (n,) residue numbers from 1, or None.
+        cleaved: indices of the classes whose stretch is cut off, where the task names them.
     """
 
     metric: str
@@ -49,6 +52,9 @@ class Rows:
     decision: np.ndarray | None = None
     positive: int | None = None
     information: np.ndarray | None = None
+    proteins: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    cleaved: tuple[int, ...] = ()
 
 
 Formula = Callable[[Rows], Statistic]
@@ -136,6 +142,7 @@ def replicates(
     *,
     units: np.ndarray | None = None,
     positive: int | None = None,
+    cleaved: tuple[int, ...] = (),
 ) -> np.ndarray:
     """A metric under many weightings.
 
@@ -146,20 +153,29 @@ def replicates(
         weights: (R, n_units) how often each unit counts.
         units: (n,) unit of each row, or (n, 2) units of a pair's proteins; by default those of :func:`bootstrap_units`.
         positive: index of the class to be detected, for two-class tasks that name one.
+        cleaved: indices of the classes whose stretch is cut off, for residue tasks that name them.
 
     Returns:
         (R,) float64, NaN where undefined.
     """
     codes = bootstrap_units(predictions)[0] if units is None else units
-    return statistic(metric, predictions, decision, codes, weights.shape[1], positive)(weights)
+    return statistic(metric, predictions, decision, codes, weights.shape[1], positive, cleaved)(weights)
 
 
 def value(
-    metric: str, predictions: Predictions, decision: np.ndarray | None, *, positive: int | None = None
+    metric: str,
+    predictions: Predictions,
+    decision: np.ndarray | None,
+    *,
+    positive: int | None = None,
+    cleaved: tuple[int, ...] = (),
 ) -> float | None:
     """A metric of the predictions as they are, or None where it is undefined. Arguments as of :func:`replicates`."""
     one_unit = np.zeros(len(predictions), dtype=np.int64)
-    result = float(replicates(metric, predictions, decision, np.ones((1, 1)), units=one_unit, positive=positive)[0])
+    once = np.ones((1, 1))
+    result = float(
+        replicates(metric, predictions, decision, once, units=one_unit, positive=positive, cleaved=cleaved)[0]
+    )
     return None if np.isnan(result) else result
 
 
@@ -170,6 +186,7 @@ def statistic(
     units: np.ndarray,
     n_units: int,
     positive: int | None = None,
+    cleaved: tuple[int, ...] = (),
 ) -> Statistic:
     """Prepare a metric: the work that does not depend on weights is done once.
 
@@ -180,6 +197,7 @@ def statistic(
         units: (n,) unit of each row, or (n, 2) units of a pair's proteins.
         n_units: number of units.
         positive: index of the class to be detected, for two-class tasks that name one.
+        cleaved: indices of the classes whose stretch is cut off, for residue tasks that name them.
 
     Returns:
         A function from (R, n_units) weights to (R,) values.
@@ -198,4 +216,7 @@ def statistic(
         return lambda weights: np.concatenate([of(weigh(weights[rows])) for rows in blocks(len(weights), n_dyads)])
     information = predictions.information
     rows = Rows(metric, kind, predictions.truth, predictions.scores, units, n_units, decision, positive, information)
+    if METRICS[metric].needs_cleaved and predictions.positions is not None:
+        proteins = encode(predictions.ids)[0]
+        rows = replace(rows, proteins=proteins, positions=predictions.positions, cleaved=cleaved)
     return METRICS[metric].load()(rows)

@@ -135,9 +135,9 @@ def _over_rows(
     rows, n_units, described = bootstrap_units(predictions)
     of_terms = [name for name in metrics if METRICS[name].reads_scores]
     terms = as_read(of_terms[0], task, predictions) if of_terms else predictions
+    about = task.positive_index, task.cleaved_indices
     prepared = [
-        statistic(name, terms if name in of_terms else predictions, decision, rows, n_units, task.positive_index)
-        for name in metrics
+        statistic(name, terms if name in of_terms else predictions, decision, rows, n_units, *about) for name in metrics
     ]
     return prepared, Units(n_units, None, described, _digest(rows), worth(np.bincount(rows.ravel(), minlength=n_units)))
 

@@ -34,6 +34,17 @@ class HubSource(Source[HubData]):
         revision = cache.once(("hub", data.dataset), self._latest_commit)
         return data.model_copy(update={"revision": revision}), [f"not pinned: {data.dataset} was at commit {revision}"]
 
+    def refreshed(self, cache: DataCache) -> tuple[HubData, list[str]]:
+        """At its latest commit."""
+        was = self.data.revision
+        if was is None:
+            return self.data, []
+        now = self._latest_commit()
+        if now == was:
+            return self.data, []
+        change = f"{self.data.dataset}: commit {was}; the Hub has {now} now"
+        return self.data.model_copy(update={"revision": now}), [change]
+
     def digest(self, cache: DataCache) -> str:
         """Of its name and commit."""
         return digest(self.data.model_dump(include={"dataset", "config", "revision"}))

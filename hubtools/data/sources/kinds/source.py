@@ -42,7 +42,7 @@ class Source(ABC, Generic[D]):
 
     Attributes:
         spec: the model of what task files say of it.
-        data: what one task file says. But for ``pin``, ``forget``, ``kept`` and ``described``, it is pinned.
+        data: what one task file says. But for ``pin``, ``forget``, ``refreshed``, ``kept`` and ``described``, it is pinned.
     """
 
     spec: ClassVar[type[SourceData]]
@@ -60,6 +60,16 @@ class Source(ABC, Generic[D]):
 
     def forget(self, cache: DataCache) -> None:
         """Let what the task file leaves open be looked up anew."""
+
+    def refreshed(self, cache: DataCache) -> tuple[D, list[str]]:
+        """What it gives now for what the task file pins, and a line about each pin that it does not give any more.
+
+        A pin whose content is still given stays as it is.
+
+        Raises:
+            UserError: it cannot be had.
+        """
+        return self.data, []
 
     @abstractmethod
     def digest(self, cache: DataCache) -> str:

@@ -36,6 +36,19 @@ class UniProtSource(Source[UniProtData]):
         if self.data.frozen is None:
             forget_answer(self.data, cache)
 
+    def refreshed(self, cache: DataCache) -> tuple[UniProtData, list[str]]:
+        """The answer of today, where its rows are others."""
+        was = self.data.frozen
+        if was is None:
+            return self.data, []
+        unfrozen = self.data.model_copy(update={"frozen": None})
+        forget_answer(unfrozen, cache)
+        now = first_answer(unfrozen, cache).frozen
+        if now.sha256 == was.sha256:
+            return self.data, []
+        before, after = (f"release {one.release}, {one.rows:,} entries, sha256 {one.sha256}" for one in (was, now))
+        return self.data.model_copy(update={"frozen": now}), [f"{before}; UniProt gives {after} now"]
+
     def digest(self, cache: DataCache) -> str:
         """Of the rows, whatever file holds them."""
         assert self.data.frozen is not None
