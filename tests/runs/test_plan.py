@@ -130,7 +130,7 @@ BASELINES_OF = {
 def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
     task = tiny_task(problem.value)
     zero_shot = load_recipe("masked-marginals")
-    planned = expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1], [baseline], zero_shot=zero_shot)
+    planned = expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1], [baseline], zero_shot=[zero_shot])
     asked = "masked-marginals" if not problem.level.trained else "full"
     exists = baseline in BASELINES_OF[problem.level.name]
     assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + [asked]
@@ -141,7 +141,7 @@ def test_nothing_random_is_repeated_and_random_weights_are() -> None:
     zero_shot = load_recipe("masked-marginals")
     planned = expand(
         {task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1, 2],
-        ["majority", "random-probe", "substitution-matrix", "random-masked-marginals"], zero_shot=zero_shot,
+        ["majority", "random-probe", "substitution-matrix", "random-masked-marginals"], zero_shot=[zero_shot],
     )  # fmt: skip
     assert [(item.recipe.name, item.seed) for item in planned] == [
         ("substitution-matrix", 1),

@@ -11,6 +11,7 @@ from hubtools.evaluation.metrics import counting
 from hubtools.evaluation.metrics.assays import assay_table
 from hubtools.evaluation.metrics.calibration_error import calibration
 from hubtools.evaluation.metrics.ranking import RANKING
+from hubtools.evaluation.metrics.contacts import protein_table
 from hubtools.evaluation.metrics.thresholds import decide, quick_thresholds
 from hubtools.evaluation.metrics.weighing import value
 from hubtools.evaluation.predictions import Predictions
@@ -21,6 +22,8 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import Score, SplitResult
 from hubtools.specs.task import Task
 
+# What a row of results is about, by what metrics are computed within.
+_TABLES = {"assay": assay_table, "protein": protein_table}
 # A table of more classes than this is no longer read, and would make the record large.
 MAX_CONFUSION_CLASSES = 100
 
@@ -92,7 +95,7 @@ def score_and_resample(
         undefined_replicates=_undefined(names, drawn),
     )
     if task.problem.level.within:
-        table = assay_table(task, predictions)
+        table = _TABLES[task.problem.level.within](task, predictions)
         result.per_class = table if len(table) > 1 else []
     else:
         decision = decide(task, predictions, thresholds)

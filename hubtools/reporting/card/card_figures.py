@@ -50,7 +50,9 @@ def _of_predictions(run: OpenRun, split: str) -> dict[str, CardFigure]:
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = run.predictions[split]
-        if problem.level.within:
+        if problem.level.within == "protein":
+            figures["map"] = contact_map_figure(predictions, task.metrics.primary, split)
+        elif problem.level.within:
             figures["scatter"] = plots.variants_figure(predictions, task.unit, split)
         elif problem.kind == "regression":
             figures["scatter"] = plots.regression_figure(predictions, task.unit, split)
