@@ -60,7 +60,7 @@ def load_contact_model(checkpoint: Checkpoint) -> nn.Module:
 
     folder = checkpoint.files()
     config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder))
-    kind = AutoModel._model_mapping.get(type(config)) if type(config) in AutoModel._model_mapping else None
+    kind: Any = AutoModel._model_mapping.get(type(config), None)
     if not hasattr(kind, "predict_contacts") or checkpoint.identity.trust_remote_code:
         raise UserError(
             f"the architecture {config.model_type} has no contact head", where=checkpoint.name, fix=_INSTEAD_OF_HEAD

@@ -6,6 +6,7 @@ from hubtools.findings.board.board_rows import Table
 from hubtools.reporting.card.card_metadata import test_splits
 from hubtools.reporting.figures import plots
 from hubtools.reporting.figures.calibration_figure import reliability_figure
+from hubtools.reporting.figures.contact_map import contact_map_figure
 from hubtools.reporting.figures.plots import CardFigure
 from hubtools.reporting.figures.strata_figure import strata_figure
 from hubtools.runs.store import OpenRun
