@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _NEEDED = (
     "Zero-shot scoring asks the head of pre-training: give the checkpoint as published for masked language modelling."
 )
-_INSTEAD_OF_HEAD = "ESM-1b, ESM-2 as published have one; any masked language model can be asked by --recipe categorical-jacobian."
+_INSTEAD_OF_HEAD = (
+    "ESM-1b, ESM-2 as published have one; any masked language model can be asked by --recipe categorical-jacobian."
+)
 _NEEDED_CAUSAL = "Log-likelihoods ask the head of pre-training: give a decoder as published for language modelling."
 
 

@@ -33,9 +33,6 @@ from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
 from hubtools.training.compute.together import chosen
-from hubtools.training.encoding import LAST, Encoded, effective_window, encode, varying_positions
-from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
-from hubtools.training.likelihoods import Line, likelihood_differences, lines_of, log_likelihoods
 from hubtools.training.contact_scores import (
     SUBSTITUTIONS,
     contact_predictions,
@@ -44,6 +41,9 @@ from hubtools.training.contact_scores import (
     refuse_longer,
     require_single_residues,
 )
+from hubtools.training.encoding import LAST, Encoded, effective_window, encode, varying_positions
+from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
+from hubtools.training.likelihoods import Line, likelihood_differences, lines_of, log_likelihoods
 from hubtools.training.variant_scores import lengths_to_read, log_probabilities, marginals, mutated_positions, scored
 
 if TYPE_CHECKING:
@@ -379,9 +379,7 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, masked, structures, structure, lines)
 
 
-def _ask_contacts(
-    run: PlannedRun, checkpoint: Checkpoint, tokeniser: ResidueTokeniser, data: TaskData
-) -> Questions:
+def _ask_contacts(run: PlannedRun, checkpoint: Checkpoint, tokeniser: ResidueTokeniser, data: TaskData) -> Questions:
     """What is asked of pairs of residues; each distinct protein is read once."""
     sequences = list(dict.fromkeys(shown(data)[0]))
     alignment = tokeniser.prove(sequences)
@@ -391,9 +389,7 @@ def _ask_contacts(
     tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
     positions = {sequence: np.arange(len(sequence)) for sequence in sequences}
     scoring = run.recipe.scoring
-    return Questions(
-        checkpoint, tokeniser, alignment, tokens, positions, window, False, {}, None, contacts=scoring
-    )
+    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, False, {}, None, contacts=scoring)
 
 
 def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:

@@ -151,7 +151,8 @@ class Recipe(Spec):
         "(variant-effect, contact-prediction). baseline: no checkpoint at all."
     )
     scoring: (
-        Literal["masked-marginals", "wildtype-marginals", "log-likelihood", "categorical-jacobian", "contact-head"] | None
+        Literal["masked-marginals", "wildtype-marginals", "log-likelihood", "categorical-jacobian", "contact-head"]
+        | None
     ) = Field(
         default=None,
         description="zero-shot: how a variant, or a pair of residues, is scored. masked-marginals, wildtype-marginals (Meier et al., 2021): by the "
@@ -164,7 +165,8 @@ class Recipe(Spec):
         default="pretrained", description="random: the same architecture without what it learned."
     )
     baseline: (
-        Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix", "separation"] | None
+        Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix", "separation"]
+        | None
     ) = None
     adapter: Adapter | None = None
     probe: Probe = Probe()
@@ -234,7 +236,9 @@ class Recipe(Spec):
         if (self.adaptation == "zero-shot") != (self.scoring is not None):
             raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
         if self.scoring == "contact-head" and self.weights == "random":
-            raise ValueError("scoring: contact-head reads weights that were trained, which random has not. Remove weights")
+            raise ValueError(
+                "scoring: contact-head reads weights that were trained, which random has not. Remove weights"
+            )
         if (self.adaptation == "adapter") != (self.adapter is not None):
             raise ValueError("adaptation: adapter and the key adapter belong together. Give both or neither")
         if self.baseline is not None and self.protocol is not None:

@@ -255,7 +255,9 @@ class Task(Spec):
                 raise SpecError(f"metric {name!r} is not for {what}. Use one of: {_fitting(kind, level.name)}", *key)
             trained = self.problem.level.trained
             if metric.zero_shot_only and trained and kind == "regression":
-                raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind, level.name)}", *key)
+                raise SpecError(
+                    f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind, level.name)}", *key
+                )
             told = self.metrics.cutoff is not None or self.data.columns.active
             if metric.zero_shot_only and not trained and not told:
                 raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)

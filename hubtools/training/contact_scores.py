@@ -107,7 +107,12 @@ def require_single_residues(tokeniser: ResidueTokeniser, name: str) -> None:
 
 @torch.no_grad()
 def changes(
-    model: Any, tokeniser: ResidueTokeniser, sequence: str, places: Sequence[int], token_budget: int, device: torch.device
+    model: Any,
+    tokeniser: ResidueTokeniser,
+    sequence: str,
+    places: Sequence[int],
+    token_budget: int,
+    device: torch.device,
 ) -> np.ndarray:
     """Logits of the amino acids at all residues when one residue is each of the twenty.
 

@@ -55,7 +55,7 @@ def test_results_are_scikit_learns(name, settings, predictions, references, expe
 
 
 def test_every_metric_is_covered():
-    assert {case[0] for case in CASES} == set(METRICS)
+    assert {case[0] for case in CASES} == {name for name, known in METRICS.items() if not known.level}
 
 
 def test_batches_add_up():

@@ -154,7 +154,11 @@ def applicable():
         for name, info in METRICS.items():
             # AUROC of measured values is that of assays: test_assays.py.
             of_assays = info.zero_shot_only and predictions.problem.kind == "regression"
-            if predictions.problem.kind in info.kinds and not of_assays and not (name == "f1" and positive is None):
+            if (
+                info.fits(predictions.problem.kind, predictions.problem.level.name)
+                and not of_assays
+                and not (name == "f1" and positive is None)
+            ):
                 parameters.append(pytest.param(name, predictions, positive, id=f"{name}, {case}"))
     return parameters
 
@@ -181,7 +185,10 @@ def test_a_replicate_is_the_metric_on_the_rows_drawn_that_often(name, prediction
 
 
 def test_every_metric_is_covered():
-    assert {parameters.values[0] for parameters in applicable()} == set(METRICS)
+    # Those of contacts are of proteins, not of rows: test_contacts.py.
+    assert {parameters.values[0] for parameters in applicable()} == {
+        n for n, known in METRICS.items() if not known.level
+    }
 
 
 def test_rare_labels_do_vanish_from_replicates():

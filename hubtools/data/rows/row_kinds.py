@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hubtools.data.rows.canonical import Canonical, contact_rows, pair_rows, protein_rows, refuse_ids, residue_rows, variant_rows
+from hubtools.data.rows.canonical import (
+    Canonical,
+    contact_rows,
+    pair_rows,
+    protein_rows,
+    refuse_ids,
+    residue_rows,
+    variant_rows,
+)
 from hubtools.data.rows.pairs import PARTNER, proteins, seen_proteins, unordered
 from hubtools.data.rows.variants import VARIANT_COLUMNS
 from hubtools.data.structures.row_structures import STRUCTURE, has_structures, refuse_two_structures, row_structures

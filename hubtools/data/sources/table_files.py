@@ -7,7 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubtools.common.bounds import FREE_UNPACKED, LARGEST_STRUCTURE, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO, json_values
+from hubtools.common.bounds import (
+    FREE_UNPACKED,
+    LARGEST_STRUCTURE,
+    MOST_ROWS_PER_BYTE,
+    MOST_UNPACKED_RATIO,
+    json_values,
+)
 from hubtools.common.errors import UserError, near
 from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries

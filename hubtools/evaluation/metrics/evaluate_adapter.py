@@ -54,6 +54,10 @@ def metric(
     """
     if name not in METRICS:
         raise UserError(f"there is no metric {name!r}", fix=f"Known: {', '.join(METRICS)}.")
+    if METRICS[name].level:
+        raise UserError(
+            f"metric {name!r} is of pairs of residues within proteins", fix="It is computed by bench run alone."
+        )
     kinds = METRICS[name].kinds
     kind = kind or ("classification" if "classification" in kinds else min(kinds))
     if kind not in kinds:

@@ -35,7 +35,7 @@ def contact_map_figure(predictions: Predictions, metric: str, split: str) -> Car
     true, likeliest = shown.truth == 1, np.argsort(-shown.scores, kind="stable")[:length]
     right = true[likeliest]
     figure, (axes,) = panels(1, 1, (4.9, 4.7))
-    size = max(1.2, 420 / length)
+    size = max(2.5, (300 / length) ** 2)
     common = {"marker": "s", "linewidths": 0, "s": size}
     axes.scatter(first[true], second[true], color=INK, label="true", **common)
     axes.scatter(second[likeliest][right], first[likeliest][right], color=BLUE, label="predicted, true", **common)
