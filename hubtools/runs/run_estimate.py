@@ -434,7 +434,9 @@ class Estimator:
         found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
         note = "nothing is trained"
         if questions.contacts == "categorical-jacobian":
-            note += f"; {SUBSTITUTIONS} passes a residue, {SUBSTITUTIONS * len(asked):,} in all"
+            longest = max(len(sequence) for sequence in questions.positions)
+            kept = 4 * (SUBSTITUTIONS * longest) ** 2 / 1e9
+            note += f"; {SUBSTITUTIONS} passes a residue, {SUBSTITUTIONS * len(asked):,} in all, and {kept:.2g} GB beside the model"
         return replace(found, note=note)
 
 

@@ -66,7 +66,7 @@ class Metric:
 _OWN_METRICS = frozenset({RESIDUE_PAIR.name})
 # How far apart in the sequence two residues are, ends included, by the name of the range.
 RANGES = {"short": (6, 11), "medium": (12, 23), "long": (24, None)}
-_CONTACTS = "hubtools.evaluation.metrics.contacts:"
+_CONTACTS = "hubtools.evaluation.metrics.contact_precision:"
 _OURS = "hubtools.evaluation.metrics.formulas:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
 _ONE_AGAINST_REST = "the mean over classes, each against the rest (macro)"

@@ -185,7 +185,7 @@ def test_a_replicate_is_the_metric_on_the_rows_drawn_that_often(name, prediction
 
 
 def test_every_metric_is_covered():
-    # Those of contacts are of proteins, not of rows: test_contacts.py.
+    # Those of contacts are of proteins, not of rows: test_contact_precision.py.
     assert {parameters.values[0] for parameters in applicable()} == {
         n for n, known in METRICS.items() if not known.level
     }

@@ -14,7 +14,7 @@ from tiny_structures import chain_atoms, write_structure
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache, load_task_data
 from hubtools.evaluation import read_predictions
-from hubtools.evaluation.metrics.contacts import by_protein
+from hubtools.evaluation.metrics.contact_precision import by_protein
 from hubtools.findings.board.leaderboard import build_board
 from hubtools.reporting.card.card_lint import lint_card
 from hubtools.reporting.card.model_card import build_card

@@ -10,7 +10,7 @@ import numpy as np
 from hubtools.evaluation.metrics import counting
 from hubtools.evaluation.metrics.assays import assay_table
 from hubtools.evaluation.metrics.calibration_error import calibration
-from hubtools.evaluation.metrics.contacts import protein_table
+from hubtools.evaluation.metrics.contact_precision import protein_table
 from hubtools.evaluation.metrics.ranking import RANKING
 from hubtools.evaluation.metrics.thresholds import decide, quick_thresholds
 from hubtools.evaluation.metrics.weighing import value

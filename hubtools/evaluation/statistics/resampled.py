@@ -21,7 +21,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.common.readers import reads
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
-from hubtools.evaluation.metrics.contacts import mean_over_proteins
+from hubtools.evaluation.metrics.contact_precision import mean_over_proteins
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.metrics.thresholds import decide
 from hubtools.evaluation.metrics.weighing import statistic

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hubtools.data.structures.contacts import NEAREST, pairs_of
-from hubtools.evaluation.metrics.contacts import by_protein
+from hubtools.evaluation.metrics.contact_precision import by_protein
 from hubtools.evaluation.statistics.resampling import encode
 from hubtools.findings.wording import metric_title, number
 from hubtools.reporting.figures.plots import BLUE, GREY, INK, PALE, VERMILION, CardFigure, panels, png
@@ -36,7 +36,7 @@ def contact_map_figure(predictions: Predictions, metric: str, split: str) -> Car
     right = true[likeliest]
     figure, (axes,) = panels(1, 1, (4.9, 4.7))
     size = max(2.5, (300 / length) ** 2)
-    common = {"marker": "s", "linewidths": 0, "s": size}
+    common: dict[str, Any] = {"marker": "s", "linewidths": 0, "s": size}
     axes.scatter(first[true], second[true], color=INK, label="true", **common)
     axes.scatter(second[likeliest][right], first[likeliest][right], color=BLUE, label="predicted, true", **common)
     axes.scatter(second[likeliest][~right], first[likeliest][~right], color=VERMILION, label="predicted, not", **common)

@@ -10,7 +10,7 @@ import pytest
 from tiny_tasks import tiny_task
 
 from hubtools.evaluation import metric, read_predictions, score_and_resample, statistic, write_predictions
-from hubtools.evaluation.metrics.contacts import MAX_PROTEINS, by_protein, precision
+from hubtools.evaluation.metrics.contact_precision import MAX_PROTEINS, by_protein, precision
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS, RANGES
 from hubtools.specs.problem import Problem

@@ -9,6 +9,7 @@ stand. A protein without a pair in the range is left out of the mean; one withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def by_protein(metric: str, predictions: Predictions) -> np.ndarray:
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=n_proteins))
     first, second = pairs_of(predictions.positions.astype(np.int64) - 1)
-    apart, single = second - first, METRICS[metric].load()
+    apart = second - first
+    single: Callable[[np.ndarray, np.ndarray, np.ndarray, int], float] = METRICS[metric].load()
     return np.array(
         [
             single(predictions.truth[rows], predictions.scores[rows], apart[rows], int(predictions.residues[rows[0]]))
