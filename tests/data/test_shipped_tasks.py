@@ -46,6 +46,7 @@ COUNTS = {
     "binding-residues": ({"train": 953, "validation": 106, "test": 300}, 62_689),
     "blat-fitness": ({"train": 3365, "validation": 481, "test": 961}, 961),
     "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
+    "contacts-smoke": ({"test": 4}, 90_958),
     "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
     "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
     "gb1-one-vs-rest": ({"train": 25, "validation": 3, "test": 8705}, 8705),
