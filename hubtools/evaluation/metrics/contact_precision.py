@@ -77,7 +77,8 @@ def by_protein(metric: str, predictions: Predictions) -> np.ndarray:
     ends = np.cumsum(np.bincount(codes, minlength=n_proteins))
     first, second = pairs_of(predictions.positions.astype(np.int64) - 1)
     apart = second - first
-    single: Callable[[np.ndarray, np.ndarray, np.ndarray, int], float] = METRICS[metric].load()
+    # Of contacts a formula is of one protein.
+    single: Callable[..., Any] = METRICS[metric].load()
     return np.array(
         [
             single(predictions.truth[rows], predictions.scores[rows], apart[rows], int(predictions.residues[rows[0]]))
