@@ -53,6 +53,9 @@ def tiny_task(problem: str = "residue-classification", **changes: Any) -> Task:
             "columns": {"mutant": "mutant"},
             "splits": {"test": {"files": ["x"]}},
         }
+    if problem == "contact-prediction":
+        values["data"] = {"source": "file", "files": [{"path": "x.pdb"}], "splits": {"test": {}}}
+        values["metrics"] = {"primary": "precision_l_long"}
     return Task.model_validate({**values, **changes})
 
 

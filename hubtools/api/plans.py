@@ -166,7 +166,8 @@ def plan_runs(
         suite_name = "core"
     suite = load_suite(suite_name) if suite_name else None
     # A recipe that the user names is meant for every task; the suite's gives way where nothing is trained.
-    zero_shot = None if recipe_names else load_recipe(suite.zero_shot if suite else "masked-marginals")
+    untrained = (suite.zero_shot if suite else "masked-marginals", "categorical-jacobian")
+    zero_shot = [] if recipe_names else [load_recipe(name) for name in untrained]
     names = dict.fromkeys(recipe_names or (suite.recipe if suite else "full",))
     found = [(load_recipe(name, settings), name) for name in names]
     recipes = [AskedRecipe(recipe, name if name != recipe.name else None) for recipe, name in found]

@@ -28,6 +28,8 @@ LONGEST_LINE = 64 << 20  # characters
 LONGEST_PROTEIN = 1_000_000  # residues
 # The largest entries of the PDB, whole ribosomes and capsids, are 60 MB of mmCIF; one protein is some hundred kB.
 LARGEST_STRUCTURE = 64 << 20  # bytes, unpacked
+# A label of each pair of residues: 12.5 million of a protein of this length.
+LONGEST_CHAIN = 5_000  # residues
 # Cells of the table that a sequence and a chain are aligned by: 5,000 residues against as many.
 MOST_ALIGNED = 25_000_000
 # Values inside values. The deepest that bench writes is ten; parsers and those who walk through values call themselves.

@@ -62,7 +62,8 @@ class TaskData:
             ``partner_protein``, and, where known, ``partner_cluster``. A variant-effect task has test splits only; its
             rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and, where the task says
             it, ``active`` (see ``hubtools.data.rows.variants``). Where the task has structures, ``structure`` has a 3Di letter
-            in lower case, or #, for each residue of the sequence, or of the wild type.
+            in lower case, or #, for each residue of the sequence, or of the wild type. A contact task has test splits only, and
+            a list of int8 as ``label``, one for each pair of residues (see ``hubtools.data.structures.contacts``).
         facts: what the record says about them.
         traits: of the rows of the test splits; empty for variants.
         folds: of a task with folds, by name; ``splits`` then has all rows as ``test``, and nothing else.

@@ -55,7 +55,8 @@ class Predictions:
     Attributes:
         problem: what is predicted.
         ids: (n,) str, the protein, or pair, of each row.
-        positions: (n,) int32, residue numbers from 1 (residue tasks), or None.
+        positions: (n,) int32, residue numbers from 1 (residue tasks), or None. Of contact tasks the number of a pair of residues,
+            from 1: that of the residues i < j is (j - 1) × (j - 2) / 2 + i.
         clusters: (n,) str, the homology cluster of each row's protein, or None; (n, 2) for pairs.
         truth: (n,) int64 class for classification; (n, L) int8 for multi-label; (n,) float64 for regression.
         scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.
@@ -63,6 +64,7 @@ class Predictions:
         proteins: (n, 2) str, names of the two proteins of each row (pair tasks), or None.
         information: (T,) float64, bits that a metric weighs each label by, or each term where labels are a hierarchy; None
             where no metric of the task does.
+        residues: (n,) int32, how many residues the protein of each row has (contact tasks), or None.
 
     Raises:
         ValueError: shapes or labels do not fit each other.
@@ -78,12 +80,13 @@ class Predictions:
     assays: Assays | None = None
     proteins: np.ndarray | None = None
     information: np.ndarray | None = None
+    residues: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         kind, rows = self.problem.kind, scored_rows(self.problem)
         truth_type = {"classification": np.int64, "multilabel": np.int8, "regression": np.float64}[kind]
         types = {"ids": np.str_, "positions": np.int32, "clusters": np.str_, "truth": truth_type, "scores": np.float32}
-        types["proteins"] = np.str_
+        types |= {"proteins": np.str_, "residues": np.int32}
         for name, dtype in types.items():
             given = getattr(self, name)
             if given is None:
@@ -98,6 +101,7 @@ class Predictions:
             "positions": (n,),
             "clusters": rows.cluster_shape(n),
             "proteins": (n, 2),
+            "residues": (n,),
             "truth": (n, *width) if kind == "multilabel" else (n,),
             "scores": (n,) if kind == "regression" else (n, *width),
         }
@@ -137,6 +141,7 @@ class Predictions:
             assays=None if self.assays is None else self.assays.rows(chosen),
             proteins=None if self.proteins is None else self.proteins[chosen],
             information=self.information,
+            residues=None if self.residues is None else self.residues[chosen],
         )
 
     @property
@@ -150,7 +155,8 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions], label_names
 
     Columns: ``split``, ``id``, ``position``, ``cluster``, ``label`` (int, list of 0 and 1, or value), and
     ``probability`` (list) or ``prediction`` (value); in pair tasks also ``protein``, ``partner`` and ``partner_cluster``;
-    for variants also ``group``, ``protein``, ``category`` and, where the data say it, ``active``. The file's metadata
+    for variants also ``group``, ``protein``, ``category`` and, where the data say it, ``active``; for pairs of residues
+    ``residues``. The file's metadata
     names problem, labels and splits. The same predictions give the same bytes, as few as the format allows.
 
     Args:
@@ -289,6 +295,8 @@ def _to_table(split: str, predictions: Predictions) -> pa.Table:
     if (assays := predictions.assays) is not None:
         columns |= {name: pa.array(getattr(assays, name), pa.string()) for name in ("group", "protein", "category")}
         columns["active"] = pa.array(missing if assays.active is None else assays.active, pa.int8())
+    if predictions.residues is not None:
+        columns["residues"] = pa.array(predictions.residues, pa.int32())
     if proteins is not None:
         columns |= {
             "protein": pa.array(proteins[:, 0], pa.string()),
@@ -336,6 +344,7 @@ def _from_table(
         positions=values("position") if facts["positions"] else None,
         clusters=rows.together(rows.clusters, values) if facts["clusters"] else None,
         proteins=rows.together(rows.proteins, values),
+        residues=values("residues") if rows.sized else None,
         truth=values("label"),
         information=None if information is None else np.array(information, dtype=np.float64),
         scores=values("prediction" if problem.kind == "regression" else "probability"),

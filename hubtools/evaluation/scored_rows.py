@@ -20,12 +20,14 @@ class ScoredRows:
         clusters: columns of the clusters of its proteins.
         positions: whether each row has the number of a residue.
         assays: whether each row was measured in an assay.
+        sized: whether each row has the length of its protein, and its position is that of a pair of residues.
     """
 
     proteins: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ("cluster",)
     positions: bool = False
     assays: bool = False
+    sized: bool = False
 
     def cluster_shape(self, n: int) -> tuple[int, ...]:
         """Of the clusters of n rows."""
@@ -47,6 +49,8 @@ class ScoredRows:
             raise ValueError("a residue task needs positions")
         if self.assays != (predictions.assays is not None):
             raise ValueError("variants need their assays, and nothing else has them")
+        if self.sized != (predictions.residues is not None):
+            raise ValueError("pairs of residues need the length of their protein, and nothing else has it")
         if bool(self.proteins) != (predictions.proteins is not None):
             raise ValueError("a pair task needs the two proteins of each row, and no other has them")
 
@@ -57,6 +61,7 @@ SCORED: dict[str, ScoredRows] = {
     "residue": ScoredRows(positions=True),
     "pair": ScoredRows(proteins=("protein", "partner"), clusters=("cluster", "partner_cluster")),
     "variant": ScoredRows(assays=True),
+    "residue pair": ScoredRows(positions=True, sized=True),
 }
 
 

@@ -33,8 +33,7 @@ from hubtools.specs.record import PROTOCOL_VERSION, RunRecord, Score
 from hubtools.specs.task import Task
 from hubtools.training.collation import collation_of
 from hubtools.training.prediction import assemble
-from hubtools.training.trivial_baselines import read_plain
-from hubtools.training.variant_scores import blosum62
+from hubtools.training.trivial_baselines import labelled_rows, read_plain
 
 if TYPE_CHECKING:
     from hubtools.data import TaskData
@@ -340,7 +339,7 @@ def _rows(task: Task, data: TaskData, predictions: dict[str, Predictions]) -> st
         expected = _expected(task, data, name)
         if len(expected) != len(got) or not np.array_equal(expected.ids, got.ids):
             raise UserError(f"{name} has other rows than the task ({len(got):,}, expected {len(expected):,})")
-        if not _same(expected.positions, got.positions):
+        if not _same(expected.positions, got.positions) or not _same(expected.residues, got.residues):
             raise UserError(f"{name} has other residues than the task")
         if not np.array_equal(expected.truth, got.truth, equal_nan=task.problem.kind == "regression"):
             raise UserError(f"{name} has other labels than the task", fix="The labels are those of the pinned data.")
@@ -358,7 +357,7 @@ def _same(first: np.ndarray | None, second: np.ndarray | None) -> bool:
 def _expected(task: Task, data: TaskData, name: str) -> Predictions:
     """The rows of a split as every run of the task has them; the scores are nothing."""
     if not task.problem.level.trained:
-        return blosum62(data.splits[name])
+        return labelled_rows(data.splits[name], task)
     split = read_plain(data.splits[name], task)
     owners, positions = collation_of(task.problem).all_rows(split)
     shape = (len(owners),) if task.problem.kind == "regression" else (len(owners), task.n_outputs)

@@ -1,4 +1,4 @@
-"""A checkpoint under its own masked-language-model head: float32, complete, or refused."""
+"""A checkpoint under a head of its pre-training, of language modelling or of contacts: float32, complete, or refused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _NEEDED = (
     "Zero-shot scoring asks the head of pre-training: give the checkpoint as published for masked language modelling."
 )
+_INSTEAD_OF_HEAD = (
+    "ESM-1b, ESM-2 as published have one; any masked language model can be asked by --recipe categorical-jacobian."
+)
 _NEEDED_CAUSAL = "Log-likelihoods ask the head of pre-training: give a decoder as published for language modelling."
 
 
@@ -41,6 +44,43 @@ def load_masked_lm(checkpoint: Checkpoint, *, weights: str = "pretrained", seed:
     from transformers import AutoModelForMaskedLM
 
     return language_model_of(checkpoint, AutoModelForMaskedLM, "masked", weights, seed)
+
+
+@reads("checkpoint")
+def load_contact_model(checkpoint: Checkpoint) -> nn.Module:
+    """The checkpoint's encoder with the contact head that its weights hold, in float32.
+
+    Its attention is computed step by step (``eager``): the others do not give the maps that the head reads.
+
+    Args:
+        checkpoint: resolved checkpoint.
+
+    Raises:
+        UserError: the architecture has no such head, its or other weights are missing, they are damaged, or hold NaN.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    folder = checkpoint.files()
+    config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder))
+    kind: Any = AutoModel._model_mapping.get(type(config), None)
+    if not hasattr(kind, "predict_contacts") or checkpoint.identity.trust_remote_code:
+        raise UserError(
+            f"the architecture {config.model_type} has no contact head", where=checkpoint.name, fix=_INSTEAD_OF_HEAD
+        )
+    options = {"dtype": torch.float32, "output_loading_info": True, "attn_implementation": "eager"}
+    model, info = _loaded(checkpoint, lambda: kind.from_pretrained(folder, add_pooling_layer=False, **options))
+    absent = [part for part in family_of(config).unused_weights if not part.startswith("contact_head")]
+    missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in absent)]
+    if missing:
+        of_head = all(key.startswith("contact_head.") for key in missing)
+        what = "its weights hold no trained contact head" if of_head else "it is not complete"
+        raise UserError(
+            f"{what}: {len(missing)} weight{'s' * (len(missing) > 1)} would be random (first: {missing[0]})",
+            where=checkpoint.name,
+            fix=_INSTEAD_OF_HEAD,
+        )
+    require_numbers(checkpoint, model)
+    return model.eval()
 
 
 def language_model_of(

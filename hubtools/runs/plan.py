@@ -104,7 +104,7 @@ def expand(
     suite: str | None = None,
     suite_file: str | None = None,
     overrides: dict[str, Any] | None = None,
-    zero_shot: Recipe | None = None,
+    zero_shot: Sequence[Recipe] = (),
     fractions: Sequence[float] = (1.0,),
     twins: bool = False,
 ) -> list[PlannedRun]:
@@ -120,7 +120,8 @@ def expand(
         suite_file: where the user gave a file instead of the suite's name.
         subset, suite: as in :class:`PlannedRun`.
         overrides: as there; they are already applied to ``recipes``.
-        zero_shot: takes a recipe's place in tasks in which nothing is trained; without it they need such a recipe.
+        zero_shot: the first of them that exists for a task takes a recipe's place where nothing is trained; without one
+            such tasks need such a recipe.
         fractions: shares of the training data to learn from, one run each.
         twins: beside each run also one of the same recipe with random weights.
 
@@ -176,7 +177,7 @@ def expand(
 
 
 def _chosen(
-    task: Task, asked: AskedRecipe, zero_shot: Recipe | None, overrides: dict[str, Any], origins: dict[str, str]
+    task: Task, asked: AskedRecipe, zero_shot: Sequence[Recipe], overrides: dict[str, Any], origins: dict[str, str]
 ) -> tuple[Recipe, dict[str, Any]]:
     """The recipe for a task, and what its runs say of it.
 
@@ -185,8 +186,9 @@ def _chosen(
     """
     recipe, own = asked.recipe, dict[str, Any](overrides=overrides, recipe_file=asked.file)
     trains = recipe.adaptation != "zero-shot" and not recipe.baseline
-    if not task.problem.level.trained and zero_shot is not None and trains:
-        recipe, own = zero_shot, {}
+    instead = next((known for known in zero_shot if known.why_not(task.problem) is None), None)
+    if not task.problem.level.trained and instead is not None and trains:
+        recipe, own = instead, {}
     if (reason := recipe.why_not(task.problem)) is not None:
         raise UserError(
             f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",

@@ -21,17 +21,26 @@ from hubtools.models.adapters import require_four_bits
 from hubtools.models.decoders.causal_lm import directions_of, first_is_told, load_causal_lm
 from hubtools.models.encoder import load_encoder
 from hubtools.models.families import family_of
-from hubtools.models.masked_lm import load_masked_lm, require_mask
+from hubtools.models.masked_lm import load_contact_model, load_masked_lm, require_mask
 from hubtools.models.windows import pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.warm.kept_models import ModelKey
+from hubtools.specs.level import RESIDUE_PAIR
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import AlignmentFacts, ContextFacts, StructureFacts, TokenFacts
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
 from hubtools.training.compute.together import chosen
+from hubtools.training.contact_scores import (
+    SUBSTITUTIONS,
+    contact_predictions,
+    head_maps,
+    jacobian_maps,
+    refuse_longer,
+    require_single_residues,
+)
 from hubtools.training.encoding import LAST, Encoded, effective_window, encode, varying_positions
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
 from hubtools.training.likelihoods import Line, likelihood_differences, lines_of, log_likelihoods
@@ -233,18 +242,19 @@ def kept_embeddings(run: PlannedRun, session: Session, checkpoint: Checkpoint, r
 
 @dataclass(frozen=True)
 class Questions:
-    """What a language model is asked of variants.
+    """What a language model is asked of variants, or of pairs of residues.
 
     Attributes:
         checkpoint, tokeniser: that answer.
         alignment: what was proven of it.
         tokens: of the wild types, and how many of them the checkpoint does not know.
-        positions: of each wild type, the residues that variants change.
+        positions: of each wild type, the residues that variants change; of each protein whose contacts are asked for, all.
         window: the recipe's, or what the model can read.
         masked: whether a position is hidden; else the wild type is read as it is.
         structures: 3Di letters of each wild type, where the checkpoint reads them and the task has them.
         structure: what the checkpoint is shown of it; None of those that read sequences alone.
         lines: what is read for log-likelihoods of whole variants; None where the positions of wild types are asked.
+        contacts: how pairs of residues are scored, as the recipe's ``scoring``; None of variants.
     """
 
     checkpoint: Checkpoint
@@ -257,6 +267,7 @@ class Questions:
     structures: dict[str, str]
     structure: StructureFacts | None
     lines: list[Line] | None = None
+    contacts: str | None = None
 
     @property
     def backwards(self) -> str | None:
@@ -268,11 +279,16 @@ class Questions:
         """What can be asked by itself; the first entry of each is the wild type."""
         if self.lines is not None:
             return list(self.lines)
+        if self.contacts == "contact-head":
+            return [(sequence, 0) for sequence in self.positions]
         return [(wild, place) for wild, places in self.positions.items() for place in places.tolist()]
 
     def lengths(self, units: Sequence[Any]) -> np.ndarray:
         """Tokens of each row that is read to answer for some units."""
         special = self.tokeniser.n_special
+        if self.contacts is not None:
+            times = 1 if self.contacts == "contact-head" else SUBSTITUTIONS
+            return np.repeat([len(sequence) + special for sequence, _ in units], times)
         if self.lines is not None:
             return np.array([line.piece.stop - line.piece.start + special for line in units])
         return lengths_to_read(_by_wild_type(units), self.window, special, self.masked)
@@ -280,6 +296,10 @@ class Questions:
     def answers(self, model: Any, units: Sequence[Any], execution: Execution, *, shown: bool = False) -> Any:
         """Log probabilities at some positions, or log-likelihoods of some lines; as the functions of these names."""
         budget, device = execution.token_budget, execution.device
+        if self.contacts == "contact-head":
+            return head_maps(model, self.tokeniser, [sequence for sequence, _ in units], device, shown=shown)
+        if self.contacts is not None:
+            return jacobian_maps(model, self.tokeniser, units, budget, device, shown=shown)
         if self.lines is not None:
             return log_likelihoods(
                 model,
@@ -305,6 +325,8 @@ class Questions:
     def scores(self, model: Any, execution: Execution) -> Callable[[Dataset], Predictions]:
         """Ask everything; what predicts the rows of a split from the answers."""
         found = self.answers(model, self.units, execution, shown=True)
+        if self.contacts is not None:
+            return lambda rows: contact_predictions(rows, found)
         if self.lines is None:
             return lambda rows: marginals(rows, found)
         ways = directions_of(self.checkpoint.config)
@@ -336,6 +358,8 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     assert run.checkpoint is not None
     checkpoint = session.checkpoint(run.checkpoint)
     tokeniser = session.tokeniser(checkpoint, run.recipe.protocol)
+    if run.task.problem.level is RESIDUE_PAIR:
+        return _ask_contacts(run, checkpoint, tokeniser, data)
     splits = list(data.splits.values())
     positions = mutated_positions(splits)
     sequences, letters = shown(data)
@@ -355,6 +379,19 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
     return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, masked, structures, structure, lines)
 
 
+def _ask_contacts(run: PlannedRun, checkpoint: Checkpoint, tokeniser: ResidueTokeniser, data: TaskData) -> Questions:
+    """What is asked of pairs of residues; each distinct protein is read once."""
+    sequences = list(dict.fromkeys(shown(data)[0]))
+    alignment = tokeniser.prove(sequences)
+    require_single_residues(tokeniser, checkpoint.name)
+    window = effective_window(run.recipe.window, checkpoint, tokeniser)
+    refuse_longer(sequences, window, checkpoint.name)
+    tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
+    positions = {sequence: np.arange(len(sequence)) for sequence in sequences}
+    scoring = run.recipe.scoring
+    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, False, {}, None, contacts=scoring)
+
+
 def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:
     """The checkpoint with its own head, on the session's device; without a session one of its own, on the CPU.
 
@@ -362,6 +399,11 @@ def language_model(run: PlannedRun, questions: Questions, session: Session | Non
         UserError: it has none.
     """
     checkpoint = questions.checkpoint
+    if questions.contacts == "contact-head":
+        read = partial(load_contact_model, checkpoint)
+        if session is None:
+            return read()
+        return session.models.frozen(_key(run, checkpoint, "contact head"), read, session.execution.device)
     kind, loader = ("language model", load_masked_lm) if questions.lines is None else ("decoder", load_causal_lm)
     load = partial(loader, checkpoint, weights=run.recipe.weights, seed=run.seed)
     if session is None:
@@ -378,11 +420,13 @@ def answering(model: Any, questions: Questions, execution: Execution) -> Iterato
     """
     # Not packed: ESM scales a row's embeddings by the share of masks in it, and a packed row is several.
     padded, body = replace(execution, packing=False), SimpleNamespace(encoder=model.base_model)
+    # What is faster does not give the attention that a contact head reads.
+    faster = questions.contacts != "contact-head"
     window, wild = questions.window, list(questions.positions)
     known = [questions.structures[sequence] for sequence in wild] if questions.structures else None
     tokens = questions.tokeniser.encode_all(wild, known)
     proteins = chosen(tokens, [pieces(len(ids), window.residues, window.overlap) for ids in tokens])
-    with engine(body, questions.tokeniser, padded, bf16=False, trains=False, proteins=proteins) as made:
+    with engine(body, questions.tokeniser, padded, bf16=False, trains=False, proteins=proteins, faster=faster) as made:
         if questions.lines is not None and made.context is not None and made.context.follows:
             raise UserError(
                 "its residues see what follows them, so that it tells no log-likelihood of a protein",

@@ -62,6 +62,7 @@ from hubtools.training.compute.speed import (
     sample,
     training_speed,
 )
+from hubtools.training.contact_scores import SUBSTITUTIONS
 from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import checkpoint_activations
 from hubtools.training.finetune.parameters import freeze_layers
@@ -443,7 +444,12 @@ class Estimator:
         how = Computing(execution, False, Engine(None))
         known = Calibrated(how, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, "mean", 0, 0, setup)
         found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
-        return replace(found, note="nothing is trained")
+        note = "nothing is trained"
+        if questions.contacts == "categorical-jacobian":
+            longest = max(len(sequence) for sequence in questions.positions)
+            kept = 4 * (SUBSTITUTIONS * longest) ** 2 / 1e9
+            note += f"; {SUBSTITUTIONS} passes a residue, {SUBSTITUTIONS * len(asked):,} in all, and {kept:.2g} GB beside the model"
+        return replace(found, note=note)
 
 
 def _rows(split: Encoded, kind: Kind, proteins: list[int] | None = None) -> int:

@@ -59,6 +59,7 @@ from hubtools.specs.record import (
     TrainingFacts,
 )
 from hubtools.training.compute import distributed
+from hubtools.training.contact_scores import separation
 from hubtools.training.encoding import Encoded, window_facts
 from hubtools.training.finetune.fit import fit
 from hubtools.training.frozen.embedding_store import KeptEmbeddings
@@ -73,6 +74,8 @@ from hubtools.training.variant_scores import blosum62, window_facts_of
 log = logging.getLogger(__name__)
 
 WORK = ".work"
+# Baselines that learn nothing.
+UNTRAINED: dict[str, Callable[[Any], Predictions]] = {"substitution-matrix": blosum62, "separation": separation}
 # From the name of a split to its predictions.
 Predictor = Callable[[str], Predictions]
 
@@ -378,7 +381,7 @@ class Steps:
         return predictor
 
     def _untrained(self, data: TaskData) -> Predictor:
-        """Variant effects: no training, no validation, nothing to choose and nothing to save."""
+        """Variant effects and contacts: no training, no validation, nothing to choose and nothing to save."""
         self.record.training = TrainingFacts(
             parameters_trained=0,
             epochs_run=0,
@@ -387,7 +390,8 @@ class Steps:
             selected_by="nothing: nothing was trained or chosen",
         )
         if not self.recipe.needs_checkpoint:
-            return lambda name: blosum62(data.splits[name])
+            score = UNTRAINED[self.recipe.baseline or ""]
+            return lambda name: score(data.splits[name])
         questions = ask(self.run, self.session, data)
         self.record.alignment, self.record.tokens = questions.alignment, questions.tokens
         self.record.structure = questions.structure

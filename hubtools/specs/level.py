@@ -1,4 +1,4 @@
-"""What has one label: a protein, each of its residues, a pair of proteins, a variant of a wild type.
+"""What has one label: a protein, each of its residues, a pair of proteins, a variant of a wild type, a pair of residues.
 
 A level is a table of facts, and the one place that tells them. What a room does with the rows of a level is an object of
 that room: rows in ``hubtools.data.rows.row_kinds``, batches in ``hubtools.training.collation``, columns of predictions in
@@ -149,8 +149,24 @@ VARIANT = Level(
     hub_task="fill-mask",
 )
 
+# Which pairs of residues of a protein touch. Nothing is trained; labels are 1, 0, or none where a residue is not resolved.
+RESIDUE_PAIR = Level(
+    name="residue pair",
+    prefix="contact",
+    each="pair of residues",
+    row="protein",
+    scored="pairs of residues scored",
+    counted="scored residue pair",
+    drawn="homology clusters, or proteins; never pairs of residues",
+    within="protein",
+    kinds={"prediction": "regression"},
+    trained=False,
+    auto_class=None,
+    hub_task="fill-mask",
+)
+
 # By name; a level that is added here has its problems at once.
-LEVELS: dict[str, Level] = {level.name: level for level in (PROTEIN, RESIDUE, PAIR, VARIANT)}
+LEVELS: dict[str, Level] = {level.name: level for level in (PROTEIN, RESIDUE, PAIR, VARIANT, RESIDUE_PAIR)}
 
 
 def problems() -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubtools.common.registry import Registry, named
+from hubtools.specs.level import RESIDUE_PAIR
 
 INF = float("inf")
 CLASSES, LABELS, VALUES = (frozenset({kind}) for kind in ("classification", "multilabel", "regression"))
@@ -32,6 +33,7 @@ class Metric:
         needs_cleaved: whether it is of residues, and about where a stretch of some labels ends, which a task must then
             name; `evaluate` has no such metric, for it knows no proteins.
         zero_shot_only: of measured values, only where the task says which of them count as functional.
+        level: the one level of prediction that it is for, whose tasks have no other metrics; empty for all others.
         hub: name of its page on the Hub, where that differs.
     """
 
@@ -49,11 +51,16 @@ class Metric:
     zero_shot_only: bool = False
     needs_cleaved: bool = False
     hub: str = ""
+    level: str = ""
 
     @property
     def hub_name(self) -> str:
         """What the Hub calls it."""
         return self.hub or self.name
+
+    def fits(self, kind: str, level: str) -> bool:
+        """Whether a problem of this kind, at the level of this name, can be scored by it."""
+        return kind in self.kinds and self.level == (level if level in _OWN_METRICS else "")
 
     def load(self) -> Callable[[Any], Any]:
         """The formula."""
@@ -61,6 +68,11 @@ class Metric:
 
 
 _SITES = "hubtools.evaluation.metrics.cleavage:"
+# Levels that have metrics of their own and no others.
+_OWN_METRICS = frozenset({RESIDUE_PAIR.name})
+# How far apart in the sequence two residues are, ends included, by the name of the range.
+RANGES = {"short": (6, 11), "medium": (12, 23), "long": (24, None)}
+_CONTACTS = "hubtools.evaluation.metrics.contact_precision:"
 _OURS = "hubtools.evaluation.metrics.formulas:"
 _CAFA = "hubtools.evaluation.metrics.protein_centric:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
@@ -140,5 +152,16 @@ METRICS = Registry(
         Metric("rmse", "RMSE", VALUES, _OURS + "rmse", high=INF, higher_is_better=False),
         Metric("mae", "MAE", VALUES, _OURS + "mae", high=INF, higher_is_better=False),
         Metric("r2", "R²", VALUES, _OURS + "r2", low=-INF, hub="r_squared"),
+        *(
+            Metric(
+                f"precision_l{part if part > 1 else ''}_{name}",
+                f"P@L{f'/{part}' if part > 1 else ''}, {name} range",
+                VALUES,
+                f"{_CONTACTS}precision_l{part if part > 1 else ''}_{name}",
+                level=RESIDUE_PAIR.name,
+            )
+            for name in RANGES
+            for part in (1, 2, 5)
+        ),
     ],
 )

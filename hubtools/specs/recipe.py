@@ -22,6 +22,15 @@ BASELINES = {
     "onehot-window": ("residue",),
     "nearest-neighbour": ("protein", "pair"),
     "substitution-matrix": ("variant",),
+    "separation": ("residue pair",),
+}
+# The levels at which each way of asking a checkpoint without training is defined.
+SCORINGS = {
+    "masked-marginals": ("variant",),
+    "wildtype-marginals": ("variant",),
+    "log-likelihood": ("variant",),
+    "categorical-jacobian": ("residue pair",),
+    "contact-head": ("residue pair",),
 }
 
 
@@ -139,20 +148,26 @@ class Recipe(Spec):
         description="full: every weight is trained, but those of freeze_layers. adapter: small parts inside the frozen "
         "encoder are trained (LoRA and its kin). probe: the encoder is frozen, its embeddings are computed once "
         "and a head is trained on them. zero-shot: nothing is trained, the language-model head is asked "
-        "(variant-effect). baseline: no checkpoint at all."
+        "(variant-effect, contact-prediction). baseline: no checkpoint at all."
     )
-    scoring: Literal["masked-marginals", "wildtype-marginals", "log-likelihood"] | None = Field(
+    scoring: (
+        Literal["masked-marginals", "wildtype-marginals", "log-likelihood", "categorical-jacobian", "contact-head"]
+        | None
+    ) = Field(
         default=None,
-        description="zero-shot: how a variant is scored. masked-marginals, wildtype-marginals (Meier et al., 2021): by the "
+        description="zero-shot: how a variant, or a pair of residues, is scored. masked-marginals, wildtype-marginals (Meier et al., 2021): by the "
         "mutated positions of the wild type, which are masked, or not. log-likelihood: of decoders, the log-likelihood of the "
-        "whole variant less that of the wild type.",
+        "whole variant less that of the wild type. categorical-jacobian (Zhang et al., 2024): how much what is expected at one "
+        "residue changes when the other is exchanged, 20 passes a residue. contact-head: the logistic regression on attention "
+        "maps that the checkpoint's authors trained and its weights hold (ESM).",
     )
     weights: Literal["pretrained", "random"] = Field(
         default="pretrained", description="random: the same architecture without what it learned."
     )
-    baseline: Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix"] | None = (
-        None
-    )
+    baseline: (
+        Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix", "separation"]
+        | None
+    ) = None
     adapter: Adapter | None = None
     probe: Probe = Probe()
     freeze_layers: int = Field(
@@ -220,6 +235,10 @@ class Recipe(Spec):
             raise ValueError("adaptation: baseline and the key baseline belong together. Give both or neither")
         if (self.adaptation == "zero-shot") != (self.scoring is not None):
             raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
+        if self.scoring == "contact-head" and self.weights == "random":
+            raise ValueError(
+                "scoring: contact-head reads weights that were trained, which random has not. Remove weights"
+            )
         if (self.adaptation == "adapter") != (self.adapter is not None):
             raise ValueError("adaptation: adapter and the key adapter belong together. Give both or neither")
         if self.baseline is not None and self.protocol is not None:
@@ -255,6 +274,8 @@ class Recipe(Spec):
             return None if self.baseline in defined else f"of baselines it has {', '.join(defined)}"
         if problem.level.trained != (self.adaptation != "zero-shot"):
             return "it needs training" if problem.level.trained else "nothing is trained in it"
+        if self.scoring is not None and problem.level.name not in SCORINGS[self.scoring]:
+            return f"scoring: {self.scoring} is for a {' or '.join(SCORINGS[self.scoring])}"
         if problem.level is not PROTEIN and self.head.pooling != "mean":
             return "head.pooling is for per-protein tasks"
         if self.head.solver == "ridge" and problem.kind != "regression":

@@ -100,10 +100,10 @@ class HubBenchmark(Spec):
     metric: str | None = Field(default=None, description="By default the primary one. Higher must be better.")
 
 
-def _fitting(kind: str) -> str:
-    """The metrics of a kind of problem."""
+def _fitting(kind: str, level: str) -> str:
+    """The metrics of a kind of problem at the level of this name."""
     return ", ".join(
-        sorted(name for name, metric in METRICS.items() if kind in metric.kinds and not metric.needs_cleaved)
+        sorted(name for name, metric in METRICS.items() if metric.fits(kind, level) and not metric.needs_cleaved)
     )
 
 
@@ -290,7 +290,7 @@ class Task(Spec):
             raise SpecError("residues without a feature need a label. Add otherwise", "data", "annotation")
 
     def _metrics_fit(self) -> None:
-        kind, positive = self.problem.kind, self.metrics.positive
+        kind, level, positive = self.problem.kind, self.problem.level, self.metrics.positive
         if positive is not None:
             if kind != "classification" or self.n_outputs != 2:
                 raise SpecError("positive is for tasks with two classes. Remove it", "metrics", "positive")
@@ -303,15 +303,18 @@ class Task(Spec):
             metric = METRICS.get(name)
             if metric is None:
                 close = difflib.get_close_matches(name, METRICS, n=1)
-                hint = f"Did you mean {close[0]}?" if close else f"Use one of: {_fitting(kind)}"
+                hint = f"Did you mean {close[0]}?" if close else f"Use one of: {_fitting(kind, level.name)}"
                 raise SpecError(f"there is no metric {name!r}. {hint}", *key)
-            if kind not in metric.kinds:
-                raise SpecError(f"metric {name!r} is not for {kind}. Use one of: {_fitting(kind)}", *key)
+            if not metric.fits(kind, level.name):
+                what = self.problem.value if level.within == "protein" or metric.level else kind
+                raise SpecError(f"metric {name!r} is not for {what}. Use one of: {_fitting(kind, level.name)}", *key)
             if metric.informed and name == self.metrics.primary:
                 raise SpecError(f"{name} is not for choosing by. List it under metrics.also", *key)
             trained = self.problem.level.trained
             if metric.zero_shot_only and trained and kind == "regression":
-                raise SpecError(f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind)}", *key)
+                raise SpecError(
+                    f"metric {name!r} is not for {self.problem.value}. Use one of: {_fitting(kind, level.name)}", *key
+                )
             told = self.metrics.cutoff is not None or self.data.columns.active
             if metric.zero_shot_only and not trained and not told:
                 raise SpecError(f"{name} needs to know what is functional. Give metrics.cutoff: median, say", *key)

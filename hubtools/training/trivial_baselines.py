@@ -17,10 +17,12 @@ from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import combine
 from hubtools.models.tokenisation import STANDARD
+from hubtools.specs.level import RESIDUE_PAIR
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
 from hubtools.training.collation import collation_of
+from hubtools.training.contact_scores import no_scores
 from hubtools.training.encoding import Encoded, Proteins, counted
 from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.heads import Group, ValidationCheck, diverged, train_heads
@@ -279,6 +281,8 @@ def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitte
 
 def labelled_rows(dataset: Dataset, task: Task) -> Predictions:
     """The rows of a split that are scored, with their labels and no prediction: every score is 0."""
+    if task.problem.level is RESIDUE_PAIR:
+        return no_scores(dataset)
     if not task.problem.level.trained:
         return predictions_of(dataset, lambda _, change: 0.0)
     constant = np.zeros(() if task.problem.kind == "regression" else task.n_outputs)

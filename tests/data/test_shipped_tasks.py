@@ -51,6 +51,7 @@ COUNTS = {
     "blat-supervised-modulo": ({"test": 4807}, 4807),
     "blat-supervised-random": ({"test": 4807}, 4807),
     "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
+    "contacts-smoke": ({"test": 4}, 90_958),
     "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
     "enzyme-commission-clean": ({"train": 7757 - 776, "validation": 776, "test": 392, "price": 149}, 392),
     "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),

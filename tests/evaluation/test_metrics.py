@@ -166,7 +166,11 @@ def applicable():
             # Where a stretch of residues ends: test_cleavage.py.
             if info.needs_cleaved:
                 continue
-            if predictions.problem.kind in info.kinds and not of_assays and not (name == "f1" and positive is None):
+            if (
+                info.fits(predictions.problem.kind, predictions.problem.level.name)
+                and not of_assays
+                and not (name == "f1" and positive is None)
+            ):
                 parameters.append(pytest.param(name, predictions, positive, id=f"{name}, {case}"))
     return parameters
 
@@ -193,8 +197,9 @@ def test_a_replicate_is_the_metric_on_the_rows_drawn_that_often(name, prediction
 
 
 def test_every_metric_is_covered():
+    # Those of contacts are of proteins, not of rows: test_contact_precision.py.
     assert {parameters.values[0] for parameters in applicable()} == {
-        name for name, info in METRICS.items() if not info.needs_cleaved
+        name for name, info in METRICS.items() if not (info.needs_cleaved or info.level)
     }
 
 

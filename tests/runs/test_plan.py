@@ -122,6 +122,7 @@ BASELINES_OF = {
     "residue": {"majority", "onehot-window"},
     "pair": {"majority", "composition", "nearest-neighbour"},
     "variant": {"substitution-matrix"},
+    "residue pair": {"separation"},
 }
 
 
@@ -129,9 +130,9 @@ BASELINES_OF = {
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
     task = tiny_task(problem.value)
-    zero_shot = load_recipe("masked-marginals")
+    zero_shot = [load_recipe("masked-marginals"), load_recipe("categorical-jacobian")]
     planned = expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1], [baseline], zero_shot=zero_shot)
-    asked = "masked-marginals" if not problem.level.trained else "full"
+    asked = {"variant": "masked-marginals", "residue pair": "categorical-jacobian"}.get(problem.level.name, "full")
     exists = baseline in BASELINES_OF[problem.level.name]
     assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + [asked]
 
@@ -141,7 +142,7 @@ def test_nothing_random_is_repeated_and_random_weights_are() -> None:
     zero_shot = load_recipe("masked-marginals")
     planned = expand(
         {task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1, 2],
-        ["majority", "random-probe", "substitution-matrix", "random-masked-marginals"], zero_shot=zero_shot,
+        ["majority", "random-probe", "substitution-matrix", "random-masked-marginals"], zero_shot=[zero_shot],
     )  # fmt: skip
     assert [(item.recipe.name, item.seed) for item in planned] == [
         ("substitution-matrix", 1),

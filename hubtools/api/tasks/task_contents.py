@@ -76,7 +76,7 @@ class TaskContents:
         """One row an assay, where variants are compared within one: assay, protein, category, variants, single, multiple,
         positions, least, median, largest, functional (a share, None where nothing is said of it).
         """
-        if not self.task.problem.level.within:
+        if self.task.problem.level.within != "assay":
             return []
         import pandas as pd
 

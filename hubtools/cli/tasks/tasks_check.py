@@ -51,7 +51,7 @@ def show_contents(contents: TaskContents) -> None:
     console.print(_split_table(contents))
     if task.labels:
         console.print(_label_table(contents))
-    if task.problem.level.within:
+    if task.problem.level.within == "assay":
         console.print(_assay_table(contents))
     for line in contents.remarks:
         console.print(line, markup=False)

@@ -13,6 +13,7 @@ from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.rows.variants import canonical_variants
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present, read_lookup, require_column
+from hubtools.data.structures.contacts import listed
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -105,6 +106,19 @@ def pair_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     lookup, altered = read_lookup(task, cache) or (None, Counter())
     rows, changed, findings = canonical_pairs(raw[ID].tolist(), first, second, labels, task, lookup)
     return rows, changed + altered, findings
+
+
+def contact_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with a label for each pair of its residues."""
+    ids = raw[ID].tolist()
+    cells = column_cells(raw, task.data.columns.sequence, "sequence", task)
+    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    given = column_cells(raw, task.data.columns.label, "label", task)
+    labels = [
+        listed(cell, len(sequence), f"task {task.name}, {name}")
+        for cell, sequence, name in zip(given, sequences, ids, strict=True)
+    ]
+    return of_proteins(raw, sequences, labels, task), changed, []
 
 
 def variant_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:

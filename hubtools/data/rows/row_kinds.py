@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hubtools.data.rows.canonical import Canonical, pair_rows, protein_rows, refuse_ids, residue_rows, variant_rows
+from hubtools.data.rows.canonical import (
+    Canonical,
+    contact_rows,
+    pair_rows,
+    protein_rows,
+    refuse_ids,
+    residue_rows,
+    variant_rows,
+)
 from hubtools.data.rows.pairs import PARTNER, proteins, seen_proteins, unordered
 from hubtools.data.rows.variants import VARIANT_COLUMNS
 from hubtools.data.structures.row_structures import STRUCTURE, has_structures, refuse_two_structures, row_structures
@@ -168,12 +176,21 @@ class VariantRows(ProteinRows):
         return list(dict(zip(rows["wildtype"][:], rows["structure"][:], strict=True)).values())
 
 
+class ContactRows(ProteinRows):
+    """Rows of one protein each, with a label for each pair of its residues."""
+
+    def canonical(self, raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+        """A label for each pair of residues."""
+        return contact_rows(raw, task, cache)
+
+
 # By the name of the level.
 ROWS: dict[str, ProteinRows] = {
     "protein": ProteinRows(),
     "residue": ResidueRows(),
     "pair": PairRows(),
     "variant": VariantRows(),
+    "residue pair": ContactRows(),
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Columns that no source file can have: where a row comes from, and what it is called.
 FILE, ID = "\0file", "\0id"
 # Formats whose rows have a name of their own.
-_OWN_IDS = {"fasta": "id", "uniprot": "accession", "swissprot": "accession"}
+_OWN_IDS = {"fasta": "id", "uniprot": "accession", "swissprot": "accession", "structure": "id"}
 
 
 def read_rows(task: Task, cache: DataCache, removed: Counter[str] | None = None) -> tuple[pd.DataFrame, list[str]]:

@@ -7,7 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO, json_values
+from hubtools.common.bounds import (
+    FREE_UNPACKED,
+    LARGEST_STRUCTURE,
+    MOST_ROWS_PER_BYTE,
+    MOST_UNPACKED_RATIO,
+    json_values,
+)
 from hubtools.common.errors import UserError, near
 from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries
@@ -38,7 +44,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
 
     CSV and TSV cells stay text (an empty cell is the empty string); Parquet and JSON lines keep their types. A FASTA file has the
     columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
-    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. Zip members and gzip are unpacked.
+    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. A structure file has a row for each distinct chain (``hubtools.data.structures.contacts``). Zip members and gzip are unpacked.
 
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
@@ -49,6 +55,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
         "tsv": _read_separated,
         "parquet": _read_parquet,
         "jsonl": _read_json_lines,
+        "structure": _read_structure,
     }
     table = readers[file.table_format](file, path)
     if table.empty:
@@ -80,6 +87,18 @@ def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
     )
     table = pd.DataFrame(list(rows), columns=names, dtype=object)
     return table.loc[:, [bool(name) for name in names]] if names.count("") > 1 else table
+
+
+def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from hubtools.data.structures.chains import chains_of, kind_of
+    from hubtools.data.structures.contacts import chain_rows
+
+    with unpacked(file, path) as (stream, _):
+        content = stream.read(LARGEST_STRUCTURE + 1)
+    chains = chains_of(content, kind_of(Path(file.path_for_format)), file.path_for_format)
+    return pd.DataFrame(chain_rows(chains, file.name, file.path_for_format), dtype=object)
 
 
 def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:

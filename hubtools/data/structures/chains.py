@@ -38,6 +38,8 @@ class Chain:
             backbone atoms missing, have the letter that it gives them (d).
         confidence: (residues,) the B factor of the α carbon, which is the pLDDT in files of predicted structures; NaN
             where that atom is missing.
+        alpha, beta: (residues, 3) float64 of the α carbon, and of the β carbon, in Å; of glycine the α carbon is both. NaN where
+            the atom is missing.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Chain:
     numbers: np.ndarray
     letters: str
     confidence: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
 
     def __len__(self) -> int:
         return len(self.residues)
@@ -81,21 +85,38 @@ def read_chains(path: Path, chain: str | None = None) -> list[Chain]:
         UserError: biotite is missing, the file cannot be read or is too large, or no protein is in it.
     """
     require_biotite(str(path))
-    content = _content(path)
+    return chains_of(_content(path), kind_of(path), str(path), chain)
+
+
+@reads("structure file")
+def chains_of(content: bytes, kind: str, where: str, chain: str | None = None) -> list[Chain]:
+    """The protein chains of a file's first model, of its bytes.
+
+    Args:
+        content: of the file, unpacked.
+        kind: the ending that tells its format, as :func:`kind_of` gives it.
+        where: what messages call the file.
+        chain: only this one.
+
+    Raises:
+        UserError: as of :func:`read_chains`.
+    """
+    require_biotite(where)
+    _refuse_large(content, where)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found = list(_chains(_atoms(content, path), chain))
+            found = list(_chains(_atoms(content, kind), chain))
     except UserError:
         raise
     except (MemoryError, Exception) as error:
         # What biotite raises of bytes that are no structure is of many kinds, and always the same finding.
         raise UserError(
-            f"it cannot be read as a structure{in_brackets(error)}", where=str(path), fix="Get the file again."
+            f"it cannot be read as a structure{in_brackets(error)}", where=where, fix="Get the file again."
         ) from None
     if not found:
         asked = "no protein" if chain is None else f"no protein chain {chain!r}"
-        raise UserError(f"{asked} is in it", where=str(path), fix="Name another file, or another chain.")
+        raise UserError(f"{asked} is in it", where=where, fix="Name another file, or another chain.")
     return found
 
 
@@ -110,13 +131,16 @@ def _content(path: Path) -> bytes:
         raise UserError("not a complete gzip file", where=str(path), fix="Get the file again.") from None
     except OSError as error:
         raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
+    return content
+
+
+def _refuse_large(content: bytes, where: str) -> None:
     if len(content) > LARGEST_STRUCTURE:
         raise UserError(
             f"it has more than {LARGEST_STRUCTURE:,} bytes",
-            where=str(path),
+            where=where,
             fix="Keep one protein a file, not a complex.",
         )
-    return content
 
 
 def kind_of(path: Path) -> str:
@@ -124,15 +148,15 @@ def kind_of(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _atoms(content: bytes, path: Path) -> Any:
+def _atoms(content: bytes, kind: str) -> Any:
     """The atoms of the first model."""
     from biotite.structure.io import pdb, pdbx
 
     options: dict[str, Any] = {"model": 1, "altloc": "occupancy", "extra_fields": ["b_factor"]}
-    if kind_of(path) == ".bcif":
+    if kind == ".bcif":
         return pdbx.get_structure(_binary(content), **options)
     text = io.StringIO(content.decode("latin-1"))
-    if kind_of(path) in {".cif", ".mmcif"}:
+    if kind in {".cif", ".mmcif"}:
         return pdbx.get_structure(pdbx.CIFFile.read(text), **options)
     return pdb.PDBFile.read(text).get_structure(**options)
 
@@ -187,7 +211,16 @@ def _chains(atoms: Any, asked: str | None) -> Iterator[Chain]:
         confidence = np.full(len(first), np.nan)
         alpha = chain.atom_name == "CA"
         confidence[chain.res_id[alpha] - 1] = chain.b_factor[alpha]
-        yield Chain(str(name), residues, numbers, letters, confidence)
+        alphas, betas = _places(chain, alpha, len(first)), _places(chain, chain.atom_name == "CB", len(first))
+        glycine = np.array([letter == "G" for letter in residues])[:, None]
+        yield Chain(str(name), residues, numbers, letters, confidence, alphas, np.where(glycine, alphas, betas))
+
+
+def _places(chain: Any, chosen: np.ndarray, n: int) -> np.ndarray:
+    """Coordinates of an atom of each residue, (n, 3); NaN where it is missing."""
+    found = np.full((n, 3), np.nan)
+    found[chain.res_id[chosen] - 1] = chain.coord[chosen]
+    return found
 
 
 def _letter(code: str | None) -> str:

@@ -59,6 +59,10 @@ def metric(
             f"metric {name!r} is about proteins and their residues, and evaluate knows rows alone",
             fix="Score a task that names it: bench run.",
         )
+    if METRICS[name].level:
+        raise UserError(
+            f"metric {name!r} is of pairs of residues within proteins", fix="It is computed by bench run alone."
+        )
     kinds = METRICS[name].kinds
     kind = kind or ("classification" if "classification" in kinds else min(kinds))
     if kind not in kinds:

@@ -11,6 +11,7 @@ import numpy as np
 from hubtools.evaluation.metrics import counting
 from hubtools.evaluation.metrics.assays import assay_table
 from hubtools.evaluation.metrics.calibration_error import calibration
+from hubtools.evaluation.metrics.contact_precision import protein_table
 from hubtools.evaluation.metrics.counting import Counts
 from hubtools.evaluation.metrics.hierarchy import as_read
 from hubtools.evaluation.metrics.ranking import RANKING
@@ -24,6 +25,8 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import LabelsNotListed, Score, SplitResult, UnseenLabels
 from hubtools.specs.task import Task
 
+# What a row of results is about, by what metrics are computed within.
+_TABLES = {"assay": assay_table, "protein": protein_table}
 # A table of more classes than this is no longer read, and would make the record large.
 MAX_CONFUSION_CLASSES = 100
 
@@ -99,7 +102,7 @@ def score_and_resample(
         undefined_replicates=_undefined(names, drawn),
     )
     if task.problem.level.within:
-        table = assay_table(task, predictions)
+        table = _TABLES[task.problem.level.within](task, predictions)
         result.per_class = table if len(table) > 1 else []
     else:
         decision = decide(task, predictions, thresholds)

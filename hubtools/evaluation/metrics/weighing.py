@@ -208,6 +208,8 @@ def statistic(
     kind = predictions.problem.kind
     if metric not in METRICS or kind not in METRICS[metric].kinds:
         raise ValueError(f"metric {metric!r} is not for {kind}")
+    if METRICS[metric].level:
+        raise ValueError(f"metric {metric!r} is of each {METRICS[metric].level} within its protein, not of rows")
     if len(predictions) == 0:
         return lambda weights: np.full(len(weights), np.nan)
     if units.ndim == 2:

@@ -76,6 +76,9 @@ def class_differences(
     baseline = list(zip(baseline_predictions, baseline_thresholds, strict=True))
     candidate = list(zip(candidate_predictions, candidate_thresholds, strict=True))
     first = baseline[0][0]
+    if task.problem.level.within == "protein":
+        # One protein alone has nothing that could be drawn.
+        return []
     if task.problem.level.within:
         arms = [_by_assay(task, runs, replicates) for runs in (baseline, candidate)]
     elif task.problem.kind == "regression" or not len(first):

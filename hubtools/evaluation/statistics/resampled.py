@@ -21,6 +21,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.common.readers import reads
 from hubtools.evaluation.metrics.assays import assay_statistic, assay_units
+from hubtools.evaluation.metrics.contact_precision import mean_over_proteins
 from hubtools.evaluation.metrics.hierarchy import as_read
 from hubtools.evaluation.metrics.ranking import Statistic
 from hubtools.evaluation.metrics.thresholds import decide
@@ -153,8 +154,20 @@ def _within_assays(
     return [assay_statistic(name, task, predictions, assay) for name in metrics], found
 
 
+def _within_proteins(
+    task: Task, predictions: Predictions, thresholds: list[float] | None, metrics: Sequence[str]
+) -> tuple[list[Statistic], Units]:
+    """Metrics of each protein, averaged; proteins, or clusters of them, are drawn."""
+    rows, n_units, described = bootstrap_units(predictions)
+    codes, n_proteins = encode(predictions.ids)
+    owner = np.zeros(n_proteins, dtype=np.int64)
+    owner[codes] = rows
+    prepared = [mean_over_proteins(name, predictions, owner) for name in metrics]
+    return prepared, Units(n_units, None, described, _digest(rows), worth(np.bincount(owner, minlength=n_units)))
+
+
 # By what metrics are computed within (:class:`hubtools.specs.level.Level`).
-_PREPARED = {None: _over_rows, "assay": _within_assays}
+_PREPARED = {None: _over_rows, "assay": _within_assays, "protein": _within_proteins}
 
 
 def draw(prepared: Sequence[Statistic], units: Units, replicates: int, seed: int = 0) -> np.ndarray:

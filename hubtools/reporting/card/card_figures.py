@@ -6,6 +6,7 @@ from hubtools.findings.board.board_rows import Table
 from hubtools.reporting.card.card_metadata import test_splits
 from hubtools.reporting.figures import plots
 from hubtools.reporting.figures.calibration_figure import reliability_figure
+from hubtools.reporting.figures.contact_map import contact_map_figure
 from hubtools.reporting.figures.plots import CardFigure
 from hubtools.reporting.figures.strata_figure import strata_figure
 from hubtools.runs.store import OpenRun
@@ -52,7 +53,9 @@ def _of_predictions(run: OpenRun, split: str) -> dict[str, CardFigure]:
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = run.predictions[split]
-        if problem.level.within:
+        if problem.level.within == "protein":
+            figures["map"] = contact_map_figure(predictions, task.metrics.primary, split)
+        elif problem.level.within:
             figures["scatter"] = plots.variants_figure(predictions, task.unit, split)
         elif problem.kind == "regression":
             figures["scatter"] = plots.regression_figure(predictions, task.unit, split)
