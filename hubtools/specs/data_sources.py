@@ -1,7 +1,4 @@
-"""Where a task's data come from.
-
-Here is what task files say of sources. What bench does with each of them is in ``hubtools.data.sources.kinds``.
-"""
+"""What task files say of where data come from; what bench does with each source is in ``hubtools.data.sources.kinds``."""
 
 from __future__ import annotations
 
