@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubtools.common.errors import near
+from hubtools.common.errors import near, nearest
 from hubtools.specs.data_sources import SourceData
 from hubtools.specs.metric_names import METRICS, Metric
 from hubtools.specs.record.run_facts import Score
@@ -37,7 +37,10 @@ def implausible(record: RunRecord) -> tuple[str, str | None] | None:
                 named = metrics_named(record)
             if name not in named:
                 why = f"{place}: there is no metric {name!r}, and the task of the record names none"
-                return why, near(name, dict.fromkeys([*sorted(named), *METRICS]))
+                known = [*sorted(named), *METRICS]
+                return why, f"Did you mean {close}?" if (close := nearest(name, known)) else near(
+                    name, dict.fromkeys(known)
+                )
     return None
 
 
