@@ -120,8 +120,12 @@ def reference() -> str:
             f"| `{name}` | {info.title} | {', '.join(sorted(info.kinds))} | {better} | {info.low:g} to {info.high:g} |"
         )
     of_two = [f"`{name}`" for name, info in METRICS.shipped.items() if info.needs_positive]
-    averaged = [f"`{name}`" for name, info in METRICS.shipped.items() if info.averaged]
-    said = {info.averaged for info in METRICS.shipped.values() if info.averaged}
+    means = {
+        name: info.averaged
+        for name, info in METRICS.shipped.items()
+        if info.averaged and "classification" in info.kinds
+    }
+    averaged, said = [f"`{name}`" for name in means], dict.fromkeys(means.values())
     lines += ["", f"Of two classes {', '.join(of_two)} are about the one under `metrics.positive`."]
     lines[-1] += (
         f" Of more classes {' and '.join(averaged)} are {' or '.join(said)}; a class without a row, or with every row, is left out."

@@ -147,7 +147,7 @@ def _task_of(record: RunRecord, held: TrustedSpecs | None, given: str | None) ->
             )
         return here
     task = record.exact_task()
-    missing = [path for path in task.data.local_files if not path.exists()]
+    missing = [path for path in task.local_files if not path.exists()]
     if not missing:
         return task
     if (reference := task_reference(record)) is not None:

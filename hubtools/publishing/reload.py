@@ -216,7 +216,7 @@ def _task_of(record: RunRecord) -> Task:
     from hubtools.data.sources.task_repositories import open_task
 
     task = record.exact_task()
-    files = task.data.local_files
+    files = task.local_files
     if not files:
         return task
     reference = os.environ.get(TASK_VARIABLE) or task_reference(record)

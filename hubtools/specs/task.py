@@ -339,7 +339,9 @@ class Task(Spec):
             others = ", ".join(
                 known
                 for known, metric in METRICS.items()
-                if "classification" in metric.kinds and (metric.averaged or not metric.needs_positive)
+                if "classification" in metric.kinds
+                and (metric.averaged or not metric.needs_positive)
+                and not (metric.needs_cleaved or metric.level)
             )
             raise SpecError(
                 f"metric {name!r} is of two classes, and here are {self.n_outputs}. Use one of: {others}", *key
@@ -418,6 +420,12 @@ class Task(Spec):
         }
         said = line_html(f"{self.title} ({self.name}, version {self.version})", strong=True) + line_html(self.summary)
         return said + facts_html((name, text) for name, text in facts.items() if text)
+
+    @property
+    def local_files(self) -> list[Path]:
+        """Files and folders beside the task file that it names."""
+        ontology = [self.hierarchy.obo] if isinstance(self.hierarchy, Ontology) else []
+        return [*self.data.local_files, *ontology]
 
     def located_at(self, folder: Path) -> Task:
         """A copy whose relative local paths start at that folder."""

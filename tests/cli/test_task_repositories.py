@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 from hub_server import Hub
 from tiny_project import write_project
+from tiny_tasks import tiny_task
 
 from hubtools.cli.main import main
 from hubtools.cli.tasks.group import tasks
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache, source_digest
-from hubtools.data.sources.task_repositories import fetch_task, open_task
+from hubtools.data.sources.task_repositories import _data_files, fetch_task, open_task
 
 NAME = "tiny-sequence-classification"
 
@@ -168,3 +169,17 @@ def test_offline_the_cache_is_enough(hub: Hub, clone: Path, monkeypatch: pytest.
     # huggingface_hub remembers which commit a branch was at: the record says which it is.
     assert open_task("hub://lab/solubility") == (pinned, task)
     assert len(hub.log) == seen
+
+
+@pytest.mark.parametrize("obo", ["/etc/passwd", "../../secret.obo"])
+def test_an_ontology_of_a_strangers_task_is_a_file_of_its_repository(obo: str) -> None:
+    """Its first lines would be in what is said of a file that is no ontology."""
+    data = {
+        "source": "url",
+        "files": [{"url": "https://example.org/terms.csv", "sha256": "0" * 64}],
+        "label_separator": ";",
+        "split": {"fractions": {"train": 0.8, "test": 0.2}},
+    }
+    task = tiny_task("sequence-multilabel", hierarchy={"obo": obo, "sha256": "0" * 64}, data=data)
+    with pytest.raises(UserError, match="which is outside the repository"):
+        _data_files(task, "task.yaml", {"task.yaml"}, "hub://lab/terms")

@@ -116,6 +116,7 @@ def _() -> Any:
     "models.tokenisation.ResidueTokeniser.from_checkpoint",
     "models.encoder.load_encoder",
     "models.masked_lm.load_masked_lm",
+    "models.masked_lm.load_contact_model",
     examples=FEWER,
 )
 def _() -> Any:

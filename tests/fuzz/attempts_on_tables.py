@@ -269,8 +269,10 @@ def _() -> Any:
     return mutated_texts(samples.MUTANTS), lambda read, folder, cell: list(map(str, read(cell, "MK", "v1", task)))
 
 
-@attempt("data.structures.chains.read_chains", examples=60)
+@attempt("data.structures.chains.read_chains", "data.structures.chains.chains_of", examples=60)
 def _() -> Any:
+    from hubtools.data.structures.chains import kind_of
+
     contents = {f"x{ending}": found for ending, found in samples.structures().items()}
 
     def of(name: str) -> SearchStrategy[tuple[str, bytes]]:
@@ -278,9 +280,18 @@ def _() -> Any:
 
     def call(read: Any, folder: Path, given: Any) -> Any:
         (name, content), chain = given
-        return [(one.residues, one.letters) for one in read(put(folder, name, content), chain)]
+        if read.__name__ == "chains_of":
+            found = read(content, kind_of(Path(name)), name, chain)
+        else:
+            found = read(put(folder, name, content), chain)
+        return [(one.residues, one.letters) for one in found]
 
     return st.tuples(st.sampled_from(sorted(contents)).flatmap(of), st.sampled_from([None, "A", "é"])), call
+
+
+@attempt("data.structures.contacts.listed")
+def _() -> Any:
+    return mutated_texts(["1-9;2-17", "3-12; 5", "40", ""]), lambda read, folder, cell: read(cell, 40, "x").shape
 
 
 @attempt("data.structures.row_structures.known_letters")

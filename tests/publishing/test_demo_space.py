@@ -43,8 +43,8 @@ from hubtools.training.compute.device import Execution
 
 REPO, SPACE, COMMIT = "me/peptides", "me/peptides-demo", "c" * 40
 PACKAGE = Path(hubtools.__file__).parent
-# Imported inside functions that the page never calls: four-bit weights, the measures of another library, files of structures.
-NEVER_CALLED = {"bitsandbytes", "datasets", "evaluate", "biotite", "msgpack", "pandas"}
+# Imported inside functions that the page never calls: four-bit weights, the measures of another library, files of structures and ontologies.
+NEVER_CALLED = {"bitsandbytes", "datasets", "evaluate", "biotite", "msgpack", "pandas", "fastobo"}
 # pydantic_core is part of pydantic.
 IMPORTED_AS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

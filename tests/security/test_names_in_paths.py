@@ -64,6 +64,7 @@ ALLOWED = {
     ("runs/whole_model.py", "path.name"): "names of a walk through the model's folder",
     ("specs/lookup/task_packages.py", "*below"): "the entry point of an installed package",
     ("specs/suite.py", "name"): "a path that the suite's owner writes; a suite is never a stranger's",
+    ("specs/task.py", "self.hierarchy.obo"): "a path that the task's owner writes; tasks of the Hub: task_repositories._data_files",
     ("specs/task.py", "path"): "a path that the task's owner writes; tasks of the Hub: task_repositories._data_files",
     ("training/compute/machine.py", "controllers"): "what the kernel says of its control groups",
     ("training/compute/machine.py", "inner"): "what the kernel says of its control groups",

@@ -58,7 +58,7 @@ def describe_task(task: str | PathLike[str] | Task, *, labels: int | None = None
     """
     reference, spec = task_of(task)
     facts = _facts(spec, labels)
-    if reference is not None and is_address(reference) and spec.data.local_files:
+    if reference is not None and is_address(reference) and spec.local_files:
         facts["data"] = f"files of {reference}"
     return TaskDescription(spec, facts)
 

@@ -133,7 +133,7 @@ def _data_files(task: Task, file: str, listed: set[str], shown: str) -> list[str
             fix="A task on the Hub reads public addresses only.",
         )
     needed = []
-    for named in task.data.local_files:
+    for named in task.local_files:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(file), named.as_posix()))
         if named.is_absolute() or path.split("/")[0] in {"..", "~"}:
             raise UserError(
