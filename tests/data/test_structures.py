@@ -23,13 +23,14 @@ from hubtools.data.structures import folder as beside
 from hubtools.data.structures import matching
 from hubtools.data.structures.chains import read_chains
 from hubtools.data.structures.matching import best_match
+from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.lookup.spec_files import load_task, read_spec
 from hubtools.specs.task import Task
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGGGGLIEVQAPILSRVGDWPNCK"
 OTHER = "MVHLTPEEKSAVTALWGKVNVDEVGGEALGRLLVVYPWTQRFFESFGDLS"
 THIRD = "GSHMASMTGGQQMGRGSEFELRRQACGRTRAPPPPPLRSGCYWLAAVVDE"
-REAL = Path("/work/shared/data/structures")
+REAL = shipped_root().parent / "shared" / "data" / "structures"
 
 
 def laid(sequence: str, path: Path, identity: float = 0.9, chain: str | None = None, plddt: float | None = None) -> str:
