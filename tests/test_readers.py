@@ -58,7 +58,6 @@ ALLOWED = {
     "hubtools/models/saved.py:tokeniser_in": "of load_model and put_together; inside loaded()",
     "hubtools/models/saved.py:_for_strangers": "what was saved in the lines before",
     "hubtools/models/masked_lm.py:language_model_of": "of load_masked_lm and load_causal_lm; inside loaded()",
-    "hubtools/data/structures/chains.py:_content": "of read_chains, bounded",
     "hubtools/models/saved.py:_model_in": "of load_model; inside loaded()",
     "hubtools/models/saved.py:_with_adapter": "of load_model; inside loaded()",
     "hubtools/publishing/contents.py:_safe": "headers, of files whose checksums were compared; what fails is told",

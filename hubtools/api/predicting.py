@@ -16,6 +16,7 @@ from hubtools.api.found_runs import said_of
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_file, is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
+from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Tally:
         self.windows += decided.answer.windows
         self.cut += decided.answer.windows > 1
         self.longest = max(self.longest, len(protein.sequence))
-        self.structured += sum(letter != "#" for letter in protein.structure or "")
+        self.structured += sum(letter != UNKNOWN for letter in protein.structure or "")
         self.letters.update({letter: n for letter in "BJOUXZ" if (n := protein.sequence.count(letter))})
         self.labels.update(label for labels in decided.labels for label in labels)
 

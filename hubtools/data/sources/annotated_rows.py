@@ -9,7 +9,7 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.data.rows.annotation import Annotator, entry_of_row
-from hubtools.data.sources.swissprot import read_entries
+from hubtools.data.sources.swissprot import DATES, read_entries
 from hubtools.specs.data_sources import TableFile, UniProtData
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def labelled_entries(file: TableFile, path: Path, annotator: Annotator | None) -
             fix="Say how labels are read: data.annotation.",
         )
     columns: dict[str, list[Any]] = {"accession": [], "id": [], "organism_id": [], "sequence": []}
-    columns |= {name: [] for name in ("date_created", "date_sequence_modified")}
+    columns |= {name: [] for name in DATES}
     labels = []
     for entry in read_entries(file, path, annotator.rules.fields):
         label = annotator.label(entry)
@@ -47,8 +47,7 @@ def labelled_entries(file: TableFile, path: Path, annotator: Annotator | None) -
             continue
         labels.append(label)
         values = (entry.accession, entry.name, entry.organism_id, entry.sequence)
-        dates = (entry.dates.get(name) for name in ("date_created", "date_sequence_modified"))
-        for name, value in zip(columns, (*values, *dates), strict=True):
+        for name, value in zip(columns, (*values, *map(entry.dates.get, DATES)), strict=True):
             columns[name].append(value)
     _refuse_nothing_left(len(labels), annotator, file.location)
     table = pd.DataFrame(columns, dtype=object)

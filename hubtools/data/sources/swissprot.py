@@ -16,7 +16,7 @@ _TOPIC = re.compile(r"^CC   -!- ([A-Z][A-Z ,/-]*): ?(.*)")
 # Kinds that releases before 2022_03 kept apart from BINDING.
 _FORMER_BINDING = ("METAL", "NP_BIND", "CA_BIND")
 # In the words of today, and of before 2006.
-_DATES = {
+DATES = {
     "date_created": re.compile(r"integrated into|, Created\)"),
     "date_sequence_modified": re.compile(r"sequence version|, Last sequence update\)"),
 }
@@ -96,7 +96,7 @@ def _entry(lines: list[str], topics: dict[str, str], kinds: dict[str, str], wher
 
 def _dates(lines: list[str]) -> dict[str, str]:
     """The day of each of UniProt's date fields, as the file writes it: 17-NOV-2021."""
-    return {name: line[5:16] for name, words in _DATES.items() for line in lines if words.search(line)}
+    return {name: line[5:16] for name, words in DATES.items() for line in lines if words.search(line)}
 
 
 def _comments(lines: list[str], topics: dict[str, str]) -> dict[str, str]:

@@ -7,13 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubtools.common.bounds import (
-    FREE_UNPACKED,
-    LARGEST_STRUCTURE,
-    MOST_ROWS_PER_BYTE,
-    MOST_UNPACKED_RATIO,
-    json_values,
-)
+from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPACKED_RATIO, json_values
 from hubtools.common.errors import UserError, near
 from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries
@@ -92,12 +86,10 @@ def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
 def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    from hubtools.data.structures.chains import chains_of, kind_of
+    from hubtools.data.structures.chains import chains_of, content_of, kind_of
     from hubtools.data.structures.contacts import chain_rows
 
-    with unpacked(file, path) as (stream, _):
-        content = stream.read(LARGEST_STRUCTURE + 1)
-    chains = chains_of(content, kind_of(Path(file.path_for_format)), file.path_for_format)
+    chains = chains_of(content_of(file, path), kind_of(Path(file.path_for_format)), file.path_for_format)
     return pd.DataFrame(chain_rows(chains, file.name, file.path_for_format), dtype=object)
 
 

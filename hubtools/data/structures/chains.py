@@ -5,11 +5,9 @@ Files are anybody's: they are read up to a size, and whatever is wrong with one 
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import io
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,8 @@ import numpy as np
 from hubtools.common.bounds import LARGEST_STRUCTURE
 from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
+from hubtools.data.sources.streams import unpacked
+from hubtools.specs.data_sources import LocalFile, TableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def read_chains(path: Path, chain: str | None = None) -> list[Chain]:
         UserError: biotite is missing, the file cannot be read or is too large, or no protein is in it.
     """
     require_biotite(str(path))
-    return chains_of(_content(path), kind_of(path), str(path), chain)
+    return chains_of(content_of(LocalFile(path=path), path), kind_of(path), str(path), chain)
 
 
 @reads("structure file")
@@ -120,18 +120,14 @@ def chains_of(content: bytes, kind: str, where: str, chain: str | None = None) -
     return found
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a file, unpacked."""
-    try:
-        with path.open("rb") as stored:
-            packed = stored.peek(2)[:2] == b"\x1f\x8b"
-            stream: Any = gzip.GzipFile(fileobj=stored) if packed else stored
-            content: bytes = stream.read(LARGEST_STRUCTURE + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise UserError("not a complete gzip file", where=str(path), fix="Get the file again.") from None
-    except OSError as error:
-        raise UserError(f"cannot read it ({error.strerror})", where=str(path)) from None
-    return content
+def content_of(file: TableFile, path: Path) -> bytes:
+    """The bytes of a file, unpacked; one more than the largest may have of those that are larger.
+
+    Raises:
+        UserError: it cannot be read or unpacked.
+    """
+    with unpacked(file, path) as (stream, _):
+        return stream.read(LARGEST_STRUCTURE + 1)
 
 
 def _refuse_large(content: bytes, where: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.models.families.bert import LINEAR, SCALED, SCALED_INPUTS
 from hubtools.models.families.family import Family
 from hubtools.models.families.paper import Paper
@@ -18,7 +19,7 @@ from hubtools.models.families.published.published_kind import (
 from hubtools.models.families.spelling import PLAIN, Spelling
 
 # A structure that is not known.
-SAPROT = Spelling("saprot", "each followed by # (no structure)", after="#", of_residues=False)
+SAPROT = Spelling("saprot", "each followed by # (no structure)", after=UNKNOWN, of_residues=False)
 
 
 def _faster(encoder: Any) -> list[tuple[Any, Callable[..., Any]]]:
