@@ -122,7 +122,10 @@ def replacing_folder(folder: Path, mark: str, *, durable: bool = True) -> Iterat
         UserError: something is there that bench did not make, or the folder cannot be written.
     """
     with _told(folder):
-        _refuse_foreign(folder, mark)
+        if folder.parent.is_dir():
+            # What another process has just replaced goes file by file: of a half of it, nobody could say whose it is.
+            with _turn(folder.parent):
+                _refuse_foreign(folder, mark)
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
@@ -276,9 +279,12 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    if not path.is_dir():
-        clear(path)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        # Not looked at before: by the time that it went, another process might have made the folder, with its claim in it.
+        path.unlink()
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def file_lock(path: Path, timeout: float = -1) -> BaseFileLock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from hubtools.common.files import (
     WRITERS,
     WritingFunction,
     allocate,
+    make_folder,
     owner_only,
     remove_files,
     replacing_folder,
@@ -232,6 +234,37 @@ def test_nine_processes_replace_one_folder_fifty_times_each(tmp_path: Path, way:
     assert [process.returncode for process in processes] == [0] * 9, said
     assert len(set(contents(tmp_path / "a").values())) == 1, "one process's folder, whole"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_who_makes_a_folder_late_removes_nothing_of_who_was_first(tmp_path: Path) -> None:
+    """Six processes on one folder of runs: rarely, one lost its claim to another that had just seen no folder there."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(50):
+            folder, together = tmp_path / str(number), threading.Barrier(4)
+
+            def come(name: str, folder: Path = folder, together: threading.Barrier = together) -> None:
+                together.wait()
+                make_folder(folder)
+                (folder / name).touch()
+
+            threads = [threading.Thread(target=come, args=(name,)) for name in "abcd"]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(path.name for path in folder.iterdir()) == [*"abcd"]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_file_in_the_place_of_a_folder_goes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a disk that failed")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        make_folder(tmp_path / name)
+        assert (tmp_path / name).is_dir()
 
 
 def test_a_file_that_cannot_be_removed_is_named_with_what_went_before_it(tmp_path: Path) -> None:

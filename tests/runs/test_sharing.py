@@ -70,9 +70,6 @@ def start(project: Path, runs: Path, *arguments: object, epochs: int = 6) -> war
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False, reason="open: on a busy machine one of the six ended with exit 1, twice in some forty trials"
-)
 def test_six_processes_of_one_suite_divide_its_runs(project: Path, tmp_path: Path) -> None:
     """Found by testers: five of six ended in "another process is running it", exit 1."""
     processes = [start(project, tmp_path, "--suite", "shared.yaml") for _ in range(6)]
