@@ -271,7 +271,7 @@ def runs_wanted(checkpoints: Sequence[str], subset: int | None, seeds: Sequence[
 def write_pages(runs: Path | str) -> None:
     """Records and site in ``reports/leaderboard``."""
     board = hubtools.board(str(runs))
-    board.results_folder(HERE / "results", "bench/demonstration")
+    board.write_results(HERE / "results")
     board.site(HERE / "site", notice=NOTICE)
     print(f"{board}: open {HERE / 'site' / 'index.html'}")
 

@@ -57,22 +57,27 @@ class RunBoard:
 
         return pd.DataFrame(csv_rows(self.board), columns=list(CSV_FIELDS))
 
-    def html(self, path: str | PathLike[str]) -> Path:
-        """Write all of it as one page."""
+    def html(self, path: str | PathLike[str], *, notice: str | None = None) -> Path:
+        """Write all of it as one page.
+
+        Args:
+            path: of the file.
+            notice: what stands above everything, in each view: what whoever sees a score must know.
+        """
         from hubtools.common.files import write_atomic
         from hubtools.reporting.site import page_file
 
         target = Path(path)
-        write_atomic(target, page_file(self.board))
+        write_atomic(target, page_file(self.board, notice))
         return target
 
-    def site(self, folder: str | PathLike[str]) -> list[Path]:
+    def site(self, folder: str | PathLike[str], *, notice: str | None = None) -> list[Path]:
         """Write the same as a site for a web server; the files that were written."""
         from hubtools.reporting.site import write_site
 
-        return write_site(self.board, Path(folder))
+        return write_site(self.board, Path(folder), notice)
 
-    def push(self, space: str, *, private: bool = False) -> PushedCommit:
+    def push(self, space: str, *, private: bool = False, notice: str | None = None) -> PushedCommit:
         """Publish the site as a static Space ``owner/name``.
 
         Raises:
@@ -80,7 +85,7 @@ class RunBoard:
         """
         from hubtools.publishing.board_space import push_board
 
-        return push_board(self.board, space, private=private)
+        return push_board(self.board, space, private=private, notice=notice)
 
     def push_results(self, dataset: str, *, private: bool = False) -> PushedCommit:
         """Publish the records as a data set ``owner/name``.
@@ -91,6 +96,16 @@ class RunBoard:
         from hubtools.publishing.results_repository import push_results
 
         return push_results(list(self.found), dataset, private=private)
+
+    def write_results(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write the same data set into a folder, of which a board can be made again; the files that were written.
+
+        Raises:
+            UserError: no run is complete, or the folder cannot be written.
+        """
+        from hubtools.publishing.results_repository import write_results
+
+        return [Path(folder) / file.path for file in write_results(list(self.found), Path(folder), None)]
 
     def __repr__(self) -> str:
         from hubtools.findings.wording import plural

@@ -12,7 +12,7 @@ import click
 
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.terminal import NAMED_RUNS, TEMPLATES, note
-from hubtools.common.files import is_folder
+from hubtools.common.files import is_folder, user_path
 from hubtools.specs.references import is_address
 
 if TYPE_CHECKING:
@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     "--site", metavar="DIR", type=click.Path(path_type=Path), help="Also write the same as a site for a web server."
 )
 @click.option("--push", "space", metavar="OWNER/NAME", help="Publish the site as a static Space.")
-@click.option("--results", "dataset", metavar="OWNER/NAME", help="Publish the results as a data set.")
+@click.option(
+    "--results",
+    "dataset",
+    metavar="OWNER/NAME",
+    help="Publish the results as a data set; a name that begins with . or / is a folder of this machine.",
+)
+@click.option("--notice", metavar="TEXT", help="What stands above everything on the page.")
 @click.option("--private", is_flag=True, help="Create what is published as private.")
 @TEMPLATES
 def board(
@@ -48,6 +54,7 @@ def board(
     site: Path | None,
     space: str | None,
     dataset: str | None,
+    notice: str | None,
     private: bool,
 ) -> None:
     """What the runs say: comparable runs side by side, best first, with intervals.
@@ -84,13 +91,15 @@ def board(
     for line in built.board.notes:
         click.echo(f"note: {line}", err=True)
     if html:
-        click.echo(f"wrote {built.html(html)}: open it in a browser", err=True)
+        click.echo(f"wrote {built.html(html, notice=notice)}: open it in a browser", err=True)
     if site:
-        files = built.site(site)
+        files = built.site(site, notice=notice)
         click.echo(f"wrote {len(files)} files: open {site / 'index.html'} in a browser", err=True)
     if space:
-        _say_pushed("the board", built.push(space, private=private))
-    if dataset:
+        _say_pushed("the board", built.push(space, private=private, notice=notice))
+    if dataset and dataset.startswith((".", "/", "~")):
+        click.echo(f"wrote {len(built.write_results(user_path(dataset)))} files: {dataset}", err=True)
+    elif dataset:
         _say_pushed("the results", built.push_results(dataset, private=private))
     click.echo(f"next: {_next_step(built.board, wanted, html)}", err=True)
 

@@ -26,6 +26,7 @@ from hubtools.data import DataCache, load_task_data, source_digest
 from hubtools.evaluation import choose_thresholds, score_split
 from hubtools.evaluation.predictions import Predictions, read_predictions
 from hubtools.evaluation.split_strata import strata_of
+from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME, resolve_checkpoint
 from hubtools.runs.public_record import public_record
 from hubtools.runs.store import PREDICTIONS, RECORD, REPLICATES, OpenRun, open_run, read_record, write_record
 from hubtools.specs.lookup.trusted import TrustedSpecs
@@ -256,6 +257,8 @@ def _checkpoint(record: RunRecord) -> str:
     checkpoint = record.identity.checkpoint
     if checkpoint is None:
         return "a baseline has none"
+    if checkpoint.source == "local" and checkpoint.sha256 == resolve_checkpoint(EMBEDDED).identity.sha256:
+        return f"{EMBEDDED_NAME} comes with bench: anybody can make the run again"
     if checkpoint.source != "hub":
         raise NotAsked("its checkpoint is a folder of whoever made the run: nobody else can repeat it")
     with hub_errors(f"checkpoint {checkpoint.name}"):

@@ -15,13 +15,14 @@ from hubtools.reporting.site import INDEX, MARK, write_site
 README = "README.md"
 
 
-def push_board(board: Board, repo: str, *, private: bool = False) -> PushedCommit:
+def push_board(board: Board, repo: str, *, private: bool = False, notice: str | None = None) -> PushedCommit:
     """Publish the site; files of an earlier site that are no longer part of it go, others stay.
 
     Args:
         board: as ``build_board`` gives it.
         repo: ``owner/name`` of the Space, which is created where it is not there.
         private: whether it must be private.
+        notice: what stands above everything, in each view.
 
     Raises:
         UserError: something that bench did not write would be overwritten, or the Hub refuses.
@@ -31,7 +32,7 @@ def push_board(board: Board, repo: str, *, private: bool = False) -> PushedCommi
         raise UserError("this Space holds a page that bench did not write", where=repo, fix="Choose another name.")
     with tempfile.TemporaryDirectory(prefix="bench-space-") as scratch:
         folder = Path(scratch) / "site"
-        names = [path.as_posix() for path in write_site(board, folder)]
+        names = [path.as_posix() for path in write_site(board, folder, notice)]
         write_atomic(folder / README, card(board, repo))
         files = [PublishedFile.of(name, folder / name) for name in [README, *names]]
         old = [name for name in target.files if name.startswith("data/") and name.endswith(".js") and name not in names]

@@ -15,7 +15,7 @@ from hubtools.common.hub import download_files, full_commit, hub_api, hub_errors
 from hubtools.common.inside import inside
 from hubtools.common.secrets import scrubbed
 from hubtools.findings.arms import without_copies
-from hubtools.findings.naming.hub_runs import RESULT_RECORDS, read_results
+from hubtools.findings.naming.hub_runs import read_results
 from hubtools.findings.verification import FILES, FOLDER
 from hubtools.publishing.commit import PublishedFile, PushedCommit, look, send
 from hubtools.reporting.card.card_metadata import front_matter
@@ -23,7 +23,7 @@ from hubtools.reporting.templates import render
 from hubtools.runs.public_record import public_record
 from hubtools.runs.store import OpenRun, read_record
 from hubtools.specs.record import RunRecord
-from hubtools.specs.references import Reference, read_address
+from hubtools.specs.references import RESULT_RECORDS, Reference, read_address
 
 RESULTS, README = "data/results.parquet", "README.md"
 _WHAT = "a results repository"
@@ -107,13 +107,13 @@ def result_rows(found: Sequence[OpenRun]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_results(found: Sequence[OpenRun], folder: Path, repo: str) -> tuple[PublishedFile, ...]:
+def write_results(found: Sequence[OpenRun], folder: Path, repo: str | None) -> tuple[PublishedFile, ...]:
     """Write the data set into a folder: the same records give the same files.
 
     Args:
         found: records with their folders.
-        folder: empty.
-        repo: ``owner/name``, for the card.
+        folder: where to; what is in it already of these files is replaced.
+        repo: ``owner/name``, for the card; None where the folder itself is what is shown.
 
     Raises:
         UserError: no run is complete.

@@ -25,7 +25,7 @@ MARK = "bench-site.json"
 _WITHOUT_SCRIPTS = 20
 
 
-def write_site(board: Board, folder: Path) -> list[Path]:
+def write_site(board: Board, folder: Path, notice: str | None = None) -> list[Path]:
     """Write the site: ``index.html``, the provenance of each table under ``data/``, and the results as CSV and JSON.
 
     The same records give the same files, byte for byte. The folder is replaced as a whole.
@@ -33,6 +33,7 @@ def write_site(board: Board, folder: Path) -> list[Path]:
     Args:
         board: as ``build_board`` gives it.
         folder: of the site; empty, not there, or a site that bench wrote.
+        notice: what stands above everything, in each view.
 
     Returns:
         The files, relative to the folder.
@@ -40,7 +41,7 @@ def write_site(board: Board, folder: Path) -> list[Path]:
     Raises:
         UserError: something else is in the folder, or it cannot be written.
     """
-    files = dict(site_files(board))
+    files = dict(site_files(board, notice))
     # Not durable: tens of thousands of files, and the same command makes them again.
     with replacing_folder(folder, MARK, durable=False) as staging:
         for name, text in files.items():
@@ -50,15 +51,15 @@ def write_site(board: Board, folder: Path) -> list[Path]:
     return [Path(name) for name in files]
 
 
-def page_file(board: Board) -> str:
+def page_file(board: Board, notice: str | None = None) -> str:
     """The whole site as one page. The same records give the same page, byte for byte."""
-    data, details = site_data(board)
+    data, details = site_data(board, notice)
     return _page(data, {key: _inline(rows) for key, rows in details.items()})
 
 
-def site_files(board: Board) -> Iterator[tuple[str, str]]:
+def site_files(board: Board, notice: str | None = None) -> Iterator[tuple[str, str]]:
     """Name and text of each file of the site."""
-    data, details = site_data(board)
+    data, details = site_data(board, notice)
     yield INDEX, _page(data, None)
     for key, rows in details.items():
         # A script and not JSON: a page that was opened from a disk may load the one and not the other.

@@ -25,11 +25,12 @@ from hubtools.specs.record import RunRecord
 _DIGITS = 6
 
 
-def site_data(board: Board) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def site_data(board: Board, notice: str | None = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The board for the page, and the provenance of each table's rows, which is read when it is looked at.
 
     Args:
         board: of any number of tasks.
+        notice: what whoever sees a score must know.
 
     Returns:
         What is in the page; and by id of a table, for each of its ``rows``, its runs. What rows and runs have in common is
@@ -46,6 +47,7 @@ def site_data(board: Board) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     latest = max((record.finished or record.started for record in records), default=None)
     checkpoints = {row.name for row in listed if not row.is_baseline}
     data = {
+        "notice": notice,
         "counts": {
             "runs": board.n_runs,
             "tasks": len({table.question.task for table in board.tables}),

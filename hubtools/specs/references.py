@@ -16,6 +16,8 @@ from hubtools.common.readers import reads
 from hubtools.specs.names import HUB_ID
 
 HUB = "hub://"
+# Of a results repository, and of a folder that is written as one: the records, one a row. bench board --results writes it.
+RESULT_RECORDS = "data/records.parquet"
 _REFERENCE = re.compile(
     rf"(?P<scheme>hub://)?(?P<repo>{HUB_ID})"
     r"(?:@(?P<revision>refs/(?:pr|convert)/[^/\s]+|[^/\s]+))?"

@@ -18,13 +18,13 @@ from tiny_runs import whole
 
 from hubtools.cli.main import main
 from hubtools.data import DataCache
-from hubtools.findings.naming.hub_runs import RESULT_RECORDS
 from hubtools.publishing.reload import ReloadedPredictions
 from hubtools.runs.execute import execute
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.store import MODEL, PREDICTIONS, RECORD, read_record, write_record
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
+from hubtools.specs.references import RESULT_RECORDS
 from hubtools.training.compute.device import Execution
 
 pytestmark = [

@@ -17,8 +17,16 @@ from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
 from hubtools.data import DataCache
 from hubtools.evaluation.predictions import read_predictions, write_predictions
-from hubtools.findings.verification import Verification, add_submission, check_submission, submissions_in
+from hubtools.findings.verification import (
+    NotAsked,
+    Verification,
+    _checkpoint,
+    add_submission,
+    check_submission,
+    submissions_in,
+)
 from hubtools.runs.store import PREDICTIONS, RECORD, read_record
+from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.lookup.spec_files import load_recipe, load_task
 from hubtools.specs.lookup.trusted import TrustedSpecs
 from hubtools.specs.record import RunRecord
@@ -70,6 +78,16 @@ def test_an_honest_one_has_nothing_to_refuse(runs: dict[str, Path], tmp_path: Pa
     assert [one.title for one in verdict.findings if one.holds is None] == ["checkpoint"]
     assert verdict.accepted is None
     assert any("numbers recomputed" in one.detail for one in verdict.findings)
+
+
+def test_the_embedded_checkpoint_is_one_that_anybody_has() -> None:
+    """Found by testers: a run of what comes with bench was not wholly checked, since its checkpoint is "a folder"."""
+    golden = next((shipped_root() / "benchmarks/baselines/golden").glob("golden-class--*golden-probe*"))
+    record = read_record(golden)
+    assert "comes with bench" in _checkpoint(record)
+    record.identity.checkpoint = record.identity.checkpoint.model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(NotAsked):
+        _checkpoint(record)
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -15,10 +15,10 @@ from sample_records import ranked_runs, write_runs
 from tiny_runs import made
 
 from hubtools.findings.board.leaderboard import build_board
-from hubtools.findings.naming.hub_runs import RESULT_RECORDS
 from hubtools.findings.naming.named_runs import runs_named
 from hubtools.publishing.results_repository import RESULTS, result_rows, write_results
 from hubtools.runs.store import read_record
+from hubtools.specs.references import RESULT_RECORDS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 SPACE, DATA = "me/board", "me/results"
@@ -76,6 +76,17 @@ def test_a_board_is_made_from_a_results_repository(hub: Hub, bench: Bench, runs:
     ]
     # And the command reads it as it reads a folder.
     assert bench("board", f"hub://{DATA}", "--format", "csv")[1] == bench("board", runs, "--format", "csv")[1]
+
+
+@pytest.mark.slow
+def test_so_is_one_from_a_folder_of_results(bench: Bench, runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    code, shown, err = bench("board", runs, "--format", "csv", "--results", folder)
+    assert code == 0 and f"wrote 3 files: {folder}" in err
+    assert bench("board", folder, "--format", "csv")[1] == shown
+    assert "bench board hub://" not in (folder / "README.md").read_text()
+    code, _, err = bench("compare", folder, folder)
+    assert code == 2 and "it has results alone, and predictions are wanted" in err
 
 
 def test_the_table_holds_every_score_of_every_run(tmp_path: Path) -> None:

@@ -74,6 +74,12 @@ def test_every_row_and_score_of_the_board_is_in_the_data(board: Board) -> None:
     ]
 
 
+def test_a_notice_stands_above_everything(board: Board) -> None:
+    assert "notice" not in page_file(board).partition("<body>")[2].partition("<main")[0]
+    above = page_file(board, "Only <a> demonstration.").partition("<main")[0]
+    assert '<p class="notice">Only &lt;a&gt; demonstration.</p>' in above
+
+
 def test_the_same_records_give_the_same_files(board: Board) -> None:
     assert dict(site_files(board)) == dict(site_files(board))
 

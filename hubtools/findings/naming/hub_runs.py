@@ -19,10 +19,7 @@ from hubtools.common.inside import inside as file_in
 from hubtools.common.readers import reads
 from hubtools.runs.store import PREDICTIONS, RECORD, OpenRun, parse_record
 from hubtools.specs.baseline_file import BASELINE_FILE, read_baseline_file
-from hubtools.specs.references import Reference, read_address
-
-# Of a results repository: the records, one a row. bench board --results writes it.
-RESULT_RECORDS = "data/records.parquet"
+from hubtools.specs.references import RESULT_RECORDS, Reference, read_address
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hubtools.findings.arms import Arm, arms_of, without_copies
 from hubtools.findings.naming.selectors import parse, suggested
 from hubtools.runs.store import RECORD, OpenRun, find_records
 from hubtools.specs.baseline_file import BASELINE_FILE
-from hubtools.specs.references import is_address, read_address
+from hubtools.specs.references import RESULT_RECORDS, is_address, read_address
 
 # More arms or runs than this are counted, not listed.
 _LISTED = 8
@@ -147,25 +147,27 @@ def _share(arm: Arm) -> str:
 def _looked_up(name: str, needs: Needs) -> tuple[Named, list[OpenRun]]:
     """What is at the place that a name begins with, and what of it the selector behind it fits."""
     place, selector = parse(name)
-    here = _hub(place, needs) if is_address(place) else _local(Path(place))
+    here = _hub(place, needs) if is_address(place) else _local(Path(place), needs)
     selector.check([record for _, record in here.found], name)
     return here, [pair for pair in here.found if selector.fits(pair[1])]
 
 
-def _local(path: Path) -> Named:
+def _local(path: Path, needs: Needs) -> Named:
     """The runs of this machine."""
     folder = path.parent if path.name in {RECORD, BASELINE_FILE} and is_file(path) else path
     if is_file(folder / BASELINE_FILE):
         from hubtools.findings.frozen_baseline import open_baseline
 
         open_baseline(folder).verify()
+    if is_file(folder / RESULT_RECORDS):
+        return _results(folder, str(folder), needs)
     found, problems = find_records([folder])
     return Named(found, [], problems)
 
 
 def _hub(address: str, needs: Needs) -> Named:
     """The runs of a repository."""
-    from hubtools.findings.naming.hub_runs import fetch_runs, read_results
+    from hubtools.findings.naming.hub_runs import fetch_runs
 
     if needs is Needs.FOLDER:
         asked = read_address(address, "runs", "folder")
@@ -176,17 +178,26 @@ def _hub(address: str, needs: Needs) -> Named:
         )
     fetched = fetch_runs(address)
     notes = [f"{address} is {fetched.reference}"] if address != fetched.reference else []
-    if fetched.holds == "results":
-        if needs is Needs.PREDICTIONS:
-            raise UserError(
-                "it has results alone, and predictions are wanted",
-                where=address,
-                fix="Name a published model, a frozen baseline or a folder of runs.",
-            )
-        found, problems = read_results(fetched.folder, address)
-        return Named(found, notes, problems)
-    here = _local(fetched.folder)
+    here = _results(fetched.folder, address, needs) if fetched.holds == "results" else _local(fetched.folder, needs)
     return Named(here.found, notes, here.left_out)
+
+
+def _results(folder: Path, name: str, needs: Needs) -> Named:
+    """The runs of a results repository, or of a folder that was written as one.
+
+    Raises:
+        UserError: more than records is wanted.
+    """
+    from hubtools.findings.naming.hub_runs import read_results
+
+    if needs > Needs.RECORD:
+        raise UserError(
+            "it has results alone, and predictions are wanted",
+            where=name,
+            fix="Name a published model, a frozen baseline or a folder of runs.",
+        )
+    found, problems = read_results(folder, name)
+    return Named(found, [], problems)
 
 
 def _shown(names: Iterable[str], limit: int = _LISTED) -> str:
