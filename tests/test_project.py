@@ -94,6 +94,14 @@ def test_a_workflow_of_a_page_is_pinned_and_may_little(name: str, text: str) -> 
     assert not [line for line in re.findall(r"run: (.*)", text) if "${{" in line]
 
 
+def test_a_wheel_holds_every_template() -> None:
+    held = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "force-include"
+    ]
+    there = {f"reports/{path.name}" for path in (ROOT / "reports").iterdir()} - {"reports/leaderboard"}
+    assert {name for name in held if name.startswith("reports")} == there
+
+
 def test_known_holes_of_what_is_installed_are_looked_for_in_ci() -> None:
     steps = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())["jobs"]["audit"]["steps"]
     assert any("pip_audit" in step.get("run", "") and "constraints.txt" in step["run"] for step in steps)
