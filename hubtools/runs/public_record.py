@@ -39,11 +39,13 @@ class Places(OpenPart):
         command: the command as it was.
         data: of the task.
         files: location of each data file, in order.
+        hierarchy: of the task's labels, where they are terms of an ontology.
     """
 
     command: Line
     data: dict[str, Any]
     files: list[Line]
+    hierarchy: dict[str, Any] | None = None
 
 
 def words_of(command: str) -> list[str]:
@@ -70,6 +72,8 @@ def public_record(record: RunRecord) -> RunRecord:
         public.data.findings = _without_folders(public.data.findings)
     if "data" in public.task:
         public.task["data"] = _public_data(record)
+    if isinstance(ontology := _public_ontology(record), dict):
+        public.task["hierarchy"] = ontology
     if public.failure:
         public.failure.message = _without_folders(public.failure.message)
     return public
@@ -78,10 +82,20 @@ def public_record(record: RunRecord) -> RunRecord:
 def places_of(record: RunRecord) -> Places | None:
     """What of a record stays on this machine; None where nothing does."""
     located = record.data.files if record.data else []
-    public = (public_command(record), _public_data(record), public_files(record))
-    if public == (record.command, record.task.get("data"), located):
+    if _public_parts(record) == (record.command, record.task.get("data"), located, record.task.get("hierarchy")):
         return None
-    return Places(command=record.command, data=record.task["data"], files=[file.location for file in located])
+    ontology = record.task.get("hierarchy")
+    return Places(
+        command=record.command,
+        data=record.task["data"],
+        files=[file.location for file in located],
+        hierarchy=ontology if isinstance(ontology, dict) else None,
+    )
+
+
+def _public_parts(record: RunRecord) -> tuple[Any, ...]:
+    """What of a record may name folders of a machine, without them."""
+    return public_command(record), _public_data(record), public_files(record), _public_ontology(record)
 
 
 @reads("note of folders beside a record", refuses=())
@@ -96,13 +110,16 @@ def placed(record: RunRecord, noted: str) -> RunRecord:
         places = Places.model_validate_json(noted)
     except ValidationError:
         return record
-    own = record.model_copy(update={"command": places.command, "task": record.task | {"data": places.data}})
+    task = record.task | {"data": places.data}
+    if places.hierarchy is not None:
+        task["hierarchy"] = places.hierarchy
+    own = record.model_copy(update={"command": places.command, "task": task})
     if record.data and len(record.data.files) == len(places.files):
         located = zip(record.data.files, places.files, strict=True)
         files = [file.model_copy(update={"location": location}) for file, location in located]
         own.data = record.data.model_copy(update={"files": files})
-    public = (public_command(own), _public_data(own), public_files(own))
-    return own if public == (record.command, record.task.get("data"), public_files(record)) else record
+    there = (record.command, record.task.get("data"), public_files(record), record.task.get("hierarchy"))
+    return own if _public_parts(own) == there else record
 
 
 def _public_data(record: RunRecord) -> Any:
@@ -117,6 +134,14 @@ def _public_data(record: RunRecord) -> Any:
         return record.exact_task().data.without_folders().model_dump(mode="json")
     except UserError:
         return _without_folders(data)
+
+
+def _public_ontology(record: RunRecord) -> Any:
+    """How the task's labels lie below one another, the file of an ontology by its name alone."""
+    labels = record.task.get("hierarchy")
+    if not isinstance(labels, dict) or not isinstance(labels.get("obo"), str):
+        return labels
+    return labels | {"obo": Path(labels["obo"]).name}
 
 
 def _by_its_name(file: Any) -> Any:

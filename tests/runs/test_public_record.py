@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from small_run import make_run
 
 from hubtools.runs.public_record import public_command, public_failure, public_record, task_reference
-from hubtools.runs.store import read_record
+from hubtools.runs.store import read_record, write_record
 from hubtools.specs.record import DataFacts, Failure, RunRecord, SourceFile
 
 REPOSITORY = f"hub://lab/peptides@{'d' * 40}"
@@ -42,6 +42,17 @@ def test_no_folder_of_this_machine_is_told(tmp_path: Path, task: str, location: 
     assert public.command == f"bench run --checkpoint esm --task {shown} --recipe own.yaml --seed 1"
     assert public.identity == record.identity and public.results == record.results
     assert task_reference(public) == (shown if shown.startswith("hub://") else None)
+
+
+def test_nor_where_an_ontology_lies_and_it_is_found_again(tmp_path: Path) -> None:
+    record = read_record(make_run(tmp_path / "made"))
+    record.task["hierarchy"] = {"obo": "/home/ann/go/go-basic.obo", "sha256": "0" * 64}
+    write_record(tmp_path / "run", record)
+    assert "/home" not in (tmp_path / "run" / "run.json").read_text()
+    again = read_record(tmp_path / "run")
+    assert again.task["hierarchy"] == record.task["hierarchy"] and again.command == record.command
+    (tmp_path / "run" / "places.json").unlink()
+    assert read_record(tmp_path / "run").task["hierarchy"]["obo"] == "go-basic.obo"
 
 
 def test_what_is_public_already_stays(tmp_path: Path) -> None:
