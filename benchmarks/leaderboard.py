@@ -284,8 +284,9 @@ def runs_wanted(checkpoints: Sequence[str], subset: int | None, seeds: Sequence[
 
 
 def write_pages(runs: Path | str) -> None:
-    """Records and site in ``reports/leaderboard``."""
-    board = hubtools.board(str(runs))
+    """Records and site in ``reports/leaderboard``, of these runs and of the submissions that were merged there."""
+    handed_in = HERE / "submissions"
+    board = hubtools.board([str(runs), *([str(handed_in)] if handed_in.is_dir() else [])])
     board.write_results(HERE / "results")
     board.site(HERE / "site", notice=NOTICE)
     print(f"{board}: open {HERE / 'site' / 'index.html'}")
