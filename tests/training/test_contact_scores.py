@@ -17,7 +17,7 @@ from hubtools.data.structures.contacts import NOT_SCORED, listed, places_of
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.masked_lm import load_contact_model, load_masked_lm
 from hubtools.specs.recipe import Window
-from hubtools.training.contact_scores import (
+from hubtools.training.contacts.contact_scores import (
     contact_predictions,
     corrected,
     head_maps,
