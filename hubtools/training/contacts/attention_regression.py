@@ -164,8 +164,8 @@ def fit_attention_regression(reader: MapReader, train: Encoded, job: Job) -> tup
     with contextlib.closing(bar("attention of train", len(chosen), unit=" proteins")) as progress:
         for protein in chosen:
             label = train.labels[protein]
-            found, shape = reader.features(train, protein, 0, places := scored_places(label))
-            rows.append(found)
+            read, shape = reader.features(train, protein, 0, places := scored_places(label))
+            rows.append(read)
             labels.append(label[places])
             tokens += len(train.tokens[protein]) + train.tokeniser.n_special
             progress.update()
