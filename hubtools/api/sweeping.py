@@ -157,12 +157,12 @@ def plan_sweep(
         raise UserError("bench sweep needs Optuna", fix="pip install 'plm-hubtools[sweep]'")
     given, task = open_task(task_name)
     recipe = load_recipe(recipe_name, settings)
-    if not task.problem.level.trained or recipe.adaptation == "zero-shot":
+    if not task.learns or not recipe.learns:
         raise UserError(
             "nothing is trained in it, so there is no validation split to choose on", where=f"task {task.name}"
         )
     refuse_choosing(task)
-    if (reason := recipe.why_not(task.problem)) is not None:
+    if (reason := recipe.why_not(task.problem, task.learns)) is not None:
         raise UserError(
             f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",
             where=f"task {task.name}",

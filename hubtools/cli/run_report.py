@@ -58,7 +58,7 @@ def summary(done: FinishedRuns, root: Path) -> None:
         click.echo(f"board  bench board{runs}", err=True)
         checkpoint = last.record.identity.checkpoint
         # Of zero-shot scores and of folds there is no model to publish, and none ships with code of its checkpoint's.
-        has_model = last.run.recipe.adaptation != "zero-shot" and last.run.task.data.folds is None
+        has_model = last.run.task.problem.level.trained and last.run.task.data.folds is None
         if has_model and not (checkpoint and checkpoint.trust_remote_code):
             click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
     for line in done.tried_again:

@@ -62,7 +62,7 @@ class TaskData:
             ``partner_protein``, and, where known, ``partner_cluster``. A variant-effect task has test splits only; its
             rows also have ``wildtype``, ``mutations``, ``group``, ``protein``, ``category`` and, where the task says
             it, ``active`` (see ``hubtools.data.rows.variants``). Where the task has structures, ``structure`` has a 3Di letter
-            in lower case, or #, for each residue of the sequence, or of the wild type. A contact task has test splits only, and
+            in lower case, or #, for each residue of the sequence, or of the wild type. A contact task may have test splits only, and has
             a list of int8 as ``label``, one for each pair of residues (see ``hubtools.data.structures.contacts``).
         facts: what the record says about them.
         traits: of the rows of the test splits; empty for variants.
@@ -192,7 +192,7 @@ def load_task_data(
     # From here on about what is learnt from.
     findings += shared_clusters(rows, task)
     findings += rows_of(task.problem).findings(rows, task)
-    learnt = ["train", "validation"] if task.problem.level.trained and not folds else []
+    learnt = ["train", "validation"] if task.learns and not folds else []
     parts = {name: rows[rows["split"] == name] for name in [*learnt, *task.data.test_splits]}
     _refuse_empty(parts, removed, task)
     facts = {name: split_facts(part, task) for name, part in parts.items()}

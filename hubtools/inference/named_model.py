@@ -87,9 +87,15 @@ def refuse_without_model(run: OpenRun, name: str) -> None:
     folder, record = run
     if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
-            "it scored variants with the checkpoint as it is, and has no model of its own",
+            f"it scored {record.task_spec.problem.level.names} with the checkpoint as it is, and has no model of its own",
             where=name,
             fix="Name a run that trained something.",
+        )
+    if record.identity.checkpoint is not None and not record.task_spec.problem.level.trained:
+        raise UserError(
+            "what it learnt of contacts is no model that can be asked",
+            where=name,
+            fix="contacts.safetensors in its folder holds it.",
         )
     if record.task_spec.data.folds is not None:
         raise UserError(

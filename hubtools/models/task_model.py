@@ -20,6 +20,7 @@ from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder, load_native
 from hubtools.models.families import family_of
 from hubtools.models.modeling_protein_task import ProteinTaskConfig, ProteinTaskModel, per_protein
+from hubtools.specs.level import RESIDUE_PAIR
 
 if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
@@ -156,7 +157,8 @@ def bench_model(
         encoder_class=family.encoder_class,
         encoder_pooler=None if family.pooler else False,
         per_residue=task.problem.level.by_residue,
-        per_pair=task.problem.level.proteins == 2,
+        # Two residues are put together as two proteins are.
+        per_pair=task.problem.level.proteins == 2 or task.problem.level is RESIDUE_PAIR,
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
         head_pooling="attention" if recipe.head.pooling == "attention" else "mean",

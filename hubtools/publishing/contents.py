@@ -222,6 +222,12 @@ def _require_publishable(run: OpenRun) -> None:
             where=where,
             fix="Publish a run of a task with splits; the record of this one goes on a board: bench board.",
         )
+    if record.learns and not record.task_spec.problem.level.trained:
+        raise UserError(
+            "what was learnt of contacts is no model that transformers loads",
+            where=where,
+            fix="contacts.safetensors in the run's folder holds it; share the folder, or put the run on a board: bench board.",
+        )
     if record.recipe_spec.adaptation == "zero-shot":
         raise UserError(
             "nothing was trained, so there is no new model to publish",

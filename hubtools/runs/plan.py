@@ -142,11 +142,11 @@ def expand(
         shared["origins"] = origins
         for baseline, file, found in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
-            if baseline.baseline and baseline.why_not(task.problem) is None:
+            if baseline.baseline and baseline.why_not(task.problem, task.learns) is None:
                 own = shared | {"recipe_file": file, "origins": origins | found}
                 planned.append(PlannedRun(task, baseline, None, seeds[0], **own))
         chosen = [_chosen(task, asked, zero_shot, overrides or {}, origins) for asked in recipes]
-        if not task.problem.level.trained and set(fractions) != {1.0}:
+        if set(fractions) != {1.0} and not (task.learns and all(recipe.learns for recipe, _ in chosen)):
             raise UserError(
                 "nothing is trained in it, so there is no share of training data",
                 where=f"task {task.name}",
@@ -162,7 +162,7 @@ def expand(
         adapting = [(recipe, own) for recipe, own in chosen if recipe.needs_checkpoint]
         for checkpoint in checkpoints if adapting else ():
             for baseline, file, found in baseline_recipes:
-                if baseline.needs_checkpoint and baseline.why_not(task.problem) is None:
+                if baseline.needs_checkpoint and baseline.why_not(task.problem, task.learns) is None:
                     own = shared | {"recipe_file": file, "origins": origins | found}
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **own) for seed in seeds]
             # Runs on the same rows follow each other, so that data are read once.
@@ -186,12 +186,14 @@ def _chosen(
     """
     recipe, own = asked.recipe, dict[str, Any](overrides=overrides, recipe_file=asked.file)
     trains = recipe.adaptation != "zero-shot" and not recipe.baseline
-    instead = next((known for known in zero_shot if known.why_not(task.problem) is None), None)
-    if not task.problem.level.trained and instead is not None and trains:
+    instead = next((known for known in zero_shot if known.why_not(task.problem, task.learns) is None), None)
+    refused = recipe.why_not(task.problem, task.learns)
+    if not task.problem.level.trained and instead is not None and trains and refused is not None:
         recipe, own = instead, {}
-    if (reason := recipe.why_not(task.problem)) is not None:
+        refused = None
+    if refused is not None:
         raise UserError(
-            f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",
+            f"the recipe {recipe.name} does not exist for {task.problem.value}: {refused}",
             where=f"task {task.name}",
             fix="Choose another --recipe: bench recipes list.",
         )
@@ -200,7 +202,7 @@ def _chosen(
 
 def _seeds(recipe: Recipe, task: Task, seeds: Sequence[int], fractions: Sequence[float]) -> Sequence[int]:
     """The first alone where nothing is random, so that nothing is worth repeating; a share of the data is drawn by the seed."""
-    fixed = not task.problem.level.trained or recipe.head.solver == "ridge"
+    fixed = not recipe.learns or recipe.head.solver == "ridge"
     return seeds[:1] if recipe.weights == "pretrained" and set(fractions) == {1.0} and fixed else seeds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from hubtools.models.decoders.causal_lm import directions_of, first_is_told, loa
 from hubtools.models.encoder import load_encoder
 from hubtools.models.families import family_of
 from hubtools.models.masked_lm import load_contact_model, load_masked_lm, require_mask
-from hubtools.models.windows import pieces
+from hubtools.models.windows import Piece, pieces
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.warm.kept_models import ModelKey
@@ -33,13 +33,16 @@ from hubtools.training.compute.device import Execution
 from hubtools.training.compute.engine import Engine, engine
 from hubtools.training.compute.speed import settle_budget
 from hubtools.training.compute.together import chosen
-from hubtools.training.contact_scores import (
+from hubtools.training.contacts.attention_regression import by_eager_attention
+from hubtools.training.contacts.contact_scores import (
     SUBSTITUTIONS,
     contact_predictions,
     head_maps,
     jacobian_maps,
-    refuse_longer,
+    joined,
     require_single_residues,
+    unseen,
+    windows_of,
 )
 from hubtools.training.encoding import LAST, Encoded, effective_window, encode, varying_positions
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
@@ -48,6 +51,9 @@ from hubtools.training.variant_scores import lengths_to_read, log_probabilities,
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+# The head that reads attention maps in place of embeddings.
+ATTENTION = "attention-regression"
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,10 @@ def build(run: PlannedRun, reading: Reading, device: torch.device | None, sessio
     encoder = None
     if session is not None and device is not None and recipe.head.kind != "native":
         key, load = _encoder_of(run, reading.checkpoint)
+        if recipe.head.kind == ATTENTION:
+            # One of its own: others compute attention faster, and do not show it.
+            name, plain = reading.checkpoint.name, load
+            key, load = replace(key, kind=f"{key.kind} by eager attention"), lambda: by_eager_attention(plain(), name)
         if recipe.adaptation == "probe":
             encoder = session.models.frozen(key, load, device)
         else:
@@ -220,6 +230,8 @@ def computing(run: PlannedRun, session: Session, model: Any, reading: Reading) -
     # What is kept for later runs is proven once for all of them that read these proteins.
     kept = not trains and session.models.lends(model.encoder)
     key = (bf16, execution, tuple(ids.tobytes() for ids in proteins))
+    if recipe.head.kind == ATTENTION:
+        attach = partial(attach, faster=False)
     with session.models.engine(model, key, attach) if kept else attach() as made:
         if execution.auto_budget:
             execution = settle_budget(model, recipe, execution)
@@ -248,13 +260,14 @@ class Questions:
         checkpoint, tokeniser: that answer.
         alignment: what was proven of it.
         tokens: of the wild types, and how many of them the checkpoint does not know.
-        positions: of each wild type, the residues that variants change; of each protein whose contacts are asked for, all.
+        positions: of each wild type, the residues that variants change; of each window of proteins whose contacts are asked for, all.
         window: the recipe's, or what the model can read.
         masked: whether a position is hidden; else the wild type is read as it is.
         structures: 3Di letters of each wild type, where the checkpoint reads them and the task has them.
         structure: what the checkpoint is shown of it; None of those that read sequences alone.
         lines: what is read for log-likelihoods of whole variants; None where the positions of wild types are asked.
         contacts: how pairs of residues are scored, as the recipe's ``scoring``; None of variants.
+        cut: of each protein whose contacts are asked for, its windows.
     """
 
     checkpoint: Checkpoint
@@ -268,6 +281,17 @@ class Questions:
     structure: StructureFacts | None
     lines: list[Line] | None = None
     contacts: str | None = None
+    cut: Mapping[str, list[Piece]] = field(default_factory=dict)
+
+    @property
+    def proteins(self) -> list[str]:
+        """The proteins that are read, each once: wild types, or those whose contacts are asked for."""
+        return list(self.cut or self.positions)
+
+    @property
+    def pairs_apart(self) -> int:
+        """How many pairs of residues no window holds, and so have no score of their own."""
+        return sum(unseen(windows) for windows in self.cut.values())
 
     @property
     def backwards(self) -> str | None:
@@ -326,7 +350,13 @@ class Questions:
         """Ask everything; what predicts the rows of a split from the answers."""
         found = self.answers(model, self.units, execution, shown=True)
         if self.contacts is not None:
-            return lambda rows: contact_predictions(rows, found)
+            maps = {
+                sequence: joined(
+                    len(sequence), windows, [found[sequence[piece.start : piece.stop]] for piece in windows]
+                )
+                for sequence, windows in self.cut.items()
+            }
+            return lambda rows: contact_predictions(rows, maps)
         if self.lines is None:
             return lambda rows: marginals(rows, found)
         ways = directions_of(self.checkpoint.config)
@@ -380,16 +410,20 @@ def ask(run: PlannedRun, session: Session, data: TaskData) -> Questions:
 
 
 def _ask_contacts(run: PlannedRun, checkpoint: Checkpoint, tokeniser: ResidueTokeniser, data: TaskData) -> Questions:
-    """What is asked of pairs of residues; each distinct protein is read once."""
-    sequences = list(dict.fromkeys(shown(data)[0]))
+    """What is asked of pairs of residues; each distinct protein, or window of one, is read once."""
+    # Nothing is learnt from the others, where the task has such.
+    sequences = list(dict.fromkeys(s for split in run.task.data.test_splits for s in data.sequences(split)))
     alignment = tokeniser.prove(sequences)
     require_single_residues(tokeniser, checkpoint.name)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
-    refuse_longer(sequences, window, checkpoint.name)
     tokens = tokeniser.count_unknown(tokeniser.encode_all(sequences))
-    positions = {sequence: np.arange(len(sequence)) for sequence in sequences}
-    scoring = run.recipe.scoring
-    return Questions(checkpoint, tokeniser, alignment, tokens, positions, window, False, {}, None, contacts=scoring)
+    cut = {sequence: windows_of(len(sequence), window) for sequence in sequences}
+    parts = dict.fromkeys(sequence[piece.start : piece.stop] for sequence in sequences for piece in cut[sequence])
+    positions = {part: np.arange(len(part)) for part in parts}
+    how = run.recipe.scoring
+    return Questions(
+        checkpoint, tokeniser, alignment, tokens, positions, window, False, {}, None, contacts=how, cut=cut
+    )
 
 
 def language_model(run: PlannedRun, questions: Questions, session: Session | None = None) -> Any:

@@ -62,7 +62,7 @@ from hubtools.training.compute.speed import (
     sample,
     training_speed,
 )
-from hubtools.training.contact_scores import SUBSTITUTIONS
+from hubtools.training.contacts.contact_scores import SUBSTITUTIONS
 from hubtools.training.encoding import Encoded
 from hubtools.training.finetune.fit import checkpoint_activations
 from hubtools.training.finetune.parameters import freeze_layers
@@ -162,7 +162,7 @@ class Estimator:
         if run.checkpoint is None:
             return RunEstimate(run.title, "baseline without a checkpoint: small, not estimated")
         key = f"{run.task.hash} {run.checkpoint} {run.recipe.hash} {run.subset}"
-        if not run.task.problem.level.trained:
+        if not run.recipe.learns:
             if key not in self._estimated:
                 self._tell(run)
                 self._estimated[key] = self._zero_shot(run)

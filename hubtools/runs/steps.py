@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.numpy import save
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import make_folder, write_atomic
@@ -40,10 +41,11 @@ from hubtools.runs.folds.fold_work import (
     write_fold,
 )
 from hubtools.runs.plan import PlannedRun
-from hubtools.runs.preparation import answering, ask, build, computing, kept_embeddings, language_model, read
+from hubtools.runs.preparation import ATTENTION, answering, ask, build, computing, kept_embeddings, language_model, read
 from hubtools.runs.session import Session
 from hubtools.runs.store import (
     ADAPTER,
+    LEARNT,
     MODEL,
     PREDICTIONS,
     REPLICATES,
@@ -59,7 +61,13 @@ from hubtools.specs.record import (
     TrainingFacts,
 )
 from hubtools.training.compute import distributed
-from hubtools.training.contact_scores import separation
+from hubtools.training.contacts.attention_regression import (
+    AttentionRegression,
+    MapReader,
+    fit_attention_regression,
+    predict_by_attention,
+)
+from hubtools.training.contacts.contact_scores import separation
 from hubtools.training.encoding import Encoded, window_facts
 from hubtools.training.finetune.fit import fit
 from hubtools.training.frozen.embedding_store import KeptEmbeddings
@@ -127,8 +135,9 @@ class Steps:
         self.work, self.log, self.test = folder / WORK, folder / TRAINING_LOG, test
         self.probes = run.recipe.adaptation == "probe"
         self.embeddings: KeptEmbeddings | None = None
-        # Of a task with folds there is a model for each, and none is kept.
-        self.keeps_model = test and run.task.data.folds is None
+        # Of a task with folds there is a model for each, and none is kept; of contacts what was learnt, and no model.
+        self.keeps_model = test and run.task.data.folds is None and run.task.problem.level.trained
+        self.regression: AttentionRegression | None = None
 
     def do(self) -> None:
         """Data, model, training, choices on validation, and then, once, the test splits."""
@@ -157,7 +166,7 @@ class Steps:
         if data.folds:
             predictions, thresholds = {}, None
             predictions["test"], folds = self._out_of_fold(data)
-        elif not self.task.problem.level.trained:
+        elif not self.recipe.learns:
             predictor, predictions, thresholds = self._untrained(data), {}, None
         else:
             predictor = self._with_checkpoint(data) if self.recipe.needs_checkpoint else self._baseline(data)
@@ -313,6 +322,12 @@ class Steps:
         """Train on train, choose on validation, and note what was done."""
         train, validation = ready.splits["train"], ready.splits["validation"]
         trained: torch.nn.Module = ready.model
+        if self.recipe.head.kind == ATTENTION:
+            fitted, self.regression = fit_attention_regression(self._maps(ready), train, self._job(loss))
+            self._note(fitted, None, self.regression.weights.size + 1)
+            assert self.record.training is not None
+            self.record.training.selected_by = "nothing: the strength of the penalty is the recipe's"
+            return fitted
         if self.probes:
             assert isinstance(ready.model, ProteinTaskModel)
             self.embeddings = kept_embeddings(self.run, self.session, ready.checkpoint, ready.rounding)
@@ -350,6 +365,10 @@ class Steps:
 
     def _save(self, ready: Prepared) -> None:
         """Merge an adapter, and write the model of which every prediction of the record is, a frozen encoder by its name."""
+        if self.test and not self.task.problem.level.trained and distributed.is_main():
+            head = {name: part.detach().cpu().numpy() for name, part in ready.model.head.state_dict().items()}
+            learnt = head if self.regression is None else self.regression.tensors
+            write_atomic(self.folder / LEARNT, save(learnt, {"recipe": self.recipe.name}))
         keeps, made_of = self.keeps_model and distributed.is_main(), ready.checkpoint.identity
         note = note_of(made_of, self.recipe, self.run.seed, ready.model.encoder) if keeps else None
         if self.recipe.adapter is not None:
@@ -366,6 +385,8 @@ class Steps:
             split = ready.splits[name]
             if name == "validation" and fitted.validation is not None:
                 return fitted.validation
+            if self.regression is not None:
+                return predict_by_attention(self._maps(ready), self.regression, split, name)
             if self.probes:
                 return predict_probe(ready.model, split, loss, self._job(loss), name)
             return predict(
@@ -379,6 +400,9 @@ class Steps:
             )
 
         return predictor
+
+    def _maps(self, ready: Prepared) -> MapReader:
+        return MapReader(ready.model.encoder, ready.checkpoint.name, self.execution.device)
 
     def _untrained(self, data: TaskData) -> Predictor:
         """Variant effects and contacts: no training, no validation, nothing to choose and nothing to save."""
@@ -395,7 +419,11 @@ class Steps:
         questions = ask(self.run, self.session, data)
         self.record.alignment, self.record.tokens = questions.alignment, questions.tokens
         self.record.structure = questions.structure
-        self.record.windows = window_facts_of(list(questions.positions), questions.window)
+        self.record.windows = window_facts_of(questions.proteins, questions.window)
+        if apart := questions.pairs_apart:
+            told = f"{apart:,} pairs of residues are farther apart than a window is long, and score lowest"
+            self.record.training.choices["pairs_in_no_window"] = apart
+            log.warning("%s", told)
         model = language_model(self.run, questions, self.session)
         self.record.checkpoint = checkpoint_facts(questions.checkpoint, model, self.recipe.weights)
         made = self.attached.enter_context(answering(model, questions, self.execution))
@@ -457,7 +485,7 @@ class Steps:
 
 def _outputs(folder: Path) -> list[OutputFile]:
     """Every file of the run but the record itself, with its checksum."""
-    paths = [folder / PREDICTIONS, folder / REPLICATES, folder / TRAINING_LOG]
+    paths = [folder / PREDICTIONS, folder / REPLICATES, folder / TRAINING_LOG, folder / LEARNT]
     paths += [path for part in (MODEL, ADAPTER) for path in sorted((folder / part).rglob("*"))]
     return [
         OutputFile(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=file_sha256(path))

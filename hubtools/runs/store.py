@@ -40,6 +40,8 @@ TRAINING_LOG = "training.jsonl"
 FAILURE = "failure.txt"
 MODEL = "model"
 ADAPTER = "adapter"
+# What was learnt of contacts: the weights of the head, in the units of the encoder.
+LEARNT = "contacts.safetensors"
 CARD = "card"
 DEFAULT_ROOT = Path("runs")
 # More digits than a number has: Python reads them, and cannot write them.

@@ -49,8 +49,16 @@ HEADS = Registry(
         HeadKind(
             "bench",
             "bench's own: linear, on each residue or on what the residues are pooled to",
-            levels=("protein", "residue", "pair"),
+            levels=("protein", "residue", "pair", "residue pair"),
             pools=True,
+        ),
+        HeadKind(
+            "attention-regression",
+            "a logistic regression on the encoder's attention maps",
+            levels=("residue pair",),
+            adaptations=("probe",),
+            options={"structures": 20, "inverse_regularisation": 0.15},
+            why="It reads attention maps of an encoder that stays as it is",
         ),
         HeadKind(
             "native",

@@ -36,6 +36,7 @@ class Level:
         within: what metrics are computed within, to be averaged; None where over all rows at once.
         kinds: what one label can be, by what follows the prefix.
         trained: whether a model learns from rows of it. Where not, the checkpoint's own language model is asked.
+        may_train: whether a task may have a training split where none is needed; no model of it is saved.
         by_residue: whether each residue has its own label, and a row of predictions its position.
         proteins: how many proteins a row has.
         takes: keys of ``data.columns`` that are for its rows, or for those of few levels.
@@ -58,6 +59,7 @@ class Level:
     within: str | None = None
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     trained: bool = True
+    may_train: bool = False
     by_residue: bool = False
     proteins: int = 1
     takes: tuple[str, ...] = ()
@@ -149,7 +151,8 @@ VARIANT = Level(
     hub_task="fill-mask",
 )
 
-# Which pairs of residues of a protein touch. Nothing is trained; labels are 1, 0, or none where a residue is not resolved.
+# Which pairs of residues of a protein touch; labels are 1, 0, or none where a residue is not resolved. A language model is asked as it is,
+# or, where a task has structures to learn from, something small is fitted on what a frozen encoder says.
 RESIDUE_PAIR = Level(
     name="residue pair",
     prefix="contact",
@@ -161,6 +164,7 @@ RESIDUE_PAIR = Level(
     within="protein",
     kinds={"prediction": "regression"},
     trained=False,
+    may_train=True,
     auto_class=None,
     hub_task="fill-mask",
 )

@@ -11,7 +11,7 @@ from hubtools.common.hashing import digest
 from hubtools.common.registry import code_digest
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.head_kinds import HEADS, HeadKind, Setting
-from hubtools.specs.level import PROTEIN
+from hubtools.specs.level import PROTEIN, RESIDUE_PAIR
 from hubtools.specs.names import Name
 from hubtools.specs.problem import Problem
 
@@ -23,7 +23,10 @@ BASELINES = {
     "nearest-neighbour": ("protein", "pair"),
     "substitution-matrix": ("variant",),
     "separation": ("residue pair",),
+    "amino-acid-pairs": ("residue pair",),
 }
+# Those that read no training split.
+UNTRAINED_BASELINES = ("substitution-matrix", "separation")
 # The levels at which each way of asking a checkpoint without training is defined.
 SCORINGS = {
     "masked-marginals": ("variant",),
@@ -32,6 +35,9 @@ SCORINGS = {
     "categorical-jacobian": ("residue pair",),
     "contact-head": ("residue pair",),
 }
+
+
+_NO_TRAINING_SPLIT = "it learns from known structures, and the task has no training split"
 
 
 def baselines_for(problem: Problem) -> list[str]:
@@ -78,6 +84,10 @@ class Head(Spec):
         if unknown := [name for name in self.options or {} if name not in kind.options]:
             can = ", ".join(kind.options) or "nothing"
             raise SpecError(f"head.kind: {self.kind} cannot be told this. It can be told {can}", "options", unknown[0])
+        for name, value in (self.options or {}).items() if self.kind == "attention-regression" else ():
+            whole = name == "structures"
+            if isinstance(value, (bool, str)) or value <= 0 or (whole and not isinstance(value, int)):
+                raise SpecError(f"it is a {'whole ' if whole else ''}number above 0", "options", name)
         if not kind.pools and self.pooling != "mean":
             raise ValueError(f"head.kind: {self.kind} pools in its own way. Remove head.pooling")
         if not kind.pools and self.solver != "gradient":
@@ -165,7 +175,15 @@ class Recipe(Spec):
         default="pretrained", description="random: the same architecture without what it learned."
     )
     baseline: (
-        Literal["majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix", "separation"]
+        Literal[
+            "majority",
+            "composition",
+            "onehot-window",
+            "nearest-neighbour",
+            "substitution-matrix",
+            "separation",
+            "amino-acid-pairs",
+        ]
         | None
     ) = None
     adapter: Adapter | None = None
@@ -265,14 +283,26 @@ class Recipe(Spec):
             raise ValueError(f"head.kind: {self.head.kind} needs adaptation: {needed}. {self.head.what.why}".strip())
         return self
 
-    def why_not(self, problem: Problem) -> str | None:
-        """Why the recipe does not exist for a problem; None where it does."""
+    def why_not(self, problem: Problem, learns: bool = True) -> str | None:
+        """Why the recipe does not exist for a problem; None where it does.
+
+        Args:
+            problem: of a task.
+            learns: whether the task has a training split.
+        """
         if self.calibration != "none" and problem.kind == "regression":
             return f"calibration: {self.calibration} needs probabilities, and a regression has none"
         if self.baseline is not None:
             defined = baselines_for(problem)
-            return None if self.baseline in defined else f"of baselines it has {', '.join(defined)}"
-        if problem.level.trained != (self.adaptation != "zero-shot"):
+            if self.baseline not in defined:
+                return f"of baselines it has {', '.join(defined)}"
+            return _NO_TRAINING_SPLIT if self.learns and not learns else None
+        if problem.level.may_train and self.learns:
+            if self.adaptation != "probe" or self.head.solver != "gradient":
+                return "of what is trained it has a probe alone, by gradient"
+            if not learns:
+                return _NO_TRAINING_SPLIT
+        elif problem.level.trained != (self.adaptation != "zero-shot"):
             return "it needs training" if problem.level.trained else "nothing is trained in it"
         if self.scoring is not None and problem.level.name not in SCORINGS[self.scoring]:
             return f"scoring: {self.scoring} is for a {' or '.join(SCORINGS[self.scoring])}"
@@ -281,9 +311,14 @@ class Recipe(Spec):
         if self.head.solver == "ridge" and problem.kind != "regression":
             return "head.solver: ridge is for regression"
         level, head = problem.level, self.head.what
-        if level.trained and level.name not in head.levels:
+        if (level.trained or (level is RESIDUE_PAIR and self.learns)) and level.name not in head.levels:
             return f"head.kind: {self.head.kind} is for a {' or '.join(head.levels)}, not for a {level.name}"
         return None
+
+    @property
+    def learns(self) -> bool:
+        """Whether something is learnt from a training split."""
+        return self.adaptation != "zero-shot" and self.baseline not in UNTRAINED_BASELINES
 
     @property
     def needs_checkpoint(self) -> bool:

@@ -192,10 +192,13 @@ class Task(Spec):
             what = "A task needs train and test" if level.trained else f"A {self.problem.value} task needs test"
             key = "splits" if data.splits else "split"
             raise SpecError(f"no {' and no '.join(sorted(missing))} split. {what}", "data", key)
-        if not level.trained and (trained := {"train", "validation"} & set(data.split_names)):
+        trained = {"train", "validation"} & set(data.split_names)
+        if trained and not level.trained and not level.may_train:
             raise SpecError(
                 f"nothing is trained in {self.problem.value}. Remove {sorted(trained)[0]}", "data", "splits"
             )
+        if trained == {"validation"}:
+            raise SpecError("there is nothing to learn from. Add train, or remove validation", "data", "splits")
 
     def _folds_fit(self) -> None:
         level = self.problem.level
@@ -410,7 +413,7 @@ class Task(Spec):
         facts = {
             "problem": self.problem.value,
             "labels": ", ".join(self.label_names) or f"a number{f' ({self.unit})' if self.unit else ''}",
-            "splits": ", ".join(["train, validation", *self.data.test_splits][not self.problem.level.trained :]),
+            "splits": ", ".join(["train, validation", *self.data.test_splits][not self.learns :]),
             "scored by": ", ".join(METRICS[name].title for name in self.metrics.names),
             "worse means": f"a loss of more than {self.margin:g} in {METRICS[self.metrics.primary].title}",
             "trust": f"{self.semaphore.colour}: {self.semaphore.reason}" if self.semaphore else "",
@@ -420,6 +423,11 @@ class Task(Spec):
         }
         said = line_html(f"{self.title} ({self.name}, version {self.version})", strong=True) + line_html(self.summary)
         return said + facts_html((name, text) for name, text in facts.items() if text)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has a training split."""
+        return self.problem.level.trained or (self.problem.level.may_train and "train" in self.data.split_names)
 
     @property
     def local_files(self) -> list[Path]:

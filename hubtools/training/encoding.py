@@ -12,7 +12,7 @@ from hubtools.common.errors import UserError
 from hubtools.models.families import family_of
 from hubtools.models.longest_input import longest_input
 from hubtools.models.windows import Piece, pieces
-from hubtools.specs.level import PROTEIN
+from hubtools.specs.level import PROTEIN, RESIDUE_PAIR
 from hubtools.specs.problem import Problem, problem_of
 from hubtools.specs.recipe import Window
 from hubtools.specs.record import WindowFacts
@@ -37,7 +37,8 @@ class Encoded:
         ids: of each row.
         clusters: of each protein.
         tokens: tokens of each protein's residues, without special tokens.
-        labels: per protein or pair: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels).
+        labels: per protein or pair: an int, a (labels,) or a float; per residue: (residues,) or (residues, labels); of contacts
+            an int8 for each pair of residues.
         windows: pieces of each protein; one for most.
         pool: per protein: residues (from 0) that the mean runs over, those below zero counted from its end; all where None.
         names: of each protein, in a pair task.
@@ -190,7 +191,8 @@ def encode(
     pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
     proteins = Proteins.of(dataset)
     tokens = tokeniser.encode_all(proteins.sequences, proteins.structures)
-    dtype = np.float64 if task.problem.kind == "regression" else np.int64
+    dtype: type = np.float64 if task.problem.kind == "regression" else np.int64
+    dtype = np.int8 if task.problem.level is RESIDUE_PAIR else dtype
     labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
     return Encoded(
         problem=task.problem,

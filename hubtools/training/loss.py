@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from hubtools.specs.level import RESIDUE_PAIR
 from hubtools.training.encoding import IGNORED, Encoded, counted
 
 
@@ -106,6 +107,10 @@ def _weights(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
 def loss_for(split: Encoded, n_outputs: int, class_weights: str) -> Loss:
     """The loss of a task, with class weights and standardisation measured on the training split."""
     kind = split.problem.kind
+    if split.problem.level is RESIDUE_PAIR:
+        # Whether two residues touch is one label that holds or does not; a score of it is a probability.
+        touching = [label[:, None] for label in split.labels]
+        return Loss("multilabel", None if class_weights == "none" else balanced_weights(touching, 1, "multilabel"))
     if kind == "regression":
         values = np.concatenate([np.atleast_1d(label)[counted(np.atleast_1d(label))] for label in split.labels])
         return Loss(kind, mean=float(values.mean()), std=float(values.std()) or 1.0)

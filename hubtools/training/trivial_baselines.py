@@ -22,7 +22,8 @@ from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
 from hubtools.training.collation import collation_of
-from hubtools.training.contact_scores import no_scores
+from hubtools.training.contacts.contact_scores import no_scores
+from hubtools.training.contacts.pair_odds import fit_pair_odds
 from hubtools.training.encoding import Encoded, Proteins, counted
 from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.heads import Group, ValidationCheck, diverged, train_heads
@@ -41,7 +42,8 @@ Predict = Callable[[Encoded], Predictions]
 
 def read_plain(dataset: Dataset, task: Task) -> Encoded:
     """A split as letter codes, for methods that need no tokenizer."""
-    dtype = np.float64 if task.problem.kind == "regression" else np.int64
+    dtype: type = np.float64 if task.problem.kind == "regression" else np.int64
+    dtype = np.int8 if task.problem.level is RESIDUE_PAIR else dtype
     proteins = Proteins.of(dataset)
     return Encoded(
         problem=task.problem,
@@ -79,7 +81,12 @@ def fit_baseline(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted,
     if baseline == "onehot-window":
         return _onehot_window(train, validation, job)
     started = time.perf_counter()
-    fit = {"majority": _majority, "composition": _composition, "nearest-neighbour": _nearest}[baseline]
+    fit = {
+        "majority": _majority,
+        "composition": _composition,
+        "nearest-neighbour": _nearest,
+        "amino-acid-pairs": _amino_acid_pairs,
+    }[baseline]
     predict, choices = fit(train, validation, task)
     return Fitted(0, None, 0, 0, time.perf_counter() - started, choices), predict
 
@@ -97,6 +104,11 @@ def _majority(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict,
         assert labels is not None
         constant = np.bincount(labels[labels >= 0], minlength=task.n_outputs) / (labels >= 0).sum()
     return _per_split(lambda split, n: np.broadcast_to(constant, (n, *constant.shape)).copy()), {}
+
+
+def _amino_acid_pairs(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, dict[str, Any]]:
+    """Log-odds of contact of two amino acids in a range of separation; nothing is chosen."""
+    return fit_pair_odds(train)
 
 
 def _is_matrix(split: Encoded) -> bool:

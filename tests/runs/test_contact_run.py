@@ -137,14 +137,22 @@ def test_the_cost_is_said_beforehand(project: Path) -> None:
     assert head is not None and head.tokens_per_epoch == 2 * 30 + 32
 
 
-def test_a_longer_protein_is_refused(project: Path, tmp_path: Path) -> None:
+def test_a_longer_protein_is_read_in_windows(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = planned(project, "categorical-jacobian")
-    recipe = run.recipe.model_copy(
-        update={"window": run.recipe.window.model_copy(update={"residues": 29, "overlap": 8})}
-    )
-    outcome = execute(PlannedRun(run.task, recipe, run.checkpoint, 1), session_of(project))
-    assert outcome.record.status == "failed"
-    assert "1 of 3 proteins are longer than the 29 residues" in str(outcome.record.failure)
+    window = run.recipe.window.model_copy(update={"residues": 26, "overlap": 8})
+    run = PlannedRun(run.task, run.recipe.model_copy(update={"window": window}), run.checkpoint, 1)
+    record = (outcome := execute(run, session_of(project))).record
+    assert record.status == "complete" and record.windows is not None and record.training is not None
+    assert (record.windows.proteins_cut, record.windows.windows, record.windows.residues_scored) == (3, 6, 86)
+    # Of 28 residues two at either end are in no window with the other two, of 30 four.
+    apart = 2 * 2 * 2 + 4 * 4
+    assert record.training.choices == {"pairs_in_no_window": apart}
+    assert f"{apart} pairs of residues are farther apart than a window is long, and score lowest" in caplog.text
+    found = read_predictions(outcome.folder / "predictions.parquet")["test"]
+    last = found.scores[found.ids == "listed"][-1]
+    assert last < found.scores[found.ids == "listed"].mean()
+    estimator = Estimator(session_of(project), StatedDevice(1e12, 1 << 34), lambda line: None, force=True)
+    assert f"20 passes a residue, {20 * 6 * 26:,} in all" in estimator.estimate(run).note
 
 
 def test_recipes_of_variants_and_of_training_are_not_for_contacts(project: Path) -> None:

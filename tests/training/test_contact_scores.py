@@ -17,14 +17,16 @@ from hubtools.data.structures.contacts import NOT_SCORED, listed, places_of
 from hubtools.models import ResidueTokeniser, resolve_checkpoint
 from hubtools.models.masked_lm import load_contact_model, load_masked_lm
 from hubtools.specs.recipe import Window
-from hubtools.training.contact_scores import (
+from hubtools.training.contacts.contact_scores import (
     contact_predictions,
     corrected,
     head_maps,
     jacobian_maps,
-    refuse_longer,
+    joined,
     rounded,
     separation,
+    unseen,
+    windows_of,
 )
 
 SEQUENCES = ["MKTAYIAKQR", "GSHMWYXC"]
@@ -139,7 +141,17 @@ def test_scores_keep_twelve_bits() -> None:
     assert rounded(np.array([0.0, 1.0, -6.0])).tolist() == [0, 1, -6]
 
 
-def test_a_protein_beyond_the_window_is_refused() -> None:
-    with pytest.raises(UserError, match=r"1 of 2 proteins are longer than the 20 residues .* \(the longest: 30\)"):
-        refuse_longer(["A" * 30, "A" * 20], Window(residues=20, overlap=5), "esm")
-    refuse_longer(["A" * 20], Window(residues=20, overlap=5), "esm")
+@pytest.mark.parametrize(("length", "residues", "overlap"), [(30, 20, 8), (57, 20, 6), (20, 20, 5)])
+def test_of_windows_a_pair_has_the_mean_over_those_that_hold_it(length: int, residues: int, overlap: int) -> None:
+    windows = windows_of(length, Window(residues=residues, overlap=overlap))
+    rng = np.random.default_rng(0)
+    maps = [rng.normal(size=residues * (residues - 1) // 2).astype(np.float32) for _ in windows]
+    held: dict[tuple[int, int], list[float]] = {}
+    for piece, scores in zip(windows, maps, strict=True):
+        for score, i, j in zip(scores, *places_of(residues), strict=True):
+            held.setdefault((piece.start + i, piece.start + j), []).append(float(score))
+    pairs = list(zip(*places_of(length), strict=True))
+    assert unseen(windows) == len(pairs) - len(held)
+    lowest = min(map(np.mean, held.values())) - 1
+    expected = [np.mean(held[pair]) if pair in held else lowest for pair in pairs]
+    assert joined(length, windows, maps) == pytest.approx(expected, abs=1e-5)

@@ -155,7 +155,7 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
     proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
     with step(f"loading {checkpoint.name}"):
-        if level.trained:
+        if data.task.learns:
             encoder, said = load_encoder(checkpoint), None
         else:
             # What is asked of variants is the whole language model.

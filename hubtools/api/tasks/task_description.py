@@ -153,7 +153,7 @@ def _split_words(task: Task) -> list[str]:
             where = [f"{column} is {' or '.join(value or 'empty' for value in v)}" for column, v in rule.where.items()]
             lines.append(f"{name}: {', '.join(rule.files) or 'all files'}{''.join(f', {part}' for part in where)}")
         declared = set(data.splits or {})
-    if "validation" not in declared and task.problem.level.trained:
+    if "validation" not in declared and task.learns:
         by = ", stratified by label" if data.stratified and data.split is None else ""
         lines.append(f"validation: {data.validation_fraction:.0%} of train, drawn by seed {data.validation_seed}{by}")
     return lines

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def cleaned(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Counter[str], list[str]]:
     """Rows for seeded or declared splits, how many were removed by reason, and findings."""
-    if not task.problem.level.trained:
+    if not task.learns:
         # Nothing is trained, so nothing can leak; what repeats is reported where variants are read.
         return rows, Counter(), []
     data = task.data

@@ -105,7 +105,7 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *,
     shared: list[Any] = []
     method = clustered_by = None
     findings = []
-    if not task.problem.level.trained:
+    if not task.learns:
         text = "nothing is trained or chosen here, so nothing can leak between splits: not searched"
         findings.append(AuditFinding(level="ok", about="leakage", text=text))
     else:

@@ -104,7 +104,7 @@ def final_splits(rows: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, str]:
         UserError: too few groups of relatives.
     """
     data = task.data
-    if not task.problem.level.trained:
+    if not task.learns:
         return rows, "none: nothing is trained, so nothing is chosen"
     if data.split is not None:
         fractions, seed = dict(data.split.fractions), data.split.seed

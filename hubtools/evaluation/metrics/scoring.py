@@ -11,7 +11,7 @@ import numpy as np
 from hubtools.evaluation.metrics import counting
 from hubtools.evaluation.metrics.assays import assay_table
 from hubtools.evaluation.metrics.calibration_error import calibration
-from hubtools.evaluation.metrics.contact_precision import protein_table
+from hubtools.evaluation.metrics.contact_precision import by_protein, protein_table
 from hubtools.evaluation.metrics.counting import Counts
 from hubtools.evaluation.metrics.hierarchy import as_read
 from hubtools.evaluation.metrics.ranking import RANKING
@@ -44,6 +44,10 @@ def primary_score(task: Task, predictions: Predictions, thresholds: list[float] 
         with NaN is false, so an undefined score is never the better one.
     """
     primary, decision = task.metrics.primary, None
+    if task.problem.level.within == "protein":
+        by_each = by_protein(primary, predictions)
+        defined = by_each[~np.isnan(by_each)]
+        return float(defined.mean()) if len(defined) else math.nan
     if not METRICS[primary].reads_scores:
         # Thresholds of thousands of labels take longer than the metric, and this is asked after every epoch.
         chosen = quick_thresholds(task, predictions) if thresholds is None else thresholds

@@ -13,7 +13,7 @@ def statement(record: RunRecord, split: str = "test") -> str:
         record: of a complete run.
         split: that was scored.
     """
-    if not record.task_spec.problem.level.trained:
+    if not record.learns:
         return "Nothing was learnt here, so nothing can leak from a training set of the task."
     overlap = _with_train(record, split)
     if overlap is None or record.data is None or split not in record.data.splits:
@@ -66,7 +66,7 @@ def not_looked_for(record: RunRecord, split: str = "test") -> str:
     overlap = _with_train(record, split)
     told = [float(key) for key, count in overlap.similar.items() if count is not None] if overlap else []
     open_ = []
-    if record.task_spec.problem.level.trained:
+    if record.learns:
         open_.append(f"relatives of less than {share(min(told))} identity" if told else "relatives of any identity")
         open_.append("proteins of the same fold or function whose sequences do not align")
     checkpoint = record.identity.checkpoint

@@ -83,6 +83,9 @@ def settings(record: RunRecord) -> dict[str, Any]:
         # The rest of a recipe is about training.
         read = {"adaptation", "scoring", "weights", "window.residues", "window.overlap"}
         flat = {name: part for name, part in flat.items() if name in read}
+    elif record.recipe_spec.head.kind == "attention-regression":
+        read = {"adaptation", "weights", "window.residues", "window.overlap"}
+        flat = {name: part for name, part in flat.items() if name in read or name.startswith(("head.kind", "head.opt"))}
     return flat
 
 

@@ -137,6 +137,11 @@ class RunRecord(OpenPart):
         """The recipe as used, likewise."""
         return read_recorded(Recipe, self.recipe, self.identity.recipe.hash)
 
+    @property
+    def learns(self) -> bool:
+        """Whether something was learnt from a training split."""
+        return self.task_spec.learns and self.recipe_spec.learns
+
     def exact_task(self) -> Task:
         """The task, to run it again or to hold it against another: a UserError where bench does not know all of it."""
         return read_exactly(Task, self.task, "task")

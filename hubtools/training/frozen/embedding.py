@@ -15,12 +15,14 @@ import torch
 from hubtools.common.errors import UserError
 from hubtools.common.files import allocate, clear
 from hubtools.common.telling import bar, unless_it_fails
+from hubtools.data.structures.contacts import pairs_of
 from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
-from hubtools.specs.level import PROTEIN, RESIDUE
+from hubtools.specs.level import PROTEIN, RESIDUE, RESIDUE_PAIR
 from hubtools.specs.problem import problem_of
 from hubtools.training.batches import Batch, micro_batches, rows_between
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.memory import within_memory
+from hubtools.training.contacts.contact_scores import scored_places
 from hubtools.training.encoding import Encoded, counted
 from hubtools.training.frozen.embedding_store import KeptEmbeddings, Kind
 from hubtools.training.prediction import autocast
@@ -32,7 +34,7 @@ CHUNK_RESIDUES, CHUNK_BATCHES, CHUNK_BYTES = 65_536, 16, 512 * 2**20
 
 
 class PairTable:
-    """Features of pairs, made when they are asked for from a table of proteins: behaves as a (pairs, width) array."""
+    """Features of pairs, made when they are asked for from a table of proteins, or residues: behaves as a (pairs, width) array."""
 
     def __init__(self, proteins: np.ndarray, pairs: np.ndarray) -> None:
         self.proteins, self.pairs = torch.from_numpy(proteins), torch.from_numpy(pairs)
@@ -48,12 +50,13 @@ class PairTable:
 
 @dataclass(frozen=True)
 class Features:
-    """Embeddings of one split: a row for each protein or pair, or for each residue.
+    """Embeddings of one split: a row for each protein or pair, for each residue, or for each pair of residues.
 
     Attributes:
         tables: encoder layer -> (rows, width) float32, by protein, then position.
         labels: label of each row; of each protein where it is proteins that are labelled and rows are their residues.
-        owners, positions: protein or pair of each row, and its 0-based residue where per residue.
+        owners, positions: protein or pair of each row, and its 0-based residue where per residue. Of pairs of residues the second
+            one, counted over all proteins: those that a residue makes with what lies before it are read together.
         tokens: that the encoder read for it, special ones included; what was kept from before is not counted.
         token_budget: what fitted in memory; it may be lower than asked for.
     """
@@ -187,7 +190,8 @@ def embed(
 
 def kind_of(split: Encoded, pooled: bool) -> Kind:
     """What of a split's proteins is embedded; ``pooled`` as of :func:`embed`."""
-    return "residues" if pooled or split.problem.level.by_residue else "mean"
+    level = split.problem.level
+    return "residues" if pooled or level.by_residue or level is RESIDUE_PAIR else "mean"
 
 
 def entry_keys(proteins: Encoded, by_residue: bool) -> list[bytes]:
@@ -321,6 +325,14 @@ def _features(
     if split.pairs is not None:
         paired: dict[int, Any] = {layer: PairTable(table, split.pairs) for layer, table in tables.items()}
         return Features(paired, np.stack(split.labels), np.arange(len(split)), None, *read)
+    if split.problem.level is RESIDUE_PAIR:
+        starts = np.r_[0, np.cumsum(sizes)]
+        places = [scored_places(label) for label in split.labels]
+        ends = [start + np.stack(pairs_of(chosen), axis=1) for start, chosen in zip(starts, places, strict=False)]
+        touching = [label[chosen] for label, chosen in zip(split.labels, places, strict=True)]
+        pairs, labels = np.concatenate(ends), np.concatenate(touching)[:, None].astype(np.int64)
+        of_residues: dict[int, Any] = {layer: PairTable(table, pairs) for layer, table in tables.items()}
+        return Features(of_residues, labels, pairs[:, 1].copy(), None, *read)
     owners = np.repeat(np.arange(len(split)), sizes)
     if masks is not None:
         labels = np.concatenate([label[mask] for label, mask in zip(split.labels, masks, strict=True)])

@@ -21,6 +21,7 @@ from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS
 from hubtools.training.encoding import IGNORED
+from hubtools.training.frozen.embedding import PairTable
 from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.stack import Inputs, Stack
 from hubtools.training.job import Job
@@ -83,7 +84,9 @@ class ValidationCheck:
     def logits(self, stack: Stack, table: torch.Tensor, layer: int) -> torch.Tensor:
         """Logits of heads on one layer, for all of validation: (heads, rows, outputs) float32 in memory."""
         parameters, parts = stack.views(table), []
-        for x in _blocks(self.examples, layer, self.rows):
+        # Features of pairs are three times as wide, and there are many pairs of residues.
+        made = isinstance(self.examples.tables[layer], PairTable)
+        for x in _blocks(self.examples, layer, min(self.rows, 8192) if made else self.rows):
             parts.append(stack.logits(parameters, x).float().cpu())
         return torch.cat(parts, 1)
 

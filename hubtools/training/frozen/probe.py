@@ -20,8 +20,10 @@ from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.models.task_model import fresh_head
+from hubtools.specs.level import RESIDUE_PAIR
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import Probe
+from hubtools.training.contacts.pair_odds import of_split
 from hubtools.training.encoding import LAST, Encoded
 from hubtools.training.frozen.embedding import Features, FrozenEncoder, chosen_layers, embed
 from hubtools.training.frozen.examples import Examples, Scale
@@ -235,6 +237,8 @@ def _embedded(model: ProteinTaskModel, split: Encoded, job: Job, name: str, want
 
 def _predictions_of(split: Encoded, features: Features, pooled: bool) -> Callable[[np.ndarray], Predictions]:
     """Predictions from the scores of a split's rows, or of its items; what does not change is made once."""
+    if split.problem.level is RESIDUE_PAIR:
+        return lambda scores: of_split(split, scores[:, 0])
     owners = np.arange(len(split)) if pooled else features.owners
     positions = None if pooled else features.positions
     made: list[Predictions] = []

@@ -15,6 +15,7 @@ from hubtools.data.rows.variants import STANDARD
 from hubtools.data.structures.contacts import NOT_SCORED, places_of
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.masked_lm import residue_tokens
+from hubtools.models.windows import Piece, pieces
 from hubtools.specs.level import RESIDUE_PAIR
 from hubtools.specs.problem import problem_of
 from hubtools.specs.recipe import Window
@@ -38,19 +39,36 @@ def contact_predictions(dataset: Dataset, maps: Mapping[str, np.ndarray]) -> Pre
         maps: for each sequence (L × (L − 1) / 2,) scores, in the order of the labels.
     """
     labels = [np.asarray(label, dtype=np.int8) for label in dataset["label"]]
-    chosen = [np.flatnonzero(label != NOT_SCORED) for label in labels]
-    sizes = [len(places) for places in chosen]
     sequences = dataset["sequence"][:]
-    scores = [maps[sequence][places] for sequence, places in zip(sequences, chosen, strict=True)]
+    scores = [maps[sequence][scored_places(label)] for sequence, label in zip(sequences, labels, strict=True)]
     known = dataset["cluster"][:] if "cluster" in dataset.column_names else None
+    return pair_predictions(dataset["id"][:], known, [*map(len, sequences)], labels, np.concatenate(scores))
+
+
+def pair_predictions(
+    ids: Sequence[str],
+    clusters: Sequence[str | None] | None,
+    lengths: Sequence[int],
+    labels: Sequence[np.ndarray],
+    scores: np.ndarray,
+) -> Predictions:
+    """Predictions of the pairs of residues that are scored, from their scores.
+
+    Args:
+        ids, clusters, lengths, labels: of each protein; labels as :mod:`hubtools.data.structures.contacts` has them.
+        scores: (n,) of all scored pairs, protein by protein, in the order of the labels.
+    """
+    chosen = [scored_places(label) for label in labels]
+    sizes = [len(places) for places in chosen]
+    known = None if clusters is None or None in clusters else np.array(clusters, dtype=np.str_)
     return Predictions(
         problem=problem_of(RESIDUE_PAIR, "regression"),
-        ids=np.repeat(np.array(dataset["id"][:], dtype=np.str_), sizes),
+        ids=np.repeat(np.array(ids, dtype=np.str_), sizes),
         positions=np.concatenate(chosen) + 1,
-        clusters=None if known is None or None in known else np.repeat(np.array(known, dtype=np.str_), sizes),
+        clusters=None if known is None else np.repeat(known, sizes),
         truth=np.concatenate([label[places] for label, places in zip(labels, chosen, strict=True)]).astype(np.float64),
-        scores=rounded(np.concatenate(scores)),
-        residues=np.repeat(np.array([len(sequence) for sequence in sequences], dtype=np.int32), sizes),
+        scores=rounded(scores),
+        residues=np.repeat(np.array(lengths, dtype=np.int32), sizes),
     )
 
 
@@ -75,20 +93,48 @@ def _nearness(length: int) -> np.ndarray:
     return (first - second).astype(np.float32)
 
 
-def refuse_longer(sequences: Sequence[str], window: Window, name: str) -> None:
-    """Raise where a protein is longer than what the checkpoint reads at once: of two windows no pair is ever seen together.
+def windows_of(length: int, window: Window) -> list[Piece]:
+    """The windows in which a protein is read: one for most."""
+    return pieces(length, window.residues, window.overlap)
 
-    Raises:
-        UserError: it is.
+
+def joined(length: int, windows: Sequence[Piece], maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Scores of all pairs of residues of a protein from those of its windows: the mean over the windows that hold both.
+
+    Pairs that no window holds score lower than every other: one below the lowest.
+
+    Args:
+        length: L of the protein.
+        windows: of the protein.
+        maps: of each window, the scores of its pairs in the order of labels.
+
+    Returns:
+        (L × (L − 1) / 2,) float32.
     """
-    too_long = [sequence for sequence in sequences if len(sequence) > window.residues]
-    if too_long:
-        raise UserError(
-            f"{len(too_long):,} of {len(sequences):,} proteins are longer than the {window.residues:,} residues that it reads "
-            f"at once (the longest: {max(map(len, too_long)):,}), and pairs of different windows cannot be scored",
-            where=name,
-            fix="Leave them out of the task (data.splits), or choose a checkpoint that reads more.",
-        )
+    if len(windows) == 1:
+        return maps[0]
+    total, times = np.zeros((length, length)), np.zeros((length, length), dtype=np.int32)
+    for piece, scores in zip(windows, maps, strict=True):
+        first, second = places_of(piece.stop - piece.start)
+        total[first + piece.start, second + piece.start] += scores
+        times[first + piece.start, second + piece.start] += 1
+    first, second = places_of(length)
+    sums, counts = total[first, second], times[first, second]
+    found = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
+    found[counts == 0] = found[counts > 0].min() - 1
+    return found.astype(np.float32)
+
+
+def unseen(windows: Sequence[Piece]) -> int:
+    """How many pairs of residues of a protein no window holds."""
+    ends = [piece.stop for piece in windows]
+    # Of the residues that a window has beyond the one before it, those that lie left of it are in no window with them.
+    return sum(piece.start * (piece.stop - before) for piece, before in zip(windows, [0, *ends[:-1]], strict=True))
+
+
+def scored_places(label: np.ndarray) -> np.ndarray:
+    """Where the pairs that are scored stand in the labels of a protein."""
+    return np.flatnonzero(label != NOT_SCORED)
 
 
 def require_single_residues(tokeniser: ResidueTokeniser, name: str) -> None:
