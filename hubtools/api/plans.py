@@ -160,6 +160,7 @@ def plan_runs(
     """
     from hubtools.data.sources.task_repositories import open_task
     from hubtools.runs.plan import AskedRecipe, expand
+    from hubtools.runs.sweeps.budget import require_optuna
     from hubtools.specs.lookup.spec_files import load_recipe, load_suite
 
     if suite_name is None and not tasks:
@@ -185,6 +186,18 @@ def plan_runs(
     for task in opened.values():
         if task.template:
             telling.warn(task.template_told)
+    tuning = suite.tuning if suite else None
+    if tuning is not None:
+        require_optuna("a suite that tunes")
+        if recipe_names:
+            telling.warn(f"--recipe is not what the suite {suite_name} tunes: nothing is tuned")
+            tuning = None
+        elif set(fractions or [1.0]) != {1.0}:
+            raise UserError(
+                f"the suite {suite_name} tunes on all training data",
+                where="--fraction",
+                fix="Leave it out, or name the tasks and the recipe instead of the suite.",
+            )
     return expand(
         opened,
         checkpoints,
@@ -198,6 +211,7 @@ def plan_runs(
         zero_shot=zero_shot,
         fractions=fractions or (suite.fractions if suite else [1.0]),
         twins=suite is not None and suite.twins,
+        tuning=tuning,
     )
 
 

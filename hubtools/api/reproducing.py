@@ -220,7 +220,7 @@ def _session(root: Path, execution: ExecutionOptions, planned: tuple[PlannedRun,
 
 
 def _all_of(planned: tuple[PlannedRun, ...], session: Session, on_event: OnRun) -> list[OpenRun]:
-    from hubtools.runs.execute import in_turn
+    from hubtools.runs.many.turns import in_turn
 
     found = {}
     with quiet():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hubtools.runs.engines.outcomes import Outcome
     from hubtools.runs.plan import PlannedRun
     from hubtools.runs.session import Session
+    from hubtools.specs.record import SweepFacts
     from hubtools.specs.task import Task
 
 
@@ -233,7 +234,7 @@ def perform(
     Raises:
         UserError: of a single run, its mistake.
     """
-    from hubtools.runs.execute import in_turn
+    from hubtools.runs.many.turns import in_turn
 
     collected = Collected(planned, on_event)
     with quiet():
@@ -421,9 +422,19 @@ def outcome_line(outcome: Outcome) -> str:
     seen = record.training.embeddings if record.training else None
     # Else the seconds would be misread.
     cached = f"; {seen.cached:,} of {seen.cached + seen.computed:,} embeddings cached" if seen and seen.cached else ""
+    tuned = f"; {tuned_words(record.sweep)}" if record.sweep and record.sweep.budget is not None else ""
     attempts = len(record.cost.attempts) if record.cost else 1
     several = f" in {attempts} attempts" if attempts > 1 else ""
-    return f"{already}test {record.primary_metric} {value}{interval}{aligned}{cached}; {seconds_of(outcome)} s{several}"
+    return f"{already}test {record.primary_metric} {value}{interval}{tuned}{aligned}{cached}; {seconds_of(outcome)} s{several}"
+
+
+def tuned_words(sweep: SweepFacts) -> str:
+    """What a suite's budget of trials chose."""
+    import json
+
+    values = " ".join(f"{name}={json.dumps(value)}" for name, value in sorted(sweep.chosen.items()))
+    own = ", the recipe's own" * sweep.own_values
+    return f"{values}{own}: best of {sweep.trials} trials, validation {sweep.validation:.4f}"
 
 
 def seconds_of(outcome: Outcome) -> str:

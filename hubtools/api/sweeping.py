@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -148,13 +147,13 @@ def plan_sweep(
     from hubtools.data.sources.task_repositories import open_task
     from hubtools.data.splits.folds import refuse_choosing
     from hubtools.runs.plan import PlannedRun
+    from hubtools.runs.sweeps.budget import require_optuna
     from hubtools.runs.sweeps.search_space import read_space
     from hubtools.runs.sweeps.trials import Sweep
     from hubtools.specs.lookup.content import origin_of
     from hubtools.specs.lookup.spec_files import load_recipe
 
-    if importlib.util.find_spec("optuna") is None:
-        raise UserError("bench sweep needs Optuna", fix="pip install 'plm-hubtools[sweep]'")
+    require_optuna("bench sweep")
     given, task = open_task(task_name)
     recipe = load_recipe(recipe_name, settings)
     if not task.learns or not recipe.learns:
@@ -208,7 +207,7 @@ def run_sweep(
     Raises:
         UserError: no trial came to its end, or a run's mistake.
     """
-    from hubtools.runs.execute import in_turn
+    from hubtools.runs.many.turns import in_turn
     from hubtools.runs.sweeps.trials import kept_trials, search
 
     started = time.perf_counter()

@@ -337,7 +337,7 @@ def stoppable() -> Iterator[None]:
 def _help_all(planned: RunPlan, session: Session, force: bool) -> None:
     """What the processes beside the main one do: the same runs, in silence."""
     from hubtools.api.running import Told, unseen
-    from hubtools.runs.execute import in_turn
+    from hubtools.runs.many.turns import in_turn
     from hubtools.training.compute.distributed import ProcessLost
 
     try:

@@ -208,6 +208,11 @@ class _Atom:
     shared: dict[Hashable, float]
 
 
+def _kept_together(run: PlannedRun) -> bool:
+    """Whether one process does all seeds of a run: their heads are trained at once, or their trials are the same."""
+    return shares_heads(run) or run.tuning is not None
+
+
 def _atoms(planned: Sequence[PlannedRun], sizes: Sizes) -> list[_Atom]:
     """The plan's runs, those of one task after another, and those whose heads are trained together as one.
 
@@ -221,8 +226,9 @@ def _atoms(planned: Sequence[PlannedRun], sizes: Sizes) -> list[_Atom]:
         for some in by_task.values()
         # A run by itself has a number that no other has.
         for numbers in sorted(
-            _grouped(some, lambda n: alike[n] if shares_heads(planned[n]) else n).values(),
-            key=lambda numbers: planned[numbers[0]].recipe.probe.layers != "all",
+            _grouped(some, lambda n: alike[n] if _kept_together(planned[n]) else n).values(),
+            # Those that are tuned come last: what they are beside stands early.
+            key=lambda n: (planned[n[0]].tuning is not None, planned[n[0]].recipe.probe.layers != "all"),
         )
     ]
     return [_atom(numbers, planned[numbers[0]], alike[numbers[0]], sizes) for numbers in groups]
@@ -241,15 +247,17 @@ def _atom(numbers: list[int], run: PlannedRun, alike: Alike, sizes: Sizes) -> _A
     # Two operations a weight and token read, and twice as many for its gradients.
     reading, epochs = 2 * parameters * residues / CORE, EPOCHS_RUN * recipe.epochs
     own = len(numbers) * RUN
+    # Each trial is as a run.
+    times = len(numbers) + (run.tuning.trials if run.tuning else 0)
     shared[encoder] = 4 * parameters / WEIGHTS
     if recipe.adaptation == "probe":
         # Each protein is read once, whatever the recipe; heads learn from what was read.
         shared[encoder, data] = reading
-        own += epochs * share * residues / ROWS
+        own += (1 + (times - len(numbers))) * epochs * share * residues / ROWS
     elif recipe.adaptation == "zero-shot":
         own += len(numbers) * reading
     else:
-        own += len(numbers) * reading * (1 + 3 * epochs * share)
+        own += times * reading * (1 + 3 * epochs * share)
     return _Atom(tuple(numbers), run.checkpoint, own, shared)
 
 

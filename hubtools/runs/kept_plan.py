@@ -28,6 +28,7 @@ from hubtools.specs.names import FolderName, Name, RunId
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import SweepFacts
 from hubtools.specs.record.identities import Line, OpenPart, RecordPart
+from hubtools.specs.suite import Tuning
 from hubtools.specs.task import Task
 
 # Hidden from whoever looks for runs, as every name with a dot is.
@@ -53,6 +54,7 @@ class KeptArm(OpenPart):
     recipe_file: Line | None = None
     origins: dict[Literal["task", "recipe", "suite"], Line] = Field(default_factory=dict)
     sweep: SweepFacts | None = None
+    tuning: Tuning | None = None
 
 
 class KeptRun(RecordPart):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_folder, user_path
 from hubtools.models.checkpoint import EMBEDDED
+from hubtools.runs.sweeps.budget import fitted
 from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, SweepFacts
+from hubtools.specs.suite import Tuning, tuned_label
 from hubtools.specs.task import Task
 
 
@@ -34,6 +36,7 @@ class PlannedRun:
         task_file, recipe_file: where the user gave a file instead of a name.
         origins: where task, recipe and suite were found, for the record; no part of the run's identity.
         sweep: how the overrides were chosen, where a sweep chose them; no part of the run's identity.
+        tuning: what is still to be chosen, on validation and before the run has its name; None where nothing is.
     """
 
     task: Task
@@ -47,6 +50,7 @@ class PlannedRun:
     recipe_file: str | None = None
     fraction: float | None = None
     sweep: SweepFacts | None = None
+    tuning: Tuning | None = None
     origins: dict[Literal["task", "recipe", "suite"], str] = field(default_factory=dict)
 
     @property
@@ -56,10 +60,12 @@ class PlannedRun:
 
     @property
     def procedure(self) -> str:
-        """The recipe's name, and what sets runs of a learning curve apart."""
+        """The recipe's name, and what sets runs of a learning curve, or of a tuned recipe, apart."""
         random = " with random weights" if self.overrides.get("weights") == "random" else ""
         share = "" if self.fraction is None else f" · {100 * self.fraction:g} % of train"
-        return f"{self.recipe.name}{random}{share}"
+        budget = self.tuning.trials if self.tuning else self.sweep.budget if self.sweep else None
+        tuned = "" if budget is None else f" · {tuned_label(budget)}"
+        return f"{self.recipe.name}{random}{share}{tuned}"
 
     def command(self, checkpoint: CheckpointIdentity | None) -> str:
         """The command line that makes this run again, its checkpoint pinned where it is on the Hub."""
@@ -107,6 +113,7 @@ def expand(
     zero_shot: Sequence[Recipe] = (),
     fractions: Sequence[float] = (1.0,),
     twins: bool = False,
+    tuning: Tuning | None = None,
 ) -> list[PlannedRun]:
     """All runs, task by task, what is cheap first.
 
@@ -124,9 +131,11 @@ def expand(
             such tasks need such a recipe.
         fractions: shares of the training data to learn from, one run each.
         twins: beside each run also one of the same recipe with random weights.
+        tuning: behind the runs of a checkpoint the same with fields chosen on validation; also behind baselines that train as a
+            recipe does. Not where nothing is trained, nor on a task with folds, which has no split to choose on.
 
     Raises:
-        UserError: a recipe does not exist for a task's problem, or a task has nothing to learn from.
+        UserError: a recipe does not exist for a task's problem, a task has nothing to learn from, or the recipe cannot be tuned so.
     """
     planned = []
     baseline_recipes = []
@@ -161,6 +170,7 @@ def expand(
                 ]
         adapting = [(recipe, own) for recipe, own in chosen if recipe.needs_checkpoint]
         for checkpoint in checkpoints if adapting else ():
+            before = len(planned)
             for baseline, file, found in baseline_recipes:
                 if baseline.needs_checkpoint and baseline.why_not(task.problem, task.learns) is None:
                     own = shared | {"recipe_file": file, "origins": origins | found}
@@ -173,7 +183,29 @@ def expand(
                 for seed in _seeds(recipe, task, seeds, fractions)
                 for variant, random in _variants(recipe, own.get("overrides", {}), twins)
             ]
+            if tuning is not None:
+                planned += _tuned(planned[before:], tuning, {recipe.adaptation for recipe, _ in adapting})
     return planned
+
+
+def _tuned(runs: Sequence[PlannedRun], tuning: Tuning, adaptations: set[str]) -> list[PlannedRun]:
+    """The same runs with the recipe still to be fitted, those of one arm after each other.
+
+    Raises:
+        UserError: the recipe cannot be tuned so.
+    """
+    kept: dict[str, Tuning | None] = {}
+    found = []
+    for run in runs:
+        trained = run.task.problem.level.trained and run.task.data.folds is None
+        if not trained or run.recipe.adaptation not in adaptations - {"zero-shot"}:
+            continue
+        name, key = run.recipe_file or run.recipe.name, run.recipe.hash
+        if key not in kept:
+            kept[key] = fitted(tuning, name, run.overrides, run.task.problem)
+        if (own := kept[key]) is not None:
+            found.append(replace(run, tuning=own))
+    return sorted(found, key=lambda run: list(kept).index(run.recipe.hash))
 
 
 def _chosen(

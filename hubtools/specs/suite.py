@@ -1,15 +1,46 @@
-"""The suite: tasks × recipe × seeds (× checkpoints); and the profile: what an engine that does the runs is asked for."""
+"""The suite: tasks × recipe × seeds (× checkpoints), with what may be tuned; and the profile: what an engine that does the runs is asked for."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hubtools.common.files import is_there
 from hubtools.specs.base import Spec
 from hubtools.specs.names import Name
+
+
+class Tuning(Spec):
+    """The same small budget of trials on validation for every checkpoint: what a suite lets a recipe be fitted by."""
+
+    trials: int = Field(ge=2, le=1000, description="Of each checkpoint on each task; no trial reads a test split.")
+    over: dict[str, str | list[Any]] = Field(
+        min_length=1,
+        description="Field of the recipe -> the values that are tried: a list, or a range such as 1e-4..1e-2.",
+    )
+    seed: int = Field(default=1, ge=0, lt=10**9, description="Of the trials and of the search.")
+
+    @property
+    def texts(self) -> list[str]:
+        """The fields as ``bench sweep --over`` takes them."""
+        return [f"{name}={_text(values)}" for name, values in self.over.items()]
+
+    @property
+    def label(self) -> str:
+        """What runs that were tuned by it are called, wherever they stand."""
+        return tuned_label(self.trials)
+
+
+def tuned_label(trials: int) -> str:
+    """What a row or a run is called whose recipe was fitted with so many trials."""
+    return f"tuned: {trials} trials on validation"
+
+
+def _text(values: str | list[Any]) -> str:
+    return values if isinstance(values, str) else ",".join(json.dumps(value) for value in values)
 
 
 class Suite(Spec):
@@ -34,6 +65,16 @@ class Suite(Spec):
         default=[], description="Recipes that every result is shown beside; those that do not fit a task are left out."
     )
     checkpoints: list[str] = Field(default=[], description="Checkpoints of the suite, where it names some.")
+    tuning: Tuning | None = Field(
+        default=None,
+        description="Beside the recipe as it is, the same with these fields chosen on validation: as many trials for every checkpoint.",
+    )
+
+    @model_validator(mode="after")
+    def _tunes_whole(self) -> Suite:
+        if self.tuning is not None and set(self.fractions) != {1.0}:
+            raise ValueError("tuning is of all training data, and fractions are parts of it. Leave one of them out")
+        return self
 
     def located_at(self, folder: Path) -> Suite:
         """A copy whose relative paths start at that folder, where there is such a file or folder; names stay names."""

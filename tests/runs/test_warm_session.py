@@ -20,7 +20,8 @@ from hubtools.models import resolve_checkpoint
 from hubtools.models.adapters import attach_adapter
 from hubtools.models.encoder import load_encoder
 from hubtools.runs import preparation, steps
-from hubtools.runs.execute import Outcome, in_turn
+from hubtools.runs.execute import Outcome
+from hubtools.runs.many.turns import in_turn
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.warm import kept_models

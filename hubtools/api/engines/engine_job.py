@@ -76,7 +76,7 @@ class JobRunner:
         Returns:
             Whether each of its runs has a result.
         """
-        from hubtools.runs.execute import in_turn
+        from hubtools.runs.many.turns import in_turn
 
         runs = tuple(self.planned[number] for number in numbers)
         self.session.planned = runs

@@ -1,1 +1,3 @@
-"""Whole folders of runs: ``run_states``, how far what was asked for is; ``merging``, several that become one."""
+"""Whole folders of runs: ``turns`` does the runs of a plan one after the other, ``run_states`` says how far what was asked for
+is, ``merging`` makes one of several.
+"""

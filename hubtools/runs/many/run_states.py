@@ -31,6 +31,7 @@ from hubtools.runs.claims import Held, clock, held
 from hubtools.runs.kept_plan import PLANS, KeptPlan, read_plans
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.store import RECORD, TRAINING_LOG, folder_of, open_run
+from hubtools.runs.sweeps.choices import chosen_recipe
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import Identity, RunRecord
 from hubtools.specs.record.identities import PROTOCOL_VERSION
@@ -178,10 +179,11 @@ class FolderReader:
             if one.identity.protocol == PROTOCOL_VERSION:
                 found[one.key].append(one)
         states, seen, known = list[RunState](), set[Path](), set[tuple[Any, ...]]()
-        for key, commit, run in _keys(asked):
-            if (key, commit) in known:
+        # A tuned run may be the untuned one, where the recipe's own values are best: it was asked for as both.
+        for key, commit, run in _keys(asked, self.root):
+            if (key, commit, run.tuning is None) in known:
                 continue
-            known.add((key, commit))
+            known.add((key, commit, run.tuning is None))
             matching = [one for one in found.get(key, []) if _is_of(one, commit)]
             seen.update(one.folder for one in matching)
             # The same names and another content: what was recorded last is what was meant.
@@ -228,7 +230,7 @@ class FolderReader:
 
 def unknown(planned: Iterable[PlannedRun]) -> list[RunState]:
     """Runs of which nothing is recorded anywhere."""
-    return [_waiting(key[0], run) for key, _, run in _keys(planned)]
+    return [_waiting(key[0], run) for key, _, run in _keys(planned, None)]
 
 
 def expected_seconds(runs: Sequence[RunState]) -> list[float | None]:
@@ -275,8 +277,13 @@ def beginning_of(folder: Path) -> _Recorded:
     return _Recorded(folder, record.status, record.identity)
 
 
-def _keys(runs: Iterable[PlannedRun]) -> Iterator[tuple[tuple[Any, ...], str | None, PlannedRun]]:
-    """Of each run what its record will say of it, and the commit where one is written out."""
+def _keys(
+    runs: Iterable[PlannedRun], root: Path | None
+) -> Iterator[tuple[tuple[Any, ...], str | None, PlannedRun]]:
+    """Of each run what its record will say of it, and the commit where one is written out.
+
+    Of a run that is to be tuned the recipe is what was chosen in the folder ``root``; before that nothing is recorded of it.
+    """
     names = functools.cache(recorded_name)
     # Thousands of runs are of a few tasks and recipes, which are hashed once.
     hashes: dict[int, tuple[Task | Recipe, str]] = {}
@@ -290,7 +297,10 @@ def _keys(runs: Iterable[PlannedRun]) -> Iterator[tuple[tuple[Any, ...], str | N
         given = run.checkpoint
         commit = given[-40:] if given and _PINNED.fullmatch(given) else None
         named = names(given) if given else None
-        yield (named, hash_of(run.task), hash_of(run.recipe), run.seed, run.subset, run.fraction), commit, run
+        recipe = hash_of(run.recipe)
+        if run.tuning is not None:
+            recipe = (chosen_recipe(root, run) if root else None) or f"{recipe} {run.tuning.label}"
+        yield (named, hash_of(run.task), recipe, run.seed, run.subset, run.fraction), commit, run
 
 
 _PINNED = re.compile(r".*@[0-9a-f]{40}")

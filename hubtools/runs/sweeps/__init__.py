@@ -1,1 +1,4 @@
-"""A sweep: ``search_space`` says what may be chosen, ``trials`` try it and choose on validation."""
+"""A sweep: ``search_space`` says what may be chosen, ``trials`` try it and choose on validation.
+
+``budget`` fits what a suite allows every checkpoint to a task, ``tuned`` makes an ordinary run of what was chosen by it.
+"""

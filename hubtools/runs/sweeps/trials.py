@@ -37,12 +37,13 @@ from hubtools.runs.plan import PlannedRun
 from hubtools.runs.session import Session
 from hubtools.runs.steps import Steps
 from hubtools.runs.store import FAILURE, folder_of
+from hubtools.runs.sweeps.choices import SWEEPS
 from hubtools.runs.sweeps.search_space import Dimension
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.record import SweepFacts
 
-SWEEPS, TRIALS, WORKING = "sweeps", "trials.jsonl", "working"
+TRIALS, WORKING = "trials.jsonl", "working"
 # Draws that only repeat earlier trials, after which there is nothing new to be expected.
 _REPEATS = 40
 # Failed trials without a complete one after which the sweep is given up.
@@ -74,6 +75,7 @@ class Sweep:
         space: fields and values.
         trials: at most so many.
         budget: seconds that all trials together may take, or None.
+        of_suite: whether a suite gives every checkpoint as many trials: then what was tried beyond them does not count.
     """
 
     base: PlannedRun
@@ -81,6 +83,7 @@ class Sweep:
     space: tuple[Dimension, ...]
     trials: int
     budget: float | None = None
+    of_suite: bool = False
 
     @property
     def direction(self) -> int:
@@ -119,10 +122,12 @@ class Sweep:
         Raises:
             UserError: no trial is complete.
         """
+        trials = trials[: self.trials] if self.of_suite else trials
         best = self.best(trials)
         if best is None or best.score is None:
             last = f"; the last: {trials[-1].reason}" if trials else ""
             raise UserError(f"no trial of the sweep is complete{last}", fix="Change --over, or see what failed.")
+        chosen = self.planned(best.values)
         facts = SweepFacts(
             trials=len(trials),
             fields={dimension.field: str(dimension) for dimension in self.space},
@@ -130,8 +135,10 @@ class Sweep:
             validation=best.score,
             seed=self.base.seed,
             sampler=f"TPE of Optuna {importlib.metadata.version('optuna')}",
+            budget=self.trials if self.of_suite else None,
+            own_values=chosen.recipe.hash == self.base.recipe.hash,
         )
-        return replace(self.planned(best.values), seed=seed, sweep=facts)
+        return replace(chosen, seed=seed, sweep=facts)
 
 
 def search(
@@ -158,7 +165,7 @@ def search(
     folder, waits = sweep.folder(session), False
     while True:
         try:
-            return _go_through(sweep, session, folder, tell)
+            return go_through(sweep, session, folder, tell)
         except ClaimedElsewhere as error:
             if not waits:
                 note(
@@ -168,11 +175,12 @@ def search(
         wait_for_one([folder])
 
 
-def _go_through(sweep: Sweep, session: Session, folder: Path, tell: Callable[[Trial], None]) -> tuple[list[Trial], str]:
-    """The trials, from those that are there.
+def go_through(sweep: Sweep, session: Session, folder: Path, tell: Callable[[Trial], None]) -> tuple[list[Trial], str]:
+    """As :func:`search`, without waiting.
 
     Raises:
         ClaimedElsewhere: another process is at them.
+        UserError, KeyboardInterrupt: as there.
     """
     with claimed(folder):
         trials = kept_trials(folder, telling.warn)
