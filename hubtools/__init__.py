@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubtools.api.plans import RunPlan, plan
     from hubtools.api.predicting import ProteinTable, open_model, predict
     from hubtools.api.proteins.embedding_proteins import ProteinEmbeddings, embed
+    from hubtools.api.proteins.scanning_proteins import SubstitutionScan, scan
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
@@ -78,6 +79,7 @@ _WHERE = {
         "hubtools.api.plans": ("RunPlan", "plan"),
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
         "hubtools.api.proteins.embedding_proteins": ("ProteinEmbeddings", "embed"),
+        "hubtools.api.proteins.scanning_proteins": ("SubstitutionScan", "scan"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
@@ -137,6 +139,7 @@ __all__ = [
     "RunResults",
     "RunsStatus",
     "SpecList",
+    "SubstitutionScan",
     "SuitePublication",
     "SweptRuns",
     "TaskContents",
@@ -185,6 +188,7 @@ __all__ = [
     "results",
     "run",
     "run_plan",
+    "scan",
     "status",
     "suites",
     "sweep",
