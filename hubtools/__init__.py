@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hubtools.api.listings import SpecList, load_recipe, load_suite, load_task, recipes, suites, tasks
     from hubtools.api.plans import RunPlan, plan
     from hubtools.api.predicting import ProteinTable, open_model, predict
+    from hubtools.api.proteins.embedding_proteins import ProteinEmbeddings, embed
+    from hubtools.api.proteins.scanning_proteins import SubstitutionScan, scan
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
@@ -76,6 +78,8 @@ _WHERE = {
         "hubtools.api.listings": ("SpecList", "load_recipe", "load_suite", "load_task", "recipes", "suites", "tasks"),
         "hubtools.api.plans": ("RunPlan", "plan"),
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
+        "hubtools.api.proteins.embedding_proteins": ("ProteinEmbeddings", "embed"),
+        "hubtools.api.proteins.scanning_proteins": ("SubstitutionScan", "scan"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
@@ -122,6 +126,7 @@ __all__ = [
     "PlannedBaseline",
     "PlannedUpdate",
     "ProposedTask",
+    "ProteinEmbeddings",
     "ProteinTable",
     "RemovedFiles",
     "RunBoard",
@@ -134,6 +139,7 @@ __all__ = [
     "RunResults",
     "RunsStatus",
     "SpecList",
+    "SubstitutionScan",
     "SuitePublication",
     "SweptRuns",
     "TaskContents",
@@ -154,6 +160,7 @@ __all__ = [
     "compare",
     "curves",
     "describe_task",
+    "embed",
     "estimate",
     "fetch_data",
     "freeze_data",
@@ -181,6 +188,7 @@ __all__ = [
     "results",
     "run",
     "run_plan",
+    "scan",
     "status",
     "suites",
     "sweep",

@@ -22,3 +22,8 @@ needs_biotite = pytest.mark.skipif(
     importlib.util.find_spec("biotite") is None,
     reason='biotite is not installed: pip install "plm-hubtools[structure]"',
 )
+
+needs_h5py = pytest.mark.skipif(
+    importlib.util.find_spec("h5py") is None,
+    reason='h5py is not installed: pip install "plm-hubtools[hdf5]"',
+)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
-from hubtools.common.errors import UserError
-from hubtools.common.files import is_file, is_there
+from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
+from hubtools.common.files import is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.specs.references import is_address
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hubtools.inference.asking import Protein
     from hubtools.inference.decisions import Decided
     from hubtools.inference.predictor import Predictor
-    from hubtools.inference.proteins import Unreadable
     from hubtools.runs.store import OpenRun
 
 # Of more than these the model is made faster before it is asked.
@@ -38,7 +37,7 @@ def _unseen(decided: Decided) -> None:
 
 
 @dataclass
-class Tally:
+class Tally(Sifted):
     """What was read and said, for the end."""
 
     proteins: int = 0
@@ -47,12 +46,9 @@ class Tally:
     windows: int = 0
     longest: int = 0
     beyond: int = 0
-    dna: int = 0
-    repeated: int = 0
     structured: int = 0
     letters: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
-    left_out: list[str] = field(default_factory=list)
 
     def count(self, decided: Decided) -> None:
         """Add an answer."""
@@ -211,11 +207,11 @@ def predict(
             tally.count(decided)
             on_answer(decided)
 
-        read = _good(_read(proteins, predictor.problem.level.proteins > 1), skip_bad, tally)
+        read = good_proteins(given_proteins(proteins, predictor.problem.level.proteins > 1), skip_bad, tally)
         if structures is not None:
             from hubtools.inference.structures_beside import with_structures
 
-            read = with_structures(read, Path(structures), predictor)
+            read = with_structures(read, Path(structures), predictor.tokeniser, predictor.task.data.structures)
         if target is None:
             # It pays to make the model faster first where many are read.
             many = isinstance(proteins, PathLike) or (hasattr(proteins, "__len__") and len(proteins) > _MANY)
@@ -281,80 +277,6 @@ def model_named(name: str, say: Say = silent) -> str | OpenRun:
     run, named = run_named(name)
     said_of([named], say)
     return run
-
-
-def _read(proteins: Any, pairs: bool) -> Iterable[Protein | Unreadable]:
-    """Proteins in whatever form they are given, one at a time.
-
-    Raises:
-        UserError: the form is none, or there is nothing.
-    """
-    from hubtools.inference.asking import Protein
-    from hubtools.inference.proteins import STDIN, pasted, read_proteins
-
-    if isinstance(proteins, PathLike):
-        return read_proteins(fspath(proteins), pairs=pairs)
-    if isinstance(proteins, str):
-        if proteins.lstrip().startswith(">") and not pairs:
-            return pasted(proteins)
-        if proteins == STDIN or any(sign in proteins for sign in "./\\") or is_file(Path(proteins)):
-            return read_proteins(proteins, pairs=pairs)
-        proteins = [proteins]
-    if isinstance(proteins, Protein) or (pairs and isinstance(proteins, tuple) and len(proteins) == 2):
-        proteins = [proteins]
-    if isinstance(proteins, Mapping):
-        return (_one(str(name), given, pairs) for name, given in proteins.items())
-    if not isinstance(proteins, Iterable):
-        raise UserError(f"{type(proteins).__name__} holds no proteins", where="proteins", fix=_FORMS)
-    return (_one(f"protein_{number}", given, pairs) for number, given in enumerate(proteins, 1))
-
-
-_FORMS = "Give a sequence, a list of sequences, a dictionary of them, or the path of a file."
-
-
-def _one(name: str, given: Any, pairs: bool) -> Protein | Unreadable:
-    """One protein or pair in canonical form.
-
-    Raises:
-        UserError: it is in no form that is known, or of a pair where a protein is asked for, or the other way round.
-    """
-    from hubtools.data.structures.row_structures import known_letters
-    from hubtools.inference.asking import Protein
-    from hubtools.inference.proteins import canonical_protein
-
-    structure = given.structure if isinstance(given, Protein) else None
-    if isinstance(given, Protein):
-        name, given = given.id, given.sequence if given.partner is None else (given.sequence, given.partner)
-    texts = [given] if isinstance(given, str) else list(given) if isinstance(given, (tuple, list)) else []
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{type(given).__name__} is no protein", where=name, fix=_FORMS)
-    if len(texts) != 1 + pairs:
-        asked = "pairs: give two sequences in a tuple" if pairs else "single proteins: give one sequence"
-        raise UserError(f"the model is asked about {asked}", where=name)
-    found = canonical_protein(name, *texts)
-    if structure is None or not isinstance(found, Protein):
-        return found
-    return replace(found, structure=known_letters(structure, found.sequence, name))
-
-
-def _good(found: Iterable[Protein | Unreadable], skip_bad: bool, tally: Tally) -> Iterator[Protein]:
-    """The proteins; what is none stops everything, or is left out and noted."""
-    from hubtools.inference.asking import Protein
-    from hubtools.inference.proteins import nucleotides
-
-    seen: set[str] = set()
-    for one in found:
-        if not isinstance(one, Protein):
-            if not skip_bad:
-                raise UserError(
-                    one.error.what, where=one.error.where, fix=f"{one.error.fix or 'Correct it.'} Or go on: --skip-bad."
-                )
-            tally.left_out.append(str(one.error))
-            continue
-        tally.repeated += one.id in seen
-        seen.add(one.id)
-        tally.dna += nucleotides(one.sequence)
-        yield one
 
 
 def _cautions(predictor: Predictor, tally: Tally) -> Iterator[str]:

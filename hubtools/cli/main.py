@@ -40,6 +40,8 @@ COMMANDS = {
     "submissions": ("hubtools.cli.submissions:submissions", "Hand in results, and check what is handed in."),
     "materialise": ("hubtools.cli.materialise:materialise", "Put the whole model of a run together."),
     "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
+    "embed": ("hubtools.cli.proteins.embed:embed", "Embeddings of the proteins of a file."),
+    "scan": ("hubtools.cli.proteins.scan:scan", "Score every substitution of a protein."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
     "tasks": ("hubtools.cli.tasks.group:tasks", "List, show and check tasks."),
     "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),

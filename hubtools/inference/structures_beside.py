@@ -14,22 +14,27 @@ from hubtools.inference.asking import Protein
 from hubtools.specs.split_rules import StructureFiles
 
 if TYPE_CHECKING:
-    from hubtools.inference.predictor import Predictor
+    from hubtools.models.tokenisation import ResidueTokeniser
 
 
-def with_structures(proteins: Iterable[Protein], folder: Path, predictor: Predictor) -> Iterator[Protein]:
+def with_structures(
+    proteins: Iterable[Protein], folder: Path, tokeniser: ResidueTokeniser, rule: StructureFiles | None = None
+) -> Iterator[Protein]:
     """Proteins with the 3Di letters of the file that is called as they are; of those without a file none.
 
-    Files are matched to sequences as the model's task does, where it has structure files.
+    Args:
+        proteins: to be read.
+        folder: of the files.
+        tokeniser: of the model, or checkpoint, that reads them.
+        rule: how files are matched to sequences: as the model's task does, where it has structure files.
 
     Raises:
         UserError: the model reads sequences alone, there is no such folder, or a file is not of its protein.
     """
-    if not predictor.tokeniser.reads_structure:
+    if not tokeniser.reads_structure:
         raise UserError("the model reads sequences alone: structures tell it nothing", fix="Leave out --structures.")
     require_biotite(str(folder))
-    rule = predictor.task.data.structures or StructureFiles(folder=folder)
-    return _laid(proteins, StructureFolder(folder, "--structures"), rule)
+    return _laid(proteins, StructureFolder(folder, "--structures"), rule or StructureFiles(folder=folder))
 
 
 def _laid(proteins: Iterable[Protein], files: StructureFolder, rule: StructureFiles) -> Iterator[Protein]:

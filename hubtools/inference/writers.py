@@ -145,7 +145,8 @@ class _Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        types = {"id": pa.string(), "predicted": pa.string(), "residue": pa.string()}
+        texts = ("id", "predicted", "residue", "wildtype", "mutant", "mutation")
+        types: dict[str, Any] = dict.fromkeys(texts, pa.string())
         types |= {name: pa.int32() for name in ("position", "length", "partner_length")}
         fields = [(name, types.get(name, pa.float32())) for name in decider.columns]
         self.schema = pa.schema(fields, metadata={f"bench.{key}": value for key, value in about.items()})

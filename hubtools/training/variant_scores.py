@@ -49,12 +49,24 @@ def marginals(dataset: Dataset, tables: dict[str, np.ndarray]) -> Predictions:
         dataset: canonical rows of variants.
         tables: for each wild type, :func:`log_probabilities` of its residues.
     """
+    effects = {wild: substitution_effects(wild, table) for wild, table in tables.items()}
+    return predictions_of(dataset, lambda wild, change: effects[wild][change.position, LETTER[change.after]])
 
-    def score(wild: str, change: Any) -> float:
-        row = tables[wild][change.position]
-        return row[LETTER[change.after]] - row[LETTER[change.before]]
 
-    return predictions_of(dataset, score)
+def substitution_effects(wild: str, table: np.ndarray) -> np.ndarray:
+    """What a language model expects of each substitution of a protein: log p(residue) − log p(wild type's residue).
+
+    Args:
+        wild: the protein.
+        table: :func:`log_probabilities` of its residues: (residues, 20).
+
+    Returns:
+        (residues, 20) float64 in the order of ``STANDARD``, 0 for the wild type's own residue; NaN where that is none of the 20, or
+        was not asked for.
+    """
+    place = np.array([LETTER.get(letter, -1) for letter in wild])
+    before = np.where(place < 0, np.nan, table[np.arange(len(wild)), place])
+    return table - before[:, None]
 
 
 def predictions_of(dataset: Dataset, score: Callable[[str, Any], float]) -> Predictions:

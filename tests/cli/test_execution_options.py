@@ -13,6 +13,7 @@ from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.demo import demo
 from hubtools.cli.estimate import estimate
 from hubtools.cli.predict import predict
+from hubtools.cli.proteins.embed import embed
 from hubtools.cli.reproduce import reproduce
 from hubtools.cli.run import run
 from hubtools.cli.shared.execution_options import OPTIONS
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[click.Command, tuple[str, ...]]] = {
     "reproduce": (reproduce, ("schmirler-2024/gb1-frozen/esm2-8m",)),
     "predict": (predict, ("runs/model", "proteins.fasta")),
     "demo": (demo, ("runs/model",)),
+    "embed": (embed, ("proteins.fasta", "--checkpoint", "embedded", "-o", "e.parquet")),
 }
 # What is given, and what the command is told.
 GIVEN: list[tuple[tuple[str, ...], str, Any]] = [
@@ -64,6 +66,16 @@ REFUSED = {
             "shard": "is on one device",
             "track": "nothing to follow",
             "trust_remote_code": "no code that lies beside a model is run",
+        }.items()
+    },
+    **{
+        (command, option): why
+        for command in ("embed",)
+        for option, why in {
+            "mirrors": "no data of a task are read",
+            "gradient_checkpointing": "nothing is trained",
+            "shard": "is on one device",
+            "track": "nothing to follow",
         }.items()
     },
     ("demo", "packing"): "one question at a time",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.errors import UserError
 from hubtools.evaluation.metrics.ranking import precision_recall
 from hubtools.findings.board.board_rows import Table
 from hubtools.findings.wording import metric_title, number
@@ -359,6 +361,39 @@ def png(figure: Canvas) -> bytes:
     with Image.open(drawn) as image:
         # Nothing of matplotlib's version is in it: the same run gives the same file.
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)
+    return stream.getvalue()
+
+
+# Formats of figures for papers, and dots per inch of the one that has dots.
+PAPER_FORMATS, PAPER_DPI = (".png", ".pdf", ".svg"), 300
+
+
+def paper_format(path: str) -> str:
+    """The format of a figure for a paper, by the name of its file.
+
+    Raises:
+        UserError: the name ends in none.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in PAPER_FORMATS:
+        raise UserError(
+            f"{suffix or 'no suffix'} is no format of figures", where=path, fix=f"End it in {', '.join(PAPER_FORMATS)}."
+        )
+    return suffix
+
+
+def paper_file(figure: Canvas, suffix: str) -> bytes:
+    """A figure in a format of :data:`PAPER_FORMATS`; the same figure gives the same file, with letters as letters in PDF."""
+    import matplotlib as mpl
+
+    stream = io.BytesIO()
+    undated: dict[str, dict[str, Any]] = {
+        ".png": {"Software": None},
+        ".pdf": {"CreationDate": None, "ModDate": None},
+        ".svg": {"Date": None},
+    }
+    with mpl.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "bench"}):
+        figure.savefig(stream, format=suffix.removeprefix("."), metadata=undated[suffix], dpi=PAPER_DPI)
     return stream.getvalue()
 
 

@@ -16,7 +16,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import allocate, clear
 from hubtools.common.telling import bar, unless_it_fails
 from hubtools.data.structures.contacts import pairs_of
-from hubtools.models.modeling_protein_task import ProteinTaskModel, combine, layers, per_protein
+from hubtools.models.modeling_protein_task import combine, layers, per_protein
 from hubtools.specs.level import PROTEIN, RESIDUE, RESIDUE_PAIR
 from hubtools.specs.problem import problem_of
 from hubtools.training.batches import Batch, micro_batches, rows_between
@@ -74,13 +74,13 @@ class FrozenEncoder:
     """An encoder that is used as it is, and how it is asked.
 
     Attributes:
-        model: that holds it.
+        model: that holds it: bench's, or any module with an ``encoder``.
         execution: device and token budget.
         bf16: autocast.
         layers: that are wanted, as :func:`chosen_layers` gives them.
     """
 
-    model: ProteinTaskModel
+    model: Any
     execution: Execution
     bf16: bool
     layers: Sequence[int]
@@ -117,7 +117,9 @@ def embed(
     name: str,
     *,
     pooled: bool = False,
+    first: bool = False,
     kept: KeptEmbeddings | None = None,
+    progress: Any = None,
 ) -> Features:
     """Embeddings of a split. The encoder reads each distinct protein once, and none that is kept.
 
@@ -130,7 +132,10 @@ def embed(
         name: of the split, for the progress bar.
         pooled: of a per-protein task too, rows are all residues of all proteins; ``owners`` is then the protein
             of each row, and ``labels`` stay those of the proteins.
+        first: of a per-protein task, the row is that of the first special token in place of the mean over residues; of a
+            protein of several windows the mean of theirs.
         kept: embeddings from before; what is computed is added to them, piece by piece.
+        progress: a bar of residues that counts what is read, and is the caller's to close; by default one of this call.
 
     Raises:
         UserError: the architecture gives no representation but its last.
@@ -138,14 +143,14 @@ def embed(
     encoder.model.eval()
     wanted = encoder.layers
     proteins = split if split.pairs is None else split.alone
-    kind = kind_of(split, pooled)
+    kind = kind_of(split, pooled, first)
     by_residue = kind == "residues"
     masks = [_counting(label) for label in split.labels] if split.problem.level.by_residue else None
     sizes = np.ones(len(proteins), dtype=np.int64)
     if by_residue:
         sizes = proteins.lengths if masks is None else np.array([int(mask.sum()) for mask in masks])
-    first = np.r_[0, np.cumsum(sizes)]
-    shape = (int(first[-1]), encoder.width)
+    bounds = np.r_[0, np.cumsum(sizes)]
+    shape = (int(bounds[-1]), encoder.width)
     # The run's own: what is kept on disk may be removed by another process at any time.
     in_memory = 4 * shape[0] * shape[1] * len(wanted) <= IN_MEMORY
     tables = {
@@ -159,7 +164,7 @@ def embed(
     def fill(layer: int, key: bytes, rows: np.ndarray) -> None:
         for protein in owners[key]:
             here = rows if masks is None else rows[masks[protein]]
-            tables[layer][first[protein] : first[protein + 1]] = here
+            tables[layer][bounds[protein] : bounds[protein + 1]] = here
 
     held = {layer: kept.find(kind, layer, list(owners)) if kept else {} for layer in wanted}
     for layer, entries in held.items():
@@ -168,7 +173,8 @@ def embed(
     missing = [key for key in owners if any(key not in entries for entries in held.values())]
     tokens, budget = 0, encoder.execution.token_budget
     try:
-        for chunk in _computed(encoder, proteins, {key: owners[key][0] for key in missing}, name, by_residue):
+        asked = {key: owners[key][0] for key in missing}
+        for chunk in _computed(encoder, proteins, asked, name, kind, progress):
             tokens, budget = tokens + chunk.tokens, chunk.token_budget
             for layer, entries in chunk.entries.items():
                 new = {key: rows for key, rows in entries.items() if key not in held[layer]}
@@ -188,10 +194,12 @@ def embed(
     return _features(split, tables, sizes, masks, by_residue, (tokens, budget))
 
 
-def kind_of(split: Encoded, pooled: bool) -> Kind:
-    """What of a split's proteins is embedded; ``pooled`` as of :func:`embed`."""
+def kind_of(split: Encoded, pooled: bool, first: bool = False) -> Kind:
+    """What of a split's proteins is embedded; ``pooled`` and ``first`` as of :func:`embed`."""
     level = split.problem.level
-    return "residues" if pooled or level.by_residue or level is RESIDUE_PAIR else "mean"
+    if pooled or level.by_residue or level is RESIDUE_PAIR:
+        return "residues"
+    return "first" if first else "mean"
 
 
 def entry_keys(proteins: Encoded, by_residue: bool) -> list[bytes]:
@@ -219,9 +227,13 @@ class _Chunk:
 
 @torch.no_grad()
 def _computed(
-    encoder: FrozenEncoder, split: Encoded, proteins: dict[bytes, int], name: str, by_residue: bool
+    encoder: FrozenEncoder, split: Encoded, proteins: dict[bytes, int], name: str, kind: Kind, shown: Any
 ) -> Iterator[_Chunk]:
-    """Run the encoder over some proteins of a split, the longest first; a chunk holds whole proteins."""
+    """Run the encoder over some proteins of a split, the longest first; a chunk holds whole proteins.
+
+    ``shown`` is the caller's bar, or None for one of its own.
+    """
+    by_residue = kind == "residues"
     chosen, keys = list(proteins.values()), list(proteins)
     bare = replace(
         split,
@@ -236,7 +248,9 @@ def _computed(
         pairs=None,
     )
     lengths = bare.lengths
-    progress = bar(f"embedding {name}", int(lengths.sum()) if chosen else 0, unit=" residues", scale=True)
+    progress = shown
+    if shown is None:
+        progress = bar(f"embedding {name}", int(lengths.sum()) if chosen else 0, unit=" residues", scale=True)
     budget = encoder.execution.token_budget
     for part in _parts(lengths, budget, encoder.width * len(encoder.layers) if by_residue else 0):
         sizes = lengths[part] if by_residue else np.ones(len(part), dtype=np.int64)
@@ -244,7 +258,7 @@ def _computed(
         start = np.zeros(len(bare), dtype=np.int64)
         start[part] = bounds[:-1]
         rows = {layer: np.empty((int(bounds[-1]), encoder.width), dtype=np.float32) for layer in encoder.layers}
-        read = partial(_read, encoder, bare, _Part(part.tolist(), rows, start), progress)
+        read = partial(_read, encoder, bare, _Part(part.tolist(), rows, start, kind), progress)
         # What did not fit is not tried again for the next part.
         tokens, budget = within_memory(read, budget, encoder.execution.device, "embedding")
         yield _Chunk(
@@ -255,16 +269,18 @@ def _computed(
             tokens,
             budget,
         )
-    progress.close()
+    if shown is None:
+        progress.close()
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Proteins that are read together, their rows by layer, and where those of each protein of the split begin."""
+    """Proteins that are read together, their rows by layer, where those of each protein of the split begin, and what they are."""
 
     proteins: list[int]
     rows: dict[int, np.ndarray]
     start: np.ndarray
+    kind: Kind
 
 
 def _read(encoder: FrozenEncoder, split: Encoded, part: _Part, progress: Any, budget: int) -> tuple[int, int]:
@@ -275,7 +291,7 @@ def _read(encoder: FrozenEncoder, split: Encoded, part: _Part, progress: Any, bu
     """
     execution, tokens = replace(encoder.execution, token_budget=budget), 0
     encoder = replace(encoder, execution=execution)
-    found_by = _residues if split.problem.level.by_residue else _means
+    found_by = {"residues": _residues, "mean": _means, "first": _firsts}[part.kind]
     # One context for the batches of a part, so that weights are brought to half precision once; none while the
     # part is out of this module's hands.
     with unless_it_fails(progress), autocast(execution.device, encoder.bf16):
@@ -402,6 +418,17 @@ def _means(encoder: FrozenEncoder, batch: Batch) -> dict[int, torch.Tensor]:
         total, number = per_protein(torch.cat(parts), counts, inputs["protein"], inputs["n_proteins"])
         means[layer] = total / number.unsqueeze(-1)
     return means
+
+
+def _firsts(encoder: FrozenEncoder, batch: Batch) -> dict[int, torch.Tensor]:
+    """Of each of the batch's proteins the first special token, of several windows the mean: layer -> (proteins, width) float32."""
+    inputs = batch.to(encoder.execution.device).inputs
+    ones = torch.ones(len(inputs["input_ids"]), device=inputs["input_ids"].device)
+    found = {}
+    for layer, hidden in _hidden(encoder, inputs["input_ids"], inputs["attention_mask"]).items():
+        total, number = per_protein(hidden[:, 0].float(), ones, inputs["protein"], inputs["n_proteins"])
+        found[layer] = total / number.unsqueeze(-1)
+    return found
 
 
 def _table(shape: tuple[int, int], file: Path | None) -> np.ndarray:

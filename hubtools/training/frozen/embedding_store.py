@@ -31,8 +31,8 @@ from hubtools.common.hashing import digest
 from hubtools.common.readers import reads
 from hubtools.specs.record import CheckpointIdentity
 
-# What is kept of a protein: the mean over its residues, or a row of each.
-Kind = Literal["mean", "residues"]
+# What is kept of a protein: the mean over its residues, a row of each, or the first special token.
+Kind = Literal["mean", "residues", "first"]
 # Raised when a change of code changes embeddings or the layout of shards.
 FORMAT = 1
 FOLDER, SUFFIX = "embeddings", ".safetensors"
@@ -55,7 +55,7 @@ class Space:
         checkpoint: its name, for people; not part of the identity.
         content: commit or sha256 of the checkpoint, or what else identifies it.
         weights: ``pretrained``, or ``random`` with the seed.
-        kind: one row a protein (the mean over its residues), or one a residue.
+        kind: one row a protein (the mean over its residues, or its first special token), or one a residue.
         layer: of the encoder, 0 being the embedding.
         precision: ``float32``, or ``bf16`` autocast and how attention is computed; rows are float32 in any case.
         device: ``cpu``, ``cuda``, ``mps``: their sums differ in the last digits.

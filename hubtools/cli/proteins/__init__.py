@@ -1,0 +1,1 @@
+"""What is asked about proteins of one's own without a trained model."""
