@@ -89,7 +89,7 @@ def _file(path: Path | None) -> LocalFile:
         for line in notes:
             warn(f"{path}: {line}")
         return LocalFile(path=path, **options)
-    return LocalFile(path=path, member=member, format=_TABLES.get(suffix, "fasta"))  # type: ignore[arg-type]
+    return LocalFile(path=path, member=member, format=_TABLES.get(suffix, "fasta"))
 
 
 def parse_fasta(

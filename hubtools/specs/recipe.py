@@ -34,6 +34,11 @@ SCORINGS = {
 }
 
 
+# What runs beside a checkpoint unless somebody says otherwise: what needs no checkpoint, and so takes seconds. The suites name
+# random weights besides, which cost as much as what they stand beside.
+CHEAP_BASELINES = ("majority", "composition", "onehot-window", "nearest-neighbour", "substitution-matrix", "separation")
+
+
 def baselines_for(problem: Problem) -> list[str]:
     """The baselines that are defined for a problem."""
     return [name for name, levels in BASELINES.items() if problem.level.name in levels]

@@ -61,40 +61,11 @@ def problems_of(
     cells = sheet.columns[label]
     if problem.kind == "regression" and problem.level.proteins and not problem.level.by_residue:
         values = [label_text(one_value(cell)) for cell in cells]
-        odd_cells = [
+        no_numbers = [
             row
             for row, text in enumerate(values)
             if has_label(cells[row]) and not NUMBER.fullmatch(text) and text.lower() not in NO_NUMBER
         ]
-        shown = ", ".join(names[row] for row in rows[:_NAMED]) + (" …" if len(rows) > _NAMED else "")
-            found.append((f"{several}: {shown}. {fix}", len(rows)))
-
-    for column in sequences:
-        texts = sheet.texts(column)
-        add(
-            f"no sequence in {column!r}",
-            [row for row, text in enumerate(texts) if not text],
-            "Complete or remove them.",
-        )
-        odd: dict[str, list[int]] = {}
-        for row, text in enumerate(texts):
-            for letter in dict.fromkeys(_NO_RESIDUE.findall(text.rstrip("*").upper())):
-                odd.setdefault(letter, []).append(row)
-        for letter, rows in odd.items():
-            at = texts[rows[0]].upper().index(letter) + 1
-            add(f"{letter!r} in {column!r}, first at position {at}, is no residue", rows, remedy(letter))
-    if row_id is not None:
-        counts = Counter(sheet.texts(row_id))
-        twice = [row for row, text in enumerate(sheet.texts(row_id)) if text and counts[text] > 1]
-        add(f"an id in {row_id!r} that is not unique", twice, "Rename or remove them, or use --id none.")
-    cells = sheet.columns[label]
-    if problem.kind == "regression" and problem.level.proteins and not problem.level.by_residue:
-        odd_cells = [
-            row
-            for row, cell in enumerate(cells)
-            if has_label(cell) and not isinstance(cell, (int, float)) and not NUMBER.fullmatch(str(cell).strip())
-        ]
-        shown = ", ".join(dict.fromkeys(repr(str(cells[row]))[:20] for row in odd_cells[:_NAMED]))
-        # Texts that stand for no value all over are asked for as such.
-        add(f"no number in {label!r} ({shown})", odd_cells, "Correct them, or say that they are none: --masked-label.")
+        shown = ", ".join(dict.fromkeys(repr(values[row])[:20] for row in no_numbers[:_NAMED]))
+        add(f"no number in {label!r} ({shown})", no_numbers, "Correct them, or say that they are none: --masked-label.")
     return found
