@@ -46,6 +46,7 @@ COMMANDS = {
     "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),
     "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),
     "suites": ("hubtools.cli.listing:suites", "List and show suites."),
+    "explain": ("hubtools.cli.words.explain:explain", "What a word means: mcc, cluster, margin, probe."),
 }
 # What bench starts by itself; no help lists it.
 HIDDEN = {"run-job": "hubtools.cli.engines.run_job:run_job"}

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.running import seconds_of
+from hubtools.findings.glossary import metric_means
+from hubtools.findings.wording import metric_title
 from hubtools.runs.store import CARD, DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ def summary(done: FinishedRuns, root: Path) -> None:
     click.echo(f"\n{counts} in {done.seconds:.0f} s{before}: {root}/", err=True)
     for line in _sentences(complete):
         click.echo(line, err=True)
+    for name in sorted({outcome.record.primary_metric for outcome in complete})[:3]:
+        if means := metric_means(name):
+            click.echo(f"{metric_title(name)}: {means}", err=True)
     runs = "" if root == DEFAULT_ROOT else f" --runs {shlex.quote(str(root))}"
     if any(outcome.run.fraction is not None for outcome in complete):
         click.echo(f"curve    bench curve{runs}", err=True)

@@ -94,6 +94,7 @@ def new(tables: tuple[Path, ...], output: Path, force: bool, yes: bool, header: 
     click.echo(
         f"hint: embedded is tiny and needs no network; {_SMALL} (30 MB) is better, and without --recipe probe all weights are trained"
     )
+    click.echo("what a word means, such as margin or cluster: bench explain margin")
     click.echo(f"written: {path}")
     click.echo(f"next:    bench run --checkpoint embedded --task {called} --recipe probe")
 
