@@ -20,6 +20,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["BENCH_ENERGY"] = "estimate"
 # One process for all runs of a command, unless a test asks for several: each would import torch.
 os.environ["BENCH_WORKERS"] = "1"
+# A test that makes a run means that run; tests of baselines ask for them.
+os.environ["BENCH_BASELINES"] = "0"
 
 
 @pytest.fixture(autouse=True)

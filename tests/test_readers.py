@@ -44,6 +44,7 @@ ALLOWED = {
     "hubtools/data/rows/label_cells.py:_quoted": "of listed",
     "hubtools/data/sources/streams.py:_archive": "of unpacked and only_member",
     "hubtools/data/sources/uniprot.py:_unpacked": "of the page and of the error that they are, within a bound",
+    "hubtools/data/sources/spreadsheet.py:_sound": "of workbook_rows",
     "hubtools/data/sources/separated.py:_rows": "of separated_rows",
     "hubtools/data/sources/separated.py:_lines_before_quote": "of separated_rows",
     "hubtools/data/sources/table_files.py:_read_parquet": "of table_rows",

@@ -83,7 +83,7 @@ def plan(
     suite: str | None = None,
     seeds: int | Iterable[int] | None = None,
     set: Mapping[str, Any] | None = None,
-    baselines: bool | None = None,
+    baselines: bool | Sequence[str] | None = None,
     subset: int | None = None,
     fractions: float | Iterable[float] | None = None,
 ) -> RunPlan:
@@ -97,7 +97,8 @@ def plan(
         suite: name or file; without a task, ``core``.
         seeds: one or several; by default the suite's, else 1.
         set: recipe fields to replace, such as ``{"learning_rate": 1e-4}``.
-        baselines: trivial baselines beside; by default with a suite.
+        baselines: trivial baselines beside: whether those of the suite (without one, of ``core``) run, or recipes by name, which
+            run beside a checkpoint only; by default with a suite.
         subset: at most so many proteins (or pairs) of each split, at least 10.
         fractions: shares of the training data to learn from.
 
@@ -149,7 +150,7 @@ def plan_runs(
     recipe_names: tuple[str, ...],
     seeds: list[int],
     settings: dict[str, Any],
-    baselines: bool | None,
+    baselines: bool | Sequence[str] | None,
     subset: int | None,
     fractions: list[float] | None = None,
 ) -> list[PlannedRun]:
@@ -179,8 +180,12 @@ def plan_runs(
     if checkpoints and not any(asked.recipe.needs_checkpoint for asked in recipes):
         refuse_checkpoint(recipes[0].recipe, checkpoints[0])
     checkpoints = tuple(dict.fromkeys(checkpoints or (suite.checkpoints if suite else ())))
-    wanted = suite is not None if baselines is None else baselines
-    baseline_names = suite.baselines if suite else load_suite("core").baselines
+    if baselines is None or isinstance(baselines, bool):
+        wanted = suite is not None if baselines is None else baselines
+        baseline_names: Sequence[str] = suite.baselines if suite else load_suite("core").baselines
+    else:
+        wanted = any(asked.recipe.needs_checkpoint for asked in recipes)
+        baseline_names = tuple(baselines)
     named = {asked.recipe.name for asked in recipes}
     opened = dict(open_task(name) for name in tasks or (suite.tasks if suite else ()))
     for task in opened.values():

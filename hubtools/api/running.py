@@ -306,7 +306,7 @@ class Collected:
         Raises:
             UserError: it is the only one.
         """
-        if self.raises and len(self.planned) == 1:
+        if self.raises and single(self.planned) and self._main(number):
             raise mistake
         self.problems[number] = [f"{self.planned[number].title}: {mistake}"]
         self.tell(number, mistake=mistake)
@@ -317,12 +317,16 @@ class Collected:
         Raises:
             UserError: it is the only one, and failed by this mistake.
         """
-        if self.raises and outcome.mistake is not None and len(self.planned) == 1:
+        if self.raises and outcome.mistake is not None and single(self.planned) and self._main(number):
             raise outcome.mistake
         self.outcomes[number] = outcome
         self.tell(number, outcome=outcome)
         if outcome.record.status == "failed":
             self.problems[number] = [f"{self.planned[number].title}: {failure_reason(outcome)}"]
+
+    def _main(self, number: int) -> bool:
+        """Whether a run is what was asked for, and no baseline beside it."""
+        return len(self.planned) == 1 or not self.planned[number].recipe.baseline
 
     def took(self, event: JobEvent) -> None:
         """What another process says of a run."""
@@ -448,7 +452,12 @@ def has_card(planned: Sequence[PlannedRun]) -> bool:
     A card of many holds it against the others, which are still to come, and its figures take longer than a probe of small data:
     ``bench card`` and ``bench publish`` write it when somebody wants to read it.
     """
-    return len(planned) == 1
+    return single(planned)
+
+
+def single(planned: Sequence[PlannedRun]) -> bool:
+    """Whether one run was asked for, whatever baselines stand beside it."""
+    return len(planned) == 1 or sum(not run.recipe.baseline for run in planned) == 1
 
 
 def write_card(outcome: Outcome, *, again: bool = False) -> list[str]:

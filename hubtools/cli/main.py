@@ -14,7 +14,7 @@ import click
 
 from hubtools.cli.shared.guarded import guarded_streams
 from hubtools.common import garbage, telling
-from hubtools.common.errors import UserError
+from hubtools.common.errors import SeveralErrors, UserError
 from hubtools.common.secrets import holds_secret, scrub
 from hubtools.common.texts import control_character
 from hubtools.common.version import __version__
@@ -48,6 +48,7 @@ COMMANDS = {
     "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),
     "recipes": ("hubtools.cli.listing:recipes", "List and show recipes."),
     "suites": ("hubtools.cli.listing:suites", "List and show suites."),
+    "explain": ("hubtools.cli.words.explain:explain", "What a word means: mcc, cluster, margin, probe."),
 }
 # What bench starts by itself; no help lists it.
 HIDDEN = {"run-job": "hubtools.cli.engines.run_job:run_job"}
@@ -130,7 +131,9 @@ def _called() -> int:
         _refuse_arguments(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        # Several things that are wrong are a line each.
+        said = "\n".join(error.lines) if isinstance(error, SeveralErrors) else str(error)
+        click.echo(f"error: {said}", err=True)
         return 2
     except click.ClickException as error:
         _show(error)

@@ -8,9 +8,9 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.core import ParameterSource
@@ -24,6 +24,7 @@ from hubtools.cli.shared.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
+from hubtools.specs.recipe import CHEAP_BASELINES
 
 if TYPE_CHECKING:
     from hubtools.api.plans import RunPlan
@@ -133,7 +134,11 @@ _PLAN = (
     click.option(
         "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="Replace a recipe field."
     ),
-    click.option("--baselines/--no-baselines", default=None, help="Trivial baselines beside. Default: with a suite."),
+    click.option(
+        "--baselines/--no-baselines",
+        default=None,
+        help="Trivial baselines beside. Default: those of the suite; without one, beside a checkpoint, those that take seconds.",
+    ),
     click.option(
         "--subset",
         type=click.IntRange(min=10),
@@ -211,7 +216,7 @@ def run(
         if main:
             click.echo("nothing was run (--dry-run)", err=True)
         return
-    from hubtools.api.running import check_writable
+    from hubtools.api.running import check_writable, single
     from hubtools.runs.costs import energy
     from hubtools.training.compute import distributed
 
@@ -228,8 +233,16 @@ def run(
         else:
             run_report.handed_over(given, root)
         return
+    # Baselines beside one run take seconds: less than another process takes to start.
     elif (
-        to := to_workers(planned.runs, root, execution, workers or "auto", force=force, command=_typed())
+        to := to_workers(
+            planned.runs,
+            root,
+            execution,
+            workers or (1 if single(planned.runs) else "auto"),
+            force=force,
+            command=_typed(),
+        )
     ) is not None:
         click.echo(to.why, err=True)
         with stoppable():
@@ -295,10 +308,20 @@ def planned_by(options: Mapping[str, Any]) -> RunPlan:
         suite=options["suite"],
         seeds=options["seeds"],
         set=options["settings"],
-        baselines=options["baselines"],
+        baselines=_baselines(options),
         subset=options["subset"],
         fractions=options["fractions"],
     )
+
+
+def _baselines(options: Mapping[str, Any]) -> bool | Sequence[str] | None:
+    """What is asked for, or else that each number has something beside that it must beat, where somebody asks for a number.
+
+    ``BENCH_BASELINES=0`` is ``--no-baselines`` where there is no suite: for scripts that mean single runs.
+    """
+    if options["baselines"] is not None or options["suite"] or not options["tasks"]:
+        return cast("bool | None", options["baselines"])
+    return () if os.environ.get("BENCH_BASELINES") == "0" else CHEAP_BASELINES
 
 
 class Terminated(KeyboardInterrupt):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.running import seconds_of
+from hubtools.findings.glossary import metric_means
+from hubtools.findings.wording import metric_title
 from hubtools.runs.store import CARD, DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -47,24 +49,44 @@ def summary(done: FinishedRuns, root: Path) -> None:
     before = f", {done.done_before} done before" if done.done_before else ""
     before += f", {done.done_elsewhere} done elsewhere" if done.done_elsewhere else ""
     click.echo(f"\n{counts} in {done.seconds:.0f} s{before}: {root}/", err=True)
+    for line in _sentences(complete):
+        click.echo(line, err=True)
+    for name in sorted({outcome.record.primary_metric for outcome in complete})[:3]:
+        if means := metric_means(name):
+            click.echo(f"{metric_title(name)}: {means}", err=True)
     runs = "" if root == DEFAULT_ROOT else f" --runs {shlex.quote(str(root))}"
     if any(outcome.run.fraction is not None for outcome in complete):
-        click.echo(f"curve  bench curve{runs}", err=True)
+        click.echo(f"curve    bench curve{runs}", err=True)
     if models := [outcome for outcome in complete if outcome.run.recipe.needs_checkpoint]:
         last = models[-1]
         folder = shlex.quote(str(last.folder))
         card = last.folder / CARD / "README.md"
-        click.echo(f"card   {card if card.is_file() else f'bench card {folder}'}", err=True)
-        click.echo(f"board  bench board{runs}", err=True)
+        click.echo(f"card     {card if card.is_file() else f'bench card {folder}'}", err=True)
+        click.echo(f"board    bench board{runs}", err=True)
         checkpoint = last.record.identity.checkpoint
         # Of zero-shot scores and of folds there is no model to publish, and none ships with code of its checkpoint's.
         has_model = last.run.task.problem.level.trained and last.run.task.data.folds is None
+        if has_model:
+            click.echo(f"predict  bench predict {folder} YOUR-PROTEINS.fasta", err=True)
+            click.echo(f"demo     bench demo {folder}", err=True)
         if has_model and not (checkpoint and checkpoint.trust_remote_code):
-            click.echo(f"next   bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True)
+            click.echo(
+                f"publish  bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True
+            )
     for line in done.tried_again:
         click.echo(f"tried twice: {line}", err=True)
     for problem in done.problems:
         click.echo(f"failed: {problem}", err=True)
+
+
+def _sentences(complete: Sequence[Outcome]) -> list[str]:
+    """Whether each model beats the best baseline beside it; of many models the table says it."""
+    from hubtools.findings.beaten import against_baselines
+    from hubtools.runs.store import OpenRun
+
+    if not 0 < sum(not outcome.run.recipe.baseline for outcome in complete) <= _LINES:
+        return []
+    return list(map(str, against_baselines([OpenRun(outcome.folder, outcome.record) for outcome in complete])))
 
 
 def handed_over(given: HandedOver, root: Path) -> None:

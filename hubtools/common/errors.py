@@ -31,6 +31,25 @@ class UserError(Exception):
         super().__init__(f"{line.rstrip('.')}. {fix}" if fix else line)
 
 
+class SeveralErrors(UserError):
+    """Several things that are wrong with one input, told at once: one line for a program, a line each for a person.
+
+    Args:
+        problems: what is wrong and what to do about it, a sentence or two each.
+        where: file that they are found in.
+    """
+
+    def __init__(self, problems: Iterable[str], *, where: str) -> None:
+        self.problems = tuple(map(one_line, problems))
+        counted = " ".join(f"({number}) {text}" for number, text in enumerate(self.problems, 1))
+        super().__init__(f"{len(self.problems):,} things are wrong: {counted}", where=where)
+
+    @property
+    def lines(self) -> list[str]:
+        """A head, and a line for each."""
+        return [f"{self.where}: {len(self.problems):,} things are wrong:", *(f"  {text}" for text in self.problems)]
+
+
 class Unreachable(UserError):
     """Something far away did not answer, or asked to come back later: the same may succeed in a while."""
 

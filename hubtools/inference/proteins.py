@@ -11,16 +11,31 @@ from hubtools.common.readers import reads
 from hubtools.common.telling import warn
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.fasta import sequence_entries
-from hubtools.data.sources.separated import separated_rows
-from hubtools.data.sources.streams import ended_lines, only_member, text_lines
+from hubtools.data.sources.recognised import recognised
+from hubtools.data.sources.source_rows import cell_text
+from hubtools.data.sources.streams import only_member, text_lines
+from hubtools.data.sources.table_files import named_rows, table_rows
 from hubtools.inference.asking import Protein
 from hubtools.specs.data_sources import LocalFile
 
 STDIN = "-"
+# Formats of tables, by what ends their names.
+_TABLES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "fasta",
+    ".tab": "tsv",
+    ".xlsx": "xlsx",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".xls": "xlsx",
+    ".ods": "xlsx",
+}
 # What a column of a table may be called, by what it holds.
 _COLUMNS = {
     "id": ("id", "name", "accession", "entry", "protein"),
-    "sequence": ("sequence", "seq", "aa_seq", "protein_sequence"),
+    "sequence": ("sequence", "seq", "aa_seq", "protein_sequence", "aa_sequence", "peptide"),
     "partner": ("partner", "sequence_2", "sequence2", "partner_sequence"),
 }
 
@@ -39,8 +54,8 @@ def read_proteins(
     """Proteins of a file, one at a time.
 
     Args:
-        source: a FASTA file, or a CSV or TSV table with a column ``sequence`` and, where known, ``id``; also gzipped, or
-            alone in a zip archive; ``-`` reads FASTA from standard input.
+        source: a FASTA file, or an XLSX, CSV, TSV, Parquet or JSON lines table with a column ``sequence`` and, where
+            known, ``id``; also gzipped, or alone in a zip archive; ``-`` reads FASTA from standard input.
         pairs: whether a task about pairs asks: a table's column ``partner`` is then the second sequence, and in FASTA
             two records that follow each other are a pair.
         on_labels: takes a line where each sequence has a line of labels below it, which is not read; None: to refuse that.
@@ -54,19 +69,27 @@ def read_proteins(
     if file.table_format == "fasta":
         found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format, on_labels)
         yield from _paired(found, file.path_for_format) if pairs else found
+    elif path is not None and file.table_format not in {"csv", "tsv", "xlsx"}:
+        table = table_rows(file, path)
+        rows = (list(map(cell_text, row)) for row in table.itertuples(index=False))
+        yield from _of_table([str(name) for name in table.columns], rows, file, pairs)
     else:
-        yield from _of_table(ended_lines(file, path, bar=False), file, pairs)
+        yield from _of_table(*named_rows(file, path, bar=False), file, pairs)
 
 
 def _file(path: Path | None) -> LocalFile:
-    """What a file is, by its name: what is not called a table is FASTA, as is standard input."""
+    """What a file is, by its name and first lines: what is not called a table is FASTA, as is standard input."""
     if path is None:
         return LocalFile(path=Path("standard input"), format="fasta")
     member = only_member(path) if path.suffix.lower() == ".zip" else None
     suffix = Path((member or str(path)).lower().removesuffix(".gz")).suffix
-    if suffix == ".csv":
-        return LocalFile(path=path, member=member, format="csv")
-    return LocalFile(path=path, member=member, format="tsv" if suffix == ".tsv" else "fasta")
+    # Of a pipe the first lines would be gone.
+    if suffix in _TABLES and path.is_file():
+        options, notes = recognised(path, {})
+        for line in notes:
+            warn(f"{path}: {line}")
+        return LocalFile(path=path, **options)
+    return LocalFile(path=path, member=member, format=_TABLES.get(suffix, "fasta"))
 
 
 def parse_fasta(
@@ -152,9 +175,10 @@ def _paired(found: Iterator[Protein | Unreadable], name: str) -> Iterator[Protei
             yield Protein(f"{first.id}|{second.id}", first.sequence, second.sequence)
 
 
-def _of_table(lines: Iterable[str], file: LocalFile, pairs: bool) -> Iterator[Protein | Unreadable]:
+def _of_table(
+    names: list[str], rows: Iterable[list[str]], file: LocalFile, pairs: bool
+) -> Iterator[Protein | Unreadable]:
     name = file.path_for_format
-    names, rows = separated_rows(lines, file.table_format, name)
     columns = {role: _column(role, names, name) for role in _COLUMNS if pairs or role != "partner"}
     for role, place in columns.items():
         if place is None and role != "id":

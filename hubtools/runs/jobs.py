@@ -17,7 +17,8 @@ from typing import NamedTuple, TypeVar
 from hubtools.common.files import is_folder
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.runs.plan import PlannedRun
-from hubtools.specs.data_sources import LocalFile, TableFile
+from hubtools.specs.data_sources import LocalFile
+from hubtools.specs.files.table_file import TableFile
 from hubtools.specs.lookup.content import shipped_root
 
 # Operations of a core in a second, bytes of weights and of data that it reads in a second, and what a run and a job take beside.

@@ -14,107 +14,10 @@ from pydantic_core import PydanticKnownError
 from hubtools.common.secrets import holds_secret
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
+from hubtools.specs.files.table_file import TableFile
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
 from hubtools.specs.split_rules import Columns, Folds, SeededSplit, SimilarityClusters, SplitRule, StructureFiles
-
-
-class TableFile(Spec):
-    """One file of rows. Archives are read through ``member``; the format follows from the name unless given."""
-
-    pinned_by: ClassVar[tuple[str, str] | None] = None
-    """The key that pins it, where `bench data freeze` writes one, and the key of the file behind which it goes."""
-
-    name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
-    format: Literal["csv", "tsv", "parquet", "jsonl", "fasta", "swissprot", "structure"] | None = None
-    member: AnyInnerPath | None = Field(default=None, description="Path inside a zip archive.")
-    skip_rows: int = Field(default=0, ge=0, description="Lines above the first row or header of a CSV or TSV.")
-    header: list[str] | None = Field(
-        default=None,
-        description="Column names of a CSV or TSV that has none; for FASTA, names of the parts of a header line.",
-    )
-    header_separator: str | None = Field(
-        default=None, description="FASTA only: between the parts of a header line; by default white space."
-    )
-    lines: list[str] | None = Field(
-        default=None, description="FASTA only: the column of each line under a header, where lines differ in meaning."
-    )
-    rename: dict[str, str] = Field(
-        default={}, description="Column as the file calls it -> as the other files and `columns` call it."
-    )
-    lookup: bool = Field(
-        default=False,
-        description="The file holds no rows but sequences that rows name: the proteins of pairs, or wild types.",
-    )
-    joins: str | None = Field(
-        default=None,
-        description="The file holds no rows but facts about them: a column, in this file and in the rows, by which the "
-        "columns that the rows lack are joined to them (what is known of each assay, say).",
-    )
-    unmasked: bool = Field(
-        default=False,
-        description="The file has no mask and each of its residues counts, though other files of the task have one.",
-    )
-    body: str = Field(
-        default="sequence",
-        description="FASTA only: the column that holds the lines under a header. A file whose body is not the "
-        "sequence (labels, mask) is joined to the others by id.",
-    )
-
-    @property
-    def location(self) -> str:
-        """Where the file is, as shown to people."""
-        raise NotImplementedError
-
-    @property
-    def joined_as(self) -> str | None:
-        """What a FASTA file without sequences brings to the rows of the others, by id; None for a file of rows."""
-        if self.table_format != "fasta":
-            return None
-        brought = [self.body] if self.lines is None else self.lines
-        return None if "sequence" in brought else ", ".join(brought)
-
-    @property
-    def path_for_format(self) -> str:
-        """The name whose suffix tells the format."""
-        return self.member or self.location
-
-    @property
-    def table_format(self) -> str:
-        """The format, stated or told by the suffix.
-
-        Raises:
-            ValueError: the suffix says nothing.
-        """
-        if self.format:
-            return self.format
-        suffixes = {f".{name}": name for name in ("csv", "tsv", "parquet", "jsonl", "fasta")}
-        suffixes |= {".ndjson": "jsonl", ".fa": "fasta", ".faa": "fasta", ".3line": "fasta", ".dat": "swissprot"}
-        suffixes |= dict.fromkeys((".pdb", ".ent", ".cif", ".mmcif", ".bcif"), "structure")
-        suffix = Path(self.path_for_format.removesuffix(".gz")).suffix.lower()
-        if suffix == ".zip":
-            raise ValueError(f"{self.path_for_format} is an archive. Name the file inside it under member")
-        if suffix not in suffixes:
-            raise ValueError(
-                f"cannot tell the format of {self.path_for_format}. Write format: csv, tsv, parquet, jsonl, fasta, swissprot or structure"
-            )
-        return suffixes[suffix]
-
-    @model_validator(mode="after")
-    def _named(self) -> TableFile:
-        if not self.name:
-            object.__setattr__(self, "name", Path(self.path_for_format).name.split(".")[0])
-        if not self.name:
-            raise SpecError("nothing says which it is. Add it", "name")
-        _ = self.table_format
-        if self.joins is not None and self.lookup:
-            raise SpecError("a file of sequences that rows name is joined to nothing. Remove joins, or lookup", "joins")
-        for key in ("lines", "header_separator"):
-            if getattr(self, key) is not None and self.table_format != "fasta":
-                raise SpecError("this is for FASTA files. Remove it", key)
-        if self.header_separator is not None and self.header is None:
-            raise SpecError("it says where parts of a header end. Name the parts under header", "header_separator")
-        return self
 
 
 class NamedTable(TableFile):

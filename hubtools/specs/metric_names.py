@@ -35,6 +35,7 @@ class Metric:
         zero_shot_only: of measured values, only where the task says which of them count as functional.
         level: the one level of prediction that it is for, whose tasks have no other metrics; empty for all others.
         hub: name of its page on the Hub, where that differs.
+        means: what a score says, in a sentence or two for somebody who meets it for the first time.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Metric:
     needs_cleaved: bool = False
     hub: str = ""
     level: str = ""
+    means: str = ""
 
     @property
     def hub_name(self) -> str:
@@ -85,12 +87,53 @@ METRICS = Registry(
     Metric,
     "bench.metrics",
     [
-        Metric("accuracy", "Accuracy", CLASSES, _OURS + "accuracy"),
-        Metric("balanced_accuracy", "Balanced accuracy", CLASSES, _OURS + "balanced_accuracy"),
-        Metric("macro_f1", "Macro F1", CLASSES | LABELS, _OURS + "macro_f1", hub="f1"),
-        Metric("micro_f1", "Micro F1", CLASSES | LABELS, _OURS + "micro_f1", hub="f1"),
-        Metric("f1", "F1", CLASSES, _OURS + "f1", needs_positive=True),
-        Metric("mcc", "MCC", CLASSES | LABELS, _OURS + "mcc", low=-1, hub="matthews_correlation"),
+        Metric(
+            "accuracy",
+            "Accuracy",
+            CLASSES,
+            _OURS + "accuracy",
+            means="The share of all answers that are right. Where one class is most of the data, always naming it scores high: look at MCC then.",
+        ),
+        Metric(
+            "balanced_accuracy",
+            "Balanced accuracy",
+            CLASSES,
+            _OURS + "balanced_accuracy",
+            means="The share of right answers within each class, averaged over classes, so that a rare class counts as much as a frequent one. Guessing scores 1 divided by the number of classes.",
+        ),
+        Metric(
+            "macro_f1",
+            "Macro F1",
+            CLASSES | LABELS,
+            _OURS + "macro_f1",
+            hub="f1",
+            means="F1 of each class or label, averaged, so that a rare one counts as much as a frequent one.",
+        ),
+        Metric(
+            "micro_f1",
+            "Micro F1",
+            CLASSES | LABELS,
+            _OURS + "micro_f1",
+            hub="f1",
+            means="F1 over all decisions together, so that a frequent label counts more than a rare one.",
+        ),
+        Metric(
+            "f1",
+            "F1",
+            CLASSES,
+            _OURS + "f1",
+            needs_positive=True,
+            means="The harmonic mean of precision (how many of those called positive are) and recall (how many of the positives are called so). 1 is perfect, 0 is nothing found.",
+        ),
+        Metric(
+            "mcc",
+            "MCC",
+            CLASSES | LABELS,
+            _OURS + "mcc",
+            low=-1,
+            hub="matthews_correlation",
+            means="Matthews correlation coefficient: how far right and wrong answers of all classes agree with the truth, also where one class is rare. 1 is perfect, 0 is no better than chance, −1 is always wrong.",
+        ),
         Metric(
             "auroc",
             "AUROC",
@@ -101,6 +144,7 @@ METRICS = Registry(
             reads_scores=True,
             zero_shot_only=True,
             hub="roc_auc",
+            means="Area under the ROC curve: how often a random positive scores above a random negative. 0.5 is chance, 1 is perfect.",
         ),
         Metric(
             "auprc",
@@ -111,6 +155,7 @@ METRICS = Registry(
             averaged=_ONE_AGAINST_REST,
             reads_scores=True,
             hub="average_precision",
+            means="Area under the precision-recall curve (average precision): how pure the top of a ranking is, over all cuts. Chance is the share of positives, 1 is perfect.",
         ),
         Metric(
             "micro_auprc",
@@ -119,8 +164,17 @@ METRICS = Registry(
             _CAFA + "micro_auprc",
             reads_scores=True,
             hub="average_precision",
+            means="Average precision over all decisions of all labels together. Chance is the share of labels that hold, 1 is perfect.",
         ),
-        Metric("fmax", "Fmax", LABELS, _CAFA + "fmax", averaged=_BEST_THRESHOLD, reads_scores=True),
+        Metric(
+            "fmax",
+            "Fmax",
+            LABELS,
+            _CAFA + "fmax",
+            averaged=_BEST_THRESHOLD,
+            reads_scores=True,
+            means="The best F1 over proteins at any one threshold, as CAFA defines it for functions of proteins.",
+        ),
         Metric(
             "smin",
             "Smin",
@@ -131,6 +185,7 @@ METRICS = Registry(
             averaged=_BEST_THRESHOLD,
             reads_scores=True,
             informed=True,
+            means="The least semantic distance at any one threshold, as CAFA defines it: missed and wrong labels, each weighed by how rare it is. Less is better, 0 is perfect.",
         ),
         *(
             Metric(
@@ -140,18 +195,77 @@ METRICS = Registry(
                 f"{_SITES}{what}_{window}",
                 needs_cleaved=True,
                 hub=what,
+                means=f"{what.capitalize()} of predicted cleavage sites, which count as right within {window} residues.",
             )
             for window in range(4)
             for what in ("precision", "recall")
         ),
-        Metric("jaccard", "Jaccard", LABELS, _OURS + "jaccard"),
-        Metric("subset_accuracy", "Subset accuracy", LABELS, _OURS + "subset_accuracy"),
-        Metric("ndcg", "NDCG", VALUES, _OURS + "ndcg"),
-        Metric("spearman", "Spearman ρ", VALUES, _OURS + "spearman", low=-1, hub="spearmanr"),
-        Metric("pearson", "Pearson r", VALUES, _OURS + "pearson", low=-1, hub="pearsonr"),
-        Metric("rmse", "RMSE", VALUES, _OURS + "rmse", high=INF, higher_is_better=False),
-        Metric("mae", "MAE", VALUES, _OURS + "mae", high=INF, higher_is_better=False),
-        Metric("r2", "R²", VALUES, _OURS + "r2", low=-INF, hub="r_squared"),
+        Metric(
+            "jaccard",
+            "Jaccard",
+            LABELS,
+            _OURS + "jaccard",
+            means="Of each protein, the labels that are right divided by those that are predicted or true, averaged.",
+        ),
+        Metric(
+            "subset_accuracy",
+            "Subset accuracy",
+            LABELS,
+            _OURS + "subset_accuracy",
+            means="The share of proteins of which every label is right.",
+        ),
+        Metric(
+            "ndcg",
+            "NDCG",
+            VALUES,
+            _OURS + "ndcg",
+            means="Normalised discounted cumulative gain: how good the top of a ranking is, where the first places count most. 1 is the ideal order.",
+        ),
+        Metric(
+            "spearman",
+            "Spearman ρ",
+            VALUES,
+            _OURS + "spearman",
+            low=-1,
+            hub="spearmanr",
+            means="Spearman's rank correlation: whether predictions put things in the right order, whatever their scale. 1 is the right order, 0 is none, −1 the reverse.",
+        ),
+        Metric(
+            "pearson",
+            "Pearson r",
+            VALUES,
+            _OURS + "pearson",
+            low=-1,
+            hub="pearsonr",
+            means="Pearson's correlation: how far predictions lie on a line with the true values. 1 is a perfect line, 0 is none.",
+        ),
+        Metric(
+            "rmse",
+            "RMSE",
+            VALUES,
+            _OURS + "rmse",
+            high=INF,
+            higher_is_better=False,
+            means="Root mean squared error, in the unit of the values: how far predictions are off, large errors counting most. Less is better, 0 is perfect.",
+        ),
+        Metric(
+            "mae",
+            "MAE",
+            VALUES,
+            _OURS + "mae",
+            high=INF,
+            higher_is_better=False,
+            means="Mean absolute error, in the unit of the values: how far predictions are off on average. Less is better, 0 is perfect.",
+        ),
+        Metric(
+            "r2",
+            "R²",
+            VALUES,
+            _OURS + "r2",
+            low=-INF,
+            hub="r_squared",
+            means="The share of the variance of the values that predictions explain. 1 is perfect, 0 is as good as the mean, below 0 is worse.",
+        ),
         *(
             Metric(
                 f"precision_l{part if part > 1 else ''}_{name}",
@@ -159,6 +273,7 @@ METRICS = Registry(
                 VALUES,
                 f"{_CONTACTS}precision_l{part if part > 1 else ''}_{name}",
                 level=RESIDUE_PAIR.name,
+                means=f"Of the {f'L/{part}' if part > 1 else 'L'} pairs of residues that are scored highest, the share that touch, where L is the length of the protein.",
             )
             for name in RANGES
             for part in (1, 2, 5)

@@ -38,6 +38,17 @@ SCORINGS = {
 
 
 _NO_TRAINING_SPLIT = "it learns from known structures, and the task has no training split"
+# What runs beside a checkpoint unless somebody says otherwise: what needs no checkpoint, and so takes seconds. The suites name
+# random weights besides, which cost as much as what they stand beside.
+CHEAP_BASELINES = (
+    "majority",
+    "composition",
+    "onehot-window",
+    "nearest-neighbour",
+    "substitution-matrix",
+    "separation",
+    "amino-acid-pairs",
+)
 
 
 def baselines_for(problem: Problem) -> list[str]:

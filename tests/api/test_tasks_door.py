@@ -35,7 +35,7 @@ def test_a_proposal_says_what_was_guessed_and_writes_nothing(table: Path, capfd:
     guessed = {guess.argument: guess.value for guess in proposed.guesses}
     assert guessed == {
         "name": "proteins", "sequence": "sequence", "id": "accession", "split_column": "set", "label": "membrane",
-        "problem": "sequence-classification", "primary": "mcc", "citation": "unpublished",
+        "problem": "sequence-classification", "primary": "mcc", "citation": "unpublished", "clusters": "yes",
     }  # fmt: skip
     assert all(guess.why for guess in proposed.guesses) and not proposed.path.exists()
     html = proposed._repr_html_()

@@ -63,7 +63,10 @@ def test_what_the_table_says_is_proposed(bench: Bench) -> None:
     Path("proteins.csv").write_text(content)
     code, out, err = bench("proteins.csv", "--name", "t")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-2:] == ["written: tasks/t.yaml", "next:    bench run --checkpoint embedded --task t"]
+    assert out.splitlines()[-2:] == [
+        "written: tasks/t.yaml",
+        "next:    bench run --checkpoint embedded --task t --recipe probe",
+    ]
     assert [line.split()[1] for line in out.splitlines()[2:5]] == ["20", "10", "10"]
     assert made() == {
         "name": "t",
@@ -118,7 +121,7 @@ def test_the_problem_follows_from_the_labels(bench: Bench) -> None:
     rows = list(enumerate(proteins()))
     regression = problem_of(bench, [[f"p{i}", s, f"{numbers.random():.3f}"] for i, s in rows])
     assert (regression["problem"], regression["metrics"]["primary"]) == ("sequence-regression", "spearman")
-    assert regression["data"]["split"] == {"fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}, "seed": 0}
+    assert regression["data"]["split"] == {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}, "seed": 0}
     assert regression["data"]["stratified"] is True
     several = problem_of(bench, [[f"p{i}", s, kinds[i % 3]] for i, s in rows])
     assert (several["problem"], several["data"]["label_separator"]) == ("sequence-multilabel", ";")
@@ -193,7 +196,7 @@ def test_a_fasta_file_and_another_folder(bench: Bench) -> None:
     values = yaml.safe_load(Path("mine/tasks/t.yaml").read_text())
     assert values["data"]["files"][0]["path"] == "../../data/x.fasta"
     assert values["data"]["columns"] == {"id": "id", "sequence": "sequence", "label": "LABEL"}
-    assert out.splitlines()[-1].endswith("--task mine/tasks/t.yaml")
+    assert out.splitlines()[-1].endswith("--task mine/tasks/t.yaml --recipe probe")
 
 
 def test_variants_of_one_protein_are_not_clustered(bench: Bench) -> None:
@@ -223,7 +226,6 @@ def mistakes() -> dict[str, tuple[str | bytes, list[str], str]]:
     dna = "".join(random.Random(2).choices("ACGT", k=30))
     structure = [[name, s, "".join("HEC"[i % 3] for i in range(len(s)))] for name, s, *_ in rows]
     structure[3][2] = structure[3][2][:-1]
-    numbers = [[name, s, f'"0,{i}"'] for i, (name, s, *_) in enumerate(rows)]
     one = [[name, s, "yes", split] for name, s, _, split in rows]
     latin = with_cell(2, 0, "é").encode("latin-1")
     return {
@@ -231,11 +233,9 @@ def mistakes() -> dict[str, tuple[str | bytes, list[str], str]]:
         "DNA": (table(header, [[n, dna, m, s] for n, _, m, s in rows]), [], "'sequence' holds nucleotides, not proteins (40 of 40 rows are A, C, G, T, U). Translate them first"),
         "swapped": (table(header, rows), ["--sequence", "membrane", "--label", "sequence"], "'membrane' holds no sequences, 'sequence' does. Swap them: --sequence sequence --label membrane"),
         "one value": (table(header, one), [], "'membrane' has one value, 'yes': there is nothing to learn"),
-        "decimal commas": (table("id,sequence,score", numbers), [], "'score' holds numbers with decimal commas (0,0). Write a point: 0.0"),
-        "ids": (with_cell(1, 0, "p0"), ["--id", "accession"], "1 ids occur more than once, the first is 'p0'"),
+        "ids": (with_cell(1, 0, "p0"), ["--id", "accession"], "an id in 'accession' that is not unique in 2 rows: row 1 (p0), row 2 (p0). Rename or remove them, or use --id none"),
         "empty labels": (table(header, [[n, s, "", split] for n, s, _, split in rows]), ["--label", "membrane"], "the column 'membrane' is empty: there is nothing to learn"),
         "empty sequence": (with_cell(4, 1, ""), [], "row 5 has no sequence ('sequence' is empty in 1 rows)"),
-        "semicolons": (table(header, rows, ";"), [], "its fields are separated by semicolons. Save it with commas or tabs"),
         "no header": (table(",".join(rows[0]), rows[1:]), [], "its first line is data, not the names of columns. Write names there, or name the columns: --header id,sequence,label"),
         "off by one": (table("id,sequence,structure", structure), [], f"p3: {len(structure[3][2])} labels for {len(structure[3][1])} residues: shorter than the sequence"),
         "Latin-1": (latin, [], "it is not text in UTF-8 (line 4), perhaps Latin-1. Save it as UTF-8"),

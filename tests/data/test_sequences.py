@@ -25,7 +25,6 @@ def test_stripped_without_stop_and_upper_cased() -> None:
         ("MK-T", r"task t, p0: the sequence holds '-' at position 3, which is no residue\. Remove the gaps"),
         ("MK.T", r"'\.' at position 3.*Remove the gaps"),
         ("M*KT", r"'\*' at position 2.*stop codon"),
-        ("M K T", r"' ' at position 2.*spaces"),
         ("MK3", "'3' at position 3"),
         ("MKÄ", "'Ä' at position 3"),
         ("", "the sequence is empty"),

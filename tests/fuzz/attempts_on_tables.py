@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,35 @@ def parquets() -> list[bytes]:
     ]
 
 
+@cache
+def workbooks() -> list[bytes]:
+    """Of Excel, as openpyxl writes them; none where it is not installed."""
+    try:
+        from openpyxl import Workbook
+    except ImportError:
+        return [b"PK\x03\x04"]
+    book = Workbook()
+    for row in [["id", "sequence", "label"], ["a", "MKTAYIAKQRQ", 0.5], ["b", None, True], [], ["c", "MK", "=1/0"]]:
+        book.active.append(row)
+    held = io.BytesIO()
+    book.save(held)
+    return [held.getvalue()]
+
+
+def workbook_parts() -> SearchStrategy[bytes]:
+    """Workbooks of which one part was changed, and packed again."""
+
+    def changed(part: int, content: bytes) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(workbooks()[0])) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        return zipped(parts | {sorted(parts)[part % len(parts)]: content})
+
+    sheet = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1" t="n"><v>1</v></c></row></sheetData></worksheet>'
+    if not zipfile.is_zipfile(io.BytesIO(workbooks()[0])):
+        return st.just(b"PK")
+    return st.builds(changed, st.integers(0, 20), mutated_bytes([sheet]))
+
+
 def table_files() -> SearchStrategy[tuple[str, bytes]]:
     """Files that a task or a user may name: a name, and the content."""
     fasta = texts_as_bytes([*samples.FASTA, *samples.THREE_LINES])
@@ -58,7 +89,9 @@ def table_files() -> SearchStrategy[tuple[str, bytes]]:
         st.tuples(st.sampled_from(["x.fasta", "x.fa", "x.fasta.gz"]), fasta),
         st.tuples(st.just("x.jsonl"), st.one_of(texts_as_bytes(samples.JSONL), rows.map(as_json).map(encoded))),
         st.tuples(st.just("x.parquet"), st.one_of(mutated_bytes(parquets()), st.sampled_from(parquets()))),
-        st.tuples(st.sampled_from(["x.zip", "x.ZIP", "x.csv"]), archives),
+        st.tuples(st.sampled_from(["x.zip", "x.ZIP", "x.csv", "x.xlsx"]), archives),
+        st.tuples(st.just("x.xlsx"), st.one_of(mutated_bytes(workbooks()), workbook_parts())),
+        st.tuples(st.just("x.txt"), st.one_of(csv, fasta)),
     )
 
 
@@ -96,6 +129,27 @@ def _() -> Any:
 @attempt("data.rows.inspection.read_sheet", examples=60)
 def _() -> Any:
     return table_files(), lambda read, folder, given: read(put(folder, *given))
+
+
+@attempt("data.rows.inspection.read_sheets", examples=40)
+def _() -> Any:
+    def call(read: Any, folder: Path, given: Any) -> Any:
+        return read([put(folder, f"{place}{name}", content) for place, (name, content) in enumerate(given)])
+
+    return st.lists(table_files(), min_size=1, max_size=2), call
+
+
+@attempt("data.sources.recognised.recognised", examples=40)
+def _() -> Any:
+    return table_files(), lambda read, folder, given: read(put(folder, *given), {})
+
+
+@attempt("data.sources.spreadsheet.workbook_rows", examples=60)
+def _() -> Any:
+    contents = st.one_of(mutated_bytes(workbooks()), workbook_parts())
+    return st.tuples(contents, st.sampled_from([None, "Sheet", "x"])), lambda read, folder, given: all_of(
+        read(given[0], "x.xlsx", given[1])
+    )
 
 
 @attempt("inference.proteins.read_proteins", examples=60)

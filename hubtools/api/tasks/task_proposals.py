@@ -14,7 +14,7 @@ from hubtools.api.tasks.task_contents import TaskContents
 from hubtools.api.tasks.task_labels import NONE, decided_labels, positive_label, usual_metrics
 from hubtools.api.tasks.task_questions import Ask, TaskAnswers, TaskGuess
 from hubtools.api.tasks.task_text import DecidedTask, drawn_splits, ruled_splits
-from hubtools.common.errors import UserError
+from hubtools.common.errors import SeveralErrors, UserError
 from hubtools.common.files import is_there
 from hubtools.common.inside import inside, why_not_inside
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from hubtools.data.rows.inspection import UserTable
     from hubtools.specs.problem import Problem
     from hubtools.specs.task import Task
+
+
+# A test of fewer than a hundred proteins tells two models apart by luck.
+_FEW_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class ProposedTask:
 
 @reads("table of a new task")
 def new_task(
-    table: str | PathLike[str],
+    table: str | PathLike[str] | Sequence[str | PathLike[str]],
     name: str | None = None,
     *,
     problem: str | None = None,
@@ -110,7 +114,8 @@ def new_task(
     What is not given is taken from the data, and listed in ``guesses``.
 
     Args:
-        table: CSV, TSV, Parquet, JSON lines or FASTA; also gzipped, or alone in a zip archive.
+        table: XLSX, CSV, TSV, Parquet, JSON lines or FASTA; also gzipped, or alone in a zip archive. Of several files each is
+            a class, or a split, by its name.
         name: of the task, and of its file; by default that of the table.
         problem: for example ``sequence-regression``.
         sequence, partner, label: columns of the sequences, of the second protein of a pair, of what is to be predicted.
@@ -153,7 +158,7 @@ def new_task(
     ['set', 'mcc']
     """
     from hubtools.data import DataCache, load_task_data
-    from hubtools.data.rows.inspection import read_sheet
+    from hubtools.data.rows.inspection import read_sheets
     from hubtools.specs.lookup.spec_files import parse_spec
     from hubtools.specs.task import Task
 
@@ -168,11 +173,13 @@ def new_task(
         "split_column": split_column, "split": split, "mask": mask, "candidates": candidates, "positive": positive,
         "separator": separator, "case": case, "primary": primary, "licence": licence, "citation": citation, "title": title, "summary": summary,
     }  # fmt: skip
-    source, folder, answers = Path(table), Path(to), TaskAnswers(given, ask)
-    sheet = read_sheet(source, list(header) if header else None)
+    sources = [Path(table)] if isinstance(table, (str, PathLike)) else [Path(part) for part in table]
+    source, folder, answers = sources[0], Path(to), TaskAnswers(given, ask)
+    sheet = read_sheets(sources, list(header) if header else None)
     for line in sheet.notes:
         note(f"{source}: {line}")
-    called = answers.of("name", "name of the task", _slug(source), "the name of the table")
+    first = source if len(sources) == 1 else source.absolute().parent
+    called = answers.of("name", "name of the task", _slug(first), "the name of the table, or of the folder of several")
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", called) or len(called) > LONGEST_NAME or why_not_inside(called):
         raise UserError(f"{called!r} is no name of a task", where="--name", fix=f"Write it as {_slug(Path(called))}.")
     path = inside(folder, f"{called}.yaml")
@@ -181,7 +188,7 @@ def new_task(
     text = _decided(called, sheet, answers, clusters, masked_value, masked_labels, note).text(sheet, folder)
     task = parse_spec(text, Task, str(path))
     # The folder of the task may not be there yet, so that a way through it would lead nowhere.
-    files = [file.model_copy(update={"path": source}) for file in task.data.files]
+    files = [file.model_copy(update={"path": path}) for file, path in zip(task.data.files, sources, strict=True)]
     task = task.model_copy(update={"data": task.data.model_copy(update={"files": files})})
     data = load_task_data(task, DataCache.default())
     return ProposedTask(path, text, TaskContents(data), tuple(answers.guesses), tuple(notes))
@@ -223,7 +230,6 @@ def _columns(sheet: UserTable, answers: TaskAnswers) -> _Columns:
         "sequence", "column of the sequences", likeliest, "its cells look like proteins", known=columns
     )
     look.refuse_nucleotides(sheet, sheet.require(sequence, "--sequence"))
-    look.refuse_empty(sheet, sequence, "sequence")
     others = [column for column in proteins if column != sequence]
     asked = given["problem"]
     if asked is not None:
@@ -289,6 +295,7 @@ def _decided(
 ) -> DecidedTask:
     from hubtools.data.rows import inspection as look
     from hubtools.data.rows.label_guesses import guess_problem, outlying_value
+    from hubtools.data.rows.table_problems import problems_of
 
     given, columns = answers.given, _columns(sheet, answers)
     sequence, label = columns.sequence, columns.label
@@ -302,6 +309,13 @@ def _decided(
         known=", ".join(trained_problems()),
     )
     problem = _known_problem(kind)
+    proteins = [column for column in (sequence, columns.partner) if column]
+    found = problems_of(sheet, proteins, label, columns.id, problem)
+    if len(found) > 1:
+        raise SeveralErrors([text for text, _ in found], where=str(sheet.path))
+    if found and found[0][1] > 1:
+        raise UserError(found[0][0], where=str(sheet.path))
+    look.refuse_empty(sheet, sequence, "sequence")
     labels = decided_labels(sheet, sequence, label, problem, answers, none, masked, note)
     positive = positive_label(answers, labels.names)
     proposal, also, why = usual_metrics(problem, labels.counts, positive)
@@ -311,7 +325,7 @@ def _decided(
     else:
         # A pair needs both its proteins on one side: a share of the proteins is its square of the pairs.
         pairs = problem.level.proteins > 1
-        usual, why = ("60/20/20", "usual for pairs") if pairs else ("80/10/10", "usual")
+        usual, why = ("60/20/20", "usual for pairs") if pairs else _usual_shares(len(sheet.columns[label]))
         drawn = given["split"] or answers.of("split", "shares of train/validation/test", usual, why)
     if given["mask"]:
         sheet.require(given["mask"], "--mask")
@@ -335,6 +349,12 @@ def _decided(
         clusters = not look.variants_of_one(sheet, sequence)
         if not clusters:
             note("the sequences are variants of one protein: they are not clustered (--clusters does it)")
+        else:
+            answers.guess(
+                "clusters", "yes", "similar proteins stay on one side: a copy of a training protein is no test"
+            )
+    if stratified and not columns.split:
+        answers.guess("stratified", "yes", "each split has each label in its share")
     return DecidedTask(
         name=name,
         title=given["title"] or name.replace("-", " ").capitalize(),
@@ -361,6 +381,13 @@ def _decided(
         licence=_licence(answers),
         citation=answers.of("citation", "who made the data", "unpublished", "nothing is said of it"),
     )
+
+
+def _usual_shares(rows: int) -> tuple[str, str]:
+    """Shares of train, validation and test, and why."""
+    if rows < _FEW_ROWS:
+        return "60/20/20", f"of {rows:,} rows a tenth would be too few for a test"
+    return "80/10/10", "usual"
 
 
 def _licence(answers: TaskAnswers) -> str:

@@ -66,11 +66,11 @@ class DecidedTask:
         lines = [f"name: {_yaml(self.name)}", "version: 1  # raise it when data, labels or metrics change"]
         lines += [f"title: {_yaml(self.title)}", f"problem: {self.problem.value}", f"summary: {_yaml(self.summary)}"]
         lines += ["data:", "  source: file", "  files:"]
-        lines.append(
-            f"    - path: {_yaml(Path(os.path.relpath(sheet.path, folder)).as_posix())}  # relative to this file"
-        )
-        lines += [f"      {key}: {_yaml(value)}" for key, value in sheet.options.items()]
-        lines.append(f"      sha256: {file_sha256(sheet.path)}")
+        for path, options in sheet.all_files:
+            relative = _yaml(Path(os.path.relpath(path, folder)).as_posix())
+            lines.append(f"    - path: {relative}  # relative to this file")
+            lines += [f"      {key}: {_yaml(value)}" for key, value in options.items()]
+            lines.append(f"      sha256: {file_sha256(path)}")
         roles = (f"{role}: {_yaml(column)}" for role, column in self.columns.items() if column)
         lines.append(f"  columns: {{{', '.join(roles)}}}")
         if self.label_separator:
@@ -101,6 +101,8 @@ class DecidedTask:
 
 def _yaml(value: Any) -> str:
     """A value as YAML on one line: plain text where that reads back as the same text, else in quotes."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_yaml(key)}: {_yaml(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(_yaml(entry) for entry in value)}]"
     text = str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.shared.commands import StrictCommand
-from hubtools.cli.shared.terminal import note
+from hubtools.cli.shared.terminal import new_console, new_table, note
 from hubtools.cli.tasks.tasks_check import show_contents
 from hubtools.specs.level import trained_problems
 
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from hubtools.api.tasks.task_questions import TaskQuestion
 
 
+# The smallest ESM-2.
+_SMALL = "facebook/esm2_t6_8M_UR50D"
+
+
 @click.command("new", cls=StrictCommand)
-@click.argument("table", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("tables", type=click.Path(path_type=Path), metavar="FILE...", nargs=-1, required=True)
 @click.option("--name", help="Of the task, and of its file.")
 @click.option(
     "--problem", type=click.Choice(trained_problems()), metavar="PROBLEM", help="For example sequence-regression."
@@ -56,26 +61,42 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("tasks"), show_default=True, help="Folder."
 )
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing: take what the data suggest.")
 @click.option("--force", is_flag=True, help="Overwrite a task file of that name.")
-def new(table: Path, output: Path, force: bool, header: str | None, **given: Any) -> None:
-    """Write a task file for a CSV, TSV, Parquet, JSON lines or FASTA file, after loading the data as a run would.
+def new(tables: tuple[Path, ...], output: Path, force: bool, yes: bool, header: str | None, **given: Any) -> None:
+    """Write a task file for an Excel, CSV, TSV, Parquet, JSON lines or FASTA file, after loading the data as a run would.
 
-    On a terminal it asks, with what the data suggest as default; elsewhere the options answer.
+    On a terminal it asks, with what the data suggest as default; elsewhere the options answer. Of several files each is a class,
+    or a split, by its name.
 
     \b
-    bench tasks new proteins.csv --name solubility
+    bench tasks new proteins.xlsx --name solubility
+    bench tasks new nucleus.fasta membrane.fasta --name location
     bench tasks new sites.parquet --name sites --label sites --split 80/10/10
     """
     import hubtools
 
     columns = [name.strip() for name in header.split(",")] if header else None
-    proposed = hubtools.new_task(table, header=columns, to=output, force=force, ask=_answer, on_note=note, **given)
+    proposed = hubtools.new_task(
+        tables, header=columns, to=output, force=force, ask=None if yes else _answer, on_note=note, **given
+    )
     show_contents(proposed.contents)
     if power := proposed.contents.power:
         click.echo(f"power: {power}")
+    if proposed.guesses:
+        table, console = new_table("taken from the data", "", "because"), new_console()
+        for guess in proposed.guesses:
+            table.add_row(guess.argument.replace("_", " "), guess.value, guess.why)
+        console.print(table)
     path = proposed.write()
-    called = proposed.task.name if output == Path("tasks") else path
-    click.echo(f"written: {path}\nnext:    bench run --checkpoint embedded --task {called}")
+    called = proposed.task.name if output == Path("tasks") else shlex.quote(str(path))
+    # A probe reads each protein once and takes minutes on a laptop; training all weights takes a GPU or a night.
+    click.echo(
+        f"hint: embedded is tiny and needs no network; {_SMALL} (30 MB) is better, and without --recipe probe all weights are trained"
+    )
+    click.echo("what a word means, such as margin or cluster: bench explain margin")
+    click.echo(f"written: {path}")
+    click.echo(f"next:    bench run --checkpoint embedded --task {called} --recipe probe")
 
 
 def _answer(question: TaskQuestion) -> str | None:

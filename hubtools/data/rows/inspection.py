@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,16 +17,21 @@ from hubtools.common.errors import UserError, near
 from hubtools.common.files import is_file
 from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import labels_below
+from hubtools.data.sources.recognised import recognised
 from hubtools.data.sources.source_rows import cell_text
-from hubtools.data.sources.streams import only_member, text_lines
-from hubtools.data.sources.table_files import read_table
+from hubtools.data.sources.streams import text_lines
+from hubtools.data.sources.table_files import DECIMAL_COMMA, read_table
 from hubtools.specs.data_sources import LocalFile
 
 _LETTERS = re.compile(r"[A-Za-z*.\- ]+")
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+# What stands for no value, where all else are numbers.
+NO_NUMBER = {"na", "none", "-", "?", ".", "n.d.", "nd", "missing"}
 # Lines at the top of a FASTA file that say how its headers are written.
 _HEADERS = 3000
 _NUCLEOTIDES = set("ACGTUN")
+# Formats whose cells are text, as a person wrote them.
+_TEXT_CELLS = {"csv", "tsv", "xlsx"}
 # What splits are called, without capitals and what stands between words; "set" may follow each.
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -48,12 +54,19 @@ class UserTable:
         options: keys that its entry under ``data.files`` needs beside the path.
         columns: cells by column, as :func:`hubtools.data.sources.table_files.read_table` gives them.
         notes: what was found about the file that its name does not say.
+        files: where there are several, each with its options; rows of the first stand first.
     """
 
     path: Path
     options: dict[str, Any]
     columns: dict[str, list[Any]]
     notes: tuple[str, ...] = ()
+    files: tuple[tuple[Path, dict[str, Any]], ...] = ()
+
+    @property
+    def all_files(self) -> tuple[tuple[Path, dict[str, Any]], ...]:
+        """Each file with its options."""
+        return self.files or ((self.path, self.options),)
 
     def texts(self, column: str) -> list[str]:
         """The cells of a column as text."""
@@ -77,47 +90,27 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
     """Read a user's file.
 
     Args:
-        path: CSV, TSV, Parquet, JSON lines or FASTA; also gzipped, or alone in a zip archive.
+        path: XLSX, CSV, TSV, Parquet, JSON lines or FASTA; also gzipped, or alone in a zip archive.
         header: names of the columns where the file has none.
 
     Raises:
         UserError: it cannot be read; the message says what it seems to be instead.
     """
     if not is_file(path):
-        raise UserError(f"there is no file {path}", fix="Give a CSV, TSV, Parquet, JSON lines or FASTA file.")
-    if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
-        raise UserError("a spreadsheet cannot be read", where=str(path), fix="Save it as CSV (UTF-8).")
-    options: dict[str, Any] = {"member": only_member(path)} if path.suffix.lower() == ".zip" else {}
-    options |= {"header": header} if header else {}
-    notes: list[str] = []
-    try:
-        file = LocalFile(path=path, **options)
-        kind = file.table_format
-    except ValueError:
-        raise UserError(
-            "cannot tell its format by its name", where=str(path), fix="Call it .csv, .tsv, .parquet, .jsonl or .fasta."
-        ) from None
-    if kind in {"csv", "tsv"}:
-        first = next(text_lines(file, path, bar=False), "")
-        counts = {separator: first.count(separator) for separator in ",\t;"}
-        given = "," if kind == "csv" else "\t"
-        likely = max(counts, key=lambda separator: counts[separator])
-        if counts[likely] and not counts[given]:
-            if likely == ";":
-                raise UserError(
-                    "its fields are separated by semicolons", where=str(path), fix="Save it with commas or tabs."
-                )
-            options["format"] = "tsv" if likely == "\t" else "csv"
-            notes.append(
-                f"its fields are separated by {'tabs' if likely == chr(9) else 'commas'}, whatever its name says"
-            )
+        raise UserError(f"there is no file {path}", fix="Give an XLSX, CSV, TSV, Parquet, JSON lines or FASTA file.")
+    options, notes = recognised(path, {"header": header} if header else {})
+    kind = LocalFile(path=path, **options).table_format
     if kind == "fasta":
         notes += _fasta_options(path, options)
     table = read_table(LocalFile(path=path, **options), path)
+    if commas := [str(name) for name in table.columns if kind in _TEXT_CELLS and _has_decimal_commas(table[name])]:
+        options["decimal_comma"] = commas
+        notes.append(f"numbers with decimal commas are read with a point: {', '.join(commas)}")
+        table = read_table(LocalFile(path=path, **options), path)
     sheet = UserTable(path, options, {str(name): table[name].tolist() for name in table.columns}, tuple(notes))
     if (
         header is None
-        and kind in {"csv", "tsv"}
+        and kind in _TEXT_CELLS
         and any(looks_like_proteins([name]) or NUMBER.fullmatch(name) for name in sheet.columns)
     ):
         raise UserError(
@@ -128,6 +121,53 @@ def read_sheet(path: Path, header: list[str] | None = None) -> UserTable:
     return sheet
 
 
+@reads("tables of a new task")
+def read_sheets(paths: Sequence[Path], header: list[str] | None = None) -> UserTable:
+    """Read the files of one task: one table, or several, each of one class or of one split.
+
+    Of several, what their names are is what their rows are: a split each where all are names of splits (``train.fasta``,
+    ``test.fasta``), else a class each (``nucleus.fasta``, ``membrane.fasta``).
+
+    Raises:
+        UserError: one cannot be read, two have one name, or they have different columns.
+    """
+    if len(paths) == 1:
+        return read_sheet(paths[0], header)
+    names = [path.name.removesuffix(".gz").split(".")[0] for path in paths]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"two files are called {twice!r}", fix="Call each as its class, or its split.")
+    sheets = [read_sheet(path, header) for path in paths]
+    splits = all(split_of(name) for name in names)
+    role = "set" if splits else "label"
+    while any(role in sheet.columns for sheet in sheets):
+        role += "_of_file"
+    for path, sheet in zip(paths, sheets, strict=True):
+        if other := set(sheet.columns) ^ set(sheets[0].columns):
+            raise UserError(
+                f"it has other columns than {paths[0]} ({', '.join(sorted(other))})",
+                where=str(path),
+                fix="Give files of the same columns.",
+            )
+    columns = {name: [cell for sheet in sheets for cell in sheet.columns[name]] for name in sheets[0].columns}
+    columns[role] = [
+        name for name, sheet in zip(names, sheets, strict=True) for _ in next(iter(sheet.columns.values()))
+    ]
+    files = tuple(
+        (path, {**sheet.options, "adds": {role: name}}) for path, name, sheet in zip(paths, names, sheets, strict=True)
+    )
+    notes = [*dict.fromkeys(note for sheet in sheets for note in sheet.notes)]
+    notes.append(f"{len(paths)} files: the name of each is the {'split' if splits else 'class'} of its rows ({role})")
+    return UserTable(paths[0], files[0][1], columns, tuple(notes), files)
+
+
+def _has_decimal_commas(cells: Iterable[Any]) -> bool:
+    """Whether cells are numbers, most of them with one comma in the place of a point (``1,2;3`` are several, and ``1,2`` among 1 and 2 may be)."""
+    filled = [text for text in map(cell_text, cells) if text and text.lower() not in NO_NUMBER]
+    commas = [text for text in filled if DECIMAL_COMMA.fullmatch(text)]
+    others = all(NUMBER.fullmatch(text) for text in filled if "," not in text)
+    return others and len(commas) > len(filled) / 2 and sum("," in text for text in filled) == len(commas)
+
+
 def _fasta_options(path: Path, options: dict[str, Any]) -> list[str]:
     """How the entries of a FASTA file are read, added to the options, and what is to be said of that."""
     file = LocalFile(path=path, **options)
@@ -136,11 +176,44 @@ def _fasta_options(path: Path, options: dict[str, Any]) -> list[str]:
     names = options.get("header")
     if names and len(names) > 1 and headers and all(header.count("|") + 1 == len(names) for header in headers):
         options["header_separator"] = "|"
+    said = _header_parts(headers, options) if not names else []
     if not labels_below(text_lines(file, path, bar=False), file.path_for_format):
-        return []
+        return said
+    for key in ("header", "header_separator") if said else ():
+        options.pop(key, None)
     column = "label" if not any("label=" in header for header in headers) else "residue_label"
     options["lines"] = ["sequence", column]
     return [f"below each sequence is a line of labels, one for each residue: read as the column {column!r}"]
+
+
+def _header_parts(headers: list[str], options: dict[str, Any]) -> list[str]:
+    """What the parts of headers such as ``>P1|nucleus|train`` or ``>P1 nucleus`` are, added to the options, and said.
+
+    The first part names each protein; of the others one says train and test, at most, and one is the label. Headers of UniProt
+    (``>sp|P12345|NAME``), and those with KEY=VALUE, are read otherwise.
+    """
+    if not headers or any("=" in header or header.startswith((">sp|", ">tr|")) for header in headers):
+        return []
+    for mark in ("|", None):
+        parts = [[part.strip() for part in header[1:].strip().split(mark)] for header in headers]
+        count = len(parts[0])
+        if count not in (2, 3) or any(len(found) != count or not all(found) for found in parts):
+            continue
+        columns = list(zip(*parts, strict=True))
+        if len(set(columns[0])) < len(columns[0]):
+            continue
+        splits = [place for place in range(1, count) if all(split_of(value) for value in columns[place])]
+        labels = [place for place in range(1, count) if place not in splits]
+        if len(splits) != count - 2 or len(set(columns[labels[0]])) > max(2, len(headers) / 2):
+            continue
+        names = ["id" if not place else "set" if place in splits else "label" for place in range(count)]
+        options["header"] = names
+        if mark:
+            options["header_separator"] = mark
+        return [
+            f"its headers are read as {(mark or ' ').join(names)}, such as {headers[0][:60]} (--header says otherwise)"
+        ]
+    return []
 
 
 def looks_like_proteins(cells: list[Any]) -> bool:

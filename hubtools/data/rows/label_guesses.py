@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hubtools.common.errors import UserError
-from hubtools.data.rows.inspection import NUMBER, UserTable, looks_like_proteins
+from hubtools.data.rows.inspection import NO_NUMBER, NUMBER, UserTable, looks_like_proteins
 from hubtools.data.rows.label_cells import (
     flat,
     label_text,
@@ -32,8 +32,6 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 SEPARATORS = (";", "|", ",")
 # Texts that are one class each: more than this are free text.
 _MOST_CLASSES = 50
-# What stands for no value, where all else are numbers.
-_NO_NUMBER = {"na", "none", "-", "?", ".", "n.d.", "nd", "missing"}
 
 
 def refuse_label(sheet: UserTable, sequence: str, label: str) -> None:
@@ -102,7 +100,7 @@ def _kind_of_numbers(texts: list[str]) -> Kind | None:
 def _all_numbers(texts: Iterable[str]) -> bool:
     """Whether texts are numbers, but for some that stand for none."""
     others = {text for text in texts if not NUMBER.fullmatch(text)}
-    return all(text in UNKNOWN_ALWAYS or text.lower() in _NO_NUMBER for text in others)
+    return all(text in UNKNOWN_ALWAYS or text.lower() in NO_NUMBER for text in others)
 
 
 def has_label(cell: Any) -> bool:
@@ -221,7 +219,7 @@ def unknown_labels(sheet: UserTable, label: str, problem: Problem, separator: st
 
     def unknown(text: str) -> bool:
         if number:
-            return text != "-100" and (text in UNKNOWN_ALWAYS or text.lower() in _NO_NUMBER)
+            return text != "-100" and (text in UNKNOWN_ALWAYS or text.lower() in NO_NUMBER)
         return text in UNKNOWN_ALWAYS
 
     empty = 0

@@ -15,11 +15,11 @@ from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 
 _OTHER = re.compile(r"[^A-Z]")
+_SPACE = re.compile(r"\s+")
 _REMEDIES = {
     "-": "Remove the gaps: a column of an alignment is not a residue.",
     ".": "Remove the gaps: a column of an alignment is not a residue.",
     "*": "Cut the protein at the stop codon, or leave it out.",
-    " ": "Remove the spaces: bench spaces residues itself where a checkpoint wants it.",
 }
 
 
@@ -27,7 +27,7 @@ _REMEDIES = {
 def canonical_sequences(
     cells: Sequence[Any], ids: Sequence[str], task: str, marker: str | None = None
 ) -> tuple[list[str], list[npt.NDArray[np.bool_]] | None, Counter[str]]:
-    """Sequences stripped, without the stop at the end, upper-cased.
+    """Sequences without white space and without the stop at the end, upper-cased.
 
     Args:
         cells: as the files have them.
@@ -57,6 +57,11 @@ def canonical_sequences(
                 where=where,
                 fix="Remove it.",
             )
+        if marker is None or not marker.isspace():
+            joined = _SPACE.sub("", text)
+            if joined != text:
+                text = joined
+                changed["white space removed"] += 1
         if text.endswith("*"):
             text = text.rstrip("*")
             changed["stop at the end removed"] += 1
@@ -72,10 +77,15 @@ def canonical_sequences(
             raise UserError(
                 f"the sequence holds {bad[0]!r} at position {bad.start() + 1}, which is no residue",
                 where=where,
-                fix=_REMEDIES.get(bad[0], "Only letters stand for residues. Correct the data."),
+                fix=remedy(bad[0]),
             )
         sequences.append(text)
     return sequences, marked, changed
+
+
+def remedy(character: str) -> str:
+    """What to do about a character in a sequence that is no residue."""
+    return _REMEDIES.get(character, "Only letters stand for residues. Correct the data.")
 
 
 def _unmarked(text: str, marker: str, where: str) -> tuple[str, npt.NDArray[np.bool_]]:

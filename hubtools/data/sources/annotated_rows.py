@@ -10,7 +10,8 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.data.rows.annotation import Annotator, entry_of_row
 from hubtools.data.sources.swissprot import DATES, read_entries
-from hubtools.specs.data_sources import TableFile, UniProtData
+from hubtools.specs.data_sources import UniProtData
+from hubtools.specs.files.table_file import TableFile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,9 +21,15 @@ _PROTEIN = 10
 
 @reads("lines of CSV or TSV")
 def separated_rows(
-    lines: Iterable[str], table_format: str, where: str, *, header: list[str] | None = None, skip: int = 0
+    lines: Iterable[str],
+    table_format: str,
+    where: str,
+    *,
+    header: list[str] | None = None,
+    skip: int = 0,
+    separator: str | None = None,
 ) -> tuple[list[str], Iterator[list[str]]]:
-    """The names of the columns, and the rows below them as they are asked for. Blank lines are no rows.
+    """The names of the columns, and the rows below them as they are asked for. Lines whose fields are all empty are no rows.
 
     Args:
         lines: with what ends them.
@@ -31,14 +37,26 @@ def separated_rows(
         where: what messages call the file.
         header: names of the columns, where the file has none.
         skip: lines at the top that do not belong to the table.
+        separator: between fields; by default a comma, of TSV a tab.
 
     Raises:
         UserError: there is no row, two columns have one name, or ``header`` is not as long as a row; while rows
             are read, a quote that is not closed or a row with another number of fields, with the row and line where
             it begins.
     """
+    rows = _rows(lines, table_format, where, skip, 1 if header is not None else 0, separator)
+    return named_columns(rows, table_format, where, header)
+
+
+def named_columns(
+    rows: Iterator[list[str]], table_format: str, where: str, header: list[str] | None = None
+) -> tuple[list[str], Iterator[list[str]]]:
+    """The names of the columns, which the first row says unless they are given, and the rows below.
+
+    Raises:
+        UserError: there is no row, two columns have one name, or ``header`` is not as long as a row.
+    """
     name = table_format.upper()
-    rows = _rows(lines, table_format, where, skip, 1 if header is not None else 0)
     first = next(rows, None)
     if first is None:
         raise UserError(f"not a {name} table (no rows)", where=where, fix=_FIX)
@@ -62,9 +80,11 @@ def _before(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
     yield from rows
 
 
-def _rows(lines: Iterable[str], table_format: str, where: str, skip: int, number: int) -> Iterator[list[str]]:
+def _rows(
+    lines: Iterable[str], table_format: str, where: str, skip: int, number: int, separator: str | None = None
+) -> Iterator[list[str]]:
     """The rows, of which the first has this number."""
-    separator = _SEPARATORS[table_format]
+    separator = separator or _SEPARATORS[table_format]
     held: list[str] = []  # The lines of the row that is being read.
     begin, fields = 0, 0  # The number of the first of them, and how many fields every row has.
 
@@ -96,9 +116,12 @@ def _rows(lines: Iterable[str], table_format: str, where: str, skip: int, number
             raise refused(str(error).replace("\t", r"\t"), begin) from None
         if row is None:
             return
-        if not row:
+        # Spreadsheets leave rows of empty fields at the end, and empty fields behind the last.
+        if not row or (len(row) > 1 and not any(map(str.strip, row))):
             continue
         fields = fields or len(row)
+        if len(row) > fields and not any(map(str.strip, row[fields:])):
+            row = row[:fields]
         # A quote left open may be closed by a later one.
         if len(held) > 1 and any(_is_row(line, fields, separator) for cell in row for line in _lines(cell)[1:]):
             raise not_closed()

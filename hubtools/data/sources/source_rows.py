@@ -11,7 +11,7 @@ from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.known_sources import pinned, source_of
 from hubtools.data.sources.table_files import renamed
-from hubtools.specs.data_sources import TableFile
+from hubtools.specs.files.table_file import TableFile
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:

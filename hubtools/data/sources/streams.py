@@ -24,7 +24,7 @@ from hubtools.common.bounds import FREE_UNPACKED, LONGEST_LINE, MOST_UNPACKED_RA
 from hubtools.common.errors import UserError, in_brackets, near
 from hubtools.common.inside import why_not_inside
 from hubtools.common.readers import reads
-from hubtools.specs.data_sources import TableFile
+from hubtools.specs.files.table_file import TableFile
 
 # Files at least this large show how far they have been read.
 _LARGE = 64 << 20  # bytes

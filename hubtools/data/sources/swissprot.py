@@ -10,7 +10,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.data.rows.annotation import Feature, UniProtEntry, feature
 from hubtools.data.sources.streams import text_lines
-from hubtools.specs.data_sources import TableFile
+from hubtools.specs.files.table_file import TableFile
 
 _TOPIC = re.compile(r"^CC   -!- ([A-Z][A-Z ,/-]*): ?(.*)")
 # Kinds that releases before 2022_03 kept apart from BINDING.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,16 @@ from hubtools.common.bounds import FREE_UNPACKED, MOST_ROWS_PER_BYTE, MOST_UNPAC
 from hubtools.common.errors import UserError, near
 from hubtools.common.readers import reads
 from hubtools.data.sources.fasta import fasta_entries, sequence_entries
-from hubtools.data.sources.separated import separated_rows
+from hubtools.data.sources.separated import named_columns, separated_rows
+from hubtools.data.sources.spreadsheet import workbook_rows
 from hubtools.data.sources.streams import ended_lines, text_lines, unpacked
-from hubtools.specs.data_sources import TableFile
+from hubtools.specs.files.table_file import TableFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# A number as it is written in much of the world.
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 # A header's KEY=VALUE pairs; a value may hold spaces, as in OS=Homo sapiens OX=9606.
 _PAIR = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|$)")
 
@@ -36,7 +41,7 @@ def read_table(file: TableFile, path: Path) -> pd.DataFrame:
 def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
     """The rows of a source file.
 
-    CSV and TSV cells stay text (an empty cell is the empty string); Parquet and JSON lines keep their types. A FASTA file has the
+    Cells of CSV, TSV and XLSX are text (an empty cell is the empty string); Parquet and JSON lines keep their types. A FASTA file has the
     columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
     header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. A structure file has a row for each distinct chain (``hubtools.data.structures.contacts``). Zip members and gzip are unpacked.
 
@@ -47,6 +52,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
         "fasta": _read_fasta,
         "csv": _read_separated,
         "tsv": _read_separated,
+        "xlsx": _read_separated,
         "parquet": _read_parquet,
         "jsonl": _read_json_lines,
         "structure": _read_structure,
@@ -58,7 +64,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
 
 
 def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
-    """The table with its columns called as the task calls them.
+    """The table with its columns called as the task calls them, and those that the task adds to the file.
 
     Raises:
         UserError: a column to rename is not there, or its new name is taken.
@@ -70,17 +76,79 @@ def renamed(table: pd.DataFrame, file: TableFile) -> pd.DataFrame:
             raise UserError(f"there is no column {old!r}", where=where, fix=near(old, columns))
         if new in columns and new not in file.rename:
             raise UserError(f"there is a column {new!r} already", where=where, fix="Rename that one too.")
-    return table.rename(columns=file.rename) if file.rename else table
+    table = table.rename(columns=file.rename) if file.rename else table
+    for column, value in file.adds.items():
+        if column in table.columns:
+            where = f"{file.path_for_format}, adds"
+            raise UserError(f"there is a column {column!r} already", where=where, fix="Give it another name.")
+        table[column] = value
+    return table
+
+
+def named_rows(file: TableFile, path: Path | None, *, bar: bool = True) -> tuple[list[str], Iterator[list[str]]]:
+    """The names of the columns of a CSV, TSV or XLSX, and its rows as they are asked for, each as long as the names.
+
+    Args:
+        file: what it is.
+        path: where it is; None: standard input.
+        bar: whether a large file shows how far it has been read.
+
+    Raises:
+        UserError: the file is not what its format says, also while rows are read.
+    """
+    where = file.path_for_format
+    if file.table_format == "xlsx":
+        with unpacked(file, path) as (stream, _):
+            content = stream.read()
+        rows = islice(workbook_rows(content, where, file.sheet), file.skip_rows, None)
+        names, below = named_columns(rows, "xlsx", where, file.header)
+        below = _as_long(below, len(names), where, 1 if file.header else 2)
+    else:
+        names, below = separated_rows(
+            ended_lines(file, path, bar=bar),
+            file.table_format,
+            where,
+            header=file.header,
+            skip=file.skip_rows,
+            separator=file.separator,
+        )
+    for column in file.decimal_comma:
+        if column not in names:
+            raise UserError(f"there is no column {column!r}", where=f"{where}, decimal_comma", fix=near(column, names))
+    places = [names.index(column) for column in file.decimal_comma]
+    return names, _with_points(below, places) if places else below
+
+
+def _as_long(rows: Iterator[list[str]], length: int, where: str, first: int) -> Iterator[list[str]]:
+    """Rows of a sheet, whose empty cells at the end are not there."""
+    for number, row in enumerate(rows, first):
+        if len(row) > length:
+            raise UserError(
+                f"row {number:,} has {len(row)} filled columns, and {length} have a name",
+                where=where,
+                fix="Name each column in the first row, or remove what stands beside the table.",
+            )
+        yield row + [""] * (length - len(row))
+
+
+def _with_points(rows: Iterator[list[str]], places: list[int]) -> Iterator[list[str]]:
+    for row in rows:
+        for place in places:
+            if DECIMAL_COMMA.fullmatch(row[place].strip()):
+                row[place] = row[place].replace(",", ".")
+        yield row
 
 
 def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    names, rows = separated_rows(
-        ended_lines(file, path), file.table_format, file.path_for_format, header=file.header, skip=file.skip_rows
-    )
+    names, rows = named_rows(file, path)
     table = pd.DataFrame(list(rows), columns=names, dtype=object)
-    return table.loc[:, [bool(name) for name in names]] if names.count("") > 1 else table
+    unnamed = names.count("")
+    # Spreadsheets leave columns without a name; the only one, where it holds something, are row numbers.
+    if unnamed > 1 or (unnamed and not any(map(str.strip, table[""]))):
+        return table.loc[:, [bool(name) for name in names]]
+    return table
 
 
 def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:

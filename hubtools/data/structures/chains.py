@@ -18,7 +18,8 @@ from hubtools.common.bounds import LARGEST_STRUCTURE
 from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
 from hubtools.data.sources.streams import unpacked
-from hubtools.specs.data_sources import LocalFile, TableFile
+from hubtools.specs.data_sources import LocalFile
+from hubtools.specs.files.table_file import TableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

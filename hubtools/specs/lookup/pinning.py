@@ -12,7 +12,8 @@ from hubtools.common.errors import UserError
 from hubtools.common.files import replacing
 from hubtools.common.readers import reads
 from hubtools.specs.base import Spec
-from hubtools.specs.data_sources import SourceData, TableFile
+from hubtools.specs.data_sources import SourceData
+from hubtools.specs.files.table_file import TableFile
 from hubtools.specs.lookup.spec_files import read_spec
 from hubtools.specs.task import Task
 

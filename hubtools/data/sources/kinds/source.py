@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from hubtools.common.hashing import digest, file_sha256
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.table_files import table_rows
-from hubtools.specs.data_sources import SourceData, TableFile
+from hubtools.specs.data_sources import SourceData
+from hubtools.specs.files.table_file import TableFile
 from hubtools.specs.record import SourceFile
 
 if TYPE_CHECKING:
