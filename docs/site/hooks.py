@@ -21,7 +21,7 @@ PAGES = {
     "SECURITY.md": "security.md",
 }
 SOURCES = {page: source for source, page in PAGES.items()}
-LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+LINK = re.compile(r"(?P<before>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)\s#:]+)(?P<anchor>(?:#[^)\s]*)?)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -34,23 +34,32 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Turn links between files of the repository into links between pages.
 
-    A file that is no page is linked to in the repository, at the address in ``pyproject.toml``. A link to nothing stays as it
-    is, so that the strict build names it.
+    A link that shows the name of a page's file shows the page's title. A file that is no page is linked to in the repository,
+    at the address in ``pyproject.toml``. A link to nothing stays as it is, so that the strict build names it.
     """
     name = page.file.src_uri
     folder = posixpath.dirname(SOURCES.get(name, f"docs/{name}"))
     repository = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 
     def turned(match: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(folder, match[2]))
+        path, text = posixpath.normpath(posixpath.join(folder, match["path"])), match["text"]
+        if path.endswith(".md") and text in {path, match["path"]} and (ROOT / path).is_file():
+            text = _title(ROOT / path)
         if path in PAGES:
-            return f"{match[1]}{PAGES[path]}{match[3]}"
-        if path.startswith("docs/"):
-            return f"{match[1]}{posixpath.relpath(path, 'docs')}{match[3]}"
-        if (ROOT / path).exists():
-            return f"{match[1]}{repository}/blob/main/{path}{match[3]}"
-        return match[0]
+            target = PAGES[path]
+        elif path.startswith("docs/"):
+            target = posixpath.relpath(path, "docs")
+        elif (ROOT / path).exists():
+            target = f"{repository}/blob/main/{path}"
+        else:
+            return match[0]
+        return f"{match['before']}[{text}]({target}{match['anchor']})"
 
     # Code is shown as it is.
     pieces = re.split(r"(^```.*?^```$)", markdown, flags=re.DOTALL | re.MULTILINE)
     return "".join(piece if piece.startswith("```") else LINK.sub(turned, piece) for piece in pieces)
+
+
+def _title(page: Path) -> str:
+    """The first heading of a page."""
+    return page.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
