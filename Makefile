@@ -23,7 +23,7 @@ help:
 	@echo "make bad-inputs   meet hundreds of bad and of hostile inputs, and write what came of each (a quarter of an hour)"
 	@echo "make kills        kill commands at many moments, run them again, and hold the end against commands that nobody killed (KILLS=10 each)"
 	@echo "make thousand     a thousand runs by one command on two workers, killed three times; nothing twice, nothing missing (minutes)"
-	@echo "make docs         regenerate the reference and the table of tasks"
+	@echo "make docs         regenerate the reference, and build the documentation as a site in site/"
 	@echo "make leaderboard  the demonstration in reports/leaderboard: every pinned task by four checkpoints (hours of a core; LEADERBOARD=\"--page\": its pages alone)"
 	@echo "make loads        load published models with other versions of transformers and with TensorFlow, in environments of their own"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
@@ -82,8 +82,11 @@ bad-inputs: $(BIN)/.ready
 	@$(BIN)/python tests/bad_inputs/outcomes.py --jobs 2 2> /dev/null
 	@BENCH_HOSTILE_OUTCOMES=tests/security/hostile_outcomes.csv $(BIN)/python -m pytest tests/security/test_hostile_inputs.py
 
+# The generated pages, and then all of them as a site: a link to nothing is an error. MkDocs' notice about its own future is left out.
 docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation as a site: site/index.html"
 
 # The data come from their addresses or from BENCH_DATA_MIRROR; stopped, the same command goes on.
 LEADERBOARD ?=
@@ -127,4 +130,4 @@ speed: $(BIN)/.ready
 	done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache

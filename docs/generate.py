@@ -7,6 +7,7 @@ usage: python docs/generate.py [--check]
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -46,7 +47,8 @@ def type_name(annotation: Any) -> str:
         return f"list of {type_name(arguments[0])}"
     if origin is dict:
         return f"mapping to {type_name(arguments[1])}"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", Any: "any"}
+    names: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", Any: "any"}
+    names[datetime] = "date and time"
     if annotation in names:
         return names[annotation]
     if annotation is Problem:
