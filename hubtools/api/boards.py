@@ -15,6 +15,7 @@ from hubtools.common.notebook import line_html, lines_html, table_html
 if TYPE_CHECKING:
     import pandas
 
+    from hubtools.findings.board.arms_apart import BoardArm
     from hubtools.findings.board.board_rows import Table
     from hubtools.findings.board.leaderboard import Board
     from hubtools.findings.board.overall import Overall
@@ -135,7 +136,12 @@ def _columns_html(shown: list[Column]) -> str:
 
 
 def board(
-    runs: Names | RunResults = "runs", *, task: str | None = None, split: str = "test", on_note: Say = silent
+    runs: Names | RunResults = "runs",
+    *,
+    task: str | None = None,
+    split: str = "test",
+    arm: BoardArm | None = None,
+    on_note: Say = silent,
 ) -> RunBoard:
     """What the runs say: comparable runs side by side, best first, with intervals.
 
@@ -143,10 +149,11 @@ def board(
         runs: names as for :func:`hubtools.results`, or what it gave.
         task: only this task.
         split: the test split that rows are ranked on.
+        arm: ``default``: only what no suite tuned; ``tuned``: only what one did; by default both, in tables of their own.
         on_note: as for :func:`hubtools.results`.
 
     Raises:
-        UserError: there is no run, no run of that task or on that split, or the split is one that choices were made on.
+        UserError: there is no run, no run of that task or arm, or on that split, or the split is one that choices were made on.
 
     >>> import hubtools
     >>> board = hubtools.board("benchmarks/baselines/golden", task="golden-value")
@@ -161,4 +168,4 @@ def board(
     if not found.runs:
         where = "what was given" if isinstance(runs, RunResults) else ", ".join(names_of(runs))
         raise UserError(f"there is no run in {where}", fix="Run something first: bench run --checkpoint … --task …")
-    return RunBoard(build_board(found.runs, task=task, split=split), found.runs, found.notes)
+    return RunBoard(build_board(found.runs, task=task, split=split, arm=arm), found.runs, found.notes)

@@ -189,6 +189,8 @@ def plan_again(
             if given:
                 raise UserError("a published result has its own", where=f"--{option}", fix="Leave it out.")
         asked = tuple(planned_runs(cell, held, checkpoint, chosen))
+        for told in dict.fromkeys(run.task.template_told for run in asked if run.task.template):
+            on_note(f"note: {told}")
         return PlannedAgain(asked, cell=cell, _root=root, _execution=how, _checkpoint=checkpoint)
     if chosen:
         raise UserError("a record has its seed", where="--seed", fix="Leave it out.")

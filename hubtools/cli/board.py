@@ -18,6 +18,7 @@ from hubtools.specs.references import is_address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hubtools.findings.board.arms_apart import BoardArm
     from hubtools.findings.board.leaderboard import Board
     from hubtools.publishing.commit import PushedCommit
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 @NAMED_RUNS
 @click.option("--task", metavar="NAME", help="Only this task.")
 @click.option("--split", default="test", show_default=True, metavar="NAME", help="Test split that rows are ranked on.")
+@click.option(
+    "--arm",
+    type=click.Choice(["default", "tuned"]),
+    help="Only what no suite tuned, or only what one did. Default: both, in tables of their own.",
+)
 @click.option(
     "--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "csv", "json"])
 )
@@ -49,6 +55,7 @@ def board(
     root: str,
     task: str | None,
     split: str,
+    arm: BoardArm | None,
     form: str,
     html: Path | None,
     site: Path | None,
@@ -59,7 +66,7 @@ def board(
 ) -> None:
     """What the runs say: comparable runs side by side, best first, with intervals.
 
-    Runs of different task versions, data or subsets stand in separate tables. Runs that did not finish are listed
+    Runs of different task versions, data or subsets stand in separate tables, and so do what a suite tuned and what it did not. Runs that did not finish are listed
     at the end.
 
     RUNS are folders of runs, single runs, frozen baselines or hub://user/repo[@revision][/folder]: a published model, a
@@ -79,7 +86,7 @@ def board(
     found = hubtools.results(wanted, on_note=note)
     # The records stay until the process ends: what looks for garbage need not go through all of them again and again.
     gc.freeze()
-    built = hubtools.board(found if found else wanted, task=task, split=split)
+    built = hubtools.board(found if found else wanted, task=task, split=split, arm=arm)
     if form == "table":
         from rich.console import Console
 

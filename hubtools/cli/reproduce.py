@@ -16,6 +16,8 @@ from hubtools.common.errors import UserError
 from hubtools.findings.wording import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hubtools.api.reproducing import MadeAgain
     from hubtools.specs.lookup.trusted import TrustedSpecs
     from hubtools.specs.published_results import Cell
@@ -106,6 +108,7 @@ def _print_list(form: str, held: TrustedSpecs) -> None:
     from hubtools.findings.wording import metric_title
 
     cells = held.cells()
+    templates = _templates({cell.experiment.task for cell in cells.values()}, held)
     if form == "json":
         click.echo(json.dumps([_plain(cell) for cell in cells.values()], indent=2, ensure_ascii=False))
         return
@@ -115,10 +118,18 @@ def _print_list(form: str, held: TrustedSpecs) -> None:
     for cell in cells.values():
         experiment, result = cell.experiment, cell.result
         task = experiment.task if experiment.split == "test" else f"{experiment.task} ({experiment.split})"
+        task += ", a template" * (experiment.task in templates)
         metric = metric_title(experiment.metric)
         table.add_row(cell.id, task, experiment.recipe, metric, f"{result.value:g}", f"±{experiment.tolerance:g}")
     new_console().print(table)
     click.echo(f"\n{len(cells)} results; bench reproduce ID makes one again", err=True)
+    if templates:
+        click.echo("a template was never loaded: its data may be others than the source's (bench tasks show)", err=True)
+
+
+def _templates(names: Iterable[str], held: TrustedSpecs) -> set[str]:
+    """Those of some tasks that are templates."""
+    return {name for name in names if held.holds("task", name) and held.task(name).template}
 
 
 def _plain(cell: Cell) -> dict[str, Any]:

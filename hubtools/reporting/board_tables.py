@@ -58,6 +58,8 @@ def columns(table: Table, bars: bool = False) -> list[Column]:
             right=False,
         ),
     ]
+    for index, arm in enumerate(table.beside):
+        shown.append(Column(arm, [wording.number(of.value) if (of := row.beside[index]) else "" for row in rows]))
     if bars:
         shown.append(Column("", _bars(best), priority=2, right=False))
     for index, column in enumerate(table.columns):
@@ -85,7 +87,7 @@ def overall_columns(overall: Overall) -> list[Column]:
     return [
         Column("Best set", [wording.mark(row.best_set) for row in rows], right=False),
         Column("Model", names([row.row for row in rows]), right=False),
-        Column("Recipe", [row.row.recipe for row in rows], right=False),
+        Column("Recipe", [row.row.recipe_anywhere for row in rows], right=False),
         Column("Mean rank ↓", ranks),
         Column("95 % interval", of_ranks, right=False),
         Column("Tasks", [row.coverage for row in rows], right=False),
@@ -298,7 +300,7 @@ CSV_FIELDS = (
     "task", "task_version", "task_hash", "data", "subset", "fraction", "split", "metric", "primary", "rank", "standing",
     "subject", "revision", "kind", "recipe", "recipe_hash", "sweep_trials",
     "value", "low", "high", "interval_of", "higher_is_better", "seeds", "parameters",
-    "wall_seconds", "status", "failure", "run_ids", "best_set", "question",
+    "wall_seconds", "status", "failure", "run_ids", "best_set", "question", "arm",
 )  # fmt: skip
 
 
@@ -336,6 +338,7 @@ def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
                     "run_ids": " ".join(record.run_id for _, record in row.runs),
                     "best_set": row.best_set if primary else None,
                     "question": row.basis if primary else None,
+                    "arm": table.arm,
                 }
     for _, record in board.unfinished:
         failure = f"{record.failure.kind}: {record.failure.message}" if record.failure else ""
@@ -378,6 +381,8 @@ def as_json(board: Board) -> str:
             "subset": table.question.subset,
             "fraction": table.question.fraction,
             "not_for_ranking": table.not_for_ranking,
+            "arm": table.arm,
+            "beside": list(table.beside),
             "split": table.split,
             "metrics": list(table.metrics),
             "other_splits": list(table.other_splits),
@@ -423,6 +428,8 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "overrides": row.record.overrides,
         "recipe_hash": row.record.identity.recipe.hash,
         "sweep_trials": row.trials,
+        "chosen": row.sweep.chosen if row.sweep else {},
+        "beside": [of.value if of else None for of in row.beside],
         "seeds": row.seeds,
         "parameters": row.parameters,
         "wall_seconds": row.wall_seconds,
@@ -455,7 +462,7 @@ def _overall_dict(overall: Overall) -> dict[str, Any]:
                 "subject": one.row.name,
                 "kind": one.row.kind,
                 "revision": one.row.revision,
-                "recipe": one.row.recipe,
+                "recipe": one.row.recipe_anywhere,
                 "recipe_hash": one.row.record.identity.recipe.hash,
                 "best_set": one.best_set,
                 "mean_rank": with_interval(one.mean_rank),

@@ -10,7 +10,6 @@ from typing import Any
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore, Interval
 from hubtools.findings import wording
-from hubtools.findings.arms import arm_key
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.leaderboard import Board
 from hubtools.findings.board.overall import Overall
@@ -40,7 +39,7 @@ def site_data(board: Board, notice: str | None = None) -> tuple[dict[str, Any], 
     listed: list[Row] = []
     for table in board.tables:
         for row in table.rows:
-            if arms.setdefault(arm_key(row.record), len(listed)) == len(listed):
+            if arms.setdefault(row.key, len(listed)) == len(listed):
                 listed.append(row)
     tables = {_slug(table, number): table for number, table in enumerate(board.tables)}
     records = [record for table in board.tables for row in table.rows for _, record in row.runs]
@@ -81,7 +80,7 @@ def _arm(row: Row, label: str) -> dict[str, Any]:
         "name": label,
         "model": row.name,
         "kind": row.kind,
-        "recipe": row.recipe,
+        "recipe": row.recipe_anywhere,
         "adaptation": row.adaptation if row.kind != "baseline" else "baseline",
         "parameters": row.parameters,
         "revision": row.revision,
@@ -114,7 +113,10 @@ def _table(key: str, table: Table, arms: Mapping[Any, int]) -> dict[str, Any]:
         "proteins": result.n_proteins,
         "metric": _metric(table.metrics[0]),
         "split": table.split,
-        "columns": [_metric(metric) | {"split": split} for split, metric in table.columns],
+        "columns": [
+            _metric(table.metrics[0]) | {"name": arm, "title": arm, "split": table.split} for arm in table.beside
+        ]
+        + [_metric(metric) | {"split": split} for split, metric in table.columns],
         "splits": _splits(record),
         "published": [
             {
@@ -149,14 +151,15 @@ def _metric(name: str) -> dict[str, Any]:
 def _row(table: Table, row: Row, arms: Mapping[Any, int]) -> dict[str, Any]:
     estimate = row.scores[table.primary]
     return {
-        "arm": arms[arm_key(row.record)],
+        "arm": arms[row.key],
         "best_set": row.best_set,
         "o": row.of_weights,
         "v": _plain(estimate.value),
         "l": _plain(estimate.low),
         "h": _plain(estimate.high),
         "n": len(row.runs),
-        "c": [_cell(row.scores[column]) for column in table.columns],
+        "c": [_cell(of) if of else [None] * 3 for of in row.beside]
+        + [_cell(row.scores[column]) for column in table.columns],
         "w": _plain(row.wall_seconds),
         "p": row.record.training.parameters_trained if row.record.training else None,
         "e": _mean([record.cost.energy.kwh for _, record in row.runs if record.cost and record.cost.energy]),
@@ -176,7 +179,7 @@ def _overall(overall: Overall, arms: Mapping[Any, int]) -> dict[str, Any]:
         "notes": list(overall.notes),
         "rows": [
             {
-                "arm": arms[arm_key(one.row.record)],
+                "arm": arms[one.row.key],
                 "best_set": one.best_set,
                 "rank": with_interval(one.mean_rank),
                 "borda": with_interval(one.borda),

@@ -16,7 +16,7 @@ from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity, SweepFacts
-from hubtools.specs.suite import Tuning, tuned_label
+from hubtools.specs.suite import Tuning
 from hubtools.specs.task import Task
 
 
@@ -64,7 +64,7 @@ class PlannedRun:
         random = " with random weights" if self.overrides.get("weights") == "random" else ""
         share = "" if self.fraction is None else f" · {100 * self.fraction:g} % of train"
         budget = self.tuning.trials if self.tuning else self.sweep.budget if self.sweep else None
-        tuned = "" if budget is None else f" · {tuned_label(budget)}"
+        tuned = "" if budget is None else f" · tuned: {budget} trials"
         return f"{self.recipe.name}{random}{share}{tuned}"
 
     def command(self, checkpoint: CheckpointIdentity | None) -> str:

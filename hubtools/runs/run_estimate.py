@@ -36,11 +36,10 @@ from hubtools.runs.preparation import (
 )
 from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, run_folder
-from hubtools.runs.sweeps.choices import chosen_recipe
+from hubtools.runs.sweeps.choices import chosen_identity, chosen_recipe
 from hubtools.runs.workload import RunEstimate, StatedDevice, Workload, advice_for, fine_tuning, probing, scoring
 from hubtools.specs.recipe import Recipe
 from hubtools.specs.record import CheckpointIdentity
-from hubtools.specs.suite import Tuning
 from hubtools.training.compute.engine import Engine
 from hubtools.training.compute.memory import forget_peak, peak_resident
 from hubtools.training.compute.operations import (
@@ -146,8 +145,9 @@ class Estimator:
         found = self._estimate(run)
         if found.memory is not None and run.task.data.folds is not None:
             found = self._over_folds(run, found)
-        if found.workload is not None and run.tuning is not None:
-            found = self._with_trials(run, run.tuning, found)
+        if found.workload is not None and run.tuning is not None and (alike := replace(run, seed=0)) not in self._tuned:
+            self._tuned.append(alike)
+            found = found if chosen_recipe(self.session.root, run) else found.with_trials(run.tuning.trials, run.recipe)
         if self._news and found.memory is not None:
             low, high = found.seconds
             least, most = map(human, found.memory.span)
@@ -161,20 +161,6 @@ class Estimator:
         least = low if run.recipe.adaptation == "probe" else fits * low
         note = f"{fits} folds" + (f", {one.note}" if one.note else "")
         return replace(one, seconds=(least, fits * high), note=note)
-
-    def _with_trials(self, run: PlannedRun, tuning: Tuning, one: RunEstimate) -> RunEstimate:
-        """The estimate of the first run of a tuned recipe, which has the trials before it: each is taken to be as long as the run.
-
-        What is tried may be slower or faster than the recipe is; a probe's later trials find all embeddings kept.
-        """
-        alike = replace(run, seed=0)
-        if alike in self._tuned or chosen_recipe(self.session.root, run) is not None:
-            return one
-        self._tuned.append(alike)
-        low, high = one.seconds
-        least = low if run.recipe.adaptation == "probe" else (1 + tuning.trials) * low
-        note = f"{tuning.trials} trials first" + (f", {one.note}" if one.note else "")
-        return replace(one, seconds=(least, (1 + tuning.trials) * high), note=note)
 
     def _estimate(self, run: PlannedRun) -> RunEstimate:
         if not self.force and self._is_done(run):
@@ -206,12 +192,8 @@ class Estimator:
 
     def _is_done(self, run: PlannedRun) -> bool:
         with contextlib.suppress(UserError):
-            identity = self.session.identify(run)
-            if run.tuning is not None:
-                if (chosen := chosen_recipe(self.session.root, run)) is None:
-                    return False
-                own = identity.recipe.model_copy(update={"hash": chosen})
-                identity = identity.model_copy(update={"recipe": own})
+            if (identity := chosen_identity(self.session.root, run, self.session.identify(run))) is None:
+                return False
             return read_record(run_folder(self.session.root, identity)).status == "complete"
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -213,6 +213,16 @@ class RunEstimate:
     cached: tuple[int, int] | None = None
     advice: str = ""
     power: Power | None = None
+
+    def with_trials(self, trials: int, recipe: Recipe) -> RunEstimate:
+        """The same of a run that has trials of its recipe before it, each taken to be as long as the run.
+
+        What is tried may be slower or faster than the recipe is; later trials of a probe find the embeddings of earlier ones.
+        """
+        low, high = self.seconds
+        least = low if recipe.adaptation == "probe" else (1 + trials) * low
+        note = f"{trials} trials first" + (f", {self.note}" if self.note else "")
+        return replace(self, seconds=(least, (1 + trials) * high), note=note)
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""

@@ -28,14 +28,9 @@ class Tuning(Spec):
         """The fields as ``bench sweep --over`` takes them."""
         return [f"{name}={_text(values)}" for name, values in self.over.items()]
 
-    @property
-    def label(self) -> str:
-        """What runs that were tuned by it are called, wherever they stand."""
-        return tuned_label(self.trials)
-
 
 def tuned_label(trials: int) -> str:
-    """What a row or a run is called whose recipe was fitted with so many trials."""
+    """What a row of a board is called whose recipe was fitted with so many trials."""
     return f"tuned: {trials} trials on validation"
 
 

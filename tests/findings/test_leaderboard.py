@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sample_records import (
@@ -259,3 +260,67 @@ def test_a_row_tells_that_a_sweep_chose_its_recipe() -> None:
     assert [row["sweep_trials"] for row in json.loads(tables.as_json(board))["tables"][0]["rows"]] == [20, 0]
     lines = list(csv.DictReader(io.StringIO(tables.as_csv(board))))
     assert {line["sweep_trials"] for line in lines if line["recipe_hash"] == rate.hash} == {"20"}
+
+
+def tuned_by(budget: int, *, own: bool = False, **chosen: float) -> SweepFacts:
+    fields = dict.fromkeys(chosen, "0.0001, 0.003")
+    facts: dict[str, Any] = {"trials": budget, "fields": fields, "chosen": chosen, "validation": 0.5, "seed": 1}
+    return SweepFacts(**facts, sampler="TPE", budget=budget, own_values=own)
+
+
+def test_what_a_suite_tuned_ranks_apart_and_stands_beside() -> None:
+    rate = PROBE.model_copy(update={"learning_rate": 3e-3})
+    plain = [make_record(LOCALISATION, PROBE, value, checkpoint=name) for name, value in ((ESM8, 0.5), (ESM650, 0.6))]
+    tuned = tuned_by(6, learning_rate=3e-3)
+    fitted = make_record(LOCALISATION, rate, 0.7, checkpoint=ESM8, overrides=tuned.chosen, sweep=tuned)
+    # The larger one's own rate was the best of its trials: one run is both.
+    both = plain[1].model_copy(update={"sweep": tuned_by(6, own=True, learning_rate=1e-3)})
+    baseline = make_record(LOCALISATION, BASELINES["majority"], 0.2)
+    records = found(plain[0], both, fitted, baseline)
+    first, second = build_board(records).tables
+    assert (first.arm, second.arm) == ("as published", "tuned: 6 trials on validation")
+    value = {
+        table.arm: {(r.name, r.rank): r.scores[table.primary].value for r in table.rows} for table in (first, second)
+    }
+    assert value[first.arm] == {(ESM650, 1): 0.6, (ESM8, 2): 0.5, ("majority", 3): 0.2}
+    assert value[second.arm] == {(ESM8, 1): 0.7, (ESM650, 2): 0.6, ("majority", 3): 0.2}
+    assert [[of.value if of else None for of in row.beside] for row in first.rows] == [[0.6], [0.7], [None]]
+    assert [[of.value if of else None for of in row.beside] for row in second.rows] == [[0.5], [0.6], [None]]
+    assert [row.recipe for row in first.rows] == ["probe", "probe", "baseline"]
+    assert second.rows[0].recipe == "probe, learning_rate=0.003, tuned: 6 trials on validation"
+    assert build_board(records).n_runs == 4 and table_of(records, fitted).arm == second.arm
+    assert [table.arm for table in build_board(records, arm="tuned").tables] == [second.arm]
+    assert "tuned: 6 trials on validation" in tables.markdown(build_board(records, arm="default"))
+    with pytest.raises(UserError, match="no run was tuned by a suite"):
+        build_board(found(plain[0]), arm="tuned")
+
+
+def test_other_budgets_and_lone_sweeps_rank_with_nobody_elses() -> None:
+    records = [make_record(LOCALISATION, PROBE, 0.5, checkpoint=ESM8)]
+    for value, sweep in ((0.6, tuned_by(6, epochs=5)), (0.7, tuned_by(20, epochs=6)), (0.8, tuned_by(9, epochs=7))):
+        alone = sweep.model_copy(update={"budget": None}) if sweep.budget == 9 else sweep
+        recipe = PROBE.model_copy(update=sweep.chosen)
+        records.append(make_record(LOCALISATION, recipe, value, checkpoint=ESM8, overrides=sweep.chosen, sweep=alone))
+    board = build_board(found(*records))
+    assert [(table.arm, len(table.rows)) for table in board.tables] == [
+        ("as published", 1),
+        ("tuned: 6 trials on validation", 1),
+        ("tuned: 20 trials on validation", 1),
+        ("of sweeps without a common budget", 1),
+    ]
+    assert board.tables[0].beside == ("tuned: 6 trials on validation", "tuned: 20 trials on validation")
+
+
+def test_over_tasks_a_tuned_row_is_one_whatever_each_task_chose() -> None:
+    records = []
+    for task, rate in ((LOCALISATION, 1e-4), (STRUCTURE, 3e-3)):
+        for name, value in ((ESM8, 0.5), (ESM650, 0.6)):
+            tuned = tuned_by(6, learning_rate=rate)
+            recipe = PROBE.model_copy(update=tuned.chosen)
+            records.append(make_record(task, PROBE, value - 0.1, checkpoint=name))
+            records.append(make_record(task, recipe, value, checkpoint=name, overrides=tuned.chosen, sweep=tuned))
+    for arm, said in (("default", "probe"), ("tuned", "probe, tuned: 6 trials on validation")):
+        overall = build_board(found(*records), arm=arm).overall
+        assert overall is not None and [one.row.name for one in overall.rows] == [ESM650, ESM8]
+        assert {one.row.recipe_anywhere for one in overall.rows} == {said}
+        assert all(not one.missing for one in overall.rows)

@@ -106,7 +106,7 @@ def test_text_and_page_carry_best_sets_and_the_overall_table(board: Board) -> No
     assert content["tables"][0]["rows"][0]["best_set"] is True
     assert content["overall"]["rows"][-1]["best_set"] is None
     lines = list(csv.DictReader(io.StringIO(as_csv(board))))
-    assert list(lines[0])[-2:] == ["best_set", "question"]
+    assert list(lines[0])[-3:] == ["best_set", "question", "arm"]
     assert {line["best_set"] for line in lines if line["primary"] == "True"} == {"True", "False"}
     assert {line["question"] for line in lines if line["primary"] == "True"} == {"recipe", "weights"}
     assert markdown(board).startswith("## Over 5 tasks")

@@ -260,6 +260,25 @@ def _() -> Any:
     return st.one_of(values, texts_as_bytes(texts)), call
 
 
+@attempt("runs.sweeps.choices.chosen_recipe")
+def _() -> Any:
+    import hubtools
+    from hubtools.runs.sweeps.choices import keep_choice
+
+    (run,) = hubtools.plan("embedded", "localisation", "probe")
+
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        keep_choice(folder, run, run.recipe)
+        (path,) = (folder / "sweeps" / ".chosen").iterdir()
+        assert read(folder, run) == run.recipe.hash
+        path.write_bytes(content)
+        found = read(folder, run)
+        assert found is None or isinstance(found, str)
+        return found
+
+    return mutated_values([{"recipe_hash": run.recipe.hash}], Schema()).map(as_json).map(encoded), call
+
+
 @attempt("training.finetune.resume.read_progress")
 def _() -> Any:
     state = {

@@ -299,7 +299,8 @@ def _taken(planned: Sequence[PlannedRun], root: Path, engine: DetachedEngine) ->
 
 
 def _key(run: PlannedRun) -> tuple[object, ...]:
-    return run.checkpoint, run.task.hash, run.recipe.hash, run.seed, run.subset, run.fraction
+    tuning = run.tuning.model_dump_json() if run.tuning else None
+    return run.checkpoint, run.task.hash, run.recipe.hash, run.seed, run.subset, run.fraction, tuning
 
 
 def cancel(runs: str | os.PathLike[str] = DEFAULT_ROOT) -> dict[str, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hubtools.evaluation.statistics.arm_interval import ArmScore
-from hubtools.findings.arms import Arm, ComparisonGroup
+from hubtools.findings.arms import Arm, ComparisonGroup, arm_key
 from hubtools.findings.board.best_rows import BY_INTERVALS
 from hubtools.findings.wording import best_of, metric_title, trust
 from hubtools.runs.store import OpenRun
@@ -16,6 +17,9 @@ from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
     from hubtools.evaluation.statistics.resampled import Resampled
+
+# What a table is called whose rows nothing was tuned for, where others are beside it that were.
+AS_PUBLISHED = "as published"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Row:
         basis: what that was asked of: its ``recipe``, its ``weights``, or ``intervals``; empty where the score is not defined.
         resampled: the primary metric under the resamplings that all rows of the table share; None where not all have it.
         precision: in which its runs computed, where a row differs from it in that alone; else empty.
+        arm: what it was tuned with, in words, where its table is of rows that were; else empty.
+        beside: the score of the same checkpoint in each of the tables that :attr:`Table.beside` names; None where it has none.
     """
 
     runs: tuple[OpenRun, ...]
@@ -39,6 +45,14 @@ class Row:
     basis: str = ""
     resampled: Resampled | None = field(default=None, repr=False, compare=False)
     precision: str = ""
+    arm: str = ""
+    beside: tuple[ArmScore | None, ...] = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes a row the same on another task: its arm; of a tuned one not what was chosen, which each task chooses anew."""
+        key = arm_key(self.record)
+        return (*key[:-1], self.record.identity.recipe.name, self.record.precision, self.arm) if self.arm else key
 
     @property
     def best_set_place(self) -> Literal["best", "within", ""]:
@@ -78,11 +92,22 @@ class Row:
     @property
     def recipe(self) -> str:
         """Recipe for tables: whether it is a baseline, which fields were set, the precision where it tells rows apart, whether a sweep chose."""
+        return self._recipe(self.record.sweep.chosen if self.arm and self.record.sweep else {})
+
+    @property
+    def recipe_anywhere(self) -> str:
+        """The same on every task: of a tuned row without what was chosen."""
+        chosen = self.record.sweep.chosen if self.record.sweep else {}
+        return self._recipe({}, chosen) if self.arm else self.recipe
+
+    def _recipe(self, chosen: Mapping[str, Any], without: Collection[str] = ()) -> str:
         # Random weights are said in words.
-        fields = [f"{k}={v}" for k, v in sorted(self.record.overrides.items()) if (k, v) != ("weights", "random")]
+        told = {k: v for k, v in {**self.record.overrides, **chosen}.items() if k not in without}
+        fields = [f"{k}={v}" for k, v in sorted(told.items()) if (k, v) != ("weights", "random")]
         random = ["random weights"] if self.kind == "random" else []
         name = "baseline" if self.kind == "baseline" else self.record.identity.recipe.name
-        swept = [best_of(self.trials)] if self.trials else []
+        both = self.sweep is not None and self.sweep.budget is not None and self.sweep.own_values
+        swept = [self.arm] if self.arm else [best_of(self.trials)] if self.trials and not both else []
         return ", ".join([name, *random, *fields, *filter(None, [self.precision]), *swept])
 
     @property
@@ -133,6 +158,9 @@ class Table:
         metrics: metrics on the split, primary first.
         other_splits: further test splits, shown by the primary metric.
         remarks: what sets this table apart from others of the same task (subset, older version, ...).
+        arm: how the recipes of its rows were chosen, in words, where the question has several such tables; else empty.
+        tuned: whether every row but the trivial baselines was tuned with the same budget.
+        beside: names of the arms whose score stands beside each row's.
     """
 
     question: ComparisonGroup
@@ -141,6 +169,9 @@ class Table:
     metrics: tuple[str, ...]
     other_splits: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    arm: str = ""
+    tuned: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

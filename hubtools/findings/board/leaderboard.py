@@ -15,6 +15,7 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.evaluation.statistics.arm_interval import ArmScore
 from hubtools.findings.arms import Arm, ComparisonGroup, arm_key, precision_apart, sound_runs, without_copies
+from hubtools.findings.board.arms_apart import BoardArm, RunsOfArm, apart, of_arm, side_by_side
 from hubtools.findings.board.best_rows import in_best_set, resampled_rows
 from hubtools.findings.board.board_rows import Row, Table
 from hubtools.findings.board.overall import Overall, overall_of
@@ -36,19 +37,22 @@ class Board:
     @property
     def n_runs(self) -> int:
         """Number of complete runs on the board."""
-        return sum(len(row.runs) for table in self.tables for row in table.rows)
+        return len({record.run_id for table in self.tables for row in table.rows for _, record in row.runs})
 
 
-def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = "test") -> Board:
+def build_board(
+    found: Sequence[OpenRun], task: str | None = None, split: str = "test", arm: BoardArm | None = None
+) -> Board:
     """Group records into tables.
 
     Args:
         found: folders and records, as ``hubtools.runs.store.find_records`` gives them.
         task: only this task.
         split: the test split that rows are ranked on.
+        arm: ``default``: only what no suite tuned; ``tuned``: only what one did.
 
     Raises:
-        UserError: no record is of that task, no task has that split, or the split is one that choices were made on.
+        UserError: no record is of that task or that arm, no task has that split, or the split is one that choices were made on.
     """
     if split in {"train", "validation"}:
         raise UserError(
@@ -74,10 +78,11 @@ def build_board(found: Sequence[OpenRun], task: str | None = None, split: str = 
     for run in scored:
         groups[ComparisonGroup.of(run[1], split)].append(run)
     ordered = sorted(groups, key=_order)
-    tables = tuple(
-        _table(question, groups[question], split, _remarks(question, ordered, _rows(groups[question])))
-        for question in ordered
-    )
+    built = []
+    for question in ordered:
+        remarks = _remarks(question, ordered, _rows(groups[question]))
+        built += side_by_side([_table(question, one, split, remarks) for one in apart(groups[question])])
+    tables = of_arm(built, arm)
     unfinished = sorted((run for run in kept if run[1].status != "complete"), key=lambda run: run[1].started)
     overall, why_not = overall_of(tables)
     return Board(tables, tuple(unfinished), (*altered, *notes, *why_not), overall)
@@ -87,7 +92,11 @@ def table_of(found: Sequence[OpenRun], record: RunRecord, split: str = "test") -
     """The table that a complete run stands in."""
     question = ComparisonGroup.of(record, split)
     board = build_board([pair for pair in found if ComparisonGroup.of(pair[1], split) == question], split=split)
-    return board.tables[0]
+    # A run whose recipe's own values were the best of its trials stands in two; the first is of what is not tuned.
+    return next(
+        (t for t in board.tables if any(r.run_id == record.run_id for row in t.rows for _, r in row.runs)),
+        board.tables[0],
+    )
 
 
 def _order(question: ComparisonGroup) -> tuple[Any, ...]:
@@ -127,7 +136,8 @@ def _remarks(question: ComparisonGroup, all_questions: Sequence[ComparisonGroup]
     return tuple(remarks)
 
 
-def _table(question: ComparisonGroup, found: list[OpenRun], split: str, remarks: tuple[str, ...]) -> Table:
+def _table(question: ComparisonGroup, of: RunsOfArm, split: str, remarks: tuple[str, ...]) -> Table:
+    found = of.runs
     metrics = _in_order(m for _, record in found for m in _metric_names(record, split))
     others = _in_order(s for _, record in found for s in record.results if s not in {"train", "validation", split})
     by_row: dict[Any, list[OpenRun]] = defaultdict(list)
@@ -146,7 +156,10 @@ def _table(question: ComparisonGroup, found: list[OpenRun], split: str, remarks:
             zip(rows, in_best_set(estimates, resampled), drawn, strict=True), 1
         )
     ]
-    return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), remarks)
+    if of.tuned:
+        ranked = [replace(row, arm="" if row.kind == "baseline" else of.label) for row in ranked]
+    named = (*remarks, of.label) if of.label else remarks
+    return Table(question, split, tuple(ranked), tuple(metrics), tuple(others), named, of.label, of.tuned)
 
 
 def _row(runs: list[OpenRun], split: str, metrics: list[str], others: list[str], precision: str) -> Row:

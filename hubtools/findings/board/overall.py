@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hubtools.evaluation.statistics.arm_interval import Interval
-from hubtools.findings.arms import arm_key
-from hubtools.findings.board.board_rows import Row, Table
+from hubtools.findings.board.board_rows import AS_PUBLISHED, Row, Table
 from hubtools.specs.metric_names import METRICS
 
 # Beyond so many rows an overall table is not what is looked for, and its bootstrap would take long.
@@ -72,6 +72,7 @@ def overall_of(tables: Sequence[Table]) -> tuple[Overall | None, list[str]]:
     """
     left_out: list[tuple[str, str]] = []
     chosen: dict[str, Table] = {}
+    tables = _of_one_arm(tables)
     latest: dict[str, int] = {}
     for table in tables:
         asked = table.question
@@ -90,12 +91,21 @@ def overall_of(tables: Sequence[Table]) -> tuple[Overall | None, list[str]]:
     for table in chosen.values():
         for row in table.rows:
             if row.scores[table.primary].value is not None:
-                keys.setdefault(arm_key(row.record), row)
+                keys.setdefault(row.key, row)
     if len(chosen) < 2 or len(keys) < 2:
         return None, []
     if len(keys) > MOST_ROWS:
         return None, [f"{len(keys):,} rows are not ranked over tasks: that is done for at most {MOST_ROWS:,}."]
     return _ranked(chosen, keys, tuple(dict.fromkeys(left_out))), []
+
+
+def _of_one_arm(tables: Sequence[Table]) -> list[Table]:
+    """What is ranked together over tasks: what no suite tuned; where all was tuned, what had the budget of most tables."""
+    plain = [table for table in tables if not table.tuned]
+    if plain or not tables:
+        return [table for table in plain if table.arm in {"", AS_PUBLISHED}]
+    most = Counter(table.arm for table in tables).most_common(1)[0][0]
+    return [table for table in tables if table.arm == most]
 
 
 def _ranked(chosen: dict[str, Table], keys: dict[Any, Row], left_out: tuple[tuple[str, str], ...]) -> Overall:
@@ -156,7 +166,7 @@ def _scores(table: Table, keys: list[Any]) -> Any:
 
     from hubtools.evaluation.statistics.mean_ranks import TaskScores
 
-    by_key = {arm_key(row.record): row for row in table.rows if row.scores[table.primary].value is not None}
+    by_key = {row.key: row for row in table.rows if row.scores[table.primary].value is not None}
     rows = [by_key.get(key) for key in keys]
     kept = all(row is None or row.resampled is not None for row in rows)
     info = METRICS[table.metrics[0]]

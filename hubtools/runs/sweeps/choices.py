@@ -18,11 +18,12 @@ from hubtools.common.readers import reads
 from hubtools.models.checkpoint import recorded_name
 from hubtools.runs.plan import PlannedRun
 from hubtools.specs.recipe import Recipe
+from hubtools.specs.record import Identity
 
 SWEEPS, CHOSEN = "sweeps", ".chosen"
 
 
-class Choice(BaseModel):
+class KeptChoice(BaseModel):
     """What a search ended with, as it is kept: the hash of the recipe that was chosen."""
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +43,7 @@ def keep_choice(root: Path, run: PlannedRun, recipe: Recipe) -> None:
     make_folder(place.parent)
     if place.is_dir():
         clear(place)
-    write_atomic(place, Choice(recipe_hash=recipe.hash).model_dump_json() + "\n")
+    write_atomic(place, KeptChoice(recipe_hash=recipe.hash).model_dump_json() + "\n")
 
 
 @reads("choice of a tuned recipe", refuses=())
@@ -54,9 +55,18 @@ def chosen_recipe(root: Path, run: PlannedRun) -> str | None:
         run: that is to be tuned.
     """
     try:
-        return Choice.model_validate_json(read_bounded(_place(root, run), LARGEST_JSON)).recipe_hash
+        return KeptChoice.model_validate_json(read_bounded(_place(root, run), LARGEST_JSON)).recipe_hash
     except (OSError, UserError, ValidationError, ValueError):
         return None
+
+
+def chosen_identity(root: Path, run: PlannedRun, identity: Identity) -> Identity | None:
+    """What a run's record says of itself: of one that is to be tuned with the recipe that was chosen; None where nothing was yet."""
+    if run.tuning is None:
+        return identity
+    if (chosen := chosen_recipe(root, run)) is None:
+        return None
+    return identity.model_copy(update={"recipe": identity.recipe.model_copy(update={"hash": chosen})})
 
 
 def _place(root: Path, run: PlannedRun) -> Path:
