@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import samples
 from attempts import FEW, all_of, attempt, parquet, put
 from hypothesis import strategies as st
