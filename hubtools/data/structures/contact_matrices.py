@@ -28,7 +28,9 @@ def matrix_row(content: bytes, name: str, where: str) -> dict[str, Any]:
         UserError: it is no square matrix of 1, 0 and -1 that is the same across its diagonal; or of two residues whose places are
             known it does not say whether they touch.
     """
-    square = _matrix(content, where)
+    _refuse_others(content, where)
+    square = np.load(io.BytesIO(content), allow_pickle=False)
+    square = square.astype(np.int8) if square.dtype.kind == "b" else square
     if not np.isin(square, (-1, 0, 1)).all() or not np.array_equal(square, square.T):
         raise UserError(
             "it is no contact matrix: its values are to be 1, 0 and -1, the same on both sides of the diagonal",
@@ -51,8 +53,8 @@ def matrix_row(content: bytes, name: str, where: str) -> dict[str, Any]:
     return {"id": name, "label": ";".join([*pairs, *alone]), "residues": length}
 
 
-def _matrix(content: bytes, where: str) -> np.ndarray:
-    """Of a file whose header says a square of numbers that is not too large."""
+def _refuse_others(content: bytes, where: str) -> None:
+    """Raise where the header of a file does not say a square of numbers that is not too large, and is there."""
     stream, form = io.BytesIO(content), np.lib.format
     try:
         version = form.read_magic(stream)
@@ -71,6 +73,3 @@ def _matrix(content: bytes, where: str) -> np.ndarray:
         )
     if len(content) - stream.tell() < shape[0] * shape[1] * dtype.itemsize:
         raise UserError("the file ends early", where=where, fix="Get it again.")
-    stream.seek(0)
-    found: np.ndarray = np.load(stream, allow_pickle=False)
-    return found.astype(np.int8) if dtype.kind in "b" else found
