@@ -165,7 +165,7 @@ def checkpoints() -> str:
         "**Tried** says with what: *real weights*; *real vocabulary*, with random weights in the real class; *interface only*, the real",
         "class with a made vocabulary or, of code in a repository, a look-alike of its interface. *Per residue*: a token of its own for each residue, which tasks of residues need; without it there are",
         "tasks of whole proteins. *Zero-shot*: variant effects by the checkpoint's own language model. Contacts have no column: the categorical Jacobian",
-        "needs a masked language model whose tokens are residues (not SaProt's), ESM's own head its trained weights ([tasks.md](tasks.md#contacts)).",
+        "needs a masked language model whose tokens are residues (not SaProt's), ESM's own head its trained weights, `attention-regression` an encoder that shows its attention, a probe any encoder ([tasks.md](tasks.md#contacts)).",
         "",
         f"| Checkpoint | model type | {' | '.join(EVERYTHING)} | tried | remarks |",
         f"| --- | --- | {' | '.join([':---:'] * len(EVERYTHING))} | --- | --- |",

@@ -52,60 +52,60 @@ def test_every_level_that_is_trained_has_its_object_in_every_room() -> None:
 
 
 @pytest.fixture
-def contact() -> Iterator[None]:
+def bridge() -> Iterator[None]:
     """The level of the guide, and nothing of it afterwards."""
     tables: list[dict] = [LEVELS, ROWS, COLLATIONS, SCORED, BASELINES]
     before = [dict(table) for table in tables]
     section = GUIDE.read_text(encoding="utf-8").partition("## A kind of prediction\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"^```python\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
-    exec(compile(code, "contacts.py", "exec"), {"__name__": "contacts"})
+    exec(compile(code, "bridges.py", "exec"), {"__name__": "bridges"})
     yield
     for table, kept in zip(tables, before, strict=True):
         table.clear()
         table.update(kept)
     with pytest.raises(ValueError, match="there is no problem"):
-        Problem("contact-classification")
+        Problem("bridge-classification")
 
 
-def touching(sequence: str) -> list[tuple[int, int]]:
+def bonded(sequence: str) -> list[tuple[int, int]]:
     """Cysteines, from 1."""
     places = [place for place, letter in enumerate(sequence, 1) if letter == "C"]
     return [(a, b) for a in places for b in places if a < b]
 
 
-def contact_task(folder: Path) -> tuple[Task, dict[str, dict[str, str]]]:
-    """A task of proteins whose cysteines touch each other; the sequences of its splits by id."""
+def bridge_task(folder: Path) -> tuple[Task, dict[str, dict[str, str]]]:
+    """A task of proteins whose cysteines are bonded to each other; the sequences of its splits by id."""
     rng, lines, made = np.random.default_rng(0), ["id,sequence,label,set"], {}
     for split, n in SPLITS.items():
         made[split] = {f"{split}{i}": "".join(rng.choice(list(LETTERS[:6]), rng.integers(9, 20))) for i in range(n)}
         for name, sequence in made[split].items():
-            lines.append(f"{name},{sequence},{';'.join(f'{b}-{a}' for a, b in touching(sequence))},{split}")
+            lines.append(f"{name},{sequence},{';'.join(f'{b}-{a}' for a, b in bonded(sequence))},{split}")
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
     task = {
-        "name": "contacts",
+        "name": "bridges",
         "version": 1,
-        "title": "Contacts",
-        "problem": "contact-classification",
-        "summary": "Which residues touch?",
+        "title": "Bridges",
+        "problem": "bridge-classification",
+        "summary": "Which residues are bonded?",
         "data": {
             "source": "file",
             "files": [{"path": "rows.csv"}],
             "columns": {"id": "id"},
             "splits": {split: {"where": {"set": split}} for split in SPLITS},
         },
-        "labels": {"0": "apart", "1": "touching"},
+        "labels": {"0": "apart", "1": "bonded"},
         "metrics": {"primary": "mcc", "also": ["accuracy"]},
         "licence": "CC0-1.0",
         "citation": "none",
     }
-    (folder / "contacts.yaml").write_text(yaml.safe_dump(task, sort_keys=False))
-    return load_task(str(folder / "contacts.yaml")), made
+    (folder / "bridges.yaml").write_text(yaml.safe_dump(task, sort_keys=False))
+    return load_task(str(folder / "bridges.yaml")), made
 
 
-@pytest.mark.usefixtures("contact")
+@pytest.mark.usefixtures("bridge")
 def test_a_level_of_ones_own_is_run_scored_and_shown(tmp_path: Path) -> None:
-    task, made = contact_task(tmp_path)
-    assert (task.problem, task.problem.level.each) == ("contact-classification", "pair of residues")
+    task, made = bridge_task(tmp_path)
+    assert (task.problem, task.problem.level.each) == ("bridge-classification", "pair of residues")
     session = Session(tmp_path / "runs", DataCache(tmp_path / "cache"), Execution(torch.device("cpu"), 512))
     outcome = execute(PlannedRun(task, load_recipe("majority"), None, 1), session)
     assert outcome.record.status == "complete", outcome.record.failure
@@ -113,7 +113,7 @@ def test_a_level_of_ones_own_is_run_scored_and_shown(tmp_path: Path) -> None:
     # Every pair of residues that are not neighbours, and its label, in the order of the triangle.
     expected = {
         name: [
-            int((a, b) in set(touching(sequence)))
+            int((a, b) in set(bonded(sequence)))
             for a in range(1, len(sequence) + 1)
             for b in range(a + NEAR, len(sequence) + 1)
         ]
@@ -144,10 +144,10 @@ def test_a_level_of_ones_own_is_run_scored_and_shown(tmp_path: Path) -> None:
     assert "For each pair of residues it gives the probability of each of 2 classes" in card
 
 
-@pytest.mark.usefixtures("contact")
+@pytest.mark.usefixtures("bridge")
 def test_batches_of_it_hold_every_label_once_however_they_are_cut(tmp_path: Path) -> None:
     tokeniser = ResidueTokeniser.from_checkpoint(resolve_checkpoint(str(write_checkpoint(tmp_path / "esm", "esm"))))
-    task, _ = contact_task(tmp_path)
+    task, _ = bridge_task(tmp_path)
     data = load_task_data(task, DataCache(tmp_path / "cache"))
     split = encode(data.splits["train"], task, tokeniser, load_recipe("probe").window)
     loss, losses = loss_for(split, 2, "none"), []

@@ -91,8 +91,18 @@ def estimate(
 def _show_table(found: RunEstimates) -> None:
     from hubtools.cli.shared.terminal import new_console, new_table
 
-    reads = any(item.cached for item in found)
-    columns = ["run", "proteins", "tokens", *(["cached"] if reads else []), "epochs", "time", "memory", "disk"]
+    reads, passes = any(item.cached for item in found), any(item.passes for item in found)
+    columns = [
+        "run",
+        "proteins",
+        *(["passes"] if passes else []),
+        "tokens",
+        *(["cached"] if reads else []),
+        "epochs",
+        "time",
+        "memory",
+        "disk",
+    ]
     table = new_table(*columns, numbers_from=1)
     table.add_column("fits")
     for item in found:
@@ -102,6 +112,7 @@ def _show_table(found: RunEstimates) -> None:
         table.add_row(
             item.title,
             f"{work.proteins:,}",
+            *([f"{item.passes:,}" if item.passes else ""] if passes else []),
             f"{work.tokens_per_epoch:,}",
             *([share(item.cached)] if reads else []),
             span(work.epochs) if work.epochs[1] else "",

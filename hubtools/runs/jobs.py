@@ -134,7 +134,8 @@ def shares_heads(run: PlannedRun) -> bool:
     Those of a task with folds are not: each fold has heads of its own, and the embeddings are kept from fold to fold.
     """
     one_fit = run.fraction is None and run.task.data.folds is None
-    return run.recipe.adaptation == "probe" and run.recipe.weights == "pretrained" and one_fit
+    reads = run.recipe.adaptation == "probe" and run.recipe.head.kind != "attention-regression"
+    return reads and run.recipe.weights == "pretrained" and one_fit
 
 
 @dataclass(frozen=True)

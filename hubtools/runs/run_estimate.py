@@ -21,9 +21,11 @@ from hubtools.evaluation.statistics.power import Power, power_of_split
 from hubtools.models.adapters import base_parameters
 from hubtools.models.encoder_note import names_encoder
 from hubtools.models.execution.packing import Packing
+from hubtools.runs.costs.contact_costs import jacobian_bytes, jacobian_passes, regression_bytes
 from hubtools.runs.jobs import shares_heads
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import (
+    ATTENTION,
     Computing,
     Reading,
     answering,
@@ -233,6 +235,8 @@ class Estimator:
             if probe:
                 layers = chosen_layers(recipe.probe.layers, model.encoder.config.num_hidden_layers)
                 tables = _tables(model, splits, run, layers, kind, 1 + len(self.session.seeds_to_come(run)))
+                if recipe.head.kind == ATTENTION:
+                    tables = regression_bytes(model.encoder.config, splits["train"], recipe, run.seed)
                 memory = replace(memory, tables=tables)
             setup = time.perf_counter() - started
             speed, heads = self.device.speed if self.device else Speed((1.0, 1.0), (1.0, 1.0)), (0.0, 0.0)
@@ -313,6 +317,8 @@ class Estimator:
                     read(sample(train, longest_rows(train, execution.token_budget)))
                 # Heads are timed on tables that are made up.
                 peak = peak_resident()
+                if recipe.head.kind == ATTENTION:
+                    return Speed(None, reading), (0.0, 0.0), peak
                 seeds = [run.seed, *self.session.seeds_to_come(run)]
                 low, high = heads_seconds(model, train, splits["validation"], job, layers, seeds)
                 return Speed(None, reading), (low / len(train), high / len(train)), peak
@@ -389,6 +395,7 @@ class Estimator:
         mapped = sum(table for table in tables if table > IN_MEMORY)
         found = self._finished(run, known, work, seconds, kept, (known.saved, max(known.saved, mapped)))
         note = "trained with the first seed" if shared else "without training the heads" if self.device else ""
+        note = "without fitting the regression" if run.recipe.head.kind == ATTENTION else note
         return replace(found, note=note, cached=(there, there + sum(map(len, unread.values()))))
 
     def _unread(
@@ -431,7 +438,9 @@ class Estimator:
         flops, activations = count_flops(body), activations_of(body, trains=False)
         memory = Memory.of(model, 0, trains=False)
         budget = execution.token_budget
-        work = scoring(questions.lengths(asked), len(questions.positions), flops, budget)
+        if execution.device.type == "cpu" and self.device is None:
+            memory = replace(memory, tables=jacobian_bytes(questions))
+        work = scoring(questions.lengths(asked), len(questions.proteins), flops, budget)
 
         def score(rows: list[int]) -> float:
             chosen = [asked[row] for row in sorted(rows)]
@@ -453,11 +462,10 @@ class Estimator:
         known = Calibrated(how, flops, activations, speed, (0.0, 0.0), memory, free, [], 0, "mean", 0, 0, setup)
         found = self._finished(run, known, work, work.seconds(speed), 0, (0, 0))
         note = "nothing is trained"
-        if questions.contacts == "categorical-jacobian":
-            longest = max(len(sequence) for sequence in questions.positions)
-            kept = 4 * (SUBSTITUTIONS * longest) ** 2 / 1e9
-            note += f"; {SUBSTITUTIONS} passes a residue, {SUBSTITUTIONS * len(asked):,} in all, and {kept:.2g} GB beside the model"
-        return replace(found, note=note)
+        if passes := jacobian_passes(questions):
+            kept = jacobian_bytes(questions) / 1e9
+            note += f"; {SUBSTITUTIONS} passes a residue, {passes:,} in all, and {kept:.2g} GB beside the model"
+        return replace(found, note=note, passes=passes)
 
 
 def _rows(split: Encoded, kind: Kind, proteins: list[int] | None = None) -> int:

@@ -195,6 +195,7 @@ class RunEstimate:
         disk: bytes that stay, and bytes while it runs; kept embeddings included.
         free_disk: bytes that are there.
         budget: tokens of a batch.
+        passes: of a Jacobian, how often the model reads a protein or a window; 0 of all else.
         cached: of a probe, proteins whose embeddings are kept already or will be by then, and all that it asks for.
         advice: what would make it fit.
         power: what the test set could show with as many seeds as are planned; None where nothing can be said.
@@ -210,6 +211,7 @@ class RunEstimate:
     disk: tuple[int, int] = (0, 0)
     free_disk: int = 0
     budget: int = 0
+    passes: int = 0
     cached: tuple[int, int] | None = None
     advice: str = ""
     power: Power | None = None

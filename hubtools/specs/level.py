@@ -165,6 +165,7 @@ RESIDUE_PAIR = Level(
     kinds={"prediction": "regression"},
     trained=False,
     may_train=True,
+    lookup=True,
     auto_class=None,
     hub_task="fill-mask",
 )

@@ -229,7 +229,7 @@ class Task(Spec):
             if found and key in level.no_clusters:
                 raise SpecError(*level.no_clusters[key])
         if lookup and not level.lookup:
-            raise SpecError("lookup is for pairs and variants. Remove it", "data", "files")
+            raise SpecError("lookup is for pairs, variants and contacts. Remove it", "data", "files")
         for split, rule in (self.data.splits or {}).items():
             if rule.by_date and not columns.date:
                 what = "nothing says when a protein became public. Name its column under columns.date"

@@ -52,6 +52,7 @@ COUNTS = {
     "blat-supervised-random": ({"test": 4807}, 4807),
     "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
     "contacts-smoke": ({"test": 4}, 90_958),
+    "contacts-smoke-trained": ({"train": 2, "validation": 1, "test": 1}, 12_246),
     "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
     "enzyme-commission-clean": ({"train": 7757 - 776, "validation": 776, "test": 392, "price": 149}, 392),
     "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
@@ -81,6 +82,8 @@ TESTED_BELOW = {
 # Named and described, but never loaded: each says so, and why, under template.
 TEMPLATES = {
     "aav-fitness",
+    "contacts-casp14",
+    "contacts-casp15",
     "enzyme-class",
     "fluorescence",
     "glycosylation",

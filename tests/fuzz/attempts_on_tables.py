@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import samples
 from attempts import FEW, all_of, attempt, parquet, put
 from hypothesis import strategies as st
@@ -346,6 +347,16 @@ def _() -> Any:
 @attempt("data.structures.contacts.listed")
 def _() -> Any:
     return mutated_texts(["1-9;2-17", "3-12; 5", "40", ""]), lambda read, folder, cell: read(cell, 40, "x").shape
+
+
+@attempt("data.structures.contact_matrices.matrix_row")
+def _() -> Any:
+    matrices = []
+    for length, kind in ((8, np.int64), (9, np.int8), (3, np.float32)):
+        stream = io.BytesIO()
+        np.save(stream, np.eye(length, dtype=kind))
+        matrices.append(stream.getvalue())
+    return mutated_bytes(matrices), lambda read, folder, content: read(content, "p", "x")["label"]
 
 
 @attempt("data.structures.row_structures.known_letters")

@@ -9,12 +9,12 @@ import pytest
 import torch
 import yaml
 from safetensors.numpy import load_file
+from sklearn.metrics import roc_auc_score
 from tiny_checkpoints import write_checkpoint
 
 from hubtools.common.errors import UserError
 from hubtools.data import DataCache
 from hubtools.evaluation import read_predictions
-from hubtools.findings.verification import verify_run
 from hubtools.inference.named_model import refuse_without_model
 from hubtools.reporting.card.card_lint import lint_card
 from hubtools.reporting.card.model_card import build_card
@@ -80,21 +80,24 @@ def planned(project: Path, name: str, seed: int = 1) -> PlannedRun:
 def outcomes(project: Path) -> dict[str, Outcome]:
     session = session_of(project)
     found = {name: execute(planned(project, name), session) for name in RECIPES}
-    assert all(one.record.status == "complete" for one in found.values()), [one.record.failure for one in found.values()]
+    assert all(one.record.status == "complete" for one in found.values()), [
+        one.record.failure for one in found.values()
+    ]
     return found
 
 
 def test_what_was_learnt_predicts(outcomes: dict[str, Outcome]) -> None:
-    scores = {name: one.record.results["test"].scores["precision_l5_short"].value for name, one in outcomes.items()}
-    # A letter is a constant vector in any encoder, so that a head on its representations learns the rule, too.
-    assert scores["amino-acid-pairs"] > 0.8 and scores["probe"] > 0.8, scores
-    assert scores["separation"] < 0.4
     rows = [read_predictions(one.folder / "predictions.parquet") for one in outcomes.values()]
     for found in rows:
         assert np.array_equal(found["test"].positions, rows[0]["test"].positions)
         assert np.array_equal(found["test"].truth, rows[0]["test"].truth)
+    # A letter is much the same vector in an encoder with random weights, so that a head on two of them learns the rule, too.
+    areas = {name: roc_auc_score(r["test"].truth, r["test"].scores) for name, r in zip(outcomes, rows, strict=True)}
+    assert min(areas["amino-acid-pairs"], areas["probe"]) > 0.98 and areas["separation"] < 0.7, areas
     learnt = {name: set(found) for name, found in zip(outcomes, rows, strict=True)}
-    assert learnt.pop("separation") == {"test"} and set(map(frozenset, learnt.values())) == {frozenset({"validation", "test"})}
+    assert learnt.pop("separation") == {"test"} and set(map(frozenset, learnt.values())) == {
+        frozenset({"validation", "test"})
+    }
 
 
 def test_the_record_says_what_was_learnt_and_keeps_it(outcomes: dict[str, Outcome]) -> None:
@@ -103,13 +106,14 @@ def test_the_record_says_what_was_learnt_and_keeps_it(outcomes: dict[str, Outcom
     assert probe.record.training.parameters_trained == 3 * 16 + 1 and probe.record.training.best_epoch is not None
     assert attention.record.environment.attention == "eager"
     assert attention.record.training.choices["heads"] == 4
-    for one, shapes in ((probe, {"weight": (1, 48), "bias": (1,)}), (attention, {"weights": (2, 2), "intercept": (1,)})):
+    for one, shapes in (
+        (probe, {"1.weight": (1, 48), "1.bias": (1,)}),
+        (attention, {"weights": (2, 2), "intercept": (1,)}),
+    ):
         found = load_file(one.folder / LEARNT)
         assert {name: table.shape for name, table in found.items()} == shapes
         assert LEARNT in [file.path for file in one.record.outputs]
     assert outcomes["amino-acid-pairs"].record.training.choices["pairs_counted"] > 1000
-    for one in outcomes.values():
-        assert verify_run(open_run(one.folder), DataCache(one.folder.parent.parent / "cache"))
 
 
 def test_cards_say_it(outcomes: dict[str, Outcome]) -> None:
@@ -129,13 +133,6 @@ def test_there_is_no_model(outcomes: dict[str, Outcome]) -> None:
         refuse_without_model(open_run(outcomes["probe"].folder), "it")
 
 
-def test_seeds_share_a_computation_and_give_what_each_gives_alone(project: Path, outcomes: dict[str, Outcome]) -> None:
-    session = session_of(project)
-    session.root = project / "more"
-    first = execute(planned(project, "probe"), session)
-    assert np.array_equal(*(read_predictions(o.folder / "predictions.parquet")["test"].scores for o in (first, outcomes["probe"])))
-
-
 def test_the_cost_is_said_beforehand(project: Path) -> None:
     estimator = Estimator(session_of(project), StatedDevice(1e12, 1 << 34), lambda line: None, force=True)
     for recipe in ("probe", "attention-regression"):
@@ -149,7 +146,13 @@ def test_without_structures_to_learn_from_they_are_refused(project: Path) -> Non
         with pytest.raises(UserError, match="it learns from known structures, and the task has no training split"):
             expand({"asked": task}, ["a"], [AskedRecipe(load_recipe(recipe))], [1], [])
     with pytest.raises(UserError, match="of what is trained it has a probe alone"):
-        expand({"cysteines": load_task(str(project / "cysteines.yaml"))}, ["a"], [AskedRecipe(load_recipe("lora"))], [1], [])
+        expand(
+            {"cysteines": load_task(str(project / "cysteines.yaml"))},
+            ["a"],
+            [AskedRecipe(load_recipe("lora"))],
+            [1],
+            [],
+        )
     known, named = [load_recipe("categorical-jacobian")], ["amino-acid-pairs", "separation"]
     runs = expand({"asked": task}, ["a"], [AskedRecipe(load_recipe("probe"))], [1], named, zero_shot=known)
     assert [run.recipe.name for run in runs] == ["separation", "categorical-jacobian"], "a suite's recipe gives way"

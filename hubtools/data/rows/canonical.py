@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hubtools.common.errors import UserError
 from hubtools.data.rows.dates import of_sequences, public_days
 from hubtools.data.rows.labels import Labels, without_labels
-from hubtools.data.rows.pairs import canonical_pairs
+from hubtools.data.rows.pairs import canonical_pairs, looked_up
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.rows.variants import canonical_variants
 from hubtools.data.sources.file_cache import DataCache
@@ -112,13 +112,34 @@ def contact_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """One protein a row, with a label for each pair of its residues."""
     ids = raw[ID].tolist()
     cells = column_cells(raw, task.data.columns.sequence, "sequence", task)
-    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    if (known := read_lookup(task, cache)) is not None:
+        lookup, altered = known
+        sequences, changed = (
+            [looked_up(cell_text(cell), name, lookup, task) for cell, name in zip(cells, ids, strict=True)],
+            altered,
+        )
+    else:
+        sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    _same_length(raw, ids, sequences, task)
     given = column_cells(raw, task.data.columns.label, "label", task)
     labels = [
         listed(cell, len(sequence), f"task {task.name}, {name}")
         for cell, sequence, name in zip(given, sequences, ids, strict=True)
     ]
     return of_proteins(raw, sequences, labels, task), changed, []
+
+
+def _same_length(raw: pd.DataFrame, ids: list[str], sequences: list[str], task: Task) -> None:
+    """Raise where a matrix of contacts is of another number of residues than its sequence has."""
+    if not any(file.table_format == "contacts" for file in task.data.files):
+        return
+    for name, sequence, residues in zip(ids, sequences, raw["residues"], strict=True):
+        if isinstance(residues, int) and residues != len(sequence):
+            raise UserError(
+                f"its contacts are of {residues:,} residues, its sequence has {len(sequence):,}",
+                where=f"task {task.name}, {name}",
+                fix="Name the sequence that the matrix is of.",
+            )
 
 
 def variant_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:

@@ -59,7 +59,7 @@ def canonical_pairs(
         names = {sequence: hashlib.sha256(sequence.encode()).hexdigest()[:12] for sequence in sequences}
     else:
         asked = [cell_text(cell) for cell in [*first, *second]]
-        sequences = [_looked_up(name, row, lookup, task) for name, row in zip(asked, [*ids, *ids], strict=True)]
+        sequences = [looked_up(name, row, lookup, task) for name, row in zip(asked, [*ids, *ids], strict=True)]
         names = {}
         for name, sequence in lookup.items():
             names[sequence] = min(names.get(sequence, name), name)
@@ -78,7 +78,12 @@ def canonical_pairs(
     return rows, changed, findings
 
 
-def _looked_up(name: str, row: str, lookup: dict[str, str], task: Task) -> str:
+def looked_up(name: str, row: str, lookup: dict[str, str], task: Task) -> str:
+    """The sequence of a protein that a row names.
+
+    Raises:
+        UserError: the lookup file has none of that name.
+    """
     if name not in lookup:
         close = nearest(name, lookup)
         hint = f"Did it mean {close}? " if close else ""

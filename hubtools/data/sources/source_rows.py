@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Columns that no source file can have: where a row comes from, and what it is called.
 FILE, ID = "\0file", "\0id"
 # Formats whose rows have a name of their own.
-_OWN_IDS = {"fasta": "id", "uniprot": "accession", "swissprot": "accession", "structure": "id"}
+_OWN_IDS = {"fasta": "id", "uniprot": "accession", "swissprot": "accession", "structure": "id", "contacts": "id"}
 
 
 def read_rows(task: Task, cache: DataCache, removed: Counter[str] | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -74,7 +74,7 @@ def read_rows(task: Task, cache: DataCache, removed: Counter[str] | None = None)
 
 
 def read_lookup(task: Task, cache: DataCache) -> tuple[dict[str, str], Counter[str]] | None:
-    """The sequences that rows of a task name: of pairs the proteins, of variants the wild types.
+    """The sequences that rows of a task name: of pairs and of contacts the proteins, of variants the wild types.
 
     A lookup file is a FASTA file, or a table with the columns ``id`` and ``sequence`` (as they are called after
     ``rename``).

@@ -43,7 +43,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
 
     Cells of CSV, TSV and XLSX are text (an empty cell is the empty string); Parquet and JSON lines keep their types. A FASTA file has the
     columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
-    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. A structure file has a row for each distinct chain (``hubtools.data.structures.contacts``). Zip members and gzip are unpacked.
+    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. A structure file has a row for each distinct chain (``hubtools.data.structures.contacts``), a matrix of contacts one (``contact_matrices``). Zip members and gzip are unpacked.
 
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
@@ -56,6 +56,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
         "parquet": _read_parquet,
         "jsonl": _read_json_lines,
         "structure": _read_structure,
+        "contacts": _read_contacts,
     }
     table = readers[file.table_format](file, path)
     if table.empty:
@@ -159,6 +160,15 @@ def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:
 
     chains = chains_of(content_of(file, path), kind_of(Path(file.path_for_format)), file.path_for_format)
     return pd.DataFrame(chain_rows(chains, file.name, file.path_for_format), dtype=object)
+
+
+def _read_contacts(file: TableFile, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from hubtools.data.structures.chains import content_of
+    from hubtools.data.structures.contact_matrices import matrix_row
+
+    return pd.DataFrame([matrix_row(content_of(file, path), file.name, file.path_for_format)], dtype=object)
 
 
 def _read_parquet(file: TableFile, path: Path) -> pd.DataFrame:

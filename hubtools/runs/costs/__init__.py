@@ -1,1 +1,3 @@
-"""What runs took: ``attempts``, those of one run and their sum; ``energy``, measured or estimated; ``environment``, where."""
+"""What runs took: ``attempts``, those of one run and their sum; ``energy``, measured or estimated; ``environment``, where;
+``contact_costs``, what contacts will take beside the model.
+"""

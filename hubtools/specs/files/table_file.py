@@ -18,7 +18,7 @@ class TableFile(Spec):
     """The key that pins it, where `bench data freeze` writes one, and the key of the file behind which it goes."""
 
     name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
-    format: Literal["csv", "tsv", "xlsx", "parquet", "jsonl", "fasta", "swissprot", "structure"] | None = None
+    format: Literal["csv", "tsv", "xlsx", "parquet", "jsonl", "fasta", "swissprot", "structure", "contacts"] | None = None
     member: AnyInnerPath | None = Field(default=None, description="Path inside a zip archive.")
     skip_rows: int = Field(default=0, ge=0, description="Lines above the first row or header of a CSV, TSV or XLSX.")
     separator: Annotated[str, Field(pattern=r"^[ -~\t]$")] | None = Field(
@@ -48,7 +48,7 @@ class TableFile(Spec):
     )
     lookup: bool = Field(
         default=False,
-        description="The file holds no rows but sequences that rows name: the proteins of pairs, or wild types.",
+        description="The file holds no rows but sequences that rows name: proteins of pairs or contacts, or wild types.",
     )
     joins: str | None = Field(
         default=None,
@@ -94,13 +94,13 @@ class TableFile(Spec):
             return self.format
         suffixes = {f".{name}": name for name in ("csv", "tsv", "xlsx", "parquet", "jsonl", "fasta")}
         suffixes |= {".ndjson": "jsonl", ".fa": "fasta", ".faa": "fasta", ".3line": "fasta", ".dat": "swissprot"}
-        suffixes |= dict.fromkeys((".pdb", ".ent", ".cif", ".mmcif", ".bcif"), "structure")
+        suffixes |= dict.fromkeys((".pdb", ".ent", ".cif", ".mmcif", ".bcif"), "structure") | {".npy": "contacts"}
         suffix = Path(self.path_for_format.removesuffix(".gz")).suffix.lower()
         if suffix == ".zip":
             raise ValueError(f"{self.path_for_format} is an archive. Name the file inside it under member")
         if suffix not in suffixes:
             raise ValueError(
-                f"cannot tell the format of {self.path_for_format}. Write format: csv, tsv, xlsx, parquet, jsonl, fasta, swissprot or structure"
+                f"cannot tell the format of {self.path_for_format}. Write format: csv, tsv, xlsx, parquet, jsonl, fasta, swissprot, structure or contacts"
             )
         return suffixes[suffix]
 

@@ -21,11 +21,15 @@ from hubtools.common.errors import UserError
 from hubtools.common.telling import bar, step
 from hubtools.data.structures.contacts import pairs_of
 from hubtools.evaluation.predictions import Predictions
+from hubtools.specs.recipe import Recipe
 from hubtools.training.contacts.contact_scores import joined, scored_places
 from hubtools.training.contacts.pair_odds import of_split
 from hubtools.training.encoding import Encoded
 from hubtools.training.job import Fitted, Job
 
+# In memory of a feature of a pair: as read and put together (float32), as scikit-learn takes it (float64), and twice with its index in
+# liblinear.
+BYTES_A_FEATURE = 4 + 4 + 8 + 16 + 16
 # More iterations than liblinear's hundred, which features that are alike do not always converge in.
 _ITERATIONS = 1000
 
@@ -149,7 +153,7 @@ class MapReader:
 def fit_attention_regression(reader: MapReader, train: Encoded, job: Job) -> tuple[Fitted, AttentionRegression]:
     """Fit on the training proteins that are read in one window; where they are more than the recipe says, those that the seed draws.
 
-    In memory at once are the features of all their pairs, in float64: 8 bytes × layers × heads × pairs, and a copy of the solver's.
+    In memory at once are the features of all their pairs with the copies of the solver: 48 bytes × layers × heads × pairs.
 
     Raises:
         UserError: no training protein fits into one window, or their pairs all touch, or none does; the encoder gives no attention.
@@ -157,9 +161,8 @@ def fit_attention_regression(reader: MapReader, train: Encoded, job: Job) -> tup
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    started, head = time.perf_counter(), job.recipe.head
-    options = {**head.what.options, **(head.options or {})}
-    chosen = _drawn(train, int(options["structures"]), job.seed)
+    started, options = time.perf_counter(), options_of(job.recipe)
+    chosen = drawn(train, int(options["structures"]), job.seed)
     rows, labels, shape, tokens = [], [], (0, 0), 0
     with contextlib.closing(bar("attention of train", len(chosen), unit=" proteins")) as progress:
         for protein in chosen:
@@ -194,6 +197,11 @@ def fit_attention_regression(reader: MapReader, train: Encoded, job: Job) -> tup
     return Fitted(0, None, int(np.max(model.n_iter_)), tokens, seconds, choices), found
 
 
+def options_of(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe says of the regression: ``structures`` and ``inverse_regularisation``."""
+    return {**recipe.head.what.options, **(recipe.head.options or {})}
+
+
 def predict_by_attention(reader: MapReader, found: AttentionRegression, split: Encoded, name: str) -> Predictions:
     """Predictions of a split; of a protein of several windows the mean over the windows that hold both residues of a pair.
 
@@ -216,8 +224,12 @@ def predict_by_attention(reader: MapReader, found: AttentionRegression, split: E
     return of_split(split, np.concatenate(scores))
 
 
-def _drawn(train: Encoded, most: int, seed: int) -> list[int]:
-    """Training proteins of one window, in their order: all, or as many as asked for."""
+def drawn(train: Encoded, most: int, seed: int) -> list[int]:
+    """Training proteins of one window, in their order: all, or as many as asked for, drawn by the seed.
+
+    Raises:
+        UserError: there is none.
+    """
     short: Sequence[int] = [protein for protein, windows in enumerate(train.windows) if len(windows) == 1]
     if not short:
         raise UserError(

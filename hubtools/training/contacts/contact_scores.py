@@ -253,15 +253,15 @@ def jacobian_maps(
         found = {}
         with unless_it_fails(progress):
             for sequence in ordered:
-                parts = [_told(place, sequence, budget) for place in asked[sequence]]
-                if len(parts) == len(sequence):
-                    found[sequence] = coupling(np.concatenate(parts))
+                whole = len(asked[sequence]) == len(sequence)
+                shape = (len(sequence), SUBSTITUTIONS)
+                kept = np.empty((len(sequence) if whole else 1, SUBSTITUTIONS, *shape), dtype=np.float32)
+                for place in asked[sequence]:
+                    kept[place if whole else 0] = changes(model, tokeniser, sequence, [place], budget, device)[0]
+                    progress.update(SUBSTITUTIONS * (len(sequence) + tokeniser.n_special))
+                if whole:
+                    found[sequence] = coupling(kept)
         return found
-
-    def _told(place: int, sequence: str, budget: int) -> np.ndarray:
-        part = changes(model, tokeniser, sequence, [place], budget, device)
-        progress.update(SUBSTITUTIONS * (len(sequence) + tokeniser.n_special))
-        return part
 
     with contextlib.closing(bar("Jacobian", total, unit=" tokens", scale=True, hidden=not shown)) as progress:
         return within_memory(read, token_budget, device, "the Jacobian")
