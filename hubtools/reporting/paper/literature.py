@@ -86,7 +86,7 @@ _METHODS = {
 def of_methods(record: RunRecord) -> list[str]:
     """The entries of what a run's recipe uses."""
     recipe = record.recipe_spec
-    used = [recipe.adapter.kind] if recipe.adapter is not None else []
+    used: list[str] = [recipe.adapter.kind] if recipe.adapter is not None else []
     used += ["marginals"] if recipe.scoring in {"masked-marginals", "wildtype-marginals"} else []
     used += ["jacobian"] if recipe.scoring == "categorical-jacobian" else []
     used += ["attention"] if recipe.adaptation != "baseline" and recipe.head.pooling == "attention" else []
