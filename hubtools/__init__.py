@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubtools.api.boards import RunBoard, board
     from hubtools.api.comparing import RunCheck, RunComparison, check, compare
     from hubtools.api.computing import ExecutionOptions
-    from hubtools.api.documents import LearningCurves, WrittenCard, curves, write_cards
+    from hubtools.api.documents import LearningCurves, WrittenCard, cite, curves, methods, write_cards
     from hubtools.api.estimating import RunEstimates, estimate
     from hubtools.api.found_runs import RunResults, results
     from hubtools.api.freezing import PlannedBaseline, PlannedUpdate, baseline_named, plan_baseline, plan_update
@@ -65,7 +65,7 @@ _WHERE = {
         "hubtools.api.boards": ("RunBoard", "board"),
         "hubtools.api.comparing": ("RunCheck", "RunComparison", "check", "compare"),
         "hubtools.api.computing": ("ExecutionOptions",),
-        "hubtools.api.documents": ("LearningCurves", "WrittenCard", "curves", "write_cards"),
+        "hubtools.api.documents": ("LearningCurves", "WrittenCard", "cite", "curves", "methods", "write_cards"),
         "hubtools.api.estimating": ("RunEstimates", "estimate"),
         "hubtools.api.found_runs": ("RunResults", "results"),
         "hubtools.api.freezing": (
@@ -157,6 +157,7 @@ __all__ = [
     "check",
     "check_submissions",
     "check_task",
+    "cite",
     "compare",
     "curves",
     "describe_task",
@@ -172,6 +173,7 @@ __all__ = [
     "load_task",
     "materialise",
     "merge",
+    "methods",
     "new_task",
     "open_model",
     "plan",

@@ -31,11 +31,16 @@ ALLOWED = {
     "hubtools/findings/frozen_baseline.py:_freeze_run": "into the folder that its caller replaces",
     "hubtools/inference/writers.py:__init__": "a Parquet file under the name that its caller completes",
     "hubtools/inference/writers.py:_flush": "into the same",
+    "hubtools/inference/checkpoints/embedding_files.py:_parquet": "a Parquet file under the name that embedding_file completes",
+    "hubtools/inference/checkpoints/embedding_files.py:flush": "into the same",
+    "hubtools/inference/checkpoints/embedding_files.py:put": "an entry of an archive under such a name",
+    "hubtools/inference/checkpoints/embedding_files.py:_safetensors": "a file under such a name",
     "hubtools/training/frozen/embedding.py:_table": "of one run's work, made anew by the next; its room is taken first",
     "hubtools/data/sources/download.py:_receive": "a part of a download, which is moved when it is whole",
     "hubtools/publishing/contents.py:lay_out": "links, in a folder that goes when it was read",
     "hubtools/publishing/results_repository.py:fetch_submissions": "a new folder for what is written into it",
     "hubtools/reporting/figures/plots.py:png": "into memory",
+    "hubtools/reporting/figures/plots.py:paper_file": "into memory",
     "hubtools/training/compute/distributed.py:joined": "to nowhere",
 }
 

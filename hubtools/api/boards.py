@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,26 @@ class RunBoard:
 
         target = Path(path)
         write_atomic(target, page_file(self.board, notice))
+        return target
+
+    def latex(self) -> str:
+        """The tables for a paper, in LaTeX with booktabs."""
+        from hubtools.reporting.paper.latex_board import latex_board
+
+        return latex_board(self.board)
+
+    def figure(self, path: str | PathLike[str]) -> Path:
+        """Draw scores with their intervals, a panel a task, for a paper: .png, .pdf or .svg.
+
+        Raises:
+            UserError: the name ends in no format of figures, or there is nothing to draw.
+        """
+        from hubtools.common.files import write_atomic
+        from hubtools.reporting.figures.board_figure import board_figure
+        from hubtools.reporting.figures.plots import paper_file, paper_format
+
+        target, suffix = Path(path), paper_format(fspath(path))
+        write_atomic(target, paper_file(board_figure(self.board), suffix))
         return target
 
     def site(self, folder: str | PathLike[str], *, notice: str | None = None) -> list[Path]:

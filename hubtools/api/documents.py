@@ -64,6 +64,59 @@ def write_cards(names: Names, *, author: str | None = None, on_note: Say = silen
         yield WrittenCard(build_card(run, author=author, beside=named.found), folder, record, tuple(lost))
 
 
+def methods(names: Names, *, on_note: Say = silent) -> list[str]:
+    """A paragraph for the methods section of a paper, one for the seeds of a checkpoint under a recipe on a task.
+
+    Args:
+        names, on_note: as for :func:`hubtools.results`; runs that did not finish are left out.
+
+    Returns:
+        Plain text, in which ``[@key]`` names an entry of :func:`hubtools.cite`.
+
+    Raises:
+        UserError: there is no such run, or none that finished.
+
+    >>> import hubtools
+    >>> hubtools.methods("benchmarks/baselines/golden")[0].startswith("We used bench [@plm-hubtools] version")
+    True
+    """
+    from hubtools.findings.arms import arms_of
+    from hubtools.findings.naming.named_runs import no_run, runs_named
+    from hubtools.reporting.paper.methods import methods_of
+
+    asked = names_of(names)
+    named = runs_named(asked)
+    said_of([named], on_note)
+    arms = arms_of(named.found)
+    if not arms:
+        raise no_run(asked, named)
+    return [methods_of(arm) for arm in arms]
+
+
+def cite(names: Names, *, on_note: Say = silent) -> str:
+    """BibTeX of all that runs used: checkpoints, data, methods of their recipes, and bench; each entry once.
+
+    Args:
+        names, on_note: as for :func:`hubtools.results`.
+
+    Raises:
+        UserError: there is no such run.
+
+    >>> import hubtools
+    >>> "@misc{plm-hubtools," in hubtools.cite("benchmarks/baselines/golden")
+    True
+    """
+    from hubtools.findings.naming.named_runs import no_run, runs_named
+    from hubtools.reporting.paper.literature import bibtex_of
+
+    asked = names_of(names)
+    named = runs_named(asked)
+    if not named.found:
+        raise no_run(asked, named)
+    said_of([named], on_note)
+    return bibtex_of(record for _, record in named.found)
+
+
 @dataclass(frozen=True)
 class LearningCurves:
     """Score against training data, pretrained beside random weights.

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     help="Only what no suite tuned, or only what one did. Default: both, in tables of their own.",
 )
 @click.option(
-    "--format", "form", default="table", show_default=True, type=click.Choice(["table", "markdown", "csv", "json"])
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
+    help="csv and json hold everything; latex is tables of booktabs for a paper.",
+)
+@click.option(
+    "--figure", metavar="FILE", type=click.Path(path_type=Path), help="Also draw it for a paper: .png, .pdf, .svg."
 )
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Also write all of it as one page.")
 @click.option(
@@ -57,6 +65,7 @@ def board(
     split: str,
     arm: BoardArm | None,
     form: str,
+    figure: Path | None,
     html: Path | None,
     site: Path | None,
     space: str | None,
@@ -82,6 +91,10 @@ def board(
     import hubtools
     from hubtools.reporting import board_tables as tables
 
+    if figure:
+        from hubtools.reporting.figures.plots import paper_format
+
+        paper_format(str(figure))
     wanted = names or (root,)
     found = hubtools.results(wanted, on_note=note)
     # The records stay until the process ends: what looks for garbage need not go through all of them again and again.
@@ -93,10 +106,11 @@ def board(
         # Into a file or a pipe there is no terminal to fit into.
         tables.print_board(built.board, Console() if sys.stdout.isatty() else Console(width=160))
     else:
-        text = {"markdown": tables.markdown, "csv": tables.as_csv, "json": tables.as_json}[form](built.board)
-        click.echo(text, nl=False)
+        click.echo(_written(built.board, form), nl=False)
     for line in built.board.notes:
         click.echo(f"note: {line}", err=True)
+    if figure:
+        click.echo(f"wrote {built.figure(figure)}", err=True)
     if html:
         click.echo(f"wrote {built.html(html, notice=notice)}: open it in a browser", err=True)
     if site:
@@ -109,6 +123,15 @@ def board(
     elif dataset:
         _say_pushed("the results", built.push_results(dataset, private=private))
     click.echo(f"next: {_next_step(built.board, wanted, html)}", err=True)
+
+
+def _written(board: Board, form: str) -> str:
+    """The board as text of a format."""
+    from hubtools.reporting import board_tables as tables
+    from hubtools.reporting.paper.latex_board import latex_board
+
+    forms = {"markdown": tables.markdown, "csv": tables.as_csv, "json": tables.as_json, "latex": latex_board}
+    return forms[form](board)
 
 
 def _say_pushed(what: str, done: PushedCommit) -> None:

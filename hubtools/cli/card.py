@@ -12,8 +12,11 @@ from hubtools.runs.store import MODEL
 @click.command(cls=StrictCommand, short_help="Write the model card of a run.")
 @click.argument("names", metavar="RUNS...", nargs=-1, required=True)
 @click.option("--author", metavar="NAMES", help="Who made the model, for its citation, as in BibTeX.")
+@click.option(
+    "--methods", is_flag=True, help="Print a paragraph for the methods section of a paper in place of a card."
+)
 @TEMPLATES
-def card(names: tuple[str, ...], author: str | None) -> None:
+def card(names: tuple[str, ...], author: str | None, methods: bool) -> None:
     """Write the model card of a run into its folder: card/README.md and its figures.
 
     RUNS are named as for bench board; each gets a card. Where several are named, those that did not finish are left out.
@@ -24,11 +27,20 @@ def card(names: tuple[str, ...], author: str | None) -> None:
     \b
     bench card runs/RUN
     bench card runs:recipe=probe,seed=1
+    bench card --methods runs:recipe=probe
+
+    With --methods nothing is written: the paragraph is printed, one for the seeds of a checkpoint under a recipe, and [@key] names an
+    entry of bench cite.
 
     What you write between <!-- bench:edit ... --> and <!-- /bench:edit --> stays; what you change elsewhere does not.
     """
     import hubtools
     from hubtools.reporting.card.snippet import has_model
+
+    if methods:
+        click.echo("\n".join(hubtools.methods(names, on_note=note)), nl=False)
+        click.echo(f"next: the references, bench cite {' '.join(names)}", err=True)
+        return
 
     for written in hubtools.write_cards(names, author=author, on_note=note):
         if written.lost:

@@ -36,6 +36,7 @@ COMMANDS = {
     "sweep": ("hubtools.cli.sweep:sweep", "Choose recipe fields on validation, run the best."),
     "curve": ("hubtools.cli.curve:curve", "Draw learning curves: score against training data."),
     "card": ("hubtools.cli.card:card", "Write the model card of a run."),
+    "cite": ("hubtools.cli.cite:cite", "BibTeX of all that runs used."),
     "publish": ("hubtools.cli.publish:publish", "Push a run's model, card and record to the Hub."),
     "submissions": ("hubtools.cli.submissions:submissions", "Hand in results, and check what is handed in."),
     "materialise": ("hubtools.cli.materialise:materialise", "Put the whole model of a run together."),

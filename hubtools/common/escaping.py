@@ -2,7 +2,7 @@
 
 Titles, labels, ids and citations may come from anybody, and each target acts on something else. What is written into one goes
 through its function here: :func:`markdown` (also in a cell of a table), :func:`code`, :func:`code_line` and :func:`fence`,
-:func:`link`, :func:`python_literal` and :func:`python_comment`, :func:`spreadsheet_cell`, :func:`terminal`. Templates are
+:func:`link`, :func:`python_literal` and :func:`python_comment`, :func:`spreadsheet_cell`, :func:`terminal`, :func:`latex`. Templates are
 escaped by their target without being asked (``reporting/templates.py``), and so is what a command prints
 (``cli/shared/guarded.py``). Of the rest Python's own are the one place: ``html.escape``, ``shlex``, ``yaml.safe_dump``, ``json``.
 """
@@ -141,3 +141,33 @@ def terminal(text: str, *, inside: bool = False) -> str:
 
 def _as_escape(found: re.Match[str]) -> str:
     return "\\u0023" if found["space"] is None else f"{found['space']}\\u003a"
+
+
+# What LaTeX acts on, and letters that its usual fonts lack.
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "×": r"$\times$",
+    "→": r"$\rightarrow$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "●": r"$\bullet$",
+    "†": r"$\dagger$",
+    "ρ": r"$\rho$",
+    "β": r"$\beta$",
+    "α": r"$\alpha$",
+    "Δ": r"$\Delta$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "–": "--",
+    "·": r"$\cdot$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+
+
+def latex(text: object) -> str:
+    """Text that LaTeX shows as it is, on one line."""
+    plain = " ".join(visible(line) for line in str(text).splitlines())
+    return "".join(_LATEX.get(letter, letter) for letter in plain)

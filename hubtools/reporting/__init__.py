@@ -1,5 +1,6 @@
 """Results for people: tables, pages, cards, figures. No torch.
 
 ``board_tables`` is a board as text, ``site_data`` and ``site`` as a page; ``run_matrix`` is how far many runs are; ``audit_page``; ``templates`` renders in a sandbox.
-``card`` is the model card, ``comparison`` what compare, check and reproduce say, ``figures`` the plots.
+``card`` is the model card, ``comparison`` what compare, check and reproduce say, ``figures`` the plots,
+``paper`` what a paper takes: tables in LaTeX, methods, references.
 """

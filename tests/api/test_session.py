@@ -41,7 +41,7 @@ def test_the_session_runs(
     published = session["publication"]
     assert not published.failed and published.done is not None and published.done.changed
     assert hub.read("me/charge", "model.safetensors")
-    shows = "planned done found board comparison checked predicted publication task proposed contents audited"
+    shows = "planned done found board comparison checked predicted embedded scanned publication task proposed contents audited"
     for shown in shows.split():
         html = session[shown]._repr_html_()
         assert html.count("<table") == html.count("</table>") > 0 and "<script" not in html, shown

@@ -14,6 +14,7 @@ from hubtools.cli.demo import demo
 from hubtools.cli.estimate import estimate
 from hubtools.cli.predict import predict
 from hubtools.cli.proteins.embed import embed
+from hubtools.cli.proteins.scan import scan
 from hubtools.cli.reproduce import reproduce
 from hubtools.cli.run import run
 from hubtools.cli.shared.execution_options import OPTIONS
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[click.Command, tuple[str, ...]]] = {
     "predict": (predict, ("runs/model", "proteins.fasta")),
     "demo": (demo, ("runs/model",)),
     "embed": (embed, ("proteins.fasta", "--checkpoint", "embedded", "-o", "e.parquet")),
+    "scan": (scan, ("proteins.fasta", "--checkpoint", "embedded", "-o", "s.csv")),
 }
 # What is given, and what the command is told.
 GIVEN: list[tuple[tuple[str, ...], str, Any]] = [
@@ -70,7 +72,7 @@ REFUSED = {
     },
     **{
         (command, option): why
-        for command in ("embed",)
+        for command in ("embed", "scan")
         for option, why in {
             "mirrors": "no data of a task are read",
             "gradient_checkpointing": "nothing is trained",
@@ -78,6 +80,7 @@ REFUSED = {
             "track": "nothing to follow",
         }.items()
     },
+    ("scan", "embedding_cache"): "nothing is kept of it",
     ("demo", "packing"): "one question at a time",
     ("demo", "compiled"): "one question at a time",
 }

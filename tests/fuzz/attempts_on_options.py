@@ -30,6 +30,15 @@ _option(
 )
 
 
+@attempt("inference.checkpoints.substitution_scan.region_of")
+def _() -> Any:
+    def call(read: Any, folder: Path, value: str) -> Any:
+        first, last = read(value)
+        assert 1 <= first <= last
+
+    return _words("20-80", "7"), call
+
+
 @attempt("cli.run.parse_workers")
 def _() -> Any:
     def call(read: Any, folder: Path, value: Any) -> Any:

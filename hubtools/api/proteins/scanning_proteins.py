@@ -109,10 +109,11 @@ class SubstitutionScan(Sequence["ScannedProtein"]):
         from hubtools.data.rows.variants import STANDARD
         from hubtools.reporting.figures.substitution_map import substitution_map
 
-        by = self.about.get("checkpoint") or self.about.get("model", "")
-        how = f", {self.about['scoring'].replace('-', ' ')}" if "scoring" in self.about else ""
+        by = self.about["checkpoint"]
+        how = self.about["scoring"].replace("-", " ") if "scoring" in self.about else ""
+        how = how or f"{self.about['recipe']} on {self.about['task']}"
         return substitution_map(
-            one.scores, one.letters, STANDARD, one.first, f"{one.protein.id}: {by}{how}", self.meaning
+            one.scores, one.letters, STANDARD, one.first, f"{one.protein.id}: {by}, {how}", self.meaning
         )
 
     def __repr__(self) -> str:
@@ -224,7 +225,7 @@ def scan(
         scanned = tuple(scanner.scan(read, asked))
     about = scanner.about()
     if model is not None and not hasattr(model, "predict"):
-        about["model"] = fspath(model)  # type: ignore[arg-type]
+        about["model"] = fspath(model)
     about |= {"bench": __version__, "made": datetime.now(UTC).isoformat(timespec="seconds")}
     if asked is not None:
         about["region"] = str(asked)

@@ -68,6 +68,11 @@ def of_bench(record: RunRecord) -> str:
     )
 
 
+def plain_reference(key: str, title: str, note: str) -> str:
+    """An entry of what has none of its own: a reference in words, or an address."""
+    return _entry("misc", _key(key), title=f"{{{_text(title)}}}", note=_text(note))
+
+
 def _entry(kind: str, key: str, **fields: str) -> str:
     """A BibTeX entry, one field a line."""
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]

@@ -31,9 +31,15 @@ def curve_figure(curves: Sequence[Curve]) -> bytes:
     points = (
         "Points: means over seeds (dots), with 95 % intervals." if seeds else "Points: one seed, with 95 % intervals."
     )
-    figure.supxlabel(
-        f"{points} Dashed: baselines that learnt from all data.", fontsize=9, color=GREY, x=0.02, ha="left"
-    )
+    lines = [points]
+    if any(curve.baselines for curve in curves):
+        lines[0] += " Dashed: baselines that learnt from all data."
+    if any(series.pretrained and series.random for curve in curves for series in curve.series):
+        # Two intervals that overlap say nothing of a difference, which is paired: as bench compare has it.
+        lines.append(
+            "Whether two points differ is told by their paired difference (gain in the table, bench compare), not by overlap."
+        )
+    figure.supxlabel("\n".join(lines), fontsize=9, color=GREY, x=0.02, ha="left")
     return png(figure)
 
 
