@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from hubtools.data.splits.split_audit import Audit
 
 _COLOURS = {"ok": "green", "look": "yellow", "problem": "red"}
-# What to do about a verdict.
-_REMEDIES = {
-    "ok": "nothing to do",
-    "look": "read the lines marked look: where relatives are shared, let the split keep clusters together (clusters: in the task file)",
-    "problem": "draw the split anew with clusters kept on one side (bench tasks new … --clusters), or say in semaphore: red what a score is worth",
-}
 # Of more labels than this, the most common are shown; JSON has all.
 _SHOWN_LABELS = 20
 
@@ -118,7 +112,9 @@ def _show(console: Console, audited: AuditedTask) -> None:
             console.print(f"Searched with {how}.", markup=False, style="dim")
     said = f"; the task file says {found.semaphore}" if found.semaphore else ""
     console.print(f"verdict: [{_COLOURS[found.verdict]}]{found.verdict}[/]{said}")
-    console.print(f"remedy:  {_REMEDIES[found.verdict]}", markup=False, soft_wrap=True)
+    from hubtools.reporting.audit_page import REMEDIES
+
+    console.print(f"remedy:  {REMEDIES[found.verdict]}", markup=False, soft_wrap=True)
 
 
 def _show_lengths(console: Console, found: Audit) -> None:
