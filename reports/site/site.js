@@ -71,20 +71,20 @@ function overview(query) {
     const row = table.rows[index];
     return { table, row, index, arm: row && DATA.arms[row.arm], models: table.rows.filter((one) => armShown(DATA.arms[one.arm], query)).length };
   });
-  // Errors in the unit of a task have no place on an axis with shares and correlations.
-  const inUnit = (row) => row && row.v !== null && Math.abs(row.v) <= 1;
-  const ends = axisOf(rows.filter(({ row }) => inUnit(row)).flatMap(({ row }) => [row.v, row.l, row.h]));
+  // Errors, where less is better, have no place on an axis with shares and correlations.
+  const inUnit = ({ table, row }) => row && row.v !== null && table.metric.higher && Math.abs(row.v) <= 1;
+  const ends = axisOf(rows.filter(inUnit).flatMap(({ row }) => [row.v, row.l, row.h]));
   parts.push(h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Tasks"), h("p", { class: "muted" }, "The best row shown of each; a task's page has all, with intervals and the best set.")), sortable({
     caption: "Tasks and their best row",
     sort: query.get("sort"), onsort: (value) => change("sort", value), rows,
     columns: [
       { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
-      { key: "problem", title: "Problem", value: (one) => one.table.problem, cell: ({ table }) => table.problem },
-      { title: "Trust", cell: ({ table }) => (table.trust ? h("span", { class: `trust ${table.trust.colour}`, title: table.trust.reason }, table.trust.colour) : "–") },
+      { key: "score", title: "Score", num: true, first: "descending", value: (one) => one.row && one.row.v, cell: ({ table, row, index }) => (row ? scoreButton(table, index) : "–") },
+      { title: "95 % interval", means: "Each task on its own metric: rows are not to be compared with each other.", head: axis(ends), plot: true, cell: (one) => (inUnit(one) ? bar([one.row.v, one.row.l, one.row.h], ends) : "–") },
       { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
       { key: "model", title: "Best shown", value: (one) => one.arm && one.arm.name, cell: ({ arm }) => (arm ? who(arm) : "–") },
-      { key: "score", title: "Score", num: true, first: "descending", value: (one) => one.row && one.row.v, cell: ({ table, row, index }) => (row ? scoreButton(table, index) : "–") },
-      { title: "95 % interval", means: "Each task on its own metric: rows are not to be compared with each other.", head: axis(ends), plot: true, cell: ({ row }) => (inUnit(row) ? bar([row.v, row.l, row.h], ends) : "–") },
+      { title: "Trust", cell: ({ table }) => (table.trust ? h("span", { class: `trust ${table.trust.colour}`, title: table.trust.reason }, table.trust.colour) : "–") },
+      { key: "problem", title: "Problem", value: (one) => one.table.problem, cell: ({ table }) => table.problem },
       { key: "rows", title: "Rows", num: true, first: "descending", value: (one) => one.models, cell: ({ models }) => models.toLocaleString("en") },
     ],
   })));
