@@ -169,7 +169,7 @@ def test_a_run_ends_with_a_table_a_card_and_where_to_go_on(project: Path, bench:
     interval = [f"{score.low:.3f}", "–", f"{score.high:.3f}"]
     assert row.split()[:-1] == [TASK, "esm", "full", "1", "accuracy", f"{score.value:.3f}", *interval]
     card = f"runs/{folder.name}/card/README.md"
-    assert f"card   {card}" in said.err and (project / card).is_file()
+    assert f"card     {card}" in said.err and (project / card).is_file()
     assert f"bench publish runs/{folder.name} --repo YOU/{TASK}" in said.err and "bench board" in said.err
     assert f"{record.alignment}" in said.err, "the proof is shown"
 
@@ -282,7 +282,7 @@ def test_baselines_stand_beside_a_run_and_a_sentence_says_whether_it_beats_them(
     probe = scores.pop("probe")
     best = max(scores, key=lambda name: scores[name])
     (line,) = [line for line in said.err.splitlines() if "the best of 2 baselines" in line]
-    assert f"{abs(probe - scores[best]):.3f}" in line and "esm · probe on tiny-residue-classification: " in line
+    assert f"{abs(probe - scores[best]):.3f}" in line and line.startswith("esm · probe, epochs=1 on tiny-")
     compared = hubtools.compare(f"my runs:recipe={best}", "my runs:recipe=probe").pairs[0].comparison
     assert ("better than" in line and "not shown" not in line) == (compared.verdict.value == "better")
     folder = next(Path("my runs").glob("*probe*"))
