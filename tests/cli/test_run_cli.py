@@ -283,7 +283,7 @@ def test_baselines_stand_beside_a_run_and_a_sentence_says_whether_it_beats_them(
     best = max(scores, key=lambda name: scores[name])
     (line,) = [line for line in said.err.splitlines() if "the best of 2 baselines" in line]
     assert f"{abs(probe - scores[best]):.3f}" in line and line.startswith("esm · probe, epochs=1 on tiny-")
-    compared = hubtools.compare(f"my runs:recipe={best}", "my runs:recipe=probe").pairs[0].comparison
+    compared = hubtools.compare(f"my runs:recipe={best}", "my runs:recipe=probe").sides.pairs[0].found
     assert ("better than" in line and "not shown" not in line) == (compared.verdict.value == "better")
     folder = next(Path("my runs").glob("*probe*"))
     shown = dict(
