@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.running import seconds_of
+from hubtools.cli.shared.terminal import new_table, print_fitting
 from hubtools.findings.glossary import metric_means
 from hubtools.findings.wording import metric_title
 from hubtools.runs.store import CARD, DEFAULT_ROOT
@@ -99,20 +100,18 @@ def handed_over(given: HandedOver, root: Path) -> None:
 
 def _print_table(complete: list[Outcome]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     if not complete:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table("task", "what", "recipe", "seed", "metric", "test", "95 % interval", "seconds")
     # Where the terminal is narrow names are folded; numbers never are.
-    for heading in ("task", "what", "recipe"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("seed", justify="right", no_wrap=True)
-    table.add_column("metric", no_wrap=True)
-    table.add_column("test", justify="right", no_wrap=True)
-    table.add_column("95 % interval", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
+    for column in table.columns[:3]:
+        column.no_wrap, column.overflow = False, "fold"
+    for column in table.columns[3:]:
+        column.no_wrap = True
+    for place in (3, 5, 7):
+        table.columns[place].justify = "right"
     for outcome in complete:
         record = outcome.record
         score = record.score()
@@ -125,8 +124,9 @@ def _print_table(complete: list[Outcome]) -> None:
             "undefined" if score is None or score.value is None else f"{score.value:.3f}",
             f"{score.low:.3f} – {score.high:.3f}" if score and score.low is not None else "",
             seconds_of(outcome),
+            style="dim" if outcome.run.recipe.baseline else "",
         )
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    print_fitting(Console(width=None if sys.stdout.isatty() else 140, highlight=False), table, "seconds", "seed")
     # To a table whose rows are single runs, no mark is needed.
     click.echo(
         "95 % intervals are of these weights: they cover which proteins were tested, not another seed.", err=True

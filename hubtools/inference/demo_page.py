@@ -15,7 +15,7 @@ from hubtools.inference.asking import Protein
 from hubtools.inference.decisions import Decided, Decider
 from hubtools.inference.drawing import CSS, answer_html, headline, message
 from hubtools.inference.predictor import Predictor
-from hubtools.inference.proteins import Unreadable, pasted, read_proteins
+from hubtools.inference.proteins import Unreadable, nucleotides, pasted, read_proteins
 from hubtools.inference.writers import writing
 
 INSTALL = 'pip install "plm-hubtools[demo]"'
@@ -48,9 +48,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class PageAnswer:
-    """What the page shows: a message, or answers and the file that holds them as a table."""
+    """What the page shows: a message, or answers, what is to be doubted of them, and the file that holds them as a table."""
 
     message: str = ""
+    warning: str = ""
     answers: tuple[Decided, ...] = ()
     table: str | None = None
 
@@ -87,7 +88,12 @@ class DemoService:
                     if part
                 )
             )
-        return PageAnswer(answers=answers, table=self._table(answers))
+        odd = [one.id for one in proteins if nucleotides(one.sequence)]
+        warning = ""
+        if odd:
+            which = f"{', '.join(odd[:3])}{' …' if len(odd) > 3 else ''}"
+            warning = f"This looks like DNA or RNA, and was read as a protein: {which}. Translate it first."
+        return PageAnswer(warning=warning, answers=answers, table=self._table(answers))
 
     def _read(self, text: str, file: str | None, partner: str) -> Iterator[Protein]:
         if file:
@@ -120,8 +126,24 @@ class DemoService:
         return str(path)
 
     def summary(self, answers: tuple[Decided, ...]) -> list[list[Any]]:
-        """One row a protein: id, length, and what is predicted in short."""
-        return [[one.answer.protein.id, len(one.answer.protein.sequence), self._short(one)] for one in answers]
+        """One row a protein: id, length, what is predicted in short, and how sure the model is of it."""
+        return [
+            [one.answer.protein.id, len(one.answer.protein.sequence), self._short(one), self._sure(one)]
+            for one in answers
+        ]
+
+    def _sure(self, one: Decided) -> str:
+        """The probability of what is predicted; over residues its mean; the likeliest of all where nothing is predicted."""
+        if self.predictor.problem.kind == "regression" or not len(one.scores):
+            return "–"
+        places = {name: place for place, name in enumerate(self.decider.names)}
+        rows = [
+            [row[places[label]] for label in labels if label in places] or [row.max()]
+            for row, labels in zip(one.scores, one.labels, strict=True)
+        ]
+        if self.predictor.problem.level.by_residue:
+            return f"{sum(map(max, rows)) / len(rows):.2f} (mean)"
+        return ", ".join(f"{value:.2f}" for value in rows[0])
 
     def _short(self, one: Decided) -> str:
         if self.predictor.problem.kind == "regression":
@@ -163,8 +185,8 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
                 partner = gr.Textbox(label="Second protein", lines=4, max_lines=14, visible=pairs, elem_id="partner")
                 button = gr.Button("Predict", variant="primary", elem_id="predict")
                 file = gr.File(
-                    label="Or a file: FASTA, CSV or TSV",
-                    file_types=[".fasta", ".fa", ".faa", ".gz", ".csv", ".tsv", ".txt"],
+                    label="Or a file: FASTA, Excel, CSV or TSV",
+                    file_types=[".fasta", ".fa", ".faa", ".gz", ".csv", ".tsv", ".xlsx", ".txt"],
                     height=120,
                 )
                 _examples(gr, predictor, text, partner)
@@ -172,7 +194,7 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
                 chosen = gr.Dropdown(label="Protein", visible=False, elem_id="chosen")
                 shown = gr.HTML('<p class="b-small">The answer appears here.</p>', elem_id="answer")
                 table = gr.Dataframe(
-                    headers=["id", "length", "predicted"],
+                    headers=["id", "length", "predicted", "probability"],
                     label="All of them",
                     visible=False,
                     interactive=False,
@@ -196,7 +218,7 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
             names = [(f"{i}. {one.answer.protein.id}", i - 1) for i, one in enumerate(told.answers, start=1)]
             return [
                 told.answers,
-                answer_html(desk.decider, told.answers[0]),
+                (message(told.warning) if told.warning else "") + answer_html(desk.decider, told.answers[0]),
                 gr.update(choices=names, value=0, visible=several),
                 gr.update(value=desk.summary(told.answers), visible=several),
                 gr.update(value=told.table, visible=True),

@@ -12,6 +12,12 @@ from hubtools.data.splits.split_audit import Audit
 from hubtools.reporting.templates import render
 
 _SHOWN_LABELS = 20
+# What to do about a verdict.
+REMEDIES = {
+    "ok": "Nothing to do.",
+    "look": "Read the lines marked look. Where relatives are shared, let the split keep clusters on one side: clusters in the task file.",
+    "problem": "Draw the split anew with clusters on one side (bench tasks new --clusters), or say under semaphore what a score is worth.",
+}
 
 
 def audit_page(found: Audit) -> str:
@@ -22,6 +28,7 @@ def audit_page(found: Audit) -> str:
     return render(
         "audit.html.j2",
         audit=found,
+        remedy=REMEDIES[found.verdict],
         nearest=[
             {"title": f"{each.first} → {each.second}", "bars": _bars(_steps(each.lowest, each.none, each.counts))}
             for each in found.nearest

@@ -145,7 +145,12 @@ def _splits(record: RunRecord) -> list[dict[str, Any]]:
 
 def _metric(name: str) -> dict[str, Any]:
     info = METRICS.get(name)
-    return {"name": name, "title": wording.metric_title(name), "higher": info is None or info.higher_is_better}
+    return {
+        "name": name,
+        "title": wording.metric_title(name),
+        "higher": info is None or info.higher_is_better,
+        "means": info.means if info else "",
+    }
 
 
 def _row(table: Table, row: Row, arms: Mapping[Any, int]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ function sortable({ caption, columns, rows, sort, onsort, own = "", most = CHUNK
   const sorted = by ? [...rows].sort(comparing(by.value, way)) : rows;
   const kind = (column) => (column.num ? "num" : column.plot ? "plots" : null);
   const head = columns.map((column) => {
-    const attributes = { scope: "col", class: kind(column) };
+    const attributes = { scope: "col", class: kind(column), title: column.means || null };
     if (!column.value) return h("th", attributes, column.title || h("span", { class: "hidden" }, "More"), column.head);
     const current = column === by ? way : !by && column.key === "order" ? "ascending" : null;
     const next = current === null ? column.first || "ascending" : current === "ascending" ? "descending" : "ascending";

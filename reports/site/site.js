@@ -71,16 +71,20 @@ function overview(query) {
     const row = table.rows[index];
     return { table, row, index, arm: row && DATA.arms[row.arm], models: table.rows.filter((one) => armShown(DATA.arms[one.arm], query)).length };
   });
+  // Errors, where less is better, have no place on an axis with shares and correlations.
+  const inUnit = ({ table, row }) => row && row.v !== null && table.metric.higher && Math.abs(row.v) <= 1;
+  const ends = axisOf(rows.filter(inUnit).flatMap(({ row }) => [row.v, row.l, row.h]));
   parts.push(h("section", { class: "card" }, h("div", { class: "head" }, h("h2", {}, "Tasks"), h("p", { class: "muted" }, "The best row shown of each; a task's page has all, with intervals and the best set.")), sortable({
     caption: "Tasks and their best row",
     sort: query.get("sort"), onsort: (value) => change("sort", value), rows,
     columns: [
       { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
-      { key: "problem", title: "Problem", value: (one) => one.table.problem, cell: ({ table }) => table.problem },
-      { title: "Trust", cell: ({ table }) => (table.trust ? h("span", { class: `trust ${table.trust.colour}`, title: table.trust.reason }, table.trust.colour) : "–") },
-      { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`) },
-      { key: "model", title: "Best shown", value: (one) => one.arm && one.arm.name, cell: ({ arm }) => (arm ? who(arm) : "–") },
       { key: "score", title: "Score", num: true, first: "descending", value: (one) => one.row && one.row.v, cell: ({ table, row, index }) => (row ? scoreButton(table, index) : "–") },
+      { title: "95 % interval", means: "Each task on its own metric: rows are not to be compared with each other.", head: axis(ends), plot: true, cell: (one) => (inUnit(one) ? bar([one.row.v, one.row.l, one.row.h], ends) : "–") },
+      { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
+      { key: "model", title: "Best shown", value: (one) => one.arm && one.arm.name, cell: ({ arm }) => (arm ? who(arm) : "–") },
+      { title: "Trust", cell: ({ table }) => (table.trust ? h("span", { class: `trust ${table.trust.colour}`, title: table.trust.reason }, table.trust.colour) : "–") },
+      { key: "problem", title: "Problem", value: (one) => one.table.problem, cell: ({ table }) => table.problem },
       { key: "rows", title: "Rows", num: true, first: "descending", value: (one) => one.models, cell: ({ models }) => models.toLocaleString("en") },
     ],
   })));
@@ -165,9 +169,9 @@ function resultsCard(table, query, rows, level) {
     { key: "order", title: "#", num: true, value: ({ index }) => index, cell: ({ index }) => String(index + 1) },
     { title: "Best set", cell: ({ row }) => bestMark(row.best_set) },
     { key: "model", title: "Model", value: ({ arm }) => arm.name, cell: ({ arm, row }) => who(arm, row.n) },
-    { key: "score", title: unbroken(table.metric.title), num: true, first: best, value: ({ row }) => row.v, cell: ({ index }) => scoreButton(table, index) },
+    { key: "score", title: unbroken(table.metric.title), means: table.metric.means, num: true, first: best, value: ({ row }) => row.v, cell: ({ index }) => scoreButton(table, index) },
     { title: "95 % interval", head: axis(ends), plot: true, cell: ({ row }) => bar([row.v, row.l, row.h], ends) },
-    ...table.columns.map((column, i) => ({ key: `c${i}`, title: unbroken(column.split === table.split ? column.title : `${column.split}: ${column.title}`), num: true, first: column.higher ? "descending" : "ascending", value: ({ row }) => row.c[i][0], cell: ({ row }) => h("span", { title: exact(column.title, column.split, row.c[i]) }, number(row.c[i][0])) })),
+    ...table.columns.map((column, i) => ({ key: `c${i}`, means: column.means, title: unbroken(column.split === table.split ? column.title : `${column.split}: ${column.title}`), num: true, first: column.higher ? "descending" : "ascending", value: ({ row }) => row.c[i][0], cell: ({ row }) => h("span", { title: exact(column.title, column.split, row.c[i]) }, number(row.c[i][0])) })),
     { key: "parameters", title: "Parameters", num: true, value: ({ arm }) => arm.parameters, cell: ({ arm }) => count(arm.parameters) },
     { key: "time", title: "Time", num: true, value: ({ row }) => row.w, cell: ({ row }) => duration(row.w) },
     { title: "", cell: ({ index, arm }) => h("button", { type: "button", class: "small", "aria-label": `Where the numbers of ${arm.name} are from`, onclick: () => openDetails(table, index) }, "Provenance") },
@@ -220,7 +224,7 @@ function modelPage(query, name) {
       rows.length ? sortable({ caption: `All results of ${name}`, sort: query.get("sort"), onsort: (value) => change("sort", value), rows, columns: [
         { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
         { key: "recipe", title: "Recipe", value: (one) => one.arm.recipe, cell: (one) => one.arm.recipe },
-        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`) },
+        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
         { title: "Score", num: true, cell: ({ table, index }) => scoreButton(table, index) },
         { title: "95 % interval", plot: true, cell: ({ table, row }) => bar([row.v, row.l, row.h], axisOf(table.rows.flatMap((one) => [one.v, one.l, one.h]))) },
         { key: "best_set", title: "Best set", value: ({ row }) => Number(!row.best_set), cell: ({ row }) => bestMark(row.best_set) },
@@ -349,6 +353,10 @@ function save(name, type, text) {
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
+
+// On a phone the results come first, and what filters them where it is asked for.
+const folded = document.getElementById("fold");
+folded.addEventListener("click", () => folded.setAttribute("aria-expanded", String(form.classList.toggle("open"))));
 
 const theme = document.getElementById("theme");
 function dark(on) {

@@ -169,7 +169,7 @@ def test_a_run_ends_with_a_table_a_card_and_where_to_go_on(project: Path, bench:
     interval = [f"{score.low:.3f}", "–", f"{score.high:.3f}"]
     assert row.split()[:-1] == [TASK, "esm", "full", "1", "accuracy", f"{score.value:.3f}", *interval]
     card = f"runs/{folder.name}/card/README.md"
-    assert f"card   {card}" in said.err and (project / card).is_file()
+    assert f"card     {card}" in said.err and (project / card).is_file()
     assert f"bench publish runs/{folder.name} --repo YOU/{TASK}" in said.err and "bench board" in said.err
     assert f"{record.alignment}" in said.err, "the proof is shown"
 
@@ -247,7 +247,53 @@ def test_a_card_that_cannot_be_written_is_said_and_ends_nothing(
     # Of several runs a card is written when somebody asks for it.
     said = bench(*command, "--seeds", "1,2")
     assert said.code == 0 and len(said.out.splitlines()) == 3 and not said.mistakes
-    assert "card   bench card runs/" in said.err
+    assert "card     bench card runs/" in said.err
+
+
+@pytest.mark.slow
+def test_baselines_stand_beside_a_run_and_a_sentence_says_whether_it_beats_them(
+    project: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the comparison says it, and what to do next as it can be typed; a card as of a single run."""
+    import hubtools
+
+    monkeypatch.delenv("BENCH_BASELINES")
+    command = (
+        "run",
+        "--checkpoint",
+        "./esm",
+        "--task",
+        TASK,
+        "--recipe",
+        "probe",
+        "--set",
+        "epochs=1",
+        "--runs",
+        "my runs",
+    )
+    said = bench(*command)
+    assert said.code == 0 and [line.split()[2] for line in said.out.splitlines()[1:]] == [
+        "majority",
+        "onehot-window",
+        "probe",
+    ]
+    found = hubtools.results("my runs")
+    scores = {run.record.identity.recipe.name: run.record.score().value for run in found.runs}
+    probe = scores.pop("probe")
+    best = max(scores, key=lambda name: scores[name])
+    (line,) = [line for line in said.err.splitlines() if "the best of 2 baselines" in line]
+    assert f"{abs(probe - scores[best]):.3f}" in line and line.startswith("esm · probe, epochs=1 on tiny-")
+    compared = hubtools.compare(f"my runs:recipe={best}", "my runs:recipe=probe").sides.pairs[0].found
+    assert ("better than" in line and "not shown" not in line) == (compared.verdict.value == "better")
+    folder = next(Path("my runs").glob("*probe*"))
+    shown = dict(
+        line.split(maxsplit=1) for line in said.err.splitlines() if line.startswith(("predict", "demo", "publish"))
+    )
+    assert [*shown] == ["predict", "demo", "publish"] and f"'{folder}'" in shown["predict"]
+    assert (folder / "card" / "README.md").is_file()
+    planned = bench(*command, "--no-baselines", "--dry-run").err
+    assert planned.startswith("1 run planned:")
+    assert bench("run", "--task", TASK, "--recipe", "majority", "--dry-run").err.startswith("1 run planned:")
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def test_a_learning_curve_from_runs_to_a_figure(project: Path, bench: Bench) -> 
     options = ("--fractions", "0.2,1", "--seeds", "1,2", "--recipe", "probe", "--set", "epochs=2")
     said = bench("run", "--suite", "learning-curve", "--checkpoint", "esm", "--task", TASK, *options)
     assert said.code == 0, said.err
-    assert "curve  bench curve" in said.err.splitlines()
+    assert "curve    bench curve" in said.err.splitlines()
     found, _ = find_records([project / "runs"])
     assert len(found) == 3 + 2 * 2 * 2
     learnt = {(r.identity.fraction, r.data.splits["train"].proteins) for _, r in found if r.data}

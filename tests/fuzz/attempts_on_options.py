@@ -156,3 +156,8 @@ def _() -> Any:
         texts,
         lambda read, folder, text: read(text, "a task", "name") if read.__name__ == "read_address" else read(text),
     )
+
+
+@attempt("findings.glossary.explained")
+def _() -> Any:
+    return _words("mcc", "best set", "Spearman ρ", "clusters"), lambda read, folder, word: read(word)

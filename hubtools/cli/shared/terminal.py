@@ -123,6 +123,36 @@ def new_table(*columns: str, numbers_from: int | None = None) -> Table:
     return table
 
 
+def print_fitting(console: Console, table: Table, *drop: str, complete: str = "") -> None:
+    """Print a table in the width there is: what does not fit is left out whole and named, and no cell is cut.
+
+    Args:
+        console: where to.
+        table: of :func:`new_table`.
+        drop: headings of columns that go, the first first.
+        complete: how to see all of it.
+    """
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    gone: list[str] = []
+    wide = console.options.update(width=10_000)
+    for heading in drop:
+        if Measurement.get(console, wide, table).minimum <= console.width:
+            break
+        found = [column for column in table.columns if str(column.header) == heading]
+        if not found:
+            continue
+        table.columns = [column for column in table.columns if column is not found[0]]
+        for place, column in enumerate(table.columns):
+            column._index = place
+        gone.append(heading)
+    console.print(table)
+    if gone:
+        more = f". All of it: {complete}" if complete else ""
+        console.print(Text(f"Not shown in this width: {', '.join(gone)}{more}", style="dim"))
+
+
 def hush_transformers() -> None:
     """No bars for loading and writing weights, which take a moment; those of downloads stay, on a terminal."""
     import sys

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from hubtools.cli.shared.commands import StrictGroup
-from hubtools.cli.shared.terminal import DOTS, new_console, new_table
+from hubtools.cli.shared.terminal import DOTS, new_console, new_table, print_fitting
 from hubtools.cli.tasks.tasks_audit import audit
 from hubtools.cli.tasks.tasks_check import check
 from hubtools.cli.tasks.tasks_new import new
@@ -63,7 +63,8 @@ def list_all(form: str | None, problem: str | None, templates: bool) -> None:
             colour = task.semaphore.colour if task.semaphore else None
             trust = Text.assemble(("●", DOTS[colour]), f" {colour}") if colour else "–"
             table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust, found.origin)
-        console.print(table)
+        table.columns[1].min_width, table.columns[4].no_wrap = 26, True
+        print_fitting(console, table, "from", "problem", "ranked by", complete="bench tasks list --json")
         for task, found in known:
             for other in found.hidden:
                 said = f"{task.name} is that of {found.origin}; it hides {other.path} ({other.origin})"

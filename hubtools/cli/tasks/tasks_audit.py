@@ -112,6 +112,9 @@ def _show(console: Console, audited: AuditedTask) -> None:
             console.print(f"Searched with {how}.", markup=False, style="dim")
     said = f"; the task file says {found.semaphore}" if found.semaphore else ""
     console.print(f"verdict: [{_COLOURS[found.verdict]}]{found.verdict}[/]{said}")
+    from hubtools.reporting.audit_page import REMEDIES
+
+    console.print(f"remedy:  {REMEDIES[found.verdict]}", markup=False, soft_wrap=True)
 
 
 def _show_lengths(console: Console, found: Audit) -> None:

@@ -9,7 +9,7 @@ import click
 
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import FAMILY
-from hubtools.cli.shared.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table
+from hubtools.cli.shared.terminal import MIRRORS, SHOWN_LABELS, hush_transformers, new_console, new_table, print_fitting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,11 +48,24 @@ def show_contents(contents: TaskContents) -> None:
     """Print what a task's data are: splits, labels, remarks."""
     task, console = contents.task, new_console()
     console.print(f"[bold]{task.name}[/bold] version {task.version}, {task.problem.value}")
-    console.print(_split_table(contents))
+    print_fitting(
+        console,
+        _split_table(contents),
+        "25 %",
+        "75 %",
+        "95 %",
+        "other letters",
+        "shortest",
+        "median",
+        "longest",
+        "residues",
+    )
     if task.labels:
-        console.print(_label_table(contents))
+        print_fitting(console, _label_table(contents), *reversed(contents.data.facts.splits))
     if task.problem.level.within == "assay":
-        console.print(_assay_table(contents))
+        print_fitting(
+            console, _assay_table(contents), "median", "least", "largest", "category", "positions", "multiple"
+        )
     for line in contents.remarks:
         console.print(line, markup=False)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.cli.shared.commands import StrictCommand
-from hubtools.cli.shared.terminal import new_console, new_table, note
+from hubtools.cli.shared.terminal import new_console, new_table, note, print_fitting
 from hubtools.cli.tasks.tasks_check import show_contents
 from hubtools.specs.level import trained_problems
 
@@ -87,7 +87,8 @@ def new(tables: tuple[Path, ...], output: Path, force: bool, yes: bool, header: 
         table, console = new_table("taken from the data", "", "because"), new_console()
         for guess in proposed.guesses:
             table.add_row(guess.argument.replace("_", " "), guess.value, guess.why)
-        console.print(table)
+        table.columns[2].min_width = 20
+        print_fitting(console, table)
     path = proposed.write()
     called = proposed.task.name if output == Path("tasks") else shlex.quote(str(path))
     # A probe reads each protein once and takes minutes on a laptop; training all weights takes a GPU or a night.
