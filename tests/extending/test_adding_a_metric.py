@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +85,14 @@ def test_it_ranks_runs_and_each_replicate_is_that_of_scikit_learn(here: Path, mo
     assert metric("kappa").compute(predictions=called, references=truth) == {"kappa": pytest.approx(score.value)}
 
 
-def test_a_script_may_add_one_too(nothing_added: None) -> None:
-    scope: dict[str, object] = {}
-    exec(blocks("A metric", "python")[0], scope)
+def test_a_script_may_add_one_too(nothing_added: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, script = blocks("A metric", "python")
+    own = types.ModuleType("my_lab_metrics")
+    exec(module, own.__dict__)
+    monkeypatch.setitem(sys.modules, "my_lab_metrics", own)
     assert "kappa" not in METRICS
-    METRICS.register(scope["KAPPA"])
-    assert METRICS["kappa"].title == "Cohen's κ" and METRICS["kappa"].load() is scope["kappa"]
+    exec(script, {})
+    assert METRICS["kappa"].title == "Cohen's κ" and METRICS["kappa"].load() is own.kappa
 
 
 @pytest.mark.parametrize("name", METRICS.shipped)
