@@ -41,7 +41,9 @@ def curves_shown(curves: Sequence[Curve]) -> CardFigure:
     """The same as a figure with its words: of each line its first and last point."""
     said = [
         f"{curve.title}, {series.name}, {weights}: {metric_title(curve.metric)} "
-        + " and ".join(f"{score_text(point)} from {share(point.fraction)}" for point in dict.fromkeys((points[0], points[-1])))
+        + " and ".join(
+            f"{score_text(point)} from {share(point.fraction)}" for point in dict.fromkeys((points[0], points[-1]))
+        )
         for curve in curves
         for series in curve.series
         for weights, points in (("pretrained", series.pretrained), ("random weights", series.random))
