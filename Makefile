@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 JOBS ?= logical
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs kills thousand docs leaderboard loads speed wheel clean
+.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs kills thousand docs notebooks leaderboard loads speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
@@ -24,6 +24,7 @@ help:
 	@echo "make kills        kill commands at many moments, run them again, and hold the end against commands that nobody killed (KILLS=10 each)"
 	@echo "make thousand     a thousand runs by one command on two workers, killed three times; nothing twice, nothing missing (minutes)"
 	@echo "make docs         regenerate the reference, and build the documentation as a site in site/"
+	@echo "make notebooks    run the notebooks in docs/notebooks in their small setups and keep what they show (its README says what NOTEBOOKS takes)"
 	@echo "make leaderboard  the demonstration in reports/leaderboard: every pinned task by four checkpoints (hours of a core; LEADERBOARD=\"--page\": its pages alone)"
 	@echo "make loads        load published models with other versions of transformers and with TensorFlow, in environments of their own"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
@@ -87,6 +88,10 @@ docs: $(BIN)/.ready
 	@$(BIN)/python docs/generate.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation as a site: site/index.html"
+
+# What of data and checkpoints is not at hand is named in NOTEBOOKS, as are single notebooks.
+notebooks: $(BIN)/.ready
+	@$(BIN)/python docs/notebooks/execute.py $(NOTEBOOKS)
 
 # The data come from their addresses or from BENCH_DATA_MIRROR; stopped, the same command goes on.
 LEADERBOARD ?=

@@ -17,6 +17,7 @@ TITLES = {
     "cc_subcellular_location": "Subcellular location [CC]",
     "ft_helix": "Helix",
     "ft_strand": "Beta strand",
+    "ft_turn": "Turn",
     "ft_mod_res": "Modified residue",
 }
 

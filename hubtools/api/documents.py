@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hubtools.findings.board.learning_curve import Curve
+    from hubtools.reporting.figures.plots import CardFigure
     from hubtools.specs.record import RunRecord
 
 
@@ -33,6 +34,15 @@ class WrittenCard:
     folder: Path
     record: RunRecord
     lost: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.path}"
+
+    def _repr_markdown_(self) -> str:
+        """The text of the card, for a notebook: without its head, and with the words of its figures in their place."""
+        from hubtools.reporting.card.card_shown import shown_text
+
+        return shown_text(self.path.read_text(encoding="utf-8"))
 
 
 def write_cards(names: Names, *, author: str | None = None, on_note: Say = silent) -> Iterator[WrittenCard]:
@@ -159,6 +169,12 @@ class LearningCurves:
         import pandas as pd
 
         return pd.DataFrame(self.rows())
+
+    def figure(self) -> CardFigure:
+        """One panel a task: ``.png`` are its bytes, ``.alt`` says it in words; a notebook shows it."""
+        from hubtools.reporting.figures.curve_figure import curves_shown
+
+        return curves_shown(self.curves)
 
     def write(self, path: str | PathLike[str]) -> list[Path]:
         """Draw them as PNG, the numbers beside it as .json and .tsv; the files."""

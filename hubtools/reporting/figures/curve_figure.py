@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hubtools.findings.board.learning_curve import Curve, Point, Series
+from hubtools.findings.board.learning_curve import Curve, Point, Series, score_text
 from hubtools.findings.wording import metric_title, share
-from hubtools.reporting.figures.plots import BLUE, GREY, INK, PALE, VERMILION, panels, png
+from hubtools.reporting.figures.plots import BLUE, GREY, INK, PALE, VERMILION, CardFigure, panels, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +41,22 @@ def curve_figure(curves: Sequence[Curve]) -> bytes:
         )
     figure.supxlabel("\n".join(lines), fontsize=9, color=GREY, x=0.02, ha="left")
     return png(figure)
+
+
+def curves_shown(curves: Sequence[Curve]) -> CardFigure:
+    """The same as a figure with its words: of each line its first and last point."""
+    said = [
+        f"{curve.title}, {series.name}, {weights}: {metric_title(curve.metric)} "
+        + " and ".join(
+            f"{score_text(point)} from {share(point.fraction)}" for point in dict.fromkeys((points[0], points[-1]))
+        )
+        for curve in curves
+        for series in curve.series
+        for weights, points in (("pretrained", series.pretrained), ("random weights", series.random))
+        if points
+    ]
+    alt = f"Learning curves over training {curves[0].noun}. {'; '.join(said)}." if curves else "No learning curve."
+    return CardFigure("learning-curve", curve_figure(curves), alt, "Score against what was learnt from.")
 
 
 def _panel(axes: Axes, curve: Curve) -> None:

@@ -56,6 +56,13 @@ class CardFigure:
         drawn = int.from_bytes(self.png[16:20], "big")  # as the header of a PNG says
         return min(SHOWN, round(drawn * SHOWN / (WIDTH * DPI)))
 
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.alt}"
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """What a notebook shows, as wide as a card has it."""
+        return self.png, {"width": self.width}
+
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], split: str) -> CardFigure:
     """A confusion matrix, coloured by the share of the true class.
