@@ -18,7 +18,9 @@ class TableFile(Spec):
     """The key that pins it, where `bench data freeze` writes one, and the key of the file behind which it goes."""
 
     name: str = Field(default="", description="How splits refer to it; by default the file's stem.")
-    format: Literal["csv", "tsv", "xlsx", "parquet", "jsonl", "fasta", "swissprot", "structure", "contacts"] | None = None
+    format: Literal["csv", "tsv", "xlsx", "parquet", "jsonl", "fasta", "swissprot", "structure", "contacts"] | None = (
+        None
+    )
     member: AnyInnerPath | None = Field(default=None, description="Path inside a zip archive.")
     skip_rows: int = Field(default=0, ge=0, description="Lines above the first row or header of a CSV, TSV or XLSX.")
     separator: Annotated[str, Field(pattern=r"^[ -~\t]$")] | None = Field(
