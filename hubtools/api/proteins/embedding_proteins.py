@@ -148,7 +148,7 @@ def embed(
     >>> found = hubtools.embed({"one": "MKTAYIAKQR", "two": "VIYVFVTWYV"}, "embedded",
     ...     execution=hubtools.ExecutionOptions(device="cpu", embedding_cache=False))
     >>> found.ids, found.numpy().shape, found["two"].values.shape
-    (['one', 'two'], (2, 48), (48,))
+    (['one', 'two'], (2, 128), (128,))
     """
     from hubtools.inference.checkpoints.embedder import POOLINGS, Embedder, Wanted
     from hubtools.inference.checkpoints.embedding_files import DTYPES, embedding_file, embedding_format
