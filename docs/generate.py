@@ -47,7 +47,14 @@ def type_name(annotation: Any) -> str:
         return f"list of {type_name(arguments[0])}"
     if origin is dict:
         return f"mapping to {type_name(arguments[1])}"
-    names: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", Any: "any"}
+    names: dict[Any, str] = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        Path: "path",
+        Any: "any",
+    }
     names[datetime] = "date and time"
     if annotation in names:
         return names[annotation]

@@ -76,8 +76,12 @@ def test_every_run_that_a_page_shows_can_be_planned(page, tmp_path, monkeypatch)
     """With the checkpoint that ships, which needs no network: recipes, tasks, suites and fields are those of the page."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "my-task.yaml").write_text((ROOT / "tasks" / "signal-peptide.yaml").read_text().replace("signal-peptide", "my-task", 1))
-    runs = [words for words in shown(page) if words[0] == "run" and "…" not in words and "hub://" not in " ".join(words)]
+    (tmp_path / "tasks" / "my-task.yaml").write_text(
+        (ROOT / "tasks" / "signal-peptide.yaml").read_text().replace("signal-peptide", "my-task", 1)
+    )
+    runs = [
+        words for words in shown(page) if words[0] == "run" and "…" not in words and "hub://" not in " ".join(words)
+    ]
     assert len(runs) > 2
     for words in runs:
         named = {at + 1 for at, word in enumerate(words) if word == "--checkpoint"}
