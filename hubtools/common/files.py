@@ -123,8 +123,7 @@ def replacing_folder(folder: Path, mark: str, *, durable: bool = True) -> Iterat
     """
     with _told(folder):
         if folder.parent.is_dir():
-            # What another process has just replaced goes file by file: of a half of it, nobody could say whose it is.
-            with _turn(folder.parent):
+            with _turn(folder.parent):  # What another process has just replaced goes file by file.
                 _refuse_foreign(folder, mark)
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -282,8 +281,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        # Not looked at before: by the time that it went, another process might have made the folder, with its claim in it.
-        path.unlink()
+        path.unlink()  # Not looked at before: by then another process may have made it, with its claim in it.
         path.mkdir(parents=True, exist_ok=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,9 @@ from torch import nn
 from hubtools.common.errors import UserError
 from hubtools.common.files import human
 from hubtools.evaluation.statistics.power import Power, power_of_split
-from hubtools.models.adapters import base_parameters
-from hubtools.models.encoder_note import names_encoder
 from hubtools.models.execution.packing import Packing
 from hubtools.runs.costs.contact_costs import jacobian_bytes, jacobian_passes, regression_bytes
+from hubtools.runs.costs.room import embedding_rows, free_disk, saved_bytes, table_bytes
 from hubtools.runs.jobs import shares_heads
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.preparation import (
@@ -40,8 +38,6 @@ from hubtools.runs.session import Session
 from hubtools.runs.store import read_record, run_folder
 from hubtools.runs.sweeps.choices import chosen_identity, chosen_recipe
 from hubtools.runs.workload import RunEstimate, StatedDevice, Workload, advice_for, fine_tuning, probing, scoring
-from hubtools.specs.recipe import Recipe
-from hubtools.specs.record import CheckpointIdentity
 from hubtools.training.compute.engine import Engine
 from hubtools.training.compute.memory import forget_peak, peak_resident
 from hubtools.training.compute.operations import (
@@ -72,7 +68,6 @@ from hubtools.training.finetune.parameters import freeze_layers
 from hubtools.training.finetune.resume import learnt
 from hubtools.training.frozen.embedding import IN_MEMORY, FrozenEncoder, chosen_layers, embed, entry_keys, kind_of
 from hubtools.training.frozen.embedding_store import Kind, Space
-from hubtools.training.frozen.heads import PARAMETERS
 from hubtools.training.job import Job
 from hubtools.training.loss import loss_for
 from hubtools.training.prediction import predict
@@ -234,7 +229,7 @@ class Estimator:
             layers, kind = [], kind_of(splits["train"], probe and model.reads_residues)
             if probe:
                 layers = chosen_layers(recipe.probe.layers, model.encoder.config.num_hidden_layers)
-                tables = _tables(model, splits, run, layers, kind, 1 + len(self.session.seeds_to_come(run)))
+                tables = table_bytes(model, splits, run, layers, kind, 1 + len(self.session.seeds_to_come(run)))
                 if recipe.head.kind == ATTENTION:
                     tables = regression_bytes(model.encoder.config, splits["train"], recipe, run.seed)
                 memory = replace(memory, tables=tables)
@@ -246,7 +241,7 @@ class Estimator:
                 room = free is None or memory.total + needed <= USABLE * free
                 speed, heads, peak = self._speeds(run, model, splits, how, flops, layers, room)
                 scored: Kind = "residues" if run.task.problem.level.by_residue else "mean"
-                rows = max(_rows(split, scored) for split in splits.values())
+                rows = max(embedding_rows(split, scored) for split in splits.values())
                 memory = held(memory, how.execution.device, rows, (peak, needed) if room else None)
         head = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())
         state = sum(tensor.nbytes for tensor in learnt(model).values())
@@ -261,7 +256,7 @@ class Estimator:
             layers,
             model.encoder.config.hidden_size,
             kind,
-            _saved(reading.checkpoint.identity, recipe, model, head),
+            saved_bytes(reading.checkpoint.identity, recipe, model, head),
             0 if probe else state + memory.optimiser,
             setup,
         )
@@ -336,11 +331,11 @@ class Estimator:
         # The process is there already.
         enough = None if known.free is None else memory.span[1] - memory.process <= USABLE * known.free
         disk = (disk[0] + kept, disk[1] + kept)
-        free_disk = _free_disk(self.session.root)
+        free = free_disk(self.session.root)
         advice = []
         if enough is False:
             advice += advice_for(run, known.how.execution)
-        if disk[1] > free_disk:
+        if disk[1] > free:
             advice.append("more room on the disk, or another --runs")
         return RunEstimate(
             run.title,
@@ -351,7 +346,7 @@ class Estimator:
             known.free,
             False if advice else enough,
             disk,
-            free_disk,
+            free,
             known.how.execution.token_budget,
             advice=", ".join(advice),
             power=self._power_of(run),
@@ -389,9 +384,9 @@ class Estimator:
             # A decoder, or what may be one: the last residue is tried beside the mean, of the last window alone.
             seconds = (seconds[0], 2 * seconds[1])
         values = known.width * len(known.layers)
-        new = {name: _rows(splits[name], known.kind, proteins) for name, proteins in unread.items()}
+        new = {name: embedding_rows(splits[name], known.kind, proteins) for name, proteins in unread.items()}
         kept = 0 if self.session.embeddings is None else FLOAT32 * values * sum(new.values())
-        tables = [FLOAT32 * values * _rows(split, known.kind) for split in splits.values()]
+        tables = [FLOAT32 * values * embedding_rows(split, known.kind) for split in splits.values()]
         mapped = sum(table for table in tables if table > IN_MEMORY)
         found = self._finished(run, known, work, seconds, kept, (known.saved, max(known.saved, mapped)))
         note = "trained with the first seed" if shared else "without training the heads" if self.device else ""
@@ -466,40 +461,3 @@ class Estimator:
             kept = jacobian_bytes(questions) / 1e9
             note += f"; {SUBSTITUTIONS} passes a residue, {passes:,} in all, and {kept:.2g} GB beside the model"
         return replace(found, note=note, passes=passes)
-
-
-def _rows(split: Encoded, kind: Kind, proteins: list[int] | None = None) -> int:
-    """Rows of the embeddings of a split, or of some of its proteins."""
-    lengths = split.lengths if proteins is None else split.lengths[proteins]
-    return int(lengths.sum()) if kind == "residues" else len(lengths)
-
-
-def _tables(model: Any, splits: dict[str, Encoded], run: PlannedRun, layers: list[int], kind: Kind, seeds: int) -> int:
-    """Bytes of the embeddings that heads learn from and are checked on, and of the heads in training."""
-    width = model.encoder.config.hidden_size
-    each = [FLOAT32 * _rows(splits[name], kind) * width * len(layers) for name in ("train", "validation")]
-    heads = seeds * len(layers) * max(1, len(run.recipe.probe.learning_rates))
-    parameters = sum(p.numel() for p in model.head.parameters())
-    return int(sum(table for table in each if table <= IN_MEMORY) + min(PARAMETERS, heads * parameters * FLOAT32 * 6))
-
-
-def _saved(checkpoint: CheckpointIdentity, recipe: Recipe, model: Any, head: int) -> int:
-    """Bytes of the weights that a run keeps: in float32, whatever they were computed in.
-
-    Args:
-        checkpoint, recipe, model: of the run.
-        head: number of weights outside the encoder.
-    """
-    if not names_encoder(checkpoint, recipe):
-        return FLOAT32 * (base_parameters(model.encoder) + head)
-    if recipe.adapter is None:
-        return FLOAT32 * head
-    # An adapter has the head beside it once more.
-    trained: int = sum(value.numel() for value in model.parameters() if value.requires_grad)
-    return FLOAT32 * (head + trained)
-
-
-def _free_disk(folder: Path) -> int:
-    """Bytes that are free where a folder is, or will be."""
-    there = next((path for path in (folder, *folder.resolve().parents) if path.is_dir()), Path())
-    return shutil.disk_usage(there).free

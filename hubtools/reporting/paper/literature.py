@@ -6,81 +6,23 @@ import re
 from collections.abc import Iterable
 
 from hubtools.reporting.card.citation import of_bench, paper_of, plain_reference
+from hubtools.reporting.templates import asset
 from hubtools.specs.record import RunRecord
 
-# Methods that a recipe may use, by a key of this table.
+# Methods that a recipe may use -> the key of their entry in reports/methods.bib.
 _METHODS = {
-    "lora": r"""@inproceedings{hu2022lora,
-  title = {{LoRA}: Low-Rank Adaptation of Large Language Models},
-  author = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and Wang, Shean and Wang, Lu and Chen, Weizhu},
-  booktitle = {International Conference on Learning Representations},
-  year = {2022},
-  url = {https://arxiv.org/abs/2106.09685},
-}""",
-    "dora": r"""@inproceedings{liu2024dora,
-  title = {{DoRA}: Weight-Decomposed Low-Rank Adaptation},
-  author = {Liu, Shih-Yang and Wang, Chien-Yi and Yin, Hongxu and Molchanov, Pavlo and Wang, Yu-Chiang Frank and Cheng, Kwang-Ting and Chen, Min-Hung},
-  booktitle = {International Conference on Machine Learning},
-  year = {2024},
-  url = {https://arxiv.org/abs/2402.09353},
-}""",
-    "rslora": r"""@misc{kalajdzievski2023rslora,
-  title = {A Rank Stabilization Scaling Factor for Fine-Tuning with {LoRA}},
-  author = {Kalajdzievski, Damjan},
-  year = {2023},
-  url = {https://arxiv.org/abs/2312.03732},
-}""",
-    "ia3": r"""@inproceedings{liu2022ia3,
-  title = {Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning},
-  author = {Liu, Haokun and Tam, Derek and Muqeeth, Mohammed and Mohta, Jay and Huang, Tenghao and Bansal, Mohit and Raffel, Colin},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2022},
-  url = {https://arxiv.org/abs/2205.05638},
-}""",
-    "qlora": r"""@inproceedings{dettmers2023qlora,
-  title = {{QLoRA}: Efficient Finetuning of Quantized {LLMs}},
-  author = {Dettmers, Tim and Pagnoni, Artidoro and Holtzman, Ari and Zettlemoyer, Luke},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2023},
-  url = {https://arxiv.org/abs/2305.14314},
-}""",
-    "marginals": r"""@inproceedings{meier2021language,
-  title = {Language models enable zero-shot prediction of the effects of mutations on protein function},
-  author = {Meier, Joshua and Rao, Roshan and Verkuil, Robert and Liu, Jason and Sercu, Tom and Rives, Alexander},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2021},
-  doi = {10.1101/2021.07.09.450648},
-}""",
-    "jacobian": r"""@article{zhang2024jacobian,
-  title = {Protein language models learn evolutionary statistics of interacting sequence motifs},
-  author = {Zhang, Zhidian and Wayment-Steele, Hannah K. and Brixi, Garyk and Wang, Haobo and Kern, Dorothee and Ovchinnikov, Sergey},
-  journal = {Proceedings of the National Academy of Sciences},
-  year = {2024},
-  doi = {10.1073/pnas.2406285121},
-}""",
-    "attention": r"""@article{staerk2021light,
-  title = {Light attention predicts protein location from the language of life},
-  author = {St{\"a}rk, Hannes and Dallago, Christian and Heinzinger, Michael and Rost, Burkhard},
-  journal = {Bioinformatics Advances},
-  year = {2021},
-  doi = {10.1093/bioadv/vbab035},
-}""",
-    "temperature": r"""@inproceedings{guo2017calibration,
-  title = {On Calibration of Modern Neural Networks},
-  author = {Guo, Chuan and Pleiss, Geoff and Sun, Yu and Weinberger, Kilian Q.},
-  booktitle = {International Conference on Machine Learning},
-  year = {2017},
-  url = {https://arxiv.org/abs/1706.04599},
-}""",
-    "blosum": r"""@article{henikoff1992blosum,
-  title = {Amino acid substitution matrices from protein blocks},
-  author = {Henikoff, Steven and Henikoff, Jorja G.},
-  journal = {Proceedings of the National Academy of Sciences},
-  volume = {89},
-  pages = {10915--10919},
-  year = {1992},
-}""",
-}  # fmt: skip
+    "lora": "hu2022lora",
+    "dora": "liu2024dora",
+    "rslora": "kalajdzievski2023rslora",
+    "ia3": "liu2022ia3",
+    "qlora": "dettmers2023qlora",
+    "marginals": "meier2021language",
+    "jacobian": "zhang2024jacobian",
+    "attention": "staerk2021light",
+    "temperature": "guo2017calibration",
+    "blosum": "henikoff1992blosum",
+    "attention-maps": "rao2021transformer",
+}
 
 
 def of_methods(record: RunRecord) -> list[str]:
@@ -92,7 +34,9 @@ def of_methods(record: RunRecord) -> list[str]:
     used += ["attention"] if recipe.adaptation != "baseline" and recipe.head.pooling == "attention" else []
     used += ["temperature"] if recipe.calibration == "temperature" else []
     used += ["blosum"] if recipe.baseline == "substitution-matrix" else []
-    return [_METHODS[name] for name in used]
+    used += ["attention-maps"] if recipe.head.kind == "attention-regression" or recipe.scoring == "contact-head" else []
+    entries = {keys_of(entry)[0]: entry for entry in asset("methods.bib").strip().split("\n\n")}
+    return [entries[_METHODS[name]] for name in used]
 
 
 def of_data(record: RunRecord) -> str:
