@@ -47,15 +47,15 @@ def type_name(annotation: Any) -> str:
         return f"list of {type_name(arguments[0])}"
     if origin is dict:
         return f"mapping to {type_name(arguments[1])}"
-    names: dict[Any, str] = {
+    names = {
         str: "text",
         int: "whole number",
         float: "number",
         bool: "true or false",
         Path: "path",
         Any: "any",
+        datetime: "date and time",
     }
-    names[datetime] = "date and time"
     if annotation in names:
         return names[annotation]
     if annotation is Problem:

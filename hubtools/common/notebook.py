@@ -7,6 +7,8 @@ from html import escape
 
 # Rows that are shown; the others are counted.
 SHOWN = 40
+# Cells of no more letters than this are not broken into lines.
+_SHORT = 24
 
 
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Iterable[str] = ()) -> str:
@@ -25,7 +27,7 @@ def table_html(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numb
 
     def line(tag: str, cells: Sequence[object]) -> str:
         inside = (
-            f'<{tag} style="text-align:{side}">{escape(str(cell))}</{tag}>'
+            f'<{tag} style="text-align:{side}{_kept_whole(cell)}">{escape(str(cell))}</{tag}>'
             for side, cell in zip(sides, cells, strict=True)
         )
         return f"<tr>{''.join(inside)}</tr>"
@@ -35,11 +37,15 @@ def table_html(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numb
     return f"<table><thead>{line('th', columns)}</thead><tbody>{body}</tbody></table>{more}"
 
 
+def _kept_whole(cell: object) -> str:
+    return ";white-space:nowrap" if len(str(cell)) <= _SHORT else ""
+
+
 def facts_html(facts: Iterable[tuple[str, object]]) -> str:
     """Names and what is said of them, a line each; line breaks are kept."""
     rows = "".join(
         f'<tr><th style="text-align:left;vertical-align:top">{escape(name)}</th>'
-        f'<td style="text-align:left;white-space:pre-line">{escape(str(text))}</td></tr>'
+        f'<td style="text-align:left;white-space:pre-line;overflow-wrap:anywhere">{escape(str(text))}</td></tr>'
         for name, text in facts
     )
     return f"<table><tbody>{rows}</tbody></table>"

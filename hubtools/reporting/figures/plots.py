@@ -28,6 +28,7 @@ WIDTH, DPI = 7.2, 160
 AIR = 0.09
 # The text column of a card on the Hub, in pixels.
 SHOWN = 700
+SHOWN_IN_NOTEBOOK = 1_000
 MAX_PANELS = 12
 # More points than this make a cloud without structure: hexagons count them instead.
 MAX_POINTS = 3_000
@@ -53,15 +54,20 @@ class CardFigure:
     @property
     def width(self) -> int:
         """How wide a card shows it, in pixels: letters are of one size in all figures, whatever their own width."""
+        return min(SHOWN, self._even)
+
+    @property
+    def _even(self) -> int:
+        """How wide it is where its letters are of the size that those of all figures have, in pixels."""
         drawn = int.from_bytes(self.png[16:20], "big")  # as the header of a PNG says
-        return min(SHOWN, round(drawn * SHOWN / (WIDTH * DPI)))
+        return round(drawn * SHOWN / (WIDTH * DPI))
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.alt}"
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        """What a notebook shows, as wide as a card has it."""
-        return self.png, {"width": self.width}
+        """What a notebook shows: there is more room than on a card."""
+        return self.png, {"width": min(SHOWN_IN_NOTEBOOK, self._even)}
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str], split: str) -> CardFigure:
