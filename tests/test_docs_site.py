@@ -57,7 +57,7 @@ def test_every_page_is_in_the_site_and_loads_nothing_from_elsewhere(site: Path) 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_pages_fit_the_window_and_search_finds(address: str, width: int, scheme: str) -> None:
     with browser_page(viewport={"width": width, "height": 900}, color_scheme=scheme) as seen:
-        for page in ("tasks.html", "reference.html", "index.html"):
+        for page in ("tasks.html", "catalogue.html", "index.html"):
             seen.page.goto(address + page)
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, page
         seen.page.goto(address + "index.html?q=bootstrap")
