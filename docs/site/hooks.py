@@ -38,6 +38,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     at the address in ``pyproject.toml``. A link to nothing stays as it is, so that the strict build names it.
     """
     name = page.file.src_uri
+    here = posixpath.dirname(name) or "."
     folder = posixpath.dirname(SOURCES.get(name, f"docs/{name}"))
     repository = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 
@@ -46,9 +47,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if path.endswith(".md") and text in {path, match["path"]} and (ROOT / path).is_file():
             text = _title(ROOT / path)
         if path in PAGES:
-            target = PAGES[path]
-        elif path.startswith("docs/"):
-            target = posixpath.relpath(path, "docs")
+            target = posixpath.relpath(PAGES[path], here)
+        elif path.startswith("docs/") and not path.endswith(".ipynb"):
+            target = posixpath.relpath(path, posixpath.join("docs", here))
         elif (ROOT / path).exists():
             target = f"{repository}/blob/main/{path}"
         else:
