@@ -13,6 +13,7 @@ from hubtools.findings.arms import Arm
 from hubtools.findings.naming.named_runs import arms_at, run_named, runs_named
 from hubtools.findings.naming.selectors import Selector, parse, suggested
 from hubtools.findings.pairing import pair_arms
+from hubtools.specs.lookup.content import shipped_root
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +203,9 @@ def test_sides_without_a_common_task_are_refused(tmp_path: Path, runs: Path) -> 
 def test_arms_are_those_of_the_records(runs: Path) -> None:
     arms: list[Arm] = arms_at(str(runs))[0]
     assert sum(len(arm.runs) for arm in arms) == len(list(runs.iterdir())) == 8
+
+
+def test_the_embedded_checkpoint_is_named_as_where_it_is_run() -> None:
+    """Found by testers: runs:checkpoint=embedded fitted nothing, since records say bench/esm-mini."""
+    golden = shipped_root() / "benchmarks" / "baselines" / "golden"
+    assert runs_named([f"{golden}:checkpoint=embedded"]).found == runs_named([golden]).found

@@ -16,6 +16,7 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_there
 from hubtools.common.readers import reads
+from hubtools.models.checkpoint import EMBEDDED, EMBEDDED_NAME
 from hubtools.specs.record import RunRecord
 
 _SELECTOR = re.compile(r":(?=[A-Za-z_.]+=)")
@@ -107,6 +108,8 @@ def said(record: RunRecord, key: str) -> list[str]:
     checkpoint = identity.checkpoint
     if key == "checkpoint":
         names = [] if checkpoint is None else [checkpoint.name, checkpoint.name.rpartition("/")[2]]
+        # As it is called where runs are asked for.
+        names += [EMBEDDED] if EMBEDDED_NAME in names else []
         commit = checkpoint and (checkpoint.commit or checkpoint.sha256)
         return [*names, *(f"{name}@{commit}" for name in names if commit)]
     known = {
