@@ -277,9 +277,7 @@ def beginning_of(folder: Path) -> _Recorded:
     return _Recorded(folder, record.status, record.identity)
 
 
-def _keys(
-    runs: Iterable[PlannedRun], root: Path | None
-) -> Iterator[tuple[tuple[Any, ...], str | None, PlannedRun]]:
+def _keys(runs: Iterable[PlannedRun], root: Path | None) -> Iterator[tuple[tuple[Any, ...], str | None, PlannedRun]]:
     """Of each run what its record will say of it, and the commit where one is written out.
 
     Of a run that is to be tuned the recipe is what was chosen in the folder ``root``; before that nothing is recorded of it.

@@ -12,6 +12,7 @@ from hubtools.runs.sweeps.search_space import read_space
 from hubtools.runs.sweeps.trials import Sweep, go_through, kept_trials
 from hubtools.training.compute.distributed import refuse_company
 
+
 def sweep_of(run: PlannedRun) -> Sweep:
     """What is searched for a run that is to be tuned: the same for all its seeds."""
     assert run.tuning is not None

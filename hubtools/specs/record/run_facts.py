@@ -275,7 +275,8 @@ class SweepFacts(OpenPart):
     seed: int
     sampler: Line
     budget: int | None = Field(
-        default=None, description="Trials that a suite allows every checkpoint; None of a sweep that somebody made by itself."
+        default=None,
+        description="Trials that a suite allows every checkpoint; None of a sweep that somebody made by itself.",
     )
     own_values: bool = Field(
         default=False, description="What was chosen is what the recipe says anyway: tuned and untuned are one run."
