@@ -176,7 +176,8 @@ def _canonical(text: str, where: str, chains: Sequence[str] = ()) -> str:
         return canonical_sequences(["".join(text.split())], [where], "")[0][0]
     except UserError as error:
         fix = "Only letters stand for residues." if "Correct the data" in (error.fix or "") else error.fix
-        raise UserError(error.what, where=where, fix=fix) from None
+        of_chain = (error.where or "").removeprefix("task , ") if chains else where
+        raise UserError(error.what, where=of_chain, fix=fix) from None
 
 
 def _paired(found: Iterator[Protein | Unreadable], name: str) -> Iterator[Protein | Unreadable]:
