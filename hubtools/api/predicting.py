@@ -16,6 +16,7 @@ from hubtools.api.found_runs import said_of
 from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
 from hubtools.common.files import is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
+from hubtools.data.rows.chain_breaks import chains_of, residues_in
 from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.specs.references import is_address
 
@@ -54,10 +55,10 @@ class Tally(Sifted):
         """Add an answer."""
         protein = decided.answer.protein
         self.proteins += 1
-        self.residues += len(protein.sequence) + len(protein.partner or "")
+        self.residues += residues_in(protein.sequence) + len(protein.partner or "")
         self.windows += decided.answer.windows
-        self.cut += decided.answer.windows > 1
-        self.longest = max(self.longest, len(protein.sequence))
+        self.cut += decided.answer.windows > len(chains_of(protein.sequence))
+        self.longest = max(self.longest, residues_in(protein.sequence))
         self.structured += sum(letter != UNKNOWN for letter in protein.structure or "")
         self.letters.update({letter: n for letter in "BJOUXZ" if (n := protein.sequence.count(letter))})
         self.labels.update(label for labels in decided.labels for label in labels)
@@ -163,7 +164,7 @@ def predict(
             or what :func:`hubtools.open_model` gave.
         proteins: a sequence of residues; several in a list; id -> sequence; a FASTA file or table, by its path; or
             :class:`hubtools.inference.predictor.Protein`. Where the task is about pairs, two sequences in a tuple stand for one
-            sequence. A text that begins with ``>`` is FASTA, another without a dot or slash a sequence; ``-`` is FASTA on
+            sequence; where its proteins have several chains, one sequence has ``:`` between them. A text that begins with ``>`` is FASTA, another without a dot or slash a sequence; ``-`` is FASTA on
             standard input.
         structures: folder with a structure file for each protein, named by its id, for a model that reads structure; a
             protein without one is read without.
@@ -207,7 +208,8 @@ def predict(
             tally.count(decided)
             on_answer(decided)
 
-        read = good_proteins(given_proteins(proteins, predictor.problem.level.proteins > 1), skip_bad, tally)
+        given = given_proteins(proteins, predictor.problem.level.proteins > 1, predictor.task.data.chain_names)
+        read = good_proteins(given, skip_bad, tally)
         if structures is not None:
             from hubtools.inference.structures_beside import with_structures
 

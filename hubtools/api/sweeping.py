@@ -161,7 +161,7 @@ def plan_sweep(
             "nothing is trained in it, so there is no validation split to choose on", where=f"task {task.name}"
         )
     refuse_choosing(task)
-    if (reason := recipe.why_not(task.problem, task.learns)) is not None:
+    if (reason := recipe.why_not(task.problem, task.learns, task.chains)) is not None:
         raise UserError(
             f"the recipe {recipe.name} does not exist for {task.problem.value}: {reason}",
             where=f"task {task.name}",

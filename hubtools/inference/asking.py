@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hubtools.data.rows.chain_breaks import residues_in
 from hubtools.data.structures.structure_letters import UNKNOWN
 from hubtools.specs.problem import Problem
 
@@ -18,7 +19,7 @@ class Protein:
 
     Attributes:
         id: what it is called.
-        sequence, partner: residues.
+        sequence, partner: residues; where a protein of the task is several chains, ``:`` between them.
         structure: a 3Di letter, or #, for each residue, where a structure is known.
     """
 
@@ -87,7 +88,7 @@ class ProteinQuestions:
 
     def cells(self, protein: Protein, position: int | None) -> list[Any]:
         """The cells of :attr:`about`."""
-        return [protein.id, len(protein.sequence)]
+        return [protein.id, residues_in(protein.sequence)]
 
 
 class ResidueQuestions(ProteinQuestions):

@@ -11,6 +11,7 @@ from typing import Any
 
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside
+from hubtools.data.rows.chain_breaks import BREAK, residues_in
 from hubtools.inference.asking import Protein
 from hubtools.inference.decisions import Decided, Decider
 from hubtools.inference.drawing import CSS, answer_html, headline, message
@@ -66,6 +67,7 @@ class DemoService:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits, self.decider = predictor, limits, Decider(predictor)
+        self.chains = predictor.task.data.chain_names
         # Written anew for each answer: gradio serves a copy, which it forgets after KEPT.
         self._folder = tempfile.TemporaryDirectory(prefix="bench-demo-")
 
@@ -98,18 +100,18 @@ class DemoService:
     def _read(self, text: str, file: str | None, partner: str) -> Iterator[Protein]:
         if file:
             found: Iterable[Protein | Unreadable] = read_proteins(
-                file, pairs=self.predictor.problem.level.proteins > 1, on_labels=None
+                file, pairs=self.predictor.problem.level.proteins > 1, chains=self.chains, on_labels=None
             )
         elif self.predictor.problem.level.proteins > 1:
             first, second = (_only(pasted(one)) for one in (text, partner))
             found = [Protein("pair", first.sequence, second.sequence)]
         else:
-            found = pasted(text)
+            found = pasted(text, self.chains)
         residues = 0
         for number, one in enumerate(found, start=1):
             if isinstance(one, Unreadable):
                 raise one.error
-            residues += len(one.sequence) + len(one.partner or "")
+            residues += residues_in(one.sequence) + len(one.partner or "")
             if number > self.limits.proteins or residues > self.limits.residues:
                 raise UserError(
                     f"that is more than this page takes at once ({self.limits.proteins:,} proteins, "
@@ -128,7 +130,7 @@ class DemoService:
     def summary(self, answers: tuple[Decided, ...]) -> list[list[Any]]:
         """One row a protein: id, length, what is predicted in short, and how sure the model is of it."""
         return [
-            [one.answer.protein.id, len(one.answer.protein.sequence), self._short(one), self._sure(one)]
+            [one.answer.protein.id, residues_in(one.answer.protein.sequence), self._short(one), self._sure(one)]
             for one in answers
         ]
 
@@ -171,13 +173,16 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
         raise UserError("the page needs gradio, which is not installed", fix=f"{INSTALL}.") from None
     desk = DemoService(predictor, limits or Limits())
     pairs = predictor.problem.level.proteins > 1
+    together = f" ({', '.join(desk.chains)}, with : between)" if desk.chains else ""
     with gr.Blocks(title=f"{predictor.task.title} · bench", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.HTML(headline(predictor))
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 text = gr.Textbox(
-                    label="First protein" if pairs else "Sequence, or several in FASTA",
-                    placeholder="MKTAYIAKQR…   or   >name\nMKTAYIAKQR…",
+                    label="First protein" if pairs else f"Sequence{together}, or several in FASTA",
+                    placeholder="MKTAYIAKQR…   or   >name\nMKTAYIAKQR…"
+                    if not together
+                    else BREAK.join(["MKTAYIAKQR…"] * len(desk.chains)),
                     lines=4 if pairs else 7,
                     max_lines=14,
                     elem_id="sequence",
@@ -274,6 +279,10 @@ def _examples(gr: Any, predictor: Predictor, text: Any, partner: Any) -> None:
         return
     if predictor.problem.level.proteins > 1:
         gr.Examples([list(EXAMPLE_PAIR)], [text, partner], label="An example: the two chains of insulin")
+        return
+    if predictor.task.chains > 1:
+        chains = [EXAMPLE_PAIR[place % 2] for place in range(predictor.task.chains)]
+        gr.Examples([BREAK.join(chains)], [text], label="An example: the two chains of insulin")
         return
     letters = predictor.task.data.candidates
     fitting = {name: seq for name, seq in EXAMPLES.items() if not letters or any(letter in seq for letter in letters)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hubtools.data.rows.chain_breaks import chains_of, residues_in
 from hubtools.findings.wording import metric_title, number, plural
 
 if TYPE_CHECKING:
@@ -96,10 +97,12 @@ def headline(predictor: Predictor) -> str:
 def answer_html(decider: Decider, decided: Decided) -> str:
     """One protein's answer."""
     protein, windows = decided.answer.protein, decided.answer.windows
-    length = plural(len(protein.sequence), "residue")
+    length = plural(residues_in(protein.sequence), "residue")
     if protein.partner is not None:
         length += f" and {plural(len(protein.partner), 'residue')}"
-    read = f", read in {windows} overlapping windows" if windows > 1 else ""
+    chains = len(chains_of(protein.sequence))
+    length += f" in {chains} chains, each read alone" if chains > 1 else ""
+    read = f", read in {windows} overlapping windows" if windows > chains else ""
     body = _residues(decider, decided) if decided.positions is not None else _protein(decider, decided)
     return f'<div class="b-answer"><h2>{escape(protein.id)}</h2><p class="b-small">{length}{read}</p>{body}</div>'
 

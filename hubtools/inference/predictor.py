@@ -13,6 +13,7 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
+from hubtools.data.rows.chain_breaks import BREAK, chains_of
 from hubtools.evaluation.metrics.thresholds import thresholds_needed
 from hubtools.inference.asking import Protein, questions_of
 from hubtools.runs.store import OpenRun, open_run
@@ -179,13 +180,24 @@ class Predictor:
             yield ProteinPrediction(protein, part, len(split.windows[index]) if split.pairs is None else 1)
 
     def _encode(self, proteins: Sequence[Protein]) -> Encoded:
-        """The proteins as a split whose labels all count and mean nothing."""
-        from hubtools.models.windows import pieces
-        from hubtools.training.encoding import Encoded
+        """The proteins as a split whose labels all count and mean nothing.
+
+        Raises:
+            UserError: a protein has another number of chains than those that the model learnt from.
+        """
+        from hubtools.training.encoding import Encoded, read_chains
+
+        chains = self.task.chains
+        if other := next((one for one in proteins if len(chains_of(one.sequence)) != chains), None):
+            raise UserError(
+                f"it has {len(chains_of(other.sequence))} of the {chains} chains that the model reads of a protein",
+                where=other.id,
+                fix=f"Write all of them, with {BREAK} between.",
+            )
 
         blank: Any = np.zeros(len(self.labels), np.int64) if self.problem.kind == "multilabel" else np.int64(0)
         asked = questions_of(self.problem).asked(proteins, blank)
-        tokens = self.tokeniser.encode_all(asked.sequences, asked.structures)
+        tokens, windows = read_chains(self.tokeniser, self.window, asked.sequences, asked.structures)
         positions = getattr(self.model.config, "pool_positions", None)
         return Encoded(
             problem=self.problem,
@@ -193,11 +205,12 @@ class Predictor:
             clusters=None,
             tokens=tokens,
             labels=asked.labels,
-            windows=[pieces(len(ids), self.window.residues, self.window.overlap) for ids in tokens],
+            windows=windows,
             tokeniser=self.tokeniser,
             pool=None if positions is None else np.asarray(positions),
             names=asked.names,
             pairs=asked.pairs,
+            chains=chains,
         )
 
 

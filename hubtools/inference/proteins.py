@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.common.telling import warn
+from hubtools.data.rows.chain_breaks import BREAK, canonical_chains, split_chains
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.fasta import sequence_entries
 from hubtools.data.sources.recognised import recognised
@@ -49,7 +50,11 @@ class Unreadable:
 
 @reads("proteins to predict")
 def read_proteins(
-    source: str, *, pairs: bool = False, on_labels: Callable[[str], None] | None = warn
+    source: str,
+    *,
+    pairs: bool = False,
+    chains: Sequence[str] = (),
+    on_labels: Callable[[str], None] | None = warn,
 ) -> Iterator[Protein | Unreadable]:
     """Proteins of a file, one at a time.
 
@@ -58,6 +63,8 @@ def read_proteins(
             known, ``id``; also gzipped, or alone in a zip archive; ``-`` reads FASTA from standard input.
         pairs: whether a task about pairs asks: a table's column ``partner`` is then the second sequence, and in FASTA
             two records that follow each other are a pair.
+        chains: what the chains of each protein are called, where a task asks whose proteins have several: a sequence has
+            ``:`` between them, or a table a column of each that is called so.
         on_labels: takes a line where each sequence has a line of labels below it, which is not read; None: to refuse that.
 
     Raises:
@@ -67,14 +74,14 @@ def read_proteins(
     file = _file(path)
     # How far one is depends on predicting, not on reading: no bar.
     if file.table_format == "fasta":
-        found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format, on_labels)
+        found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format, on_labels, chains)
         yield from _paired(found, file.path_for_format) if pairs else found
     elif path is not None and file.table_format not in {"csv", "tsv", "xlsx"}:
         table = table_rows(file, path)
         rows = (list(map(cell_text, row)) for row in table.itertuples(index=False))
-        yield from _of_table([str(name) for name in table.columns], rows, file, pairs)
+        yield from _of_table([str(name) for name in table.columns], rows, file, pairs, chains)
     else:
-        yield from _of_table(*named_rows(file, path, bar=False), file, pairs)
+        yield from _of_table(*named_rows(file, path, bar=False), file, pairs, chains)
 
 
 def _file(path: Path | None) -> LocalFile:
@@ -93,7 +100,7 @@ def _file(path: Path | None) -> LocalFile:
 
 
 def parse_fasta(
-    lines: Iterable[str], name: str, on_labels: Callable[[str], None] | None = None
+    lines: Iterable[str], name: str, on_labels: Callable[[str], None] | None = None, chains: Sequence[str] = ()
 ) -> Iterator[Protein | Unreadable]:
     """Proteins of the lines of a FASTA file.
 
@@ -101,27 +108,33 @@ def parse_fasta(
         lines: with or without what ends them.
         name: what messages call the file.
         on_labels: takes a line where labels stand below each sequence; None: to refuse that.
+        chains: as of :func:`read_proteins`.
 
     Raises:
         UserError: text stands before the first header, labels stand below some sequences, or there is nothing.
     """
     number = 0
     for number, entry in enumerate(sequence_entries(lines, name, on_labels), start=1):
-        yield _protein(entry.header, entry.body, number, name)
+        yield _protein(entry.header, entry.body, number, name, chains)
     if not number:
         raise UserError("there is no protein in it", where=name, fix="Begin each with a line such as >my protein.")
 
 
 @reads("pasted proteins")
-def pasted(text: str) -> Iterator[Protein | Unreadable]:
-    """Proteins of what somebody pasted: FASTA, or one bare sequence, perhaps over several lines or with spaces."""
+def pasted(text: str, chains: Sequence[str] = ()) -> Iterator[Protein | Unreadable]:
+    """Proteins of what somebody pasted: FASTA, or one bare sequence, perhaps over several lines or with spaces.
+
+    Args:
+        text: that was pasted.
+        chains: as of :func:`read_proteins`.
+    """
     if ">" in text:
-        yield from parse_fasta(text.splitlines(), "what was pasted")
+        yield from parse_fasta(text.splitlines(), "what was pasted", chains=chains)
         return
     letters = "".join(text.split())
     if not letters:
         raise UserError("there is no sequence yet", fix="Paste one, for example MKTAYIAKQR….")
-    yield _protein("sequence", letters, 1, "what was pasted")
+    yield _protein("sequence", letters, 1, "what was pasted", chains)
 
 
 def nucleotides(sequence: str) -> bool:
@@ -130,35 +143,41 @@ def nucleotides(sequence: str) -> bool:
 
 
 @reads("protein that a program holds", refuses=())
-def canonical_protein(name: str, sequence: str, partner: str | None = None) -> Protein | Unreadable:
+def canonical_protein(
+    name: str, sequence: str, partner: str | None = None, chains: Sequence[str] = ()
+) -> Protein | Unreadable:
     """A protein, or a pair, that a program holds, in canonical form; what is wrong where it is none."""
     try:
         second = None if partner is None else _canonical(partner, f"{name}, its partner")
-        return Protein(name, _canonical(sequence, name), second)
+        return Protein(name, _canonical(sequence, name, chains), second)
     except UserError as error:
         return Unreadable(error)
 
 
-def _protein(header: str, text: str, number: int, name: str) -> Protein | Unreadable:
+def _protein(header: str, text: str, number: int, name: str, chains: Sequence[str]) -> Protein | Unreadable:
     # An id of UniProt, sp|P12345|NAME_HUMAN, stays whole: it is what other tools call the protein.
     identifier = header.split()[0] if header.split() else f"protein_{number}"
     try:
-        return Protein(identifier, _canonical(text, f"{name}, {identifier} (record {number:,})"))
+        return Protein(identifier, _canonical(text, f"{name}, {identifier} (record {number:,})", chains))
     except UserError as error:
         return Unreadable(error)
 
 
-def _canonical(text: str, where: str) -> str:
+def _canonical(text: str, where: str, chains: Sequence[str] = ()) -> str:
     """The sequence in its one form.
 
     Raises:
-        UserError: it holds what is no residue.
+        UserError: it holds what is no residue, or other chains than these.
     """
     try:
+        if chains:
+            columns = split_chains(["".join(text.split())], [where], len(chains), "")
+            return canonical_chains(columns, chains, [where], "")[0][0]
         return canonical_sequences(["".join(text.split())], [where], "")[0][0]
     except UserError as error:
         fix = "Only letters stand for residues." if "Correct the data" in (error.fix or "") else error.fix
-        raise UserError(error.what, where=where, fix=fix) from None
+        of_chain = (error.where or "").removeprefix("task , ") if chains else where
+        raise UserError(error.what, where=of_chain, fix=fix) from None
 
 
 def _paired(found: Iterator[Protein | Unreadable], name: str) -> Iterator[Protein | Unreadable]:
@@ -176,10 +195,18 @@ def _paired(found: Iterator[Protein | Unreadable], name: str) -> Iterator[Protei
 
 
 def _of_table(
-    names: list[str], rows: Iterable[list[str]], file: LocalFile, pairs: bool
+    names: list[str], rows: Iterable[list[str]], file: LocalFile, pairs: bool, chains: Sequence[str]
 ) -> Iterator[Protein | Unreadable]:
     name = file.path_for_format
     columns = {role: _column(role, names, name) for role in _COLUMNS if pairs or role != "partner"}
+    # Of a table such as the task's own, each chain has its column.
+    own = [names.index(chain) for chain in chains if names.count(chain) == 1]
+    if own and len(own) == len(chains):
+        columns["sequence"] = own[0]
+        rows = (
+            [BREAK.join(row[place] for place in own) if at == own[0] else cell for at, cell in enumerate(row)]
+            for row in rows
+        )
     for role, place in columns.items():
         if place is None and role != "id":
             raise UserError(
@@ -193,7 +220,7 @@ def _of_table(
         identifier = cells.get("id") or f"row_{number}"
         where = f"{name}, {identifier} (row {number:,})"
         try:
-            sequence = _canonical(cells["sequence"], where)
+            sequence = _canonical(cells["sequence"], where, chains)
             yield Protein(identifier, sequence, _canonical(cells["partner"], where) if pairs else None)
         except UserError as error:
             yield Unreadable(error)

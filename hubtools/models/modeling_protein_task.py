@@ -34,6 +34,7 @@ class ProteinTaskConfig(PretrainedConfig):
         encoder_pooler: False where the encoder's class is told to leave its pooling layer out.
         per_residue: a prediction for each residue rather than for the protein.
         per_pair: a prediction for two proteins together.
+        chains: rows that each protein is, a chain in each, where nobody says which rows are of which protein.
         head_hidden: width of a hidden layer between mean and output, or None.
         head_dropout: dropout before each linear layer of the head, in training.
         head_pooling: per protein, ``mean`` over the residues, or light ``attention``.
@@ -55,6 +56,7 @@ class ProteinTaskConfig(PretrainedConfig):
         encoder_pooler: bool | None = None,
         per_residue: bool = False,
         per_pair: bool = False,
+        chains: int = 1,
         head_hidden: int | None = None,
         head_dropout: float = 0.0,
         head_pooling: str = "mean",
@@ -71,6 +73,7 @@ class ProteinTaskConfig(PretrainedConfig):
         self.encoder_pooler = encoder_pooler
         self.per_residue = per_residue
         self.per_pair = per_pair
+        self.chains = chains
         self.head_hidden = head_hidden
         self.head_dropout = head_dropout
         self.head_pooling = head_pooling
@@ -463,7 +466,8 @@ class ProteinTaskModel(PreTrainedModel):
             input_ids: (rows, tokens).
             attention_mask: (rows, tokens), 1 for tokens that are not padding; by default all.
             residue_mask: (rows, tokens), True for the residues that count; by default all that are not special.
-            protein: (rows,) index of the protein that each row is a window of; by default each row is a protein.
+            protein: (rows,) index of the protein that each row is a window of; by default each row is a protein, or a chain
+                of one, whose chains follow each other.
             n_proteins: number of proteins.
             pairs: (pairs, 2) indices of the two proteins of each pair; by default the first and second protein are a
                 pair, the third and fourth, and so on.
@@ -478,6 +482,11 @@ class ProteinTaskModel(PreTrainedModel):
             return TokenClassifierOutput(logits=self.head_logits(hidden))
         if residue_mask is None:
             residue_mask = self.residue_mask(input_ids, attention_mask)
+        chains = self.config.chains
+        if protein is None and chains > 1:
+            if len(input_ids) % chains:
+                raise ValueError(f"each protein is {chains} chains: give a row of tokens for each, one after another")
+            protein = torch.arange(len(input_ids), device=input_ids.device) // chains
         if self.reads_residues:
             if protein is None:
                 protein = torch.arange(len(input_ids), device=input_ids.device)

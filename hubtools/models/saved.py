@@ -147,11 +147,11 @@ def ship_code(config: Any, folder: Path) -> None:
 
     A head of a file of its own stands at the end of it: what a stranger reads and runs is one file.
 
-    The entry for transformers' own task class is what ``pipeline`` asks for; of pairs there is none.
+    The entry for transformers' own task class is what ``pipeline`` asks for; of pairs, and of several chains, there is none.
     """
     where = f"{MODELING_FILE.stem}.ProteinTask"
     config.auto_map = {"AutoConfig": f"{where}Config", "AutoModel": f"{where}Model"}
-    if not config.per_pair:
+    if not config.per_pair and config.chains == 1:
         kind = "Token" if config.per_residue else "Sequence"
         config.auto_map[f"AutoModelFor{kind}Classification"] = f"{where}Model"
     shutil.copyfile(MODELING_FILE, folder / MODELING_FILE.name)

@@ -159,6 +159,7 @@ def bench_model(
         per_residue=task.problem.level.by_residue,
         # Two residues are put together as two proteins are.
         per_pair=task.problem.level.proteins == 2 or task.problem.level is RESIDUE_PAIR,
+        chains=task.chains,
         head_hidden=recipe.head.hidden,
         head_dropout=recipe.head.dropout,
         head_pooling="attention" if recipe.head.pooling == "attention" else "mean",

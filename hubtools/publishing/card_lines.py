@@ -14,6 +14,7 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.escaping import python_literal
 from hubtools.common.readers import reads
+from hubtools.data.rows.chain_breaks import BREAK
 from hubtools.models.foreign import read_json
 from hubtools.reporting.card.snippet import EXAMPLE, EXAMPLE_PAIR
 
@@ -97,7 +98,7 @@ def _run(code: str, asked: tuple[str, ...]) -> LinesAnswer:
     """Run a block on other sequences than its example's."""
     printed: list[Any] = []
     variables: dict[str, Any] = {"__name__": "__main__", "print": lambda *said, **_: printed.append(said[0])}
-    for example, sequence in zip(EXAMPLE_PAIR if len(asked) > 1 else (EXAMPLE,), asked, strict=True):
+    for example, sequence in zip(EXAMPLE_PAIR if len(asked) > 1 else (EXAMPLE,), asked, strict=False):
         code = code.replace(python_literal(example), python_literal(sequence))
     try:
         exec(compile(code, CARD, "exec"), variables)
@@ -111,11 +112,13 @@ def _run(code: str, asked: tuple[str, ...]) -> LinesAnswer:
 
 
 def asked_about(folder: Path, record: RunRecord, sequences: tuple[str, str] = UNUSUAL) -> tuple[str, ...]:
-    """The sequences that a card's lines are asked about: one, or the two of a pair."""
+    """The sequences that a card's lines are asked about: one, the two of a pair, or the chains of a protein."""
     first, second = sequences
     # A head that reads some positions needs a protein that has them.
     positions = read_json(folder / "config.json", str(folder)).get("pool_positions") or [0]
     first *= -(-(1 + max(0, *positions)) // len(first))
+    if record.task_spec.chains > 1:
+        return tuple((first, second)[place % 2] for place in range(record.task_spec.chains))
     return (first, second) if record.task_spec.problem.level.proteins > 1 else (first,)
 
 
@@ -186,7 +189,9 @@ def _rows(task: Task, sequences: Sequence[str]) -> Dataset:
     blank: Any = {"classification": 0, "multilabel": [0] * task.n_outputs, "regression": 0.0}[task.problem.kind]
     label = [blank] * len(sequences[0]) if task.problem.level.by_residue else blank
     row: dict[str, Any] = {"id": ["0"], "sequence": [sequences[0]], "label": [label]}
-    if len(sequences) > 1:
+    if task.chains > 1:
+        row["sequence"] = [BREAK.join(sequences)]
+    elif len(sequences) > 1:
         row |= {"protein": ["0"], "partner_protein": ["1"], "partner": [sequences[1]]}
     return Dataset.from_dict(row)
 

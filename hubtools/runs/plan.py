@@ -151,7 +151,7 @@ def expand(
         shared["origins"] = origins
         for baseline, file, found in baseline_recipes:
             # Those that are not defined for the problem are left out silently, for they do not exist.
-            if baseline.baseline and baseline.why_not(task.problem, task.learns) is None:
+            if baseline.baseline and baseline.why_not(task.problem, task.learns, task.chains) is None:
                 own = shared | {"recipe_file": file, "origins": origins | found}
                 planned.append(PlannedRun(task, baseline, None, seeds[0], **own))
         chosen = [_chosen(task, asked, zero_shot, overrides or {}, origins) for asked in recipes]
@@ -172,7 +172,7 @@ def expand(
         for checkpoint in checkpoints if adapting else ():
             before = len(planned)
             for baseline, file, found in baseline_recipes:
-                if baseline.needs_checkpoint and baseline.why_not(task.problem, task.learns) is None:
+                if baseline.needs_checkpoint and baseline.why_not(task.problem, task.learns, task.chains) is None:
                     own = shared | {"recipe_file": file, "origins": origins | found}
                     planned += [PlannedRun(task, baseline, checkpoint, seed, **own) for seed in seeds]
             # Runs on the same rows follow each other, so that data are read once.
@@ -218,8 +218,10 @@ def _chosen(
     """
     recipe, own = asked.recipe, dict[str, Any](overrides=overrides, recipe_file=asked.file)
     trains = recipe.adaptation != "zero-shot" and not recipe.baseline
-    instead = next((known for known in zero_shot if known.why_not(task.problem, task.learns) is None), None)
-    refused = recipe.why_not(task.problem, task.learns)
+    instead = next(
+        (known for known in zero_shot if known.why_not(task.problem, task.learns, task.chains) is None), None
+    )
+    refused = recipe.why_not(task.problem, task.learns, task.chains)
     if not task.problem.level.trained and instead is not None and trains and refused is not None:
         recipe, own = instead, {}
         refused = None

@@ -44,7 +44,7 @@ from hubtools.training.contacts.contact_scores import (
     unseen,
     windows_of,
 )
-from hubtools.training.encoding import LAST, Encoded, effective_window, encode, varying_positions
+from hubtools.training.encoding import LAST, Encoded, effective_window, encode, proven, varying_positions
 from hubtools.training.frozen.embedding_store import EmbeddingSource, KeptEmbeddings
 from hubtools.training.likelihoods import Line, likelihood_differences, lines_of, log_likelihoods
 from hubtools.training.variant_scores import lengths_to_read, log_probabilities, marginals, mutated_positions, scored
@@ -102,7 +102,7 @@ def _read(run: PlannedRun, session: Session, data: TaskData, checkpoint: Checkpo
     alignment = None
     sequences, structures = shown(data)
     if tokeniser.aligned or run.task.problem.level.by_residue:
-        alignment = tokeniser.prove(sequences, structures)
+        alignment = proven(tokeniser, sequences, structures)
     window = effective_window(run.recipe.window, checkpoint, tokeniser)
     pool = _residues_to_pool(run, data, tokeniser)
     splits = {name: encode(split, run.task, tokeniser, window, pool) for name, split in data.splits.items()}

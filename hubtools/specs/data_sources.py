@@ -17,7 +17,15 @@ from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.files.table_file import TableFile
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
-from hubtools.specs.split_rules import Columns, Folds, SeededSplit, SimilarityClusters, SplitRule, StructureFiles
+from hubtools.specs.split_rules import (
+    MOST_CHAINS,
+    Columns,
+    Folds,
+    SeededSplit,
+    SimilarityClusters,
+    SplitRule,
+    StructureFiles,
+)
 
 
 class NamedTable(TableFile):
@@ -164,6 +172,13 @@ class SourceData(Spec):
         description="Between the labels in a cell: of one protein (multi-label), or of its residues where they are more "
         "than a character each. One at the end means nothing.",
     )
+    chains: int | None = Field(
+        default=None,
+        ge=2,
+        le=MOST_CHAINS,
+        description="Per-protein tasks: how many chains each protein is, where one column, or FASTA, has them with : between. "
+        "Each chain is read alone, and the mean is over the residues of all.",
+    )
     site_marker: str | None = Field(
         default=None,
         min_length=1,
@@ -213,6 +228,8 @@ class SourceData(Spec):
         if [self.splits, self.split, self.folds].count(None) != 2 or self.splits == {}:
             given = "splits (declared by the data), split (seeded) or folds (cross-validation)"
             raise ValueError(f"give either {given}. Exactly one of them")
+        if self.chains is not None and self.columns.chains:
+            raise SpecError("columns.sequence names a column of each chain. Say one of both", "chains")
         if self.columns.cluster and self.clusters:
             raise SpecError("columns.cluster is given too. Give one of them", "clusters")
         if self.split is not None:
@@ -224,6 +241,11 @@ class SourceData(Spec):
             raise SpecError("clusters are given too. Say once how they are found", "split", "identity")
         if split.by == "clusters" and not (split.identity or self.clusters or self.columns.cluster):
             raise SpecError("nothing says what a cluster is. Add identity: 0.3, say", "split", "by")
+
+    @property
+    def chain_names(self) -> list[str]:
+        """What the chains of each protein are called; empty where a protein is one."""
+        return self.columns.chains or [f"chain {number}" for number in range(1, (self.chains or 0) + 1)]
 
     @property
     def split_names(self) -> list[str]:

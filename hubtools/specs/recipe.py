@@ -294,13 +294,16 @@ class Recipe(Spec):
             raise ValueError(f"head.kind: {self.head.kind} needs adaptation: {needed}. {self.head.what.why}".strip())
         return self
 
-    def why_not(self, problem: Problem, learns: bool = True) -> str | None:
+    def why_not(self, problem: Problem, learns: bool = True, chains: int = 1) -> str | None:
         """Why the recipe does not exist for a problem; None where it does.
 
         Args:
             problem: of a task.
             learns: whether the task has a training split.
+            chains: of each of its proteins.
         """
+        if chains > 1 and (why := self._why_not_chains(chains)) is not None:
+            return why
         if self.calibration != "none" and problem.kind == "regression":
             return f"calibration: {self.calibration} needs probabilities, and a regression has none"
         if self.baseline is not None:
@@ -324,6 +327,18 @@ class Recipe(Spec):
         level, head = problem.level, self.head.what
         if (level.trained or (level is RESIDUE_PAIR and self.learns)) and level.name not in head.levels:
             return f"head.kind: {self.head.kind} is for a {' or '.join(head.levels)}, not for a {level.name}"
+        return None
+
+    def _why_not_chains(self, chains: int) -> str | None:
+        """Why it does not read proteins of several chains: of each what lies inside, and of all the mean."""
+        if self.baseline is not None:
+            return None
+        if self.head.kind == "native":
+            return "a protein of several chains is read in a row each, and head.kind: native reads one. Use bench"
+        if not self.head.what.pools or self.head.pooling != "mean":
+            return "of a protein of several chains the mean over all residues is read. Use head.kind: bench, head.pooling: mean"
+        if self.window.train_windows < chains:
+            return f"window.train_windows: {self.window.train_windows} would leave out chains. Use {chains} or more"
         return None
 
     @property

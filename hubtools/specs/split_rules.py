@@ -11,6 +11,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.names import Sha256, SplitName
 
+# Of one protein. An antibody has two; who writes more has a complex in mind.
+MOST_CHAINS = 26
+
 
 def _as_written(day: Any) -> Any:
     """A day as text: YAML reads 2021-11-17 as a date, 2021 as a number."""
@@ -26,9 +29,10 @@ Day = Annotated[
 class Columns(Spec):
     """Which column holds what."""
 
-    sequence: str = Field(
+    sequence: str | list[str] = Field(
         default="sequence",
-        description="The residues. Variants: the mutated sequence, not needed, but checked where it is there.",
+        description="The residues. Variants: the mutated sequence, not needed, but checked where it is there. Per-protein "
+        "tasks: a list where a protein is several chains, a column of each: [heavy, light].",
     )
     label: str = "label"
     id: str | None = Field(default=None, description="By default the FASTA identifier, or file name and row number.")
@@ -70,6 +74,27 @@ class Columns(Spec):
         "equal sequences, the earliest counts. A card then says how many scored proteins are newer than what the "
         "checkpoint was pre-trained on.",
     )
+
+    @field_validator("sequence")
+    @classmethod
+    def _several_chains(cls, columns: str | list[str]) -> str | list[str]:
+        if isinstance(columns, list) and (len(columns) < 2 or len(columns) > MOST_CHAINS or "" in columns):
+            raise ValueError(
+                f"a list names the columns of 2 to {MOST_CHAINS} chains. Of one column write the name alone"
+            )
+        if isinstance(columns, list) and len(set(columns)) < len(columns):
+            raise ValueError("a column is named twice. Name each chain's own")
+        return columns
+
+    @property
+    def chains(self) -> list[str]:
+        """The columns of the chains, where each has its own; else empty."""
+        return list(self.sequence) if isinstance(self.sequence, list) else []
+
+    @property
+    def residues(self) -> str:
+        """The one column of residues."""
+        return self.sequence if isinstance(self.sequence, str) else self.sequence[0]
 
     @field_validator("date", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from hubtools.common.registry import code_digest
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.data_sources import Data
-from hubtools.specs.level import LEVELS, VARIANT
+from hubtools.specs.level import LEVELS, PROTEIN, VARIANT
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.names import HUB_ID, Name, Sha256
 from hubtools.specs.problem import Problem
@@ -222,6 +222,12 @@ class Task(Spec):
             raise SpecError(f"this is not for {self.problem.value}. Remove it", "data", "structures")
         if self.data.structures is not None and level is VARIANT and columns.structure is None:
             raise SpecError("the wild type's file is not named. Add structure", "data", "columns")
+        if data_chains := self.data.chain_names:
+            said = ["columns", "sequence"] if columns.chains else ["chains"]
+            if level is not PROTEIN:
+                raise SpecError(f"several chains with one label are not for {self.problem.value}", "data", *said)
+            if columns.structure or self.data.structures:
+                raise SpecError(f"structures are of one chain, not of {len(data_chains)}. Remove them", "data", *said)
         given |= {"lookup"} if lookup else set()
         if not all(given & set(group) for group in level.needs):
             raise SpecError(*level.lacking)
@@ -428,6 +434,19 @@ class Task(Spec):
     def learns(self) -> bool:
         """Whether it has a training split."""
         return self.problem.level.trained or (self.problem.level.may_train and "train" in self.data.split_names)
+
+    @property
+    def chains(self) -> int:
+        """How many chains a protein is, each read alone."""
+        return len(self.data.chain_names) or 1
+
+    @property
+    def chains_told(self) -> str:
+        """How several chains are read, in words; empty where a protein is one."""
+        if self.chains == 1:
+            return ""
+        named = f" ({', '.join(self.data.columns.chains)})" if self.data.columns.chains else ""
+        return f"{self.chains} chains a protein{named}, each read alone; the mean is over the residues of all"
 
     @property
     def local_files(self) -> list[Path]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.common.errors import UserError
+from hubtools.data.rows.chain_breaks import chains_of
 from hubtools.models.families import family_of
 from hubtools.models.longest_input import longest_input
 from hubtools.models.windows import Piece, pieces
 from hubtools.specs.level import PROTEIN, RESIDUE_PAIR
 from hubtools.specs.problem import Problem, problem_of
 from hubtools.specs.recipe import Window
-from hubtools.specs.record import WindowFacts
+from hubtools.specs.record import AlignmentFacts, WindowFacts
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Encoded:
         names: of each protein, in a pair task.
         pairs: (rows, 2) the two proteins of each row, in a pair task.
         packed: the model computes no padding, so that only real tokens count in a batch.
+        chains: of each protein; its tokens are theirs one after another, and no window goes across.
     """
 
     problem: Problem
@@ -57,6 +59,7 @@ class Encoded:
     names: list[str] | None = None
     pairs: np.ndarray | None = None
     packed: bool = False
+    chains: int = 1
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -190,7 +193,7 @@ def encode(
     """
     pooled = None if pool is None else np.asarray(pool, dtype=np.int64)
     proteins = Proteins.of(dataset)
-    tokens = tokeniser.encode_all(proteins.sequences, proteins.structures)
+    tokens, windows = read_chains(tokeniser, window, proteins.sequences, proteins.structures)
     dtype: type = np.float64 if task.problem.kind == "regression" else np.int64
     dtype = np.int8 if task.problem.level is RESIDUE_PAIR else dtype
     labels: list[Any] = [np.asarray(label, dtype=dtype) for label in dataset["label"]]
@@ -200,12 +203,62 @@ def encode(
         clusters=proteins.clusters,
         tokens=tokens,
         labels=labels,
-        windows=[_holding(pieces(len(ids), window.residues, window.overlap), pooled) for ids in tokens],
+        windows=[_holding(cut, pooled) for cut in windows],
         tokeniser=tokeniser,
         pool=pooled,
         names=proteins.names,
         pairs=proteins.pairs,
+        chains=task.chains,
     )
+
+
+def read_chains(
+    tokeniser: ResidueTokeniser, window: Window, sequences: Sequence[str], structures: Sequence[str] | None = None
+) -> tuple[list[np.ndarray], list[list[Piece]]]:
+    """Tokens of proteins without special tokens, and the windows that they are read in.
+
+    A chain is read alone: its windows begin and end with it, so that each is a row with special tokens of its own.
+
+    Args:
+        tokeniser: the checkpoint's.
+        window: how what is longer is cut.
+        sequences: in canonical form, ``:`` between chains.
+        structures: 3Di letters of each, of proteins of one chain.
+
+    Returns:
+        Of each protein the tokens of its chains one after another, and its windows, counted over all of them.
+    """
+    chains = [chains_of(sequence) for sequence in sequences]
+    read = iter(tokeniser.encode_all([chain for each in chains for chain in each], structures))
+    tokens, windows = [], []
+    for each in chains:
+        found = [next(read) for _ in each]
+        start, cut = 0, list[Piece]()
+        for ids in found:
+            own = pieces(len(ids), window.residues, window.overlap)
+            cut += [Piece(*(place + start for place in piece)) for piece in own] if start else own
+            start += len(ids)
+        tokens.append(found[0] if len(found) == 1 else np.concatenate(found))
+        windows.append(cut)
+    return tokens, windows
+
+
+def proven(
+    tokeniser: ResidueTokeniser, sequences: Sequence[str], structures: Sequence[str] | None = None
+) -> AlignmentFacts:
+    """That token i is residue i, as the tokeniser proves it, of each chain alone.
+
+    Args:
+        tokeniser: the checkpoint's.
+        sequences: in canonical form, ``:`` between chains.
+        structures: 3Di letters of each, of proteins of one chain.
+    """
+    chains = [chain for sequence in sequences for chain in chains_of(sequence)]
+    facts = tokeniser.prove(chains, structures)
+    if len(chains) == len(sequences):
+        return facts
+    method = facts.method.replace("of these proteins", "of their chains")
+    return facts.model_copy(update={"proteins": len(sequences), "method": method})
 
 
 def _holding(windows: list[Piece], pool: np.ndarray | None) -> list[Piece]:
@@ -223,7 +276,7 @@ def window_facts(splits: Sequence[Encoded], window: Window) -> WindowFacts:
         for tokens, windows in zip(split.tokens, split.windows, strict=True):
             total += len(tokens)
             scored += sum(piece.core_stop - piece.core_start for piece in windows)
-            cut += len(windows) > 1
+            cut += len(windows) > split.chains
             rows += len(windows)
     return WindowFacts(
         residues_per_window=window.residues,

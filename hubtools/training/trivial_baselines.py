@@ -13,6 +13,7 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
+from hubtools.data.rows.chain_breaks import BREAK
 from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import combine
@@ -58,11 +59,12 @@ def read_plain(dataset: Dataset, task: Task) -> Encoded:
     )
 
 
-# 0 to 19 the standard residues, 20 any other letter, 21 beyond the ends.
+# 0 to 19 the standard residues, 20 any other letter, 21 beyond the ends and between chains, which nothing counts.
 CODES = np.full(256, 20, dtype=np.int64)
 for _index, _letter in enumerate(STANDARD):
     CODES[ord(_letter)] = _index
 OUTSIDE = 21
+CODES[ord(BREAK)] = OUTSIDE
 
 
 def fit_baseline(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitted, Predict]:
@@ -179,6 +181,8 @@ def _nearest(train: Encoded, validation: Encoded, task: Task) -> tuple[Predict, 
         rows, columns = [], []
         for i, codes in enumerate(split.tokens):
             words = codes[:-2] * 441 + codes[1:-1] * 21 + codes[2:]
+            outside = codes == OUTSIDE
+            words = words[~(outside[:-2] | outside[1:-1] | outside[2:])]
             columns.append(words)
             rows.append(np.full(len(words), i))
         table = csr_matrix(

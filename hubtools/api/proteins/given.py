@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -31,8 +31,13 @@ class Sifted:
     left_out: list[str] = field(default_factory=list)
 
 
-def given_proteins(proteins: Any, pairs: bool) -> Iterable[Protein | Unreadable]:
+def given_proteins(proteins: Any, pairs: bool, chains: Sequence[str] = ()) -> Iterable[Protein | Unreadable]:
     """Proteins in whatever form they are given, one at a time.
+
+    Args:
+        proteins: as of :func:`hubtools.predict`.
+        pairs: whether two sequences are asked about together.
+        chains: what the chains of each protein are called; empty where a protein is one.
 
     Raises:
         UserError: the form is none, or there is nothing.
@@ -41,26 +46,26 @@ def given_proteins(proteins: Any, pairs: bool) -> Iterable[Protein | Unreadable]
     from hubtools.inference.proteins import STDIN, pasted, read_proteins
 
     if isinstance(proteins, PathLike):
-        return read_proteins(fspath(proteins), pairs=pairs)
+        return read_proteins(fspath(proteins), pairs=pairs, chains=chains)
     if isinstance(proteins, str):
         if proteins.lstrip().startswith(">") and not pairs:
-            return pasted(proteins)
+            return pasted(proteins, chains)
         if proteins == STDIN or any(sign in proteins for sign in "./\\") or is_file(Path(proteins)):
-            return read_proteins(proteins, pairs=pairs)
+            return read_proteins(proteins, pairs=pairs, chains=chains)
         proteins = [proteins]
     if isinstance(proteins, Protein) or (pairs and isinstance(proteins, tuple) and len(proteins) == 2):
         proteins = [proteins]
     if isinstance(proteins, Mapping):
-        return (_one(str(name), given, pairs) for name, given in proteins.items())
+        return (_one(str(name), given, pairs, chains) for name, given in proteins.items())
     if not isinstance(proteins, Iterable):
         raise UserError(f"{type(proteins).__name__} holds no proteins", where="proteins", fix=_FORMS)
-    return (_one(f"protein_{number}", given, pairs) for number, given in enumerate(proteins, 1))
+    return (_one(f"protein_{number}", given, pairs, chains) for number, given in enumerate(proteins, 1))
 
 
 _FORMS = "Give a sequence, a list of sequences, a dictionary of them, or the path of a file."
 
 
-def _one(name: str, given: Any, pairs: bool) -> Protein | Unreadable:
+def _one(name: str, given: Any, pairs: bool, chains: Sequence[str]) -> Protein | Unreadable:
     """One protein or pair in canonical form.
 
     Raises:
@@ -79,7 +84,7 @@ def _one(name: str, given: Any, pairs: bool) -> Protein | Unreadable:
     if len(texts) != 1 + pairs:
         asked = "pairs: give two sequences in a tuple" if pairs else "single proteins: give one sequence"
         raise UserError(f"the model is asked about {asked}", where=name)
-    found = canonical_protein(name, *texts)
+    found = canonical_protein(name, texts[0], texts[1] if pairs else None, chains)
     if structure is None or not isinstance(found, Protein):
         return found
     return replace(found, structure=known_letters(structure, found.sequence, name))

@@ -128,22 +128,22 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
     from hubtools.common.telling import step
     from hubtools.findings.wording import newer_text
     from hubtools.models.encoder import load_encoder, pretraining_facts
-    from hubtools.models.windows import pieces
     from hubtools.runs.preparation import shown, structure_read
     from hubtools.specs.recipe import Window
     from hubtools.training.compute.device import Execution
     from hubtools.training.compute.engine import engine
     from hubtools.training.compute.together import chosen
-    from hubtools.training.encoding import effective_window
+    from hubtools.training.encoding import effective_window, proven, read_chains
 
     level = data.task.problem.level
     sequences, structures = shown(data)
     if tokeniser.aligned or level.by_residue or not level.trained:
-        facts = tokeniser.prove(sequences, structures)
+        facts = proven(tokeniser, sequences, structures)
         shown_as_x = ", ".join(f"{letter} {count:,}" for letter, count in facts.replaced.items())
         yield f"alignment with {checkpoint.name}: {facts}{f'; shown as X: {shown_as_x}' if shown_as_x else ''} ({facts.method})"
+    window = effective_window(Window(), checkpoint, tokeniser)
     with step("reading tokens"):
-        read = tokeniser.encode_all(sequences, structures)
+        read, windows = read_chains(tokeniser, window, sequences, structures)
     tokens = tokeniser.count_unknown(read)
     yield f"tokens of {checkpoint.name}: {tokens.total:,}, {tokens.unknown:,} of them unknown to its vocabulary"
     if (learnt := pretraining_facts(checkpoint.identity, data.dates)) is not None:
@@ -151,9 +151,8 @@ def _proofs(data: TaskData, checkpoint: Checkpoint, tokeniser: ResidueTokeniser)
             yield newer_text(learnt, split, len(days))
     if (structure := structure_read(tokeniser, data, sequences, structures)) is not None:
         yield f"structure read by {checkpoint.name}: {structure}"
-    window = effective_window(Window(), checkpoint, tokeniser)
     yield f"window of {checkpoint.name}: {window.residues:,} residues"
-    proteins = chosen(read, [pieces(len(ids), window.residues, window.overlap) for ids in read])
+    proteins = chosen(read, windows)
     with step(f"loading {checkpoint.name}"):
         if data.task.learns:
             encoder, said = load_encoder(checkpoint), None

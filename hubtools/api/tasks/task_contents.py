@@ -38,12 +38,13 @@ class TaskContents:
         """
         import numpy as np
 
+        from hubtools.data.rows.chain_breaks import residues_in
         from hubtools.data.rows.sequences import letters_outside
 
         rows = []
         for name, facts in self.data.facts.splits.items():
             sequences = self.data.sequences(name)
-            sizes = np.quantile([len(sequence) for sequence in sequences], list(LENGTHS.values()))
+            sizes = np.quantile([residues_in(sequence) for sequence in sequences], list(LENGTHS.values()))
             rows.append(
                 {
                     "split": name,

@@ -86,6 +86,7 @@ def _facts(task: Task, labels: int | None) -> dict[str, str]:
         "detects": task.metrics.positive or "",
         "data": source_of(data).described(),
         "files": files,
+        "chains": task.chains_told,
         "structures": _structure_words(data),
         "splits": "\n".join(_split_words(task)),
         "scored by": scored,

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hubtools.common.errors import UserError
+from hubtools.data.rows.chain_breaks import canonical_chains, split_chains
 from hubtools.data.rows.dates import of_sequences, public_days
 from hubtools.data.rows.labels import Labels, without_labels
 from hubtools.data.rows.pairs import canonical_pairs, looked_up
@@ -61,17 +62,29 @@ def labelled(raw: pd.DataFrame, task: Task, removed: Counter[str]) -> pd.DataFra
 def protein_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """One protein a row, with one label."""
     ids, labels = raw[ID].tolist(), Labels(task)
-    cells = column_cells(raw, task.data.columns.sequence, "sequence", task)
-    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    sequences, changed = _sequences(raw, ids, task)
     given = column_cells(raw, task.data.columns.label, "label", task)
     encoded = [labels.protein(cell, name) for cell, name in zip(given, ids, strict=True)]
-    return of_proteins(raw, sequences, encoded, task), changed, []
+    return of_proteins(raw, sequences, encoded, task), changed, [task.chains_told] if task.chains > 1 else []
+
+
+def _sequences(raw: pd.DataFrame, ids: list[str], task: Task) -> tuple[list[str], Counter[str]]:
+    """Canonical sequences of proteins of one chain, or of several; how many were altered, by reason."""
+    data = task.data
+    if data.columns.chains:
+        columns = [column_cells(raw, column, "sequence", task) for column in data.columns.chains]
+        return canonical_chains(columns, data.chain_names, ids, task.name)
+    cells = column_cells(raw, data.columns.residues, "sequence", task)
+    if data.chains is not None:
+        return canonical_chains(split_chains(cells, ids, data.chains, task.name), data.chain_names, ids, task.name)
+    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    return sequences, changed
 
 
 def residue_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """One protein a row, with a label for each residue."""
     columns, ids, labels = task.data.columns, raw[ID].tolist(), Labels(task)
-    cells = column_cells(raw, columns.sequence, "sequence", task)
+    cells = column_cells(raw, columns.residues, "sequence", task)
     sequences, sites, changed = canonical_sequences(cells, ids, task.name, task.data.site_marker)
     # Where a mark in the sequence says it, there is no column of labels.
     given: list[Any] = [None] * len(ids) if sites is not None else column_cells(raw, columns.label, "label", task)
@@ -100,7 +113,7 @@ def pair_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """Two proteins a row, from its own columns or a lookup file."""
     columns = task.data.columns
     assert columns.partner is not None
-    first = column_cells(raw, columns.sequence, "sequence", task)
+    first = column_cells(raw, columns.residues, "sequence", task)
     second = column_cells(raw, columns.partner, "partner", task)
     labels = column_cells(raw, columns.label, "label", task)
     lookup, altered = read_lookup(task, cache) or (None, Counter())
@@ -111,7 +124,7 @@ def pair_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
 def contact_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
     """One protein a row, with a label for each pair of its residues."""
     ids = raw[ID].tolist()
-    cells = column_cells(raw, task.data.columns.sequence, "sequence", task)
+    cells = column_cells(raw, task.data.columns.residues, "sequence", task)
     if (known := read_lookup(task, cache)) is not None:
         lookup, altered = known
         sequences, changed = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hubtools.data.rows.chain_breaks import residues_in
 from hubtools.data.rows.labels import label_counts, scored_labels
 from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.structures.row_structures import STRUCTURE
@@ -25,7 +26,7 @@ _LISTED = 20
 def split_facts(part: pd.DataFrame, task: Task) -> SplitFacts:
     """Of one split of canonical rows."""
     each = rows_of(task.problem).read(part)
-    lengths, clusters = each["sequence"].str.len(), each["cluster"].dropna()
+    lengths, clusters = each["sequence"].map(residues_in), each["cluster"].dropna()
     labels = part["label"].tolist()
     return SplitFacts(
         proteins=len(each),

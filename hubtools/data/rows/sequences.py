@@ -20,6 +20,7 @@ _REMEDIES = {
     "-": "Remove the gaps: a column of an alignment is not a residue.",
     ".": "Remove the gaps: a column of an alignment is not a residue.",
     "*": "Cut the protein at the stop codon, or leave it out.",
+    ":": "Chains are read where a task says that its proteins have several: columns.sequence: [heavy, light], or chains: 2.",
 }
 
 

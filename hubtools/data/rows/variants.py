@@ -216,10 +216,10 @@ def _applied(wild: str, changes: list[Substitution]) -> str:
 def _prove_sequences(raw: pd.DataFrame, mutated: list[str], task: Task) -> None:
     """Where the rows hold sequences too: each is the mutant applied to the wild type."""
     columns = task.data.columns
-    present = columns.sequence in columns_present(raw)
+    present = columns.residues in columns_present(raw)
     if not present and "sequence" not in columns.model_fields_set:
         return
-    cells = _cells(raw, columns.sequence, "sequence", task)
+    cells = _cells(raw, columns.residues, "sequence", task)
     sequences, _, _ = canonical_sequences(cells, raw[ID].tolist(), task.name)
     for name, given, expected in zip(raw[ID], sequences, mutated, strict=True):
         if given == expected:

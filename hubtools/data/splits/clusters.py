@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hubtools.data.rows.chain_breaks import chains_joined
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -29,7 +31,7 @@ def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> 
     large families, which one member finds: k-mers that occur in one cluster only link nothing any more.
 
     Args:
-        sequences: upper-case letters A to Z.
+        sequences: upper-case letters A to Z, ``:`` between chains, which no word goes across.
         k: length of the words compared, at most 8.
         min_shared: share of the smaller set of k-mers, 0 to 1.
 
@@ -37,7 +39,7 @@ def similarity_clusters(sequences: Sequence[str], k: int, min_shared: float) -> 
         For each sequence the number of its cluster, from 0; shape (n,).
     """
     distinct = {sequence: index for index, sequence in enumerate(dict.fromkeys(sequences))}
-    words, sizes = _word_sets(list(distinct), k)
+    words, sizes = _word_sets(chains_joined(list(distinct)), k)
     cluster = _large_families(words, sizes, min_shared)
     words = _between_clusters(words, cluster)
     for first, second in _linked_pairs(words, sizes, min_shared):

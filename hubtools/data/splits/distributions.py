@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from hubtools.data.rows.chain_breaks import residues_in
 from hubtools.data.rows.labels import label_counts
 from hubtools.specs.task import Task
 
@@ -53,7 +54,7 @@ class NearestRelatives(_AuditPart):
 
 def lengths(sequences: Sequence[str]) -> Lengths:
     """Count the lengths of proteins."""
-    sizes = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    sizes = np.array([residues_in(sequence) for sequence in sequences], dtype=np.int64)
     counts = np.histogram(sizes, bins=[*LENGTH_EDGES, np.iinfo(np.int64).max])[0]
     return Lengths(
         quantiles=_quantiles(sizes.astype(np.float64)),

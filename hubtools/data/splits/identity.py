@@ -2,7 +2,8 @@
 
 One definition everywhere. The identity of two sequences is the share of identical columns among all columns of their
 local alignment, gaps included (MMseqs2's ``--seq-id-mode 0``). It counts only where the alignment covers at least
-``coverage`` of both sequences (``--cov-mode 0``). Equal sequences always have identity 1.
+``coverage`` of both sequences (``--cov-mode 0``). Equal sequences always have identity 1. The chains of a protein of several are
+aligned as one sequence, joined by an X, in their order.
 
 The bundled method aligns (Smith and Waterman 1981, BLOSUM62, gaps 11 and 1; pyopal) pairs that share enough words of
 four residues. With mutations spread evenly a pair of identity t shares about t⁴ of its words; pairs with half of that
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from hubtools.common.errors import UserError
 from hubtools.common.files import write_atomic
 from hubtools.common.telling import bar, step
+from hubtools.data.rows.chain_breaks import chains_joined
 from hubtools.data.splits.clusters import component_merge, shared_words
 
 COVERAGE = 0.8
@@ -81,10 +83,11 @@ def best_identities(
     best = {sequence: 1.0 for sequence in queries if sequence in known}
     asked = [sequence for sequence in dict.fromkeys(queries) if sequence not in best]
     distinct = list(dict.fromkeys(targets))
+    shown = chains_joined(asked), chains_joined(distinct)
     if identity >= LOWEST_BUNDLED:
-        hits = _aligned(asked, distinct, identity, coverage, nearest_only=True)
+        hits = _aligned(*shown, identity, coverage, nearest_only=True)
     else:
-        hits = _hits(asked, distinct, identity, coverage)
+        hits = _hits(*shown, identity, coverage)
     for query, _, value in hits:
         best[asked[query]] = max(best.get(asked[query], 0.0), value)
     return np.array([best.get(sequence, 0.0) for sequence in queries])
@@ -106,7 +109,8 @@ def identity_clusters(sequences: Sequence[str], identity: float, coverage: float
         )
     distinct = list(dict.fromkeys(sequences))
     number = {sequence: index for index, sequence in enumerate(distinct)}
-    pairs = [(first, second) for first, second, _ in _hits(distinct, distinct, identity, coverage)]
+    shown = chains_joined(distinct)
+    pairs = [(first, second) for first, second, _ in _hits(shown, shown, identity, coverage)]
     ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     cluster = component_merge(np.arange(len(distinct)), ends[:, 0], ends[:, 1])
     return cluster[[number[sequence] for sequence in sequences]].astype(np.int64)
@@ -122,7 +126,7 @@ def close_pairs(sequences: Sequence[str], identity: float) -> npt.NDArray[np.int
     Returns:
         Numbers of the two, each pair once, the smaller first; shape (pairs, 2).
     """
-    given = list(sequences)
+    given = chains_joined(sequences)
     found = {
         (min(pair), max(pair))
         for *pair, _ in _aligned(given, given, max(identity, LOWEST_BUNDLED), COVERAGE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hubtools.data.rows.chain_breaks import residues_in
 from hubtools.data.rows.row_kinds import rows_of
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.splits.identity import engine
@@ -62,6 +63,6 @@ def row_traits(
         if not too_large(learnt, proteins, how):
             best = dict(zip(proteins, nearest(proteins, learnt, lowest, how, cache).tolist(), strict=True))
             identity = np.array([[best[sequence] for sequence in column] for column in rows], dtype=np.float64).min(0)
-        residues = np.array([[len(sequence) for sequence in column] for column in rows], dtype=np.int64).max(0)
+        residues = np.array([[residues_in(sequence) for sequence in column] for column in rows], dtype=np.int64).max(0)
         found[name] = Traits(np.asarray(part["id"], dtype=np.str_), residues, identity)
     return found

@@ -208,6 +208,12 @@ class ModelScanner:
     def __init__(self, predictor: Predictor, label: str | None = None) -> None:
         self.predictor, problem, labels = predictor, predictor.problem, predictor.labels
         task = predictor.task
+        if task.chains > 1:
+            raise UserError(
+                f"a protein of its task is {task.chains} chains, and one chain is scanned",
+                where=task.name,
+                fix="Use --checkpoint, or bench predict for variants of a chain beside the others.",
+            )
         if problem.level.by_residue or problem.level.proteins > 1:
             raise UserError(
                 f"it predicts something for each {problem.level.row}, and a substitution is scored for the protein",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hubtools.common.escaping import python_literal
+from hubtools.common.escaping import python_comment, python_literal
 from hubtools.models.families.known_families import spelling_named
 from hubtools.models.families.spelling import PLAIN, ProtocolTokens, Spelling
 
@@ -89,17 +89,23 @@ class CanonicalForm:
         """What the tokenizer is given."""
         return self.spelling.write(self.residues(sequence), *self._tokens)
 
-    def lines(self, sequences: Sequence[str]) -> list[str]:
-        """Lines of Python that bring one example, or two as a pair, into these letters, or stop where a task would."""
+    def lines(self, sequences: Sequence[str], chains: Sequence[str] = ()) -> list[str]:
+        """Lines of Python that bring one example, or several together, into these letters, or stop where a task would.
+
+        Args:
+            sequences: one, the two of a pair, or the chains of a protein.
+            chains: what those are called.
+        """
         as_x = f're.sub("[{self.as_x}]", {python_literal(self.spelling.unknown)}, sequence)'
         why = "  # letters that the vocabulary lacks, or that were never trained"
         letters = "sequence.isascii() and sequence.isalpha()"
         if len(sequences) > 1:
-            pair = f"({', '.join(map(python_literal, sequences))})"
+            given = f"({', '.join(map(python_literal, sequences))})"
+            name, order = ("chains", ", ".join(chains)) if chains else ("pair", "in any order")
             return [
-                f'pair = [sequence.upper().rstrip("*") for sequence in {pair}]  # in any order',
-                f"assert all({letters} for sequence in pair)  # residues alone: no gaps",
-                *([f"read = [{as_x} for sequence in pair]{why}"] if self.as_x else []),
+                f'{name} = [sequence.upper().rstrip("*") for sequence in {given}]  # {python_comment(order)}',
+                f"assert all({letters} for sequence in {name})  # residues alone: no gaps",
+                *([f"read = [{as_x} for sequence in {name}]{why}"] if self.as_x else []),
             ]
         return [
             f'sequence = {python_literal(sequences[0])}.upper().rstrip("*")',
@@ -107,15 +113,16 @@ class CanonicalForm:
             *([f"read = {as_x}{why}"] if self.as_x else []),
         ]
 
-    def arguments(self, proteins: int = 1) -> str:
+    def arguments(self, proteins: int = 1, chains: int = 1) -> str:
         """The first arguments of the tokenizer's call after :meth:`lines`, as Python.
 
         Args:
             proteins: 1, or 2 of a pair.
+            chains: of a protein.
         """
-        name = "read" if self.as_x else ("pair" if proteins > 1 else "sequence")
+        name = "read" if self.as_x else "pair" if proteins > 1 else "chains" if chains > 1 else "sequence"
         options = ["is_split_into_words=True"] if self.spelling.as_words else []
-        if proteins == 1:
+        if proteins == chains == 1:
             return ", ".join([self.spelling.expression(name, *self._tokens), *options])
         each = self.spelling.expression("sequence", *self._tokens)
         batch = name if each == "sequence" else f"[{each} for sequence in {name}]"

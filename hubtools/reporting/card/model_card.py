@@ -232,6 +232,7 @@ def _text(
         head=card_procedure.head_in_words(record),
         context=card_procedure.context_in_words(record),
         pieces=card_procedure.pieces_in_words(record),
+        chains=task.chains_told,
         settings=card_procedure.settings(record),
         choices=card_procedure.choices(record, labels),
         energy=card_procedure.energy_in_words(record.cost.energy) if record.cost and record.cost.energy else None,

@@ -11,6 +11,7 @@ from hubtools.models.families.canonical_form import STANDARD
 from hubtools.models.foreign import read_json
 from hubtools.specs.problem import Problem
 from hubtools.specs.record import RunRecord
+from hubtools.specs.task import Task
 
 # Human ubiquitin: short, real, and with a tyrosine for tasks about those.
 EXAMPLE = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
@@ -34,7 +35,7 @@ def needs_custom_code(folder: Path) -> bool:
 
 
 def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str | None = None) -> str:
-    """Python that loads the model and prints labels with probabilities, or values, for one sequence or one pair.
+    """Python that loads the model and prints labels with probabilities, or values, for one sequence, one pair, or the chains of one protein.
 
     Args:
         record: of the run.
@@ -43,7 +44,8 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         adapter: of the adapter, put on its base by peft: its folder in there, empty at the root. None for the merged
             model.
     """
-    problem, form = record.task_spec.problem, _form(record)
+    task, form = record.task_spec, _form(record)
+    problem = task.problem
     custom = needs_custom_code(folder)
     loader = "AutoModel" if custom else problem.level.auto_class or "AutoModel"
     theirs = record.identity.checkpoint is not None and record.identity.checkpoint.trust_remote_code
@@ -69,13 +71,13 @@ def usage_snippet(record: RunRecord, folder: Path, location: str, adapter: str |
         "",
         f"MODEL = {python_literal(location)}",
         *_labels(record, problem),
-        *form.lines(_example(problem)),
+        *form.lines(examples(task), task.data.chain_names),
         *_without_structure(record),
         "",
         *loading,
         *(["LABELS = list(model.config.id2label.values())"] if _many(record) else []),
         "",
-        f'tokens = tokenizer({form.arguments(problem.level.proteins)}, return_tensors="pt")',
+        f'tokens = tokenizer({form.arguments(problem.level.proteins, task.chains)}, return_tensors="pt")',
         "with torch.no_grad():",
         '    logits = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits[0]',
         *(_of_residues(record, problem) if problem.level.by_residue else _of_one(record, problem)),
@@ -101,6 +103,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
     # Whoever calls it writes the sequence themselves: nothing but spaces is asked of them.
     if (
         problem.level.auto_class is None
+        or record.task_spec.chains > 1
         or theirs
         or form.spelling.name not in {"plain", "spaced"}
         or form.protocol
@@ -118,7 +121,7 @@ def pipeline_snippet(record: RunRecord, folder: Path, location: str) -> str | No
         *(["import re", ""] if form.as_x else []),
         "from transformers import pipeline",
         "",
-        *form.lines(_example(problem)),
+        *form.lines(examples(record.task_spec)),
     ]
     if problem.level.by_residue:
         # By default it leaves out what is labelled "O".
@@ -168,8 +171,11 @@ def _form(record: RunRecord) -> CanonicalForm:
     return CanonicalForm.recorded(record.alignment, record.tokens, usual)
 
 
-def _example(problem: Problem) -> tuple[str, ...]:
-    return EXAMPLE_PAIR if problem.level.proteins > 1 else (EXAMPLE,)
+def examples(task: Task) -> tuple[str, ...]:
+    """The sequences that the lines ask about: one, the two of a pair, or the chains of a protein."""
+    if task.chains > 1:
+        return tuple(EXAMPLE_PAIR[place % 2] for place in range(task.chains))
+    return EXAMPLE_PAIR if task.problem.level.proteins > 1 else (EXAMPLE,)
 
 
 def _family(record: RunRecord) -> Family:

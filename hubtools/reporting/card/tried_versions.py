@@ -51,7 +51,8 @@ def loads_in_keras(record: RunRecord) -> bool:
     """Whether docs/tensorflow.md has lines for the model of a run."""
     head = record.recipe_spec.head
     reads_mean = record.task_spec.problem.level.by_residue or head.kind == "native" or head.pooling == "mean"
-    return _tried(record) in IN_KERAS and record.task_spec.problem.level.proteins == 1 and reads_mean
+    one_row = record.task_spec.problem.level.proteins == record.task_spec.chains == 1
+    return _tried(record) in IN_KERAS and one_row and reads_mean
 
 
 def _tried(record: RunRecord) -> str | None:
