@@ -6,7 +6,7 @@
     hubtools.board("runs")
 
 Rooms, in the order that data flows: ``common``, ``specs``, ``data``, ``models``, ``evaluation``, ``training``, ``runs``,
-``findings``, ``reporting``, ``publishing``, ``inference``, then ``api``, which is what this module gives, and ``cli`` on top.
+``findings``, ``reporting``, ``publishing``, ``inference``, ``exporting``, then ``api``, which is what this module gives, and ``cli`` on top.
 A room imports only from rooms before it in this list (a test holds them to it).
 """
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         remove_data,
     )
     from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
+    from hubtools.api.stored.onnx_exports import ExportedModel, export
     from hubtools.api.stored.removals import RemovedFiles
     from hubtools.api.stored.run_merges import MergedRuns, merge
     from hubtools.api.stored.run_status import RunsStatus, status
@@ -89,6 +90,7 @@ _WHERE = {
             "remove_data",
         ),
         "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
+        "hubtools.api.stored.onnx_exports": ("ExportedModel", "export"),
         "hubtools.api.stored.removals": ("RemovedFiles",),
         "hubtools.api.stored.run_merges": ("MergedRuns", "merge"),
         "hubtools.api.stored.run_status": ("RunsStatus", "status"),
@@ -111,6 +113,7 @@ __all__ = [
     "CheckedTask",
     "EmbeddingList",
     "ExecutionOptions",
+    "ExportedModel",
     "FetchedData",
     "FinishedRuns",
     "FrozenData",
@@ -155,6 +158,7 @@ __all__ = [
     "curves",
     "describe_task",
     "estimate",
+    "export",
     "fetch_data",
     "freeze_data",
     "hand_in",

@@ -41,6 +41,7 @@ COMMANDS = {
     "materialise": ("hubtools.cli.materialise:materialise", "Put the whole model of a run together."),
     "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
+    "export": ("hubtools.cli.export:export", "A model as ONNX, proven against torch."),
     "tasks": ("hubtools.cli.tasks.group:tasks", "List, show and check tasks."),
     "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),
     "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),
