@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         remove_data,
     )
     from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
-    from hubtools.api.stored.onnx_exports import ExportedModel, export
+    from hubtools.api.stored.onnx_exports import ExportedModel, export, static_page
     from hubtools.api.stored.removals import RemovedFiles
     from hubtools.api.stored.run_merges import MergedRuns, merge
     from hubtools.api.stored.run_status import RunsStatus, status
@@ -90,7 +90,7 @@ _WHERE = {
             "remove_data",
         ),
         "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
-        "hubtools.api.stored.onnx_exports": ("ExportedModel", "export"),
+        "hubtools.api.stored.onnx_exports": ("ExportedModel", "export", "static_page"),
         "hubtools.api.stored.removals": ("RemovedFiles",),
         "hubtools.api.stored.run_merges": ("MergedRuns", "merge"),
         "hubtools.api.stored.run_status": ("RunsStatus", "status"),
@@ -185,6 +185,7 @@ __all__ = [
     "results",
     "run",
     "run_plan",
+    "static_page",
     "status",
     "suites",
     "sweep",

@@ -2,5 +2,6 @@
 
 ``onnx_graph`` turns a model into graphs, ``onnx_model`` asks them as a model is asked, ``onnx_proof`` holds them to torch,
 ``quantised`` makes them smaller and measures what that costs, ``token_table`` is the canonical form as JSON, ``onnx_export`` writes
-all of it as a folder.
+all of it as a folder, ``static_page`` that folder as a page for browsers with the program of ``web_runtime``, which ``page_server``
+serves on this machine and ``static_space`` puts on the Hub.
 """

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hubtools.api.asked import Say, silent
-from hubtools.api.computing import ExecutionOptions
+from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.common.errors import UserError
 from hubtools.common.files import human
 from hubtools.common.notebook import line_html
 
 if TYPE_CHECKING:
     from hubtools.exporting.onnx_export import OnnxFacts
+    from hubtools.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,55 @@ def export(
         UserError: there is no such model, it is none that is exported, or its graphs differ from torch by more than 1e-4: then
             nothing is written.
     """
+    from hubtools.exporting.onnx_export import write_export
+
+    predictor, name, mirrors = _opened(model, quantise, execution, on_note)
+    with quiet():
+        facts = write_export(predictor, name, Path(out), quantised=quantise, mirrors=mirrors)
+    return ExportedModel(Path(out), facts)
+
+
+def static_page(
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    quantise: Literal["int8"] | None = None,
+    runtime: str | PathLike[str] | None = None,
+    execution: ExecutionOptions | None = None,
+    on_note: Say = silent,
+) -> ExportedModel:
+    """The page of a model that needs no server: an export, onnxruntime-web and the page, as a folder for any web server.
+
+    Args:
+        model, out, quantise, execution, on_note: as of :func:`export`.
+        runtime: folder with onnxruntime-web; by default it is fetched from npm once, pinned by checksum, and kept with the data.
+
+    Raises:
+        UserError: as :func:`export`, or onnxruntime-web is not to be had.
+    """
+    from hubtools.exporting.static_page import write_page
+    from hubtools.exporting.web_runtime import web_runtime
+
+    # Before the slow part.
+    files = web_runtime(None if runtime is None else Path(runtime), (execution or ExecutionOptions()).mirrors)
+    predictor, name, mirrors = _opened(model, quantise, execution, on_note)
+    with quiet():
+        facts = write_page(predictor, name, Path(out), files, quantised=quantise, mirrors=mirrors)
+    return ExportedModel(Path(out), facts)
+
+
+def _opened(
+    model: str | PathLike[str], quantise: str | None, execution: ExecutionOptions | None, on_note: Say
+) -> tuple[Predictor, str, Sequence[Path]]:
+    """The model on the processor, where onnxruntime will be held to it; its name; folders of data."""
     import hubtools
-    from hubtools.exporting.onnx_export import QUANTISED, write_export
+    from hubtools.exporting.onnx_export import QUANTISED
 
     if quantise not in {None, *QUANTISED}:
         raise UserError(f"{quantise!r} is no way to quantise", where="quantise", fix=f"Known: {', '.join(QUANTISED)}.")
-    # Graphs are proven by onnxruntime on the processor: torch computes there, too.
     computing = dataclasses.replace(execution or ExecutionOptions(), device="cpu")
-    mirrors: Sequence[Path] = computing.mirrors
     name = fspath(model)
     predictor = hubtools.open_model(name, computing, on_note=on_note)
     on_note("torch exports the model, which takes a minute, and onnxruntime is held to it")
-    facts = write_export(predictor, name, Path(out), quantised=quantise, mirrors=mirrors)
-    return ExportedModel(Path(out), facts)
+    # Of a folder the name of the run, which says nothing of this machine.
+    return predictor, f"run {predictor.record.run_id}" if Path(name).exists() else name, computing.mirrors
