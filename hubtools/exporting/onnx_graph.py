@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,7 @@ def _write(graph: nn.Module, inputs: dict[str, torch.Tensor], free: dict[int, An
 
 
 @contextlib.contextmanager
-def _hushed() -> Any:
+def _hushed() -> Iterator[None]:
     """The exporter's own log and the warnings of what it traces, silent."""
     loud = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loud]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.common.errors import UserError, in_brackets
+from hubtools.common.errors import UserError
 from hubtools.exporting.onnx_graph import INSTALL, MODEL
 from hubtools.exporting.onnx_model import OnnxModel
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Validation proteins that are read twice, evenly spaced where there are more: a loss of a point shows on them.
 MOST_PROTEINS = 500
+# Numbers of a matrix below which there is nothing to save.
+SMALLEST = 256
 
 
 @dataclass(frozen=True)
@@ -42,30 +44,50 @@ class QuantisedCost:
 
 
 def quantise(folder: Path) -> None:
-    """Turn the matrices of ``model.onnx`` into int8, per channel, activations being quantised as they come (dynamic).
+    """Keep the matrices of ``model.onnx`` as int8, symmetric, with a scale a column, and let the graph multiply them out.
+
+    What is computed stays float32. Activations of eight bits as well (onnxruntime's dynamic quantisation) are no smaller, and moved
+    predictions of ESM-2 8M several times as far.
 
     Args:
         folder: of the graphs; a head, which is small, stays as it is.
 
     Raises:
-        UserError: onnxruntime is not installed, or cannot do it.
+        UserError: onnx is not installed.
     """
     try:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
+        import onnx
+        from onnx import numpy_helper
     except ImportError:
-        raise UserError("int8 needs onnx and onnxruntime, which are not installed", fix=f"{INSTALL}.") from None
-    path, small = folder / MODEL, folder / f"{MODEL}.int8"
-    try:
-        # int8 of seven bits: products of two of eight overflow in the 16 bits that processors without VNNI add them in.
-        quantize_dynamic(path, small, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-    except Exception as error:
-        raise UserError(
-            f"onnxruntime cannot quantise it{in_brackets(error)}", fix="Export it without --quantise."
-        ) from None
-    finally:
-        if not small.is_file():
-            small.unlink(missing_ok=True)
-    shutil.move(small, path)
+        raise UserError("int8 needs onnx, which is not installed", fix=f"{INSTALL}.") from None
+    path = folder / MODEL
+    model = onnx.load(str(path))
+    graph = model.graph
+    # A matrix that something else reads as well stays: who knows what it is there.
+    read = Counter(name for node in graph.node for name in node.input)
+    factors = {node.input[1] for node in graph.node if node.op_type in {"MatMul", "Gemm"} and read[node.input[1]] == 1}
+    dequantised = []
+    for weights in [w for w in graph.initializer if w.name in factors and len(w.dims) == 2]:
+        values = numpy_helper.to_array(weights)
+        if values.dtype != np.float32 or values.size < SMALLEST:
+            continue
+        largest = np.abs(values).max(axis=0)
+        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+        small = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
+        name = weights.name
+        graph.initializer.remove(weights)
+        graph.initializer.extend(
+            [numpy_helper.from_array(small, f"{name}.int8"), numpy_helper.from_array(scale, f"{name}.scale")]
+        )
+        dequantised.append(
+            onnx.helper.make_node(
+                "DequantizeLinear", [f"{name}.int8", f"{name}.scale"], [name], f"{name}.float", axis=1
+            )
+        )
+    nodes = [*dequantised, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, str(path))
 
 
 def cost_of(predictor: Predictor, folder: Path, mirrors: Sequence[Path] = ()) -> QuantisedCost:

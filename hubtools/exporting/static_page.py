@@ -68,7 +68,7 @@ def write_page(
             f"{_FOLDER}/{INDEX}.j2",
             title=predictor.task.title,
             headline=drawing.headline(predictor),
-            model_said=_said(name, facts),
+            model_said=weights_said(name, facts),
             bench=__version__,
             runtime=VERSION,
         )
@@ -118,7 +118,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
     }
 
 
-def _said(name: str, facts: OnnxFacts) -> str:
+def weights_said(name: str, facts: OnnxFacts) -> str:
     """Which weights are in the page, and how they were held to what was measured."""
     if facts.quantised is None:
         return f"The weights are those of {name}, in float32; their outputs differ by {facts.difference.largest:.1g} at most from what was measured."

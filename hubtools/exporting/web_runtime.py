@@ -47,7 +47,8 @@ def web_runtime(given: Path | None = None, mirrors: Sequence[Path] = ()) -> dict
 
     folder = usable_cache_folder() / "onnxruntime-web" / VERSION
     if not all(is_file(folder / name) and file_sha256(folder / name) == sha256 for name, sha256 in FILES.items()):
-        package = DataCache.default(mirrors).fetch(UrlFile(url=ADDRESS, sha256=PACKAGE))
+        # It is no table; of what kind a file is matters to who reads it, and not to the cache.
+        package = DataCache.default(mirrors).fetch(UrlFile(url=ADDRESS, sha256=PACKAGE, format="tsv"))
         with replacing_folder(folder, _FIRST) as staging:
             _unpack(package, staging)
     return {name: folder / name for name in FILES}
