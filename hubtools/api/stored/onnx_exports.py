@@ -120,14 +120,14 @@ def _opened(
     model: str | PathLike[str], quantise: str | None, execution: ExecutionOptions | None, on_note: Say
 ) -> tuple[Predictor, str, Sequence[Path]]:
     """The model on the processor, where onnxruntime will be held to it; its name; folders of data."""
-    import hubtools
+    from hubtools.api.predicting import open_model
     from hubtools.exporting.onnx_export import QUANTISED
 
     if quantise not in {None, *QUANTISED}:
         raise UserError(f"{quantise!r} is no way to quantise", where="quantise", fix=f"Known: {', '.join(QUANTISED)}.")
     computing = dataclasses.replace(execution or ExecutionOptions(), device="cpu")
     name = fspath(model)
-    predictor = hubtools.open_model(name, computing, on_note=on_note)
+    predictor = open_model(name, computing, on_note=on_note)
     on_note("torch exports the model, which takes a minute, and onnxruntime is held to it")
     # Of a folder the name of the run, which says nothing of this machine.
     return predictor, f"run {predictor.record.run_id}" if Path(name).exists() else name, computing.mirrors
