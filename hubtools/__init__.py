@@ -6,7 +6,7 @@
     hubtools.board("runs")
 
 Rooms, in the order that data flows: ``common``, ``specs``, ``data``, ``models``, ``evaluation``, ``training``, ``runs``,
-``findings``, ``reporting``, ``publishing``, ``inference``, then ``api``, which is what this module gives, and ``cli`` on top.
+``findings``, ``reporting``, ``publishing``, ``inference``, ``exporting``, then ``api``, which is what this module gives, and ``cli`` on top.
 A room imports only from rooms before it in this list (a test holds them to it).
 """
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         remove_data,
     )
     from hubtools.api.stored.embeddings_kept import EmbeddingList, kept_embeddings, remove_embeddings
+    from hubtools.api.stored.onnx_exports import ExportedModel, export, static_page
     from hubtools.api.stored.removals import RemovedFiles
     from hubtools.api.stored.run_merges import MergedRuns, merge
     from hubtools.api.stored.run_status import RunsStatus, status
@@ -93,6 +94,7 @@ _WHERE = {
             "remove_data",
         ),
         "hubtools.api.stored.embeddings_kept": ("EmbeddingList", "kept_embeddings", "remove_embeddings"),
+        "hubtools.api.stored.onnx_exports": ("ExportedModel", "export", "static_page"),
         "hubtools.api.stored.removals": ("RemovedFiles",),
         "hubtools.api.stored.run_merges": ("MergedRuns", "merge"),
         "hubtools.api.stored.run_status": ("RunsStatus", "status"),
@@ -115,6 +117,7 @@ __all__ = [
     "CheckedTask",
     "EmbeddingList",
     "ExecutionOptions",
+    "ExportedModel",
     "FetchedData",
     "FinishedRuns",
     "FrozenData",
@@ -163,6 +166,7 @@ __all__ = [
     "describe_task",
     "embed",
     "estimate",
+    "export",
     "fetch_data",
     "freeze_data",
     "hand_in",
@@ -191,6 +195,7 @@ __all__ = [
     "run",
     "run_plan",
     "scan",
+    "static_page",
     "status",
     "suites",
     "sweep",

@@ -28,6 +28,7 @@ ROOMS = [
     "reporting",
     "publishing",
     "inference",
+    "exporting",
     "api",
     "cli",
 ]

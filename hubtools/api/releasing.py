@@ -19,6 +19,7 @@ from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
+    from hubtools.exporting.static_space import StaticSpace
     from hubtools.publishing.commit import PushedCommit, Target
     from hubtools.publishing.contents import Publication, PublishingCheck
     from hubtools.publishing.demo_space import DemoSpace
@@ -56,6 +57,21 @@ Stage = Literal[
 ]
 
 
+@dataclass(frozen=True)
+class StaticPageOptions:
+    """How the page of a model is made that computes in the browser.
+
+    Attributes:
+        quantise: ``int8``, or None for the weights as they are.
+        runtime: folder with onnxruntime-web; None to fetch it.
+        mirrors: folders of data, for what int8 costs.
+    """
+
+    quantise: Literal["int8"] | None = None
+    runtime: Path | None = None
+    mirrors: tuple[Path, ...] = ()
+
+
 @dataclass
 class RunPublication:
     """A run on its way to the Hub, as far as it is.
@@ -69,6 +85,7 @@ class RunPublication:
         page: what is in the page.
         done: the commit; None where nothing was sent.
         page_done: that of the page.
+        static: how the page is made, where it needs no server; None for one that runs on the Hub.
     """
 
     order: PushRequest
@@ -79,6 +96,7 @@ class RunPublication:
     page: DemoSpace | None = None
     done: PushedCommit | None = None
     page_done: PushedCommit | None = None
+    static: StaticPageOptions | None = None
 
     @property
     def publication(self) -> Publication:
@@ -131,6 +149,9 @@ def publish(
     *,
     push: bool = False,
     space: str | None = None,
+    static: bool = False,
+    quantise: Literal["int8"] | None = None,
+    runtime: str | PathLike[str] | None = None,
     mirrors: Sequence[Path] = (),
     on_stage: OnStage = _unseen,
     on_note: Say = silent,
@@ -145,6 +166,8 @@ def publish(
         repo: ``owner/name``; created if it is not there.
         push: really send it; else everything is checked, and nothing leaves this machine.
         space: also publish a page on which the model can be tried, as the Space ``owner/name``.
+        static: the page computes in the browser, and the Space is files alone.
+        quantise, runtime: of a static page, as of :func:`hubtools.static_page`.
         mirrors: folders of data, for the check.
         on_stage: called with how far it is and with what is known by then.
         on_note: as for :func:`hubtools.results`.
@@ -162,23 +185,29 @@ def publish(
     refuse_unknown(options, PublishOptions, "publish")
     if space and options.get("pull_request"):
         raise UserError("a Space loads a model that is published", where="--space --pr", fix="Leave out one of them.")
+    if not static and (quantise or runtime):
+        raise UserError("quantise and runtime are for a page that computes in the browser", fix="Add --static.")
+    if static and not space:
+        raise UserError("a static page is a Space", where="--static", fix="Name it: --space OWNER/NAME.")
     chosen, named = run_named(fspath(run), Needs.FOLDER)
     said_of([named], on_note)
     so_far = RunPublication(_order(chosen, repo, options), space=space)
+    if static:
+        so_far.static = StaticPageOptions(quantise, None if runtime is None else Path(runtime), tuple(mirrors))
     if space:
         # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
-        so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push)
-    with _quiet([chosen]), kept_small(chosen):
+        so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push, static=static)
+    with _quiet([chosen]), kept_small(chosen), tempfile.TemporaryDirectory(prefix="bench-space-") as scratch:
         _check(so_far, push, mirrors, on_stage)
         if so_far.failed:
             if push:
                 raise not_publishable(so_far.publication)
             return so_far
+        page = _plan_page(so_far, space, Path(scratch)) if space else None
         if space:
-            _plan_page(so_far, space)
             on_stage("page", so_far)
         if push:
-            _send(so_far, on_stage)
+            _send(so_far, page, on_stage)
     return so_far
 
 
@@ -230,54 +259,97 @@ def _check(so_far: RunPublication, send: bool, mirrors: Sequence[Path], on_stage
     on_stage("checked", so_far)
 
 
-def _look_at_space(repo: str, *, private: bool, signed_in: bool) -> Target | None:
+def _look_at_space(repo: str, *, private: bool, signed_in: bool, static: bool) -> Target | None:
     """The Space as it is now, or None where the Hub cannot be asked and nothing is to be sent.
 
     Raises:
-        UserError: it may not be written, or holds another app.
+        UserError: it may not be written, or holds another app or page.
     """
     from hubtools.common.hub import HubUnavailable
     from hubtools.publishing.commit import look
-    from hubtools.publishing.demo_space import refuse_another_app
 
     try:
-        target = look(repo, kind="space", private=private, signed_in=signed_in, sdk="gradio")
+        target = look(repo, kind="space", private=private, signed_in=signed_in, sdk="static" if static else "gradio")
     except HubUnavailable:
         if signed_in:
             raise
         return None
-    refuse_another_app(target)
+    if static:
+        from hubtools.exporting.static_space import refuse_another_page
+
+        refuse_another_page(target)
+    else:
+        from hubtools.publishing.demo_space import refuse_another_app
+
+        refuse_another_app(target)
     return target
 
 
-def _plan_page(so_far: RunPublication, space: str) -> None:
-    """What would go into the Space."""
-    from hubtools.publishing.demo_space import write_space
+def _plan_page(so_far: RunPublication, space: str, scratch: Path) -> StaticSpace | None:
+    """What would go into the Space; of a page that computes in the browser, which takes a minute, it is what will.
 
+    Raises:
+        UserError: the model has no such page.
+    """
     if so_far.target is not None and not so_far.target.exists and so_far.private:
         so_far.target = dataclasses.replace(so_far.target, private=True)
-    with tempfile.TemporaryDirectory(prefix="bench-space-") as folder:
-        so_far.page = write_space(Path(folder), space, so_far.publication, "COMMIT", private=so_far.private)
+    if so_far.static is not None:
+        static = _static_page(so_far, so_far.static, space, scratch / "static")
+        so_far.page = static.at(so_far.publication, "COMMIT")
+        return static
+    from hubtools.publishing.demo_space import write_space
+
+    so_far.page = write_space(scratch / "plan", space, so_far.publication, "COMMIT", private=so_far.private)
+    return None
 
 
-def _send(so_far: RunPublication, on_stage: OnStage) -> None:
+def _static_page(so_far: RunPublication, asked: StaticPageOptions, space: str, folder: Path) -> StaticSpace:
+    from hubtools.exporting.static_space import write_static_space
+    from hubtools.exporting.web_runtime import web_runtime
+    from hubtools.inference.predictor import Predictor
+    from hubtools.runs.store import open_run
+    from hubtools.training.compute.device import Execution
+
+    runtime = web_runtime(asked.runtime, asked.mirrors)
+    # As it is by now: the whole model was put into its folder.
+    predictor = Predictor.open(open_run(so_far.publication.folder), Execution.choose("cpu"))
+    return write_static_space(
+        predictor,
+        so_far.publication,
+        space,
+        folder,
+        runtime,
+        quantised=asked.quantise,
+        mirrors=asked.mirrors,
+    )
+
+
+def _send(so_far: RunPublication, static: StaticSpace | None, on_stage: OnStage) -> None:
     """The one commit, and that of the page.
 
     Raises:
         UserError: the Hub refused; where it refused the page the model stays published.
     """
-    from hubtools.publishing.demo_space import push_space, write_space
     from hubtools.publishing.push import release
 
     assert so_far.ready is not None
     so_far.done = release(so_far.ready)
     on_stage("sent", so_far)
-    if so_far.target is not None:
-        target, commit = so_far.target, so_far.done.commit
+    if so_far.target is None:
+        return
+    target, commit = so_far.target, so_far.done.commit
+    if static is not None:
+        from hubtools.exporting.static_space import push_static_space
+
+        so_far.page = static.at(so_far.publication, commit)
+        so_far.page_done = push_static_space(so_far.page, target, so_far.publication, commit)
+    else:
+        from hubtools.publishing.demo_space import push_space, write_space
+
         with tempfile.TemporaryDirectory(prefix="bench-space-") as folder:
             page = write_space(Path(folder), target.repo, so_far.publication, commit, private=target.private)
             so_far.page, so_far.page_done = page, push_space(page, target, so_far.publication, commit)
-        on_stage("page sent", so_far)
+    on_stage("page sent", so_far)
 
 
 @dataclass

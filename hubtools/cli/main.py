@@ -44,6 +44,7 @@ COMMANDS = {
     "embed": ("hubtools.cli.proteins.embed:embed", "Embeddings of the proteins of a file."),
     "scan": ("hubtools.cli.proteins.scan:scan", "Score every substitution of a protein."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
+    "export": ("hubtools.cli.export:export", "A model as ONNX, proven against torch."),
     "tasks": ("hubtools.cli.tasks.group:tasks", "List, show and check tasks."),
     "data": ("hubtools.cli.data:data", "Pin, fetch and list the data of tasks."),
     "cache": ("hubtools.cli.cache:cache", "List and remove embeddings that probes left."),

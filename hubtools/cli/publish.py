@@ -40,6 +40,16 @@ SHOWN_KEPT = 5
     help="Of a run with an adapter; by default both where its base is on the Hub.",
 )
 @click.option("--space", metavar="OWNER/NAME", help="Also publish a page on which the model can be tried, as a Space.")
+@click.option("--static", is_flag=True, help="With --space: the page computes in the browser, and needs no server.")
+@click.option(
+    "--quantise", type=click.Choice(["int8"]), help="With --static: weights of eight bits, as of bench export."
+)
+@click.option(
+    "--runtime",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="With --static: a folder with onnxruntime-web; by default it is fetched once.",
+)
 @click.option("--all", "everything", is_flag=True, help="All models of a suite, a repository each, in a collection.")
 @click.option("--suite", metavar="NAME", help="With --all: the suite, by its name or file.")
 @click.option("--owner", metavar="NAME", help="With --all: whose the repositories are.")
@@ -54,6 +64,9 @@ def publish(
     send: bool,
     dry_run: bool,
     space: str | None,
+    static: bool,
+    quantise: Any,
+    runtime: Path | None,
     everything: bool,
     suite: str | None,
     owner: str | None,
@@ -77,6 +90,7 @@ def publish(
     bench publish runs/RUN --repo me/esm2-localisation
     bench publish runs/RUN --repo me/esm2-localisation --push
     bench publish runs/RUN --repo me/esm2-localisation --space me/esm2-localisation-demo --push
+    bench publish runs/RUN --repo me/esm2-localisation --space me/esm2-localisation-demo --static --quantise int8 --push
     bench publish runs:recipe=lora,seed=1 --repo me/esm2-localisation
     bench publish --all --suite core --owner me --push
     """
@@ -85,7 +99,7 @@ def publish(
     import hubtools
 
     if everything:
-        if run or repo or space or not (suite and owner):
+        if run or repo or space or static or quantise or runtime or not (suite and owner):
             raise UserError("--all is for a suite", fix="Write: bench publish --all --suite NAME --owner NAME")
         again = [f"bench publish --all --suite {shlex.quote(suite)} --owner {owner} --runs {shlex.quote(root)}"]
         again += ([f"--name {shlex.quote(template)}"] if template else []) + (
@@ -120,6 +134,9 @@ def publish(
         repo,
         push=send,
         space=space,
+        static=static,
+        quantise=quantise,
+        runtime=runtime,
         mirrors=mirrors,
         on_stage=_tell,
         on_note=note,
@@ -130,6 +147,8 @@ def publish(
         raise not_publishable(one.publication)
     if one.done is None:
         again_one = f"{_again(one.order)} --space {space}" if space else _again(one.order)
+        again_one += " --static" * static + (f" --quantise {quantise}" if quantise else "")
+        again_one += f" --runtime {shlex.quote(str(runtime))}" if runtime else ""
         click.echo(f"\nNothing was sent. To publish it: bench publish {one.order.folder} {again_one} --push")
         return
     name = one.order.repo.split("/")[1]

@@ -20,7 +20,10 @@ def show_space(so_far: RunPublication) -> None:
     rest = [file.path for file in page.files if file not in code]
     state = "" if target is None else " (there already)" if target.exists else " (to be created)"
     click.echo(f"\n→ Space {so_far.space}{state}: {', '.join(rest)}")
-    click.echo(f"  and {plural(len(code), 'file')} of bench that the page runs, {size(sum(f.bytes for f in code))}")
+    if code:
+        click.echo(f"  and {plural(len(code), 'file')} of bench that the page runs, {size(sum(f.bytes for f in code))}")
+    else:
+        click.echo(f"  {size(sum(file.bytes for file in page.files))}, which the browser of whoever opens it loads")
     for line in page.notes:
         click.echo(f"  note: {line}")
 

@@ -32,6 +32,8 @@ from hubtools.runs.store import open_run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hubtools.data import DataCache
+    from hubtools.data.task_data import TaskData
     from hubtools.evaluation.predictions import Predictions
     from hubtools.specs.record import RunRecord
     from hubtools.specs.task import Task
@@ -239,6 +241,20 @@ def _read_task(path: Path) -> Task:
     return Task.model_validate_json(path.read_text(encoding="utf-8"))
 
 
+def data_of_run(record: RunRecord, cache: DataCache) -> tuple[Task, TaskData]:
+    """The task of a run, its local files found again, and the data that it read.
+
+    Raises:
+        UserError: they are not to be had, or changed since.
+    """
+    from hubtools.data import load_task_data, source_digest
+
+    task, asked = _task_of(record), record.identity
+    if source_digest(task, cache) != asked.data:
+        raise UserError("the source files of the task changed since the run", fix="Run it again.")
+    return task, load_task_data(task, cache, subset=asked.subset, fraction=asked.fraction, seed=asked.seed)
+
+
 def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[str, Predictions]:
     """Scores of the model in the folder on splits of the record's task, computed as the run computed them.
 
@@ -248,7 +264,7 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     """
     import torch
 
-    from hubtools.data import DataCache, load_task_data, source_digest
+    from hubtools.data import DataCache
     from hubtools.models.saved import load_model
     from hubtools.training.compute.device import Execution
     from hubtools.training.compute.engine import engine
@@ -256,12 +272,8 @@ def predict_again(folder: Path, record: RunRecord, splits: list[str]) -> dict[st
     from hubtools.training.loss import Loss
     from hubtools.training.prediction import predict
 
-    task, recipe, made_on = _task_of(record), record.exact_recipe(), record.environment
-    cache = DataCache.default()
-    if source_digest(task, cache) != record.identity.data:
-        raise UserError("the source files of the task changed since the run", fix="Run it again.")
-    asked = record.identity
-    data = load_task_data(task, cache, subset=asked.subset, fraction=asked.fraction, seed=asked.seed)
+    recipe, made_on = record.exact_recipe(), record.environment
+    task, data = data_of_run(record, DataCache.default())
     model, tokeniser = load_model(folder, task)
     tokeniser = tokeniser.as_recorded(record.alignment, record.tokens)
     device = made_on.device if made_on.device != "cuda" or torch.cuda.is_available() else "cpu"

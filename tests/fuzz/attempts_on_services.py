@@ -129,3 +129,15 @@ def _() -> Any:
         assert isinstance(read(DataCache(folder), "a", lambda: np.zeros(1)), np.ndarray)
 
     return mutated_bytes([whole]), call
+
+
+@attempt("exporting.web_runtime._in_folder", examples=FEW)
+def _() -> Any:
+    from hubtools.exporting.web_runtime import FILES
+
+    def call(read: Any, folder: Path, contents: list[bytes]) -> Any:
+        for name, content in zip(FILES, contents, strict=False):
+            put(folder, f"dist/{name}", content)
+        return read(folder)
+
+    return st.lists(st.binary(max_size=20), max_size=len(FILES)), call

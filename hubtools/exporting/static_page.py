@@ -1,0 +1,131 @@
+"""A model's page that needs no server: the export, onnxruntime-web and one page, as a folder that any web server can show.
+
+What the page looks like is what ``bench demo`` looks like: its style, colours and letters come from the same place.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubtools.common.files import replacing_folder
+from hubtools.common.hashing import file_sha256
+from hubtools.common.version import __version__
+from hubtools.exporting.onnx_export import EXPORT, OnnxFacts, fill
+from hubtools.exporting.onnx_graph import refuse_what_has_no_graph
+from hubtools.exporting.token_table import TOKENS
+from hubtools.exporting.web_runtime import VERSION
+from hubtools.inference import drawing
+from hubtools.inference.demo_page import EXAMPLES, Limits
+from hubtools.reporting.templates import asset, render
+
+if TYPE_CHECKING:
+    from hubtools.inference.predictor import Predictor
+
+INDEX, PAGE, STYLE, RUNTIME = "index.html", "page.json", "page.css", "runtime"
+SCRIPTS = ("page.js", "proteins.js", "worker.js", "offline.js")
+_FOLDER = "space/static"
+# What is loaded before the first answer, whose arrival is shown.
+_WASM = f"{RUNTIME}/ort-wasm-simd-threaded.wasm"
+
+
+def write_page(
+    predictor: Predictor,
+    name: str,
+    folder: Path,
+    runtime: Mapping[str, Path],
+    *,
+    quantised: str | None = None,
+    mirrors: Sequence[Path] = (),
+    limits: Limits | None = None,
+) -> OnnxFacts:
+    """Write the page of a model into a folder, which is there only when the model was proven.
+
+    Args:
+        predictor: the model, on the CPU.
+        name: under which it was asked for.
+        folder: new, or an earlier page.
+        runtime: files of onnxruntime-web by name (:func:`hubtools.exporting.web_runtime.web_runtime`).
+        quantised, mirrors: as of :func:`hubtools.exporting.onnx_export.write_export`.
+        limits: of one request.
+
+    Raises:
+        UserError: as :func:`hubtools.exporting.onnx_export.write_export`.
+    """
+    refuse_what_has_no_graph(predictor, name)
+    with replacing_folder(folder, EXPORT) as staging:
+        facts = fill(predictor, name, staging, quantised=quantised, mirrors=mirrors)
+        (staging / RUNTIME).mkdir()
+        for file, path in runtime.items():
+            shutil.copyfile(path, staging / RUNTIME / file)
+        for file in SCRIPTS:
+            (staging / file).write_text(asset(f"{_FOLDER}/{file}"), encoding="utf-8")
+        (staging / STYLE).write_text(asset(f"{_FOLDER}/{STYLE}") + drawing.CSS, encoding="utf-8")
+        page = render(
+            f"{_FOLDER}/{INDEX}.j2",
+            title=predictor.task.title,
+            headline=drawing.headline(predictor),
+            model_said=weights_said(name, facts),
+            bench=__version__,
+            runtime=VERSION,
+        )
+        (staging / INDEX).write_text(page, encoding="utf-8")
+        values = page_facts(predictor, staging, facts, limits or Limits())
+        (staging / PAGE).write_text(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return facts
+
+
+def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Limits) -> dict[str, Any]:
+    """What the page's scripts read: ``export.json``, how answers look, and which files there are.
+
+    Args:
+        predictor: the model.
+        folder: that holds the export and the runtime.
+        facts: of the export.
+        limits: of one request.
+    """
+    export = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
+    files = {
+        file: {"bytes": (folder / file).stat().st_size, "sha256": file_sha256(folder / file)}
+        for file in (_WASM, *facts.files)
+    }
+    small = [INDEX, PAGE, STYLE, TOKENS, EXPORT, *SCRIPTS]
+    small += [f"{RUNTIME}/{path.name}" for path in sorted((folder / RUNTIME).iterdir()) if path.suffix == ".mjs"]
+    letters = predictor.task.data.candidates
+    return {
+        **export,
+        "unknown": "".join(sorted(predictor.tokeniser.unknown)),
+        "files": files,
+        "kept": small,
+        "version": f"{__version__} {export['run']} {export['weights']} {VERSION}",
+        "most": {"proteins": limits.proteins, "residues": limits.residues},
+        "examples": {
+            name: sequence
+            for name, sequence in EXAMPLES.items()
+            if not letters or any(letter in sequence for letter in letters)
+        },
+        "shown": {
+            "labels": drawing.SHOWN_LABELS,
+            "residues": drawing.SHOWN_RESIDUES,
+            "sites": drawing.SHOWN_SITES,
+            "block": drawing.BLOCK,
+            "palette": list(drawing.PALETTE),
+            "codes": drawing.codes(predictor.labels),
+        },
+    }
+
+
+def weights_said(name: str, facts: OnnxFacts) -> str:
+    """Which weights are in the page, and how they were held to what was measured."""
+    if facts.quantised is None:
+        return f"The weights are those of {name}, in float32; their outputs differ by {facts.difference.largest:.1g} at most from what was measured."
+    if facts.cost is None:
+        return f"The weights are those of {name} in eight bits; what that costs was not measured."
+    cost = facts.cost
+    return (
+        f"The weights are those of {name} in eight bits: {cost.metric} {cost.int8:.3f} instead of {cost.float32:.3f} on "
+        f"{cost.proteins:,} validation proteins."
+    )
