@@ -84,6 +84,8 @@ def refuse_what_has_no_graph(predictor: Predictor, name: str) -> None:
     model, config = predictor.model, predictor.model.config
     if predictor.problem.level.proteins > 1 or predictor.problem.level.name not in {"protein", "residue"}:
         what = f"its answers are about a {predictor.problem.level.name}, and models of proteins and of residues are exported"
+    elif predictor.task.chains > 1:
+        what = "its proteins are of several chains, each read alone, and the page in a browser reads one"
     elif not predictor.tokeniser.aligned:
         what = f"its tokens are not residues ({predictor.tokeniser.why_not}), so that no table says what they are"
     elif model.reads_residues:
