@@ -51,6 +51,7 @@ ALLOWED = {
     "hubtools/data/sources/table_files.py:_read_json_lines": "of table_rows",
     "hubtools/evaluation/predictions.py:_metadata": "of read_predictions and read_label_names",
     "hubtools/inference/checkpoints/embedding_files.py:_npz": "an archive that is written, not read",
+    "hubtools/exporting/static_page.py:page_facts": "what was written in the lines before",
     "hubtools/models/encoder.py:load_native": "of a checkpoint that load_encoder has read; inside loaded()",
     "hubtools/models/encoder.py:_complete": "of load_encoder; inside loaded()",
     "hubtools/models/longest_input.py:_one_layer": "of a checkpoint that load_encoder has read",
