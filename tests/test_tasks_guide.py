@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shlex
 from pathlib import Path
@@ -26,8 +27,12 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The reader's working directory, with the table of the guide."""
+    """The reader's working directory, with the table of the guide, and a FASTA for each of two classes."""
     (tmp_path / "proteins.csv").write_text(blocks("csv")[0])
+    letters = random.Random(0)
+    for name in ("nucleus", "membrane"):
+        proteins = ["".join(letters.choices("ACDEFGHIKLMNPQRSTVWY", k=40)) for _ in range(30)]
+        (tmp_path / f"{name}.fasta").write_text("".join(f">{name}{n}\n{p}\n" for n, p in enumerate(proteins)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path
@@ -55,7 +60,7 @@ def test_the_guide_has_a_file_for_each_level() -> None:
 @pytest.mark.parametrize("by_hand", [False, True], ids=["bench tasks new", "by hand"])
 def test_the_commands_of_the_guide_run(folder: Path, monkeypatch: pytest.MonkeyPatch, by_hand: bool) -> None:
     local = [command for command in commands() if not any("hub://" in word for word in command)]
-    assert [command[1] for command in local] == ["tasks", "tasks", "run", "run"]
+    assert [command[1] for command in local] == ["tasks", "tasks", "tasks", "run", "run"]
     if by_hand:
         (folder / "tasks").mkdir()
         (folder / "tasks" / "membrane.yaml").write_text(blocks("yaml")[0])

@@ -11,8 +11,8 @@ import click
 
 from hubtools.api.releasing import not_publishable
 from hubtools.cli.shared.commands import StrictCommand
-from hubtools.cli.shared.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, note
 from hubtools.cli.shared.space import show_published_space, show_space
+from hubtools.cli.shared.terminal import MIRRORS, NAMED_RUNS, TEMPLATES, note
 from hubtools.common.errors import UserError
 from hubtools.findings.wording import plural
 

@@ -31,6 +31,7 @@ REQUIRED = (
     "filelock",
     "huggingface_hub",
     "numpy",
+    "openpyxl",
     "pyarrow",
     "pydantic",
     "pyyaml",

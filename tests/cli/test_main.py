@@ -62,7 +62,7 @@ def test_bench_alone_shows_its_help(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["recipes", "show", "fulll"], "error: no recipe is called 'fulll'. Did you mean full?"),
         (
             ["suites", "show", "nothing"],
-            "error: no suite is called 'nothing'. Known: catalogue, core, fitness, golden, learning-curve, quickstart, residue.",
+            "error: no suite is called 'nothing'. Known: catalogue, core, fair, fitness, flip, golden, learning-curve, pbc, quickstart, residue.",
         ),
         (["card"], "error: Missing argument"),
     ],

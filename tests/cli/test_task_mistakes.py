@@ -65,7 +65,7 @@ TEN = {
 MORE = {
     "partner without pairs": ("label: kind", "label: kind, partner: other", 10, "data.columns.partner: this is not for sequence-classification. Remove it."),
     "pairs without partner": ("sequence-classification", "pair-classification", 10, "data.columns: the second protein is not named. Add partner."),
-    "only a lookup": ("path: t.csv", "path: t.csv\n      lookup: true", 8, "data.files: lookup is for pairs and variants. Remove it."),
+    "only a lookup": ("path: t.csv", "path: t.csv\n      lookup: true", 8, "data.files: lookup is for pairs, variants and contacts. Remove it."),
     "lookup that is no truth": ("path: t.csv", "path: t.csv\n      lookup: proteins", 10, "data.files[0].lookup: expected true or false (it is 'proteins')."),
     "shares by nothing": (SPLITS, DRAWN.replace("}}", "}, by: clusters}"), 11, "data.split.by: nothing says what a cluster is. Add identity: 0.3, say."),
     "by what is not known": (SPLITS, DRAWN.replace("}}", "}, by: families}"), 11, "data.split.by: unknown value 'families'. Known values: sequences, clusters."),

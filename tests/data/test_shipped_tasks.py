@@ -82,6 +82,7 @@ TESTED_BELOW = {
 # Named and described, but never loaded: each says so, and why, under template.
 TEMPLATES = {
     "aav-fitness",
+    "antibody-thermostability",
     "contacts-casp14",
     "contacts-casp15",
     "enzyme-class",

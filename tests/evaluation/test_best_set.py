@@ -72,7 +72,7 @@ def test_errors_and_degrees_are_those_of_a_comparison_of_the_two(seeds: int) -> 
     for i, j in zip(*np.triu_indices(5, 1), strict=True):
         asked = difference(arms[i], arms[j], question_of(arms[i], arms[j]))
         assert found.error[i, j] == pytest.approx(asked.standard_error, rel=1e-4)
-        assert found.degrees[i, j] == pytest.approx(asked.degrees, rel=1e-2)
+        assert found.degrees[i, j] == pytest.approx(asked.degrees, rel=2e-2)
         assert found.error[i, j] == pytest.approx(found.error[j, i], rel=1e-6)
 
 

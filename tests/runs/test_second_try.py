@@ -15,7 +15,8 @@ from hubtools.api.running import RunEvent, perform
 from hubtools.common.errors import Unreachable, UserError
 from hubtools.common.hub import HubUnavailable
 from hubtools.data import DataCache
-from hubtools.runs import execute, second_try
+from hubtools.runs import second_try
+from hubtools.runs.many import turns
 from hubtools.runs.plan import PlannedRun
 from hubtools.runs.second_try import may_pass
 from hubtools.runs.session import Session
@@ -51,7 +52,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[int, in
             do(self)
 
         monkeypatch.setattr(Steps, "do", tried)
-        monkeypatch.setattr(execute, "PAUSE", 0.0)
+        monkeypatch.setattr(turns, "PAUSE", 0.0)
         return tries
 
     return fails

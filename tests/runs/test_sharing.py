@@ -297,7 +297,7 @@ def test_a_run_that_cannot_be_begun_is_told_once(
         tried.append(item.seed)
         raise running.UserError("no such data")
 
-    monkeypatch.setattr("hubtools.runs.execute.execute", fails)
+    monkeypatch.setattr("hubtools.runs.many.turns.execute", fails)
     done = perform(items, session(tmp_path))
     assert tried == [1, 2] and len(done.problems) == 2 and _all("no such data", done.problems)
 

@@ -66,7 +66,7 @@ BROKEN = [
     ("train: {where: {set: train}}", "train: {files: [b]}", ":12", r"data\.splits\.train: there is no file 'b'\. The files are: a"),
     ("    - path: a.csv", "    - path: a.csv\n      sha256: abc", ":10", r"data\.files\[0\]\.sha256: expected 64 hexadecimal digits \(it is 'abc'\)"),
     ("path: a.csv", "path: a.zip", ":9", r"a\.zip is an archive\. Name the file inside it under member"),
-    ("path: a.csv", "path: a.xlsx", ":9", r"cannot tell the format of a\.xlsx\. Write format"),
+    ("path: a.csv", "path: a.ods", ":9", r"cannot tell the format of a\.ods\. Write format"),
     ("labels: [a, b]", "labels: [a]", ":14", r"labels: sequence-classification needs labels"),
     ("labels: [a, b]", "labels: [yes, no]", ":14", r"YAML reads yes, no, .*Put the label in quotes"),
     ("  columns: ", '  site_marker: "#"\n  columns: ', ":10", r"data\.site_marker: this is for residue tasks"),
