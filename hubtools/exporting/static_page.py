@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubtools.common.bounds import json_values
 from hubtools.common.files import replacing_folder
 from hubtools.common.hashing import file_sha256
 from hubtools.common.version import __version__
@@ -87,7 +88,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
         facts: of the export.
         limits: of one request.
     """
-    export = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
+    export = json_values((folder / EXPORT).read_bytes())
     files = {
         file: {"bytes": (folder / file).stat().st_size, "sha256": file_sha256(folder / file)}
         for file in (_WASM, *facts.files)
