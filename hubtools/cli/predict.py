@@ -10,28 +10,20 @@ import click
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import ASKING, execution_options
-from hubtools.cli.shared.terminal import hush_transformers, note
+from hubtools.cli.shared.terminal import SHOWN, SKIP_BAD, hush_transformers, note, structures_option, tell_of_proteins
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
     from hubtools.api.predicting import ProteinTable
     from hubtools.inference.decisions import Decided
 
-# Lines on what was left out that are shown at the end.
-SHOWN = 10
-
 
 @click.command(cls=StrictCommand, short_help="Predict on a FASTA file.")
 @click.argument("model", metavar="MODEL")
 @click.argument("proteins", metavar="PROTEINS")
 @click.option("-o", "--out", default="-", metavar="FILE", help="Written here: .tsv, .csv, .jsonl, .parquet, .gff3.")
-@click.option("--skip-bad", is_flag=True, help="Leave out what is no protein and go on; it is listed at the end.")
-@click.option(
-    "--structures",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with a structure file (PDB, mmCIF, BinaryCIF) for each protein, named by its id; for models that read structure.",
-)
+@SKIP_BAD
+@structures_option("models that read")
 @execution_options(refused=ASKING)
 def predict(
     model: str, proteins: str, out: str, skip_bad: bool, structures: Path | None, execution: ExecutionOptions
@@ -97,11 +89,6 @@ def _tell(done: ProteinTable, out: str) -> None:
         most = tally.labels.most_common(SHOWN)
         more = f", and {len(tally.labels) - SHOWN:,} labels more" if len(tally.labels) > SHOWN else ""
         say(f"{unit} predicted: {', '.join(f'{label} {n:,}' for label, n in most)}{more}")
-    for line in done.notes:
-        say(f"note: {line}")
-    for line in tally.left_out[:SHOWN]:
-        say(f"left out: {line}")
-    if len(tally.left_out) > SHOWN:
-        say(f"left out: {len(tally.left_out) - SHOWN:,} more")
+    tell_of_proteins(done.notes, tally.left_out)
     if out != "-":
         say(f"wrote {out}, and how it was made: {out}.json")

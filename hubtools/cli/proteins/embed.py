@@ -10,7 +10,7 @@ import click
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options
-from hubtools.cli.shared.terminal import hush_transformers
+from hubtools.cli.shared.terminal import SKIP_BAD, hush_transformers, structures_option, tell_of_proteins
 
 if TYPE_CHECKING:
     from hubtools.api.proteins.embedding_proteins import ProteinEmbeddings
@@ -22,8 +22,6 @@ EMBEDDING = {
     "shard": "an encoder that is asked is on one device",
     "track": "nothing is trained, so that there is nothing to follow",
 }
-# Lines on what was left out that are shown at the end.
-SHOWN = 10
 _READ = {
     ".parquet": 'pandas.read_parquet("{path}")',
     ".h5": 'h5py.File("{path}")',
@@ -61,13 +59,8 @@ _READ = {
     type=click.Choice(["float32", "float16"]),
     help="Of the numbers in the file; float32 is computed in any case.",
 )
-@click.option("--skip-bad", is_flag=True, help="Leave out what is no protein and go on; it is listed at the end.")
-@click.option(
-    "--structures",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with a structure file (PDB, mmCIF, BinaryCIF) for each protein, named by its id; for checkpoints that read structure.",
-)
+@SKIP_BAD
+@structures_option("checkpoints that read")
 @execution_options(refused=EMBEDDING)
 def embed(proteins: str, out: str, execution: ExecutionOptions, **asked: Any) -> None:
     """Embed the proteins of a file with a checkpoint, as a probe reads them.
@@ -111,12 +104,7 @@ def _tell(done: ProteinEmbeddings, out: str) -> None:
         say(f"{plural(run.cut, 'protein')} read in windows ({run.windows:,} in all)")
     if run.read:
         say(f"{plural(run.read, 'distinct protein')} found in the cache, {run.computed:,} computed")
-    for line in done.notes:
-        say(f"note: {line}")
-    for line in done.left_out[:SHOWN]:
-        say(f"left out: {line}")
-    if len(done.left_out) > SHOWN:
-        say(f"left out: {len(done.left_out) - SHOWN:,} more")
+    tell_of_proteins(done.notes, done.left_out)
     size = human(Path(out).stat().st_size)
     say(f"wrote {out} ({size}), and how it was made: {out}.json")
     say(f"next: read it in Python with {_READ[Path(out).suffix.lower()].format(path=out)}")

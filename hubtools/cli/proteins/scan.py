@@ -10,7 +10,7 @@ import click
 from hubtools.api.computing import ExecutionOptions
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options
-from hubtools.cli.shared.terminal import hush_transformers, note
+from hubtools.cli.shared.terminal import SHOWN, SKIP_BAD, hush_transformers, note, structures_option, tell_of_proteins
 from hubtools.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ SCANNING = {
     "shard": "a model that is asked is on one device",
     "track": "nothing is trained, so that there is nothing to follow",
 }
-# Lines that are shown at the end, of proteins and of what was left out.
-SHOWN = 10
 
 
 @click.command(cls=StrictCommand, short_help="Score every substitution of a protein.")
@@ -49,13 +47,8 @@ SHOWN = 10
     metavar="FILE",
     help="The map, drawn here: .png, .pdf, .svg; of several proteins a folder.",
 )
-@click.option("--skip-bad", is_flag=True, help="Leave out what is no protein and go on; it is listed at the end.")
-@click.option(
-    "--structures",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with a structure file (PDB, mmCIF, BinaryCIF) for each protein, named by its id; for what reads structure.",
-)
+@SKIP_BAD
+@structures_option("what reads")
 @execution_options(refused=SCANNING)
 def scan(proteins: str, out: str | None, figure: str | None, execution: ExecutionOptions, **asked: Any) -> None:
     """Score every substitution of each protein of a file.
@@ -100,10 +93,7 @@ def _tell(done: SubstitutionScan, tables: list[Path], maps: list[Path]) -> None:
         low, high = min(rows, key=lambda row: row[-1]), max(rows, key=lambda row: row[-1])
         own = "" if one.wild_type is None else f"; the wild type itself {one.wild_type:.4g}"
         say(f"{one.protein.id}: from {low[4]} {low[-1]:+.3g} to {high[4]} {high[-1]:+.3g}{own}".replace(" -", " −"))
-    for line in done.notes:
-        say(f"note: {line}")
-    for line in done.left_out[:SHOWN]:
-        say(f"left out: {line}")
+    tell_of_proteins(done.notes, done.left_out)
     for path in tables:
         say(f"wrote {path}, and how it was made: {path}.json")
     for path in maps[:SHOWN]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,23 @@ def _use_templates(context: click.Context, parameter: click.Parameter, value: Pa
         from hubtools.reporting.templates import templates_of
 
         context.with_resource(templates_of(value))
+
+
+SKIP_BAD = click.option(
+    "--skip-bad", is_flag=True, help="Leave out what is no protein and go on; it is listed at the end."
+)
+# Lines on what was left out that are shown at the end.
+SHOWN = 10
+
+
+def structures_option(reader: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--structures``, for the ``reader`` of proteins that is asked."""
+    return click.option(
+        "--structures",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help=f"Folder with a structure file (PDB, mmCIF, BinaryCIF) for each protein, named by its id; for {reader} structure.",
+    )
 
 
 TEMPLATES = click.option(
@@ -151,6 +168,16 @@ def print_fitting(console: Console, table: Table, *drop: str, complete: str = ""
     if gone:
         more = f". All of it: {complete}" if complete else ""
         console.print(Text(f"Not shown in this width: {', '.join(gone)}{more}", style="dim"))
+
+
+def tell_of_proteins(notes: Sequence[str], left_out: Sequence[str]) -> None:
+    """On stderr, what was noted of proteins that were read, and the first that were left out."""
+    for line in notes:
+        note(f"note: {line}")
+    for line in left_out[:SHOWN]:
+        note(f"left out: {line}")
+    if len(left_out) > SHOWN:
+        note(f"left out: {len(left_out) - SHOWN:,} more")
 
 
 def hush_transformers() -> None:
