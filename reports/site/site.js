@@ -279,7 +279,7 @@ function readPage() {
     part("A row", "is one checkpoint at one commit, or one baseline, under one recipe. Its seeds are averaged. Rows stand in one table only where they answer the same question: the same task file and version, the same data and test rows, the same protocol. Random weights are the checkpoint's architecture without what it learned, and count as a baseline."),
     part("Intervals", DATA.meanings.interval), part("Best set", DATA.meanings.best_set),
     part("Over the tasks", ...(DATA.overall ? DATA.overall.notes : ["Scores of different tasks are never averaged."])),
-    part("Trust", "A task's semaphore says how far its test score measures generalisation: green as it stands, amber with the reservation beside it, red not for ranking."),
+    part("Trust", "A task's trust says how far its test score measures generalisation: green as it stands, amber with the reservation beside it, red not for ranking."),
     part("Provenance", "Every score opens its runs: identity, seeds, commits, data by checksum, environment, and the command that makes it again. Nothing here was typed by hand; what was measured was measured by whoever ran it."),
   )];
 }
