@@ -45,6 +45,8 @@ _ESM = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<nu
 LORA = ("antimicrobial-peptide",)
 # Thousands of classes take a probe minutes: three seeds.
 FEW_SEEDS = ("enzyme-commission-clean",)
+# Whose random twin is not run: what they learned is of antibodies, and the tasks are not.
+OF_ANTIBODIES = ("antiberty", "sapiens-vh")
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 Tensors = dict[str, Any]
@@ -283,7 +285,9 @@ def runs_wanted(checkpoints: Sequence[str], subset: int | None, seeds: Sequence[
     planned = hubtools.plan(checkpoints, suite="catalogue", seeds=seeds, subset=subset, baselines=True)
 
     def most(run: PlannedRun) -> int:
-        return 2 if run.recipe.weights == "random" else 3 if run.task.name in FEW_SEEDS else len(seeds)
+        if run.recipe.weights == "random":
+            return 0 if Path(run.checkpoint or "").name in OF_ANTIBODIES else 2
+        return 3 if run.task.name in FEW_SEEDS else len(seeds)
 
     kept = [run for run in planned if run.seed in seeds[: most(run)]]
     # Fine-tuning takes minutes where proteins are short.

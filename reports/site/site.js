@@ -223,10 +223,10 @@ function modelPage(query, name) {
     h("section", { class: "card" }, h("div", { class: "head" }, h("h1", {}, name), h("p", { class: "facts" }, facts.join(" · "), arm.hub ? [facts.length ? " · " : "", h("a", { href: `https://huggingface.co/${arm.hub}`, rel: "noopener" }, "on the Hub")] : null), arm.revision ? h("p", { class: "facts" }, "Revision ", [...new Set(arms.map((one) => one.arm.revision))].map((revision) => [h("code", {}, revision.slice(0, 12)), " "])) : null),
       rows.length ? sortable({ caption: `All results of ${name}`, sort: query.get("sort"), onsort: (value) => change("sort", value), rows, columns: [
         { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
-        { key: "recipe", title: "Recipe", value: (one) => one.arm.recipe, cell: (one) => one.arm.recipe },
-        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
         { title: "Score", num: true, cell: ({ table, index }) => scoreButton(table, index) },
         { title: "95 % interval", plot: true, cell: ({ table, row }) => bar([row.v, row.l, row.h], axisOf(table.rows.flatMap((one) => [one.v, one.l, one.h]))) },
+        { key: "recipe", title: "Recipe", value: (one) => one.arm.recipe, cell: (one) => one.arm.recipe },
+        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
         { key: "best_set", title: "Best set", value: ({ row }) => Number(!row.best_set), cell: ({ row }) => bestMark(row.best_set) },
         { key: "place", title: "Place", num: true, value: ({ index }) => index, cell: ({ table, index }) => `${index + 1} of ${table.rows.length}` },
         { key: "seeds", title: "Seeds", num: true, value: ({ row }) => row.n, cell: ({ row }) => String(row.n) },
