@@ -41,7 +41,9 @@ def show(journal: Journal, groups: Sequence[str], patch: str) -> None:
     from hubtools.findings.wording import duration, plural
 
     table = new_table("step", "state", "time", "what")
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    table.columns[0].no_wrap = False
+    for column in table.columns:
+        column.overflow = "fold"
     shown = [one for one in journal.steps.values() if one.step.split()[0] in groups]
     for one in shown:
         table.add_row(one.step, one.state, duration(one.seconds), one.line)
