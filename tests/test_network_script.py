@@ -187,7 +187,7 @@ def test_what_could_not_be_deleted_is_named_and_goes_the_next_time(
     round_trip.run()
     left = journal.steps["hub delete"]
     ((_, name),) = hub.repos
-    assert left.state == "failed" and f"hf repo delete {name} --repo-type model" in left.line
+    assert left.state == "failed" and f"hf repos delete {name} --type model" in left.line
     assert journal.made == [("model", name)] == Journal(tmp_path, HERE).made
     round_trip.run()
     assert not hub.repos and journal.made == [] and journal.steps["hub delete"].state == "passed"

@@ -145,7 +145,7 @@ class RoundTrip:
                     if hub_api().repo_exists(repo, repo_type=kind):
                         raise UserError("it is still there", where=f"{kind} {repo}")
             except UserError as error:
-                wrong.append(f"{error} To delete it yourself: hf repo delete {repo} --repo-type {kind}")
+                wrong.append(f"{error} To delete it yourself: hf repos delete {repo} --type {kind}")
                 continue
             deleted += 1
             self.journal.made.remove((kind, repo))
