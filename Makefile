@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 JOBS ?= logical
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs kills thousand docs notebooks leaderboard loads speed wheel clean
+.PHONY: help quickstart test test-all test-fast fuzz golden golden-update lint bad-inputs kills thousand docs notebooks leaderboard network loads speed wheel clean
 
 help:
 	@echo "make quickstart   set up, fine-tune the embedded checkpoint on a real task, show table, card and board"
@@ -26,6 +26,7 @@ help:
 	@echo "make docs         regenerate the reference, and build the documentation as a site in site/"
 	@echo "make notebooks    run the notebooks in docs/notebooks in their small setups and keep what they show (its README says what NOTEBOOKS takes)"
 	@echo "make leaderboard  the demonstration in reports/leaderboard: every pinned task by four checkpoints (hours of a core; LEADERBOARD=\"--page\": its pages alone)"
+	@echo "make network      public data, original weights, published numbers, UniProt and publishing, on the real network (NETWORK=\"--smoke\": on servers of this machine)"
 	@echo "make loads        load published models with other versions of transformers and with TensorFlow, in environments of their own"
 	@echo "make speed        measure: tables here, figures in benchmarks/speed/results (SPEED=\"board probe\" for some only)"
 
@@ -98,6 +99,12 @@ LEADERBOARD ?=
 
 leaderboard: $(BIN)/.ready
 	@$(BIN)/python benchmarks/leaderboard.py $(LEADERBOARD)
+
+# Kept in ./network; stopped, the same command goes on. Its docstring says what it does.
+NETWORK ?=
+
+network: $(BIN)/.ready
+	@$(BIN)/python benchmarks/network $(NETWORK)
 
 # Environments are made with pip, and used again where LOADS names a folder for them.
 loads: $(BIN)/.ready

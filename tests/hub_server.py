@@ -400,6 +400,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.add_repo(kind, repo_id, {".gitattributes": "*.safetensors filter=lfs\n"}, private=bool(private))
         self._json(url)
 
+    def delete_repo(self, body: bytes, **_: Any) -> None:
+        wanted = json.loads(body)
+        kind, repo_id = f"{wanted.get('type') or 'model'}s", f"{wanted.get('organization') or 'me'}/{wanted['name']}"
+        self._writable(kind, repo_id)
+        del self.hub.repos[kind, repo_id]
+        self._json({})
+
     def validate_yaml(self, body: bytes, **_: Any) -> None:
         errors = []
         content = json.loads(body)["content"]
@@ -605,6 +612,7 @@ _ROUTES = [
     ({"GET"}, r"/api/whoami-v2", _Handler.whoami),
     ({"POST"}, r"/oauth/token", _Handler.exchange),
     ({"POST"}, r"/api/repos/create", _Handler.create_repo),
+    ({"DELETE"}, r"/api/repos/delete", _Handler.delete_repo),
     ({"POST"}, r"/api/validate-yaml", _Handler.validate_yaml),
     ({"POST"}, rf"{_API}/preupload/(.+)", _Handler.preupload),
     ({"POST"}, rf"{_API}/commit/(.+)", _Handler.make_commit),

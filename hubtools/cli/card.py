@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hubtools.cli.shared.commands import StrictCommand
-from hubtools.cli.shared.terminal import TEMPLATES, note
+from hubtools.cli.shared.terminal import TEMPLATES, note, publish_rehearsal
 from hubtools.runs.store import MODEL
 
 
@@ -54,9 +54,8 @@ def card(names: tuple[str, ...], author: str | None, methods: bool) -> None:
         click.echo(f"wrote the card and {figures} figure{'s' * (figures != 1)}", err=True)
         checkpoint = written.record.identity.checkpoint
         if has_model(written.folder / MODEL):
-            task = written.record.identity.task.name
             if checkpoint is None or not checkpoint.trust_remote_code:  # No model ships with code of its checkpoint's.
-                click.echo(f"next: bench publish {written.folder} --repo YOU/{task} --dry-run", err=True)
+                click.echo(f"next: {publish_rehearsal(written.folder, written.record)}", err=True)
         elif checkpoint is None:
             click.echo("a baseline keeps no model, so the card shows no lines to load one", err=True)
         else:

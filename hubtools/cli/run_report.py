@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubtools.api.running import seconds_of
-from hubtools.cli.shared.terminal import new_table, print_fitting
+from hubtools.cli.shared.terminal import new_table, print_fitting, publish_rehearsal
 from hubtools.findings.glossary import metric_means
 from hubtools.findings.wording import metric_title
 from hubtools.runs.store import CARD, DEFAULT_ROOT
@@ -71,9 +71,7 @@ def summary(done: FinishedRuns, root: Path) -> None:
             click.echo(f"predict  bench predict {folder} YOUR-PROTEINS.fasta", err=True)
             click.echo(f"demo     bench demo {folder}", err=True)
         if has_model and not (checkpoint and checkpoint.trust_remote_code):
-            click.echo(
-                f"publish  bench publish {folder} --repo YOU/{last.record.identity.task.name} --dry-run", err=True
-            )
+            click.echo(f"publish  {publish_rehearsal(last.folder, last.record)}", err=True)
     for line in done.tried_again:
         click.echo(f"tried twice: {line}", err=True)
     for problem in done.problems:

@@ -10,6 +10,7 @@ from sample_records import BASELINES, PEPTIDES, STRUCTURE, write_full_run
 
 from hubtools.cli.main import cli
 from hubtools.common.errors import UserError
+from hubtools.runs.store import read_record, write_record
 
 
 def call(*arguments: str):
@@ -31,6 +32,10 @@ def test_a_model_can_be_published_next(tmp_path: Path) -> None:
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text("{}")
     assert f"next: bench publish {folder} --repo YOU/antimicrobial-peptide --dry-run" in call(str(folder)).stderr
+    record = read_record(folder)
+    record.task["licence"] = "unknown"
+    write_record(folder, record)
+    assert "--repo YOU/antimicrobial-peptide --licence ID --dry-run" in call(str(folder)).stderr
 
 
 def test_a_baseline_is_explained(tmp_path: Path) -> None:

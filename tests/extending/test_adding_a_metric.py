@@ -79,7 +79,7 @@ def test_it_ranks_runs_and_each_replicate_is_that_of_scikit_learn(here: Path, mo
         file.write("\n# Otherwise.\n")
     assert task.hash != record.identity.task.hash
 
-    assert "Cohen's κ" in bench("board")
+    assert "Cohen's κ" in bench("board") and "1 is perfect" in bench("explain", "kappa")
     card = build_card(folder).read_text()
     assert "Cohen's κ" in card and "- cohen_kappa" in card
     assert metric("kappa").compute(predictions=called, references=truth) == {"kappa": pytest.approx(score.value)}

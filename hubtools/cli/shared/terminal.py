@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hubtools.findings.naming.named_runs import Named
+    from hubtools.specs.record import RunRecord
 
 # Of more labels than this, only so many are shown.
 SHOWN_LABELS = 40
@@ -168,6 +170,15 @@ def print_fitting(console: Console, table: Table, *drop: str, complete: str = ""
     if gone:
         more = f". All of it: {complete}" if complete else ""
         console.print(Text(f"Not shown in this width: {', '.join(gone)}{more}", style="dim"))
+
+
+def publish_rehearsal(folder: Path, record: RunRecord) -> str:
+    """The command that rehearses publishing a run: with a licence to be stated, where base model and data do not say one."""
+    from hubtools.reporting.card.card_metadata import licence_fields
+
+    unknown = licence_fields(record)["license"] == "unknown"
+    command = f"bench publish {shlex.quote(str(folder))} --repo YOU/{record.identity.task.name}"
+    return f"{command} --licence ID --dry-run" if unknown else f"{command} --dry-run"
 
 
 def tell_of_proteins(notes: Sequence[str], left_out: Sequence[str]) -> None:
