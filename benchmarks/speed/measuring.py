@@ -25,7 +25,13 @@ import numpy as np
 
 LETTERS = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", dtype=np.uint8)
 # (layers, width, feed-forward width, heads) of ESM-2, Lin et al. 2023.
-SHAPES = {"8M": (6, 320, 1280, 20), "35M": (12, 480, 1920, 20)}
+SHAPES = {
+    "8M": (6, 320, 1280, 20),
+    "35M": (12, 480, 1920, 20),
+    "150M": (30, 640, 2560, 20),
+    "650M": (33, 1280, 5120, 20),
+    "3B": (36, 2560, 10240, 40),
+}
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,12 @@ MAXIMUM = 1024
 
 
 def notebook(work: Work, collate: Callable[..., Any], **settings: Any) -> Callable[[], None]:
-    """An epoch of the Trainer."""
+    """An epoch of the Trainer, on the processor unless ``settings`` say otherwise."""
     from transformers import Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
     model, rows = work.stock_model(), work.stock_rows()
+    usual = {"eval_strategy": "epoch", "save_strategy": "epoch", "use_cpu": True}
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -52,12 +53,9 @@ def notebook(work: Work, collate: Callable[..., Any], **settings: Any) -> Callab
                 num_train_epochs=1,
                 per_device_train_batch_size=8,
                 per_device_eval_batch_size=8,
-                eval_strategy="epoch",
-                save_strategy="epoch",
                 report_to="none",
                 disable_tqdm=True,
-                use_cpu=True,
-                **settings,
+                **{**usual, **settings},
             )
             trainer = Trainer(model, arguments, collate, train_dataset=rows, eval_dataset=rows[:2])  # type: ignore[arg-type]
             trainer.remove_callback(PrinterCallback)

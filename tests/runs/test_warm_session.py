@@ -250,6 +250,20 @@ def test_another_checkpoint_takes_the_place() -> None:
     assert first() is None and len(models._kept) == 1
 
 
+def test_a_large_model_is_gone_before_the_next_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_models, "SMALL", 1)
+    models = KeptModels()
+    first = weakref.ref(models.frozen(ModelKey("a", "random 1"), lambda: torch.nn.Linear(2, 2), CPU))
+    there = []
+
+    def load() -> torch.nn.Module:
+        there.append(first())
+        return torch.nn.Linear(2, 2)
+
+    models.frozen(ModelKey("a", "pretrained"), load, CPU)
+    assert there == [None]
+
+
 def test_the_latest_that_fit_are_kept() -> None:
     made: list[int] = []
     recent: Recent[int] = Recent(10, float)

@@ -24,9 +24,10 @@ _PIECE = 1024
 # Up to this many rows sums are float64. Beyond, float32 still counts exactly (below 2^24), and its quotients are good to
 # 1e-7, while a bootstrap takes half the time.
 _DOUBLE = 2**16
-# Beyond _DOUBLE rows, AUROC and Spearman's ranks are of scores in this many levels of equal size, and average precision puts
-# very many thresholds, but the highest, together. Each changes the value by less than 1e-5.
+# Beyond _DOUBLE rows, AUROC and Spearman's ranks are of scores in this many levels of equal size, average precision puts
+# very many thresholds, but the highest, together, and NDCG this many ranks. Each changes the value by less than 1e-5.
 _LEVELS = 2048
+_RANKS = 32
 
 
 def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -197,7 +198,7 @@ def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
     Returns:
         Weights, which must be whole numbers, to values; NaN where the truth is constant.
     """
-    dtype = np.float64
+    dtype = _dtype(len(truth))
     by_score, by_truth = _Ranked(-scores, truth, units, dtype), _Ranked(-truth, truth, units, dtype)
     n_units = int(units.max(initial=-1)) + 1
     sizes = np.bincount(units, minlength=n_units)
@@ -234,6 +235,8 @@ class _Ranked:
     def __init__(self, key: np.ndarray, gains: np.ndarray, units: np.ndarray, dtype: Any) -> None:
         order = np.argsort(key, kind="stable")
         tie = _codes(key[order])
+        if len(tie) > _DOUBLE:
+            tie = _coarse(tie, int(units.max()) + 1)
         n_ties = int(tie[-1]) + 1 if len(tie) else 0
         self.rows = _Pieces(tie, units[order], n_ties, dtype)
         self.sums = _Pieces(tie, units[order], n_ties, dtype, gains[order])
@@ -242,8 +245,8 @@ class _Ranked:
         """(R,) sums of mean gain × discounts of the ranks, walked until the top ranks are full everywhere."""
         before, gained = np.zeros((1, weights.shape[1])), np.zeros(weights.shape[1])
         for rows, sums in zip(self.rows.times(weights), self.sums.times(weights), strict=True):
-            counts = np.concatenate([before, before + np.cumsum(rows, axis=0)])
-            reached = discounts[np.minimum(np.rint(counts).astype(np.int64), top)]
+            counts = np.concatenate([before, before + np.cumsum(rows, axis=0, dtype=np.float64)])
+            reached = discounts[np.minimum(counts, top).astype(np.int64)]
             gained += np.einsum("tr,tr->r", np.diff(reached, axis=0), sums / np.maximum(rows, 1))
             before = counts[-1:]
             if (before[0] >= top).all():
@@ -288,8 +291,17 @@ def _merged(thresholds: np.ndarray) -> np.ndarray:
     if not len(thresholds) or thresholds[-1] < 8 * _LEVELS:
         return thresholds
     first = np.searchsorted(thresholds, thresholds, "left")
-    levels = np.where(first <= top, first, top + 1 + (first - top) * 2 * top // len(first))
-    return _codes(levels)
+    return _codes(np.where(first <= top, first, top + 1 + (first - top) * 2 * top // len(first)))
+
+
+def _coarse(ties: np.ndarray, n_units: int) -> np.ndarray:
+    """Ordered ties for NDCG: as they are among the highest ranks, whose discounts differ most, and around the end of the first
+    tenth, which is elsewhere in each replicate, by about the root of the number of units; some together between and beyond.
+    """
+    first = np.searchsorted(ties, ties, "left")
+    end, spread = len(ties) / 10, min(1.0, 4 / n_units**0.5)
+    whole = (first <= 2 * _LEVELS) | (np.abs(first - end) <= spread * end)
+    return _codes(np.where(whole, first, first // _RANKS * _RANKS))
 
 
 def _codes(ordered: np.ndarray) -> np.ndarray:

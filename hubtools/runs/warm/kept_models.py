@@ -15,6 +15,7 @@ from torch import nn
 from hubtools.models.modeling_protein_task import ProteinTaskModel
 from hubtools.runs.warm.as_loaded import AsLoaded
 from hubtools.training.compute.engine import Engine
+from hubtools.training.compute.memory import release
 
 # Bytes of models that are kept beside another, the pretrained one beside one with random weights, say. A larger one is alone, is
 # given to the run that changes it, and loaded again.
@@ -163,6 +164,10 @@ class KeptModels:
         return kept
 
     def _loaded(self, load: Callable[[], nn.Module]) -> Any:
+        # What would not be kept beside the new one goes first: else both are in memory for as long as it takes.
+        if sum(kept.bytes for kept in self._kept.values()) > SMALL:
+            self.release()
+            release(torch.device("cpu"))
         self.loads += 1
         return load()
 

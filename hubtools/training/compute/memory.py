@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 import resource
@@ -52,10 +53,13 @@ def forget_peak() -> None:
 
 
 def release(device: torch.device) -> None:
-    """Give back what the failed attempt still holds."""
+    """Give back what nothing holds any longer, such as a failed attempt's tensors or another model's weights."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    # glibc keeps what is freed below its top for later, which may be a whole model; other libraries have no such call.
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def warn(what: str, budget: int, smaller: int) -> None:
