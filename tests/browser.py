@@ -30,13 +30,14 @@ class Seen:
 
 
 @contextmanager
-def browser_page(**options: Any) -> Iterator[Seen]:
+def browser_page(*, flags: tuple[str, ...] = (), **options: Any) -> Iterator[Seen]:
     """An empty page in headless Chromium; the test is skipped where there is none.
 
     Args:
+        flags: of a browser of its own.
         options: of playwright's ``new_page``: viewport, color_scheme, reduced_motion, ...
     """
-    browser, loop = _browser()
+    browser, loop = _browser(flags)
     # It runs in this thread, but for others only while a page is open: asyncio.run() would refuse to begin.
     asyncio._set_running_loop(loop)
     try:
@@ -53,17 +54,24 @@ def browser_page(**options: Any) -> Iterator[Seen]:
         asyncio._set_running_loop(None)
 
 
-_running: list[Any] = []
+_playwright: list[Any] = []
+_browsers: dict[tuple[str, ...], Any] = {}
 
 
-def _browser() -> tuple[Any, Any]:
-    """The one browser of this process, which ends with it, and playwright's loop; each page is a profile of its own."""
+def _browser(flags: tuple[str, ...]) -> tuple[Any, Any]:
+    """The one browser of this process with these flags, which ends with it, and playwright's loop; each page is a profile of its own."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("there is no Chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    if not _running:
+    if not _playwright:
         started = playwright.sync_playwright().start()
-        loop = asyncio.get_running_loop()
-        _running[:] = [started.chromium.launch(executable_path=program, args=["--no-sandbox"]), loop]
-    return _running[0], _running[1]
+        _playwright[:] = [started, asyncio.get_running_loop()]
+    started, loop = _playwright
+    if flags not in _browsers:
+        asyncio._set_running_loop(loop)
+        try:
+            _browsers[flags] = started.chromium.launch(executable_path=program, args=["--no-sandbox", *flags])
+        finally:
+            asyncio._set_running_loop(None)
+    return _browsers[flags], loop
