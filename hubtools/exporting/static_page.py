@@ -94,9 +94,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
     export = json_values((folder / EXPORT).read_bytes())
     programs = _programs(folder)
     large = [*(program["binary"] for program in programs.values()), *facts.files]
-    files = {
-        file: {"bytes": (folder / file).stat().st_size, "sha256": file_sha256(folder / file)} for file in large
-    }
+    files = {file: {"bytes": (folder / file).stat().st_size, "sha256": file_sha256(folder / file)} for file in large}
     known = None
     if "webgpu" in programs:
         sequence, scores = known_answer(predictor, OnnxModel(folder, predictor.model.config))
