@@ -20,7 +20,7 @@ from tiny_runs import made
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
 from hubtools.evaluation.predictions import read_predictions
-from hubtools.exporting.static_space import StaticSpace, push_static_space
+from hubtools.exporting.static_space import StaticSpace
 from hubtools.exporting.web_runtime import FILES, PROCESSOR, web_runtime
 from hubtools.inference.decisions import Decider
 from hubtools.inference.demo_page import Limits
@@ -28,6 +28,7 @@ from hubtools.inference.predictor import Predictor, Protein
 from hubtools.inference.writers import writing
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import plan_publication
+from hubtools.publishing.demo_space import PAGE_FILES, push_space, write_space
 from hubtools.training.compute.device import Execution
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
@@ -164,7 +165,7 @@ def test_the_space_is_the_page_in_one_commit(
     # Of a page that ran on a server, and of somebody.
     hub.add_repo("spaces", "me/tiny-demo", {"app.py": "", "hubtools/__init__.py": "", "notes.md": "mine"})
     space = StaticSpace("me/tiny-demo", page.folder, page.facts, Limits()).at(publication, "c" * 40)
-    done = push_static_space(space, look("me/tiny-demo", kind="space", sdk="static"), publication, "c" * 40)
+    done = push_space(space, look("me/tiny-demo", kind="space", sdk="static"), publication, "c" * 40)
     files = hub.repos["spaces", "me/tiny-demo"].history()[0].files
     assert done.changed and "notes.md" in files and not {"app.py", "hubtools/__init__.py"} & set(files)
     for path in page.folder.rglob("*"):
@@ -172,9 +173,18 @@ def test_the_space_is_the_page_in_one_commit(
             assert files[path.relative_to(page.folder).as_posix()].sha256 == file_sha256(path)
     text = hub.blob(files["README.md"].sha256).read_text()
     assert "sdk: static" in text and "c" * 40 in text and "cross-origin-embedder-policy" in text
+    # The other kind of page over it, and back: what a page was made of goes, what somebody added stays.
+    served_page = write_space(tmp_path / "gradio", "me/tiny-demo", publication, "c" * 40)
+    both = {".gitattributes", "notes.md"}
+    for pushed in (served_page, space):
+        push_space(pushed, look("me/tiny-demo", kind="space"), publication, "c" * 40)
+        files = hub.repos["spaces", "me/tiny-demo"].history()[0].files
+        assert set(files) - both == {file.path for file in pushed.files} and "notes.md" in files
+    assert {file.path for file in space.files if not file.path.startswith(PAGE_FILES["static"])} == {"README.md"}
     hub.add_repo("spaces", "me/other", {"index.html": "mine", "more.html": ""})
-    with pytest.raises(UserError, match="bench did not write"):
-        push_static_space(space, look("me/other", kind="space"), publication, "c" * 40)
+    for pushed in (served_page, space):
+        with pytest.raises(UserError, match="that bench did not write"):
+            push_space(pushed, look("me/other", kind="space"), publication, "c" * 40)
 
 
 def test_another_runtime_is_refused(tmp_path: Path) -> None:
