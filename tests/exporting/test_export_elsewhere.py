@@ -49,6 +49,12 @@ def test_the_documented_lines_of_onnxruntime_give_what_bench_predicts(exported: 
     np.testing.assert_allclose(shares, said(predictor, "MKTAYIAKQR"), atol=1e-4)
 
 
+def test_a_graph_names_no_file_of_this_machine(exported: tuple[Predictor, Path]) -> None:
+    _, folder = exported
+    held = (folder / "model.onnx").read_bytes()
+    assert b"site-packages" not in held and str(HERE.parents[1]).encode() not in held and b".py" not in held
+
+
 @pytest.mark.parametrize("sequence", ["MKTAYIAKQRBJOUXZ", "mkT aY\n", "ACDEFGHIKLMNPQRSTVWY"])
 def test_its_tokenizer_gives_the_tokens_of_the_table(exported: tuple[Predictor, Path], sequence: str) -> None:
     from transformers import AutoTokenizer
