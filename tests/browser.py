@@ -75,3 +75,38 @@ def _browser(flags: tuple[str, ...]) -> tuple[Any, Any]:
         finally:
             asyncio._set_running_loop(None)
     return _browsers[flags], loop
+
+
+# WCAG 2.1: relative luminance and contrast of each text that is seen, as it stands on what is behind it. Whatever form a colour has,
+# a canvas makes bytes of it. What cannot be used may be pale.
+_CONTRAST = """roots => {
+  const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+  const bytes = (...colours) => {
+    context.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const light = colours => bytes(...colours).slice(0, 3).map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = element => element ? [...behind(element.parentElement), getComputedStyle(element).backgroundColor] : ["white"];
+  const pale = [];
+  for (const element of document.querySelectorAll(roots)) {
+    const text = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!text || !element.getClientRects().length || element.closest(":disabled")) continue;
+    const style = getComputedStyle(element), back = behind(element);
+    const [a, b] = [light([...back, element instanceof SVGElement ? style.fill : style.color]), light(back)].sort((x, y) => y - x);
+    const ratio = (a + .05) / (b + .05);
+    if (ratio < 4.5) pale.push([ratio, element.outerHTML.slice(0, 90)]);
+  }
+  return pale;
+}"""
+
+
+def pale_texts(page: Any, roots: str = "body *") -> list[Any]:
+    """Texts of a page whose contrast is below 4.5, WCAG 2.1 AA: ``[contrast, the beginning of the element]``.
+
+    Args:
+        page: of playwright.
+        roots: CSS selector of the elements that are looked at.
+    """
+    return list(page.evaluate(_CONTRAST, roots))

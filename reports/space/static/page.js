@@ -4,6 +4,7 @@ import { Unreadable, count, gff3, looksLikeDna, readProteins, stretches, table }
 
 const at = (id) => document.getElementById(id);
 const state = at("state"), progress = at("progress"), predict = at("predict"), stop = at("stop"), box = at("sequence");
+const TOO_OLD = "This browser is too old to run the model, or is not allowed to. Use a current Firefox, Chrome, Edge or Safari.";
 const WHERE = { webgpu: "the graphics processor", wasm: "the processor" };
 let model, worker, computes, ready = false, asked = 0, proteins = [], answers = [];
 
@@ -37,7 +38,7 @@ function start() {
   // With what decides where it computes.
   worker = new Worker(`worker.js${location.search}`, { type: "module" });
   worker.onmessage = ({ data }) => heard(data);
-  worker.onerror = () => broken("This browser cannot load the program that runs the model. Try a current Firefox, Chrome, Edge or Safari.");
+  worker.onerror = () => broken(TOO_OLD);
   worker.postMessage({ kind: "load" });
 }
 
@@ -305,9 +306,7 @@ async function kept(where) {
 }
 
 async function begin() {
-  if (typeof WebAssembly !== "object" || typeof BigInt64Array === "undefined") {
-    return broken("This browser is too old to run the model. Use a current Firefox, Chrome, Edge or Safari.");
-  }
+  if (["WebAssembly", "BigInt64Array", "Worker"].some((name) => !(name in globalThis))) return broken(TOO_OLD);
   try {
     model = await (await fetch("page.json")).json();
   } catch {
