@@ -21,6 +21,7 @@ from hubtools.exporting.onnx_model import OnnxModel
 from hubtools.exporting.onnx_proof import ALLOWED, known_answer
 from hubtools.exporting.token_table import TOKENS
 from hubtools.exporting.web_runtime import GRAPHICS, PROCESSOR, VERSION
+from hubtools.findings.wording import metric_title
 from hubtools.inference import drawing
 from hubtools.inference.demo_page import EXAMPLES, Limits
 from hubtools.reporting.templates import asset, render
@@ -144,6 +145,6 @@ def weights_said(name: str, facts: OnnxFacts) -> str:
         return f"The weights are those of {name} in eight bits; what that costs was not measured."
     cost = facts.cost
     return (
-        f"The weights are those of {name} in eight bits: {cost.metric} {cost.int8:.3f} instead of {cost.float32:.3f} on "
+        f"The weights are those of {name} in eight bits: {metric_title(cost.metric)} {cost.int8:.3f} instead of {cost.float32:.3f} on "
         f"{cost.proteins:,} validation proteins."
     )

@@ -16,6 +16,7 @@ from tiny_runs import made
 
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.exporting.page_server import PageServer
+from hubtools.findings.wording import metric_title
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,7 +44,7 @@ def test_a_published_page_predicts_what_was_recorded_and_the_card_says_what_int8
         (folder / name).write_bytes(hub.blob(file.sha256).read_bytes())
     about = json.loads((folder / "export.json").read_text())
     cost = about["int8"]["validation"]
-    said = f"in eight bits: {cost['metric']} {cost['int8']:.3f} instead of {cost['float32']:.3f} on {cost['proteins']}"
+    said = f"in eight bits: {metric_title(cost['metric'])} {cost['int8']:.3f} instead of {cost['float32']:.3f} on {cost['proteins']}"
     card = " ".join(hub.read(MODEL, "README.md").decode().split())
     assert said in card and f"https://huggingface.co/spaces/{SPACE}" in card
     assert said in " ".join((folder / "README.md").read_text().split()) and about["weights"] == "int8"
