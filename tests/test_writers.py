@@ -30,6 +30,8 @@ ALLOWED = {
     "hubtools/runs/whole_model.py:_write_model": "into the folder that its caller replaces",
     "hubtools/findings/frozen_baseline.py:_freeze_run": "into the folder that its caller replaces",
     "hubtools/exporting/onnx_export.py:fill": "into the folder that its caller replaces",
+    "hubtools/exporting/onnx_graph.py:_without_traces": "into the folder that its caller replaces",
+    "hubtools/exporting/pipeline_files.py:write_pipeline_files": "into the folder that its caller replaces",
     "hubtools/exporting/quantised.py:quantise": "into the folder that its caller replaces",
     "hubtools/exporting/web_runtime.py:_unpack": "into the folder that its caller replaces",
     "hubtools/inference/writers.py:__init__": "a Parquet file under the name that its caller completes",

@@ -180,6 +180,7 @@ def publish(
         UserError: there is no such run, the Hub does not allow it, or it is to be sent and a check failed.
     """
     from hubtools.findings.naming.named_runs import Needs, run_named
+    from hubtools.reporting.card.model_card import ModelPage
     from hubtools.runs.whole_model import kept_small
 
     refuse_unknown(options, PublishOptions, "publish")
@@ -192,19 +193,21 @@ def publish(
     chosen, named = run_named(fspath(run), Needs.FOLDER)
     said_of([named], on_note)
     so_far = RunPublication(_order(chosen, repo, options), space=space)
+    if space and not static:
+        so_far.order = dataclasses.replace(so_far.order, page=ModelPage(space))
     if static:
         so_far.static = StaticPageOptions(quantise, None if runtime is None else Path(runtime), tuple(mirrors))
     if space:
         # Before the slow part too: a Space that cannot be written is no reason to publish the model first.
         so_far.target = _look_at_space(space, private=so_far.order.private, signed_in=push, static=static)
     with _quiet([chosen]), kept_small(chosen), tempfile.TemporaryDirectory(prefix="bench-space-") as scratch:
-        _check(so_far, push, mirrors, on_stage)
+        page = _check(so_far, push, mirrors, on_stage, Path(scratch))
         if so_far.failed:
             if push:
                 raise not_publishable(so_far.publication)
             return so_far
-        page = _plan_page(so_far, space, Path(scratch)) if space else None
         if space:
+            so_far.page = _plan_page(so_far, page, space, Path(scratch))
             on_stage("page", so_far)
         if push:
             _send(so_far, page, on_stage)
@@ -234,15 +237,25 @@ def _order(run: OpenRun, repo: str, options: PublishOptions) -> PushRequest:
     return PushRequest(run, repo, branch=given.pop("revision", "main"), **given)
 
 
-def _check(so_far: RunPublication, send: bool, mirrors: Sequence[Path], on_stage: OnStage) -> None:
+def _check(
+    so_far: RunPublication, send: bool, mirrors: Sequence[Path], on_stage: OnStage, scratch: Path
+) -> StaticSpace | None:
     """Everything examined. Before the slow part the repository is looked at, and kept: if the branch moves while we check,
     nothing is written.
+
+    Returns:
+        The page that computes in the browser, where one is wanted: the card says what its weights cost.
+
+    Raises:
+        UserError: the model has no such page, or the Hub does not allow it.
     """
     from huggingface_hub import get_token
 
     from hubtools.common.hub import HubUnavailable
-    from hubtools.publishing.push import looked_at, planned, verified
+    from hubtools.publishing.push import carded, looked_at, planned, verified
+    from hubtools.reporting.card.model_card import ModelPage
 
+    page = None
     ready = planned(so_far.order)
     try:
         # A dry run can say what the token may do, where there is one.
@@ -253,10 +266,15 @@ def _check(so_far: RunPublication, send: bool, mirrors: Sequence[Path], on_stage
         so_far.unasked = error.what
         on_stage("unasked", so_far)
     so_far.ready = ready
+    if not ready.publication.failed and so_far.static is not None and so_far.space is not None:
+        page = _static_page(so_far, so_far.static, so_far.space, scratch / "static")
+        so_far.order = dataclasses.replace(so_far.order, page=ModelPage(so_far.space, page.weights(so_far.order.repo)))
+        so_far.ready = ready = carded(ready, so_far.order)
     if not ready.publication.failed:
         on_stage("reloading", so_far)
         so_far.ready = verified(ready, mirrors)
     on_stage("checked", so_far)
+    return page
 
 
 def _look_at_space(repo: str, *, private: bool, signed_in: bool, static: bool) -> Target | None:
@@ -267,6 +285,7 @@ def _look_at_space(repo: str, *, private: bool, signed_in: bool, static: bool) -
     """
     from hubtools.common.hub import HubUnavailable
     from hubtools.publishing.commit import look
+    from hubtools.publishing.demo_space import refuse_another_page
 
     try:
         target = look(repo, kind="space", private=private, signed_in=signed_in, sdk="static" if static else "gradio")
@@ -274,33 +293,19 @@ def _look_at_space(repo: str, *, private: bool, signed_in: bool, static: bool) -
         if signed_in:
             raise
         return None
-    if static:
-        from hubtools.exporting.static_space import refuse_another_page
-
-        refuse_another_page(target)
-    else:
-        from hubtools.publishing.demo_space import refuse_another_app
-
-        refuse_another_app(target)
+    refuse_another_page(target)
     return target
 
 
-def _plan_page(so_far: RunPublication, space: str, scratch: Path) -> StaticSpace | None:
-    """What would go into the Space; of a page that computes in the browser, which takes a minute, it is what will.
-
-    Raises:
-        UserError: the model has no such page.
-    """
+def _plan_page(so_far: RunPublication, static: StaticSpace | None, space: str, scratch: Path) -> DemoSpace:
+    """What would go into the Space."""
     if so_far.target is not None and not so_far.target.exists and so_far.private:
         so_far.target = dataclasses.replace(so_far.target, private=True)
-    if so_far.static is not None:
-        static = _static_page(so_far, so_far.static, space, scratch / "static")
-        so_far.page = static.at(so_far.publication, "COMMIT")
-        return static
+    if static is not None:
+        return static.at(so_far.publication, "COMMIT")
     from hubtools.publishing.demo_space import write_space
 
-    so_far.page = write_space(scratch / "plan", space, so_far.publication, "COMMIT", private=so_far.private)
-    return None
+    return write_space(scratch / "plan", space, so_far.publication, "COMMIT", private=so_far.private)
 
 
 def _static_page(so_far: RunPublication, asked: StaticPageOptions, space: str, folder: Path) -> StaticSpace:
@@ -330,6 +335,7 @@ def _send(so_far: RunPublication, static: StaticSpace | None, on_stage: OnStage)
     Raises:
         UserError: the Hub refused; where it refused the page the model stays published.
     """
+    from hubtools.publishing.demo_space import push_space, write_space
     from hubtools.publishing.push import release
 
     assert so_far.ready is not None
@@ -338,17 +344,12 @@ def _send(so_far: RunPublication, static: StaticSpace | None, on_stage: OnStage)
     if so_far.target is None:
         return
     target, commit = so_far.target, so_far.done.commit
-    if static is not None:
-        from hubtools.exporting.static_space import push_static_space
-
-        so_far.page = static.at(so_far.publication, commit)
-        so_far.page_done = push_static_space(so_far.page, target, so_far.publication, commit)
-    else:
-        from hubtools.publishing.demo_space import push_space, write_space
-
-        with tempfile.TemporaryDirectory(prefix="bench-space-") as folder:
-            page = write_space(Path(folder), target.repo, so_far.publication, commit, private=target.private)
-            so_far.page, so_far.page_done = page, push_space(page, target, so_far.publication, commit)
+    with tempfile.TemporaryDirectory(prefix="bench-space-") as folder:
+        if static is not None:
+            so_far.page = static.at(so_far.publication, commit)
+        else:
+            so_far.page = write_space(Path(folder), target.repo, so_far.publication, commit, private=target.private)
+        so_far.page_done = push_space(so_far.page, target, so_far.publication, commit)
     on_stage("page sent", so_far)
 
 
@@ -445,7 +446,7 @@ def publish_suite(
             model = RunPublication(order)
             so_far.models.append(model)
             on_stage("next", so_far)
-            _check(model, push, mirrors, lambda stage, _: on_stage(stage, so_far))
+            _check(model, push, mirrors, lambda stage, _: on_stage(stage, so_far), Path())
         if failed := [model for model in so_far.models if model.failed]:
             repos = ", ".join(model.order.repo for model in failed)
             raise UserError(

@@ -233,7 +233,7 @@ def _options(order: PushRequest) -> list[str]:
     parts = []
     for field in dataclasses.fields(order):
         value = getattr(order, field.name)
-        if field.name in {"run", "repo"} or value == field.default:
+        if field.name in {"run", "repo", "page"} or value == field.default:
             continue
         name = {"pull_request": "pr", "branch": "revision"}.get(field.name, field.name)
         parts.append(f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}")

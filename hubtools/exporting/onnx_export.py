@@ -16,6 +16,7 @@ from hubtools.common.version import __version__
 from hubtools.exporting.onnx_graph import OPSET, refuse_what_has_no_graph, write_graphs
 from hubtools.exporting.onnx_model import OnnxModel
 from hubtools.exporting.onnx_proof import GraphDifference, difference, require_same
+from hubtools.exporting.pipeline_files import write_pipeline_files
 from hubtools.exporting.quantised import QuantisedCost, cost_of, quantise
 from hubtools.exporting.token_table import TOKENS, token_table
 
@@ -67,7 +68,9 @@ def write_export(
     """
     refuse_what_has_no_graph(predictor, name)
     with replacing_folder(folder, EXPORT) as staging:
-        return fill(predictor, name, staging, quantised=quantised, mirrors=mirrors)
+        facts = fill(predictor, name, staging, quantised=quantised, mirrors=mirrors)
+        write_pipeline_files(predictor, staging)
+        return facts
 
 
 def fill(

@@ -173,6 +173,19 @@ def _write(graph: nn.Module, inputs: dict[str, torch.Tensor], free: dict[int, An
             f"torch cannot export its encoder as a graph{in_brackets(error)}",
             fix="docs/demo.md has the families that are exported. Ask it with bench predict or bench demo.",
         ) from None
+    _without_traces(path)
+
+
+def _without_traces(path: Path) -> None:
+    """Leave out where in which file of this machine each node was made: it is nobody's business, and another one each time."""
+    import onnx
+
+    model = onnx.load(str(path))
+    graphs = [model.graph, *model.functions]
+    for part in (model, *graphs, *(node for graph in graphs for node in graph.node), *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.save(model, str(path))
 
 
 @contextlib.contextmanager

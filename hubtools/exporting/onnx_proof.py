@@ -29,6 +29,8 @@ _PROTEINS = (
     "GIGKFLHSAKKFGKAFVGEIMNS"
 )
 LENGTHS = (1, 2, 23, 76, 300, 1022)
+# Ubiquitin and preproinsulin, which hold each of the twenty amino acids.
+KNOWN = 186
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,7 @@ def difference(predictor: Predictor, graphs: OnnxModel, longest: int = max(LENGT
     """
     longest = min(longest, predictor.window.residues)
     proteins = _readable(predictor, proving_proteins(longest))
-    tokens = [predictor.tokeniser.encode(protein) for protein in proteins]
-    split = Encoded(
-        predictor.problem,
-        [str(index) for index in range(len(proteins))],
-        None,
-        tokens,
-        [_blank(predictor, len(ids)) for ids in tokens],
-        [[Piece(0, len(ids), 0, len(ids))] for ids in tokens],
-        predictor.tokeniser,
-    )
+    split = _in_one_piece(predictor, proteins)
     largest, where = 0.0, len(proteins[0])
     # Each alone, then all but the longest as one batch: most of it is padding.
     groups: list[Sequence[int]] = [[index] for index in range(len(proteins))]
@@ -102,6 +95,44 @@ def require_same(found: GraphDifference, name: str) -> None:
             where=name,
             fix="Nothing was written. Ask it with bench predict or bench demo.",
         )
+
+
+def known_answer(predictor: Predictor, graphs: OnnxModel) -> tuple[str, np.ndarray]:
+    """A real protein and what the graphs say of it here, to which another machine's answer is held.
+
+    Args:
+        predictor: the model.
+        graphs: of the same model.
+
+    Returns:
+        The sequence, and probabilities or values: (residues, outputs), or (1, outputs) of a protein.
+    """
+    from hubtools.training.loss import Loss
+    from hubtools.training.prediction import predict
+
+    proteins = _readable(predictor, [_PROTEINS[: min(KNOWN, predictor.window.residues)]])
+    found = predict(
+        graphs,
+        _in_one_piece(predictor, proteins),
+        Loss(predictor.problem.kind),
+        token_budget=predictor.execution.token_budget,
+        device=predictor.execution.device,
+    )
+    return proteins[0], found.scores.reshape(len(found.scores), -1)
+
+
+def _in_one_piece(predictor: Predictor, proteins: Sequence[str]) -> Encoded:
+    """Proteins of no more residues than are read at once."""
+    tokens = [predictor.tokeniser.encode(protein) for protein in proteins]
+    return Encoded(
+        predictor.problem,
+        [str(index) for index in range(len(proteins))],
+        None,
+        tokens,
+        [_blank(predictor, len(ids)) for ids in tokens],
+        [[Piece(0, len(ids), 0, len(ids))] for ids in tokens],
+        predictor.tokeniser,
+    )
 
 
 def _readable(predictor: Predictor, proteins: list[str]) -> list[str]:

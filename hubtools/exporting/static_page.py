@@ -17,8 +17,11 @@ from hubtools.common.hashing import file_sha256
 from hubtools.common.version import __version__
 from hubtools.exporting.onnx_export import EXPORT, OnnxFacts, fill
 from hubtools.exporting.onnx_graph import refuse_what_has_no_graph
+from hubtools.exporting.onnx_model import OnnxModel
+from hubtools.exporting.onnx_proof import ALLOWED, known_answer
 from hubtools.exporting.token_table import TOKENS
-from hubtools.exporting.web_runtime import VERSION
+from hubtools.exporting.web_runtime import GRAPHICS, PROCESSOR, VERSION
+from hubtools.findings.wording import metric_title
 from hubtools.inference import drawing
 from hubtools.inference.demo_page import EXAMPLES, Limits
 from hubtools.reporting.templates import asset, render
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
 INDEX, PAGE, STYLE, RUNTIME = "index.html", "page.json", "page.css", "runtime"
 SCRIPTS = ("page.js", "proteins.js", "worker.js", "offline.js")
 _FOLDER = "space/static"
-# What is loaded before the first answer, whose arrival is shown.
-_WASM = f"{RUNTIME}/ort-wasm-simd-threaded.wasm"
+# Bytes of graphs from which the program for graphics goes with the page: of a smaller model it would be most of what is loaded,
+# to save a second.
+GRAPHICS_FROM = 16 * 10**6
 
 
 def write_page(
@@ -60,8 +64,8 @@ def write_page(
     with replacing_folder(folder, EXPORT) as staging:
         facts = fill(predictor, name, staging, quantised=quantised, mirrors=mirrors)
         (staging / RUNTIME).mkdir()
-        for file, path in runtime.items():
-            shutil.copyfile(path, staging / RUNTIME / file)
+        for file in [*PROCESSOR, *(GRAPHICS if facts.bytes >= GRAPHICS_FROM else ())]:
+            shutil.copyfile(runtime[file], staging / RUNTIME / file)
         for file in SCRIPTS:
             (staging / file).write_text(asset(f"{_FOLDER}/{file}"), encoding="utf-8")
         (staging / STYLE).write_text(asset(f"{_FOLDER}/{STYLE}") + drawing.CSS, encoding="utf-8")
@@ -89,18 +93,22 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
         limits: of one request.
     """
     export = json_values((folder / EXPORT).read_bytes())
-    files = {
-        file: {"bytes": (folder / file).stat().st_size, "sha256": file_sha256(folder / file)}
-        for file in (_WASM, *facts.files)
-    }
-    small = [INDEX, PAGE, STYLE, TOKENS, EXPORT, *SCRIPTS]
-    small += [f"{RUNTIME}/{path.name}" for path in sorted((folder / RUNTIME).iterdir()) if path.suffix == ".mjs"]
+    programs = _programs(folder)
+    large = [*(program["binary"] for program in programs.values()), *facts.files]
+    files = {file: {"bytes": (folder / file).stat().st_size, "sha256": file_sha256(folder / file)} for file in large}
+    known = None
+    if "webgpu" in programs:
+        sequence, scores = known_answer(predictor, OnnxModel(folder, predictor.model.config))
+        known = {"sequence": sequence, "scores": scores.tolist(), "allowed": ALLOWED}
     letters = predictor.task.data.candidates
     return {
         **export,
         "unknown": "".join(sorted(predictor.tokeniser.unknown)),
         "files": files,
-        "kept": small,
+        # By where they compute; that for graphics is used where it says of a known protein what is said of it here.
+        "programs": programs,
+        "known": known,
+        "kept": [INDEX, PAGE, STYLE, TOKENS, EXPORT, *SCRIPTS],
         "version": f"{__version__} {export['run']} {export['weights']} {VERSION}",
         "most": {"proteins": limits.proteins, "residues": limits.residues},
         "examples": {
@@ -119,6 +127,16 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
     }
 
 
+def _programs(folder: Path) -> dict[str, dict[str, str]]:
+    """The builds of onnxruntime-web that a page has: the script that is imported, the one that it loads, and the binary."""
+    builds = {"webgpu": GRAPHICS, "wasm": PROCESSOR}
+    return {
+        name: dict(zip(("program", "loader", "binary"), (f"{RUNTIME}/{file}" for file in files), strict=True))
+        for name, files in builds.items()
+        if all((folder / RUNTIME / file).is_file() for file in files)
+    }
+
+
 def weights_said(name: str, facts: OnnxFacts) -> str:
     """Which weights are in the page, and how they were held to what was measured."""
     if facts.quantised is None:
@@ -127,6 +145,6 @@ def weights_said(name: str, facts: OnnxFacts) -> str:
         return f"The weights are those of {name} in eight bits; what that costs was not measured."
     cost = facts.cost
     return (
-        f"The weights are those of {name} in eight bits: {cost.metric} {cost.int8:.3f} instead of {cost.float32:.3f} on "
+        f"The weights are those of {name} in eight bits: {metric_title(cost.metric)} {cost.int8:.3f} instead of {cost.float32:.3f} on "
         f"{cost.proteins:,} validation proteins."
     )

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubtools.common.errors import UserError
 from hubtools.common.files import human, write_atomic
-from hubtools.exporting.onnx_export import EXPORT, OnnxFacts
+from hubtools.exporting.onnx_export import OnnxFacts
 from hubtools.exporting.onnx_graph import HEAD
 from hubtools.exporting.static_page import INDEX, weights_said, write_page
 from hubtools.exporting.web_runtime import VERSION
 from hubtools.inference.demo_page import Limits
-from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
+from hubtools.publishing.commit import PublishedFile
 from hubtools.publishing.contents import README, Publication
 from hubtools.publishing.demo_space import TITLE_LENGTH, DemoSpace
 from hubtools.reporting.card.card_metadata import front_matter
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 # More than this is a long wait for whoever opens the page on a phone.
 LARGE = 100 * 10**6
-# What the Hub puts into every new static Space, and what a page of bench that runs on a server leaves behind.
-_FRESH = {INDEX, "style.css", README, ".gitattributes"}
-_OF_A_SERVER = ("app.py", "requirements.txt", "hubtools/")
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,10 @@ class StaticSpace:
     folder: Path
     facts: OnnxFacts
     limits: Limits
+
+    def weights(self, model: str) -> str:
+        """What is said of its weights beside those of the model on the Hub."""
+        return weights_said(model, self.facts)
 
     def at(self, publication: Publication, commit: str) -> DemoSpace:
         """The files of the Space, with a README that names the commit of the model's repository."""
@@ -76,7 +76,7 @@ class StaticSpace:
             bytes=sum(path.stat().st_size for path in page),
             proteins=self.limits.proteins,
             residues=self.limits.residues,
-            weights=weights_said(publication.repo, self.facts),
+            weights=self.weights(publication.repo),
             commit=commit,
             head=HEAD in self.facts.files,
             bench=record.environment.bench,
@@ -120,33 +120,3 @@ def write_static_space(
         predictor, publication.repo, folder, runtime, quantised=quantised, mirrors=mirrors, limits=limits
     )
     return StaticSpace(repo, folder, facts, limits)
-
-
-def refuse_another_page(target: Target) -> None:
-    """Look at what the Space holds.
-
-    Raises:
-        UserError: a page or an app that bench did not write, which would be overwritten.
-    """
-    held = set(target.files)
-    app = "app.py" in held and "hubtools/__init__.py" not in held
-    page = INDEX in held and EXPORT not in held and not held <= _FRESH
-    if app or page:
-        what = "app.py" if app else INDEX
-        raise UserError(
-            f"this Space has {what} that bench did not write", where=target.repo, fix="Choose another name: --space."
-        )
-
-
-def push_static_space(space: DemoSpace, target: Target, publication: Publication, commit: str) -> PushedCommit:
-    """One commit; the files of a page that ran on a server go, others stay.
-
-    Raises:
-        UserError: as :func:`hubtools.publishing.commit.send`.
-    """
-    refuse_another_page(target)
-    new = {file.path for file in space.files}
-    ours = ("hubtools/__init__.py" in target.files) and _OF_A_SERVER
-    stale = [name for name in target.files if ours and name.startswith(ours) and name not in new]
-    text = f"Holds {publication.repo} at {commit}; bench run {publication.record.run_id}."
-    return send(target, space.files, stale, f"The page of {publication.repo}", text)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.common.secrets import scrub
@@ -29,6 +30,9 @@ from hubtools.runs.store import (
 )
 from hubtools.runs.whole_model import make_whole
 from hubtools.specs.record import RunRecord
+
+if TYPE_CHECKING:
+    from hubtools.reporting.card.model_card import ModelPage
 
 README = "README.md"
 # Formats that run code when they are read.
@@ -94,6 +98,7 @@ def plan_publication(
     licence: str | None = None,
     weights: Weights | None = None,
     author: str | None = None,
+    page: ModelPage | None = None,
 ) -> Publication:
     """Collect the files of a run and check everything that needs no network and no model.
 
@@ -106,6 +111,7 @@ def plan_publication(
         weights: of a run that trained an adapter: the merged model, the adapter with its head, or both. By default
             both where the adapter's base is on the Hub, else the merged model.
         author: of the model, for its citation; by default the owner of the repository.
+        page: where it can be tried.
 
     Raises:
         UserError: there is no finished run of a checkpoint in the folder, or the name is not a Hub id.
@@ -149,7 +155,7 @@ def plan_publication(
 
     checks = [_examine("licence", check_licence)]
     if chosen:
-        checks.append(_examine("card", lambda: _write_card(run, repo, chosen[0], weights, author)))
+        checks.append(_examine("card", lambda: _write_card(run, repo, chosen[0], weights, author, page)))
     # Beside the card, for the same reason: it is the run as others may see it.
     write_record(run.card, public_record(record))
     files = collect_files(folder, weights)
@@ -273,10 +279,12 @@ def _no_adapter(run: OpenRun) -> str | None:
     return None
 
 
-def _write_card(run: OpenRun, repo: str, licence: str, weights: Weights, author: str | None) -> str:
+def _write_card(
+    run: OpenRun, repo: str, licence: str, weights: Weights, author: str | None, page: ModelPage | None
+) -> str:
     from hubtools.reporting.card.model_card import build_card, lint_card
 
-    build_card(run, repo_id=repo, licence=licence, weights=weights, author=author)
+    build_card(run, repo_id=repo, licence=licence, weights=weights, author=author, page=page)
     problems = lint_card((run.card / README).read_text(encoding="utf-8"))
     if problems:
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -48,6 +48,17 @@ PROTEINS, RESIDUES = 50, 20_000
 TITLE_LENGTH = 60  # of short_description, by the Hub
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CODE = f"{_PACKAGE.name}/"
+# What a page of bench is made of, by where it computes, and the file that says that it is one.
+PAGE_FILES = {
+    "gradio": ("app.py", "requirements.txt", _CODE),
+    "static": (
+        *("index.html", "page.json", "page.css", "page.js", "proteins.js", "worker.js", "offline.js", "runtime/"),
+        *("model.onnx", "head.onnx", "tokens.json", "export.json"),
+    ),
+}
+_SIGNS = {"gradio": f"{_CODE}__init__.py", "static": "export.json"}
+# What the Hub puts into every new static Space.
+_FRESH = {"index.html", "style.css", README, ".gitattributes"}
 
 
 @dataclass(frozen=True)
@@ -115,34 +126,39 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
     return DemoSpace(repo, files, tuple(_notes(publication, repo, private)))
 
 
-def refuse_another_app(target: Target) -> None:
+def refuse_another_page(target: Target) -> None:
     """Look at what the Space holds.
 
     Raises:
-        UserError: an app that bench did not write, which would be overwritten.
+        UserError: an app or a page that bench did not write, which would be overwritten.
     """
-    if "app.py" in target.files and f"{_CODE}__init__.py" not in target.files:
+    held = set(target.files)
+    app = "app.py" in held and _SIGNS["gradio"] not in held
+    page = "index.html" in held and _SIGNS["static"] not in held and not held <= _FRESH
+    if app or page:
+        what = "an app.py" if app else "an index.html"
         raise UserError(
-            "this Space has an app.py that bench did not write", where=target.repo, fix="Choose another name: --space."
+            f"this Space has {what} that bench did not write", where=target.repo, fix="Choose another name: --space."
         )
 
 
 def push_space(space: DemoSpace, target: Target, publication: Publication, commit: str) -> PushedCommit:
-    """One commit, in which modules that an earlier page needed go.
+    """One commit, in which what an earlier page of bench needed goes, of either kind; files of others stay.
 
     Args:
-        space: from :func:`write_space`.
+        space: from :func:`write_space`, or a page that needs no server.
         target: from :func:`hubtools.publishing.commit.look`, of kind ``space``.
         publication: of the model.
-        commit: that the Space loads.
+        commit: of the model that the page is of.
 
     Raises:
-        UserError: as :func:`hubtools.publishing.commit.send`.
+        UserError: as :func:`refuse_another_page`, and :func:`hubtools.publishing.commit.send`.
     """
-    refuse_another_app(target)
+    refuse_another_page(target)
     new = {file.path for file in space.files}
-    stale = [name for name in target.files if name.startswith(_CODE) and name not in new]
-    text = f"Loads {publication.repo} at {commit}; bench run {publication.record.run_id}."
+    ours = tuple(name for kind, sign in _SIGNS.items() if sign in target.files for name in PAGE_FILES[kind])
+    stale = [name for name in target.files if ours and name.startswith(ours) and name not in new]
+    text = f"Of {publication.repo} at {commit}; bench run {publication.record.run_id}."
     return send(target, space.files, stale, f"The page of {publication.repo}", text)
 
 

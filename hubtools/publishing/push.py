@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hubtools.common.errors import UserError
 from hubtools.findings.wording import plural
@@ -15,6 +16,9 @@ from hubtools.publishing.earlier import PreviousPublication, foreign_model, look
 from hubtools.publishing.tags import tag_run
 from hubtools.reporting.card.snippet import Weights
 from hubtools.runs.store import OpenRun
+
+if TYPE_CHECKING:
+    from hubtools.reporting.card.model_card import ModelPage
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class PushRequest:
         pull_request: whether the commit becomes a pull request.
         private: whether the repository must be private.
         replace: whether a model may go that bench did not publish there.
-        licence, weights, author: as for :func:`hubtools.publishing.contents.plan_publication`.
+        licence, weights, author, page: as for :func:`hubtools.publishing.contents.plan_publication`.
     """
 
     run: OpenRun | Path
@@ -40,6 +44,7 @@ class PushRequest:
     licence: str | None = None
     weights: Weights | None = None
     author: str | None = None
+    page: ModelPage | None = None
 
     @property
     def folder(self) -> Path:
@@ -73,9 +78,8 @@ def planned(order: PushRequest) -> PreparedPush:
     Raises:
         UserError: there is nothing to publish.
     """
-    return PreparedPush(
-        plan_publication(order.run, order.repo, licence=order.licence, weights=order.weights, author=order.author)
-    )
+    options = {name: getattr(order, name) for name in ("licence", "weights", "author", "page")}
+    return PreparedPush(plan_publication(order.run, order.repo, **options))
 
 
 def looked_at(ready: PreparedPush, order: PushRequest, *, signed_in: bool = True) -> PreparedPush:
@@ -96,8 +100,25 @@ def looked_at(ready: PreparedPush, order: PushRequest, *, signed_in: bool = True
         private=order.private,
         signed_in=signed_in,
     )
-    earlier = look_back(target)
-    publication = with_edits(ready.publication, earlier)
+    return _beside(ready.publication, order, target, look_back(target))
+
+
+def carded(ready: PreparedPush, order: PushRequest) -> PreparedPush:
+    """The same with a card that says what is known by now; the repository stays as it was looked at.
+
+    Args:
+        ready: from :func:`looked_at`, or :func:`planned` where the Hub was not asked.
+        order: what is wanted, with the page.
+    """
+    publication = planned(order).publication
+    if ready.target is None or ready.earlier is None:
+        return PreparedPush(publication)
+    return _beside(publication, order, ready.target, ready.earlier)
+
+
+def _beside(publication: Publication, order: PushRequest, target: Target, earlier: PreviousPublication) -> PreparedPush:
+    """What is published beside what the repository holds."""
+    publication = with_edits(publication, earlier)
     return PreparedPush(publication.with_check("repository", lambda: _state(order, target, earlier)), target, earlier)
 
 

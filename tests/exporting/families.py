@@ -1,8 +1,8 @@
-"""Export the encoder of a tiny checkpoint of each family, and print how far onnxruntime is from torch.
+"""Export the encoder of a tiny checkpoint of each kind, and print how far onnxruntime is from torch, or why it has no graph.
 
-    python tests/exporting/families.py [FAMILY ...]
+    python tests/exporting/families.py [KIND ...]
 
-A hidden state of each token is compared, on rows of 5 to 1,000 tokens, with padding and without.
+A hidden state of each token is compared, on rows of 5 to 1,000 tokens (or as many as the kind reads), with padding and without.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tiny_checkpoints import _MAKERS, write_checkpoint
+from kinds_of_checkpoints import KINDS, write_kind
 
+from hubtools.common.errors import UserError
 from hubtools.exporting.onnx_graph import _write
 from hubtools.exporting.onnx_model import _run, _session
 from hubtools.models.checkpoint import resolve_checkpoint
@@ -45,17 +46,19 @@ def inputs(rows: int, tokens: int, generator: torch.Generator) -> dict[str, torc
 
 
 @torch.no_grad()
-def apart(family: str) -> float:
+def apart(kind: str) -> float:
     generator = torch.Generator().manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = write_checkpoint(Path(folder) / family, family)
-        states = States(load_encoder(resolve_checkpoint(str(checkpoint)), weights="pretrained", seed=0).eval())
+        checkpoint = resolve_checkpoint(str(write_kind(Path(folder) / kind, kind)))
+        states = States(load_encoder(checkpoint, weights="pretrained", seed=0).eval())
         path = Path(folder) / "model.onnx"
         free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
         _write(states, inputs(2, 17, generator), free, "states", path)
+        # Of some two positions are kept for padding.
+        most = (getattr(states.encoder.config, "max_position_embeddings", None) or 10**6) - 2
         session, largest = _session(path), 0.0
-        for shape in SHAPES:
-            given = inputs(*shape, generator)
+        for rows, tokens in SHAPES:
+            given = inputs(rows, min(tokens, most), generator)
             ours, theirs = states(**given), _run(session, list(given.values()))
             real = given["attention_mask"].bool()
             largest = max(largest, float(np.abs(ours[real] - theirs[real]).max()))
@@ -63,5 +66,12 @@ def apart(family: str) -> float:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or _MAKERS:
-        print(f"{name}  {apart(name):.1e}", flush=True)
+    alike: dict[object, list[str]] = {}
+    for kind in sys.argv[1:] or KINDS:
+        alike.setdefault(KINDS[kind], []).append(kind)
+    for kinds in alike.values():
+        try:
+            said = f"{apart(kinds[0]):.1e}"
+        except UserError as error:
+            said = error.what
+        print(f"| {', '.join(kinds)} | {said} |", flush=True)

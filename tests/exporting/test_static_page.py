@@ -6,32 +6,29 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browser import Seen, browser_page
+from exporting.asked_page import Made, asked, downloaded, opened, scores, served
 from hub_server import Hub
 from publishing.small_run import make_run, write_small_card
 from tiny_runs import made
 
 from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
-from hubtools.data import DataCache
 from hubtools.evaluation.predictions import read_predictions
-from hubtools.exporting.onnx_export import OnnxFacts
-from hubtools.exporting.page_server import PageServer
-from hubtools.exporting.static_page import write_page
-from hubtools.exporting.static_space import StaticSpace, push_static_space
-from hubtools.exporting.web_runtime import FILES, PACKAGE, web_runtime
+from hubtools.exporting.static_space import StaticSpace
+from hubtools.exporting.web_runtime import FILES, PROCESSOR, web_runtime
 from hubtools.inference.decisions import Decider
 from hubtools.inference.demo_page import Limits
 from hubtools.inference.predictor import Predictor, Protein
 from hubtools.inference.writers import writing
 from hubtools.publishing.commit import look
 from hubtools.publishing.contents import plan_publication
+from hubtools.publishing.demo_space import PAGE_FILES, push_space, write_space
 from hubtools.training.compute.device import Execution
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
@@ -39,60 +36,17 @@ for package in ("onnx", "onnxruntime", "onnxscript"):
     pytest.importorskip(package, reason='onnx is not installed: pip install "plm-hubtools[export]"')
 
 
-@dataclass
-class Made:
-    """A page, the model behind it and where it is served."""
-
-    run: Path
-    predictor: Predictor
-    folder: Path
-    facts: OnnxFacts
-    address: str
-
-
 @pytest.fixture(scope="module", params=["residue-classification", "sequence-classification"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """The page of a tiny model; without onnxruntime-web in the cache of data, nothing is fetched for it."""
-    cache = DataCache.default()
-    if cache.held(PACKAGE) is None:
-        pytest.skip("onnxruntime-web is not in the cache of data: bench demo --static fetches it")
-    folder = tmp_path_factory.mktemp("static")
-    # Windows of 40 residues: proteins of a test are read in several.
-    run = made(folder, request.param, **{"window.residues": 40, "window.overlap": 10})
-    predictor = Predictor.open(run, Execution.choose("cpu"))
-    facts = write_page(predictor, "me/tiny", folder / "page", web_runtime())
-    server = PageServer(folder / "page", "127.0.0.1", 0)
-    yield Made(run, predictor, folder / "page", facts, server.address)
-    server.close()
+    with served(tmp_path_factory.mktemp("static"), request.param) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def seen(page: Made) -> Iterator[Seen]:
     with browser_page(viewport={"width": 390, "height": 844}) as found:
-        found.page.goto(page.address)
-        found.page.wait_for_selector("body[data-state=ready]", timeout=120_000)
+        opened(found, page.address)
         yield found
-
-
-def asked(seen: Seen, text: str) -> str:
-    """What the page says of a text that was typed."""
-    seen.page.fill("#sequence", text)
-    seen.page.press("#sequence", "Control+Enter")
-    seen.page.wait_for_selector("body[data-state=done]", timeout=120_000)
-    # Answers are put in when the last is there.
-    seen.page.wait_for_function("document.querySelector('#answer').children.length > 0")
-    return str(seen.page.inner_text("#answer"))
-
-
-def downloaded(seen: Seen, button: str) -> str:
-    with seen.page.expect_download() as started:
-        seen.page.click(button)
-    return Path(started.value.path()).read_text(encoding="utf-8")
-
-
-def scores(text: str, labels: list[str]) -> np.ndarray:
-    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
-    return np.array([[float(row[f"p_{label}"]) for label in labels] for row in rows])
 
 
 def test_the_page_predicts_what_the_run_recorded(page: Made, seen: Seen) -> None:
@@ -188,6 +142,10 @@ def test_nothing_but_its_own_files_is_asked_for_and_a_second_visit_needs_no_netw
         seen.page.context.set_offline(False)
 
 
+def test_small_models_go_without_the_program_for_graphics(page: Made) -> None:
+    assert {path.name for path in (page.folder / "runtime").iterdir()} == set(PROCESSOR)
+
+
 def test_tokens_are_the_table_of_the_tokeniser(page: Made) -> None:
     table = json.loads((page.folder / "tokens.json").read_text())
     tokeniser = page.predictor.tokeniser
@@ -207,7 +165,7 @@ def test_the_space_is_the_page_in_one_commit(
     # Of a page that ran on a server, and of somebody.
     hub.add_repo("spaces", "me/tiny-demo", {"app.py": "", "hubtools/__init__.py": "", "notes.md": "mine"})
     space = StaticSpace("me/tiny-demo", page.folder, page.facts, Limits()).at(publication, "c" * 40)
-    done = push_static_space(space, look("me/tiny-demo", kind="space", sdk="static"), publication, "c" * 40)
+    done = push_space(space, look("me/tiny-demo", kind="space", sdk="static"), publication, "c" * 40)
     files = hub.repos["spaces", "me/tiny-demo"].history()[0].files
     assert done.changed and "notes.md" in files and not {"app.py", "hubtools/__init__.py"} & set(files)
     for path in page.folder.rglob("*"):
@@ -215,9 +173,18 @@ def test_the_space_is_the_page_in_one_commit(
             assert files[path.relative_to(page.folder).as_posix()].sha256 == file_sha256(path)
     text = hub.blob(files["README.md"].sha256).read_text()
     assert "sdk: static" in text and "c" * 40 in text and "cross-origin-embedder-policy" in text
+    # The other kind of page over it, and back: what a page was made of goes, what somebody added stays.
+    served_page = write_space(tmp_path / "gradio", "me/tiny-demo", publication, "c" * 40)
+    both = {".gitattributes", "notes.md"}
+    for pushed in (served_page, space):
+        push_space(pushed, look("me/tiny-demo", kind="space"), publication, "c" * 40)
+        files = hub.repos["spaces", "me/tiny-demo"].history()[0].files
+        assert set(files) - both == {file.path for file in pushed.files} and "notes.md" in files
+    assert {file.path for file in space.files if not file.path.startswith(PAGE_FILES["static"])} == {"README.md"}
     hub.add_repo("spaces", "me/other", {"index.html": "mine", "more.html": ""})
-    with pytest.raises(UserError, match="bench did not write"):
-        push_static_space(space, look("me/other", kind="space"), publication, "c" * 40)
+    for pushed in (served_page, space):
+        with pytest.raises(UserError, match="that bench did not write"):
+            push_space(pushed, look("me/other", kind="space"), publication, "c" * 40)
 
 
 def test_another_runtime_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Seen, browser_page
+from browser import Seen, browser_page, pale_texts
 from sample_records import FULL, LOCALISATION, PEPTIDES, PROBE, make_record, many_runs, ranked_runs, sample_runs
 
 from hubtools.common.errors import UserError
@@ -331,21 +331,7 @@ def test_text_stands_out_from_what_is_behind_it(address: str, scheme: str) -> No
     """WCAG 2.1 AA: a contrast of at least 4.5."""
     with browser_page(color_scheme=scheme) as seen:
         seen.page.goto(address)
-        low = seen.page.evaluate(
-            """() => {
-              const parse = c => c.match(/[\\d.]+/g).map(Number);
-              const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-                .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-              const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-                if (c.length === 3 || c[3] > .99) return c; } return [255, 255, 255]; };
-              return [...document.querySelectorAll('main *, header *, .filters *')]
-                .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.offsetParent)
-                .map(e => { const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
-                  return [(a + .05) / (b + .05), e.outerHTML.slice(0, 90)]; })
-                .filter(([ratio]) => ratio < 4.5);
-            }"""
-        )
-        assert low == []
+        assert pale_texts(seen.page, "main *, header *, .filters *") == []
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ ALLOWED = {
     ("data/sources/uniprot_answers.py", "f'rows-{sha256}'"): "a digest, of the type Sha256",
     ("data/splits/identity.py", "f'{part}.fasta'"): "the two parts of the call",
     ("exporting/onnx_export.py", "file"): "MODEL and HEAD",
+    ("exporting/pipeline_files.py", "name"): "three names, constants",
     ("exporting/static_page.py", "file"): "names of the page's own files, constants",
     ("exporting/static_space.py", "name"): "names of the listing of that folder, and README",
     ("exporting/web_runtime.py", "name"): "FILES",

@@ -120,7 +120,7 @@ def _opened(
     model: str | PathLike[str], quantise: str | None, execution: ExecutionOptions | None, on_note: Say
 ) -> tuple[Predictor, str, Sequence[Path]]:
     """The model on the processor, where onnxruntime will be held to it; its name; folders of data."""
-    from hubtools.api.predicting import open_model
+    from hubtools.api.predicting import model_named, open_model
     from hubtools.exporting.onnx_export import QUANTISED
 
     if quantise not in {None, *QUANTISED}:
@@ -129,5 +129,6 @@ def _opened(
     name = fspath(model)
     predictor = open_model(name, computing, on_note=on_note)
     on_note("torch exports the model, which takes a minute, and onnxruntime is held to it")
-    # Of a folder the name of the run, which says nothing of this machine.
-    return predictor, f"run {predictor.record.run_id}" if Path(name).exists() else name, computing.mirrors
+    # Of a run here its id, which says nothing of this machine.
+    here = not isinstance(model_named(name), str)
+    return predictor, f"run {predictor.record.run_id}" if here else name, computing.mirrors

@@ -40,6 +40,19 @@ README, FIGURES = "README.md", "figures"
 MAX_ROWS_BESIDE = 30
 
 
+@dataclass(frozen=True)
+class ModelPage:
+    """A page on which a model can be tried.
+
+    Attributes:
+        space: ``owner/name`` of the Space.
+        weights: a sentence on those that it computes with in the browser; empty where the Hub computes.
+    """
+
+    space: str
+    weights: str = ""
+
+
 def build_card(
     run: OpenRun | Path,
     *,
@@ -47,6 +60,7 @@ def build_card(
     licence: str | None = None,
     author: str | None = None,
     weights: Weights = "merged",
+    page: ModelPage | None = None,
     beside: Sequence[OpenRun] = (),
 ) -> Path:
     """Write ``card/README.md`` and ``card/figures/*.png`` into a run's folder.
@@ -59,6 +73,7 @@ def build_card(
         licence: under which it is published; by default what base model and data imply.
         author: of the model, for its citation; by default the owner of the repository.
         weights: what of a run with an adapter is published.
+        page: where it can be tried.
         beside: runs that are open already, in the same folder perhaps; they are not read again.
 
     Returns:
@@ -84,7 +99,7 @@ def build_card(
     shown = table.around(record.run_id, MAX_ROWS_BESIDE)
     figures = figures_of(run, shown)
     public = OpenRun(run.folder, public_record(record))
-    text = _text(public, (table, shown, row), figures, CardOptions(repo_id, licence, author, weights))
+    text = _text(public, (table, shown, row), figures, CardOptions(repo_id, licence, author, weights, page))
     text = keep_edits(text, existing_card(run.folder))
     for figure in figures.values():
         write_atomic(target / FIGURES / figure.name, figure.png)
@@ -151,6 +166,7 @@ class CardOptions:
     licence: str | None
     author: str | None
     weights: Weights
+    page: ModelPage | None
 
 
 def _snippets(record: RunRecord, model: Path, location: str, weights: Weights) -> dict[str, str]:
@@ -224,6 +240,7 @@ def _text(
         figures=figures,
         snippets=_snippets(record, model, repo_id or model.as_posix(), weights) if loadable else {},
         weights=weights,
+        page=wanted.page,
         put_together=None if repo_id or has_whole_model(run) else run.folder.as_posix(),
         custom_code=needs_custom_code(model),
         tried=tried_versions.oldest_tried(record, peft=weights != "merged"),

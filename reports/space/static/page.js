@@ -4,7 +4,9 @@ import { Unreadable, count, gff3, looksLikeDna, readProteins, stretches, table }
 
 const at = (id) => document.getElementById(id);
 const state = at("state"), progress = at("progress"), predict = at("predict"), stop = at("stop"), box = at("sequence");
-let model, worker, ready = false, asked = 0, proteins = [], answers = [];
+const TOO_OLD = "This browser is too old to run the model, or is not allowed to. Use a current Firefox, Chrome, Edge or Safari.";
+const WHERE = { webgpu: "the graphics processor", wasm: "the processor" };
+let model, worker, computes, ready = false, asked = 0, proteins = [], answers = [];
 
 function made(tag, attributes = {}, ...inside) {
   const svg = ["svg", "polyline", "line", "text"].includes(tag);
@@ -33,9 +35,10 @@ function told(text, share = null) {
 }
 
 function start() {
-  worker = new Worker("worker.js", { type: "module" });
+  // With what decides where it computes.
+  worker = new Worker(`worker.js${location.search}`, { type: "module" });
   worker.onmessage = ({ data }) => heard(data);
-  worker.onerror = () => broken("This browser cannot load the program that runs the model. Try a current Firefox, Chrome, Edge or Safari.");
+  worker.onerror = () => broken(TOO_OLD);
   worker.postMessage({ kind: "load" });
 }
 
@@ -54,9 +57,9 @@ function heard(data) {
   else if (data.kind === "ready") {
     ready = true;
     predict.disabled = false;
-    told("The model is ready.");
+    told(`The model is ready, on ${WHERE[data.computes]} of this machine.`);
     document.body.dataset.state = "ready";
-    keep();
+    kept(data.computes);
   } else if (data.number !== asked) return;
   else if (data.kind === "read") {
     const all = proteins.reduce((sum, protein) => sum + protein.sequence.length, 0);
@@ -66,7 +69,8 @@ function heard(data) {
     finished("It was not computed.");
     message(data.why);
   } else if (data.kind === "done") {
-    finished(`Computed in ${data.seconds.toFixed(1)} s.`);
+    finished(`Computed in ${data.seconds.toFixed(1)} s on ${WHERE[data.computes]}.`);
+    kept(data.computes);
     showAll();
   }
 }
@@ -284,23 +288,25 @@ at("tsv").onclick = () => save(`${model.task.name}.tsv`, "text/tab-separated-val
 at("gff3").onclick = () => save(`${model.task.name}.gff3`, "text/plain", gff3(answers, model));
 
 // A second visit then needs no network; where a browser does not keep files, it does.
-async function keep() {
+async function kept(where) {
+  if (where === computes) return;
+  computes = document.body.dataset.computes = where;
   if (!("serviceWorker" in navigator)) return;
   try {
     await navigator.serviceWorker.register("offline.js");
     const there = await navigator.serviceWorker.ready;
     navigator.serviceWorker.onmessage = () => { document.body.dataset.kept = "yes"; };
-    const large = Object.entries(model.files).map(([name, file]) => `${name}?sha256=${file.sha256}`);
-    there.active.postMessage({ version: model.version, files: ["./", ...model.kept, ...large] });
+    const { program, loader, binary } = model.programs[where];
+    const others = Object.values(model.programs).map((one) => one.binary).filter((name) => name !== binary);
+    const large = Object.entries(model.files).filter(([name]) => !others.includes(name)).map(([name, file]) => `${name}?sha256=${file.sha256}`);
+    there.active.postMessage({ version: model.version, files: ["./", ...model.kept, program, loader, ...large] });
   } catch {
     // The page works all the same.
   }
 }
 
 async function begin() {
-  if (typeof WebAssembly !== "object" || typeof BigInt64Array === "undefined") {
-    return broken("This browser is too old to run the model. Use a current Firefox, Chrome, Edge or Safari.");
-  }
+  if (["WebAssembly", "BigInt64Array", "Worker"].some((name) => !(name in globalThis))) return broken(TOO_OLD);
   try {
     model = await (await fetch("page.json")).json();
   } catch {

@@ -1,9 +1,8 @@
 // The model, away from the page so that it stays alive: loads the files of this folder, and answers protein by protein.
 
-import * as ort from "./runtime/ort.wasm.min.mjs";
-import { decided, pieces, scoresOf, tokensOf } from "./proteins.js";
+import { Unreadable, decided, pieces, scoresOf, tokensOf } from "./proteins.js";
 
-let model, tokens, graph, head;
+let model, tokens, ort, graph, head, computes;
 
 const IN_WORDS = /memory|allocat|RangeError|bad_alloc|out of bounds/iu;
 
@@ -36,26 +35,65 @@ async function fetched(name, onBytes) {
   return whole;
 }
 
+// Whether there is a graphics processor that this browser computes with, and no program that imitates one: that is slower than the
+// processor. "?on=processor" and "?on=graphics" behind the page's address decide it.
+async function graphics() {
+  const asked = new URL(self.location.href).searchParams.get("on");
+  if (!model.programs.webgpu || asked === "processor" || !("Suspending" in WebAssembly)) return false;
+  try {
+    const adapter = await navigator.gpu?.requestAdapter();
+    return Boolean(adapter) && (asked === "graphics" || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
+  } catch {
+    return false;
+  }
+}
+
+// The graphs in one of the programs: "webgpu", or "wasm" for the processor.
+async function open(where) {
+  const { program, binary } = model.programs[where];
+  const graphs = ["model.onnx", "head.onnx"].filter((name) => name in model.files);
+  const total = [binary, ...graphs].reduce((sum, name) => sum + model.files[name].bytes, 0), arrived = {};
+  const told = (name) => (held) => {
+    arrived[name] = Math.min(held, model.files[name].bytes);
+    postMessage({ kind: "arrived", bytes: Object.values(arrived).reduce((a, b) => a + b, 0), total });
+  };
+  ort = await import(`./${program}`);
+  // Threads need a page that is isolated from others, which its server says.
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 4) : 1;
+  ort.env.wasm.wasmPaths = new URL("./runtime/", self.location.href).href;
+  ort.env.logLevel = "error";
+  ort.env.wasm.wasmBinary = (await fetched(binary, told(binary))).buffer;
+  const made = async (name) => name in model.files
+    ? ort.InferenceSession.create(await fetched(name, told(name)), { executionProviders: [where], logSeverityLevel: 3 }) : undefined;
+  graph = await made("model.onnx");
+  head = await made("head.onnx");
+  computes = where;
+}
+
+// Whether the protein that page.json holds gets the scores that it had where the page was made.
+async function says() {
+  const { sequence, scores, allowed } = model.known;
+  const { rows } = await answer({ id: "known", sequence }, () => {});
+  return rows.every((row) => row.scores.every((score, i) => {
+    const known = scores[(row.position ?? 1) - 1][i];
+    return Math.abs(score - known) <= allowed * Math.max(1, Math.abs(known));
+  }));
+}
+
 async function load() {
   model = await (await fetch("page.json")).json();
   tokens = await (await fetch("tokens.json")).json();
-  // Threads need a page that is isolated from others, which its server says.
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 4) : 1;
-  const here = new URL("./runtime/", self.location.href).href;
-  ort.env.wasm.wasmPaths = here;
-  ort.env.logLevel = "error";
-  const sizes = Object.fromEntries(Object.entries(model.files).map(([name, file]) => [name, file.bytes]));
-  const total = Object.values(sizes).reduce((a, b) => a + b, 0), arrived = {};
-  const told = (name) => (held) => {
-    arrived[name] = Math.min(held, sizes[name]);
-    postMessage({ kind: "arrived", bytes: Object.values(arrived).reduce((a, b) => a + b, 0), total });
-  };
-  const wasm = "runtime/ort-wasm-simd-threaded.wasm";
-  ort.env.wasm.wasmBinary = (await fetched(wasm, told(wasm))).buffer;
-  const options = { executionProviders: ["wasm"] };
-  graph = await ort.InferenceSession.create(await fetched("model.onnx", told("model.onnx")), options);
-  if ("head.onnx" in sizes) head = await ort.InferenceSession.create(await fetched("head.onnx", told("head.onnx")), options);
-  postMessage({ kind: "ready" });
+  let right = false;
+  if (await graphics()) {
+    try {
+      await open("webgpu");
+      right = await says();
+    } catch {
+      // The processor is there.
+    }
+  }
+  if (!right) await open("wasm");
+  postMessage({ kind: "ready", computes });
 }
 
 const whole = (values) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
@@ -110,13 +148,21 @@ self.onmessage = async ({ data }) => {
       let done = 0;
       const began = performance.now();
       for (const protein of data.proteins) {
-        const found = await answer(protein, (residues) => {
+        const before = done;
+        const read = (residues) => {
           done += residues;
           postMessage({ kind: "read", number: data.number, residues: done });
+        };
+        const found = await answer(protein, read).catch(async (error) => {
+          // A graphics processor that others need, or whose memory is full.
+          if (computes === "wasm" || error instanceof Unreadable) throw error;
+          await open("wasm");
+          done = before;
+          return answer(protein, read);
         });
         postMessage({ kind: "answer", number: data.number, answer: found });
       }
-      postMessage({ kind: "done", number: data.number, seconds: (performance.now() - began) / 1000 });
+      postMessage({ kind: "done", number: data.number, computes, seconds: (performance.now() - began) / 1000 });
     }
   } catch (error) {
     postMessage({ kind: data.kind === "load" ? "unloadable" : "failed", number: data.number, why: why(error) });
