@@ -20,7 +20,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.escaping import spreadsheet_cell
 from hubtools.common.files import is_file, is_folder, replacing, write_atomic
 from hubtools.common.hashing import digest, file_sha256
-from hubtools.common.inside import file_stem, inside, one_file_twice
+from hubtools.common.inside import file_stem, inside
 from hubtools.common.readers import reads
 from hubtools.common.texts import visible
 from hubtools.data.rows.chain_breaks import chains_of, residues_in
@@ -104,12 +104,13 @@ def fold_stems(proteins: Sequence[Protein]) -> list[str]:
         UserError: two would have one name.
     """
     stems = [file_stem(protein.id) for protein in proteins]
-    if (twice := one_file_twice(stems)) is not None:
-        first, second = (stems.index(twice[0]), len(stems) - 1 - stems[::-1].index(twice[1]))
-        raise UserError(
-            f"two proteins, {proteins[first].id} and {proteins[second].id}, would be one file ({twice[1]})",
-            fix="Rename one of them.",
-        )
+    seen: dict[str, Protein] = {}
+    for stem, protein in zip(stems, proteins, strict=True):
+        # Some disks know no case.
+        if (other := seen.setdefault(stem.lower(), protein)) is not protein:
+            raise UserError(
+                f"two proteins, {other.id} and {protein.id}, would be one file ({stem})", fix="Rename one of them."
+            )
     return stems
 
 

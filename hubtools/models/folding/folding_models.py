@@ -166,8 +166,14 @@ class FoldingModel(ABC):
         """
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []), torch.no_grad():
             torch.manual_seed(seed)
-            folded = self._fold(chains)
-        if not np.isfinite(folded.atoms.coord).all() or not len(folded.atoms):
+            try:
+                folded = self._fold(chains)
+            except (
+                torch.linalg.LinAlgError,
+                IndexError,
+            ):  # Of a superposition, or a largest one, of what is no number.
+                folded = None
+        if folded is None or not len(folded.atoms) or not np.isfinite(folded.atoms.coord).all():
             raise UserError(
                 "its structure has coordinates that are no numbers",
                 where=self.checkpoint.name,
