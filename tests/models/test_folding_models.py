@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hubtools.common.errors import UserError
+from hubtools.common.files import human
 from hubtools.models.checkpoint import resolve_checkpoint
 from hubtools.models.folding.fold_memory import esmfold2_memory, esmfold_memory
 from hubtools.models.folding.folding_models import ESMFold, ESMFold2, FoldingModel, folding_model
@@ -255,6 +256,20 @@ RELEASED: dict[Any, dict[str, Any]] = {
 }
 
 
+LENGTHS = (100, 200, 400, 700, 1000)
+
+
+def estimates(row: str) -> list[str]:
+    """A row of the table of docs/folding.md."""
+    text = (Path(__file__).parents[2] / "docs" / "folding.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
+    return line.strip("| ").split(" | ")[1:]
+
+
+def gigabytes(model: FoldingModel, residues: int) -> str:
+    return human(model.memory(residues).total)
+
+
 def test_memory_of_what_was_released() -> None:
     checkpoint: Any = _Named(RELEASED[ESMFold])
     esmfold = ESMFold(checkpoint, torch.device("cuda"))
@@ -263,6 +278,11 @@ def test_memory_of_what_was_released() -> None:
     assert 16e9 < esmfold.memory(1000).total < 24e9
     checkpoint = _Named(RELEASED[ESMFold2])
     esmfold2 = ESMFold2(checkpoint, torch.device("cuda"), samples=1)
+    assert estimates("ESMFold, GPU") == [gigabytes(esmfold, n) for n in LENGTHS]
+    assert estimates("ESMFold, processor") == [gigabytes(ESMFold(_Named(RELEASED[ESMFold]), CPU), n) for n in LENGTHS]
+    assert estimates("ESMFold2, 1 sample, GPU") == [gigabytes(esmfold2, n) for n in LENGTHS]
+    eight = ESMFold2(checkpoint, torch.device("cuda"))
+    assert estimates("ESMFold2, 8 samples, GPU") == [gigabytes(eight, n) for n in LENGTHS]
     # What a user of it measured: 14 GiB loaded, 25 GiB at 800 residues.
     assert esmfold2.memory(0).total == pytest.approx(14 * 2**30, rel=0.15)
     assert esmfold2.memory(800).total == pytest.approx(25 * 2**30, rel=0.1)

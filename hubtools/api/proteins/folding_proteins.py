@@ -131,6 +131,7 @@ def fold(
     """
     import torch
 
+    from hubtools.common.inside import inside
     from hubtools.data.rows.chain_breaks import ANY_CHAINS, chains_of
     from hubtools.data.structures.chains import require_biotite
     from hubtools.inference.folding.fold_limits import foldable
@@ -177,7 +178,7 @@ def fold(
         folded = tuple(row for row in rows if row is not None)
         scores = None
         if known is not None:
-            scores = known.score(kept, stems, [folder.folder / row.file for row in folded])
+            scores = known.score(kept, stems, [inside(folder.folder, row.file) for row in folded])
             _write_scores(folder.folder, scores)
     if session.execution.device.type == "cuda":
         folder.about["peak memory of the device"] = torch.cuda.max_memory_allocated(session.execution.device)
