@@ -1,6 +1,6 @@
 """What a model's predictions are worth: metrics, thresholds, intervals. No torch.
 
-``predictions`` are read and written, ``scored_rows`` says what a row of them has, ``split_strata`` which traits; ``structure_scores`` are of predicted structures; ``metrics`` computes, ``statistics`` says how sure it is.
+``predictions`` are read and written, ``scored_rows`` says what a row of them has, ``split_strata`` which traits; ``metrics`` computes, ``statistics`` says how sure it is.
 """
 
 from hubtools.evaluation.metrics.evaluate_adapter import metric

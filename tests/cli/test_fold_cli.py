@@ -19,9 +19,9 @@ import hubtools
 from hubtools.common.errors import UserError
 from hubtools.data.structures.chains import read_chains
 from hubtools.inference.asking import Protein
-from hubtools.inference.folding import fold_limits
 from hubtools.inference.folding.folds_folder import fold_stems
 from hubtools.models.folding.folding_models import FoldingModel
+from hubtools.training.folding import fold_limits
 
 pytestmark = [needs_biotite, pytest.mark.slow]
 CPU = hubtools.ExecutionOptions(device="cpu")

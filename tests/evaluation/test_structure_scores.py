@@ -9,7 +9,9 @@ import pytest
 from optional_packages import needs_biotite
 from tiny_structures import chain_atoms
 
-from hubtools.evaluation.structure_scores import SCORES, compare_structures, mean_scores
+from hubtools.evaluation.metrics.structure_scores import SCORES, compare_structures
+from hubtools.inference.folding.known_structures import mean_scores
+from hubtools.specs.metric_names import METRICS
 
 pytestmark = needs_biotite
 
@@ -53,7 +55,8 @@ def test_a_structure_is_itself_wherever_it_lies(n: int) -> None:
 def test_scores_fall_with_noise() -> None:
     known = helix(80)
     found = [compare_structures(known, noisy(known, size)) for size in (0.1, 0.5, 1, 2, 5)]
-    for name, metric in SCORES.items():
+    for name in SCORES:
+        metric = METRICS[name]
         values = [one[name] for one in found]
         assert values == sorted(values, reverse=metric.higher_is_better) and len(set(values)) == 5, name
 
@@ -107,7 +110,8 @@ def test_means_have_intervals_over_proteins() -> None:
     known = helix(60)
     found = [compare_structures(known, noisy(known, size, seed)) for seed, size in enumerate(np.linspace(0.5, 3, 30))]
     means = mean_scores(found)
-    for name, metric in SCORES.items():
+    for name in SCORES:
+        metric = METRICS[name]
         values = np.array([one[name] for one in found])
         interval = means[name]
         assert interval.value == pytest.approx(values.mean())

@@ -134,7 +134,6 @@ def fold(
     from hubtools.common.inside import inside
     from hubtools.data.rows.chain_breaks import ANY_CHAINS, chains_of
     from hubtools.data.structures.chains import require_biotite
-    from hubtools.inference.folding.fold_limits import foldable
     from hubtools.inference.folding.folds_folder import ENDINGS, FoldsFolder, fold_stems
     from hubtools.inference.folding.known_structures import KnownStructures
     from hubtools.models.folding.folding_models import CHAIN_NAMES, folding_model
@@ -158,7 +157,7 @@ def fold(
                 raise UserError(
                     f"it has more than {len(CHAIN_NAMES)} chains", where=protein.id, fix="Fold fewer of them."
                 )
-        kept, too_long, memory = foldable(model, read, max_length)
+        kept, too_long, memory = _foldable(model, read, max_length)
         stems = fold_stems(kept)
         known = None if against is None else KnownStructures(Path(against), kept, stems)
         settings = found.pinned() | {"model": model.kind, "precision": model.precision}
@@ -188,28 +187,46 @@ def fold(
     return FoldedProteins(folded, folder.folder, folder.about, len(rows) - len(waiting), scores, notes, left_out)
 
 
-def _folded(model: FoldingModel, folder: FoldsFolder, protein: Protein, stem: str, seed: int) -> FoldedRow:
-    from hubtools.common.hashing import digest
+def _foldable(
+    model: FoldingModel, proteins: Sequence[Protein], longest: int | None
+) -> tuple[list[Protein], list[str], str]:
+    """The proteins that are folded, what is left out, a line each, and what memory they take, in words.
+
+    Raises:
+        UserError: nobody said how long they may be, and one is too long.
+    """
     from hubtools.data.rows.chain_breaks import chains_of
-    from hubtools.training.compute.memory import out_of_memory, release
+    from hubtools.training.folding.fold_limits import needs, refuse_long
+
+    lengths = [model.read_length(chains_of(protein.sequence)) for protein in proteins]
+    if longest is None:
+        help = (
+            "Use a GPU, a smaller --chunk-size or fewer --samples."
+            if model.draws
+            else "Use a GPU, or a smaller --chunk-size."
+        )
+        fix = f"{help} --max-length N folds all up to N residues whatever the estimate, and leaves out longer ones."
+        return list(proteins), [], refuse_long(model, [protein.id for protein in proteins], lengths, fix)
+    sized = list(zip(proteins, lengths, strict=True))
+    kept = [protein for protein, length in sized if length <= longest]
+    if not kept:
+        raise UserError(f"all proteins have more than {longest:,} residues", where="--max-length", fix="Give more.")
+    left = [f"{one.id}: {n:,} residues, more than --max-length {longest:,}" for one, n in sized if n > longest]
+    return kept, left, needs(model, max(length for length in lengths if length <= longest))
+
+
+def _folded(model: FoldingModel, folder: FoldsFolder, protein: Protein, stem: str, seed: int) -> FoldedRow:
+    from hubtools.data.rows.chain_breaks import chains_of
+    from hubtools.training.folding.structure_predictions import draw_of, fold_one
 
     _ = model.model  # Loading is not of the first protein's seconds.
-    begun = time.perf_counter()
-    try:
-        folded = model.fold(chains_of(protein.sequence), int(digest([seed, protein.sequence])[:15], 16))
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        length = model.read_length(chains_of(protein.sequence))
-    else:
-        return folder.add(protein, stem, folded, time.perf_counter() - begun, seed if model.draws else None)
-    release(model.device)
-    raise UserError(
-        f"out of memory with its {length:,} residues",
-        where=protein.id,
-        fix=f"{len(folder.rows):,} structures stay in {folder.folder}. Use a smaller --chunk-size"
-        f"{', fewer --samples' if model.draws else ''}, or leave it out: --max-length {length - 1}.",
+    begun, chains = time.perf_counter(), chains_of(protein.sequence)
+    fix = (
+        f"{len(folder.rows):,} structures stay in {folder.folder}. Use a smaller --chunk-size"
+        f"{', fewer --samples' if model.draws else ''}, or leave it out: --max-length {model.read_length(chains) - 1}."
     )
+    folded = fold_one(model, chains, draw_of(seed, protein.sequence), protein.id, fix)
+    return folder.add(protein, stem, folded, time.perf_counter() - begun, seed if model.draws else None)
 
 
 def _about(pinned: dict[str, str], model: FoldingModel, device: str, memory: str) -> dict[str, Any]:
@@ -243,11 +260,11 @@ def _write_scores(folder: Path, scores: FoldScores) -> None:
 
 def score_lines(scores: FoldScores) -> list[str]:
     """The mean of each score with its 95 % interval over proteins."""
-    from hubtools.evaluation.structure_scores import SCORES
     from hubtools.findings.wording import with_interval
+    from hubtools.specs.metric_names import METRICS
 
     return [
-        f"{SCORES[name].title}: {with_interval(found.value, found.low, found.high)}"
+        f"{METRICS[name].title}: {with_interval(found.value, found.low, found.high)}"
         for name, found in scores.means.items()
     ]
 

@@ -102,13 +102,14 @@ def fold(proteins: str, execution: ExecutionOptions, **asked: Any) -> None:
 def _tell(done: FoldedProteins) -> None:
     """What was folded: a table, on stderr where it is and what to do next."""
     from hubtools.api.proteins.folding_proteins import score_lines
-    from hubtools.evaluation.structure_scores import SCORES
+    from hubtools.evaluation.metrics.structure_scores import SCORES
     from hubtools.findings.wording import number
+    from hubtools.specs.metric_names import METRICS
 
     columns = ["protein", "residues", "chains", "mean pLDDT", "pTM", "seconds"]
     scored = {} if done.scores is None else {one.file: one.scores for one in done.scores.scored}
     named = list(SCORES) if scored else []
-    table = new_table(*columns, *(SCORES[name].title for name in named), numbers_from=1)
+    table = new_table(*columns, *(METRICS[name].title for name in named), numbers_from=1)
     for row in done.folded[:SHOWN]:
         cells = (f"{row.length:,}", str(row.chains), f"{row.mean_plddt:.1f}", f"{row.ptm:.2f}", f"{row.seconds:.1f}")
         scores = (number(scored.get(row.file, {}).get(name)) for name in named)

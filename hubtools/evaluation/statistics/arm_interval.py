@@ -95,7 +95,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float, Interval]:
     return mean, deviation, Interval(mean, mean - half, mean + half, error, runs - 1)
 
 
-def arm_interval(resampled: Resampled, metric: Metric | None = None) -> Interval:
+def arm_interval(resampled: Resampled) -> Interval:
     """The mean score of an arm with an interval that covers both which proteins were tested and which seeds were drawn.
 
     The t-interval of the variance in the module's docstring, with Satterthwaite's degrees of freedom (Biometrics Bulletin
@@ -103,7 +103,6 @@ def arm_interval(resampled: Resampled, metric: Metric | None = None) -> Interval
 
     Args:
         resampled: the arm's metric, in units of the metric (not turned so that higher is better).
-        metric: with its bounds, where it is none that tasks have.
     """
     from scipy.special import stdtrit
 
@@ -118,7 +117,7 @@ def arm_interval(resampled: Resampled, metric: Metric | None = None) -> Interval
         terms = [(max(0.0, parts.common), units.degrees), (parts.between / len(drawn), parts.degrees)]
     error, degrees = map(float, satterthwaite(terms))
     half = float(stdtrit(degrees, _TAILS[1])) * error if error else 0.0
-    return Interval(value, *around(value, half, half, metric or METRICS[resampled.metric]), error, degrees)
+    return Interval(value, *around(value, half, half, METRICS[resampled.metric]), error, degrees)
 
 
 def around(value: float, below: float, above: float, metric: Metric) -> tuple[float, float]:

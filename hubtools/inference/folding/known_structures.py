@@ -14,11 +14,12 @@ from hubtools.data.rows.chain_breaks import chains_of
 from hubtools.data.structures.chains import read_chains
 from hubtools.data.structures.folder import StructureFolder
 from hubtools.data.structures.matching import best_match
-from hubtools.evaluation.structure_scores import LEAST_RESIDUES, SCORES, compare_structures, mean_scores
+from hubtools.evaluation.metrics.structure_scores import LEAST_RESIDUES, SCORES, compare_structures
+from hubtools.evaluation.statistics.arm_interval import Interval, arm_interval
+from hubtools.evaluation.statistics.resampled import REPLICATES, Resampled, Units, draw
 from hubtools.models.folding.folding_models import CHAIN_NAMES
 
 if TYPE_CHECKING:
-    from hubtools.evaluation.statistics.arm_interval import Interval
     from hubtools.inference.asking import Protein
 
 # Share of the aligned residues that must be the protein's own: as task files have it.
@@ -34,7 +35,7 @@ class ScoredFold:
         file, known: names of the predicted and the known structure.
         length: residues of the protein.
         compared: residues whose α carbon both have.
-        scores: by the names of :data:`hubtools.evaluation.structure_scores.SCORES`.
+        scores: by the names of :data:`hubtools.evaluation.metrics.structure_scores.SCORES`.
     """
 
     id: str
@@ -115,6 +116,26 @@ class KnownStructures:
             scores = compare_structures(known[both], folded[both])
             scored.append(ScoredFold(protein.id, path.name, name, len(known), int(both.sum()), scores))
         return FoldScores(tuple(scored), mean_scores([one.scores for one in scored]), len(proteins) - len(scored))
+
+
+def mean_scores(found: Sequence[dict[str, float]]) -> dict[str, Interval]:
+    """The mean of each score over proteins, with the 95 % interval over proteins that all of bench has; of one protein none.
+
+    Args:
+        found: of each protein, as :func:`compare_structures` gives it.
+    """
+    n = len(found)
+    values = {name: np.array([one[name] for one in found]) for name in SCORES}
+
+    def mean(name: str) -> Any:
+        return lambda weights: weights @ values[name] / n
+
+    units = Units(n, None, f"{n:,} proteins", "", n)
+    drawn = draw([mean(name) for name in SCORES], units, REPLICATES if n > 1 else 0)
+    return {
+        name: arm_interval(Resampled(name, (0,), values[name].mean(keepdims=True), row[None], units))
+        for name, row in zip(SCORES, drawn, strict=True)
+    }
 
 
 def _known_places(protein: Protein, path: Path) -> np.ndarray:

@@ -65,12 +65,14 @@ class FoldingModel(ABC):
         device: where it computes.
         chunk: rows of the pair representation that memory-heavy layers compute at once; None for the model's own.
         samples: structures drawn of each protein, of which the most confident stays; None for the model's own.
+        exact: compute all of it in float32 on a GPU, too, as runs that are compared do.
 
     Attributes:
         kind: name of the class in transformers.
         known: the twenty amino acids and what else it has letters for.
         draws: whether a seed changes the structure.
         linked: residues between two chains, which the model reads.
+        lowered: whether what its authors compute in lower precision is computed so here.
     """
 
     kind: str
@@ -79,9 +81,15 @@ class FoldingModel(ABC):
     linked = 0
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, chunk: int | None = None, samples: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        chunk: int | None = None,
+        samples: int | None = None,
+        exact: bool = False,
     ) -> None:
         self.checkpoint, self.device, self.chunk, self.samples = checkpoint, device, chunk, samples
+        self.lowered = device.type == "cuda" and not exact
         self.config = loaded(
             lambda: self.architecture.config_class.from_dict(dict(checkpoint.config)), checkpoint.name, self.kind
         )
@@ -103,11 +111,6 @@ class FoldingModel(ABC):
                 fix="Upgrade it: pip install -U transformers.",
             )
         return found
-
-    @property
-    def lowered(self) -> bool:
-        """Whether what the authors lower in precision is lowered here."""
-        return self.device.type == "cuda"
 
     @property
     @abstractmethod
@@ -299,21 +302,23 @@ class ESMFold2(FoldingModel):
         return FoldedStructure(atoms, float(output["ptm"][best]), iptm, output["pae"][best].float().cpu().numpy())
 
 
-def folding_model(checkpoint: Checkpoint, device: torch.device, chunk: int | None, samples: int | None) -> FoldingModel:
-    """A checkpoint as what folds.
-
-    Args:
-        checkpoint: resolved.
-        device, chunk, samples: as of :class:`FoldingModel`.
+def folding_model(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    chunk: int | None = None,
+    samples: int | None = None,
+    exact: bool = False,
+) -> FoldingModel:
+    """A checkpoint as what folds; arguments as of :class:`FoldingModel`.
 
     Raises:
         UserError: it is no folding model, or this version of transformers cannot run it.
     """
     config = checkpoint.config
     if config["model_type"] == "esmfold2":
-        return ESMFold2(checkpoint, device, chunk, samples)
+        return ESMFold2(checkpoint, device, chunk, samples, exact)
     if config["model_type"] == "esm" and config.get("is_folding_model"):
-        return ESMFold(checkpoint, device, chunk, samples)
+        return ESMFold(checkpoint, device, chunk, samples, exact)
     raise UserError(
         f"it predicts no structures (its model type is {config['model_type']})",
         where=checkpoint.name,

@@ -14,23 +14,17 @@ of the same superpositions, as that program has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.evaluation.statistics.arm_interval import Interval, arm_interval
-from hubtools.evaluation.statistics.resampled import REPLICATES, Resampled, Units, draw
-from hubtools.specs.metric_names import INF, Metric
+from hubtools.evaluation.statistics.resampling import encode
 
-_NO_PROBLEM = frozenset[str]()
+if TYPE_CHECKING:
+    from hubtools.evaluation.predictions import Predictions
+
 # In the order in which they are shown.
-SCORES = {
-    "lddt": Metric("lddt", "lDDT-Cα", _NO_PROBLEM, ""),
-    "tm_score": Metric("tm_score", "TM-score", _NO_PROBLEM, ""),
-    "gdt_ts": Metric("gdt_ts", "GDT-TS", _NO_PROBLEM, ""),
-    "rmsd": Metric("rmsd", "RMSD (Å)", _NO_PROBLEM, "", high=INF, higher_is_better=False),
-}
+SCORES = ("lddt", "tm_score", "gdt_ts", "rmsd")
 # Fewer residues can be laid onto each other in any way.
 LEAST_RESIDUES = 4
 _CUTOFFS = (1.0, 2.0, 4.0, 8.0)
@@ -44,39 +38,53 @@ def compare_structures(known: np.ndarray, predicted: np.ndarray) -> dict[str, fl
     Args:
         known, predicted: (n, 3) α carbons of the same residues in Å, all of them numbers; n at least four.
     """
+    known, predicted = np.asarray(known, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    best, within = _superposed_best(known, predicted)
+    far = rmsd(known, predicted)
+    return {"lddt": lddt(known, predicted), "tm_score": best, "gdt_ts": float(np.mean(within)), "rmsd": far}
+
+
+def lddt(known: np.ndarray, predicted: np.ndarray) -> float:
+    """LDDT of α carbons; arguments as of :func:`compare_structures`."""
     import biotite.structure as structure
 
-    known, predicted = np.asarray(known, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     reference = structure.AtomArray(len(known))
     reference.coord, reference.res_id = known, np.arange(len(known))
-    laid, _ = structure.superimpose(known, predicted)
-    tm_score, within = _superposed_best(known, predicted)
-    return {
-        "lddt": float(structure.lddt(reference, predicted)),
-        "tm_score": tm_score,
-        "gdt_ts": float(np.mean(within)),
-        "rmsd": float(structure.rmsd(known, laid)),
-    }
+    return float(structure.lddt(reference, predicted))
 
 
-def mean_scores(found: Sequence[dict[str, float]]) -> dict[str, Interval]:
-    """The mean of each score over proteins, with the 95 % interval over proteins that all of bench has; of one protein none.
+def tm_score(known: np.ndarray, predicted: np.ndarray) -> float:
+    """TM-score; arguments as of :func:`compare_structures`."""
+    return _superposed_best(known, predicted)[0]
+
+
+def gdt_ts(known: np.ndarray, predicted: np.ndarray) -> float:
+    """GDT-TS; arguments as of :func:`compare_structures`."""
+    return float(np.mean(_superposed_best(known, predicted)[1]))
+
+
+def rmsd(known: np.ndarray, predicted: np.ndarray) -> float:
+    """RMSD in Å; arguments as of :func:`compare_structures`."""
+    import biotite.structure as structure
+
+    return float(structure.rmsd(known, structure.superimpose(known, predicted)[0]))
+
+
+def of_coordinates(single: Any, predictions: Predictions) -> np.ndarray:
+    """A score of each protein, in order of first appearance; NaN of fewer residues than can be laid onto each other.
 
     Args:
-        found: of each protein, as :func:`compare_structures` gives it.
+        single: one of the functions above.
+        predictions: a row a coordinate, those of a residue one after the other.
     """
-    n = len(found)
-    values = {name: np.array([one[name] for one in found]) for name in SCORES}
-
-    def mean(name: str) -> Any:
-        return lambda weights: weights @ values[name] / n
-
-    units = Units(n, None, f"{n:,} proteins", "", n)
-    drawn = draw([mean(name) for name in SCORES], units, REPLICATES if n > 1 else 0)
-    return {
-        name: arm_interval(Resampled(name, (0,), values[name].mean(keepdims=True), row[None], units), metric)
-        for (name, metric), row in zip(SCORES.items(), drawn, strict=True)
-    }
+    codes, n_proteins = encode(predictions.ids)
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=n_proteins))
+    places = (
+        (predictions.truth[rows].reshape(-1, 3), predictions.scores[rows].astype(np.float64).reshape(-1, 3))
+        for rows in np.split(order, ends[:-1])
+    )
+    return np.array([single(*pair) if len(pair[0]) >= LEAST_RESIDUES else np.nan for pair in places])
 
 
 def _superposed_best(known: np.ndarray, predicted: np.ndarray) -> tuple[float, np.ndarray]:
