@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Between the chains of a complex that a model of one chain folds, and by how much residue numbers jump there: as ESM's own code does it
 # (facebookresearch/esm, esm/esmfold/v1/misc.py).
 LINKER, NUMBERING_GAP = "G" * 25, 512
+# What torch raises where what it is to lay onto each other is no number.
+_NOT_SOLVED: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 # What a PDB file calls chains, in their order.
 CHAIN_NAMES = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
@@ -171,10 +173,7 @@ class FoldingModel(ABC):
             torch.manual_seed(seed)
             try:
                 folded = self._fold(chains)
-            except (
-                torch.linalg.LinAlgError,
-                IndexError,
-            ):  # Of a superposition, or a largest one, of what is no number.
+            except (_NOT_SOLVED, IndexError):
                 folded = None
         if folded is None or not len(folded.atoms) or not np.isfinite(folded.atoms.coord).all():
             raise UserError(
