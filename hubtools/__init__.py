@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubtools.api.plans import RunPlan, plan
     from hubtools.api.predicting import ProteinTable, open_model, predict
     from hubtools.api.proteins.embedding_proteins import ProteinEmbeddings, embed
+    from hubtools.api.proteins.folding_proteins import FoldedProteins, fold
     from hubtools.api.proteins.scanning_proteins import SubstitutionScan, scan
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
@@ -80,6 +81,7 @@ _WHERE = {
         "hubtools.api.plans": ("RunPlan", "plan"),
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
         "hubtools.api.proteins.embedding_proteins": ("ProteinEmbeddings", "embed"),
+        "hubtools.api.proteins.folding_proteins": ("FoldedProteins", "fold"),
         "hubtools.api.proteins.scanning_proteins": ("SubstitutionScan", "scan"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
@@ -120,6 +122,7 @@ __all__ = [
     "ExportedModel",
     "FetchedData",
     "FinishedRuns",
+    "FoldedProteins",
     "FrozenData",
     "KeptData",
     "LearningCurves",
@@ -168,6 +171,7 @@ __all__ = [
     "estimate",
     "export",
     "fetch_data",
+    "fold",
     "freeze_data",
     "hand_in",
     "kept_data",

@@ -53,7 +53,7 @@ ALLOWED = {
     "hubtools/inference/checkpoints/embedding_files.py:_npz": "an archive that is written, not read",
     "hubtools/exporting/static_page.py:page_facts": "what was written in the lines before",
     "hubtools/models/encoder.py:load_native": "of a checkpoint that load_encoder has read; inside loaded()",
-    "hubtools/models/encoder.py:_complete": "of load_encoder; inside loaded()",
+    "hubtools/models/encoder.py:complete_model": "of load_encoder and FoldingModel; inside loaded()",
     "hubtools/models/longest_input.py:_one_layer": "of a checkpoint that load_encoder has read",
     "hubtools/models/modeling_protein_task.py:load_encoder": "ships with models, for strangers",
     "hubtools/models/assembling.py:_tensors": "of put_together, after check_weights",

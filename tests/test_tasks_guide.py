@@ -54,7 +54,7 @@ def test_every_task_file_of_the_guide_loads(tmp_path: Path, text: str) -> None:
 
 def test_the_guide_has_a_file_for_each_level() -> None:
     found = {yaml.safe_load(text)["problem"].split("-")[0] for text in blocks("yaml")}
-    assert found == {"sequence", "residue", "pair", "contact"}
+    assert found == {"sequence", "residue", "pair", "contact", "structure"}
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["bench tasks new", "by hand"])

@@ -56,6 +56,9 @@ def tiny_task(problem: str = "residue-classification", **changes: Any) -> Task:
     if problem == "contact-prediction":
         values["data"] = {"source": "file", "files": [{"path": "x.pdb"}], "splits": {"test": {}}}
         values["metrics"] = {"primary": "precision_l_long"}
+    if problem == "structure-prediction":
+        values["data"] = {"source": "file", "files": [{"path": "x.pdb"}], "splits": {"test": {}}}
+        values["metrics"] = {"primary": "lddt"}
     return Task.model_validate({**values, **changes})
 
 

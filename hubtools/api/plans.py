@@ -168,7 +168,7 @@ def plan_runs(
         suite_name = "core"
     suite = load_suite(suite_name) if suite_name else None
     # A recipe that the user names is meant for every task; the suite's gives way where nothing is trained.
-    untrained = (suite.zero_shot if suite else "masked-marginals", "categorical-jacobian")
+    untrained = (suite.zero_shot if suite else "masked-marginals", "categorical-jacobian", "fold")
     zero_shot = [] if recipe_names else [load_recipe(name) for name in untrained]
     names = dict.fromkeys(recipe_names or (suite.recipe if suite else "full",))
     found = [(load_recipe(name, settings), name) for name in names]

@@ -104,6 +104,16 @@ def inside(folder: Path, name: str, *, where: str | None = None) -> Path:
     return folder / name
 
 
+def file_stem(name: str) -> str:
+    """What a file of somebody's protein may be called, without ending: letters, digits, points and hyphens of its name.
+
+    >>> file_stem("sp|P12345|A_HUMAN"), file_stem("../x"), file_stem("con")
+    ('sp_P12345_A_HUMAN', 'x', 'protein_con')
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80].rstrip(".") or "protein"
+    return stem if why_not_inside(stem, 1) is None else f"protein_{stem}"
+
+
 def one_file_twice(names: Iterable[str]) -> tuple[str, str] | None:
     """Two names that are one file on a disk that knows no case; None where there are none."""
     seen: dict[str, str] = {}

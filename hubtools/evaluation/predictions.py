@@ -56,7 +56,7 @@ class Predictions:
         problem: what is predicted.
         ids: (n,) str, the protein, or pair, of each row.
         positions: (n,) int32, residue numbers from 1 (residue tasks), or None. Of contact tasks the number of a pair of residues,
-            from 1: that of the residues i < j is (j - 1) × (j - 2) / 2 + i.
+            from 1: that of the residues i < j is (j - 1) × (j - 2) / 2 + i. Of structures the number of a coordinate: 3 × (residue - 1) + 1 of x.
         clusters: (n,) str, the homology cluster of each row's protein, or None; (n, 2) for pairs.
         truth: (n,) int64 class for classification; (n, L) int8 for multi-label; (n,) float64 for regression.
         scores: (n, C) float32 probabilities for classification; (n, L) for multi-label; (n,) values for regression.

@@ -62,6 +62,7 @@ SCORED: dict[str, ScoredRows] = {
     "pair": ScoredRows(proteins=("protein", "partner"), clusters=("cluster", "partner_cluster")),
     "variant": ScoredRows(assays=True),
     "residue pair": ScoredRows(positions=True, sized=True),
+    "structure": ScoredRows(positions=True),
 }
 
 

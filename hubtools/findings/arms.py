@@ -96,6 +96,9 @@ class Arm:
         recipe = self.record.recipe_spec
         if self.record.identity.fraction is not None or recipe.weights == "random":
             return False
+        if recipe.scoring == "folding":
+            # What draws its structures says how many of each protein.
+            return self.record.training is not None and "samples" not in self.record.training.choices
         return recipe.adaptation in {"zero-shot", "baseline"} or recipe.head.solver == "ridge"
 
     @property

@@ -21,6 +21,7 @@ _DOES = {
     "nearest-neighbour": "copying the most similar training protein",
     "substitution-matrix": "BLOSUM62",
     "separation": "the distance along the chain",
+    "helix": "one straight helix",
 }
 
 

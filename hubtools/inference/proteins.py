@@ -9,7 +9,7 @@ from pathlib import Path
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.common.telling import warn
-from hubtools.data.rows.chain_breaks import BREAK, canonical_chains, split_chains
+from hubtools.data.rows.chain_breaks import ANY_CHAINS, BREAK, canonical_chains, split_chains
 from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.sources.fasta import sequence_entries
 from hubtools.data.sources.recognised import recognised
@@ -64,7 +64,7 @@ def read_proteins(
         pairs: whether a task about pairs asks: a table's column ``partner`` is then the second sequence, and in FASTA
             two records that follow each other are a pair.
         chains: what the chains of each protein are called, where a task asks whose proteins have several: a sequence has
-            ``:`` between them, or a table a column of each that is called so.
+            ``:`` between them, or a table a column of each that is called so. :data:`ANY_CHAINS` takes any number.
         on_labels: takes a line where each sequence has a line of labels below it, which is not read; None: to refuse that.
 
     Raises:
@@ -169,6 +169,9 @@ def _canonical(text: str, where: str, chains: Sequence[str] = ()) -> str:
     Raises:
         UserError: it holds what is no residue, or other chains than these.
     """
+    if chains == ANY_CHAINS:
+        several = text.count(BREAK)
+        chains = [f"chain {number}" for number in range(1, several + 2)] if several else ()
     try:
         if chains:
             columns = split_chains(["".join(text.split())], [where], len(chains), "")

@@ -68,6 +68,11 @@ class Checkpoint:
     weights: tuple[str, ...]
     has_tokenizer: bool = True
 
+    def pinned(self) -> dict[str, str]:
+        """Which it is, for whoever finds what was made with it: its name, and its commit or the sha256 of its files."""
+        pins = {"commit": self.identity.commit, "sha256": self.identity.sha256}
+        return {"checkpoint": self.name} | {f"checkpoint {kind}": pin for kind, pin in pins.items() if pin}
+
     def files(self) -> Path:
         """The folder with everything ``from_pretrained`` needs, downloaded first where it is on the Hub.
 
@@ -227,7 +232,9 @@ def _read_config(path: Path, listed: set[str], trust_remote_code: bool, where: s
         )
     # A checkpoint with code of its own may bring its tokenizer as code, or its family does; all others need a vocabulary.
     spoken = family_of(config).dialect
-    if not _VOCABULARIES & listed and not trust_remote_code and (spoken is None or spoken.tokenizer is None):
+    # What folds reads residues by a table in its code.
+    folds = config["model_type"] == "esmfold2" or bool(config.get("is_folding_model"))
+    if not (_VOCABULARIES & listed or trust_remote_code or folds) and (spoken is None or spoken.tokenizer is None):
         raise UserError(
             "there are no tokenizer files",
             where=where,

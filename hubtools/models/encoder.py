@@ -59,8 +59,8 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
         options["trust_remote_code"] = remote
     own = own_class(checkpoint.config, family, checkpoint.name) if remote else None
     if own is None:
-        return _complete(checkpoint, family, auto_class, options)
-    model: Any = _complete(checkpoint, family, own, {"trust_remote_code": True}, headless=True)
+        return complete_model(checkpoint, family, auto_class, options)
+    model: Any = complete_model(checkpoint, family, own, {"trust_remote_code": True}, headless=True)
     return translated(below_head(model), family, checkpoint.name)
 
 
@@ -148,14 +148,24 @@ def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any],
     return model
 
 
-def _complete(
+def complete_model(
     checkpoint: Checkpoint, family: Family, auto_class: Any, options: dict[str, Any], *, headless: bool = False
 ) -> nn.Module:
+    """A model of transformers with all of its weights, in float32 where the options say nothing else.
+
+    Args:
+        checkpoint: resolved checkpoint.
+        family: of it, which knows what may be missing.
+        auto_class: what of transformers loads it.
+        options: what that is told besides.
+        headless: whether nothing but what is below its head is asked for.
+
+    Raises:
+        UserError: it cannot be loaded, or weights are missing or no numbers.
+    """
+    told = {"dtype": torch.float32} | options
     model, info = _loaded(
-        checkpoint,
-        lambda: auto_class.from_pretrained(
-            checkpoint.files(), dtype=torch.float32, output_loading_info=True, **options
-        ),
+        checkpoint, lambda: auto_class.from_pretrained(checkpoint.files(), output_loading_info=True, **told)
     )
     # Of a language model only what is below its head is used.
     below = f"{model.base_model_prefix}." if headless and below_head(model) is not model else ""

@@ -165,6 +165,8 @@ class Estimator:
         if run.checkpoint is None:
             return RunEstimate(run.title, "baseline without a checkpoint: small, not estimated")
         key = f"{run.task.hash} {run.checkpoint} {run.recipe.hash} {run.subset}"
+        if run.recipe.scoring == "folding":
+            return RunEstimate(run.title, "folding is not estimated: bench fold says what memory it takes")
         if not run.recipe.learns:
             if key not in self._estimated:
                 self._tell(run)

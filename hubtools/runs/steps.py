@@ -67,23 +67,21 @@ from hubtools.training.contacts.attention_regression import (
     fit_attention_regression,
     predict_by_attention,
 )
-from hubtools.training.contacts.contact_scores import separation
 from hubtools.training.encoding import Encoded, window_facts
 from hubtools.training.finetune.fit import fit
+from hubtools.training.folding.structure_predictions import folded_places, structure_predictions
 from hubtools.training.frozen.embedding_store import KeptEmbeddings
 from hubtools.training.frozen.probe import fit_probe, predict_probe
 from hubtools.training.job import Fitted, Job, Told
 from hubtools.training.loss import Loss, loss_for
 from hubtools.training.prediction import predict
 from hubtools.training.temperature import fit_temperature, label_logits_of, logits_of
-from hubtools.training.trivial_baselines import fit_baseline, read_plain
-from hubtools.training.variant_scores import blosum62, window_facts_of
+from hubtools.training.trivial_baselines import UNTRAINED, fit_baseline, read_plain
+from hubtools.training.variant_scores import window_facts_of
 
 log = logging.getLogger(__name__)
 
 WORK = ".work"
-# Baselines that learn nothing.
-UNTRAINED: dict[str, Callable[[Any], Predictions]] = {"substitution-matrix": blosum62, "separation": separation}
 # From the name of a split to its predictions.
 Predictor = Callable[[str], Predictions]
 
@@ -405,7 +403,7 @@ class Steps:
         return MapReader(ready.model.encoder, ready.checkpoint.name, self.execution.device)
 
     def _untrained(self, data: TaskData) -> Predictor:
-        """Variant effects and contacts: no training, no validation, nothing to choose and nothing to save."""
+        """Variant effects, contacts and structures: no training, no validation, nothing to choose and nothing to save."""
         self.record.training = TrainingFacts(
             parameters_trained=0,
             epochs_run=0,
@@ -416,6 +414,13 @@ class Steps:
         if not self.recipe.needs_checkpoint:
             score = UNTRAINED[self.recipe.baseline or ""]
             return lambda name: score(data.splits[name])
+        if self.recipe.scoring == "folding":
+            checkpoint = self.session.checkpoint(self.run.checkpoint or "")
+            tests = [data.splits[name] for name in self.task.data.test_splits]
+            model, drawn, places = folded_places(checkpoint, tests, self.run.seed, self.execution.device)
+            self.record.training.choices |= drawn
+            self.record.checkpoint = checkpoint_facts(checkpoint, model, self.recipe.weights)
+            return lambda name: structure_predictions(data.splits[name], places)
         questions = ask(self.run, self.session, data)
         self.record.alignment, self.record.tokens = questions.alignment, questions.tokens
         self.record.structure = questions.structure

@@ -1,4 +1,4 @@
-"""What has one label: a protein, each of its residues, a pair of proteins, a variant of a wild type, a pair of residues.
+"""What has one label: a protein, each of its residues, a pair of proteins, a variant of a wild type, a pair of residues, a structure.
 
 A level is a table of facts, and the one place that tells them. What a room does with the rows of a level is an object of
 that room: rows in ``hubtools.data.rows.row_kinds``, batches in ``hubtools.training.collation``, columns of predictions in
@@ -170,8 +170,24 @@ RESIDUE_PAIR = Level(
     hub_task="fill-mask",
 )
 
+# Where the α carbons of a protein's residues are, as a model that folds says of the sequence; labels are their coordinates.
+STRUCTURE = Level(
+    name="structure",
+    prefix="structure",
+    each="structure",
+    row="protein",
+    scored="coordinates scored",
+    counted="scored coordinate",
+    drawn="homology clusters, or proteins; never coordinates",
+    within="protein",
+    kinds={"prediction": "regression"},
+    trained=False,
+    auto_class=None,
+    hub_task="other",
+)
+
 # By name; a level that is added here has its problems at once.
-LEVELS: dict[str, Level] = {level.name: level for level in (PROTEIN, RESIDUE, PAIR, VARIANT, RESIDUE_PAIR)}
+LEVELS: dict[str, Level] = {level.name: level for level in (PROTEIN, RESIDUE, PAIR, VARIANT, RESIDUE_PAIR, STRUCTURE)}
 
 
 def problems() -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubtools.common.registry import Registry, named
-from hubtools.specs.level import RESIDUE_PAIR
+from hubtools.specs.level import RESIDUE_PAIR, STRUCTURE
 
 INF = float("inf")
 CLASSES, LABELS, VALUES = (frozenset({kind}) for kind in ("classification", "multilabel", "regression"))
@@ -71,10 +71,11 @@ class Metric:
 
 _SITES = "hubtools.evaluation.metrics.cleavage:"
 # Levels that have metrics of their own and no others.
-_OWN_METRICS = frozenset({RESIDUE_PAIR.name})
+_OWN_METRICS = frozenset({RESIDUE_PAIR.name, STRUCTURE.name})
 # How far apart in the sequence two residues are, ends included, by the name of the range.
 RANGES = {"short": (6, 11), "medium": (12, 23), "long": (24, None)}
 _CONTACTS = "hubtools.evaluation.metrics.contact_precision:"
+_STRUCTURES = "hubtools.evaluation.metrics.structure_scores:"
 _OURS = "hubtools.evaluation.metrics.formulas:"
 _CAFA = "hubtools.evaluation.metrics.protein_centric:"
 # Of AUROC the other average in use is that over pairs of classes (Hand and Till 2001).
@@ -277,6 +278,36 @@ METRICS = Registry(
             )
             for name in RANGES
             for part in (1, 2, 5)
+        ),
+        *(
+            Metric(name, title, VALUES, _STRUCTURES + name, level=STRUCTURE.name, means=means)
+            for name, title, means in (
+                (
+                    "lddt",
+                    "lDDT-Cα",
+                    "Of a predicted structure: the share of distances to near residues that it keeps, so that a domain that turned away costs little. 1 is perfect.",
+                ),
+                (
+                    "tm_score",
+                    "TM-score",
+                    "Of a predicted structure: how much of the whole fold lies right, 0 to 1, whatever the length. Above 0.5 two structures have the same fold.",
+                ),
+                (
+                    "gdt_ts",
+                    "GDT-TS",
+                    "Of a predicted structure: the share of residues that can be laid within 1, 2, 4 and 8 Å of where they are, averaged over the four. 1 is perfect.",
+                ),
+            )
+        ),
+        Metric(
+            "rmsd",
+            "RMSD (Å)",
+            VALUES,
+            _STRUCTURES + "rmsd",
+            high=INF,
+            higher_is_better=False,
+            level=STRUCTURE.name,
+            means="Of a predicted structure: how far α carbons are off, in Å, root mean squared, after the best superposition. One end that lies elsewhere makes it large. Less is better, 0 is perfect.",
         ),
     ],
 )

@@ -24,9 +24,10 @@ BASELINES = {
     "substitution-matrix": ("variant",),
     "separation": ("residue pair",),
     "amino-acid-pairs": ("residue pair",),
+    "helix": ("structure",),
 }
 # Those that read no training split.
-UNTRAINED_BASELINES = ("substitution-matrix", "separation")
+UNTRAINED_BASELINES = ("substitution-matrix", "separation", "helix")
 # The levels at which each way of asking a checkpoint without training is defined.
 SCORINGS = {
     "masked-marginals": ("variant",),
@@ -34,6 +35,7 @@ SCORINGS = {
     "log-likelihood": ("variant",),
     "categorical-jacobian": ("residue pair",),
     "contact-head": ("residue pair",),
+    "folding": ("structure",),
 }
 
 
@@ -48,6 +50,7 @@ CHEAP_BASELINES = (
     "substitution-matrix",
     "separation",
     "amino-acid-pairs",
+    "helix",
 )
 
 
@@ -169,10 +172,17 @@ class Recipe(Spec):
         description="full: every weight is trained, but those of freeze_layers. adapter: small parts inside the frozen "
         "encoder are trained (LoRA and its kin). probe: the encoder is frozen, its embeddings are computed once "
         "and a head is trained on them. zero-shot: nothing is trained, the language-model head is asked "
-        "(variant-effect, contact-prediction). baseline: no checkpoint at all."
+        "(variant-effect, contact-prediction), or a folding model (structure-prediction). baseline: no checkpoint at all."
     )
     scoring: (
-        Literal["masked-marginals", "wildtype-marginals", "log-likelihood", "categorical-jacobian", "contact-head"]
+        Literal[
+            "masked-marginals",
+            "wildtype-marginals",
+            "log-likelihood",
+            "categorical-jacobian",
+            "contact-head",
+            "folding",
+        ]
         | None
     ) = Field(
         default=None,
@@ -180,7 +190,8 @@ class Recipe(Spec):
         "mutated positions of the wild type, which are masked, or not. log-likelihood: of decoders, the log-likelihood of the "
         "whole variant less that of the wild type. categorical-jacobian (Zhang et al., 2024): how much what is expected at one "
         "residue changes when the other is exchanged, 20 passes a residue. contact-head: the logistic regression on attention "
-        "maps that the checkpoint's authors trained and its weights hold (ESM).",
+        "maps that the checkpoint's authors trained and its weights hold (ESM). folding: the structure that a folding model predicts "
+        "(ESMFold, ESMFold2).",
     )
     weights: Literal["pretrained", "random"] = Field(
         default="pretrained", description="random: the same architecture without what it learned."
@@ -194,6 +205,7 @@ class Recipe(Spec):
             "substitution-matrix",
             "separation",
             "amino-acid-pairs",
+            "helix",
         ]
         | None
     ) = None
@@ -264,6 +276,8 @@ class Recipe(Spec):
             raise ValueError("adaptation: baseline and the key baseline belong together. Give both or neither")
         if (self.adaptation == "zero-shot") != (self.scoring is not None):
             raise ValueError("adaptation: zero-shot and the key scoring belong together. Give both or neither")
+        if self.scoring == "folding" and self.weights == "random":
+            raise ValueError("random weights fold nothing. Remove weights")
         if self.scoring == "contact-head" and self.weights == "random":
             raise ValueError(
                 "scoring: contact-head reads weights that were trained, which random has not. Remove weights"

@@ -18,25 +18,32 @@ from hubtools.evaluation import primary_score
 from hubtools.evaluation.predictions import Predictions
 from hubtools.models.modeling_protein_task import combine
 from hubtools.models.tokenisation import STANDARD
-from hubtools.specs.level import RESIDUE_PAIR
+from hubtools.specs.level import RESIDUE_PAIR, STRUCTURE
 from hubtools.specs.metric_names import METRICS
 from hubtools.specs.recipe import baselines_for
 from hubtools.specs.task import Task
 from hubtools.training.collation import collation_of
-from hubtools.training.contacts.contact_scores import no_scores
+from hubtools.training.contacts.contact_scores import no_scores, separation
 from hubtools.training.contacts.pair_odds import fit_pair_odds
 from hubtools.training.encoding import Encoded, Proteins, counted
+from hubtools.training.folding.structure_predictions import helix
 from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.heads import Group, ValidationCheck, diverged, train_heads
 from hubtools.training.frozen.stack import Stack
 from hubtools.training.job import Fitted, Job
 from hubtools.training.prediction import assemble, of_rows
-from hubtools.training.variant_scores import predictions_of
+from hubtools.training.variant_scores import blosum62, predictions_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 WINDOW_SIDE = 10
+# Baselines that learn nothing.
+UNTRAINED: dict[str, Callable[[Any], Predictions]] = {
+    "substitution-matrix": blosum62,
+    "separation": separation,
+    "helix": helix,
+}
 
 Predict = Callable[[Encoded], Predictions]
 
@@ -296,9 +303,11 @@ def _onehot_window(train: Encoded, validation: Encoded, job: Job) -> tuple[Fitte
 
 
 def labelled_rows(dataset: Dataset, task: Task) -> Predictions:
-    """The rows of a split that are scored, with their labels and no prediction: every score is 0."""
+    """The rows of a split that are scored, with their labels and no prediction: every score is 0, of structures a straight helix."""
     if task.problem.level is RESIDUE_PAIR:
         return no_scores(dataset)
+    if task.problem.level is STRUCTURE:
+        return helix(dataset)
     if not task.problem.level.trained:
         return predictions_of(dataset, lambda _, change: 0.0)
     constant = np.zeros(() if task.problem.kind == "regression" else task.n_outputs)

@@ -14,6 +14,7 @@ from hubtools.cli.demo import demo
 from hubtools.cli.estimate import estimate
 from hubtools.cli.predict import predict
 from hubtools.cli.proteins.embed import embed
+from hubtools.cli.proteins.fold import fold
 from hubtools.cli.proteins.scan import scan
 from hubtools.cli.reproduce import reproduce
 from hubtools.cli.run import run
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[click.Command, tuple[str, ...]]] = {
     "predict": (predict, ("runs/model", "proteins.fasta")),
     "demo": (demo, ("runs/model",)),
     "embed": (embed, ("proteins.fasta", "--checkpoint", "embedded", "-o", "e.parquet")),
+    "fold": (fold, ("proteins.fasta", "-o", "folds")),
     "scan": (scan, ("proteins.fasta", "--checkpoint", "embedded", "-o", "s.csv")),
 }
 # What is given, and what the command is told.
@@ -72,7 +74,7 @@ REFUSED = {
     },
     **{
         (command, option): why
-        for command in ("embed", "scan")
+        for command in ("embed", "fold", "scan")
         for option, why in {
             "mirrors": "no data of a task are read",
             "gradient_checkpointing": "nothing is trained",
@@ -81,6 +83,11 @@ REFUSED = {
         }.items()
     },
     ("scan", "embedding_cache"): "nothing is kept of it",
+    ("fold", "embedding_cache"): "nothing else is kept of it",
+    ("fold", "token_budget"): "one at a time",
+    ("fold", "packing"): "one at a time",
+    ("fold", "compiled"): "own code is run as it is",
+    ("fold", "trust_remote_code"): "no code of a checkpoint is run",
     ("demo", "packing"): "one question at a time",
     ("demo", "compiled"): "one question at a time",
 }
@@ -159,7 +166,7 @@ def test_without_an_option_nothing_is_refused(told: list[ExecutionOptions], comm
 
 
 @pytest.mark.parametrize("value", ["63", "many", "-1", "1e4"])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [one for one in COMMANDS if (one, "token_budget") not in REFUSED])
 def test_a_budget_is_a_number_or_auto(command: str, value: str) -> None:
     called, needed = COMMANDS[command]
     with pytest.raises(UserError, match="neither auto nor a number"):

@@ -15,7 +15,7 @@ from hubtools.evaluation.predictions import Predictions
 from hubtools.specs.metric_names import METRICS, RANGES
 from hubtools.specs.problem import Problem
 
-ALL = [name for name, known in METRICS.items() if known.level]
+ALL = [name for name, known in METRICS.items() if known.level == "residue pair"]
 
 
 def predictions(lengths: list[int], seed: int = 0, levels: int | None = None, clusters: bool = False) -> Predictions:

@@ -203,6 +203,16 @@ def _() -> Any:
     return damaged(saved_model(small=True), "encoder.json"), call
 
 
+@attempt("inference.folding.folds_folder.read_fold_note")
+def _() -> Any:
+    row = {"id": "sp|P1", "file": "sp_P1.pdb", "length": 3, "chains": 1, "mean_plddt": 70.5, "ptm": 0.5, "iptm": None}
+    row |= {"seconds": 1.5, "seed": 0, "residues": "a" * 64, "sha256": "b" * 64}
+    note = {"settings": {"format": "pdb", "samples": 8}, "about": {"torch": "2.9", "chunk size": None}, "folded": [row]}
+    values = mutated_values([note], Schema()).map(as_json).map(encoded)
+    contents = st.one_of(values, texts_as_bytes([as_json(note)]))
+    return contents, lambda read, folder, content: read(put(folder, "fold.json", content))
+
+
 @attempt("models.assembling.put_together", examples=FEWER)
 def _() -> Any:
     from hubtools.models.checkpoint import resolve_checkpoint

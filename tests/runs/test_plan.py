@@ -123,6 +123,7 @@ BASELINES_OF = {
     "pair": {"majority", "composition", "nearest-neighbour"},
     "variant": {"substitution-matrix"},
     "residue pair": {"separation"},
+    "structure": {"helix"},
 }
 
 
@@ -130,9 +131,10 @@ BASELINES_OF = {
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_the_plan_knows_which_baselines_exist(baseline: str, problem: Problem) -> None:
     task = tiny_task(problem.value)
-    zero_shot = [load_recipe("masked-marginals"), load_recipe("categorical-jacobian")]
+    zero_shot = [load_recipe("masked-marginals"), load_recipe("categorical-jacobian"), load_recipe("fold")]
     planned = expand({task.name: task}, ["a"], [AskedRecipe(load_recipe("full"))], [1], [baseline], zero_shot=zero_shot)
-    asked = {"variant": "masked-marginals", "residue pair": "categorical-jacobian"}.get(problem.level.name, "full")
+    untrained = {"variant": "masked-marginals", "residue pair": "categorical-jacobian", "structure": "fold"}
+    asked = untrained.get(problem.level.name, "full")
     exists = baseline in BASELINES_OF[problem.level.name]
     assert [item.recipe.name for item in planned] == ([baseline] if exists else []) + [asked]
 

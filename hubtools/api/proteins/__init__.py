@@ -1,1 +1,3 @@
-"""Proteins of one's own: ``given`` reads them, ``embedding_proteins`` embeds them, ``scanning_proteins`` scores their substitutions."""
+"""Proteins of one's own: ``given`` reads them, ``embedding_proteins`` embeds them, ``scanning_proteins`` scores their substitutions, ``folding_proteins`` predicts
+their structures.
+"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -259,7 +258,7 @@ def _figure_paths(path: Path, ids: Sequence[str]) -> list[Path]:
     Raises:
         UserError: one file is named for several.
     """
-    from hubtools.common.inside import inside
+    from hubtools.common.inside import file_stem, inside
     from hubtools.reporting.figures.plots import paper_format
 
     if path.suffix:
@@ -271,9 +270,8 @@ def _figure_paths(path: Path, ids: Sequence[str]) -> list[Path]:
                 fix=f"Name a folder: --figure {path.with_suffix('')}.",
             )
         return [path]
-    names = [re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "protein" for name in ids]
     # Ids may be equal, or become it.
-    return [inside(path, f"{number:03d}-{name}.png") for number, name in enumerate(names, 1)]
+    return [inside(path, f"{number:03d}-{file_stem(name)}.png") for number, name in enumerate(ids, 1)]
 
 
 def _notes(scanned: Sequence[ScannedProtein], sifted: Sifted) -> Iterator[str]:

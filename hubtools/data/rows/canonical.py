@@ -14,7 +14,7 @@ from hubtools.data.rows.sequences import canonical_sequences
 from hubtools.data.rows.variants import canonical_variants
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.source_rows import FILE, ID, cell_text, columns_present, read_lookup, require_column
-from hubtools.data.structures.contacts import listed
+from hubtools.data.structures.contacts import PLACES, listed
 from hubtools.specs.task import Task
 
 if TYPE_CHECKING:
@@ -153,6 +153,31 @@ def _same_length(raw: pd.DataFrame, ids: list[str], sequences: list[str], task: 
                 where=f"task {task.name}, {name}",
                 fix="Name the sequence that the matrix is of.",
             )
+
+
+def structure_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+    """One protein a row, with the coordinates of its α carbons: (3 L,) float32 in Å, x, y and z of each residue in turn.
+
+    NaN, which is not scored, where the file lacks the atom, and of X: not every model knows its atoms.
+
+    Raises:
+        UserError: the rows are of no structure files.
+    """
+    import numpy as np
+
+    ids = raw[ID].tolist()
+    if PLACES not in raw or raw[PLACES].isna().any():
+        raise UserError(
+            "a structure task needs structure files",
+            where=f"task {task.name}",
+            fix="Name files that end in .pdb, .cif or .bcif under data.files.",
+        )
+    sequences, _, changed = canonical_sequences(raw[task.data.columns.residues].tolist(), ids, task.name)
+    labels = []
+    for places, sequence in zip(raw[PLACES].tolist(), sequences, strict=True):
+        unknown = np.array([letter == "X" for letter in sequence])
+        labels.append(np.where(unknown[:, None], np.nan, places).astype(np.float32).ravel())
+    return of_proteins(raw, sequences, labels, task), changed, []
 
 
 def variant_rows(raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:

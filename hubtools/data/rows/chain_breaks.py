@@ -13,6 +13,8 @@ from hubtools.common.errors import UserError
 from hubtools.data.rows.sequences import canonical_sequences
 
 BREAK = ":"
+# In place of names of chains: each protein may have as many as it has.
+ANY_CHAINS = ("any number",)
 
 
 def chains_of(sequence: str) -> list[str]:

@@ -16,6 +16,7 @@ from hubtools.data.rows.canonical import (
     protein_rows,
     refuse_ids,
     residue_rows,
+    structure_rows,
     variant_rows,
 )
 from hubtools.data.rows.pairs import PARTNER, proteins, seen_proteins, unordered
@@ -184,6 +185,14 @@ class ContactRows(ProteinRows):
         return contact_rows(raw, task, cache)
 
 
+class StructureRows(ProteinRows):
+    """Rows of one protein each, with the coordinates of its residues."""
+
+    def canonical(self, raw: pd.DataFrame, task: Task, cache: DataCache) -> Canonical:
+        """Coordinates of α carbons."""
+        return structure_rows(raw, task, cache)
+
+
 # By the name of the level.
 ROWS: dict[str, ProteinRows] = {
     "protein": ProteinRows(),
@@ -191,6 +200,7 @@ ROWS: dict[str, ProteinRows] = {
     "pair": PairRows(),
     "variant": VariantRows(),
     "residue pair": ContactRows(),
+    "structure": StructureRows(),
 }
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CUTOFF = 8.0  # Å
 NEAREST = 6  # smallest separation that is scored
 NOT_SCORED = -100
+# The column of rows that are read from structure files, beside those that any table may have.
+PLACES = "places"
 # Two α carbons farther apart than this, in Å, are not of neighbours: one residue at least is missing between them.
 _BONDED = 4.5
 
@@ -97,10 +99,11 @@ def listed(cell: object, length: int, where: str) -> np.ndarray:
 
 
 def chain_rows(chains: Sequence[Chain], name: str, where: str) -> list[dict[str, Any]]:
-    """A row for each chain of a file whose residues no chain before it has: id, sequence, label, chain.
+    """A row for each chain of a file whose residues no chain before it has: id, sequence, label, chain, places.
 
     Residues that the file lacks between two others are X in the sequence, as many as its numbers say, where the two are not
-    bonded: the separation of the others is then that of the protein. The label is as :func:`listed` reads it.
+    bonded: the separation of the others is then that of the protein. The label is as :func:`listed` reads it; places
+    are the (L, 3) α carbons in Å, NaN where one is not known.
 
     Args:
         chains: of the file.
@@ -125,7 +128,9 @@ def chain_rows(chains: Sequence[Chain], name: str, where: str) -> list[dict[str,
         cell = [f"{i}-{j}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]
         label = ";".join([*cell, *map(str, lacking.tolist())])
         own = name if len(distinct) == 1 else f"{name}_{chain.name}"
-        rows.append({"id": own, "sequence": "".join(letters), "label": label, "chain": chain.name})
+        alphas = np.full((length, 3), np.nan)
+        alphas[at] = chain.alpha
+        rows.append({"id": own, "sequence": "".join(letters), "label": label, "chain": chain.name, PLACES: alphas})
     return rows
 
 

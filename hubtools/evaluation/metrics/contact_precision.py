@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.data.structures.contacts import pairs_of
+from hubtools.evaluation.metrics.structure_scores import of_coordinates
 from hubtools.evaluation.statistics.resampling import encode
+from hubtools.specs.level import STRUCTURE
 from hubtools.specs.metric_names import METRICS, RANGES
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def mean_over_proteins(metric: str, predictions: Predictions, owner: np.ndarray)
     """The mean of a metric over proteins: (R, n_units) multiplicities of the units -> (R,) values.
 
     Args:
-        metric: a name of METRICS that is for pairs of residues.
+        metric: a name of METRICS that is computed within proteins.
         predictions: of one split.
         owner: (proteins,) unit of each protein, in order of first appearance.
     """
@@ -71,6 +73,8 @@ def mean_over_proteins(metric: str, predictions: Predictions, owner: np.ndarray)
 
 def by_protein(metric: str, predictions: Predictions) -> np.ndarray:
     """A metric of each protein, in order of first appearance; NaN where it is not defined."""
+    if METRICS[metric].level == STRUCTURE.name:
+        return of_coordinates(METRICS[metric].load(), predictions)
     assert predictions.positions is not None and predictions.residues is not None
     codes, n_proteins = encode(predictions.ids)
     order = np.argsort(codes, kind="stable")
@@ -88,7 +92,7 @@ def by_protein(metric: str, predictions: Predictions) -> np.ndarray:
 
 
 def protein_table(task: Task, predictions: Predictions) -> list[dict[str, Any]]:
-    """One row a protein: name, number of scored pairs, every metric; none of many proteins."""
+    """One row a protein: name, number of scored rows, every metric; none of many proteins."""
     codes, n_proteins = encode(predictions.ids)
     if n_proteins > MAX_PROTEINS:
         return []

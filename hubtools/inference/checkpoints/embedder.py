@@ -174,11 +174,8 @@ class Embedder:
 
     def about(self) -> dict[str, str]:
         """How embeddings are made, for whoever finds them."""
-        identity = self.checkpoint.identity
-        pinned = {"commit": identity.commit, "sha256": identity.sha256}
         return {
-            "checkpoint": self.checkpoint.name,
-            **{f"checkpoint {name}": value for name, value in pinned.items() if value},
+            **self.checkpoint.pinned(),
             "layer": f"{self.layer} of {self.layers}",
             "row": self.wanted.words,
             "precision": "float32",

@@ -155,11 +155,8 @@ class CheckpointScanner:
 
     def about(self) -> dict[str, str]:
         """How scores are made."""
-        identity = self.checkpoint.identity
-        pinned = {"commit": identity.commit, "sha256": identity.sha256}
         return {
-            "checkpoint": self.checkpoint.name,
-            **{f"checkpoint {name}": value for name, value in pinned.items() if value},
+            **self.checkpoint.pinned(),
             "scoring": self.scoring,
             "score": self.meaning,
         }

@@ -10,6 +10,7 @@ from hubtools.reporting.figures.contact_map import contact_map_figure
 from hubtools.reporting.figures.plots import CardFigure
 from hubtools.reporting.figures.strata_figure import strata_figure
 from hubtools.runs.store import OpenRun
+from hubtools.specs.level import STRUCTURE
 
 MAX_CLASSES_IN_MATRIX = 30
 
@@ -53,6 +54,8 @@ def _of_predictions(run: OpenRun, split: str) -> dict[str, CardFigure]:
         figures["confusion"] = plots.confusion_figure(confusion, labels, split)
     if problem.kind != "classification" or positive:
         predictions = run.predictions[split]
+        if problem.level is STRUCTURE:
+            return figures
         if problem.level.within == "protein":
             figures["map"] = contact_map_figure(predictions, task.metrics.primary, split)
         elif problem.level.within:

@@ -18,6 +18,7 @@ _BASELINES = {
     "nearest-neighbour": "the label of the nearest training protein by alignment",
     "substitution-matrix": "the sum of BLOSUM62 over the substitutions",
     "separation": "the separation of two residues in the sequence",
+    "helix": "one straight helix",
 }
 
 
@@ -91,6 +92,9 @@ def _trained(arm: Arm) -> Iterator[str]:
         return
     cited = _cited("\n".join(of_methods(record)))
     if recipe.adaptation == "zero-shot":
+        if recipe.scoring == "folding":
+            yield f"Nothing was trained: structures were predicted by the checkpoint as it was published{cited}."
+            return
         yield f"Nothing was trained: variants, or pairs of residues, were scored by {recipe.scoring}{cited}."
         return
     what = {
