@@ -77,3 +77,11 @@ def test_what_is_committed_says_that_it_is_a_demonstration(script) -> None:
     # What is listed is records: neither weights nor rows of anybody's data.
     size = sum(path.stat().st_size for path in script.HERE.rglob("*") if path.is_file())
     assert size < 8e6
+
+
+def test_what_has_a_record_is_not_run_again(script) -> None:
+    """Of the embedded checkpoint everything was run; another checkpoint has no record."""
+    wanted = script.runs_wanted(["embedded"], 200, range(1, 11))
+    assert len(wanted) > 300 and not script.without_a_record(wanted)
+    assert len(script.without_a_record(script.runs_wanted(["folder/new"], 200, range(1, 3)))) > 2 * 27
+    assert len(script.without_a_record(script.runs_wanted(["embedded"], 100, range(1, 3)))) > 2 * 27

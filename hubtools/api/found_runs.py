@@ -141,7 +141,7 @@ class RunResults(Sequence["OpenRun"]):
                     [
                         record.identity.task.name,
                         record.identity.checkpoint.name if record.identity.checkpoint else "baseline",
-                        record.identity.recipe.name,
+                        record.procedure,
                         record.identity.seed,
                         row["split"],
                         metric_title(row["metric"], arrow=True) if row["metric"] else "",

@@ -118,7 +118,7 @@ def _row(spec: Task | Recipe | Suite) -> dict[str, Any]:
             "labels": len(spec.label_names) or None,
             "test_splits": ", ".join(spec.data.test_splits),
             "metric": spec.metrics.primary,
-            "trust": spec.semaphore.colour if spec.semaphore else None,
+            "trust": spec.trust.colour if spec.trust else None,
             "licence": spec.licence,
             "version": spec.version,
         }
@@ -136,7 +136,7 @@ def _summary(task: Task) -> dict[str, Any]:
         "labels": task.label_names,
         "test_splits": task.data.test_splits,
         "metrics": task.metrics.names,
-        "semaphore": task.semaphore.model_dump() if task.semaphore else None,
+        "trust": task.trust.model_dump() if task.trust else None,
         "published": len(task.published),
         "licence": task.licence,
         "source": task.data.source,

@@ -44,7 +44,7 @@ GLOSSARY = {
     "run": "One model, one task, one recipe, one seed: a folder with a record, predictions and the trained model.",
     "seed": "A number that fixes what is random in training. Several seeds show how much a score depends on luck.",
     "selector": "Some runs of a place: runs:recipe=probe,task=location.",
-    "semaphore": "How far a task's test score can be trusted, also called trust: green means that a held-out score means what it says, amber with a reservation, red not for ranking.",
+    "trust": "How far a task's test score can be trusted: green means that a held-out score means what it says, amber with a reservation, red not for ranking.",
     "split": "The parts of the data: train to learn from, validation to choose by, test to score once at the end.",
     "stratified": "Drawn so that each split has each label in its share.",
     "subset": "At most so many proteins of each split, for a quick try. Such runs are kept apart on boards.",
@@ -55,7 +55,7 @@ GLOSSARY = {
 }
 # Other words for the same.
 _SAME = {
-    "trust": "semaphore", "alignment": "aligned", "clusters": "cluster", "confidence interval": "interval", "ci": "interval",
+    "semaphore": "trust", "alignment": "aligned", "clusters": "cluster", "confidence interval": "interval", "ci": "interval",
     "matthews": "mcc", "rho": "spearman", "auc": "auroc", "average precision": "auprc", "linear probe": "probe",
     "nearest": "nearest-neighbour", "frequency": "composition", "homology": "cluster", "holdout": "split", "finetune": "full",
 }  # fmt: skip

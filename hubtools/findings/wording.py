@@ -48,7 +48,7 @@ _TRUST = {
 
 def trust(task: Task) -> dict[str, str] | None:
     """How far a task's test score can be trusted: ``colour``, what it means, and the ``reason``; None if not stated."""
-    stated = task.semaphore
+    stated = task.trust
     if stated is None:
         return None
     return {"colour": stated.colour, "meaning": _TRUST[stated.colour], "reason": stated.reason}

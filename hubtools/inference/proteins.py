@@ -173,7 +173,7 @@ def _canonical(text: str, where: str, chains: Sequence[str] = ()) -> str:
         if chains:
             columns = split_chains(["".join(text.split())], [where], len(chains), "")
             return canonical_chains(columns, chains, [where], "")[0][0]
-        return canonical_sequences(["".join(text.split())], [where], "")[0][0]
+        return canonical_sequences(["".join(text.split())], [where], "", gaps=True)[0][0]
     except UserError as error:
         fix = "Only letters stand for residues." if "Correct the data" in (error.fix or "") else error.fix
         of_chain = (error.where or "").removeprefix("task , ") if chains else where

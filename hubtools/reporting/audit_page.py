@@ -16,7 +16,7 @@ _SHOWN_LABELS = 20
 REMEDIES = {
     "ok": "Nothing to do.",
     "look": "Read the lines marked look. Where relatives are shared, let the split keep clusters on one side: clusters in the task file.",
-    "problem": "Draw the split anew with clusters on one side (bench tasks new --clusters), or say under semaphore what a score is worth.",
+    "problem": "Draw the split anew with clusters on one side (bench tasks new --clusters), or say under trust what a score is worth.",
 }
 
 

@@ -15,7 +15,7 @@ from hubtools.runs.sweeps.budget import fitted
 from hubtools.specs.lookup.content import origin_of
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.record import CheckpointIdentity, SweepFacts
+from hubtools.specs.record import CheckpointIdentity, SweepFacts, procedure
 from hubtools.specs.suite import Tuning
 from hubtools.specs.task import Task
 
@@ -61,11 +61,9 @@ class PlannedRun:
     @property
     def procedure(self) -> str:
         """The recipe's name, and what sets runs of a learning curve, or of a tuned recipe, apart."""
-        random = " with random weights" if self.overrides.get("weights") == "random" else ""
-        share = "" if self.fraction is None else f" · {100 * self.fraction:g} % of train"
         budget = self.tuning.trials if self.tuning else self.sweep.budget if self.sweep else None
         tuned = "" if budget is None else f" · tuned: {budget} trials"
-        return f"{self.recipe.name}{random}{share}{tuned}"
+        return f"{procedure(self.recipe.name, self.fraction, self.overrides)}{tuned}"
 
     def command(self, checkpoint: CheckpointIdentity | None) -> str:
         """The command line that makes this run again, its checkpoint pinned where it is on the Hub."""

@@ -67,7 +67,7 @@ def ec_numbers(label: str) -> list[str]:
     return label.rstrip(".-").split(".") if _EC_NUMBER.fullmatch(label) else []
 
 
-class Semaphore(Spec):
+class Trust(Spec):
     """How far the task's test score can be trusted as a measure of generalisation."""
 
     colour: Literal["green", "amber", "red"] = Field(
@@ -140,11 +140,19 @@ class Task(Spec):
     homepage: str | None = Field(default=None, pattern=r"^https?://", description="Address of the data's own page.")
     citation: str = Field(description="BibTeX, or a plain reference.")
     notes: list[str] = Field(default=[], description="What a reader of the result should know about the data.")
-    semaphore: Semaphore | None = Field(default=None, description="How far the split can be trusted.")
+    trust: Trust | None = Field(default=None, description="How far the split can be trusted.")
     published: list[PublishedScore] = Field(default=[], description="Known results, to compare with.")
     hub_benchmark: HubBenchmark | None = Field(
         default=None, description="Where the Hub ranks results of this task; cards then carry them for it."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_name(cls, given: Any) -> Any:
+        """What older files and records call ``semaphore``."""
+        if isinstance(given, dict) and "semaphore" in given and "trust" not in given:
+            return {"trust" if key == "semaphore" else key: value for key, value in given.items()}
+        return given
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -404,7 +412,7 @@ class Task(Spec):
         Of a metric that a package brings the formula's file counts too.
         """
         prose = {"title", "summary", "notes", "citation", "homepage", "licence", "margin", "supersedes", "template"}
-        prose |= {"semaphore", "published", "hub_benchmark"}
+        prose |= {"trust", "published", "hub_benchmark"}
         content = self.model_dump(mode="json", exclude=prose, exclude_defaults=True)
         content["data"] = self.data.question()
         if isinstance(self.hierarchy, Ontology):
@@ -422,7 +430,7 @@ class Task(Spec):
             "splits": ", ".join(["train, validation", *self.data.test_splits][not self.learns :]),
             "scored by": ", ".join(METRICS[name].title for name in self.metrics.names),
             "worse means": f"a loss of more than {self.margin:g} in {METRICS[self.metrics.primary].title}",
-            "trust": f"{self.semaphore.colour}: {self.semaphore.reason}" if self.semaphore else "",
+            "trust": f"{self.trust.colour}: {self.trust.reason}" if self.trust else "",
             "notes": "\n".join(self.notes),
             "licence": self.licence,
             "citation": self.citation.rstrip(),

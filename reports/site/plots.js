@@ -28,7 +28,8 @@ function pareto(points, higher) {
 
 // points: {x, y, low, high, name, adaptation, href}
 function scatter({ points, higher, xTitle, yTitle, title }) {
-  const [width, height, left, right, top, bottom] = [1000, 520, 66, 24, 16, 52];
+  // As wide as a narrow screen, so that its letters stay as large as they are.
+  const [width, height, left, right, top, bottom] = [Math.min(1000, Math.max(340, innerWidth - 56)), innerWidth < 720 ? 380 : 520, 66, 24, 16, 52];
   const logs = points.map((point) => Math.log10(point.x));
   const air = (Math.max(...logs) - Math.min(...logs)) * 0.06 || 0.3;
   const [xFrom, xTo] = [Math.min(...logs) - air, Math.max(...logs) + air];

@@ -223,10 +223,10 @@ function modelPage(query, name) {
     h("section", { class: "card" }, h("div", { class: "head" }, h("h1", {}, name), h("p", { class: "facts" }, facts.join(" · "), arm.hub ? [facts.length ? " · " : "", h("a", { href: `https://huggingface.co/${arm.hub}`, rel: "noopener" }, "on the Hub")] : null), arm.revision ? h("p", { class: "facts" }, "Revision ", [...new Set(arms.map((one) => one.arm.revision))].map((revision) => [h("code", {}, revision.slice(0, 12)), " "])) : null),
       rows.length ? sortable({ caption: `All results of ${name}`, sort: query.get("sort"), onsort: (value) => change("sort", value), rows, columns: [
         { key: "title", title: "Task", value: (one) => one.table.title, cell: ({ table }) => [h("a", { href: link(`task/${table.id}`) }, table.title), h("span", { class: "sub" }, [`version ${table.version}`, ...table.remarks].join(" · "))] },
-        { key: "recipe", title: "Recipe", value: (one) => one.arm.recipe, cell: (one) => one.arm.recipe },
-        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
         { title: "Score", num: true, cell: ({ table, index }) => scoreButton(table, index) },
         { title: "95 % interval", plot: true, cell: ({ table, row }) => bar([row.v, row.l, row.h], axisOf(table.rows.flatMap((one) => [one.v, one.l, one.h]))) },
+        { key: "recipe", title: "Recipe", value: (one) => one.arm.recipe, cell: (one) => one.arm.recipe },
+        { key: "metric", title: "Metric", value: (one) => one.table.metric.title, cell: ({ table }) => h("span", { title: table.metric.means || null }, unbroken(`${table.metric.title} ${table.metric.higher ? "↑" : "↓"}`)) },
         { key: "best_set", title: "Best set", value: ({ row }) => Number(!row.best_set), cell: ({ row }) => bestMark(row.best_set) },
         { key: "place", title: "Place", num: true, value: ({ index }) => index, cell: ({ table, index }) => `${index + 1} of ${table.rows.length}` },
         { key: "seeds", title: "Seeds", num: true, value: ({ row }) => row.n, cell: ({ row }) => String(row.n) },
@@ -279,7 +279,7 @@ function readPage() {
     part("A row", "is one checkpoint at one commit, or one baseline, under one recipe. Its seeds are averaged. Rows stand in one table only where they answer the same question: the same task file and version, the same data and test rows, the same protocol. Random weights are the checkpoint's architecture without what it learned, and count as a baseline."),
     part("Intervals", DATA.meanings.interval), part("Best set", DATA.meanings.best_set),
     part("Over the tasks", ...(DATA.overall ? DATA.overall.notes : ["Scores of different tasks are never averaged."])),
-    part("Trust", "A task's semaphore says how far its test score measures generalisation: green as it stands, amber with the reservation beside it, red not for ranking."),
+    part("Trust", "A task's trust says how far its test score measures generalisation: green as it stands, amber with the reservation beside it, red not for ranking."),
     part("Provenance", "Every score opens its runs: identity, seeds, commits, data by checksum, environment, and the command that makes it again. Nothing here was typed by hand; what was measured was measured by whoever ran it."),
   )];
 }

@@ -16,7 +16,7 @@ def test_every_metric_and_every_word_is_explained() -> None:
     assert all(METRICS[name].means for name in METRICS)
     assert {explained(word)[1] for word in words()} >= {*GLOSSARY.values()}
     assert explained("Clusters") == explained("cluster") and explained("Spearman ρ") == explained("spearman")
-    assert explained("trust")[0] == "semaphore"
+    assert explained("trust")[0] == "trust"
 
 
 def test_a_word_that_nobody_knows_is_answered_with_the_nearest() -> None:

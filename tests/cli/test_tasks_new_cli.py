@@ -229,7 +229,7 @@ def mistakes() -> dict[str, tuple[str | bytes, list[str], str]]:
     one = [[name, s, "yes", split] for name, s, _, split in rows]
     latin = with_cell(2, 0, "é").encode("latin-1")
     return {
-        "gaps": (with_cell(0, 1, "MKT--AYIAK"), [], "the sequence holds '-' at position 4, which is no residue. Remove the gaps"),
+        "stop": (with_cell(0, 1, "MKT*AYIAK"), [], "the sequence holds '*' at position 4, which is no residue. Cut the protein at the stop codon"),
         "DNA": (table(header, [[n, dna, m, s] for n, _, m, s in rows]), [], "'sequence' holds nucleotides, not proteins (40 of 40 rows are A, C, G, T, U). Translate them first"),
         "swapped": (table(header, rows), ["--sequence", "membrane", "--label", "sequence"], "'membrane' holds no sequences, 'sequence' does. Swap them: --sequence sequence --label membrane"),
         "one value": (table(header, one), [], "'membrane' has one value, 'yes': there is nothing to learn"),

@@ -38,6 +38,13 @@ def test_what_is_no_sequence_is_refused_with_its_place(cell: object, message: st
         canonical(cell)
 
 
+def test_gaps_of_an_alignment_are_removed_where_nothing_is_of_its_columns() -> None:
+    sequences, _, changed = canonical_sequences(["--MK-V A..C*", "MK"], ["a", "b"], "t", gaps=True)
+    assert sequences == ["MKVAC", "MK"] and changed["gaps of an alignment removed"] == 1
+    with pytest.raises(UserError, match="the sequence is empty"):
+        canonical_sequences(["--"], ["a"], "t", gaps=True)
+
+
 def test_site_markers_are_taken_out() -> None:
     sequences, marked, _ = canonical("MY#KY", "ACD", "y#s#*", marker="#")
     assert sequences == ["MYKY", "ACD", "YS"]

@@ -86,7 +86,7 @@ def test_a_shipped_task_says_what_a_card_needs(name: str) -> None:
     task = load_task(str(shipped_root() / "tasks" / f"{name}.yaml"))
     assert task.name == name
     assert task.homepage and task.notes and task.citation.lstrip().startswith("@")
-    assert task.semaphore is not None and task.margin > 0 and task.licence
+    assert task.trust is not None and task.margin > 0 and task.licence
     assert task.licence != "unknown" or any("licence" in note for note in task.notes)
     assert pinned(task) == (task.template is None) == (name in COUNTS)
     assert pinned(task) or any("bench data freeze" in note for note in task.notes)

@@ -39,14 +39,14 @@ def test_equal_test_sequences_that_bench_leaves_are_counted(tmp_path: Path) -> N
 
 
 def test_the_audit_names_near_duplicates_and_conflicts(tmp_path: Path) -> None:
-    semaphore = {"colour": "green", "reason": "because somebody said so"}
-    data = load(tmp_path, {"d.csv": csv(ROWS)}, semaphore=semaphore)
+    trust = {"colour": "green", "reason": "because somebody said so"}
+    data = load(tmp_path, {"d.csv": csv(ROWS)}, trust=trust)
     found = audit_task(data, [0.9, 0.5], DataCache(tmp_path / "cache"))
     assert found.verdict == "problem"
     lines = {(finding.about, finding.level): finding.text for finding in found.findings}
     assert "≥ 90%: 1" in lines["train → test", "problem"]
     assert lines["test", "look"] == "1 repeats of an earlier sequence, 1 sequences with different labels"
-    assert "green" in lines["semaphore", "problem"]
+    assert "green" in lines["trust", "problem"]
 
 
 def test_json_on_standard_output_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def test_a_subset_is_the_same_whatever_the_order_of_rows(tmp_path: Path) -> None
             {"columns": {"id": "label"}},
             r"3 ids occur more than once|2 ids occur more than once, the first is 'a'",
         ),
-        ({"x.csv": csv([("MK-T", "a", "train"), *ROWS])}, {}, "task t, x:1: the sequence holds '-' at position 3"),
+        ({"x.csv": csv([("MK_T", "a", "train"), *ROWS])}, {}, "task t, x:1: the sequence holds '_' at position 3"),
         (
             {"x.csv": csv([("MKT", "aab", "train"), ("MKV", "aab", "validation"), ("MKC", "aab", "test")])},
             {"problem": "residue-classification", "candidates": "C"},

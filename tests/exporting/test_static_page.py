@@ -159,7 +159,7 @@ def test_long_odd_and_lower_case_proteins_are_read_as_bench_predict_reads_them(
     ("text", "says"),
     [
         ("", "There is no sequence yet"),
-        ("MK-TA", 'holds "-" at position 3'),
+        ("MK_TA", 'holds "_" at position 3'),
         (">a\nMK\n>b\n", "The sequence of b is empty"),
         ("MK\n>a\nMK", 'starts with ">"'),
         (">a\nMK<b>1</b>", 'holds "<" at position 3'),

@@ -78,7 +78,7 @@ def test_the_row_that_lacks_a_task_stands_below_and_says_which(board: Board) -> 
 
 def test_only_the_latest_version_on_all_data_counts_and_red_tasks_do_not() -> None:
     red = PHOSPHO.model_validate(
-        PHOSPHO.model_dump() | {"semaphore": {"colour": "red", "reason": "Test proteins are in train."}}
+        PHOSPHO.model_dump() | {"trust": {"colour": "red", "reason": "Test proteins are in train."}}
     )
     records = [
         make_record(task, recipe, score, checkpoint=checkpoint, **more)
@@ -94,7 +94,7 @@ def test_only_the_latest_version_on_all_data_counts_and_red_tasks_do_not() -> No
     ]
     overall = build_board([(Path("runs") / record.run_id, record) for record in records]).overall
     assert overall and overall.tasks == ("localisation", "secondary-structure")
-    assert overall.left_out == (("phosphotyrosine", "its semaphore is red"),)
+    assert overall.left_out == (("phosphotyrosine", "its trust is red"),)
     assert [row.mean_rank.value for row in overall.rows] == [1, 2, 3]
     assert any("coarse" in note for note in overall.notes)
     assert any("kept no resamplings" in note for note in overall.notes)

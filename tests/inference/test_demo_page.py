@@ -82,7 +82,7 @@ def test_what_is_no_sequence_gets_a_kind_message(served: tuple[Predictor, str]) 
     messages = {
         "": "no sequence yet",
         "MKT1A": "holds '1' at position 4",
-        ">a\nMKV\n>b\nMK-V": "Remove the gaps",
+        ">a\nMKV\n>b\nMK*V": "Cut the protein at the stop codon",
         "MKV" * 100: "more than this page takes at once",
         ">a\nMKV\n>b\nMKV\n>c\nMKV\n>d\nMKV": "3 proteins",
     }

@@ -69,6 +69,10 @@ def test_a_zip_archive_of_one_file(tmp_path: Path) -> None:
         list(read_proteins(zipped(tmp_path / "c.zip")))
 
 
+def test_a_row_of_an_alignment_is_the_protein_without_its_gaps(tmp_path: Path) -> None:
+    assert list(read(tmp_path, ">a\n--MK-V\nA..C*\n>b\nMK\n")) == [Protein("a", "MKVAC"), Protein("b", "MK")]
+
+
 def test_it_is_read_one_at_a_time() -> None:
     def endless():
         while True:
@@ -82,7 +86,7 @@ def test_it_is_read_one_at_a_time() -> None:
     ("body", "said"),
     [
         ("MKT1A", r"p.fasta, bad \(record 2\): the sequence holds '1' at position 4"),
-        ("MK-TA", r"holds '-' at position 3.*Remove the gaps"),
+        ("MK_TA", r"holds '_' at position 3"),
         ("", r"bad \(record 2\): the sequence is empty"),
         ("*", "the sequence is empty"),
     ],

@@ -246,7 +246,7 @@ def test_trust_and_published_numbers_stand_beside_the_result(tmp_path: Path) -> 
     folder = write_full_run(tmp_path, LOCALISATION)
     record = read_record(folder)
     assert "How far to trust it" not in text_of(folder) and "Published numbers" not in text_of(folder)
-    record.task["semaphore"] = {"colour": "red", "reason": "Composition alone does as well."}
+    record.task["trust"] = {"colour": "red", "reason": "Composition alone does as well."}
     known = {"what": "Ankh", "how": "frozen", "metric": "mcc", "value": 0.25, "split": "test", "source": "A | B, 2024"}
     record.task["published"] = [known | {"spread": "±0.01 (SD)", "note": None}]
     write_record(folder, record)

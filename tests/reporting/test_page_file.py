@@ -76,7 +76,7 @@ def evil_board(attack: str) -> Board:
     """A board that says the same attack wherever a record may say something."""
     record = make_record(LOCALISATION, FULL, 0.5, checkpoint=attack, local=True, overrides={attack: attack})
     record.task |= {"title": attack, "summary": attack, "licence": attack, "notes": [attack], "citation": attack}
-    record.task |= {"homepage": f"javascript:{attack}", "semaphore": {"colour": "red", "reason": attack}}
+    record.task |= {"homepage": f"javascript:{attack}", "trust": {"colour": "red", "reason": attack}}
     record.environment.device_name = record.environment.packages["torch"] = attack
     assert record.data and record.training
     record.training.selected_by = attack

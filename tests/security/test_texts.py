@@ -74,7 +74,7 @@ def card_of(folder: Path, text: str) -> str:
     record = read_record(folder)
     task = json.loads(json.dumps(record.task))
     task |= {"summary": text, "title": text, "citation": text, "licence": text, "notes": [text, text]}
-    task |= {"homepage": None, "semaphore": {"colour": "amber", "reason": f"{text} {text}"}}
+    task |= {"homepage": None, "trust": {"colour": "amber", "reason": f"{text} {text}"}}
     task["labels"] = {key: f"{text}{n}" for n, key in enumerate(task["labels"])}
     task["published"] = [{"what": text, "how": text, "metric": "f1", "value": 0.5, "source": text, "note": text}]
     record.task = task

@@ -86,7 +86,15 @@ def test_two_texts_under_one_hash_are_two_tasks() -> None:
 
 def test_a_record_that_is_altered_is_read_again() -> None:
     altered = record()
-    assert altered.task_spec.semaphore is None
-    altered.task["semaphore"] = {"colour": "red", "reason": "Composition alone does as well."}
-    assert altered.task_spec.semaphore is not None
+    assert altered.task_spec.trust is None
+    altered.task["trust"] = {"colour": "red", "reason": "Composition alone does as well."}
+    assert altered.task_spec.trust is not None
     assert altered.model_copy(update={"task": LOCALISATION.model_dump(mode="json")}).primary_metric == "macro_f1"
+
+
+def test_trust_is_read_by_its_earlier_name() -> None:
+    old = record()
+    del old.task["trust"]
+    old.task["semaphore"] = {"colour": "red", "reason": "Composition alone does as well."}
+    assert old.task_spec.trust is not None and old.task_spec.trust.colour == "red"
+    assert old.task_spec.hash == record().task_spec.hash

@@ -37,7 +37,7 @@ class TaskDescription:
     def _repr_html_(self) -> str:
         task = self.task
         said = line_html(f"{task.title} ({task.name}, version {task.version})", strong=True) + line_html(task.summary)
-        trust = {"trust": f"{task.semaphore.colour}: {task.semaphore.reason}"} if task.semaphore else {}
+        trust = {"trust": f"{task.trust.colour}: {task.trust.reason}"} if task.trust else {}
         more = {**trust, "notes": "\n".join(task.notes), "citation": task.citation.rstrip()}
         return said + facts_html((name, text) for name, text in {**self.facts, **more}.items() if text)
 

@@ -60,7 +60,7 @@ def list_all(form: str | None, problem: str | None, templates: bool) -> None:
 
         table, console = new_table("name", "what", "problem", "ranked by", "trust", "from"), new_console()
         for task, found in known:
-            colour = task.semaphore.colour if task.semaphore else None
+            colour = task.trust.colour if task.trust else None
             trust = Text.assemble(("●", DOTS[colour]), f" {colour}") if colour else "–"
             table.add_row(task.name, task.title, task.problem.value, task.metrics.primary, trust, found.origin)
         table.columns[1].min_width, table.columns[4].no_wrap = 26, True
@@ -88,7 +88,7 @@ def _cells(task: Task, link: str | None = None) -> list[str]:
         str(len(task.label_names) or "–"),
         ", ".join(task.data.test_splits),
         task.metrics.primary,
-        task.semaphore.colour if task.semaphore else "–",
+        task.trust.colour if task.trust else "–",
         markdown(task.licence),
     ]
 

@@ -110,7 +110,7 @@ def _show(console: Console, audited: AuditedTask) -> None:
     for how in (found.method, found.clusters_method and f"clusters: {found.clusters_method}"):
         if how:
             console.print(f"Searched with {how}.", markup=False, style="dim")
-    said = f"; the task file says {found.semaphore}" if found.semaphore else ""
+    said = f"; the task file says {found.trust}" if found.trust else ""
     console.print(f"verdict: [{_COLOURS[found.verdict]}]{found.verdict}[/]{said}")
     from hubtools.reporting.audit_page import REMEDIES
 

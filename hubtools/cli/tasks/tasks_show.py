@@ -35,10 +35,10 @@ def show(name: str) -> None:
         # Addresses are for copying: they are never broken or cut.
         for label, line in ((key, first), *(("", line) for line in rest)):
             console.print(f"{label:<12} {line}", markup=False, soft_wrap=True)
-    if task.semaphore:
-        colour = task.semaphore.colour
+    if task.trust:
+        colour = task.trust.colour
         console.print(f"\n[bold]Trust[/bold] [{DOTS[colour]}]●[/] {colour}")
-        console.print(Padding(Text(task.semaphore.reason), (0, 0, 0, 2)), markup=False)
+        console.print(Padding(Text(task.trust.reason), (0, 0, 0, 2)), markup=False)
     if task.notes:
         console.print("\n[bold]Notes[/bold]")
     for note in task.notes:

@@ -77,7 +77,7 @@ def _sequences(raw: pd.DataFrame, ids: list[str], task: Task) -> tuple[list[str]
     cells = column_cells(raw, data.columns.residues, "sequence", task)
     if data.chains is not None:
         return canonical_chains(split_chains(cells, ids, data.chains, task.name), data.chain_names, ids, task.name)
-    sequences, _, changed = canonical_sequences(cells, ids, task.name)
+    sequences, _, changed = canonical_sequences(cells, ids, task.name, gaps=True)
     return sequences, changed
 
 

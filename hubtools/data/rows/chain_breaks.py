@@ -73,7 +73,7 @@ def canonical_chains(
     changed: Counter[str] = Counter()
     read = []
     for cells, name in zip(columns, names, strict=True):
-        sequences, _, altered = canonical_sequences(cells, [f"{one}, {name}" for one in ids], task)
+        sequences, _, altered = canonical_sequences(cells, [f"{one}, {name}" for one in ids], task, gaps=True)
         read.append(sequences)
         changed += altered
     return [BREAK.join(chains) for chains in zip(*read, strict=True)], changed

@@ -55,7 +55,7 @@ def canonical_pairs(
     changed: Counter[str] = Counter()
     findings = []
     if lookup is None:
-        sequences, _, changed = canonical_sequences([*first, *second], [*ids, *ids], task.name)
+        sequences, _, changed = canonical_sequences([*first, *second], [*ids, *ids], task.name, gaps=True)
         names = {sequence: hashlib.sha256(sequence.encode()).hexdigest()[:12] for sequence in sequences}
     else:
         asked = [cell_text(cell) for cell in [*first, *second]]

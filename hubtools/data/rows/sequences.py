@@ -16,9 +16,11 @@ from hubtools.common.readers import reads
 
 _OTHER = re.compile(r"[^A-Z]")
 _SPACE = re.compile(r"\s+")
+_GAP = re.compile("[-.]")
+_IN_ALIGNMENT = "Remove the gaps: a column of an alignment is not a residue."
 _REMEDIES = {
-    "-": "Remove the gaps: a column of an alignment is not a residue.",
-    ".": "Remove the gaps: a column of an alignment is not a residue.",
+    "-": _IN_ALIGNMENT,
+    ".": _IN_ALIGNMENT,
     "*": "Cut the protein at the stop codon, or leave it out.",
     ":": "Chains are read where a task says that its proteins have several: columns.sequence: [heavy, light], or chains: 2.",
 }
@@ -26,7 +28,7 @@ _REMEDIES = {
 
 @reads("sequence cell")
 def canonical_sequences(
-    cells: Sequence[Any], ids: Sequence[str], task: str, marker: str | None = None
+    cells: Sequence[Any], ids: Sequence[str], task: str, marker: str | None = None, gaps: bool = False
 ) -> tuple[list[str], list[npt.NDArray[np.bool_]] | None, Counter[str]]:
     """Sequences without white space and without the stop at the end, upper-cased.
 
@@ -35,6 +37,8 @@ def canonical_sequences(
         ids: what the proteins are called in messages.
         task: name of the task, for messages.
         marker: character that follows a marked residue and is no residue itself.
+        gaps: whether those of an alignment, ``-`` and ``.``, are removed. Where labels or numbers are of residues they could be of
+            columns: there a gap is refused.
 
     Returns:
         The sequences; with a marker, for each a boolean per residue; how many sequences were changed, by reason.
@@ -63,6 +67,9 @@ def canonical_sequences(
             if joined != text:
                 text = joined
                 changed["white space removed"] += 1
+        if gaps and (joined := without_gaps(text)) != text:
+            text = joined
+            changed["gaps of an alignment removed"] += 1
         if text.endswith("*"):
             text = text.rstrip("*")
             changed["stop at the end removed"] += 1
@@ -82,6 +89,11 @@ def canonical_sequences(
             )
         sequences.append(text)
     return sequences, marked, changed
+
+
+def without_gaps(text: str) -> str:
+    """A row of an alignment as the protein that it is of."""
+    return _GAP.sub("", text)
 
 
 def remedy(character: str) -> str:

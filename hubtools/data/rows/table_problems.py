@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hubtools.data.rows.inspection import NO_NUMBER, NUMBER, UserTable
 from hubtools.data.rows.label_cells import label_text, one_value
 from hubtools.data.rows.label_guesses import has_label
-from hubtools.data.rows.sequences import remedy
+from hubtools.data.rows.sequences import remedy, without_gaps
 from hubtools.specs.problem import Problem
 
 _NO_RESIDUE = re.compile(r"[^A-Z\s]")
@@ -48,6 +48,8 @@ def problems_of(
             "Complete or remove them.",
         )
         odd: dict[str, list[int]] = {}
+        if not problem.level.by_residue:
+            texts = [without_gaps(text) for text in texts]
         for row, text in enumerate(texts):
             for letter in dict.fromkeys(_NO_RESIDUE.findall(text.rstrip("*").upper())):
                 odd.setdefault(letter, []).append(row)

@@ -66,8 +66,8 @@ class Audit(BaseModel):
     task: str
     title: str
     version: int
-    semaphore: str | None
-    semaphore_reason: str | None = None
+    trust: str | None
+    trust_reason: str | None = None
     verdict: Level
     method: str | None
     proteins: dict[str, int]
@@ -137,18 +137,18 @@ def audit_task(data: TaskData, identities: Sequence[float], cache: DataCache, *,
             )
             findings.append(AuditFinding(level="look", about=name, text=f"no example of {listed}"))
     findings += _near_conflicts(parts, data, cache)
-    colour = task.semaphore.colour if task.semaphore else None
+    colour = task.trust.colour if task.trust else None
     leaks = [f for f in findings if f.level == "problem"]
     if colour == "green" and leaks:
         text = f"the task file says green, and {len(leaks)} findings here are problems: correct one of the two"
-        findings.append(AuditFinding(level="problem", about="semaphore", text=text))
+        findings.append(AuditFinding(level="problem", about="trust", text=text))
     order: list[Level] = ["ok", "look", "problem"]
     return Audit(
         task=task.name,
         title=task.title,
         version=task.version,
-        semaphore=colour,
-        semaphore_reason=task.semaphore.reason if task.semaphore else None,
+        trust=colour,
+        trust_reason=task.trust.reason if task.trust else None,
         verdict=max((finding.level for finding in findings), key=order.index, default="ok"),
         method=method,
         proteins={name: split.proteins for name, split in facts.splits.items()},

@@ -82,7 +82,7 @@ def overall_of(tables: Sequence[Table]) -> tuple[Overall | None, list[str]]:
         if asked.version < latest[asked.task] or asked.subset is not None or asked.fraction is not None:
             continue
         if table.not_for_ranking:
-            left_out.append((asked.task, "its semaphore is red"))
+            left_out.append((asked.task, "its trust is red"))
             continue
         known = chosen.get(asked.task)
         if known is None or (asked.protocol, len(table.rows)) > (known.question.protocol, len(known.rows)):

@@ -104,12 +104,12 @@ class CanonicalForm:
             name, order = ("chains", ", ".join(chains)) if chains else ("pair", "in any order")
             return [
                 f'{name} = [sequence.upper().rstrip("*") for sequence in {given}]  # {python_comment(order)}',
-                f"assert all({letters} for sequence in {name})  # residues alone: no gaps",
+                f"assert all({letters} for sequence in {name})  # residues alone: neither spaces nor gaps",
                 *([f"read = [{as_x} for sequence in {name}]{why}"] if self.as_x else []),
             ]
         return [
             f'sequence = {python_literal(sequences[0])}.upper().rstrip("*")',
-            f"assert {letters}  # residues alone: no gaps",
+            f"assert {letters}  # residues alone: neither spaces nor gaps",
             *([f"read = {as_x}{why}"] if self.as_x else []),
         ]
 

@@ -33,7 +33,7 @@ from hubtools.runs.plan import PlannedRun
 from hubtools.runs.store import RECORD, TRAINING_LOG, folder_of, open_run
 from hubtools.runs.sweeps.choices import chosen_recipe
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.record import Identity, RunRecord
+from hubtools.specs.record import Identity, RunRecord, procedure
 from hubtools.specs.record.identities import PROTOCOL_VERSION
 from hubtools.specs.task import Task
 
@@ -323,10 +323,10 @@ def _state(run: PlannedRun | None, one: _Recorded, now: float) -> RunState:
     """Of a run that has a record."""
     identity, folder = one.identity, one.folder
     named = identity.checkpoint.name if identity.checkpoint else None
-    procedure = run.procedure if run else _procedure(identity)
+    done = run.procedure if run else procedure(identity.recipe.name, identity.fraction)
     shared: dict[str, Any] = {"folder": folder}
     if one.status == "complete":
-        return RunState(identity.task.name, named, procedure, identity.seed, "done", **shared)
+        return RunState(identity.task.name, named, done, identity.seed, "done", **shared)
     who = held(folder, now)
     state: State = "failed" if one.status == "failed" else "stopped"
     if who is not None and not who.lost:
@@ -334,12 +334,7 @@ def _state(run: PlannedRun | None, one: _Recorded, now: float) -> RunState:
         shared |= {"who": who, "epoch": last_epoch(folder), "epochs": run.recipe.epochs if run else None}
     else:
         shared |= {"who": who, "why": _why(folder, one.status, who)}
-    return RunState(identity.task.name, named, procedure, identity.seed, state, **shared)
-
-
-def _procedure(identity: Identity) -> str:
-    share = "" if identity.fraction is None else f" · {100 * identity.fraction:g} % of train"
-    return f"{identity.recipe.name}{share}"
+    return RunState(identity.task.name, named, done, identity.seed, state, **shared)
 
 
 def _why(folder: Path, status: str, who: Held | None) -> str:

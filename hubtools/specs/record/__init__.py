@@ -11,6 +11,7 @@ from hubtools.specs.record.identities import (
     Line,
     RecipeIdentity,
     TaskIdentity,
+    procedure,
 )
 from hubtools.specs.record.run_facts import (
     AlignmentFacts,
@@ -81,4 +82,5 @@ __all__ = [
     "TrainingFacts",
     "UnseenLabels",
     "WindowFacts",
+    "procedure",
 ]

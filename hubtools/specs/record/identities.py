@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
@@ -110,3 +111,10 @@ class Identity(RecordPart):
             if content[name] is None:
                 del content[name]
         return digest(content)[:12]
+
+
+def procedure(recipe: str, fraction: float | None, overrides: Mapping[str, Any] | None = None) -> str:
+    """What a run does, for tables: the recipe's name, and what sets runs of a learning curve apart."""
+    random = " with random weights" if (overrides or {}).get("weights") == "random" else ""
+    share = "" if fraction is None else f" · {100 * fraction:g} % of train"
+    return f"{recipe}{random}{share}"

@@ -12,7 +12,7 @@ from hubtools.specs.base import read_exactly, read_recorded
 from hubtools.specs.names import Name, RunId, SplitName
 from hubtools.specs.problem import Problem
 from hubtools.specs.recipe import Recipe
-from hubtools.specs.record.identities import Identity, Line, OpenPart
+from hubtools.specs.record.identities import Identity, Line, OpenPart, procedure
 from hubtools.specs.record.run_facts import (
     AlignmentFacts,
     CheckpointFacts,
@@ -179,6 +179,11 @@ class RunRecord(OpenPart):
         """One score, or None where the run has none."""
         result = self.results.get(split)
         return result.scores.get(metric or self.primary_metric) if result else None
+
+    @property
+    def procedure(self) -> str:
+        """The recipe's name, and what sets runs of a learning curve apart."""
+        return procedure(self.identity.recipe.name, self.identity.fraction, self.overrides)
 
     @property
     def subject(self) -> str:

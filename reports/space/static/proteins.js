@@ -2,8 +2,6 @@
 
 const NUCLEOTIDES = new Set("ACGTUN");
 const REMEDIES = {
-  "-": "Remove the gaps: a column of an alignment is not a residue.",
-  ".": "Remove the gaps: a column of an alignment is not a residue.",
   "*": "Cut the protein at the stop codon, or leave it out.",
 };
 
@@ -51,9 +49,9 @@ function fasta(text) {
   return found;
 }
 
-// Upper case, without the stop at the end; everything else that is no letter is refused with its place.
+// Upper case, without gaps of an alignment and the stop at the end; everything else that is no letter is refused with its place.
 function canonical(text, id) {
-  const sequence = text.replace(/\*+$/u, "").toUpperCase();
+  const sequence = text.replace(/[-.]/gu, "").replace(/\*+$/u, "").toUpperCase();
   if (!sequence) throw new Unreadable(`The sequence of ${id} is empty. Remove it, or paste its residues.`);
   const bad = /[^A-Z]/u.exec(sequence);
   if (bad) {
