@@ -45,8 +45,9 @@ def test_a_published_page_predicts_what_was_recorded_and_the_card_says_what_int8
     about = json.loads((folder / "export.json").read_text())
     cost = about["int8"]["validation"]
     said = f"in eight bits: {metric_title(cost['metric'])} {cost['int8']:.3f} instead of {cost['float32']:.3f} on {cost['proteins']}"
-    card = " ".join(hub.read(MODEL, "README.md").decode().split())
-    assert said in card and f"https://huggingface.co/spaces/{SPACE}" in card
+    card = hub.read(MODEL, "README.md").decode()
+    (paragraph,) = [text for text in card.split("\n\n") if f"https://huggingface.co/spaces/{SPACE}" in text]
+    assert said in paragraph and "```" not in paragraph
     assert said in " ".join((folder / "README.md").read_text().split()) and about["weights"] == "int8"
 
     recorded = read_predictions(run / "predictions.parquet")["test"]
