@@ -130,6 +130,10 @@ def main() -> None:
 def _called() -> int:
     """Run what the command line says; its exit code."""
     try:
+        if sys.platform == "win32":
+            raise UserError(
+                "bench does not run on Windows itself", fix="Use it in WSL 2, whose Linux sees the GPU, too."
+            )
         require_folder()
         _refuse_arguments(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)

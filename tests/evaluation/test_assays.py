@@ -193,6 +193,27 @@ def test_ndcg_is_that_of_scikit_learn_also_in_ordinary_regression():
     assert value("ndcg", predictions, None) == pytest.approx(their_ndcg(rows))
 
 
+@pytest.mark.parametrize("kind", ["even", "heavy", "many of no effect", "alike within a protein"])
+def test_ndcg_of_very_many_rows_is_that_of_scikit_learn_on_the_rows_drawn(kind):
+    """Whose ranks are walked some at a time, but where their discounts differ."""
+    rng, per, proteins = np.random.default_rng(0), 200, 400
+    units = np.repeat(np.arange(proteins), per)
+    noise, own = rng.normal(size=(2, len(units))), np.repeat(rng.normal(size=proteins), per)
+    truth = {
+        "even": noise[0],
+        "heavy": np.exp(2 * noise[0]),
+        "many of no effect": np.maximum(noise[0], 0.3),
+        "alike within a protein": own + 0.05 * noise[0],
+    }[kind]
+    scores = 0.8 * (truth if kind == "alike within a protein" else noise[0]) + 0.5 * noise[1]
+    weights = rng.multinomial(proteins, np.full(proteins, 1 / proteins), size=3)
+    expected = []
+    for drawn in (np.repeat(np.arange(len(units)), row[units]) for row in weights):
+        gains = (truth[drawn] - truth[drawn].min()) / np.ptp(truth[drawn])
+        expected.append(ndcg_score(gains[None], scores[drawn][None], k=len(drawn) // 10))
+    np.testing.assert_allclose(ndcg(truth, scores, units)(weights), expected, rtol=0, atol=1e-5)
+
+
 def test_ndcg_of_a_perfect_and_of_the_worst_order():
     truth, units, once = np.arange(50.0), np.zeros(50, dtype=int), np.ones((1, 1))
     assert ndcg(truth, truth, units)(once)[0] == pytest.approx(1)

@@ -166,6 +166,7 @@ def spread(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     """Root mean square of the difference as a share of that of the values."""
     if not got:
         return 0.0
-    error = sum(float((a - b).double().square().sum()) for a, b in zip(got, expected, strict=True))
-    size = sum(float(b.double().square().sum()) for b in expected)
+    # On the CPU, for not every device has float64.
+    error = sum(float((a - b).cpu().double().square().sum()) for a, b in zip(got, expected, strict=True))
+    size = sum(float(b.cpu().double().square().sum()) for b in expected)
     return (error / max(size, 1e-60)) ** 0.5

@@ -193,8 +193,8 @@ class FairTrainer:
                 shown.update()
                 self._tell_loss(losses)
         self.progress.epoch += 1
-        # The one time that the device is waited for.
-        mean = sum(distributed.gather(float(torch.stack(losses).double().cpu() @ torch.tensor(weights).double())))
+        # The one time that the device is waited for; Apple's has no float64.
+        mean = sum(distributed.gather(float(torch.stack(losses).cpu().double() @ torch.tensor(weights).double())))
         mean /= sum(weights)
         self.progress.tokens += sum(distributed.gather(self._tokens))
         self._tokens = 0
