@@ -68,6 +68,7 @@ COUNTS = {
     "signal-peptide-type": ({"train": 7392, "validation": 7000, "test": 5896}, 5896),
     "solubility-esol": ({"train": 2120, "validation": 236, "test": 783}, 783),
     "signal-peptide": ({"train": 3517, "validation": 1171, "test": 1171}, 1171),
+    "structures-smoke": ({"test": 4}, 2_430),
     "stability": ({"train": 53_614 - 31, "validation": 2512, "test": 12_851}, 12_851),
 }
 TESTED_BELOW = {
