@@ -56,7 +56,14 @@ FOLDING = {
     metavar="DIR",
     help="Known structures (PDB, mmCIF, BinaryCIF), named by ids: scores the predicted ones.",
 )
-@click.option("--seed", type=click.IntRange(0, 10**9 - 1), default=0, show_default=True, help="Of what a model draws.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 10**9 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of what a model draws.",
+)
 @click.option(
     "--samples",
     type=click.IntRange(1, 100),
