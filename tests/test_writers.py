@@ -31,7 +31,7 @@ ALLOWED = {
     "hubtools/findings/frozen_baseline.py:_freeze_run": "into the folder that its caller replaces",
     "hubtools/exporting/onnx_export.py:fill": "into the folder that its caller replaces",
     "hubtools/exporting/quantised.py:quantise": "into the folder that its caller replaces",
-    "hubtools/exporting/web_runtime.py:_unpack": "into the folder that its caller replaces",
+    "hubtools/data/npm_package.py:_unpack": "into the folder that its caller replaces",
     "hubtools/inference/writers.py:__init__": "a Parquet file under the name that its caller completes",
     "hubtools/inference/writers.py:_flush": "into the same",
     "hubtools/inference/checkpoints/embedding_files.py:_parquet": "a Parquet file under the name that embedding_file completes",

@@ -18,7 +18,7 @@ from hubtools.common.version import __version__
 from hubtools.exporting.onnx_export import EXPORT, OnnxFacts, fill
 from hubtools.exporting.onnx_graph import refuse_what_has_no_graph
 from hubtools.exporting.token_table import TOKENS
-from hubtools.exporting.web_runtime import VERSION
+from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 from hubtools.inference import drawing
 from hubtools.inference.demo_page import EXAMPLES, Limits
 from hubtools.reporting.templates import asset, render
@@ -49,7 +49,7 @@ def write_page(
         predictor: the model, on the CPU.
         name: under which it was asked for.
         folder: new, or an earlier page.
-        runtime: files of onnxruntime-web by name (:func:`hubtools.exporting.web_runtime.web_runtime`).
+        runtime: files of onnxruntime-web by name (:data:`hubtools.exporting.web_runtime.ONNXRUNTIME_WEB`).
         quantised, mirrors: as of :func:`hubtools.exporting.onnx_export.write_export`.
         limits: of one request.
 
@@ -71,7 +71,7 @@ def write_page(
             headline=drawing.headline(predictor),
             model_said=weights_said(name, facts),
             bench=__version__,
-            runtime=VERSION,
+            runtime=ONNXRUNTIME_WEB.version,
         )
         (staging / INDEX).write_text(page, encoding="utf-8")
         values = page_facts(predictor, staging, facts, limits or Limits())
@@ -101,7 +101,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
         "unknown": "".join(sorted(predictor.tokeniser.unknown)),
         "files": files,
         "kept": small,
-        "version": f"{__version__} {export['run']} {export['weights']} {VERSION}",
+        "version": f"{__version__} {export['run']} {export['weights']} {ONNXRUNTIME_WEB.version}",
         "most": {"proteins": limits.proteins, "residues": limits.residues},
         "examples": {
             name: sequence

@@ -25,7 +25,7 @@ from hubtools.exporting.onnx_export import OnnxFacts
 from hubtools.exporting.page_server import PageServer
 from hubtools.exporting.static_page import write_page
 from hubtools.exporting.static_space import StaticSpace, push_static_space
-from hubtools.exporting.web_runtime import FILES, PACKAGE, web_runtime
+from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 from hubtools.inference.decisions import Decider
 from hubtools.inference.demo_page import Limits
 from hubtools.inference.predictor import Predictor, Protein
@@ -54,13 +54,13 @@ class Made:
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """The page of a tiny model; without onnxruntime-web in the cache of data, nothing is fetched for it."""
     cache = DataCache.default()
-    if cache.held(PACKAGE) is None:
+    if cache.held(ONNXRUNTIME_WEB.sha256) is None:
         pytest.skip("onnxruntime-web is not in the cache of data: bench demo --static fetches it")
     folder = tmp_path_factory.mktemp("static")
     # Windows of 40 residues: proteins of a test are read in several.
     run = made(folder, request.param, **{"window.residues": 40, "window.overlap": 10})
     predictor = Predictor.open(run, Execution.choose("cpu"))
-    facts = write_page(predictor, "me/tiny", folder / "page", web_runtime())
+    facts = write_page(predictor, "me/tiny", folder / "page", ONNXRUNTIME_WEB.files())
     server = PageServer(folder / "page", "127.0.0.1", 0)
     yield Made(run, predictor, folder / "page", facts, server.address)
     server.close()
@@ -221,10 +221,10 @@ def test_the_space_is_the_page_in_one_commit(
 
 
 def test_another_runtime_is_refused(tmp_path: Path) -> None:
-    for name in FILES:
+    for name in ONNXRUNTIME_WEB.checksums:
         (tmp_path / name).write_text("other")
     with pytest.raises(UserError, match="has another"):
-        web_runtime(tmp_path)
+        ONNXRUNTIME_WEB.files(tmp_path)
 
 
 def test_models_without_a_graph_are_refused_with_the_reason(tmp_path: Path) -> None:
