@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hubtools.api.predicting import ProteinTable, open_model, predict
     from hubtools.api.proteins.embedding_proteins import ProteinEmbeddings, embed
     from hubtools.api.proteins.scanning_proteins import SubstitutionScan, scan
+    from hubtools.api.proteins.viewing_structures import ViewedStructures, view
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
@@ -81,6 +82,7 @@ _WHERE = {
         "hubtools.api.predicting": ("ProteinTable", "open_model", "predict"),
         "hubtools.api.proteins.embedding_proteins": ("ProteinEmbeddings", "embed"),
         "hubtools.api.proteins.scanning_proteins": ("SubstitutionScan", "scan"),
+        "hubtools.api.proteins.viewing_structures": ("ViewedStructures", "view"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
@@ -150,6 +152,7 @@ __all__ = [
     "TaskGuess",
     "TaskQuestion",
     "UserError",
+    "ViewedStructures",
     "WholeModel",
     "WrittenCard",
     "__version__",
@@ -200,6 +203,7 @@ __all__ = [
     "suites",
     "sweep",
     "tasks",
+    "view",
     "write_cards",
 ]
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "predict": ("hubtools.cli.predict:predict", "Predict on a FASTA file."),
     "embed": ("hubtools.cli.proteins.embed:embed", "Embeddings of the proteins of a file."),
     "scan": ("hubtools.cli.proteins.scan:scan", "Score every substitution of a protein."),
+    "view": ("hubtools.cli.proteins.view:view", "Structures as a page, coloured by confidence or predictions."),
     "demo": ("hubtools.cli.demo:demo", "A model as a page on this machine."),
     "export": ("hubtools.cli.export:export", "A model as ONNX, proven against torch."),
     "tasks": ("hubtools.cli.tasks.group:tasks", "List, show and check tasks."),

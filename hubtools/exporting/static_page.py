@@ -21,6 +21,7 @@ from hubtools.exporting.token_table import TOKENS
 from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 from hubtools.inference import drawing
 from hubtools.inference.demo_page import EXAMPLES, Limits
+from hubtools.reporting.answer_style import CSS, PALETTE
 from hubtools.reporting.templates import asset, render
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def write_page(
             shutil.copyfile(path, staging / RUNTIME / file)
         for file in SCRIPTS:
             (staging / file).write_text(asset(f"{_FOLDER}/{file}"), encoding="utf-8")
-        (staging / STYLE).write_text(asset(f"{_FOLDER}/{STYLE}") + drawing.CSS, encoding="utf-8")
+        (staging / STYLE).write_text(asset(f"{_FOLDER}/{STYLE}") + CSS, encoding="utf-8")
         page = render(
             f"{_FOLDER}/{INDEX}.j2",
             title=predictor.task.title,
@@ -113,7 +114,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
             "residues": drawing.SHOWN_RESIDUES,
             "sites": drawing.SHOWN_SITES,
             "block": drawing.BLOCK,
-            "palette": list(drawing.PALETTE),
+            "palette": list(PALETTE),
             "codes": drawing.codes(predictor.labels),
         },
     }

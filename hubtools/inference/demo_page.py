@@ -14,10 +14,11 @@ from hubtools.common.inside import inside
 from hubtools.data.rows.chain_breaks import BREAK, residues_in
 from hubtools.inference.asking import Protein
 from hubtools.inference.decisions import Decided, Decider
-from hubtools.inference.drawing import CSS, answer_html, headline, message
+from hubtools.inference.drawing import answer_html, headline, message
 from hubtools.inference.predictor import Predictor
 from hubtools.inference.proteins import Unreadable, nucleotides, pasted, read_proteins
 from hubtools.inference.writers import writing
+from hubtools.reporting.answer_style import CSS
 
 INSTALL = 'pip install "plm-hubtools[demo]"'
 # Of the pages that a page may ask for, none: these fonts are the reader's own.

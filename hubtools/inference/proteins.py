@@ -32,6 +32,7 @@ _TABLES = {
     ".ndjson": "jsonl",
     ".xls": "xlsx",
     ".ods": "xlsx",
+    **dict.fromkeys((".pdb", ".ent", ".cif", ".mmcif", ".bcif"), "structure"),
 }
 # What a column of a table may be called, by what it holds.
 _COLUMNS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import textwrap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from hubtools.common.bounds import LARGEST_STRUCTURE
 from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
+from hubtools.common.texts import visible
 from hubtools.data.sources.streams import unpacked
 from hubtools.specs.data_sources import LocalFile
 from hubtools.specs.files.table_file import TableFile
@@ -74,12 +76,13 @@ class WholeStructure:
     places: list[tuple[np.ndarray, np.ndarray]]
     method: str | None
 
-    def painted(self, values: Mapping[int, np.ndarray] | None = None) -> tuple[str, str]:
+    def text(self, values: Mapping[int, np.ndarray] | None = None, remark: str = "") -> tuple[str, str]:
         """The structure as text and its format, ``pdb``, or ``cif`` where it is too large for that.
 
         Args:
             values: chain, from 0 -> (residues,) what stands as their B factor; 0 where it is NaN, and for other atoms. None:
                 the B factors that the file has.
+            remark: what these are, in words.
         """
         from biotite.structure import BadStructureError
         from biotite.structure.io import pdb, pdbx
@@ -99,9 +102,15 @@ class WholeStructure:
             wide = pdbx.CIFFile()
             pdbx.set_structure(wide, atoms, data_block="structure")
             wide.write(text)
-            return text.getvalue(), "cif"
+            return _remarked(remark, "# ") + text.getvalue(), "cif"
         narrow.write(text)
-        return text.getvalue(), "pdb"
+        return _remarked(remark, "REMARK   1 ") + text.getvalue(), "pdb"
+
+
+def _remarked(remark: str, start: str) -> str:
+    """Lines as a structure file has them, in letters that every program reads."""
+    plain = visible(remark).encode("ascii", "replace").decode()
+    return "".join(f"{start}{line}\n" for line in textwrap.wrap(plain, 79 - len(start)))
 
 
 def require_biotite(where: str) -> None:
