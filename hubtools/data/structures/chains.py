@@ -21,6 +21,7 @@ from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
 from hubtools.common.texts import visible
 from hubtools.data.sources.streams import unpacked
+from hubtools.data.structures.file_records import Span, cif_method, cif_spans, pdb_method, pdb_spans
 from hubtools.specs.data_sources import LocalFile
 from hubtools.specs.files.table_file import TableFile
 
@@ -68,6 +69,7 @@ class WholeStructure:
         chains: the protein chains.
         places: of each chain the (atoms of the chain,) rows of ``atoms``, and which residue of the chain, from 0, each is of.
         method: how it was measured, as the file says; None where it says nothing of it, or that it is a model.
+        spans: helices and strands, as the file's records name them.
     """
 
     name: str
@@ -75,6 +77,7 @@ class WholeStructure:
     chains: list[Chain]
     places: list[tuple[np.ndarray, np.ndarray]]
     method: str | None
+    spans: list[Span]
 
     def text(self, values: Mapping[int, np.ndarray] | None = None, remark: str = "") -> tuple[str, str]:
         """The structure as text and its format, ``pdb``, or ``cif`` where it is too large for that.
@@ -201,11 +204,25 @@ def whole_structure(path: Path) -> WholeStructure:
     Raises:
         UserError: as of :func:`read_chains`.
     """
-    where = str(path)
+    return whole_of(content_of(LocalFile(path=path), path), kind_of(path), str(path), name_of(path))
+
+
+@reads("structure file")
+def whole_of(content: bytes, kind: str, where: str, name: str) -> WholeStructure:
+    """The same of a file's bytes.
+
+    Args:
+        content: of the file, unpacked.
+        kind: the ending that tells its format, as :func:`kind_of` gives it.
+        where: what messages call the file.
+        name: of the file, without endings.
+
+    Raises:
+        UserError: as of :func:`read_chains`.
+    """
     require_biotite(where)
     import biotite.structure as structure
 
-    content, kind = content_of(LocalFile(path=path), path), kind_of(path)
     with _read_as_structure(content, where):
         atoms = _atoms(content, kind)
         atoms = atoms[np.isfinite(atoms.coord).all(axis=1) & ~structure.filter_solvent(atoms)]
@@ -215,7 +232,8 @@ def whole_structure(path: Path) -> WholeStructure:
         for _, rows in _protein_rows(atoms):
             starts = structure.get_residue_starts(atoms[rows])
             places.append((rows, np.searchsorted(starts, np.arange(len(rows)), "right") - 1))
-        return WholeStructure(name_of(path), atoms, chains, places, _method(content, kind))
+        method, spans = _records(content, kind)
+        return WholeStructure(name, atoms, chains, places, method, spans)
 
 
 def content_of(file: TableFile, path: Path) -> bytes:
@@ -314,19 +332,16 @@ def _protein_rows(atoms: Any) -> Iterator[tuple[str, np.ndarray]]:
         yield name, np.flatnonzero(chosen & (atoms.chain_id == name))
 
 
-def _method(content: bytes, kind: str) -> str | None:
-    """How a structure was measured, by the file's own record of it."""
+def _records(content: bytes, kind: str) -> tuple[str | None, list[Span]]:
+    """How a structure was measured, and its helices and strands, by the file's own records."""
+    if kind in {".pdb", ".ent"}:
+        lines = content.decode("latin-1").splitlines()
+        return pdb_method(lines), pdb_spans(lines)
     from biotite.structure.io import pdbx
 
-    if kind in {".pdb", ".ent"}:
-        lines = content[: 1 << 20].decode("latin-1").splitlines()
-        found = next((line[10:].strip() for line in lines if line.startswith("EXPDTA")), "")
-    else:
-        text = io.StringIO(content.decode("latin-1")) if kind != ".bcif" else None
-        block = (_binary(content) if text is None else pdbx.CIFFile.read(text)).block
-        exptl = block.get("exptl")
-        found = "" if exptl is None or "method" not in exptl else str(exptl["method"].as_item())
-    return None if "THEORETICAL" in found.upper() else found or None
+    text = io.StringIO(content.decode("latin-1"))
+    block = (_binary(content) if kind == ".bcif" else pdbx.CIFFile.read(text)).block
+    return cif_method(block), cif_spans(block)
 
 
 def _places(chain: Any, chosen: np.ndarray, n: int) -> np.ndarray:
