@@ -24,6 +24,11 @@ LARGEST_AREA = {
     "A": 129.0, "R": 274.0, "N": 195.0, "D": 193.0, "C": 167.0, "Q": 225.0, "E": 223.0, "G": 104.0, "H": 224.0, "I": 197.0,
     "L": 201.0, "K": 236.0, "M": 224.0, "F": 240.0, "P": 159.0, "S": 155.0, "T": 172.0, "W": 285.0, "Y": 263.0, "V": 174.0,
 }  # fmt: skip
+# Atoms but hydrogens of a residue inside a chain.
+_HEAVY = {
+    "A": 5, "R": 11, "N": 8, "D": 8, "C": 6, "Q": 9, "E": 9, "G": 4, "H": 10, "I": 8,
+    "L": 8, "K": 9, "M": 8, "F": 11, "P": 7, "S": 6, "T": 7, "W": 14, "Y": 12, "V": 7,
+}  # fmt: skip
 _STATES = {"a": "H", "b": "E", "c": "C"}
 NONE = ""
 
@@ -141,14 +146,11 @@ def accessibility(whole: WholeStructure, chain: Chain, at: np.ndarray, where: st
     atoms, residues = atoms[kept], residues[kept]
     # Atoms of which no radius is known add nothing.
     areas = np.bincount(residues, np.nan_to_num(structure.sasa(atoms)), minlength=len(chain))
-    first = np.searchsorted(residues, np.arange(len(chain)))
-    whole_ones = [
-        len(set(own.atom_name)) >= _heavy_atoms(str(own.res_name[0]))
-        for own in (atoms[residues == place] for place in range(len(first)))
-    ]
+    # The second oxygen of the last residue is one more.
+    counts = np.bincount(residues[atoms.atom_name != "OXT"], minlength=len(chain))
     return [
-        float(f"{area / LARGEST_AREA[letter]:.4g}") if complete and letter in LARGEST_AREA else NONE
-        for area, letter, complete in zip(areas.tolist(), chain.residues, whole_ones, strict=True)
+        float(f"{area / LARGEST_AREA[letter]:.4g}") if letter in _HEAVY and count >= _HEAVY[letter] else NONE
+        for area, letter, count in zip(areas.tolist(), chain.residues, counts.tolist(), strict=True)
     ]
 
 
@@ -156,17 +158,6 @@ def _alone(whole: WholeStructure, chain: Chain) -> tuple[Any, np.ndarray]:
     """The atoms of a chain without anything beside it, and the residue of each."""
     rows, residues = whole.places[next(place for place, one in enumerate(whole.chains) if one is chain)]
     return whole.atoms[rows], residues
-
-
-def _heavy_atoms(code: str) -> int:
-    """How many atoms but hydrogens a residue has inside a chain."""
-    from biotite.structure.info import residue
-
-    try:
-        known = residue(code)
-    except KeyError:
-        return 0
-    return int((~np.isin(known.element, ("H", "D")) & ~np.isin(known.atom_name, ("OXT",))).sum())
 
 
 # What task files call them (``derives``), beside contacts.
