@@ -1,5 +1,6 @@
 """onnxruntime-web, which runs graphs in a browser: the build for processors (WebAssembly with SIMD and threads) alone, as that for
-graphics is twice as large."""
+graphics is twice as large.
+"""
 
 from __future__ import annotations
 

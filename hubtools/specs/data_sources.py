@@ -394,7 +394,9 @@ class UniProtData(SourceData):
 class StructureFolder(TableFile):
     """A folder of structure files: a row for each distinct chain of each."""
 
-    path: Path = Field(description="The folder; a relative one starts at the task file's folder. Folders in it are not looked at.")
+    path: Path = Field(
+        description="The folder; a relative one starts at the task file's folder. Folders in it are not looked at."
+    )
 
     @property
     def location(self) -> str:
@@ -416,7 +418,9 @@ class StructuresData(SourceData):
 
     source: Literal["structures"]
     files: list[StructureFolder] = Field(min_length=1)
-    masked_labels: list[str] = Field(default=[""], description="As of any source: residues that are missing have an empty label.")
+    masked_labels: list[str] = Field(
+        default=[""], description="As of any source: residues that are missing have an empty label."
+    )
 
 
 _Own = UrlData | LocalData | HubData | PackageData | UniProtData | StructuresData

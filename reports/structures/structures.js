@@ -37,17 +37,19 @@
 
   // --- One structure
   const values = (chain) => chain.values[painting.key] ?? [];
-  const numbered = (chain, place) => `${chain.numbers[place]}${chain.codes?.[place]?.trim() ?? ""}`;
   const tip = (chain, place) =>
-    [`${chain.residues[place]}${numbered(chain, place)}${shown.chains.length > 1 ? `, chain ${chain.name}` : ""}`, word(values(chain)[place])].filter(Boolean).join(": ");
-  const key = (chain, number, code) => `${chain}\t${number}\t${(code ?? "").trim()}`;
-  let places = new Map();
-  const place = (atom) => places.get(key(atom.chain, atom.resi, atom.icode));
+    [`${chain.residues[place]}${chain.numbers[place]}${shown.chains.length > 1 ? `, chain ${chain.name}` : ""}`, word(values(chain)[place])].filter(Boolean).join(": ");
+  let chains = new Map();
+  const place = (atom) => {
+    const chain = atom.hetflag ? undefined : chains.get((atom.chain ?? "").trim());
+    return chain && [chain, atom.resi - 1];
+  };
 
   const paint = () => {
     viewer?.setStyle({ hetflag: true }, { stick: { radius: 0.18 }, sphere: { scale: 0.22 } });
     viewer?.setStyle({ predicate: (atom) => place(atom) !== undefined }, {
-      cartoon: { arrows: true, colorfunc: (atom) => { const [chain, index] = place(atom); return colour(values(chain)[index]); } },
+      // A ribbon lies along the oxygens; of a file without them the α carbons are joined.
+      cartoon: { style: viewer.selectedAtoms({ atom: "O" }).length ? "rectangle" : "trace", arrows: true, colorfunc: (atom) => { const [chain, index] = place(atom); return colour(values(chain)[index]); } },
     });
     viewer?.render();
     const legend = painting.kind === "values"
@@ -71,7 +73,7 @@
       if (shown.chains.length > 1 && left > 0) parts.push(made("h3", `Chain ${chain.name}`));
       for (let start = 0; start < chain.residues.length && left > 0; start += 10) {
         const block = made("span", "", { className: "b-block" });
-        block.append(made("small", numbered(chain, start)));
+        block.append(made("small", chain.numbers[start]));
         for (let i = start; i < Math.min(start + 10, chain.residues.length); i++, left--) {
           const cell = made("span", "", { className: "b-r", title: tip(chain, i) });
           const tone = colour(values(chain)[i]);
@@ -101,14 +103,19 @@
     if (found.length) at("said").textContent = found.map(([chain, index]) => tip(chain, index)).join(" and ");
   };
 
+  const whole = () => {
+    viewer?.zoomTo();
+    // It fits the height, and a phone is narrow.
+    viewer?.zoom(Math.min(1, at("canvas").clientWidth / at("canvas").clientHeight));
+  };
+
   const show = async (structure) => {
     shown = structure;
     at("name").textContent = structure.name;
     at("facts").textContent = Object.entries(structure.facts).map(([what, value]) => `${what} ${value}`).join(" · ");
     document.querySelectorAll("#list tbody tr").forEach((row, i) =>
       data.structures[i] === structure ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current"));
-    places = new Map();
-    for (const chain of structure.chains) chain.numbers.forEach((number, i) => places.set(key(chain.name, number, chain.codes?.[i]), [chain, i]));
+    chains = new Map(structure.chains.map((chain) => [chain.name.trim(), chain]));
     const can = data.paintings.filter((one) => structure.chains.some((chain) => chain.values[one.key]));
     const wanted = can.find((one) => one.key === painting?.key) ?? can[0];
     at("colour").replaceChildren(...can.map((one) => made("option", one.title, { value: one.key, selected: one === wanted })));
@@ -122,7 +129,7 @@
       viewer.addModel(text, structure.kind);
     }
     paint();
-    viewer?.zoomTo();
+    whole();
     viewer?.setHoverable({}, true, (atom) => { const found = place(atom); if (found) mark([found]); }, () => {});
     viewer?.render();
     turn(turning);
@@ -181,7 +188,7 @@
     at("turn").textContent = on ? "Stop rotating" : "Rotate";
   };
   at("turn").onclick = () => turn(!turning);
-  at("whole").onclick = () => { mark([]); viewer?.zoomTo(); viewer?.render(); };
+  at("whole").onclick = () => { mark([]); whole(); viewer?.render(); };
   at("colour").onchange = (event) => { painting = data.paintings.find((one) => one.key === event.target.value); paint(); };
   at("sequence").addEventListener("click", (event) => {
     const cell = event.target.closest(".b-r");

@@ -68,7 +68,9 @@ def test_a_residue_that_is_missing_is_x_without_a_label_whatever_residues_are_nu
 def test_two_helices_that_a_gap_divides_are_not_measured_across_it(tmp_path: Path) -> None:
     atoms = wound(SEQUENCE, slice(0, len(SEQUENCE)))
     # Three residues before the gap, and three behind it: too few for a helix on either side.
-    whole = whole_structure(write_structure(tmp_path / "x.pdb", atoms[~np.isin(atoms.res_id, (4, 5, 6, 7)) & (atoms.res_id < 11)]))
+    whole = whole_structure(
+        write_structure(tmp_path / "x.pdb", atoms[~np.isin(atoms.res_id, (4, 5, 6, 7)) & (atoms.res_id < 11)])
+    )
     (found,) = derived_rows(whole, "x", "secondary-structure", "x.pdb")
     assert found["label"] == ["C"] * 3 + [""] * 4 + ["C"] * 3
 
@@ -82,7 +84,7 @@ def full_atoms(sequence: str) -> Any:
     for place, letter in enumerate(sequence):
         one = residue(THREE[letter])
         one = one[(one.element != "H") & (one.atom_name != "OXT")]
-        one.coord = np.round(one.coord + [9.0 * place, 0, 0], 3)
+        one.coord = np.round(one.coord + np.array([9.0 * place, 0, 0]), 3)
         one.res_id[:], one.chain_id[:], one.hetero[:] = place + 1, "A", False
         one.set_annotation("b_factor", np.zeros(len(one)))
         found.append(one)
@@ -155,7 +157,9 @@ def test_a_file_without_records_or_with_those_of_another_is_refused(tmp_path: Pa
         row(plain, "recorded-secondary-structure")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the structures of the PDB are not beside the folder that BENCH_DATA_MIRROR names")
+@pytest.mark.skipif(
+    not REAL.is_dir(), reason="the structures of the PDB are not beside the folder that BENCH_DATA_MIRROR names"
+)
 def test_on_real_files_the_ways_agree_as_far_as_they_are_known_to() -> None:
     """P-SEA looks at α carbons alone, DSSP at hydrogen bonds, as the records do."""
     same = {"secondary-structure": 0, "dssp": 0}

@@ -90,7 +90,9 @@ class ViewedStructures(Sequence["ShownStructure"]):
             if not one.values:
                 continue
             factors = {place: self.predictions.factors(values) for place, values in one.values.items()}
-            text, kind = one.structure.text(factors, f"B factors are: {self.predictions.factors_said}. {' '.join(self.about)}")
+            text, kind = one.structure.text(
+                factors, f"B factors are: {self.predictions.factors_said}. {' '.join(self.about)}"
+            )
             written.append(inside(Path(folder), f"{one.structure.name}.{kind}"))
             write_atomic(written[-1], text)
         return written
@@ -181,9 +183,13 @@ def structure_paths(path: Path) -> list[Path]:
     if is_file(path):
         return [path]
     if not is_folder(path):
-        raise UserError("there is no such file or folder", where=str(path), fix="Name a structure file, or a folder of them.")
+        raise UserError(
+            "there is no such file or folder", where=str(path), fix="Name a structure file, or a folder of them."
+        )
     if not (found := structure_files(path)):
-        raise UserError("no structure file is in it", where=str(path), fix="They end in .pdb, .cif or .bcif, also with .gz.")
+        raise UserError(
+            "no structure file is in it", where=str(path), fix="They end in .pdb, .cif or .bcif, also with .gz."
+        )
     return found
 
 
@@ -213,28 +219,16 @@ def _aligned_error(folder: Path, name: str, residues: int) -> Any:
 
 def _predicted(given: Any, label: str | None) -> tuple[ResiduePredictions, tuple[str, ...]]:
     """Predictions of a table, and who made them as far as that is known."""
-    from hubtools.common.bounds import json_values, read_bounded
     from hubtools.data.sources.table_files import table_rows
-    from hubtools.reporting.structures.residue_predictions import residue_predictions
+    from hubtools.reporting.structures.residue_predictions import made_by, read_about, residue_predictions
     from hubtools.specs.data_sources import LocalFile
 
     if not isinstance(given, (str, PathLike)):
         table = given.to_pandas() if hasattr(given, "to_pandas") else given
-        return residue_predictions(table, "predictions", label), _made_by(getattr(given, "about", {}))
+        return residue_predictions(table, "predictions", label), made_by(getattr(given, "about", {}))
     path = Path(fspath(given))
     if not is_file(path):
         raise UserError("there is no such file", where=str(path), fix="Name what bench predict wrote.")
-    beside, about = path.with_name(f"{path.name}.json"), {}
-    if is_file(beside):
-        try:
-            about = json_values(read_bounded(beside, 1 << 20))
-        except ValueError as error:
-            raise UserError(f"not JSON ({error})", where=str(beside), fix="Remove it, or predict again.") from None
-    return residue_predictions(table_rows(LocalFile(path=path), path), str(path), label), _made_by(about)
-
-
-def _made_by(about: Any) -> tuple[str, ...]:
-    if not isinstance(about, dict) or "model" not in about:
-        return ()
-    of = f" ({about['task']})" if "task" in about else ""
-    return (f"Predicted by {about['model']}{of}. A prediction, not a measurement.",)
+    beside = path.with_name(f"{path.name}.json")
+    about = read_about(beside) if is_file(beside) else {}
+    return residue_predictions(table_rows(LocalFile(path=path), path), str(path), label), made_by(about)

@@ -14,6 +14,7 @@ from hubtools.common.errors import UserError
 if TYPE_CHECKING:
     from hubtools.api.proteins.viewing_structures import ViewedStructures
 
+
 @click.command(cls=StrictCommand, short_help="Structures as a page.")
 @click.argument("structures", metavar="STRUCTURES", nargs=-1, required=True)
 @click.option("--predictions", metavar="FILE", help="What bench predict wrote of residues: painted on the structures.")
@@ -50,6 +51,7 @@ def view(structures: tuple[str, ...], out: str, painted: str | None, mirrors: tu
 
 def tell_of_view(done: ViewedStructures, out: str, painted: str | None) -> None:
     """Write the page and the painted structures, and say what was written, on stderr, a line each."""
+    from hubtools.findings.wording import plural
 
     def say(text: str) -> None:
         click.echo(text, err=True)
@@ -59,4 +61,4 @@ def tell_of_view(done: ViewedStructures, out: str, painted: str | None) -> None:
     tell_of_proteins(done.notes, [])
     say(f"wrote {page}")
     if painted is not None:
-        say(f"wrote {len(files):,} files with predictions as B factors in {painted}")
+        say(f"wrote {plural(len(files), 'file')} with predictions as B factors in {painted}")

@@ -38,7 +38,9 @@ def read_aligned_error(path: Path, residues: int) -> np.ndarray:
     found = square_array(content, where).astype(np.float32)
     if len(found) != residues:
         raise UserError(
-            f"it is of {len(found):,} residues, its structure has {residues:,}", where=where, fix="Fold again, or remove it."
+            f"it is of {len(found):,} residues, its structure has {residues:,}",
+            where=where,
+            fix="Fold again, or remove it.",
         )
     if not np.isfinite(found).all() or (found < 0).any():
         raise UserError("it holds what is no distance", where=where, fix="Fold again, or remove it.")

@@ -10,7 +10,7 @@ import importlib.util
 import io
 import textwrap
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,14 @@ class WholeStructure:
     places: list[tuple[np.ndarray, np.ndarray]]
     method: str | None
     spans: list[Span]
+
+    def counted(self) -> WholeStructure:
+        """The same, residues of each chain counted from 1 and no other atoms among them, for programs that read less than all of a file."""
+        atoms = self.atoms.copy()
+        atoms.hetero[:] = True
+        for rows, residues in self.places:
+            atoms.hetero[rows], atoms.res_id[rows], atoms.ins_code[rows] = False, residues + 1, ""
+        return replace(self, atoms=atoms)
 
     def text(self, values: Mapping[int, np.ndarray] | None = None, remark: str = "") -> tuple[str, str]:
         """The structure as text and its format, ``pdb``, or ``cif`` where it is too large for that.

@@ -84,10 +84,14 @@ def dssp(whole: WholeStructure, chain: Chain, at: np.ndarray, where: str) -> lis
 
     if shutil.which("mkdssp") is None:
         raise UserError(
-            "mkdssp is not installed", where=where, fix="Install it (apt-get install dssp), or use derives: secondary-structure."
+            "mkdssp is not installed",
+            where=where,
+            fix="Install it (apt-get install dssp), or use derives: secondary-structure.",
         )
     atoms, residues = _alone(whole, chain)
-    backbone = [np.bincount(residues[atoms.atom_name == name], minlength=len(chain)) > 0 for name in ("N", "CA", "C", "O")]
+    backbone = [
+        np.bincount(residues[atoms.atom_name == name], minlength=len(chain)) > 0 for name in ("N", "CA", "C", "O")
+    ]
     # It leaves out residues whose backbone is not whole.
     kept = np.logical_and.reduce(backbone)
     atoms = atoms[kept[residues]]
@@ -112,7 +116,9 @@ def recorded(whole: WholeStructure, chain: Chain, at: np.ndarray, where: str) ->
     spans = [span for span in whole.spans if span.chain == chain.name]
     if not whole.spans:
         raise UserError(
-            "the file has no records of secondary structure that can be read", where=where, fix="Use derives: secondary-structure."
+            "the file has no records of secondary structure that can be read",
+            where=where,
+            fix="Use derives: secondary-structure.",
         )
     atoms, residues = _alone(whole, chain)
     first = np.searchsorted(residues, np.arange(len(chain)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.common.bounds import LONGEST_PROTEIN
+from hubtools.common.bounds import LARGEST_JSON, LONGEST_PROTEIN, json_values, read_bounded
 from hubtools.common.errors import UserError, near
 from hubtools.common.readers import reads
 from hubtools.data.sources.source_rows import cell_text
@@ -96,28 +97,38 @@ class ResiduePredictions:
             Chain, from 0 -> (residues of the chain,) values, NaN where nothing is said; without chains of which nothing is said.
 
         Raises:
-            UserError: a protein that is called so is none of its chains.
+            UserError: a protein that is called so is none of its chains, or of the only structure none is.
         """
         found: dict[int, np.ndarray] = {}
-        for name, chain in self._named(structure, alone):
+        refused: UserError | None = None
+        named = self._named(structure)
+        for name, chain in named or [(name, None) for name in self.proteins if alone]:
             protein = self.proteins[name]
             asked = [one for one in structure.chains if chain in (None, one.name)]
-            match = best_match(protein.sequence, asked, IDENTITY, f"{where}, {name}")
+            try:
+                match = best_match(protein.sequence, asked, IDENTITY, f"{where}, {name}")
+            except UserError as error:
+                refused = UserError(error.what, where=error.where, fix="Name the structure of this protein.")
+                if named:
+                    raise refused from None
+                # Of the only structure any protein of the table may be.
+                continue
             there = match.places >= 0
             values = np.full(len(match.chain), np.nan)
             values[match.places[there]] = protein.values[there]
             for place, own in enumerate(structure.chains):
-                if own.residues == match.chain.residues and (chain in (None, own.name)):
+                if own.residues == match.chain.residues and chain in (None, own.name):
                     found[place] = values
+        if refused is not None and not found:
+            raise refused
         return found
 
-    def _named(self, structure: WholeStructure, alone: bool) -> list[tuple[str, str | None]]:
+    def _named(self, structure: WholeStructure) -> list[tuple[str, str | None]]:
         """Names of proteins that are of a structure, each with the chain that it names."""
         if structure.name in self.proteins:
             return [(structure.name, None)]
         chains = {f"{structure.name}_{chain.name}": chain.name for chain in structure.chains}
-        named = [(name, chains[name]) for name in self.proteins if name in chains]
-        return named or ([(name, None) for name in self.proteins] if alone else [])
+        return [(name, chains[name]) for name in self.proteins if name in chains]
 
 
 @reads("table of predictions")
@@ -138,19 +149,41 @@ def residue_predictions(table: pd.DataFrame, where: str, label: str | None = Non
         if needed not in columns:
             raise UserError(f"there is no column {needed!r}", where=where, fix=f"{near(needed, columns)} {_MADE_BY}")
     labels = tuple(name.removeprefix("p_") for name in columns if name.startswith("p_"))
+    names, several = tuple[str, ...](), 0
     if label is not None:
         if label not in labels:
             raise UserError(f"there is no probability of {label!r}", where=where, fix=near(label, list(labels)))
-        values, title, names = _numbers(table[f"p_{label}"], where), f"probability of {label}", ()
-        several = 0
+        values, title = _numbers(table[f"p_{label}"], where), f"probability of {label}"
     elif "value" in columns:
-        values, title, names, several = _numbers(table["value"], where), "predicted value", (), 0
+        values, title = _numbers(table["value"], where), "predicted value"
     elif "predicted" in columns:
         values, names, several = _labels(table["predicted"], labels)
         title = "predicted label"
     else:
         raise UserError("there is no column 'value' or 'predicted'", where=where, fix=_MADE_BY)
     return ResiduePredictions(title, names, _by_protein(table, values, where), several, label is not None)
+
+
+@reads("how predictions were made")
+def read_about(path: Path) -> dict[str, str]:
+    """What stands beside a table of predictions on how they were made.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        about = json_values(read_bounded(path, LARGEST_JSON))
+    except ValueError as error:
+        raise UserError(f"not JSON ({error})", where=str(path), fix="Remove it, or predict again.") from None
+    return {name: cell_text(value) for name, value in about.items()} if isinstance(about, dict) else {}
+
+
+def made_by(about: Mapping[str, str]) -> tuple[str, ...]:
+    """A line on who made predictions, where that is known."""
+    if "model" not in about:
+        return ()
+    of = f" ({about['task']})" if "task" in about else ""
+    return (f"Predicted by {about['model']}{of}. A prediction, not a measurement.",)
 
 
 def _numbers(cells: Any, where: str) -> np.ndarray:

@@ -18,10 +18,10 @@ import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
-from hubtools.findings.wording import number, plural
+from hubtools.findings.wording import plural
 from hubtools.reporting.answer_style import CSS, PALETTE
 from hubtools.reporting.structures.colours import CONFIDENCE, NOTHING, SCALE
-from hubtools.reporting.structures.viewer_program import MOL_3D, SCRIPT
+from hubtools.reporting.structures.viewer_program import MOL_3D
 from hubtools.reporting.templates import asset, render
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class ShownStructure:
 
     @property
     def confidence(self) -> list[np.ndarray] | None:
-        """The pLDDT of each chain's residues, 0 to 100; None of a structure that was measured: its B factors are something else.
+        """The pLDDT of each chain's residues, 0 to 100; None of a structure whose file names how it was measured, or has larger values.
 
-        Values of a file that are all at most 1 are shares.
+        Their B factors are something else. Values of a file that are all at most 1 are shares.
         """
-        if self.structure.method is not None:
-            return None
         every = [chain.confidence for chain in self.structure.chains]
         most = max((float(np.nanmax(one)) for one in every if np.isfinite(one).any()), default=0.0)
+        if self.structure.method is not None or most > 100:
+            return None
         return [one * (100 if most <= 1 else 1) for one in every]
 
 
@@ -130,7 +130,7 @@ def _paintings(shown: Sequence[ShownStructure], predictions: ResiduePredictions 
             colours = [PALETTE[place % len(PALETTE)] for place in range(len(predictions.names))]
             said |= {"kind": "labels", "names": list(predictions.names), "colours": colours}
         else:
-            said |= {"kind": "values", "low": low, "high": high, "ends": [number(low), number(high)]}
+            said |= {"kind": "values", "low": low, "high": high, "ends": [f"{low:.3g}", f"{high:.3g}"]}
         found.append(said)
     if any(one.confidence is not None for one in shown):
         bands = {"bands": [band[0] for band in CONFIDENCE], "colours": [band[1] for band in CONFIDENCE]}
@@ -143,7 +143,7 @@ def _paintings(shown: Sequence[ShownStructure], predictions: ResiduePredictions 
 
 def _structure(one: ShownStructure, predictions: ResiduePredictions | None) -> dict[str, Any]:
     whole, confidence = one.structure, one.confidence
-    text, kind = whole.text()
+    text, kind = whole.counted().text()
     chains = []
     for place, chain in enumerate(whole.chains):
         said: dict[str, Any] = {"place": _cells(np.linspace(0, 1, len(chain)))}
@@ -152,13 +152,10 @@ def _structure(one: ShownStructure, predictions: ResiduePredictions | None) -> d
         if predictions is not None and place in one.values:
             said["predicted"] = _cells(one.values[place])
         rows, residues = whole.places[place]
-        # How the program knows a residue: number and insertion code, of its first atom.
-        first = rows[np.searchsorted(residues, np.arange(len(chain)))]
-        codes = whole.atoms.ins_code[first].tolist()
-        chains.append(
-            {"name": chain.name, "residues": chain.residues, "numbers": chain.numbers.tolist(), "values": said}
-            | ({"codes": codes} if any(codes) else {})
-        )
+        first = whole.atoms[rows[np.searchsorted(residues, np.arange(len(chain)))]]
+        # As the file calls residues; the program that draws knows them by their place in the chain.
+        numbers = [f"{number}{code}" for number, code in zip(first.res_id, first.ins_code, strict=True)]
+        chains.append({"name": chain.name, "residues": chain.residues, "numbers": numbers, "values": said})
     facts = {"residues": f"{sum(map(len, whole.chains)):,}"}
     if confidence is not None and np.isfinite(together := np.concatenate(confidence)).any():
         facts["mean pLDDT"] = f"{np.nanmean(together):.1f}"

@@ -57,12 +57,14 @@ class TableFile(Spec):
         description="The file holds no rows but facts about them: a column, in this file and in the rows, by which the "
         "columns that the rows lack are joined to them (what is known of each assay, say).",
     )
-    derives: Literal["contacts", "secondary-structure", "recorded-secondary-structure", "dssp", "accessibility"] = Field(
-        default="contacts",
-        description="Structure files only: what the column `label` holds. `secondary-structure`: H, E or C by P-SEA; "
-        "`recorded-secondary-structure`: H, E or C as the file's own records have them; `dssp`: its eight states, and C, where mkdssp is "
-        "installed; `accessibility`: the chain's accessible surface as a share of the largest (Tien et al. 2013). Residues that are not in the "
-        "file have no label.",
+    derives: Literal["contacts", "secondary-structure", "recorded-secondary-structure", "dssp", "accessibility"] = (
+        Field(
+            default="contacts",
+            description="Structure files only: what the column `label` holds. `secondary-structure`: H, E or C by P-SEA; "
+            "`recorded-secondary-structure`: H, E or C as the file's own records have them; `dssp`: its eight states, and C, where mkdssp is "
+            "installed; `accessibility`: the chain's accessible surface as a share of the largest (Tien et al. 2013). Residues that are not in the "
+            "file have no label.",
+        )
     )
     unmasked: bool = Field(
         default=False,

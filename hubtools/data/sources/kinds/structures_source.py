@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_folder
-from hubtools.common.hashing import digest, file_sha256
+from hubtools.common.hashing import digest
 from hubtools.common.telling import bar
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import FileSource
@@ -40,14 +40,18 @@ class StructuresSource(FileSource[StructuresData]):
         if not is_folder(file.path):
             raise UserError(f"there is no folder {file.path}", fix="Correct data.files in the task file.")
         if not structure_files(file.path):
-            raise UserError("no structure file is in it", where=str(file.path), fix="They end in .pdb, .cif or .bcif, also with .gz.")
+            raise UserError(
+                "no structure file is in it",
+                where=str(file.path),
+                fix="They end in .pdb, .cif or .bcif, also with .gz.",
+            )
         return file.path
 
     def sha256(self, file: StructureFolder, cache: DataCache) -> str:
         """Of the names and the content of its files."""
         return files_digest(self.path(file, cache))
 
-    def read(self, file: StructureFolder, cache: DataCache, annotator: Annotator | None) -> pd.DataFrame:
+    def read(self, file: Any, cache: DataCache, annotator: Annotator | None) -> pd.DataFrame:
         """A row for each distinct chain of each file."""
         import pandas as pd
 
