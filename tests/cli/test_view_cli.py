@@ -57,7 +57,12 @@ def paintings(page: Path) -> list[str]:
 def test_a_folder_of_structures_is_a_page() -> None:
     for name in ("a", "b"):
         write_structure(Path("folds") / f"{name}.cif.gz", chain_atoms(SEQUENCE, confidence=[80.0] * len(SEQUENCE)))
-    assert "2 structures" in asked(view, "folds", "-o", "page.html")
+    np.savez("folds/a.pae.npz", pae=np.ones((5, 5), dtype=np.float32))
+    Path("folds/folds.tsv").write_text("id\tfile\tptm\na|1\ta.cif.gz\t0.77\n")
+    said = asked(view, "folds", "-o", "page.html", "--figure", "figures")
+    assert "2 structures" in said and "a: its aligned error is of 5 residues, the file has 42: not shown" in said
+    assert '"pTM":"0.77"' in Path("page.html").read_text()
+    assert sorted(path.name for path in Path("figures").iterdir()) == ["001-a.png", "002-b.png"]
     assert paintings(Path("page.html")) == ["confidence (pLDDT)", "place in the chain"]
 
 

@@ -396,7 +396,7 @@ def _() -> Any:
         stream = io.BytesIO()
         np.savez(stream, pae=values)
         archives.append(stream.getvalue())
-    return mutated_bytes(archives), lambda read, folder, content: read(put(folder, "x.pae.npz", content), 4).shape
+    return mutated_bytes(archives), lambda read, folder, content: read(put(folder, "x.pae.npz", content)).shape
 
 
 @attempt("data.structures.contact_matrices.matrix_row", "data.structures.contact_matrices.square_array")

@@ -97,6 +97,21 @@ class ViewedStructures(Sequence["ShownStructure"]):
             write_atomic(written[-1], text)
         return written
 
+    def draw(self, path: str | PathLike[str]) -> list[Path]:
+        """Draw each structure as a still picture: .png, .pdf or .svg; of several structures into a folder, as PNG.
+
+        Raises:
+            UserError: the name ends in no format of figures, or one file is named for several structures.
+        """
+        from hubtools.api.proteins.given import figure_paths
+        from hubtools.reporting.figures.plots import paper_file
+        from hubtools.reporting.figures.structure_trace import structure_trace
+
+        targets = figure_paths(Path(path), [one.structure.name for one in self.shown])
+        for one, target in zip(self.shown, targets, strict=True):
+            write_atomic(target, paper_file(structure_trace(one, self.predictions), target.suffix.lower()))
+        return targets
+
     def __repr__(self) -> str:
         from hubtools.findings.wording import plural
 
@@ -149,13 +164,17 @@ def view(
     program = MOL_3D.files(None if runtime is None else Path(runtime), mirrors)[SCRIPT]
     said, about = (None, ()) if predictions is None else _predicted(predictions, label)
     facts = {folder: _facts(folder) for folder in {path.parent for path in paths}}
-    shown = []
+    shown, notes = [], list[str]()
     for path in paths:
         whole = whole_structure(path)
         values = {} if said is None else said.of(whole, len(paths) == 1, str(path))
-        error = _aligned_error(path.parent, whole.name, sum(map(len, whole.chains)))
+        error, residues = _aligned_error(path.parent, whole.name), sum(map(len, whole.chains))
+        if error is not None and len(error) != residues:
+            notes.append(
+                f"{whole.name}: its aligned error is of {len(error):,} residues, the file has {residues:,}: not shown"
+            )
+            error = None
         shown.append(ShownStructure(whole, values, error, facts[path.parent].get(whole.name, {})))
-    notes = []
     if said is not None:
         painted = [one for one in shown if one.values]
         if not painted:
@@ -197,24 +216,26 @@ def _facts(folder: Path) -> dict[str, dict[str, str]]:
     """What the table of folds says of structures beside what these hold themselves, by name."""
     from hubtools.data.sources.source_rows import cell_text
     from hubtools.data.sources.table_files import table_rows
+    from hubtools.data.structures.chains import name_of
     from hubtools.specs.data_sources import LocalFile
 
     path = folder / _FOLDS
     if not is_file(path):
         return {}
     table = table_rows(LocalFile(path=path), path)
-    if not {"id", "ptm"} <= set(table.columns):
-        return {}
-    rows = zip(table["id"].map(cell_text), table["ptm"].map(cell_text), strict=True)
-    return {name: {"pTM": ptm} for name, ptm in rows if ptm}
+    facts = {}
+    for row in table.to_dict("records"):
+        said = {title: cell_text(row.get(column)) for column, title in (("ptm", "pTM"), ("iptm", "ipTM"))}
+        facts[name_of(Path(cell_text(row.get("file"))))] = {title: value for title, value in said.items() if value}
+    return facts
 
 
-def _aligned_error(folder: Path, name: str, residues: int) -> Any:
+def _aligned_error(folder: Path, name: str) -> Any:
     from hubtools.common.inside import inside
     from hubtools.data.structures.aligned_error import read_aligned_error
 
     path = inside(folder, f"{name}{_ERROR}")
-    return read_aligned_error(path, residues) if is_file(path) else None
+    return read_aligned_error(path) if is_file(path) else None
 
 
 def _predicted(given: Any, label: str | None) -> tuple[ResiduePredictions, tuple[str, ...]]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.terminal import MIRRORS, TEMPLATES, tell_of_proteins
 from hubtools.common.errors import UserError
-
-if TYPE_CHECKING:
-    from hubtools.api.proteins.viewing_structures import ViewedStructures
 
 
 @click.command(cls=StrictCommand, short_help="Structures as a page.")
@@ -21,6 +18,9 @@ if TYPE_CHECKING:
 @click.option("--label", metavar="NAME", help="In place of decided labels the probability of this one.")
 @click.option("-o", "--out", default="structures.html", show_default=True, metavar="FILE", help="The page.")
 @click.option("--painted", metavar="DIR", help="Also the structures, with predictions as B factors.")
+@click.option(
+    "--figure", metavar="FILE", help="Also a still picture: .png, .pdf, .svg; of several structures a folder."
+)
 @click.option("--title", metavar="TEXT", help="Heading of the page.")
 @click.option(
     "--runtime",
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 )
 @MIRRORS
 @TEMPLATES
-def view(structures: tuple[str, ...], out: str, painted: str | None, mirrors: tuple[Path, ...], **asked: Any) -> None:
+def view(
+    structures: tuple[str, ...],
+    out: str,
+    painted: str | None,
+    figure: str | None,
+    mirrors: tuple[Path, ...],
+    **asked: Any,
+) -> None:
     """Write a page on which structures turn, in the colours of confidence or of what a model predicts of each residue.
 
     STRUCTURES are files (PDB, mmCIF, BinaryCIF, also gzipped) or folders of them, such as bench fold writes. The page is one file that
@@ -43,22 +50,19 @@ def view(structures: tuple[str, ...], out: str, painted: str | None, mirrors: tu
     bench view 1aki.pdb --predictions sites.tsv -o sites.html --painted sites/
     """
     import hubtools
+    from hubtools.findings.wording import plural
 
     if painted is not None and asked["predictions"] is None:
         raise UserError("--painted writes predictions as B factors", fix="Name them: --predictions FILE.")
-    tell_of_view(hubtools.view(structures, mirrors=mirrors, **asked), out, painted)
-
-
-def tell_of_view(done: ViewedStructures, out: str, painted: str | None) -> None:
-    """Write the page and the painted structures, and say what was written, on stderr, a line each."""
-    from hubtools.findings.wording import plural
-
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
-    page, files = done.write(out), [] if painted is None else done.write_painted(painted)
-    say(str(done))
+    done = hubtools.view(structures, mirrors=mirrors, **asked)
+    page = done.write(out)
+    files = [] if painted is None else done.write_painted(painted)
+    figures = [] if figure is None else done.draw(figure)
+    # On stderr, as other commands say what they wrote.
+    click.echo(str(done), err=True)
     tell_of_proteins(done.notes, [])
-    say(f"wrote {page}")
+    click.echo(f"wrote {page}", err=True)
     if painted is not None:
-        say(f"wrote {plural(len(files), 'file')} with predictions as B factors in {painted}")
+        click.echo(f"wrote {plural(len(files), 'file')} with predictions as B factors in {painted}", err=True)
+    if figure is not None:
+        click.echo(f"wrote {plural(len(figures), 'figure')}: {figure}", err=True)

@@ -16,15 +16,14 @@ _ENTRY = "pae.npy"
 
 
 @reads("predicted aligned error")
-def read_aligned_error(path: Path, residues: int) -> np.ndarray:
+def read_aligned_error(path: Path) -> np.ndarray:
     """The error of each residue (column) where the structure is laid onto another (row), (L, L) float32 in Å.
 
     Args:
         path: NumPy archive with the array ``pae``.
-        residues: L, of the structure.
 
     Raises:
-        UserError: it is none, or of another number of residues.
+        UserError: it is none.
     """
     where = str(path)
     # Beyond this a header would have refused it.
@@ -36,12 +35,6 @@ def read_aligned_error(path: Path, residues: int) -> np.ndarray:
     except (MemoryError, Exception):
         raise UserError("it is no NumPy archive with an array pae", where=where, fix="Fold again.") from None
     found = square_array(content, where).astype(np.float32)
-    if len(found) != residues:
-        raise UserError(
-            f"it is of {len(found):,} residues, its structure has {residues:,}",
-            where=where,
-            fix="Fold again, or remove it.",
-        )
     if not np.isfinite(found).all() or (found < 0).any():
         raise UserError("it holds what is no distance", where=where, fix="Fold again, or remove it.")
     return found

@@ -138,11 +138,15 @@ def in_sequence(chain: Chain) -> np.ndarray:
 
     The next one is its neighbour where the two are bonded, or numbers do not rise; else as many are missing as numbers say.
     """
+    numbered = np.diff(chain.numbers.astype(np.int64))
+    return np.r_[0, np.cumsum(np.where(bonded(chain) | (numbered < 1), 1, numbered))]
+
+
+def bonded(chain: Chain) -> np.ndarray:
+    """Whether each residue but the last is bonded to the next; (residues - 1,)."""
     apart = np.sqrt(((chain.alpha[1:] - chain.alpha[:-1]) ** 2).sum(axis=1))
     # Written so that a distance that is not known is none of neighbours.
-    bonded = apart < _BONDED
-    numbered = np.diff(chain.numbers.astype(np.int64))
-    return np.r_[0, np.cumsum(np.where(bonded | (numbered < 1), 1, numbered))]
+    return apart < _BONDED  # type: ignore[no-any-return]
 
 
 def _refuse_long(length: int, where: str) -> None:

@@ -56,7 +56,7 @@ def folded(folder: Path, name: str = "one", **options: Any) -> Path:
 
 def test_the_page_holds_what_the_files_say(tmp_path: Path) -> None:
     whole = whole_structure(folded(tmp_path) / "one.pdb")
-    error = read_aligned_error(tmp_path / "one.pae.npz", LENGTH)
+    error = read_aligned_error(tmp_path / "one.pae.npz")
     page = structure_page([ShownStructure(whole, aligned_error=error)], program(tmp_path), "A <b> & c")
     assert page == structure_page([ShownStructure(whole, aligned_error=error)], program(tmp_path), "A <b> & c")
     assert "A &lt;b&gt; &amp; c" in page
@@ -110,13 +110,11 @@ def test_names_and_labels_of_others_are_text(tmp_path: Path) -> None:
     assert "alert(1)</script>" not in page and data_of(page)["paintings"][0]["names"] == [label]
 
 
-def test_an_error_map_of_another_structure_or_of_none_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_error_map_is_refused(tmp_path: Path) -> None:
     folded(tmp_path)
-    with pytest.raises(UserError, match="it is of 42 residues, its structure has 41"):
-        read_aligned_error(tmp_path / "one.pae.npz", 41)
     (tmp_path / "one.pae.npz").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(UserError, match="no NumPy archive with an array pae"):
-        read_aligned_error(tmp_path / "one.pae.npz", LENGTH)
+        read_aligned_error(tmp_path / "one.pae.npz")
 
 
 def test_a_long_protein_has_a_map_of_means(tmp_path: Path) -> None:
