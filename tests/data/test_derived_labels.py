@@ -207,6 +207,19 @@ def test_a_task_takes_its_labels_and_its_3di_letters_from_folders(tmp_path: Path
     assert source_digest(asked, cache) != before
 
 
+def test_the_task_of_the_documentation_runs(tmp_path: Path) -> None:
+    from hubtools.specs.lookup.spec_files import load_task
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "structures.md").read_text()
+    (tmp_path / "mine.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    for number in range(8):
+        sequence = "".join(np.random.default_rng(number).choice(list(THREE), 40))
+        write_structure(tmp_path / "structures" / f"p{number}.cif.gz", wound(sequence, slice(5, 25)))
+    data = load_task_data(load_task(str(tmp_path / "mine.yaml")), DataCache(tmp_path / "cache"))
+    assert sum(len(data.splits[name]) for name in ("train", "validation", "test")) == 8
+    assert data.facts.splits["test"].labels["helix"] > 10
+
+
 def test_without_structures_it_says_so(tmp_path: Path) -> None:
     asked, cache = task(tmp_path, "accessibility"), DataCache(tmp_path / "cache")
     with pytest.raises(UserError, match="there is no folder"):
