@@ -14,7 +14,7 @@ from pydantic_core import PydanticKnownError
 from hubtools.common.secrets import holds_secret
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
-from hubtools.specs.files.table_file import TableFile
+from hubtools.specs.files.table_file import Derives, TableFile
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
 from hubtools.specs.split_rules import (
@@ -391,8 +391,10 @@ class UniProtData(SourceData):
         return {key: value for key, value in super().question().items() if key != "frozen"}
 
 
-class StructureFolder(TableFile):
+class FolderOfStructures(TableFile):
     """A folder of structure files: a row for each distinct chain of each."""
+
+    derives: Derives = Field(description="What the column `label` holds, as of single structure files.")
 
     path: Path = Field(
         description="The folder; a relative one starts at the task file's folder. Folders in it are not looked at."
@@ -417,7 +419,7 @@ class StructuresData(SourceData):
     """
 
     source: Literal["structures"]
-    files: list[StructureFolder] = Field(min_length=1)
+    files: list[FolderOfStructures] = Field(min_length=1)
     masked_labels: list[str] = Field(
         default=[""], description="As of any source: residues that are missing have an empty label."
     )

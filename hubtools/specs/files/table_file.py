@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.names import AnyInnerPath
 
+# What structures give as the column of labels; hubtools.data.structures.derived_labels has how.
+Derives = Literal["contacts", "secondary-structure", "recorded-secondary-structure", "dssp", "accessibility"]
+
 
 class TableFile(Spec):
     """One file of rows. Archives are read through ``member``; the format follows from the name unless given."""
@@ -57,14 +60,12 @@ class TableFile(Spec):
         description="The file holds no rows but facts about them: a column, in this file and in the rows, by which the "
         "columns that the rows lack are joined to them (what is known of each assay, say).",
     )
-    derives: Literal["contacts", "secondary-structure", "recorded-secondary-structure", "dssp", "accessibility"] = (
-        Field(
-            default="contacts",
-            description="Structure files only: what the column `label` holds. `secondary-structure`: H, E or C by P-SEA; "
-            "`recorded-secondary-structure`: H, E or C as the file's own records have them; `dssp`: its eight states, and C, where mkdssp is "
-            "installed; `accessibility`: the chain's accessible surface as a share of the largest (Tien et al. 2013). Residues that are not in the "
-            "file have no label.",
-        )
+    derives: Derives = Field(
+        default="contacts",
+        description="Structure files only: what the column `label` holds. `secondary-structure`: H, E or C by P-SEA; "
+        "`recorded-secondary-structure`: H, E or C as the file's own records have them; `dssp`: its eight states, and C, where mkdssp is "
+        "installed; `accessibility`: the chain's accessible surface as a share of the largest (Tien et al. 2013). Residues that are not in the "
+        "file have no label.",
     )
     unmasked: bool = Field(
         default=False,

@@ -18,7 +18,7 @@ from hubtools.data.sources.kinds.source import FileSource
 from hubtools.data.sources.table_files import table_rows
 from hubtools.data.structures.chains import name_of, reader_version, require_biotite
 from hubtools.data.structures.folder import files_digest, structure_files
-from hubtools.specs.data_sources import LocalFile, StructureFolder, StructuresData
+from hubtools.specs.data_sources import FolderOfStructures, LocalFile, StructuresData
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class StructuresSource(FileSource[StructuresData]):
 
     spec = StructuresData
 
-    def path(self, file: StructureFolder, cache: DataCache) -> Path:
+    def path(self, file: FolderOfStructures, cache: DataCache) -> Path:
         """Where the task file says.
 
         Raises:
@@ -47,7 +47,7 @@ class StructuresSource(FileSource[StructuresData]):
             )
         return file.path
 
-    def sha256(self, file: StructureFolder, cache: DataCache) -> str:
+    def sha256(self, file: FolderOfStructures, cache: DataCache) -> str:
         """Of the names and the content of its files."""
         return files_digest(self.path(file, cache))
 
