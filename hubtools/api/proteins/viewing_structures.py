@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from os import PathLike, fspath
@@ -15,6 +15,8 @@ from hubtools.common.files import is_file, is_folder, write_atomic
 from hubtools.common.notebook import line_html, lines_html
 
 if TYPE_CHECKING:
+    from hubtools.inference.decisions import Decided
+    from hubtools.inference.predictor import Predictor
     from hubtools.reporting.structures.residue_predictions import ResiduePredictions
     from hubtools.reporting.structures.structure_page import ShownStructure
 
@@ -61,6 +63,15 @@ class ViewedStructures(Sequence["ShownStructure"]):
         from hubtools.reporting.structures.structure_page import structure_page
 
         return structure_page(self.shown, self.program, self.title, self.predictions, self.about)
+
+    def frame(self) -> str:
+        """The page inside another, which it can neither read nor change.
+
+        Raises:
+            UserError: it would be too large.
+        """
+        look = "width:100%;height:44rem;border:0"
+        return f'<iframe sandbox="allow-scripts" srcdoc="{escape(self.page())}" style="{look}" title="Structures"></iframe>'
 
     def write(self, path: str | PathLike[str]) -> Path:
         """Write the page: one HTML file that needs no other, and no network.
@@ -120,8 +131,7 @@ class ViewedStructures(Sequence["ShownStructure"]):
         return f"{plural(len(self.shown), 'structure')}{said}"
 
     def _repr_html_(self) -> str:
-        frame = f'<iframe srcdoc="{escape(self.page())}" style="width:100%;height:44rem;border:0" title="Structures"></iframe>'
-        return "".join([line_html(repr(self), strong=True), frame, lines_html("Notes", self.notes)])
+        return "".join([line_html(repr(self), strong=True), self.frame(), lines_html("Notes", self.notes)])
 
 
 def view(
@@ -189,6 +199,21 @@ def view(
         if said.several:
             notes.append(f"{said.several:,} residues have several labels, of which the first is painted")
     return ViewedStructures(tuple(shown), said, title or Path(named[0]).name, program, about, tuple(notes))
+
+
+def painter(predictor: Predictor) -> Callable[[str, Sequence[Decided]], str]:
+    """What makes HTML of a structure file and of what a model predicts of its residues."""
+    import pandas as pd
+
+    from hubtools.inference.decisions import Decider
+
+    decider, task = Decider(predictor), predictor.task
+
+    def painted(file: str, answers: Sequence[Decided]) -> str:
+        table = pd.DataFrame([row for one in answers for row in decider.rows(one)], columns=decider.columns)
+        return view(file, table, label=task.metrics.positive, title=task.title).frame()
+
+    return painted
 
 
 def structure_paths(path: Path) -> list[Path]:

@@ -146,7 +146,7 @@ def bonded(chain: Chain) -> np.ndarray:
     """Whether each residue but the last is bonded to the next; (residues - 1,)."""
     apart = np.sqrt(((chain.alpha[1:] - chain.alpha[:-1]) ** 2).sum(axis=1))
     # Written so that a distance that is not known is none of neighbours.
-    return apart < _BONDED  # type: ignore[no-any-return]
+    return apart < _BONDED
 
 
 def _refuse_long(length: int, where: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from hubtools.findings.wording import plural
 from hubtools.reporting.answer_style import CSS, PALETTE
 from hubtools.reporting.structures.colours import CONFIDENCE, NOTHING, SCALE
 from hubtools.reporting.structures.viewer_program import MOL_3D
-from hubtools.reporting.templates import asset, render
+from hubtools.reporting.templates import asset, inline_json, render
 
 if TYPE_CHECKING:
     from hubtools.data.structures.chains import WholeStructure
@@ -91,8 +90,7 @@ def structure_page(
         "error": _MOST_ERROR,
         "structures": [_structure(one, predictions) for one in shown],
     }
-    # Nothing in it can end the element that it stands in.
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = inline_json(data)
     if len(text) > LARGEST_PAGE:
         raise UserError(
             f"{plural(len(shown), 'structure')} make a page of {len(text) >> 20:,} MB (at most {LARGEST_PAGE >> 20})",
@@ -105,7 +103,7 @@ def structure_page(
         title=title,
         about=list(about),
         several=len(shown) > 1,
-        data=text,
+        json=text,
         style=style,
         scripts=scripts,
         style_sum=_sum(style),
