@@ -211,7 +211,7 @@ def painter(predictor: Predictor) -> Callable[[str, Sequence[Decided]], str]:
 
     def painted(file: str, answers: Sequence[Decided]) -> str:
         table = pd.DataFrame([row for one in answers for row in decider.rows(one)], columns=decider.columns)
-        return view(file, table, label=task.metrics.positive, title=task.title).frame()
+        return view(file, table, label=task.metrics.positive, title="On the structure").frame()
 
     return painted
 
