@@ -203,8 +203,10 @@ def test_a_task_takes_its_labels_and_its_3di_letters_from_folders(tmp_path: Path
     assert data.facts.structures is not None and data.facts.structures.unknown == 1
     assert data.facts.files[0].name == "train" and data.facts.source == "structures"
     before = source_digest(asked, cache)
+    # Another structure under the name of one that was read.
     write_structure(tmp_path / "test" / "p4.pdb", chain_atoms(SEQUENCE, seed=9))
     assert source_digest(asked, cache) != before
+    assert load_task_data(asked, cache).splits["test"]["sequence"][0] == SEQUENCE
 
 
 def test_the_task_of_the_documentation_runs(tmp_path: Path) -> None:

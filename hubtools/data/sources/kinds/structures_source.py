@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_folder
-from hubtools.common.hashing import digest
+from hubtools.common.hashing import digest, file_sha256
 from hubtools.common.telling import bar
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import FileSource
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class StructuresSource(FileSource[StructuresData]):
-    """Structure files on this machine, read where they are, and again only where one of them is another."""
+    """Structure files on this machine, read where they are."""
 
     spec = StructuresData
 
@@ -52,23 +54,18 @@ class StructuresSource(FileSource[StructuresData]):
         return files_digest(self.path(file, cache))
 
     def read(self, file: Any, cache: DataCache, annotator: Annotator | None) -> pd.DataFrame:
-        """A row for each distinct chain of each file."""
+        """A row for each distinct chain of each file, which is read once as long as it does not change."""
         import pandas as pd
 
         require_biotite(str(file.path))
-
-        def rows() -> np.ndarray:
-            found = []
-            paths = structure_files(file.path)
-            with contextlib.closing(bar("reading structures", len(paths), unit=" files")) as shown:
-                for path in paths:
-                    one = LocalFile(path=path, name=name_of(path), derives=file.derives)
-                    found += table_rows(one, path).to_dict("records")
-                    shown.update()
-            return np.frombuffer(json.dumps(found).encode(), dtype=np.uint8)
-
-        key = digest([self.sha256(file, cache), file.derives, reader_version()])
-        return pd.DataFrame(json.loads(cache.array(f"derived-{key}", rows).tobytes()), dtype=object)
+        paths, found = structure_files(self.path(file, cache)), []
+        with contextlib.closing(bar("reading structures", len(paths), unit=" files")) as shown:
+            for path in paths:
+                one = LocalFile(path=path, name=name_of(path), derives=file.derives)
+                key = digest([file_sha256(path), path.name, file.derives, reader_version()])
+                found += json_values(cache.array(f"derived-{key}", partial(_rows, one, path)).tobytes())
+                shown.update()
+        return pd.DataFrame(found, dtype=object)
 
     def fetch(self, cache: DataCache) -> list[Path]:
         """They are looked for; no mirror holds a folder."""
@@ -83,3 +80,8 @@ class StructuresSource(FileSource[StructuresData]):
     def described(self) -> str:
         """Folders of structures."""
         return "folders of structures"
+
+
+def _rows(file: LocalFile, path: Path) -> np.ndarray:
+    """The rows of a file as bytes of JSON, (bytes,) uint8."""
+    return np.frombuffer(json.dumps(table_rows(file, path).to_dict("records")).encode(), dtype=np.uint8)
