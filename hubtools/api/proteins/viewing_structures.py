@@ -251,7 +251,11 @@ def _facts(folder: Path) -> dict[str, dict[str, str]]:
     facts = {}
     for row in table.to_dict("records"):
         said = {title: cell_text(row.get(column)) for column, title in (("ptm", "pTM"), ("iptm", "ipTM"))}
-        facts[name_of(Path(cell_text(row.get("file"))))] = {title: value for title, value in said.items() if value}
+        try:
+            found = {title: f"{float(value):.2f}" for title, value in said.items() if value}
+        except ValueError as error:
+            raise UserError(f"a pTM is no number ({error})", where=str(path), fix="Fold again, or remove it.") from None
+        facts[name_of(Path(cell_text(row.get("file"))))] = found
     return facts
 
 

@@ -13,7 +13,7 @@ from hubtools.common.errors import UserError
 
 
 @click.command(cls=StrictCommand, short_help="Structures as a page.")
-@click.argument("structures", metavar="STRUCTURES", nargs=-1, required=True)
+@click.argument("structures", metavar="STRUCTURES...", nargs=-1, required=True)
 @click.option("--predictions", metavar="FILE", help="What bench predict wrote of residues: painted on the structures.")
 @click.option("--label", metavar="NAME", help="In place of decided labels the probability of this one.")
 @click.option("-o", "--out", default="structures.html", show_default=True, metavar="FILE", help="The page.")
