@@ -148,16 +148,19 @@
     if (shown !== structure) return;
     error = { size, step, found };
     const canvas = at("map"), image = new ImageData(size, size);
-    canvas.width = canvas.height = size;
+    const small = made("canvas", "", { width: size, height: size }), side = size * Math.ceil(512 / size);
+    canvas.width = canvas.height = side;
     found.forEach((value, i) => { const share = value / 255; image.data.set([24 + 231 * share, 88 + 167 * share, 54 + 201 * share, 255], 4 * i); });
     const drawn = canvas.getContext("2d");
-    drawn.putImageData(image, 0, 0);
-    drawn.strokeStyle = "#d55e00";
+    small.getContext("2d").putImageData(image, 0, 0);
+    drawn.imageSmoothingEnabled = false;
+    drawn.drawImage(small, 0, 0, side, side);
+    drawn.fillStyle = "#d55e00";
     let end = 0;
     for (const chain of structure.chains.slice(0, -1)) {
-      end += chain.residues.length / step;
-      drawn.strokeRect(end, -1, 0, size + 2);
-      drawn.strokeRect(-1, end, size + 2, 0);
+      end += chain.residues.length / step * side / size;
+      drawn.fillRect(end - 1, 0, 2, side);
+      drawn.fillRect(0, end - 1, side, 2);
     }
     const mean = found.reduce((sum, value) => sum + value, 0) / found.length / 255 * data.error;
     canvas.setAttribute("aria-label", `Predicted aligned error of ${structure.name}, ${mean.toFixed(1)} Å in the mean`);
