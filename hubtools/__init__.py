@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hubtools.api.proteins.embedding_proteins import ProteinEmbeddings, embed
     from hubtools.api.proteins.folding_proteins import FoldedProteins, fold
     from hubtools.api.proteins.scanning_proteins import SubstitutionScan, scan
+    from hubtools.api.proteins.viewing_structures import ViewedStructures, view
     from hubtools.api.releasing import RunPublication, SuitePublication, publish, publish_suite
     from hubtools.api.reproducing import MadeAgain, PlannedAgain, plan_again, reproduce
     from hubtools.api.running import FinishedRuns, RunEvent, run, run_plan
@@ -83,6 +84,7 @@ _WHERE = {
         "hubtools.api.proteins.embedding_proteins": ("ProteinEmbeddings", "embed"),
         "hubtools.api.proteins.folding_proteins": ("FoldedProteins", "fold"),
         "hubtools.api.proteins.scanning_proteins": ("SubstitutionScan", "scan"),
+        "hubtools.api.proteins.viewing_structures": ("ViewedStructures", "view"),
         "hubtools.api.releasing": ("RunPublication", "SuitePublication", "publish", "publish_suite"),
         "hubtools.api.reproducing": ("MadeAgain", "PlannedAgain", "plan_again", "reproduce"),
         "hubtools.api.running": ("FinishedRuns", "RunEvent", "run", "run_plan"),
@@ -153,6 +155,7 @@ __all__ = [
     "TaskGuess",
     "TaskQuestion",
     "UserError",
+    "ViewedStructures",
     "WholeModel",
     "WrittenCard",
     "__version__",
@@ -204,6 +207,7 @@ __all__ = [
     "suites",
     "sweep",
     "tasks",
+    "view",
     "write_cards",
 ]
 

@@ -33,7 +33,7 @@ ALLOWED = {
     "hubtools/exporting/onnx_graph.py:_without_traces": "into the folder that its caller replaces",
     "hubtools/exporting/pipeline_files.py:write_pipeline_files": "into the folder that its caller replaces",
     "hubtools/exporting/quantised.py:quantise": "into the folder that its caller replaces",
-    "hubtools/exporting/web_runtime.py:_unpack": "into the folder that its caller replaces",
+    "hubtools/data/npm_package.py:_unpack": "into the folder that its caller replaces",
     "hubtools/inference/writers.py:__init__": "a Parquet file under the name that its caller completes",
     "hubtools/inference/writers.py:_flush": "into the same",
     "hubtools/inference/checkpoints/embedding_files.py:_parquet": "a Parquet file under the name that embedding_file completes",

@@ -14,6 +14,7 @@ from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
 from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
+from hubtools.common.errors import UserError
 from hubtools.common.files import is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.data.rows.chain_breaks import chains_of, residues_in
@@ -150,6 +151,7 @@ def predict(
     *,
     structures: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
+    paint: str | PathLike[str] | None = None,
     skip_bad: bool = False,
     execution: ExecutionOptions | None = None,
     on_answer: OnAnswer = _unseen,
@@ -170,6 +172,8 @@ def predict(
             protein without one is read without.
         out: written here as answers come, so that there may be any number: .tsv, .csv, .jsonl, .parquet, .gff3; ``-`` is TSV on
             standard output. Answers are then not kept. Beside the file, ``OUT.json`` says how it was made.
+        paint: a structure file, or a folder of them called as the proteins: of a model of residues, what it predicts is also
+            painted on them, as :func:`hubtools.view` does: ``OUT.html`` and the folder ``OUT.structures``. Needs ``out``.
         skip_bad: leave out what is no protein and go on; it is listed in ``left_out``.
         execution: where and how to compute.
         on_answer: called after each protein.
@@ -202,6 +206,8 @@ def predict(
     with quiet():
         predictor = model if isinstance(model, Predictor) else open_model(model, execution, on_note=on_note)
         decider, tally, kept = Decider(predictor), Tally(), list["Decided"]()
+        if paint is not None:
+            _refuse_painting(predictor, target, Path(paint))
         about = predictor.about(name)
 
         def taken(decided: Decided) -> None:
@@ -226,8 +232,11 @@ def predict(
         from hubtools.common.files import write_atomic
 
         write_atomic(Path(f"{target}.json"), json.dumps(about | {"proteins": f"{tally.proteins:,}"}, indent=2) + "\n")
-    notes = tuple(_cautions(predictor, tally))
-    return ProteinTable(tuple(kept), tuple(decider.columns), predictor, tally, about, notes, decider.rows)
+    notes = [*_cautions(predictor, tally)]
+    if paint is not None:
+        assert target is not None
+        notes += _painted(predictor, paint, target)
+    return ProteinTable(tuple(kept), tuple(decider.columns), predictor, tally, about, tuple(notes), decider.rows)
 
 
 def _write(
@@ -240,6 +249,29 @@ def _write(
             decided = decider.decide(answer)
             writer.write(decided)
             taken(decided)
+
+
+def _refuse_painting(predictor: Predictor, target: str | None, structures: Path) -> None:
+    """Raise where nothing could be painted, before anything is computed."""
+    from hubtools.api.proteins.viewing_structures import structure_paths
+    from hubtools.inference.writers import format_of
+
+    if not predictor.problem.level.by_residue:
+        raise UserError("the model says nothing of single residues", fix="Leave out what it is to be painted on.")
+    if target in {None, "-"} or format_of(str(target)) == "gff3":
+        raise UserError("what is painted is read from the table", fix="Name one: .tsv, .csv, .jsonl or .parquet.")
+    structure_paths(structures)
+
+
+def _painted(predictor: Predictor, structures: str | PathLike[str], table: str) -> tuple[str, ...]:
+    """Write the page and the structures beside the table; what there is to know of them."""
+    from hubtools.api.proteins.viewing_structures import view
+
+    # Of a task that detects one class, how likely it is; the decision is in the table.
+    done = view(structures, table, label=predictor.task.metrics.positive, title=predictor.task.title)
+    done.write(f"{table}.html")
+    done.write_painted(f"{table}.structures")
+    return done.notes
 
 
 def open_model(

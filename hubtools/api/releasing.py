@@ -310,12 +310,12 @@ def _plan_page(so_far: RunPublication, static: StaticSpace | None, space: str, s
 
 def _static_page(so_far: RunPublication, asked: StaticPageOptions, space: str, folder: Path) -> StaticSpace:
     from hubtools.exporting.static_space import write_static_space
-    from hubtools.exporting.web_runtime import web_runtime
+    from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
     from hubtools.inference.predictor import Predictor
     from hubtools.runs.store import open_run
     from hubtools.training.compute.device import Execution
 
-    runtime = web_runtime(asked.runtime, asked.mirrors)
+    runtime = ONNXRUNTIME_WEB.files(asked.runtime, asked.mirrors)
     # As it is by now: the whole model was put into its folder.
     predictor = Predictor.open(open_run(so_far.publication.folder), Execution.choose("cpu"))
     return write_static_space(

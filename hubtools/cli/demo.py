@@ -72,10 +72,12 @@ def demo(
         if given is not None:
             raise UserError(f"{option} is for the page that needs no server", fix="Add --static.")
     import hubtools
+    from hubtools.api.proteins.viewing_structures import painter
     from hubtools.inference.demo_page import build, serve
 
     hush_transformers()
-    page = build(hubtools.open_model(model, execution, on_note=note))
+    predictor = hubtools.open_model(model, execution, on_note=note)
+    page = build(predictor, paint=painter(predictor))
     address = serve(page, host=host, port=port, browser=not no_browser)
     _until_stopped(address, lambda: page.close(verbose=False))
 

@@ -24,14 +24,25 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", default="-", metavar="FILE", help="Written here: .tsv, .csv, .jsonl, .parquet, .gff3.")
 @SKIP_BAD
 @structures_option("models that read")
+@click.option(
+    "--paint",
+    metavar="STRUCTURES",
+    help="Structure file, or folder of them named by id: predictions of residues are painted on them, in FILE.html and FILE.structures.",
+)
 @execution_options(refused=ASKING)
 def predict(
-    model: str, proteins: str, out: str, skip_bad: bool, structures: Path | None, execution: ExecutionOptions
+    model: str,
+    proteins: str,
+    out: str,
+    skip_bad: bool,
+    structures: Path | None,
+    paint: str | None,
+    execution: ExecutionOptions,
 ) -> None:
     """Predict what a model was trained on for the proteins of a file.
 
     MODEL is one run, named as for bench board, or a model on the Hub that bench published (owner/name, or
-    owner/name@revision). PROTEINS is a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped or zipped; - reads FASTA from standard input.
+    owner/name@revision). PROTEINS is a FASTA file or a table with a column sequence (.csv, .tsv), also gzipped or zipped, or a structure file, whose chains are read; - reads FASTA from standard input.
 
     Proteins are read one after the other, long ones in windows, so that a file may be of any size. Labels are decided by
     the thresholds that were chosen on validation. A model that was trained with structures reads a protein without a file in
@@ -40,6 +51,7 @@ def predict(
     \b
     bench predict me/esm2-localisation proteins.fasta -o out.tsv
     bench predict runs/RUN proteins.fasta.gz -o sites.gff3
+    bench predict runs/RUN 1aki.pdb -o 1aki.tsv --paint 1aki.pdb
     """
     import hubtools
     from hubtools.common.files import PARTIAL
@@ -59,6 +71,7 @@ def predict(
             source,
             structures=structures,
             out=out,
+            paint=paint,
             skip_bad=skip_bad,
             execution=execution,
             on_answer=count,
@@ -69,6 +82,8 @@ def predict(
             click.echo(f"{answered:,} proteins were done: {out}{PARTIAL}", err=True)
         raise
     _tell(done, out)
+    if paint is not None:
+        click.echo(f"painted on structures: {out}.html, and as B factors in {out}.structures", err=True)
 
 
 def _tell(done: ProteinTable, out: str) -> None:

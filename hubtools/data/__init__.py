@@ -1,6 +1,7 @@
 """From a task file to rows: sources, canonical columns, splits, leakage. No torch.
 
 ``task_data`` does it all in one call. ``sources`` reads, ``rows`` brings into one form, ``structures`` are laid beside, ``splits`` divides and looks for leaks.
+``npm_package`` fetches the programs of pages as data are fetched.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ from hubtools.exporting.onnx_graph import refuse_what_has_no_graph
 from hubtools.exporting.onnx_model import OnnxModel
 from hubtools.exporting.onnx_proof import ALLOWED, known_answer
 from hubtools.exporting.token_table import TOKENS
-from hubtools.exporting.web_runtime import GRAPHICS, PROCESSOR, VERSION
+from hubtools.exporting.web_runtime import GRAPHICS, ONNXRUNTIME_WEB, PROCESSOR
 from hubtools.findings.wording import metric_title
 from hubtools.inference import drawing
 from hubtools.inference.demo_page import EXAMPLES, Limits
+from hubtools.reporting.answer_style import CSS, PALETTE
 from hubtools.reporting.templates import asset, render
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def write_page(
         predictor: the model, on the CPU.
         name: under which it was asked for.
         folder: new, or an earlier page.
-        runtime: files of onnxruntime-web by name (:func:`hubtools.exporting.web_runtime.web_runtime`).
+        runtime: files of onnxruntime-web by name (:data:`hubtools.exporting.web_runtime.ONNXRUNTIME_WEB`).
         quantised, mirrors: as of :func:`hubtools.exporting.onnx_export.write_export`.
         limits: of one request.
 
@@ -68,14 +69,14 @@ def write_page(
             shutil.copyfile(runtime[file], staging / RUNTIME / file)
         for file in SCRIPTS:
             (staging / file).write_text(asset(f"{_FOLDER}/{file}"), encoding="utf-8")
-        (staging / STYLE).write_text(asset(f"{_FOLDER}/{STYLE}") + drawing.CSS, encoding="utf-8")
+        (staging / STYLE).write_text(asset(f"{_FOLDER}/{STYLE}") + CSS, encoding="utf-8")
         page = render(
             f"{_FOLDER}/{INDEX}.j2",
             title=predictor.task.title,
             headline=drawing.headline(predictor),
             model_said=weights_said(name, facts),
             bench=__version__,
-            runtime=VERSION,
+            runtime=ONNXRUNTIME_WEB.version,
         )
         (staging / INDEX).write_text(page, encoding="utf-8")
         values = page_facts(predictor, staging, facts, limits or Limits())
@@ -109,7 +110,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
         "programs": programs,
         "known": known,
         "kept": [INDEX, PAGE, STYLE, TOKENS, EXPORT, *SCRIPTS],
-        "version": f"{__version__} {export['run']} {export['weights']} {VERSION}",
+        "version": f"{__version__} {export['run']} {export['weights']} {ONNXRUNTIME_WEB.version}",
         "most": {"proteins": limits.proteins, "residues": limits.residues},
         "examples": {
             name: sequence
@@ -121,7 +122,7 @@ def page_facts(predictor: Predictor, folder: Path, facts: OnnxFacts, limits: Lim
             "residues": drawing.SHOWN_RESIDUES,
             "sites": drawing.SHOWN_SITES,
             "block": drawing.BLOCK,
-            "palette": list(drawing.PALETTE),
+            "palette": list(PALETTE),
             "codes": drawing.codes(predictor.labels),
         },
     }

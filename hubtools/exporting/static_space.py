@@ -11,7 +11,7 @@ from hubtools.common.files import human, write_atomic
 from hubtools.exporting.onnx_export import OnnxFacts
 from hubtools.exporting.onnx_graph import HEAD
 from hubtools.exporting.static_page import INDEX, weights_said, write_page
-from hubtools.exporting.web_runtime import VERSION
+from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 from hubtools.inference.demo_page import Limits
 from hubtools.publishing.commit import PublishedFile
 from hubtools.publishing.contents import README, Publication
@@ -80,7 +80,7 @@ class StaticSpace:
             commit=commit,
             head=HEAD in self.facts.files,
             bench=record.environment.bench,
-            runtime=VERSION,
+            runtime=ONNXRUNTIME_WEB.version,
             licence=publication.licence,
         )
         write_atomic(self.folder / README, front_matter(about) + text)

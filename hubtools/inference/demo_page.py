@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,22 @@ from typing import Any
 from hubtools.common.errors import UserError
 from hubtools.common.inside import inside
 from hubtools.data.rows.chain_breaks import BREAK, residues_in
+from hubtools.data.structures.chains import ENDINGS, kind_of
 from hubtools.inference.asking import Protein
 from hubtools.inference.decisions import Decided, Decider
-from hubtools.inference.drawing import CSS, answer_html, headline, message
+from hubtools.inference.drawing import answer_html, headline, message
 from hubtools.inference.predictor import Predictor
 from hubtools.inference.proteins import Unreadable, nucleotides, pasted, read_proteins
 from hubtools.inference.writers import writing
+from hubtools.reporting.answer_style import CSS
 
 INSTALL = 'pip install "plm-hubtools[demo]"'
 # Of the pages that a page may ask for, none: these fonts are the reader's own.
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+# What may be uploaded, and, where it can be painted, a structure.
+FILES = (".fasta", ".fa", ".faa", ".gz", ".csv", ".tsv", ".xlsx", ".txt")
+Paint = Callable[[str, Sequence[Decided]], str]
 # Seconds for which a table can be downloaded: what strangers paste does not stay on a server.
 KEPT = 3600
 EXAMPLES = {
@@ -49,12 +54,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class PageAnswer:
-    """What the page shows: a message, or answers, what is to be doubted of them, and the file that holds them as a table."""
+    """What the page shows: a message, or answers, what is to be doubted of them, the file that holds them as a table, and
+    HTML of the structure that was uploaded.
+    """
 
     message: str = ""
     warning: str = ""
     answers: tuple[Decided, ...] = ()
     table: str | None = None
+    painted: str = ""
 
 
 class DemoService:
@@ -63,9 +71,11 @@ class DemoService:
     Args:
         predictor: the model.
         limits: of one request.
+        paint: makes HTML of a structure file and what is predicted of its residues; None: no structures are taken.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits, paint: Paint | None = None) -> None:
+        self.paint = paint if predictor.problem.level.by_residue else None
         self.predictor, self.limits, self.decider = predictor, limits, Decider(predictor)
         self.chains = predictor.task.data.chain_names
         # Written anew for each answer: gradio serves a copy, which it forgets after KEPT.
@@ -82,6 +92,7 @@ class DemoService:
         try:
             proteins = list(self._read(text, file, partner))
             answers = tuple(map(self.decider.decide, self.predictor.predict(proteins)))
+            painted = self.paint(file, answers) if self.paint and file and kind_of(Path(file)) in ENDINGS else ""
         except UserError as error:
             return PageAnswer(
                 message=" ".join(
@@ -95,7 +106,7 @@ class DemoService:
         if odd:
             which = f"{', '.join(odd[:3])}{' …' if len(odd) > 3 else ''}"
             warning = f"This looks like DNA or RNA, and was read as a protein: {which}. Translate it first."
-        return PageAnswer(warning=warning, answers=answers, table=self._table(answers))
+        return PageAnswer(warning=warning, answers=answers, table=self._table(answers), painted=painted)
 
     def _read(self, text: str, file: str | None, partner: str) -> Iterator[Protein]:
         if file:
@@ -160,8 +171,11 @@ class DemoService:
         return ", ".join(f"{label} {n:,}" for label, n in counts.items() if only in {None, label}) or "none"
 
 
-def build(predictor: Predictor, limits: Limits | None = None) -> Any:
+def build(predictor: Predictor, limits: Limits | None = None, paint: Paint | None = None) -> Any:
     """The page: a ``gradio.Blocks``, not yet served.
+
+    Args:
+        predictor, limits, paint: as of :class:`DemoService`.
 
     Raises:
         UserError: gradio is not installed.
@@ -171,7 +185,7 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
         import gradio as gr
     except ImportError:
         raise UserError("the page needs gradio, which is not installed", fix=f"{INSTALL}.") from None
-    desk = DemoService(predictor, limits or Limits())
+    desk = DemoService(predictor, limits or Limits(), paint)
     pairs = predictor.problem.level.proteins > 1
     together = f" ({', '.join(desk.chains)}, with : between)" if desk.chains else ""
     with gr.Blocks(title=f"{predictor.task.title} · bench", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
@@ -190,14 +204,15 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
                 partner = gr.Textbox(label="Second protein", lines=4, max_lines=14, visible=pairs, elem_id="partner")
                 button = gr.Button("Predict", variant="primary", elem_id="predict")
                 file = gr.File(
-                    label="Or a file: FASTA, Excel, CSV or TSV",
-                    file_types=[".fasta", ".fa", ".faa", ".gz", ".csv", ".tsv", ".xlsx", ".txt"],
+                    label=f"Or a file: {'a structure (PDB, mmCIF), ' if desk.paint else ''}FASTA, Excel, CSV or TSV",
+                    file_types=[*FILES, *(ENDINGS if desk.paint else ())],
                     height=120,
                 )
                 _examples(gr, predictor, text, partner)
             with gr.Column(scale=7, min_width=320):
                 chosen = gr.Dropdown(label="Protein", visible=False, elem_id="chosen")
                 shown = gr.HTML('<p class="b-small">The answer appears here.</p>', elem_id="answer")
+                painted = gr.HTML(visible=False, elem_id="painted")
                 table = gr.Dataframe(
                     headers=["id", "length", "predicted", "probability"],
                     label="All of them",
@@ -217,6 +232,7 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
                     gr.update(visible=False),
                     gr.update(visible=False),
                     gr.update(visible=False),
+                    gr.update(visible=False),
                 ]
             several = len(told.answers) > 1
             # Two proteins of one name are still two.
@@ -227,12 +243,13 @@ def build(predictor: Predictor, limits: Limits | None = None) -> Any:
                 gr.update(choices=names, value=0, visible=several),
                 gr.update(value=desk.summary(told.answers), visible=several),
                 gr.update(value=told.table, visible=True),
+                gr.update(value=told.painted, visible=bool(told.painted)),
             ]
 
         def chose(answers: tuple[Decided, ...], index: int | None) -> str:
             return answer_html(desk.decider, answers[index or 0]) if answers else ""
 
-        outputs = [answers, shown, chosen, table, download]
+        outputs = [answers, shown, chosen, table, download, painted]
         gr.on(
             [button.click, text.submit],
             asked,

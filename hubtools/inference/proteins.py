@@ -16,6 +16,7 @@ from hubtools.data.sources.recognised import recognised
 from hubtools.data.sources.source_rows import cell_text
 from hubtools.data.sources.streams import only_member, text_lines
 from hubtools.data.sources.table_files import named_rows, table_rows
+from hubtools.data.structures.chains import ENDINGS
 from hubtools.inference.asking import Protein
 from hubtools.specs.data_sources import LocalFile
 
@@ -32,6 +33,7 @@ _TABLES = {
     ".ndjson": "jsonl",
     ".xls": "xlsx",
     ".ods": "xlsx",
+    **dict.fromkeys(ENDINGS, "structure"),
 }
 # What a column of a table may be called, by what it holds.
 _COLUMNS = {

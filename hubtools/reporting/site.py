@@ -16,7 +16,7 @@ from hubtools.common.escaping import spreadsheet_cell
 from hubtools.common.files import replacing_folder
 from hubtools.findings.board.leaderboard import Board
 from hubtools.reporting.site_data import site_data
-from hubtools.reporting.templates import asset, render
+from hubtools.reporting.templates import asset, inline_json, render
 
 INDEX = "index.html"
 # In every site, so that a folder that is none is never replaced.
@@ -54,7 +54,7 @@ def write_site(board: Board, folder: Path, notice: str | None = None) -> list[Pa
 def page_file(board: Board, notice: str | None = None) -> str:
     """The whole site as one page. The same records give the same page, byte for byte."""
     data, details = site_data(board, notice)
-    return _page(data, {key: _inline(rows) for key, rows in details.items()})
+    return _page(data, {key: inline_json(rows) for key, rows in details.items()})
 
 
 def site_files(board: Board, notice: str | None = None) -> Iterator[tuple[str, str]]:
@@ -63,7 +63,7 @@ def site_files(board: Board, notice: str | None = None) -> Iterator[tuple[str, s
     yield INDEX, _page(data, None)
     for key, rows in details.items():
         # A script and not JSON: a page that was opened from a disk may load the one and not the other.
-        yield f"data/{key}.js", f"benchDetails({_inline(key)}, {_inline(rows)});\n"
+        yield f"data/{key}.js", f"benchDetails({inline_json(key)}, {inline_json(rows)});\n"
     yield "results.json", json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     yield "results.csv", _csv(data)
     yield MARK, json.dumps({"made_by": "bench board --site", "runs": data["counts"]["runs"]}) + "\n"
@@ -74,18 +74,12 @@ def _page(data: dict[str, Any], details: dict[str, str] | None) -> str:
     return render(
         "site/index.html.j2",
         data=data,
-        json=_inline(data),
+        json=inline_json(data),
         details=details,
         most=_WITHOUT_SCRIPTS if details is None else None,
         style=asset("site/site.css"),
         scripts=[asset(f"site/{name}.js") for name in ("page", "plots", "provenance", "site")],
     )
-
-
-def _inline(value: Any) -> str:
-    """JSON that may stand inside a script element: nothing in it can end the element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _csv(data: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ is what a program marks by :func:`written`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -140,6 +141,12 @@ def asset(name: str) -> str:
         if is_file(path):
             return path.read_text(encoding="utf-8")
     raise UserError(f"there is no file {name}", where="reports/", fix="Reinstall bench.")
+
+
+def inline_json(value: Any) -> str:
+    """JSON that may stand inside a script element: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def own_asset(name: str) -> str | None:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticKnownError
 from hubtools.common.secrets import holds_secret
 from hubtools.specs.annotation_rules import Annotation
 from hubtools.specs.base import Spec, SpecError
-from hubtools.specs.files.table_file import TableFile
+from hubtools.specs.files.table_file import Derives, TableFile
 from hubtools.specs.lookup.source_packages import brought_source, brought_sources
 from hubtools.specs.names import HUB_ID, AnyInnerPath, Commit, Sha256, SplitName
 from hubtools.specs.split_rules import (
@@ -391,7 +391,41 @@ class UniProtData(SourceData):
         return {key: value for key, value in super().question().items() if key != "frozen"}
 
 
-_Own = UrlData | LocalData | HubData | PackageData | UniProtData
+class FolderOfStructures(TableFile):
+    """A folder of structure files: a row for each distinct chain of each."""
+
+    derives: Derives = Field(description="What the column `label` holds, as of single structure files.")
+
+    path: Path = Field(
+        description="The folder; a relative one starts at the task file's folder. Folders in it are not looked at."
+    )
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def table_format(self) -> str:
+        """Of each file in it."""
+        return "structure"
+
+
+class StructuresData(SourceData):
+    """Folders of structure files, of which labels are derived (``derives``).
+
+    Rows have the columns ``sequence``, ``label``, ``file``, ``chain`` and ``3di`` (a 3Di letter for each residue, for
+    ``columns.structure``). A residue that is missing between two others is X, as many as the file's numbers say, and has no label.
+    """
+
+    source: Literal["structures"]
+    files: list[FolderOfStructures] = Field(min_length=1)
+    masked_labels: list[str] = Field(
+        default=[""], description="As of any source: residues that are missing have an empty label."
+    )
+
+
+_Own = UrlData | LocalData | HubData | PackageData | UniProtData | StructuresData
 OWN_SOURCES: dict[str, type[SourceData]] = {
     get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(_Own)
 }

@@ -118,7 +118,7 @@ def test_mistakes_are_one_line(
 
 def test_one_file_is_not_for_several_proteins(checkpoint: Path, tmp_path: Path) -> None:
     both = hubtools.scan(["MKV", "MKL"], checkpoint, scoring="wildtype-marginals", execution=CPU)
-    with pytest.raises(UserError, match="one file is named for the maps of 2 proteins"):
+    with pytest.raises(UserError, match="one file is named for the figures of 2 proteins"):
         both.draw(tmp_path / "m.png")
 
 

@@ -166,7 +166,7 @@ def test_without_the_package_it_is_no_source(
 ) -> None:
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path / "site")])
     assert (
-        "unknown source 'sqlite'. Known sources: url, file, hub, package, uniprot."
+        "unknown source 'sqlite'. Known sources: url, file, hub, package, uniprot, structures."
         in bench("tasks", "show", task_file)[2]
     )
 

@@ -46,71 +46,12 @@ def proteins(data: TaskData) -> dict[str, int]:
     return {name: split.proteins for name, split in data.facts.splits.items()}
 
 
-<<<<<<< HEAD
 TASKS = shipped_root() / "tasks"
 # Proteins of each split, after what bench leaves out, and labels that count. A task that is not there was never loaded: a template.
 COUNTS: dict[str, dict[str, tuple[int, int]]] = {}
 with (TASKS / "counts.csv").open(newline="") as stream:
     for row in csv.DictReader(stream):
         COUNTS.setdefault(row["task"], {})[row["split"]] = (int(row["proteins"]), int(row["labelled"]))
-||||||| 900f6e7
-# Proteins of each split, after what bench leaves out, and labels that count in test.
-COUNTS = {
-    "binding-residues": ({"train": 953, "validation": 106, "test": 300}, 62_689),
-    "blat-fitness": ({"train": 3365, "validation": 481, "test": 961}, 961),
-    "blat-supervised-contiguous": ({"test": 4807}, 4807),
-    "blat-supervised-modulo": ({"test": 4807}, 4807),
-    "blat-supervised-random": ({"test": 4807}, 4807),
-    "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
-    "contacts-smoke": ({"test": 4}, 90_958),
-    "contacts-smoke-trained": ({"train": 2, "validation": 1, "test": 1}, 12_246),
-    "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
-    "enzyme-commission-clean": ({"train": 7757 - 776, "validation": 776, "test": 392, "price": 149}, 392),
-    "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
-    "gb1-one-vs-rest": ({"train": 25, "validation": 3, "test": 8705}, 8705),
-    "gb1-sampled": ({"train": 6289, "validation": 699, "test": 1745}, 1745),
-    "gb1-two-vs-rest": ({"train": 381, "validation": 43, "test": 8309}, 8309),
-    "membrane-or-soluble": ({"train": 17_145, "validation": 5696, "test": 5462}, 5462),
-    "membrane-topology": ({"train": 3915, "validation": 1302, "test": 1300}, 749_686),
-    "phosphoserine-threonine": ({"train": 1584, "validation": 226, "test": 453}, 46_269),
-    "protein-interaction-ecoli": ({"train": 2616, "validation": 456, "test": 948}, 1203),
-    "remote-homology": ({"train": 12_312, "validation": 736, "test": 718}, 718),
-    "signal-peptide-region": ({"train": 7392, "validation": 7000, "test": 5896}, 412_316),
-    "signal-peptide-type": ({"train": 7392, "validation": 7000, "test": 5896}, 5896),
-    "solubility-esol": ({"train": 2120, "validation": 236, "test": 783}, 783),
-    "signal-peptide": ({"train": 3517, "validation": 1171, "test": 1171}, 1171),
-    "stability": ({"train": 53_614 - 31, "validation": 2512, "test": 12_851}, 12_851),
-}
-=======
-# Proteins of each split, after what bench leaves out, and labels that count in test.
-COUNTS = {
-    "binding-residues": ({"train": 953, "validation": 106, "test": 300}, 62_689),
-    "blat-fitness": ({"train": 3365, "validation": 481, "test": 961}, 961),
-    "blat-supervised-contiguous": ({"test": 4807}, 4807),
-    "blat-supervised-modulo": ({"test": 4807}, 4807),
-    "blat-supervised-random": ({"test": 4807}, 4807),
-    "conservation": ({"train": 9392, "validation": 555, "test": 519}, 133_857),
-    "contacts-smoke": ({"test": 4}, 90_958),
-    "contacts-smoke-trained": ({"train": 2, "validation": 1, "test": 1}, 12_246),
-    "disorder": ({"train": 1050, "validation": 118, "test": 117}, 13_069),
-    "enzyme-commission-clean": ({"train": 7757 - 776, "validation": 776, "test": 392, "price": 149}, 392),
-    "gb1-low-vs-high": ({"train": 4580, "validation": 509, "test": 3644}, 3644),
-    "gb1-one-vs-rest": ({"train": 25, "validation": 3, "test": 8705}, 8705),
-    "gb1-sampled": ({"train": 6289, "validation": 699, "test": 1745}, 1745),
-    "gb1-two-vs-rest": ({"train": 381, "validation": 43, "test": 8309}, 8309),
-    "membrane-or-soluble": ({"train": 17_145, "validation": 5696, "test": 5462}, 5462),
-    "membrane-topology": ({"train": 3915, "validation": 1302, "test": 1300}, 749_686),
-    "phosphoserine-threonine": ({"train": 1584, "validation": 226, "test": 453}, 46_269),
-    "protein-interaction-ecoli": ({"train": 2616, "validation": 456, "test": 948}, 1203),
-    "remote-homology": ({"train": 12_312, "validation": 736, "test": 718}, 718),
-    "signal-peptide-region": ({"train": 7392, "validation": 7000, "test": 5896}, 412_316),
-    "signal-peptide-type": ({"train": 7392, "validation": 7000, "test": 5896}, 5896),
-    "solubility-esol": ({"train": 2120, "validation": 236, "test": 783}, 783),
-    "signal-peptide": ({"train": 3517, "validation": 1171, "test": 1171}, 1171),
-    "structures-smoke": ({"test": 4}, 2_430),
-    "stability": ({"train": 53_614 - 31, "validation": 2512, "test": 12_851}, 12_851),
-}
->>>>>>> fold
 TESTED_BELOW = {
     "antimicrobial-peptide",
     "gb1-fitness",

@@ -18,7 +18,7 @@ from hubtools.data import DataCache
 from hubtools.exporting.onnx_export import OnnxFacts
 from hubtools.exporting.page_server import PageServer
 from hubtools.exporting.static_page import write_page
-from hubtools.exporting.web_runtime import PACKAGE, web_runtime
+from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 from hubtools.inference.predictor import Predictor
 from hubtools.training.compute.device import Execution
 
@@ -38,7 +38,7 @@ def needs_runtime() -> None:
     """Skip where onnxruntime-web is not in the cache of data: nothing is fetched for a test."""
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package, reason='onnx is not installed: pip install "plm-hubtools[export]"')
-    if DataCache.default().held(PACKAGE) is None:
+    if DataCache.default().held(ONNXRUNTIME_WEB.sha256) is None:
         pytest.skip("onnxruntime-web is not in the cache of data: bench demo --static fetches it")
 
 
@@ -48,7 +48,7 @@ def served(folder: Path, problem: str, quantised: str | None = None) -> Iterator
     needs_runtime()
     run = made(folder, problem, **{"window.residues": 40, "window.overlap": 10})
     predictor = Predictor.open(run, Execution.choose("cpu"))
-    facts = write_page(predictor, "me/tiny", folder / "page", web_runtime(), quantised=quantised)
+    facts = write_page(predictor, "me/tiny", folder / "page", ONNXRUNTIME_WEB.files(), quantised=quantised)
     server = PageServer(folder / "page", "127.0.0.1", 0)
     yield Made(run, predictor, folder / "page", facts, server.address)
     server.close()

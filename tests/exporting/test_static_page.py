@@ -21,7 +21,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.hashing import file_sha256
 from hubtools.evaluation.predictions import read_predictions
 from hubtools.exporting.static_space import StaticSpace
-from hubtools.exporting.web_runtime import FILES, PROCESSOR, web_runtime
+from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB, PROCESSOR
 from hubtools.inference.decisions import Decider
 from hubtools.inference.demo_page import Limits
 from hubtools.inference.predictor import Predictor, Protein
@@ -188,10 +188,10 @@ def test_the_space_is_the_page_in_one_commit(
 
 
 def test_another_runtime_is_refused(tmp_path: Path) -> None:
-    for name in FILES:
+    for name in ONNXRUNTIME_WEB.checksums:
         (tmp_path / name).write_text("other")
     with pytest.raises(UserError, match="has another"):
-        web_runtime(tmp_path)
+        ONNXRUNTIME_WEB.files(tmp_path)
 
 
 def test_models_without_a_graph_are_refused_with_the_reason(tmp_path: Path) -> None:

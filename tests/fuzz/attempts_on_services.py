@@ -131,13 +131,13 @@ def _() -> Any:
     return mutated_bytes([whole]), call
 
 
-@attempt("exporting.web_runtime._in_folder", examples=FEW)
+@attempt("data.npm_package.NpmPackage._in_folder", examples=FEW)
 def _() -> Any:
-    from hubtools.exporting.web_runtime import FILES
+    from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 
     def call(read: Any, folder: Path, contents: list[bytes]) -> Any:
-        for name, content in zip(FILES, contents, strict=False):
+        for name, content in zip(ONNXRUNTIME_WEB.checksums, contents, strict=False):
             put(folder, f"dist/{name}", content)
-        return read(folder)
+        return read(ONNXRUNTIME_WEB, folder)
 
-    return st.lists(st.binary(max_size=20), max_size=len(FILES)), call
+    return st.lists(st.binary(max_size=20), max_size=len(ONNXRUNTIME_WEB.checksums)), call

@@ -324,7 +324,13 @@ def _() -> Any:
     return mutated_texts(samples.MUTANTS), lambda read, folder, cell: list(map(str, read(cell, "MK", "v1", task)))
 
 
-@attempt("data.structures.chains.read_chains", "data.structures.chains.chains_of", examples=60)
+@attempt(
+    "data.structures.chains.read_chains",
+    "data.structures.chains.chains_of",
+    "data.structures.chains.whole_structure",
+    "data.structures.chains.whole_of",
+    examples=60,
+)
 def _() -> Any:
     from hubtools.data.structures.chains import kind_of
 
@@ -335,6 +341,10 @@ def _() -> Any:
 
     def call(read: Any, folder: Path, given: Any) -> Any:
         (name, content), chain = given
+        if read.__name__.startswith("whole"):
+            path = put(folder, name, content)
+            found = read(path) if read.__name__ == "whole_structure" else read(content, kind_of(path), name, "x")
+            return found.counted().text(), found.spans
         if read.__name__ == "chains_of":
             found = read(content, kind_of(Path(name)), name, chain)
         else:
@@ -349,14 +359,58 @@ def _() -> Any:
     return mutated_texts(["1-9;2-17", "3-12; 5", "40", ""]), lambda read, folder, cell: read(cell, 40, "x").shape
 
 
-@attempt("data.structures.contact_matrices.matrix_row")
+@attempt("reporting.structures.residue_predictions.residue_predictions")
+def _() -> Any:
+    import pandas as pd
+
+    rows = {
+        "id": ["a", "a"],
+        "position": ["1", 2],
+        "residue": ["M", "K"],
+        "predicted": ["x;y", None],
+        "p_x": ["0.5", "nan"],
+    }
+    cells = mutated_values([rows], Schema(), finite=False)
+
+    def call(read: Any, folder: Path, given: Any) -> Any:
+        columns, label = given
+        table = pd.DataFrame({str(name): pd.Series(found, dtype=object) for name, found in columns.items() if isinstance(found, list)}) if isinstance(columns, dict) else pd.DataFrame()  # fmt: skip
+        found = read(table, "x", label)
+        return found.bounds if found.proteins else None
+
+    return st.tuples(cells, st.sampled_from([None, "x"])), call
+
+
+@attempt("reporting.structures.residue_predictions.read_about")
+def _() -> Any:
+    from hubtools.reporting.structures.residue_predictions import made_by
+
+    about = mutated_values([{"model": "m", "task": "t version 1"}, []], Schema())
+    return about.map(as_json).map(encoded), lambda read, folder, content: made_by(read(put(folder, "x.json", content)))
+
+
+@attempt("data.structures.aligned_error.read_aligned_error")
+def _() -> Any:
+    archives = []
+    for values in (np.eye(4, dtype=np.float32), np.full((4, 4), np.nan), np.zeros((2, 3))):
+        stream = io.BytesIO()
+        np.savez(stream, pae=values)
+        archives.append(stream.getvalue())
+    return mutated_bytes(archives), lambda read, folder, content: read(put(folder, "x.pae.npz", content)).shape
+
+
+@attempt("data.structures.contact_matrices.matrix_row", "data.structures.contact_matrices.square_array")
 def _() -> Any:
     matrices = []
     for length, kind in ((8, np.int64), (9, np.int8), (3, np.float32)):
         stream = io.BytesIO()
         np.save(stream, np.eye(length, dtype=kind))
         matrices.append(stream.getvalue())
-    return mutated_bytes(matrices), lambda read, folder, content: read(content, "p", "x")["label"]
+
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        return read(content, "x").shape if read.__name__ == "square_array" else read(content, "p", "x")["label"]
+
+    return mutated_bytes(matrices), call
 
 
 @attempt("data.structures.row_structures.known_letters")

@@ -78,6 +78,38 @@ def test_type_and_read(served: tuple[Predictor, str], tmp_path: Path) -> None:
         assert {request.split("/")[2].split(":")[0] for request in seen.requests} == {"127.0.0.1"}
 
 
+def test_an_uploaded_structure_is_painted(tmp_path: Path) -> None:
+    """Its chain is read, and what is predicted of each residue stands on it, in a frame of its own."""
+    from tiny_structures import chain_atoms, write_structure
+
+    from hubtools.api.proteins.viewing_structures import painter
+    from hubtools.data import DataCache
+    from hubtools.reporting.structures.viewer_program import MOL_3D
+
+    if DataCache.default().held(MOL_3D.sha256) is None:
+        pytest.skip("3Dmol.js is not in the cache of data: bench view fetches it")
+    predictor = open_predictor(str(made(tmp_path / "made", "residue-classification")))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    page = build(predictor, paint=painter(predictor))
+    address = serve(page, host="127.0.0.1", port=port, browser=False)
+    path = write_structure(tmp_path / "mine.pdb", chain_atoms(SEQUENCE))
+    try:
+        with browser_page() as seen:
+            seen.page.goto(address)
+            seen.page.wait_for_selector("#sequence textarea")
+            seen.page.set_input_files("input[type=file]", str(path))
+            seen.page.wait_for_selector("text=mine")
+            seen.page.click("#predict")
+            frame = seen.page.frame_locator("#painted iframe")
+            frame.locator("body[data-state='shown mine']").wait_for(timeout=60_000)
+            assert "".join(frame.locator(".b-r b").all_inner_texts()) == SEQUENCE
+            assert seen.page.locator("#answer h2").inner_text() == "mine"
+    finally:
+        page.close(verbose=False)
+
+
 def test_what_is_no_sequence_gets_a_kind_message(served: tuple[Predictor, str]) -> None:
     messages = {
         "": "no sequence yet",

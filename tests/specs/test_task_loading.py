@@ -61,7 +61,7 @@ BROKEN = [
     ("primary: accuracy", "primary: f1", ":15", r"'f1' is about one class of two\. Name it under metrics\.positive"),
     ("labels: [a, b]\nmetrics: {primary: accuracy}", "labels: [a, b, c]\nmetrics: {primary: f1}", ":15", r"'f1' is of two classes, and here are 3\. Use one of: accuracy, .*macro_f1, .*auroc, auprc$"),
     ("source: file", "source: ftp", ":6", r"data: unknown source 'ftp'\. Known sources: url, file, hub, package"),
-    ("  source: file\n", "", ":6", r"the key source is missing\. Add source: url, file, hub, package or uniprot"),
+    ("  source: file\n", "", ":6", r"the key source is missing\. Add source: url, file, hub, package, uniprot or structures"),
     ("    test: {where: {set: test}}\n", "", ":11", r"data\.splits: no test split"),
     ("train: {where: {set: train}}", "train: {files: [b]}", ":12", r"data\.splits\.train: there is no file 'b'\. The files are: a"),
     ("    - path: a.csv", "    - path: a.csv\n      sha256: abc", ":10", r"data\.files\[0\]\.sha256: expected 64 hexadecimal digits \(it is 'abc'\)"),

@@ -108,3 +108,25 @@ def good_proteins(found: Iterable[Protein | Unreadable], skip_bad: bool, tally: 
         seen.add(one.id)
         tally.dna += nucleotides(one.sequence)
         yield one
+
+
+def figure_paths(path: Path, ids: Sequence[str]) -> list[Path]:
+    """Where figures of proteins go: the file itself, or a folder of files named by number and id.
+
+    Raises:
+        UserError: one file is named for several.
+    """
+    from hubtools.common.inside import file_stem, inside
+    from hubtools.reporting.figures.plots import paper_format
+
+    if path.suffix:
+        paper_format(str(path))
+        if len(ids) != 1:
+            raise UserError(
+                f"one file is named for the figures of {len(ids):,} proteins",
+                where=str(path),
+                fix=f"Name a folder: --figure {path.with_suffix('')}.",
+            )
+        return [path]
+    # Ids may be equal, or become it.
+    return [inside(path, f"{number:03d}-{file_stem(name)}.png") for number, name in enumerate(ids, 1)]

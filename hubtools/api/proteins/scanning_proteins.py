@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.predicting import open_model
-from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
+from hubtools.api.proteins.given import Sifted, figure_paths, given_proteins, good_proteins
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.common.version import __version__
@@ -98,7 +98,7 @@ class SubstitutionScan(Sequence["ScannedProtein"]):
 
         written = []
         for one, target in zip(
-            self.scanned, _figure_paths(Path(path), [s.protein.id for s in self.scanned]), strict=True
+            self.scanned, figure_paths(Path(path), [s.protein.id for s in self.scanned]), strict=True
         ):
             write_atomic(target, paper_file(self._map(one), target.suffix.lower()))
             written.append(target)
@@ -250,28 +250,6 @@ def _table_format(path: str) -> None:
 
     if format_of(path) == "gff3":
         raise UserError("GFF3 holds labels of residues", where=path, fix="End it in .csv, .tsv, .jsonl or .parquet.")
-
-
-def _figure_paths(path: Path, ids: Sequence[str]) -> list[Path]:
-    """Where the maps of proteins go: the file itself, or a folder of files named by number and id.
-
-    Raises:
-        UserError: one file is named for several.
-    """
-    from hubtools.common.inside import file_stem, inside
-    from hubtools.reporting.figures.plots import paper_format
-
-    if path.suffix:
-        paper_format(str(path))
-        if len(ids) != 1:
-            raise UserError(
-                f"one file is named for the maps of {len(ids):,} proteins",
-                where=str(path),
-                fix=f"Name a folder: --figure {path.with_suffix('')}.",
-            )
-        return [path]
-    # Ids may be equal, or become it.
-    return [inside(path, f"{number:03d}-{file_stem(name)}.png") for number, name in enumerate(ids, 1)]
 
 
 def _notes(scanned: Sequence[ScannedProtein], sifted: Sifted) -> Iterator[str]:

@@ -106,10 +106,10 @@ def static_page(
         UserError: as :func:`export`, or onnxruntime-web is not to be had.
     """
     from hubtools.exporting.static_page import write_page
-    from hubtools.exporting.web_runtime import web_runtime
+    from hubtools.exporting.web_runtime import ONNXRUNTIME_WEB
 
     # Before the slow part.
-    files = web_runtime(None if runtime is None else Path(runtime), (execution or ExecutionOptions()).mirrors)
+    files = ONNXRUNTIME_WEB.files(None if runtime is None else Path(runtime), (execution or ExecutionOptions()).mirrors)
     predictor, name, mirrors = _opened(model, quantise, execution, on_note)
     with quiet():
         facts = write_page(predictor, name, Path(out), files, quantised=quantise, mirrors=mirrors)

@@ -15,6 +15,7 @@ from hubtools.data.sources.kinds.hub_source import HubSource
 from hubtools.data.sources.kinds.local_source import LocalSource
 from hubtools.data.sources.kinds.package_source import PackageSource
 from hubtools.data.sources.kinds.source import Source
+from hubtools.data.sources.kinds.structures_source import StructuresSource
 from hubtools.data.sources.kinds.uniprot_source import UniProtSource
 from hubtools.data.sources.kinds.url_source import UrlSource
 from hubtools.specs.data_sources import SourceData
@@ -22,7 +23,7 @@ from hubtools.specs.lookup.source_packages import brought_source
 from hubtools.specs.task import Task
 
 _OWN: dict[type[SourceData], type[Source[Any]]] = {
-    kind.spec: kind for kind in (UrlSource, LocalSource, HubSource, PackageSource, UniProtSource)
+    kind.spec: kind for kind in (UrlSource, LocalSource, HubSource, PackageSource, UniProtSource, StructuresSource)
 }
 
 

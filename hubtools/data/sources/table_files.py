@@ -43,7 +43,7 @@ def table_rows(file: TableFile, path: Path) -> pd.DataFrame:
 
     Cells of CSV, TSV and XLSX are text (an empty cell is the empty string); Parquet and JSON lines keep their types. A FASTA file has the
     columns ``id`` (first word of the header), ``file.body`` (the lines below it) and one for each ``KEY=VALUE`` of the
-    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. A structure file has a row for each distinct chain (``hubtools.data.structures.contacts``), a matrix of contacts one (``contact_matrices``). Zip members and gzip are unpacked.
+    header; or the parts that ``file.header`` names, and a column for each line that ``file.lines`` names. A structure file has a row for each distinct chain (``hubtools.data.structures.contacts``, ``derived_labels``), a matrix of contacts one (``contact_matrices``). Zip members and gzip are unpacked.
 
     Raises:
         UserError: the file is not what its format says; the message names file and line where known.
@@ -155,11 +155,18 @@ def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
 def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    from hubtools.data.structures.chains import chains_of, content_of, kind_of
-    from hubtools.data.structures.contacts import chain_rows
+    from hubtools.data.structures.chains import chains_of, content_of, kind_of, whole_of
 
-    chains = chains_of(content_of(file, path), kind_of(Path(file.path_for_format)), file.path_for_format)
-    return pd.DataFrame(chain_rows(chains, file.name, file.path_for_format), dtype=object)
+    content, kind, where = content_of(file, path), kind_of(Path(file.path_for_format)), file.path_for_format
+    if file.derives == "contacts":
+        from hubtools.data.structures.contacts import chain_rows
+
+        rows = chain_rows(chains_of(content, kind, where), file.name, where)
+    else:
+        from hubtools.data.structures.derived_labels import derived_rows
+
+        rows = derived_rows(whole_of(content, kind, where, file.name), file.name, file.derives, where)
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _read_contacts(file: TableFile, path: Path) -> pd.DataFrame:

@@ -5,10 +5,12 @@ Files are anybody's: they are read up to a size, and whatever is wrong with one 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
+import textwrap
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,14 @@ import numpy as np
 from hubtools.common.bounds import LARGEST_STRUCTURE
 from hubtools.common.errors import UserError, in_brackets
 from hubtools.common.readers import reads
+from hubtools.common.texts import visible
 from hubtools.data.sources.streams import unpacked
+from hubtools.data.structures.file_records import Span, cif_method, cif_spans, pdb_method, pdb_spans
 from hubtools.specs.data_sources import LocalFile
 from hubtools.specs.files.table_file import TableFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ENDINGS = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
 
@@ -53,6 +57,71 @@ class Chain:
 
     def __len__(self) -> int:
         return len(self.residues)
+
+
+@dataclass(frozen=True)
+class WholeStructure:
+    """A structure file with all its atoms but water: of proteins, and of what is bound to them.
+
+    Attributes:
+        name: of the file, without endings.
+        atoms: biotite's AtomArray, of the first model.
+        chains: the protein chains.
+        places: of each chain the (atoms of the chain,) rows of ``atoms``, and which residue of the chain, from 0, each is of.
+        method: how it was measured, as the file says; None where it says nothing of it, or that it is a model.
+        spans: helices and strands, as the file's records name them.
+    """
+
+    name: str
+    atoms: Any
+    chains: list[Chain]
+    places: list[tuple[np.ndarray, np.ndarray]]
+    method: str | None
+    spans: list[Span]
+
+    def counted(self) -> WholeStructure:
+        """The same, residues of each chain counted from 1 and no other atoms among them, for programs that read less than all of a file."""
+        atoms = self.atoms.copy()
+        atoms.hetero[:] = True
+        for rows, residues in self.places:
+            atoms.hetero[rows], atoms.res_id[rows], atoms.ins_code[rows] = False, residues + 1, ""
+        return replace(self, atoms=atoms)
+
+    def text(self, values: Mapping[int, np.ndarray] | None = None, remark: str = "") -> tuple[str, str]:
+        """The structure as text and its format, ``pdb``, or ``cif`` where it is too large for that.
+
+        Args:
+            values: chain, from 0 -> (residues,) what stands as their B factor; 0 where it is NaN, and for other atoms. None:
+                the B factors that the file has.
+            remark: what these are, in words.
+        """
+        from biotite.structure import BadStructureError
+        from biotite.structure.io import pdb, pdbx
+
+        atoms, text = self.atoms, io.StringIO()
+        if values is not None:
+            atoms = atoms.copy()
+            atoms.b_factor[:] = 0
+            for chain, own in values.items():
+                rows, residues = self.places[chain]
+                atoms.b_factor[rows] = np.nan_to_num(own[residues], nan=0.0)
+        narrow = pdb.PDBFile()
+        try:
+            narrow.set_structure(atoms)
+        except BadStructureError:
+            # Names, numbers or values have more characters than a PDB file has columns for them.
+            wide = pdbx.CIFFile()
+            pdbx.set_structure(wide, atoms, data_block="structure")
+            wide.write(text)
+            return _remarked(remark, "# ") + text.getvalue(), "cif"
+        narrow.write(text)
+        return _remarked(remark, "REMARK   1 ") + text.getvalue(), "pdb"
+
+
+def _remarked(remark: str, start: str) -> str:
+    """Lines as a structure file has them, in letters that every program reads."""
+    plain = visible(remark).encode("ascii", "replace").decode()
+    return "".join(f"{start}{line}\n" for line in textwrap.wrap(plain, 79 - len(start)))
 
 
 def require_biotite(where: str) -> None:
@@ -103,11 +172,23 @@ def chains_of(content: bytes, kind: str, where: str, chain: str | None = None) -
         UserError: as of :func:`read_chains`.
     """
     require_biotite(where)
-    _refuse_large(content, where)
+    with _read_as_structure(content, where):
+        return _some(list(_chains(_atoms(content, kind), chain)), chain, where)
+
+
+@contextlib.contextmanager
+def _read_as_structure(content: bytes, where: str) -> Iterator[None]:
+    """Refuse what is too large, and what cannot be read, by one line."""
+    if len(content) > LARGEST_STRUCTURE:
+        raise UserError(
+            f"it has more than {LARGEST_STRUCTURE:,} bytes",
+            where=where,
+            fix="Keep one protein a file, not a complex.",
+        )
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found = list(_chains(_atoms(content, kind), chain))
+            yield
     except UserError:
         raise
     except (MemoryError, Exception) as error:
@@ -115,10 +196,52 @@ def chains_of(content: bytes, kind: str, where: str, chain: str | None = None) -
         raise UserError(
             f"it cannot be read as a structure{in_brackets(error)}", where=where, fix="Get the file again."
         ) from None
+
+
+def _some(found: list[Chain], chain: str | None, where: str) -> list[Chain]:
     if not found:
         asked = "no protein" if chain is None else f"no protein chain {chain!r}"
         raise UserError(f"{asked} is in it", where=where, fix="Name another file, or another chain.")
     return found
+
+
+@reads("structure file")
+def whole_structure(path: Path) -> WholeStructure:
+    """All of a structure file but water.
+
+    Raises:
+        UserError: as of :func:`read_chains`.
+    """
+    return whole_of(content_of(LocalFile(path=path), path), kind_of(path), str(path), name_of(path))
+
+
+@reads("structure file")
+def whole_of(content: bytes, kind: str, where: str, name: str) -> WholeStructure:
+    """The same of a file's bytes.
+
+    Args:
+        content: of the file, unpacked.
+        kind: the ending that tells its format, as :func:`kind_of` gives it.
+        where: what messages call the file.
+        name: of the file, without endings.
+
+    Raises:
+        UserError: as of :func:`read_chains`.
+    """
+    require_biotite(where)
+    import biotite.structure as structure
+
+    with _read_as_structure(content, where):
+        atoms = _atoms(content, kind)
+        atoms = atoms[np.isfinite(atoms.coord).all(axis=1) & ~structure.filter_solvent(atoms)]
+        atoms.b_factor = np.nan_to_num(atoms.b_factor)
+        chains = _some(list(_chains(atoms, None)), None, where)
+        places = []
+        for _, rows in _protein_rows(atoms):
+            starts = structure.get_residue_starts(atoms[rows])
+            places.append((rows, np.searchsorted(starts, np.arange(len(rows)), "right") - 1))
+        method, spans = _records(content, kind)
+        return WholeStructure(name, atoms, chains, places, method, spans)
 
 
 def content_of(file: TableFile, path: Path) -> bytes:
@@ -131,18 +254,14 @@ def content_of(file: TableFile, path: Path) -> bytes:
         return stream.read(LARGEST_STRUCTURE + 1)
 
 
-def _refuse_large(content: bytes, where: str) -> None:
-    if len(content) > LARGEST_STRUCTURE:
-        raise UserError(
-            f"it has more than {LARGEST_STRUCTURE:,} bytes",
-            where=where,
-            fix="Keep one protein a file, not a complex.",
-        )
-
-
 def kind_of(path: Path) -> str:
     """The ending that tells the format."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def name_of(path: Path) -> str:
+    """What a file is called, without endings."""
+    return Path(path.name[:-3] if path.name.lower().endswith(".gz") else path.name).stem
 
 
 def _atoms(content: bytes, kind: str) -> Any:
@@ -191,11 +310,10 @@ def _chains(atoms: Any, asked: str | None) -> Iterator[Chain]:
     from biotite.structure.alphabet import to_3di
     from biotite.structure.info import one_letter_code
 
-    atoms = atoms[structure.filter_amino_acids(atoms) & np.isfinite(atoms.coord).all(axis=1)]
-    for name in dict.fromkeys(atoms.chain_id.tolist()):
+    for name, rows in _protein_rows(atoms):
         if asked not in (None, name):
             continue
-        chain = atoms[atoms.chain_id == name]
+        chain = atoms[rows]
         first = structure.get_residue_starts(chain)
         numbers = chain.res_id[first].copy()
         residues = "".join(_letter(one_letter_code(code)) for code in chain.res_name[first].tolist())
@@ -211,6 +329,27 @@ def _chains(atoms: Any, asked: str | None) -> Iterator[Chain]:
         alphas, betas = _places(chain, alpha, len(first)), _places(chain, chain.atom_name == "CB", len(first))
         glycine = np.array([letter == "G" for letter in residues])[:, None]
         yield Chain(str(name), residues, numbers, letters, confidence, alphas, np.where(glycine, alphas, betas))
+
+
+def _protein_rows(atoms: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """The name of each protein chain, and the rows of its atoms that have a place."""
+    import biotite.structure as structure
+
+    chosen = structure.filter_amino_acids(atoms) & np.isfinite(atoms.coord).all(axis=1)
+    for name in dict.fromkeys(atoms.chain_id[chosen].tolist()):
+        yield name, np.flatnonzero(chosen & (atoms.chain_id == name))
+
+
+def _records(content: bytes, kind: str) -> tuple[str | None, list[Span]]:
+    """How a structure was measured, and its helices and strands, by the file's own records."""
+    if kind in {".pdb", ".ent"}:
+        lines = content.decode("latin-1").splitlines()
+        return pdb_method(lines), pdb_spans(lines)
+    from biotite.structure.io import pdbx
+
+    text = io.StringIO(content.decode("latin-1"))
+    block = (_binary(content) if kind == ".bcif" else pdbx.CIFFile.read(text)).block
+    return cif_method(block), cif_spans(block)
 
 
 def _places(chain: Any, chosen: np.ndarray, n: int) -> np.ndarray:

@@ -17,8 +17,6 @@ from hubtools.data.structures.contacts import NEAREST
 def matrix_row(content: bytes, name: str, where: str) -> dict[str, Any]:
     """The row of one protein: id, and label as :func:`hubtools.data.structures.contacts.listed` reads it.
 
-    Nothing in the file is run (``allow_pickle=False``), and its size is known before it is read.
-
     Args:
         content: of the file.
         name: of the protein.
@@ -28,8 +26,7 @@ def matrix_row(content: bytes, name: str, where: str) -> dict[str, Any]:
         UserError: it is no square matrix of 1, 0 and -1 that is the same across its diagonal; or of two residues whose places are
             known it does not say whether they touch.
     """
-    _refuse_others(content, where)
-    square = np.load(io.BytesIO(content), allow_pickle=False)
+    square = square_array(content, where)
     square = square.astype(np.int8) if square.dtype.kind == "b" else square
     if not np.isin(square, (-1, 0, 1)).all() or not np.array_equal(square, square.T):
         raise UserError(
@@ -53,8 +50,13 @@ def matrix_row(content: bytes, name: str, where: str) -> dict[str, Any]:
     return {"id": name, "label": ";".join([*pairs, *alone]), "residues": length}
 
 
-def _refuse_others(content: bytes, where: str) -> None:
-    """Raise where the header of a file does not say a square of numbers that is not too large, and is there."""
+@reads("NumPy array")
+def square_array(content: bytes, where: str) -> np.ndarray:
+    """The square of numbers that a file in NumPy's format holds. Its size is known before it is read, and nothing in it is run.
+
+    Raises:
+        UserError: its header does not say such a square that is not too large, and is there.
+    """
     stream, form = io.BytesIO(content), np.lib.format
     try:
         version = form.read_magic(stream)
@@ -73,3 +75,5 @@ def _refuse_others(content: bytes, where: str) -> None:
         )
     if len(content) - stream.tell() < shape[0] * shape[1] * dtype.itemsize:
         raise UserError("the file ends early", where=where, fix="Get it again.")
+    found: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+    return found

@@ -113,10 +113,9 @@ def chain_rows(chains: Sequence[Chain], name: str, where: str) -> list[dict[str,
     Raises:
         UserError: a chain is longer than the largest whose contacts are counted.
     """
-    distinct = list({chain.residues: chain for chain in reversed(chains)}.values())[::-1]
-    rows = []
+    distinct, rows = distinct_chains(chains), []
     for chain in distinct:
-        at = _in_sequence(chain)
+        at = in_sequence(chain)
         length = int(at[-1]) + 1
         _refuse_long(length, f"{where}, chain {chain.name}")
         letters = np.full(length, "X")
@@ -134,13 +133,25 @@ def chain_rows(chains: Sequence[Chain], name: str, where: str) -> list[dict[str,
     return rows
 
 
-def _in_sequence(chain: Chain) -> np.ndarray:
-    """Where each residue of a chain stands in its sequence, from 0."""
+def distinct_chains(chains: Sequence[Chain]) -> list[Chain]:
+    """The chains whose residues no chain before them has: copies of a protein are one."""
+    return list({chain.residues: chain for chain in reversed(chains)}.values())[::-1]
+
+
+def in_sequence(chain: Chain) -> np.ndarray:
+    """Where each residue of a chain stands in its sequence, from 0; (residues,).
+
+    The next one is its neighbour where the two are bonded, or numbers do not rise; else as many are missing as numbers say.
+    """
+    numbered = np.diff(chain.numbers.astype(np.int64))
+    return np.r_[0, np.cumsum(np.where(bonded(chain) | (numbered < 1), 1, numbered))]
+
+
+def bonded(chain: Chain) -> np.ndarray:
+    """Whether each residue but the last is bonded to the next; (residues - 1,)."""
     apart = np.sqrt(((chain.alpha[1:] - chain.alpha[:-1]) ** 2).sum(axis=1))
     # Written so that a distance that is not known is none of neighbours.
-    bonded = apart < _BONDED
-    numbered = np.diff(chain.numbers.astype(np.int64))
-    return np.r_[0, np.cumsum(np.where(bonded | (numbered < 1), 1, numbered))]
+    return apart < _BONDED
 
 
 def _refuse_long(length: int, where: str) -> None:

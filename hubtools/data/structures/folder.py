@@ -99,5 +99,9 @@ def folder_digest(files: StructureFiles, where: str) -> str:
     Raises:
         UserError: there is no such folder.
     """
-    found = StructureFolder(files.folder, where).files
-    return digest({name: file_sha256(path) for name, path in found.items()})
+    return files_digest(StructureFolder(files.folder, where).folder)
+
+
+def files_digest(folder: Path) -> str:
+    """Of the names and the content of the structure files in a folder."""
+    return digest({path.name: file_sha256(path) for path in structure_files(folder)})

@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from hubtools.specs.base import Spec, SpecError
 from hubtools.specs.names import AnyInnerPath
 
+# What structures give as the column of labels; hubtools.data.structures.derived_labels has how.
+Derives = Literal["contacts", "secondary-structure", "recorded-secondary-structure", "dssp", "accessibility"]
+
 
 class TableFile(Spec):
     """One file of rows. Archives are read through ``member``; the format follows from the name unless given."""
@@ -56,6 +59,13 @@ class TableFile(Spec):
         default=None,
         description="The file holds no rows but facts about them: a column, in this file and in the rows, by which the "
         "columns that the rows lack are joined to them (what is known of each assay, say).",
+    )
+    derives: Derives = Field(
+        default="contacts",
+        description="Structure files only: what the column `label` holds. `secondary-structure`: H, E or C by P-SEA; "
+        "`recorded-secondary-structure`: H, E or C as the file's own records have them; `dssp`: its eight states, and C, where mkdssp is "
+        "installed; `accessibility`: the chain's accessible surface as a share of the largest (Tien et al. 2013). Residues that are not in the "
+        "file have no label.",
     )
     unmasked: bool = Field(
         default=False,
@@ -118,6 +128,8 @@ class TableFile(Spec):
         for key in ("lines", "header_separator"):
             if getattr(self, key) is not None and self.table_format != "fasta":
                 raise SpecError("this is for FASTA files. Remove it", key)
+        if self.derives != "contacts" and self.table_format != "structure":
+            raise SpecError("this is for structure files. Remove it", "derives")
         if self.separator is not None and self.table_format not in {"csv", "tsv"}:
             raise SpecError("this is for CSV and TSV files. Remove it", "separator")
         if self.sheet is not None and self.table_format != "xlsx":
