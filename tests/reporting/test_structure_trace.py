@@ -21,7 +21,7 @@ def test_bonds_have_the_colours_of_their_residues_and_a_gap_has_none(tmp_path: P
     atoms = chain_atoms(SEQUENCE, confidence=[95.0] * 20 + [30.0] * 22, left_out=(10, 11))
     figure = structure_trace(ShownStructure(whole_structure(write_structure(tmp_path / "x.pdb", atoms))))
     lines = [one for one in figure.axes[0].collections if isinstance(one, LineCollection)]
-    tones = [to_hex(line.get_colors()[0]) for line in lines]
+    tones = [to_hex(tone) for line in lines for tone in line.get_colors()]
     # 40 residues, 38 bonds, each of two halves; those below are dark.
     assert len(tones) == 2 * 2 * 38
     assert tones.count("#0053d6") == 18 + 14 + 1 and tones.count("#ff7d45") == 2 * 38 - 33

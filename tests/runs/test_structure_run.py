@@ -125,6 +125,7 @@ def test_a_board_a_card_and_the_same_again(
     (card,) = (run.folder / "card").glob("*.md")
     text = card.read_text()
     assert "TM-score" in text and "folding" in text
+    assert 'src="figures/structures.png"' in text and (card.parent / "figures" / "structures.png").is_file()
     code, said, told = bench("card", run.folder, "--methods")
     assert code == 0 and "structures were predicted by the checkpoint as it was published" in said
     assert bench("compare", f"{project / 'runs'}:checkpoint=esmfold", f"{project / 'runs'}:checkpoint=esmfold2")[0] == 0

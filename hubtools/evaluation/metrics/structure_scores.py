@@ -67,7 +67,15 @@ def rmsd(known: np.ndarray, predicted: np.ndarray) -> float:
     """RMSD in Å; arguments as of :func:`compare_structures`."""
     import biotite.structure as structure
 
-    return float(structure.rmsd(known, structure.superimpose(known, predicted)[0]))
+    return float(structure.rmsd(known, laid_onto(known, predicted)))
+
+
+def laid_onto(known: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """What is predicted, superposed by least squares, (n, 3) in Å; by biotite. Arguments as of :func:`compare_structures`."""
+    import biotite.structure as structure
+
+    moved: np.ndarray = structure.superimpose(known, predicted)[0]
+    return moved
 
 
 def of_coordinates(single: Any, predictions: Predictions) -> np.ndarray:

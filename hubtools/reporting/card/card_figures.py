@@ -8,6 +8,7 @@ from hubtools.reporting.figures import plots
 from hubtools.reporting.figures.calibration_figure import reliability_figure
 from hubtools.reporting.figures.contact_map import contact_map_figure
 from hubtools.reporting.figures.plots import CardFigure
+from hubtools.reporting.figures.predicted_structures import predicted_structures_figure
 from hubtools.reporting.figures.strata_figure import strata_figure
 from hubtools.runs.store import OpenRun
 from hubtools.specs.level import STRUCTURE
@@ -55,8 +56,9 @@ def _of_predictions(run: OpenRun, split: str) -> dict[str, CardFigure]:
     if problem.kind != "classification" or positive:
         predictions = run.predictions[split]
         if problem.level is STRUCTURE:
-            return figures
-        if problem.level.within == "protein":
+            if (drawn := predicted_structures_figure(predictions, split)) is not None:
+                figures["structures"] = drawn
+        elif problem.level.within == "protein":
             figures["map"] = contact_map_figure(predictions, task.metrics.primary, split)
         elif problem.level.within:
             figures["scatter"] = plots.variants_figure(predictions, task.unit, split)

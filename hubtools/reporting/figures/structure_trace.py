@@ -12,6 +12,9 @@ from hubtools.reporting.figures.plots import INK, panels
 from hubtools.reporting.structures.colours import CONFIDENCE, NOTHING, SCALE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
     from hubtools.reporting.structures.residue_predictions import ResiduePredictions
@@ -28,33 +31,12 @@ def structure_trace(one: ShownStructure, predictions: ResiduePredictions | None 
         one: the structure.
         predictions: what its values are of.
     """
-    from matplotlib.collections import LineCollection
-
     chains = one.structure.chains
-    seen = _seen(np.concatenate([chain.alpha for chain in chains]))
     colours, legend, scale, title = _painted(one, predictions)
     starts = np.cumsum([0, *map(len, chains)])
-    segments, depths, tones = [], [], []
-    for chain, start in zip(chains, starts.tolist(), strict=False):
-        joined = np.flatnonzero(bonded(chain)) + start
-        middles = (seen[joined] + seen[joined + 1]) / 2
-        # Half of a bond has the colour of each end.
-        for ends, own in (((seen[joined], middles), joined), ((middles, seen[joined + 1]), joined + 1)):
-            segments += list(np.stack([ends[0][:, :2], ends[1][:, :2]], axis=1))
-            depths += middles[:, 2].tolist()
-            tones += [colours[place] for place in own.tolist()]
-    order = np.argsort(depths, kind="stable")
-    near = np.linspace(_WIDTHS[1], _WIDTHS[0], max(len(order), 1))
+    joined = [np.flatnonzero(bonded(chain)) + start for chain, start in zip(chains, starts.tolist(), strict=False)]
     figure, (axes,) = panels(1, 1, (4.6, 4.6))
-    drawn = [segments[place] for place in order.tolist()]
-    common: dict[str, Any] = {"capstyle": "round"}
-    # A dark line below each tells what passes in front.
-    for place, segment in enumerate(drawn):
-        for width, tone in ((near[place] + 1.2, INK), (near[place], tones[int(order[place])])):
-            axes.add_collection(LineCollection([segment], linewidths=width, colors=[tone], zorder=place, **common))
-    axes.autoscale_view()
-    axes.set_aspect("equal")
-    axes.axis("off")
+    draw_bonds(axes, np.concatenate([chain.alpha for chain in chains]), np.concatenate(joined), colours)
     axes.set_title(f"{one.structure.name}: {title}", fontsize=9.5, color=INK)
     if scale is not None:
         _bar(figure, axes, *scale)
@@ -62,6 +44,40 @@ def structure_trace(one: ShownStructure, predictions: ResiduePredictions | None 
         handles = [axes.plot([], [], color=tone, linewidth=4, label=name)[0] for tone, name in legend]
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, frameon=False, fontsize=8)
     return figure
+
+
+def draw_bonds(
+    axes: Axes, places: np.ndarray, joined: np.ndarray, colours: Sequence[str], widths: tuple[float, float] = _WIDTHS
+) -> None:
+    """Draw bonds as they are seen along the direction in which all is thinnest, what is near over what is far.
+
+    Args:
+        axes: empty; they lose their frame.
+        places: (residues, 3) α carbons in Å.
+        joined: residues, from 0, that are bonded to the next.
+        colours: of each residue; half of a bond has the colour of each end.
+        widths: of the nearest and the farthest bond, in points.
+    """
+    from matplotlib.collections import LineCollection
+
+    seen = _seen(places)
+    middles = (seen[joined] + seen[joined + 1]) / 2
+    halves = np.concatenate([np.stack([seen[joined], middles], 1), np.stack([middles, seen[joined + 1]], 1)])[:, :, :2]
+    tones = [colours[place] for place in [*joined.tolist(), *(joined + 1).tolist()]]
+    order = np.argsort(np.tile(middles[:, 2], 2), kind="stable")
+    near = np.linspace(widths[1], widths[0], max(len(order), 1))
+    # Drawn in this order: a dark line below each tells what passes in front.
+    axes.add_collection(
+        LineCollection(
+            list(halves[np.repeat(order, 2)]),
+            linewidths=np.stack([near + 1.2, near], 1).ravel().tolist(),
+            colors=[tone for place in order.tolist() for tone in (INK, tones[place])],
+            capstyle="round",
+        )
+    )
+    axes.autoscale_view()
+    axes.set_aspect("equal")
+    axes.axis("off")
 
 
 def _seen(places: np.ndarray) -> np.ndarray:
