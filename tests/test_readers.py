@@ -43,6 +43,7 @@ ALLOWED = {
     "hubtools/api/tasks/task_text.py:_reads_back": "whether a text that is written here reads back as itself",
     "hubtools/data/sources/kinds/structures_source.py:read": "what was written in the lines before, now or earlier",
     "hubtools/data/rows/label_cells.py:_quoted": "of listed",
+    "hubtools/data/sources/archives.py:_zipped": "of archived_files",
     "hubtools/data/sources/streams.py:_archive": "of unpacked and only_member",
     "hubtools/data/sources/uniprot.py:_unpacked": "of the page and of the error that they are, within a bound",
     "hubtools/data/sources/spreadsheet.py:_sound": "of workbook_rows",

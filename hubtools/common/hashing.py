@@ -25,6 +25,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def bytes_sha256(content: bytes) -> str:
+    """sha256 of bytes, as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def is_sha256(text: str) -> bool:
     """Whether a text can be one: what is read from a note that may be damaged.
 

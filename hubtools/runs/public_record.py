@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
-from hubtools.specs.data_sources import OWN_SOURCES
+from hubtools.specs.data_sources import LOCAL_SOURCES, OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.record.identities import Line, OpenPart
 from hubtools.specs.references import is_address
@@ -125,10 +125,14 @@ def placed(record: RunRecord, noted: str) -> RunRecord:
 def _public_data(record: RunRecord) -> Any:
     """The task's data, files of the user's by their names alone."""
     data = record.task.get("data")
-    if not isinstance(data, dict) or data.get("source") in OWN_SOURCES.keys() - {"file"}:
+    if not isinstance(data, dict):
         return data
-    if data.get("source") == "file" and isinstance(data.get("files"), list):
-        return data | {"files": [_by_its_name(file) for file in data["files"]]}
+    if data.get("source") in OWN_SOURCES:
+        if data["source"] in LOCAL_SOURCES and isinstance(data.get("files"), list):
+            data = data | {"files": [_by_its_name(file, "path") for file in data["files"]]}
+        if "structures" in data:
+            data = data | {"structures": _by_its_name(data["structures"], "folder")}
+        return data
     # The data of a source that a package brings: as the package has it, where that is installed.
     try:
         return record.exact_task().data.without_folders().model_dump(mode="json")
@@ -144,9 +148,9 @@ def _public_ontology(record: RunRecord) -> Any:
     return labels | {"obo": Path(labels["obo"]).name}
 
 
-def _by_its_name(file: Any) -> Any:
-    named = isinstance(file, dict) and isinstance(file.get("path"), str)
-    return file | {"path": Path(file["path"]).name} if named else file
+def _by_its_name(file: Any, key: str) -> Any:
+    named = isinstance(file, dict) and isinstance(file.get(key), str)
+    return file | {key: Path(file[key]).name} if named else file
 
 
 def public_files(record: RunRecord) -> list[SourceFile]:
@@ -154,14 +158,16 @@ def public_files(record: RunRecord) -> list[SourceFile]:
 
     Files of a task on the Hub are written ``hub://user/repository@commit/file``.
     """
-    if record.data is None or (record.data.source != "file" and record.data.source in OWN_SOURCES):
+    if record.data is None or record.data.source in OWN_SOURCES.keys() - LOCAL_SOURCES:
         return record.data.files if record.data else []
     reference = task_reference(record)
     repository = f"{reference.rsplit('/', 1)[0]}/" if reference else ""
     public = [file.model_copy() for file in record.data.files]
     for file in public:
-        local = record.data.source == "file"
-        file.location = repository + Path(file.location).name if local else _without_folders(file.location)
+        if record.data.source not in LOCAL_SOURCES:
+            file.location = _without_folders(file.location)
+        elif "://" not in file.location:
+            file.location = repository + Path(file.location).name
     return public
 
 

@@ -391,19 +391,46 @@ class UniProtData(SourceData):
         return {key: value for key, value in super().question().items() if key != "frozen"}
 
 
+# Of archives that are read: zip, and tar, gzipped or not.
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
 class FolderOfStructures(TableFile):
-    """A folder of structure files: a row for each distinct chain of each."""
+    """A folder, or a zip or tar archive, of structure files: a row for each distinct chain of each."""
 
     derives: Derives = Field(description="What the column `label` holds, as of single structure files.")
 
-    path: Path = Field(
-        description="The folder; a relative one starts at the task file's folder. Folders in it are not looked at."
+    path: Path | None = Field(
+        default=None,
+        description="The folder, in which folders are not looked at, or the archive (.zip, .tar, .tar.gz, .tgz), of which all folders "
+        "are; a relative one starts at the task file's folder.",
     )
+    url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_whole_address)] | None = Field(
+        default=None, description="In place of path: the address of an archive."
+    )
+    sha256: Sha256 | None = Field(default=None, description="Of an archive; one at an address needs it.")
 
     @property
     def location(self) -> str:
-        """The path."""
-        return str(self.path)
+        """The path, or the address."""
+        return self.url or str(self.path)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is an archive."""
+        return self.location.lower().endswith(ARCHIVES)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> FolderOfStructures:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give either path or url")
+        if self.url is not None and not self.packed:
+            raise SpecError(f"it is no archive ({', '.join(ARCHIVES)}). Single files are for source: url", "url")
+        if self.url is not None and self.sha256 is None:
+            raise SpecError("an archive at an address needs it. Add it: sha256sum FILE says it", "sha256")
+        if self.sha256 is not None and not self.packed:
+            raise SpecError("a folder has none. Remove it", "sha256")
+        return self
 
     @property
     def table_format(self) -> str:
@@ -412,7 +439,7 @@ class FolderOfStructures(TableFile):
 
 
 class StructuresData(SourceData):
-    """Folders of structure files, of which labels are derived (``derives``).
+    """Folders and archives of structure files, of which labels are derived (``derives``).
 
     Rows have the columns ``sequence``, ``label``, ``file``, ``chain`` and ``3di`` (a 3Di letter for each residue, for
     ``columns.structure``). A residue that is missing between two others is X, as many as the file's numbers say, and has no label.
@@ -426,6 +453,8 @@ class StructuresData(SourceData):
 
 
 _Own = UrlData | LocalData | HubData | PackageData | UniProtData | StructuresData
+# Whose files are the user's, named by paths.
+LOCAL_SOURCES = {"file", "structures"}
 OWN_SOURCES: dict[str, type[SourceData]] = {
     get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(_Own)
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +210,70 @@ def test_a_task_takes_its_labels_and_its_3di_letters_from_folders(tmp_path: Path
     write_structure(tmp_path / "test" / "p4.pdb", chain_atoms(SEQUENCE, seed=9))
     assert source_digest(asked, cache) != before
     assert load_task_data(asked, cache).splits["test"]["sequence"][0] == SEQUENCE
+
+
+def packed(folder: Path, archive: Path, prefix: str = "", order: int = 1) -> Path:
+    """An archive of the files of a folder, as zip and tar programs make them."""
+    files = sorted(folder.iterdir())[::order]
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for path in files:
+                zipped.write(path, prefix + path.name)
+            zipped.writestr("__MACOSX/._p0.pdb", "x")
+            zipped.writestr("README.txt", "no structure")
+    else:
+        with tarfile.open(archive, "w:gz" if archive.name.endswith("gz") else "w") as tarred:
+            for path in files:
+                tarred.add(path, prefix + path.name)
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"), [("a.zip", "inner/"), ("a.tar", "./"), ("a.tar.gz", ""), ("a.tgz", "x/y/")]
+)
+def test_an_archive_gives_the_rows_of_its_folder(tmp_path: Path, name: str, prefix: str) -> None:
+    endings = (".pdb", ".cif.gz", ".bcif")
+    for number in range(6):
+        part, ending = ("test", ".pdb") if number > 3 else ("train", endings[number % 3])
+        write_structure(tmp_path / part / f"p{number}{ending}", chain_atoms(SEQUENCE[number:], seed=number))
+    folders = task(tmp_path, "secondary-structure")
+    cache = DataCache(tmp_path / "cache")
+    expected = load_task_data(folders, cache)
+    archive = packed(tmp_path / "train", tmp_path / name, prefix, order=-1)
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    # In the folder of fetched files, as if an address had given it.
+    (tmp_path / "mirror").mkdir()
+    shutil.copy(archive, tmp_path / "mirror" / sha256)
+    address = {"url": f"https://example.org/{name}", "sha256": sha256}
+    for place in ({"path": archive}, {"path": archive, "sha256": sha256}, address):
+        train, test = folders.data.files
+        file = type(train).model_validate({"name": "train", "derives": "secondary-structure", **place})
+        asked = folders.model_copy(update={"data": folders.data.model_copy(update={"files": [file, test]})})
+        data = load_task_data(asked, DataCache(tmp_path / "cache", [tmp_path / "mirror"]))
+        for split in ("train", "test"):
+            assert data.splits[split].to_dict() == expected.splits[split].to_dict()
+        assert data.facts.files[0].sha256 == sha256
+
+
+@pytest.mark.parametrize(
+    ("problem", "metric"), [("contact-prediction", "precision_l_long"), ("structure-prediction", "lddt")]
+)
+def test_contacts_and_places_of_a_folder_are_those_of_its_files(tmp_path: Path, problem: str, metric: str) -> None:
+    path = write_structure(tmp_path / "f" / "p.pdb", chain_atoms(SEQUENCE, left_out=(5,)))
+    about = {
+        "name": "t", "version": 1, "title": "t", "summary": "s", "problem": problem, "metrics": {"primary": metric},
+        "licence": "CC0-1.0", "citation": "c", "semaphore": {"colour": "red", "reason": "made up for a test"},
+    }  # fmt: skip
+    told = [
+        {"source": "structures", "files": [{"path": path.parent, "derives": "contacts"}], "splits": {"test": {}}},
+        {"source": "file", "files": [{"path": path}], "splits": {"test": {}}},
+    ]
+    cache = DataCache(tmp_path / "cache")
+    of_folder, of_file = (
+        load_task_data(Task.model_validate(about | {"data": one}), cache).splits["test"] for one in told
+    )
+    assert of_folder["sequence"][:] == of_file["sequence"][:]
+    np.testing.assert_array_equal(of_folder["label"][0], of_file["label"][0])
 
 
 def test_the_task_of_the_documentation_runs(tmp_path: Path) -> None:

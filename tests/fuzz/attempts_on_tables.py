@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import zipfile
@@ -14,7 +15,17 @@ import samples
 from attempts import FEW, all_of, attempt, parquet, put
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from mutations import Schema, as_json, encoded, mutated_bytes, mutated_texts, mutated_values, texts_as_bytes, zipped
+from mutations import (
+    Schema,
+    as_json,
+    encoded,
+    mutated_bytes,
+    mutated_texts,
+    mutated_values,
+    tarred,
+    texts_as_bytes,
+    zipped,
+)
 
 from hubtools.specs.data_sources import LocalFile
 
@@ -278,6 +289,27 @@ def _() -> Any:
     )
     files = st.one_of(mutated_bytes([zipped({"a.csv": b"a,b\n"})]), members.map(zipped))
     return files, lambda read, folder, content: read(put(folder, "x.zip", content))
+
+
+@attempt("data.sources.archives.archived_files")
+def _() -> Any:
+    from hubtools.specs.data_sources import FolderOfStructures
+
+    kinds = {"a.zip": zipped, "a.tar": lambda files: tarred(files, "w"), "a.tgz": lambda files: tarred(files, "w:gz")}
+    files = {"a/x.pdb": b"x" * 600, "y.pdb.gz": gzip.compress(b"y"), "z": b""}
+    names = st.sampled_from(["x.pdb", "../x.pdb", "a/x.pdb", "a/X.PDB", "/x.pdb", "é.pdb", "a\nb.pdb", "nul.pdb"])
+    made = st.dictionaries(names, st.just(b"x"), max_size=3)
+
+    def of(name: str) -> SearchStrategy[tuple[str, bytes]]:
+        packed = st.one_of(mutated_bytes([kinds[name](files)]), made.map(kinds[name]))
+        return st.tuples(st.just(name), packed)
+
+    def call(read: Any, folder: Path, given: Any) -> Any:
+        path = put(folder, *given)
+        file = FolderOfStructures(path=path, derives="contacts")
+        return list(read(file, path, lambda inner: ".pdb" in inner.suffixes, 500))
+
+    return st.sampled_from(sorted(kinds)).flatmap(of), call
 
 
 @attempt("data.sources.swissprot.read_entries", examples=60)

@@ -6,9 +6,10 @@ import copy
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -271,6 +272,17 @@ def texts_as_bytes(examples: Sequence[str]) -> SearchStrategy[bytes]:
         texts.map(lambda text: text.encode("latin-1", "replace")),
         mutated_bytes([gzip.compress(encoded(text), mtime=0) for text in examples]),
     )
+
+
+def tarred(members: dict[str, bytes], mode: Literal["w", "w:gz"]) -> bytes:
+    """An archive of the other kind."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode=mode) as archive:
+        for name, content in members.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    return held.getvalue()
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 from small_run import make_run
 
-from hubtools.runs.public_record import public_command, public_failure, public_record, task_reference
+from hubtools.runs.public_record import placed, places_of, public_command, public_failure, public_record, task_reference
 from hubtools.runs.store import read_record, write_record
 from hubtools.specs.record import DataFacts, Failure, RunRecord, SourceFile
 
@@ -42,6 +42,25 @@ def test_no_folder_of_this_machine_is_told(tmp_path: Path, task: str, location: 
     assert public.command == f"bench run --checkpoint esm --task {shown} --recipe own.yaml --seed 1"
     assert public.identity == record.identity and public.results == record.results
     assert task_reference(public) == (shown if shown.startswith("hub://") else None)
+
+
+def test_nor_where_structures_lie(tmp_path: Path) -> None:
+    record = read_record(make_run(tmp_path / "made"))
+    address = "https://example.org/more/b.zip"
+    files = [{"path": "/home/ann/pdb", "derives": "dssp"}, {"url": address, "sha256": "0" * 64, "derives": "dssp"}]
+    record.task["data"] = {
+        "source": "structures",
+        "files": files,
+        "structures": {"folder": "/home/ann/own"},
+        "splits": {"test": {}},
+    }
+    located = [SourceFile(name="pdb", location="/home/ann/pdb"), SourceFile(name="b", location=address)]
+    record.data = DataFacts(source="structures", files=located, splits={}, validation="drawn")
+    public, places = public_record(record), places_of(record)
+    told = public.model_dump_json()
+    assert "/home" not in told and address in told and places is not None
+    again = placed(public, places.model_dump_json())
+    assert again.task["data"] == record.task["data"] and again.data == record.data
 
 
 def test_nor_where_an_ontology_lies_and_it_is_found_again(tmp_path: Path) -> None:

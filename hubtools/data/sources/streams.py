@@ -95,13 +95,18 @@ class _Unpacked(io.RawIOBase):
         block = self._content.read(len(buffer))
         buffer[: len(block)] = block
         self._unpacked += len(block)
-        if self._unpacked > FREE_UNPACKED + MOST_UNPACKED_RATIO * self._consumed():
-            raise UserError(
-                f"it unpacks to more than {MOST_UNPACKED_RATIO} times its size, as no data do",
-                where=self._location,
-                fix="Unpack it yourself, if it is yours.",
-            )
+        refuse_growth(self._unpacked, self._consumed(), self._location)
         return len(block)
+
+
+def refuse_growth(unpacked: int, packed: int, where: str) -> None:
+    """Raise where bytes that were unpacked are more than real data are packed into so few."""
+    if unpacked > FREE_UNPACKED + MOST_UNPACKED_RATIO * packed:
+        raise UserError(
+            f"it unpacks to more than {MOST_UNPACKED_RATIO} times its size, as no data do",
+            where=where,
+            fix="Unpack it yourself, if it is yours.",
+        )
 
 
 class _Counting(io.RawIOBase):

@@ -152,21 +152,34 @@ def _read_separated(file: TableFile, path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:
-    import pandas as pd
+def structure_rows(file: TableFile, content: bytes) -> list[dict[str, Any]]:
+    """The rows of a structure file.
 
-    from hubtools.data.structures.chains import chains_of, content_of, kind_of, whole_of
+    Args:
+        file: what it is.
+        content: its bytes, unpacked.
 
-    content, kind, where = content_of(file, path), kind_of(Path(file.path_for_format)), file.path_for_format
+    Raises:
+        UserError: it is no structure, or nothing can be derived of it.
+    """
+    from hubtools.data.structures.chains import chains_of, kind_of, whole_of
+
+    kind, where = kind_of(Path(file.path_for_format)), file.path_for_format
     if file.derives == "contacts":
         from hubtools.data.structures.contacts import chain_rows
 
-        rows = chain_rows(chains_of(content, kind, where), file.name, where)
-    else:
-        from hubtools.data.structures.derived_labels import derived_rows
+        return chain_rows(chains_of(content, kind, where), file.name, where)
+    from hubtools.data.structures.derived_labels import derived_rows
 
-        rows = derived_rows(whole_of(content, kind, where, file.name), file.name, file.derives, where)
-    return pd.DataFrame(rows, dtype=object)
+    return derived_rows(whole_of(content, kind, where, file.name), file.name, file.derives, where)
+
+
+def _read_structure(file: TableFile, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from hubtools.data.structures.chains import content_of
+
+    return pd.DataFrame(structure_rows(file, content_of(file, path)), dtype=object)
 
 
 def _read_contacts(file: TableFile, path: Path) -> pd.DataFrame:
