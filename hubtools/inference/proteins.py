@@ -17,6 +17,7 @@ from hubtools.data.sources.source_rows import cell_text
 from hubtools.data.sources.streams import only_member, text_lines
 from hubtools.data.sources.table_files import named_rows, table_rows
 from hubtools.data.structures.chains import ENDINGS
+from hubtools.data.structures.contacts import PLACES
 from hubtools.inference.asking import Protein
 from hubtools.specs.data_sources import LocalFile
 
@@ -79,7 +80,8 @@ def read_proteins(
         found = parse_fasta(text_lines(file, path, bar=False), file.path_for_format, on_labels, chains)
         yield from _paired(found, file.path_for_format) if pairs else found
     elif path is not None and file.table_format not in {"csv", "tsv", "xlsx"}:
-        table = table_rows(file, path)
+        # Where residues are in a structure is nothing that is predicted on.
+        table = table_rows(file, path).drop(columns=PLACES, errors="ignore")
         rows = (list(map(cell_text, row)) for row in table.itertuples(index=False))
         yield from _of_table([str(name) for name in table.columns], rows, file, pairs, chains)
     else:

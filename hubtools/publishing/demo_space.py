@@ -18,7 +18,7 @@ from hubtools.common.files import write_atomic
 from hubtools.publishing.commit import PublishedFile, PushedCommit, Target, send
 from hubtools.publishing.contents import README, Publication
 from hubtools.reporting.card.card_metadata import front_matter
-from hubtools.reporting.templates import render
+from hubtools.reporting.templates import asset, render
 from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.record import RunRecord
 
@@ -40,6 +40,14 @@ REQUIRED = (
     "torch",
     "tqdm",
     "transformers",
+)
+# What more a page of residues is made of, on which the answer stands on a structure that is uploaded: a module, the packages that it
+# and what it imports need, and files of reports/.
+PAINTING = "hubtools.api.proteins.viewing_structures"
+REQUIRED_TO_PAINT = ("biotite", "jinja2", "markupsafe", "msgpack", "pandas")
+PAINTED_BY = (
+    "space/static/page.css",
+    *(f"structures/{name}" for name in ("index.html.j2", "structures.css", "structures.js")),
 )
 # The free hardware has 2 cores and 16 GB: more parameters than this, and an answer takes minutes.
 MANY_PARAMETERS = 1_000_000_000
@@ -90,8 +98,13 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
         UserError: a module that the page needs is not there, or the model's head is that of another package.
     """
     record = publication.record
-    for name in sorted(shipped_modules(_PACKAGE, [*ENTRIES, *_of_head(record)])):
+    paints = record.task_spec.problem.level.by_residue
+    entries = [*ENTRIES, *_of_head(record), *([PAINTING] if paints else [])]
+    for name in sorted(shipped_modules(_PACKAGE, entries)):
         write_atomic(folder / _CODE / name, (_PACKAGE / name).read_text(encoding="utf-8"))
+    for name in PAINTED_BY if paints else ():
+        # Where a wheel has what bench ships.
+        write_atomic(folder / _CODE / "_content" / "reports" / name, asset(name))
     title = record.title
     about = {
         "title": title,
@@ -117,10 +130,11 @@ def write_space(folder: Path, repo: str, publication: Publication, commit: str, 
         "bench": record.environment.bench,
         "proteins": PROTEINS,
         "residues": RESIDUES,
+        "paints": paints,
     }
     write_atomic(folder / README, front_matter(about) + render("space/README.md.j2", title=title, **facts))
     write_atomic(folder / "app.py", render("space/app.py.j2", **facts))
-    write_atomic(folder / "requirements.txt", requirements({file.path for file in publication.files}))
+    write_atomic(folder / "requirements.txt", requirements({file.path for file in publication.files}, paints=paints))
     paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.parts[:-1], path))
     files = tuple(PublishedFile.of(path.relative_to(folder).as_posix(), path) for path in paths)
     return DemoSpace(repo, files, tuple(_notes(publication, repo, private)))
@@ -162,13 +176,14 @@ def push_space(space: DemoSpace, target: Target, publication: Publication, commi
     return send(target, space.files, stale, f"The page of {publication.repo}", text)
 
 
-def requirements(published: Iterable[str]) -> str:
+def requirements(published: Iterable[str], *, paints: bool = False) -> str:
     """``requirements.txt``: the versions that are installed here, torch for processors alone.
 
     Args:
         published: names of the model's files, some of which need a package more.
+        paints: whether the page reads structures.
     """
-    names, published = list(REQUIRED), set(published)
+    names, published = [*REQUIRED, *(REQUIRED_TO_PAINT if paints else ())], set(published)
     if "adapter_config.json" in published:
         names.append("peft")
     if "spiece.model" in published and "tokenizer.json" not in published:

@@ -19,8 +19,10 @@ import pytest
 import yaml
 from browser import browser_page
 from hub_server import TOKEN, Hub
+from optional_packages import needs_biotite
 from small_run import make_run, write_small_card
 from tiny_runs import made
+from tiny_structures import chain_atoms, write_structure
 
 import hubtools
 from hubtools.common.errors import UserError
@@ -31,7 +33,9 @@ from hubtools.publishing.demo_space import (
     ENTRIES,
     GRADIO,
     MANY_PARAMETERS,
+    PAINTED_BY,
     REQUIRED,
+    REQUIRED_TO_PAINT,
     push_space,
     requirements,
     shipped_modules,
@@ -99,6 +103,39 @@ def test_what_the_shipped_modules_import_is_shipped_or_required() -> None:
     packages = {IMPORTED_AS.get(name, name) for name in others - set(sys.stdlib_module_names) - NEVER_CALLED}
     # Of threads of numpy nothing is set where it is not there.
     assert packages - {"gradio", "peft", "threadpoolctl"} <= set(REQUIRED)
+
+
+@needs_biotite
+def test_a_page_of_residues_has_what_paints_a_structure_and_another_has_not(run_folder: Path, tmp_path: Path) -> None:
+    space = write_space(tmp_path / "space", SPACE, plan_publication(run_folder, REPO, licence="mit"), COMMIT)
+    held = {file.path for file in space.files}
+    assert {f"hubtools/_content/reports/{name}" for name in PAINTED_BY} <= held
+    assert "painter(predictor)" in (tmp_path / "space" / "app.py").read_text()
+    # With these files alone a structure that is uploaded becomes a page; the program that draws is whatever is in the cache.
+    script = f"""
+import sys
+sys.modules.update(dict.fromkeys(["matplotlib", "datasets", "sklearn", "evaluate", "peft"]))
+import hubtools.reporting.structures.viewer_program as program
+program.MOL_3D.__class__.files = lambda *given: {{program.SCRIPT: __import__("pathlib").Path("app.py")}}
+from hubtools.api.proteins.viewing_structures import painter
+from hubtools.inference.demo_page import DemoService, Limits
+from hubtools.inference.predictor import Predictor
+from hubtools.training.compute.device import Execution
+predictor = Predictor.open(__import__("pathlib").Path({str(run_folder)!r}), Execution.choose("cpu"))
+told = DemoService(predictor, Limits(), painter(predictor)).ask("", {str(tmp_path / "x.pdb")!r})
+assert not told.message, told.message
+assert "<iframe sandbox" in told.painted and "predicted" in told.painted and hubtools.__file__.startswith({str(tmp_path)!r})
+"""
+    write_structure(tmp_path / "x.pdb", chain_atoms("MKTAYFWYKDEDEFWYMK"))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    start = f"import sys; sys.path.insert(0, '.'); import hubtools\n{script}"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", start],
+        cwd=tmp_path / "space", env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = requirements([], paints=True).splitlines()
+    assert [line.split("==")[0] for line in lines[1:]] == sorted([*REQUIRED, *REQUIRED_TO_PAINT])
 
 
 def test_requirements_are_versions_of_the_index() -> None:
