@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
-from hubtools.specs.data_sources import OWN_SOURCES
+from hubtools.specs.data_sources import OF_THIS_MACHINE, OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.record.identities import Line, OpenPart
 from hubtools.specs.references import is_address
@@ -125,9 +125,10 @@ def placed(record: RunRecord, noted: str) -> RunRecord:
 def _public_data(record: RunRecord) -> Any:
     """The task's data, files of the user's by their names alone."""
     data = record.task.get("data")
-    if not isinstance(data, dict) or data.get("source") in OWN_SOURCES.keys() - {"file"}:
+    source = str(data.get("source")) if isinstance(data, dict) else ""
+    if not isinstance(data, dict) or source in OWN_SOURCES.keys() - OF_THIS_MACHINE:
         return data
-    if data.get("source") == "file" and isinstance(data.get("files"), list):
+    if source in OF_THIS_MACHINE and isinstance(data.get("files"), list):
         return data | {"files": [_by_its_name(file) for file in data["files"]]}
     # The data of a source that a package brings: as the package has it, where that is installed.
     try:
@@ -154,13 +155,13 @@ def public_files(record: RunRecord) -> list[SourceFile]:
 
     Files of a task on the Hub are written ``hub://user/repository@commit/file``.
     """
-    if record.data is None or (record.data.source != "file" and record.data.source in OWN_SOURCES):
+    if record.data is None or record.data.source in OWN_SOURCES.keys() - OF_THIS_MACHINE:
         return record.data.files if record.data else []
     reference = task_reference(record)
     repository = f"{reference.rsplit('/', 1)[0]}/" if reference else ""
     public = [file.model_copy() for file in record.data.files]
     for file in public:
-        local = record.data.source == "file"
+        local = record.data.source in OF_THIS_MACHINE
         file.location = repository + Path(file.location).name if local else _without_folders(file.location)
     return public
 

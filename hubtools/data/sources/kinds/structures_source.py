@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hubtools.common.bounds import json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_folder
@@ -23,6 +21,7 @@ from hubtools.data.structures.folder import files_digest, structure_files
 from hubtools.specs.data_sources import FolderOfStructures, LocalFile, StructuresData
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from hubtools.data.rows.annotation import Annotator
@@ -84,4 +83,6 @@ class StructuresSource(FileSource[StructuresData]):
 
 def _rows(file: LocalFile, path: Path) -> np.ndarray:
     """The rows of a file as bytes of JSON, (bytes,) uint8."""
+    import numpy as np
+
     return np.frombuffer(json.dumps(table_rows(file, path).to_dict("records")).encode(), dtype=np.uint8)
