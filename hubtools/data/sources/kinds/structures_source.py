@@ -16,8 +16,6 @@ from hubtools.common.telling import bar
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import FileSource
 from hubtools.data.sources.table_files import table_rows
-from hubtools.data.structures.chains import name_of, reader_version, require_biotite
-from hubtools.data.structures.folder import files_digest, structure_files
 from hubtools.specs.data_sources import FolderOfStructures, LocalFile, StructuresData
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ class StructuresSource(FileSource[StructuresData]):
         """
         if not is_folder(file.path):
             raise UserError(f"there is no folder {file.path}", fix="Correct data.files in the task file.")
+        from hubtools.data.structures.folder import structure_files
+
         if not structure_files(file.path):
             raise UserError(
                 "no structure file is in it",
@@ -50,11 +50,16 @@ class StructuresSource(FileSource[StructuresData]):
 
     def sha256(self, file: FolderOfStructures, cache: DataCache) -> str:
         """Of the names and the content of its files."""
+        from hubtools.data.structures.folder import files_digest
+
         return files_digest(self.path(file, cache))
 
     def read(self, file: Any, cache: DataCache, annotator: Annotator | None) -> pd.DataFrame:
         """A row for each distinct chain of each file, which is read once as long as it does not change."""
         import pandas as pd
+
+        from hubtools.data.structures.chains import name_of, reader_version, require_biotite
+        from hubtools.data.structures.folder import structure_files
 
         require_biotite(str(file.path))
         paths, found = structure_files(self.path(file, cache)), []
