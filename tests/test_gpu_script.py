@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -78,11 +79,16 @@ def test_what_is_wrong_takes_too_long_or_has_no_time_is_told_and_the_rest_goes_o
         )
     ]
     found = run_checks(checks, 100, torch.device("cpu"), lambda check, finding: None)
-    assert [(check.name, finding.verdict, finding.said) for check, finding in found] == [
+    # A second or two may have gone before the fourth.
+    said = [
+        (check.name, finding.verdict, re.sub(r"\d+ s are left", "some are left", finding.said))
+        for check, finding in found
+    ]
+    assert said == [
         ("wrong", "wrong", "off by 3"),
         ("elsewhere", "left out", "no card"),
         ("slow", "wrong", "not done within its 0 s"),
-        ("large", "left out", "it may take 1000 s, and 100 s are left"),
+        ("large", "left out", "it may take 1000 s, and some are left"),
         ("right", "right", "well"),
     ]
 

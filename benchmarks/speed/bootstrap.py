@@ -148,7 +148,7 @@ def measure(given: argparse.Namespace) -> tuple[list[list[str]], dict[str, Any]]
                 for _ in range(given.rounds):
                     for which, count in (("ours", given.replicates), ("plain", few)):
                         command = [sys.executable, __file__, "--one", which, level, kind, metric, str(count)]
-                        done = process(command, {"PYTHONPATH": str(ROOT)})
+                        done = process(command, {"PYTHONPATH": str(given.code)})
                         found[which].append(json.loads(done.output.splitlines()[-1]))
                         if which == "ours":
                             memory.append(done.megabytes)
@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("--metrics", nargs="+", choices=every, metavar="NAME", help="only these")
     parser.add_argument("--levels", nargs="+", choices=("protein", "residue"), default=["protein", "residue"])
     parser.add_argument("--quick", action="store_true", help="1,000 replicates, one round")
+    parser.add_argument("--code", type=Path, default=ROOT, help="folder of the checkout to measure (default this one)")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     options(parser)
     parser.set_defaults(rounds=3)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
 from hubtools.common.secrets import scrub
-from hubtools.specs.data_sources import LOCAL_SOURCES, OWN_SOURCES
+from hubtools.specs.data_sources import OF_THIS_MACHINE, OWN_SOURCES
 from hubtools.specs.record import RunRecord, SourceFile
 from hubtools.specs.record.identities import Line, OpenPart
 from hubtools.specs.references import is_address
@@ -127,8 +127,9 @@ def _public_data(record: RunRecord) -> Any:
     data = record.task.get("data")
     if not isinstance(data, dict):
         return data
-    if data.get("source") in OWN_SOURCES:
-        if data["source"] in LOCAL_SOURCES and isinstance(data.get("files"), list):
+    source = str(data.get("source"))
+    if source in OWN_SOURCES:
+        if source in OF_THIS_MACHINE and isinstance(data.get("files"), list):
             data = data | {"files": [_by_its_name(file, "path") for file in data["files"]]}
         if "structures" in data:
             data = data | {"structures": _by_its_name(data["structures"], "folder")}
@@ -158,13 +159,13 @@ def public_files(record: RunRecord) -> list[SourceFile]:
 
     Files of a task on the Hub are written ``hub://user/repository@commit/file``.
     """
-    if record.data is None or record.data.source in OWN_SOURCES.keys() - LOCAL_SOURCES:
+    if record.data is None or record.data.source in OWN_SOURCES.keys() - OF_THIS_MACHINE:
         return record.data.files if record.data else []
     reference = task_reference(record)
     repository = f"{reference.rsplit('/', 1)[0]}/" if reference else ""
     public = [file.model_copy() for file in record.data.files]
     for file in public:
-        if record.data.source not in LOCAL_SOURCES:
+        if record.data.source not in OF_THIS_MACHINE:
             file.location = _without_folders(file.location)
         elif "://" not in file.location:
             file.location = repository + Path(file.location).name

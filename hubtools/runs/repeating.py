@@ -16,7 +16,7 @@ from hubtools.common.version import __version__
 from hubtools.models.checkpoint import EMBEDDED_NAME
 from hubtools.models.families import bringer as family_bringer
 from hubtools.runs.public_record import public_command, public_files, task_reference, words_of
-from hubtools.specs.data_sources import LOCAL_SOURCES, OWN_SOURCES
+from hubtools.specs.data_sources import OF_THIS_MACHINE, OWN_SOURCES
 from hubtools.specs.head_kinds import HEADS
 from hubtools.specs.lookup.content import catalogue
 from hubtools.specs.lookup.source_packages import source_bringer
@@ -155,7 +155,7 @@ def _data(record: RunRecord) -> Iterator[str]:
         for finding in data.findings:
             if finding.startswith(("not pinned: ", "not frozen: ")):
                 yield f"the data as they were, for the task pins them not: {markdown(finding.partition(': ')[2])}"
-    if task_reference(record) or source in OWN_SOURCES.keys() - LOCAL_SOURCES:
+    if task_reference(record) or source in OWN_SOURCES.keys() - OF_THIS_MACHINE:
         return
     local = {path.name for path in record.task_spec.data.local_files} if record.task_spec.data else set()
     files = [file for file in public_files(record) if source == "file" or Path(file.location).name in local]

@@ -453,11 +453,11 @@ class StructuresData(SourceData):
 
 
 _Own = UrlData | LocalData | HubData | PackageData | UniProtData | StructuresData
-# Whose files are the user's, named by paths.
-LOCAL_SOURCES = {"file", "structures"}
 OWN_SOURCES: dict[str, type[SourceData]] = {
     get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(_Own)
 }
+# Whose files lie where a user has them: a record that others see names them without their folders.
+OF_THIS_MACHINE = frozenset({"file", "structures"})
 
 
 def source_names() -> list[str]:

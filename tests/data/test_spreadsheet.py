@@ -116,11 +116,11 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     import hubtools
 
     rows = [[f"p{i}", "MKTAYIAKQRQISFVKSH"[i % 3 :] * 2, ("yes", "no")[i % 2]] for i in range(30)]
-    rows[3][1], rows[5][1], rows[7][1], rows[8][0] = "MK-TAYIAK", "", "MKT1AYIA", "p9"
+    rows[3][1], rows[5][1], rows[7][1], rows[8][0] = "MK_TAYIAK", "", "MKT1AYIA", "p9"
     path = tmp_path / "p.csv"
     path.write_text("\n".join(map(",".join, [["name", "sequence", "bound"], *rows])))
     with pytest.raises(SeveralErrors) as caught:
         hubtools.new_task(path, id="name")
     assert len(caught.value.problems) == 4
-    for said in ("row 6 (p5)", "'-' in 'sequence', first at position 3", "row 8 (p7)", "row 9 (p9), row 10 (p9)"):
+    for said in ("row 6 (p5)", "'_' in 'sequence', first at position 3", "row 8 (p7)", "row 9 (p9), row 10 (p9)"):
         assert said in str(caught.value)

@@ -17,16 +17,17 @@ from hubtools.specs.record import DataFacts, Failure, RunRecord, SourceFile
 REPOSITORY = f"hub://lab/peptides@{'d' * 40}"
 
 
-def local_record(folder: Path, task: str) -> RunRecord:
+def local_record(folder: Path, task: str, source: str = "file") -> RunRecord:
     record = read_record(make_run(folder))
-    record.task["data"] = {"source": "file", "files": [{"path": "/home/ann/cache/rows.csv"}]}
+    record.task["data"] = {"source": source, "files": [{"path": "/home/ann/cache/rows.csv"}]}
     files = [SourceFile(name="rows", location="/home/ann/cache/rows.csv")]
-    record.data = DataFacts(source="file", files=files, splits={}, validation="drawn")
+    record.data = DataFacts(source=source, files=files, splits={}, validation="drawn")
     record.command = f"bench run --checkpoint /home/ann/esm --task {task} --recipe /home/ann/own.yaml --seed 1"
     record.identity.checkpoint.source = "local"  # type: ignore[union-attr]
     return record
 
 
+@pytest.mark.parametrize("source", ["file", "structures"])
 @pytest.mark.parametrize(
     ("task", "location", "shown"),
     [
@@ -34,8 +35,8 @@ def local_record(folder: Path, task: str) -> RunRecord:
         (f"{REPOSITORY}/peptides", f"{REPOSITORY}/rows.csv", f"{REPOSITORY}/peptides"),
     ],
 )
-def test_no_folder_of_this_machine_is_told(tmp_path: Path, task: str, location: str, shown: str) -> None:
-    record = local_record(tmp_path, task)
+def test_no_folder_of_this_machine_is_told(tmp_path: Path, task: str, location: str, shown: str, source: str) -> None:
+    record = local_record(tmp_path, task, source)
     public = public_record(record)
     assert "/home" not in public.model_dump_json() and "/home" in record.model_dump_json()
     assert public.data is not None and public.data.files[0].location == location

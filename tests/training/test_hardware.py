@@ -28,7 +28,7 @@ def card(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
 
 @pytest.mark.parametrize("card", [(7, 0), (7, 5)], ids=["V100", "T4"], indirect=True)
 def test_what_a_card_only_emulates_is_not_used(card: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch says of both that bfloat16 is supported: it emulates it, several times slower than float32."""
+    """Torch says of both that bfloat16 is supported."""
     assert torch.cuda.is_bf16_supported()
     monkeypatch.setattr(
         "hubtools.training.compute.device.measured", lambda *_: pytest.fail("there is nothing to choose")

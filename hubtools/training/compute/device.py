@@ -102,7 +102,7 @@ class Execution:
         Raises:
             UserError: bf16 is demanded on a GPU that lacks it.
         """
-        # Not what is emulated: a V100 or T4 is several times slower in it than in float32.
+        # Not what torch emulates on a V100 or T4, which have no units for it.
         has = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         if precision == "bf16" and self.device.type == "cuda" and not has:
             raise UserError("this GPU has no bfloat16", fix="--set precision=float32")

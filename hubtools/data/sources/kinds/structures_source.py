@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hubtools.common.bounds import LARGEST_STRUCTURE, json_values
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_file, is_folder
@@ -19,13 +17,12 @@ from hubtools.data.sources.archives import archived_files
 from hubtools.data.sources.file_cache import DataCache
 from hubtools.data.sources.kinds.source import FileSource
 from hubtools.data.sources.table_files import structure_rows
-from hubtools.data.structures.chains import ENDINGS, content_of, kind_of, name_of, reader_version, require_biotite
-from hubtools.data.structures.folder import files_digest, structure_files
 from hubtools.specs.data_sources import FolderOfStructures, LocalFile, StructuresData, UrlFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     import pandas as pd
 
     from hubtools.data.rows.annotation import Annotator
@@ -55,6 +52,8 @@ class StructuresSource(FileSource[StructuresData]):
             return file.path
         if not is_folder(file.path):
             raise UserError(f"there is no folder {file.path}", fix="Correct data.files in the task file.")
+        from hubtools.data.structures.folder import structure_files
+
         if not structure_files(file.path):
             raise UserError(
                 "no structure file is in it",
@@ -65,12 +64,17 @@ class StructuresSource(FileSource[StructuresData]):
 
     def sha256(self, file: FolderOfStructures, cache: DataCache) -> str:
         """Of an archive; of a folder that of the names and the content of its files."""
+        from hubtools.data.structures.folder import files_digest
+
         path = self.path(file, cache)
         return file.sha256 or (file_sha256(path) if file.packed else files_digest(path))
 
     def read(self, file: Any, cache: DataCache, annotator: Annotator | None) -> pd.DataFrame:
         """A row for each distinct chain of each file, which is read once as long as it does not change."""
         import pandas as pd
+
+        from hubtools.data.structures.chains import name_of, reader_version, require_biotite
+        from hubtools.data.structures.folder import structure_files
 
         require_biotite(file.location)
         path, found = self.path(file, cache), {}
@@ -103,6 +107,9 @@ class StructuresSource(FileSource[StructuresData]):
 
 def _contents(file: FolderOfStructures, path: Path) -> Iterator[tuple[Path, bytes]]:
     """What messages call each structure file, and its bytes, unpacked."""
+    from hubtools.data.structures.chains import ENDINGS, content_of, kind_of
+    from hubtools.data.structures.folder import structure_files
+
     if file.packed:
         archive = file.path or Path(file.location.rsplit("/", 1)[1])
         wanted = archived_files(file, path, lambda inner: kind_of(inner) in ENDINGS, LARGEST_STRUCTURE)
@@ -114,5 +121,7 @@ def _contents(file: FolderOfStructures, path: Path) -> Iterator[tuple[Path, byte
 
 def _rows(file: LocalFile, content: bytes) -> np.ndarray:
     """The rows of a file as bytes of JSON, (bytes,) uint8; coordinates are lists."""
+    import numpy as np
+
     rows = json.dumps(structure_rows(file, content), default=np.ndarray.tolist)
     return np.frombuffer(rows.encode(), dtype=np.uint8)
