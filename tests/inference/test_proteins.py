@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from optional_packages import needs_biotite
+from tiny_structures import chain_atoms, write_structure
 
 from hubtools.common.errors import UserError
 from hubtools.inference.predictor import Protein
@@ -208,3 +210,10 @@ def test_pasted_text() -> None:
 def test_dna_is_noticed() -> None:
     assert nucleotides("ACGT" * 10) and nucleotides("ACGU" * 20 + "N")
     assert not nucleotides("ACGT") and not nucleotides("MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEG")
+
+
+@needs_biotite
+def test_the_chains_of_a_structure_file_are_proteins(tmp_path: Path) -> None:
+    path = write_structure(tmp_path / "x.pdb", chain_atoms("MKTAYG") + chain_atoms("GAVLI", chain="B"))
+    found = [one for one in read_proteins(str(path)) if isinstance(one, Protein)]
+    assert [(one.id, one.sequence) for one in found] == [("x_A", "MKTAYG"), ("x_B", "GAVLI")]
