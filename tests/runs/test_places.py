@@ -14,6 +14,7 @@ import yaml
 from tiny_checkpoints import write_checkpoint
 from tiny_project import QUICK, task_name, write_task
 
+from hubtools.models.families import known_families
 from hubtools.publishing.contents import plan_publication
 from hubtools.runs.public_record import public_record
 from hubtools.runs.store import PLACES, RECORD, read_record
@@ -58,11 +59,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     suite |= {"tasks": [str(folder / "tasks" / f"{task_name(PROBLEM)}.yaml")], "baselines": ["composition"]}
     (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
-    (folder / "families.py").write_text("")
+    (folder / "families.py").write_text("from hubtools.models.families import Family, register\nregister(Family('anns'))\n")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("BENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("BENCH_FAMILIES", str(folder / "families.py"))
+    monkeypatch.setattr(known_families, "_brought", [])
     return folder
 
 
