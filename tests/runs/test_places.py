@@ -64,7 +64,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("BENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("BENCH_FAMILIES", str(folder / "families.py"))
-    monkeypatch.setattr(known_families, "_brought", [])
+    for name, empty in (("_brought", []), ("_looked", []), ("_bringers", {})):
+        monkeypatch.setattr(known_families, name, empty)
     return folder
 
 
