@@ -236,7 +236,7 @@ class Page:
 def test_every_command_knows_every_way_to_name_runs(
     hub: Hub, bench: Bench, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unloaded: None, command: str
 ) -> None:
-    monkeypatch.setattr("hubtools.inference.demo_page.build", lambda predictor: Page())
+    monkeypatch.setattr("hubtools.inference.demo_page.build", lambda predictor, **options: Page())
     monkeypatch.setattr("hubtools.inference.demo_page.serve", lambda page, **options: "http://127.0.0.1")
     monkeypatch.setattr("hubtools.cli.demo.time.sleep", interrupted)
     monkeypatch.setenv("BENCH_CACHE", str(made.home / "cache"))
