@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import random
 import zipfile
 from pathlib import Path
 
@@ -124,3 +125,17 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 4
     for said in ("row 6 (p5)", "'_' in 'sequence', first at position 3", "row 8 (p7)", "row 9 (p9), row 10 (p9)"):
         assert said in str(caught.value)
+
+
+def test_a_column_that_teaches_nothing_is_no_label(tmp_path: Path) -> None:
+    """Names that each stand once, and cells that are alike, leave one column; numbers that differ are values."""
+    import hubtools
+
+    drawn = random.Random(0)
+    sequences = ["".join(drawn.choices("ACDEFGHIKLMNPQRSTVWY", k=40)) for _ in range(40)]
+    path = tmp_path / "p.csv"
+    rows = [f"g{i},{sequence},{('yes', 'no')[i % 2]}," for i, sequence in enumerate(sequences)]
+    path.write_text("\n".join(["gene,sequence,bound,comment", *rows]))
+    assert hubtools.new_task(path).task.data.columns.label == "bound"
+    path.write_text("\n".join(["gene,sequence,heat", *(f"g{i},{one},{i / 7}" for i, one in enumerate(sequences))]))
+    assert hubtools.new_task(path).task.data.columns.label == "heat"

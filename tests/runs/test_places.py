@@ -59,7 +59,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     suite |= {"tasks": [str(folder / "tasks" / f"{task_name(PROBLEM)}.yaml")], "baselines": ["composition"]}
     (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
-    (folder / "families.py").write_text("from hubtools.models.families import Family, register\nregister(Family('anns'))\n")
+    (folder / "families.py").write_text(
+        "from hubtools.models.families import Family, register\nregister(Family('anns'))\n"
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("BENCH_CACHE", str(folder / "cache"))

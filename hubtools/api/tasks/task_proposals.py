@@ -269,7 +269,11 @@ def _columns(sheet: UserTable, answers: TaskAnswers) -> _Columns:
         )
     only = likely[0] if len(likely) == 1 else None
     label = answers.of(
-        "label", "column of the labels", only, "it is called so, or is all that is left", known=", ".join(likely)
+        "label",
+        "column of the labels",
+        only,
+        "it is called so, or is all that is left and could be learnt",
+        known=", ".join(likely),
     )
     refuse_label(sheet, sequence, sheet.require(label, "--label"))
     return _Columns(sequence, label, partner, None if row_id == NONE else row_id, split, flag)

@@ -337,10 +337,17 @@ def split_column(sheet: UserTable, taken: set[str]) -> str | None:
 
 
 def label_columns(sheet: UserTable, taken: set[str]) -> list[str]:
-    """The columns that may be the label: those called so, else all that are left."""
+    """The columns that may be the label: those called so, else all that are left and could be learnt."""
     left = [name for name in sheet.columns if name not in taken]
     named = sorted((name for name in left if name.lower() in _NAMES["label"]), key=lambda name: _rank(name, "label"))
-    return named[:1] or left
+    return named[:1] or [name for name in left if _learnable(sheet.texts(name))] or left
+
+
+def _learnable(texts: Sequence[str]) -> bool:
+    """Whether cells could be labels: not all of them alike, nor words of which each stands once, as names do."""
+    different = set(texts)
+    names = len(different) == len(texts) and not all(NUMBER.fullmatch(text) for text in different)
+    return len(different) > 1 and not names
 
 
 def refuse_empty(sheet: UserTable, column: str, what: str) -> None:
