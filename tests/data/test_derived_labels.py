@@ -299,3 +299,10 @@ def test_without_structures_it_says_so(tmp_path: Path) -> None:
         load_task_data(asked, cache)
     with pytest.raises(ValueError, match="this is for structure files"):
         LocalFile(path=tmp_path / "x.csv", derives="accessibility")
+
+
+def test_numbers_that_no_protein_reaches_are_refused_before_memory_is_taken_for_them(tmp_path: Path) -> None:
+    atoms = chain_atoms("AAAAAAAA", numbers=[1, 2, 3, 4, 2_000_000_000, 2_000_000_001, 2_000_000_002, 2_000_000_003])
+    atoms.coord[atoms.res_id > 9000] += 500
+    with pytest.raises(UserError, match=r"2,000,000,003 residues are more than a protein has \(at most 1,000,000"):
+        row(write_structure(tmp_path / "x.cif", atoms), "secondary-structure")

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hubtools.common.bounds import LONGEST_CHAIN
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
-from hubtools.data.structures.contacts import NEAREST
+from hubtools.data.structures.contacts import NEAREST, refuse_long
 
 
 @reads("contact matrix")
@@ -67,12 +66,7 @@ def square_array(content: bytes, where: str) -> np.ndarray:
         raise UserError("it is no array in NumPy's format", where=where, fix="Get the file again.") from None
     if len(shape) != 2 or shape[0] != shape[1] or dtype.kind not in "biuf" or not shape[0]:
         raise UserError(f"it is no square matrix of numbers, but {shape} {dtype}"[:200], where=where)
-    if shape[0] > LONGEST_CHAIN:
-        raise UserError(
-            f"{shape[0]:,} residues have too many pairs (at most {LONGEST_CHAIN:,} residues)",
-            where=where,
-            fix="Leave it out, or cut it into domains.",
-        )
+    refuse_long(shape[0], where)
     if len(content) - stream.tell() < shape[0] * shape[1] * dtype.itemsize:
         raise UserError("the file ends early", where=where, fix="Get it again.")
     found: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)

@@ -9,7 +9,7 @@ scored. The pair of the residues i < j, from 0, stands at j × (j − 1) / 2 + i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ NEAREST = 6  # smallest separation that is scored
 NOT_SCORED = -100
 # The column of rows that are read from structure files, beside those that any table may have.
 PLACES = "places"
+_TOO_MANY = "have too many pairs"
 # Two α carbons farther apart than this, in Å, are not of neighbours: one residue at least is missing between them.
 _BONDED = 4.5
 
@@ -78,7 +79,7 @@ def listed(cell: object, length: int, where: str) -> np.ndarray:
     Raises:
         UserError: it is something else, or names a residue that the protein does not have.
     """
-    _refuse_long(length, where)
+    refuse_long(length, where)
     square, known = np.zeros((length, length), dtype=bool), np.ones(length, dtype=bool)
     for part in filter(None, (part.strip() for part in str(cell).split(";"))):
         numbers = part.split("-")
@@ -113,29 +114,44 @@ def chain_rows(chains: Sequence[Chain], name: str, where: str) -> list[dict[str,
     Raises:
         UserError: a chain is longer than the largest whose contacts are counted.
     """
-    distinct, rows = distinct_chains(chains), []
-    for chain in distinct:
-        at = in_sequence(chain)
-        length = int(at[-1]) + 1
-        _refuse_long(length, f"{where}, chain {chain.name}")
-        letters = np.full(length, "X")
-        letters[at] = list(chain.residues)
+    rows = []
+    for chain, at, row in protein_chains(chains, name, where, LONGEST_CHAIN, _TOO_MANY):
+        length = len(row["sequence"])
         places = np.full((length, 3), np.nan)
         places[at] = chain.beta
         lacking = np.flatnonzero(np.isnan(places).any(axis=1)) + 1
         first, second = (ends + 1 for ends in np.nonzero(np.triu(touching(places), NEAREST)))
         cell = [f"{i}-{j}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]
         label = ";".join([*cell, *map(str, lacking.tolist())])
-        own = name if len(distinct) == 1 else f"{name}_{chain.name}"
         alphas = np.full((length, 3), np.nan)
         alphas[at] = chain.alpha
-        rows.append({"id": own, "sequence": "".join(letters), "label": label, "chain": chain.name, PLACES: alphas})
+        rows.append(row | {"label": label, PLACES: alphas})
     return rows
 
 
-def distinct_chains(chains: Sequence[Chain]) -> list[Chain]:
-    """The chains whose residues no chain before them has: copies of a protein are one."""
-    return list({chain.residues: chain for chain in reversed(chains)}.values())[::-1]
+def protein_chains(
+    chains: Sequence[Chain], name: str, where: str, most: int, too_long: str
+) -> Iterator[tuple[Chain, np.ndarray, dict[str, Any]]]:
+    """Each chain whose residues no chain before it has, since copies of a protein are one; where its residues stand, as of
+    :func:`in_sequence`; and id, sequence and chain of its row.
+
+    Args:
+        chains, name, where: as of :func:`chain_rows`.
+        most: residues of a sequence, those that the file lacks among them.
+        too_long: what is wrong with more of them.
+
+    Raises:
+        UserError: a chain has more, as damaged numbers of a file may say.
+    """
+    distinct = list({chain.residues: chain for chain in reversed(chains)}.values())[::-1]
+    for chain in distinct:
+        at = in_sequence(chain)
+        length = int(at[-1]) + 1
+        _refuse_more(length, most, too_long, f"{where}, chain {chain.name}")
+        letters = np.full(length, "X")
+        letters[at] = list(chain.residues)
+        own = name if len(distinct) == 1 else f"{name}_{chain.name}"
+        yield chain, at, {"id": own, "sequence": "".join(letters), "chain": chain.name}
 
 
 def in_sequence(chain: Chain) -> np.ndarray:
@@ -154,10 +170,15 @@ def bonded(chain: Chain) -> np.ndarray:
     return apart < _BONDED
 
 
-def _refuse_long(length: int, where: str) -> None:
-    if length > LONGEST_CHAIN:
+def refuse_long(length: int, where: str) -> None:
+    """Raise where a protein has more residues than pairs are counted of."""
+    _refuse_more(length, LONGEST_CHAIN, _TOO_MANY, where)
+
+
+def _refuse_more(length: int, most: int, too_long: str, where: str) -> None:
+    if length > most:
         raise UserError(
-            f"{length:,} residues have too many pairs (at most {LONGEST_CHAIN:,} residues)",
+            f"{length:,} residues {too_long} (at most {most:,} residues)",
             where=where,
             fix="Leave it out, or cut it into domains.",
         )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubtools.common.bounds import LONGEST_PROTEIN
 from hubtools.common.errors import UserError
-from hubtools.data.structures.contacts import distinct_chains, in_sequence
+from hubtools.data.structures.contacts import protein_chains
 from hubtools.data.structures.structure_letters import UNKNOWN
 
 if TYPE_CHECKING:
@@ -47,21 +48,18 @@ def derived_rows(whole: WholeStructure, name: str, derives: str, where: str) -> 
         each, # where none is known. Residues that are missing between two others are X in the sequence.
 
     Raises:
-        UserError: the file does not have what labels are derived from.
+        UserError: the file does not have what labels are derived from, or its numbers say that a chain is longer than proteins are.
     """
-    chains, rows = distinct_chains(whole.chains), []
-    for chain in chains:
-        at = in_sequence(chain)
+    rows = []
+    for chain, at, row in protein_chains(whole.chains, name, where, LONGEST_PROTEIN, "are more than a protein has"):
         labels: list[Any] = DERIVED[derives](whole, chain, at, where)
-        length = int(at[-1]) + 1
-        letters, placed = np.full(length, "X"), np.full(length, UNKNOWN)
-        letters[at], placed[at] = list(chain.residues), list(chain.letters)
+        length = len(row["sequence"])
+        placed = np.full(length, UNKNOWN)
+        placed[at] = list(chain.letters)
         cell: list[Any] = [NONE] * length
         for place, label in zip(at.tolist(), labels, strict=True):
             cell[place] = label
-        own = name if len(chains) == 1 else f"{name}_{chain.name}"
-        row = {"id": own, "sequence": "".join(letters), "label": cell, "chain": chain.name, "file": name}
-        rows.append(row | {"3di": "".join(placed)})
+        rows.append(row | {"label": cell, "file": name, "3di": "".join(placed)})
     return rows
 
 
