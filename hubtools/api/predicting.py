@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.found_runs import said_of
-from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
+from hubtools.api.proteins.given import Sifted, dna_note, given_proteins, good_proteins
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_there
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -317,8 +317,7 @@ def _cautions(predictor: Predictor, tally: Tally) -> Iterator[str]:
     """What a reader of the predictions should know."""
     data = predictor.record.data
     learnt = data.splits.get("train") if data else None
-    if tally.dna:
-        yield f"{tally.dna:,} sequences look like DNA or RNA: residues of proteins are expected"
+    yield from dna_note(tally.dna)
     if tally.repeated:
         yield f"{tally.repeated:,} ids occur again: all are kept, in the order of the file"
     if tally.letters:

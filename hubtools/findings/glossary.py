@@ -47,13 +47,13 @@ GLOSSARY = {
     "run": "One model, one task, one recipe, one seed: a folder with a record, predictions and the trained model.",
     "seed": "A number that fixes what is random in training. Several seeds show how much a score depends on luck.",
     "selector": "Some runs of a place: runs:recipe=probe,task=location.",
-    "trust": "How far a task's test score can be trusted: green means that a held-out score means what it says, amber with a reservation, red not for ranking.",
     "split": "The parts of the data: train to learn from, validation to choose by, test to score once at the end.",
     "stratified": "Drawn so that each split has each label in its share.",
     "subset": "At most so many proteins of each split, for a quick try. Such runs are kept apart on boards.",
     "suite": "Several tasks, a recipe, seeds and baselines in one file: bench run --suite core.",
     "task": "What to predict from a protein, on which data and splits, scored how: one YAML file.",
     "trial": "One try of a sweep, judged on validation alone.",
+    "trust": "How far a task's test score can be trusted: green means that a held-out score means what it says, amber with a reservation, red not for ranking.",
     "verdict": "What a comparison comes to: better, no loss beyond the margin, worse within the margin, worse, or cannot tell.",
 }
 # Other words for the same.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubtools.api.computing import ExecutionOptions, quiet
-from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
+from hubtools.api.proteins.given import Sifted, dna_note, given_proteins, good_proteins
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
 
@@ -207,8 +207,7 @@ def _refuse_other(name: str, given: object, known: Sequence[str]) -> None:
 
 def _notes(run: EmbeddingRun, sifted: Sifted) -> Iterator[str]:
     """What a reader of the embeddings should know."""
-    if sifted.dna:
-        yield f"{sifted.dna:,} sequences look like DNA or RNA: residues of proteins are expected"
+    yield from dna_note(sifted.dna)
     if sifted.repeated:
         yield f"{sifted.repeated:,} ids occur again: all are kept, in the order of the file"
     if run.alignment is not None and run.alignment.replaced:

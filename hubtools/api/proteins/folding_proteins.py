@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
-from hubtools.api.proteins.given import Sifted, given_proteins, good_proteins
+from hubtools.api.proteins.given import Sifted, dna_note, given_proteins, good_proteins
 from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
@@ -173,15 +173,14 @@ def fold(
             for place in waiting:
                 rows[place] = _folded(model, folder, kept[place], stems[place], seed)
                 shown.update()
+        if session.execution.device.type == "cuda":
+            folder.about["peak memory of the device"] = torch.cuda.max_memory_allocated(session.execution.device)
         folder.write()
         folded = tuple(row for row in rows if row is not None)
         scores = None
         if known is not None:
             scores = known.score(kept, stems, [inside(folder.folder, row.file) for row in folded])
             _write_scores(folder.folder, scores)
-    if session.execution.device.type == "cuda":
-        folder.about["peak memory of the device"] = torch.cuda.max_memory_allocated(session.execution.device)
-        folder.write()
     notes = tuple(_notes(kept, model, sifted, scores))
     left_out = (*sifted.left_out, *too_long)
     return FoldedProteins(folded, folder.folder, folder.about, len(rows) - len(waiting), scores, notes, left_out)
@@ -273,8 +272,7 @@ def _notes(
     proteins: Sequence[Protein], model: FoldingModel, sifted: Sifted, scores: FoldScores | None
 ) -> Iterator[str]:
     """What a reader of the structures should know."""
-    if sifted.dna:
-        yield f"{sifted.dna:,} sequences look like DNA or RNA: residues of proteins are expected"
+    yield from dna_note(sifted.dna)
     letters = Counter("".join(protein.sequence.replace(":", "") for protein in proteins))
     other = {letter: n for letter, n in letters.items() if letter not in model.known or letter == "X"}
     if other:

@@ -110,6 +110,12 @@ def good_proteins(found: Iterable[Protein | Unreadable], skip_bad: bool, tally: 
         yield one
 
 
+def dna_note(count: int) -> Iterator[str]:
+    """A line on sequences that look like DNA or RNA, where there are some."""
+    if count:
+        yield f"{count:,} sequences look like DNA or RNA: residues of proteins are expected"
+
+
 def figure_paths(path: Path, ids: Sequence[str]) -> list[Path]:
     """Where figures of proteins go: the file itself, or a folder of files named by number and id.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.predicting import open_model
-from hubtools.api.proteins.given import Sifted, figure_paths, given_proteins, good_proteins
+from hubtools.api.proteins.given import Sifted, dna_note, figure_paths, given_proteins, good_proteins
 from hubtools.common.errors import UserError
 from hubtools.common.notebook import line_html, lines_html, table_html
 from hubtools.common.version import __version__
@@ -254,8 +254,7 @@ def _table_format(path: str) -> None:
 
 def _notes(scanned: Sequence[ScannedProtein], sifted: Sifted) -> Iterator[str]:
     """What a reader of the scores should know."""
-    if sifted.dna:
-        yield f"{sifted.dna:,} sequences look like DNA or RNA: residues of proteins are expected"
+    yield from dna_note(sifted.dna)
     other = sum(letter not in "ACDEFGHIKLMNPQRSTVWY" for one in scanned for letter in one.letters)
     if other:
         yield f"{other:,} residues are none of the 20 amino acids, and have no scores"

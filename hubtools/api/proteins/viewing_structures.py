@@ -222,7 +222,7 @@ def structure_paths(path: Path) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    from hubtools.data.structures.folder import structure_files
+    from hubtools.data.structures.folder import some_structure_files
 
     if is_file(path):
         return [path]
@@ -230,11 +230,7 @@ def structure_paths(path: Path) -> list[Path]:
         raise UserError(
             "there is no such file or folder", where=str(path), fix="Name a structure file, or a folder of them."
         )
-    if not (found := structure_files(path)):
-        raise UserError(
-            "no structure file is in it", where=str(path), fix="They end in .pdb, .cif or .bcif, also with .gz."
-        )
-    return found
+    return some_structure_files(path)
 
 
 def _facts(folder: Path) -> dict[str, dict[str, str]]:

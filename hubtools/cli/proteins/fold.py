@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubtools.api.computing import ExecutionOptions
+from hubtools.api.proteins.folding_proteins import ESMFOLD
 from hubtools.cli.shared.commands import StrictCommand
 from hubtools.cli.shared.execution_options import execution_options
 from hubtools.cli.shared.terminal import (
@@ -42,7 +43,7 @@ FOLDING = {
 @click.option("-o", "--out", required=True, metavar="DIR", help="Folder of the structures, which is made.")
 @click.option(
     "--checkpoint",
-    default="facebook/esmfold_v1",
+    default=ESMFOLD,
     show_default=True,
     metavar="NAME",
     help="ESMFold or ESMFold2: Hub id, also NAME@commit, or a folder.",

@@ -93,6 +93,22 @@ def structure_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if kind_of(path) in ENDINGS and is_file(path))
 
 
+def some_structure_files(folder: Path) -> list[Path]:
+    """The same of a folder that must hold one.
+
+    Raises:
+        UserError: there is none.
+    """
+    if found := structure_files(folder):
+        return found
+    raise no_structures(str(folder))
+
+
+def no_structures(where: str) -> UserError:
+    """What is wrong where structure files were expected, and how they are called."""
+    return UserError("no structure file is in it", where=where, fix="They end in .pdb, .cif or .bcif, also with .gz.")
+
+
 def folder_digest(files: StructureFiles, where: str) -> str:
     """Of the names and the content of a folder's structure files: part of what the data are.
 

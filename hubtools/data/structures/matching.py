@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _GAP = (-10, -1)
 # Of the shorter of the two, the share that must be aligned: a few residues alike say nothing.
 _LEAST_ALIGNED = 0.5
+# Of the aligned residues the share that must be the sequence's own, where nobody says another: as task files have it.
+IDENTITY = 0.9
 _ALPHABET = "ACDEFGHIKLMNPQRSTVWY"
 
 

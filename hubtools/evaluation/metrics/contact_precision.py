@@ -17,7 +17,7 @@ import numpy as np
 
 from hubtools.data.structures.contacts import pairs_of
 from hubtools.evaluation.metrics.structure_scores import of_coordinates
-from hubtools.evaluation.statistics.resampling import encode
+from hubtools.evaluation.statistics.resampling import encode, rows_of_each
 from hubtools.specs.level import STRUCTURE
 from hubtools.specs.metric_names import METRICS, RANGES
 
@@ -76,9 +76,6 @@ def by_protein(metric: str, predictions: Predictions) -> np.ndarray:
     if METRICS[metric].level == STRUCTURE.name:
         return of_coordinates(METRICS[metric].load(), predictions)
     assert predictions.positions is not None and predictions.residues is not None
-    codes, n_proteins = encode(predictions.ids)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=n_proteins))
     first, second = pairs_of(predictions.positions.astype(np.int64) - 1)
     apart = second - first
     # Of contacts a formula is of one protein.
@@ -86,7 +83,7 @@ def by_protein(metric: str, predictions: Predictions) -> np.ndarray:
     return np.array(
         [
             single(predictions.truth[rows], predictions.scores[rows], apart[rows], int(predictions.residues[rows[0]]))
-            for rows in np.split(order, ends[:-1])
+            for rows in rows_of_each(predictions.ids)
         ]
     )
 

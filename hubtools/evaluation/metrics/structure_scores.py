@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubtools.evaluation.statistics.resampling import encode
+from hubtools.evaluation.statistics.resampling import rows_of_each
 
 if TYPE_CHECKING:
     from hubtools.evaluation.predictions import Predictions
@@ -85,12 +85,9 @@ def of_coordinates(single: Any, predictions: Predictions) -> np.ndarray:
         single: one of the functions above.
         predictions: a row a coordinate, those of a residue one after the other.
     """
-    codes, n_proteins = encode(predictions.ids)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=n_proteins))
     places = (
         (predictions.truth[rows].reshape(-1, 3), predictions.scores[rows].astype(np.float64).reshape(-1, 3))
-        for rows in np.split(order, ends[:-1])
+        for rows in rows_of_each(predictions.ids)
     )
     return np.array([single(*pair) if len(pair[0]) >= LEAST_RESIDUES else np.nan for pair in places])
 

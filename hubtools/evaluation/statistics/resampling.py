@@ -109,3 +109,9 @@ def encode(names: np.ndarray) -> tuple[np.ndarray, int]:
 
     encoded = pa.array(names.ravel(), pa.string()).dictionary_encode()
     return encoded.indices.to_numpy().astype(np.int64).reshape(names.shape), len(encoded.dictionary)
+
+
+def rows_of_each(names: np.ndarray) -> list[np.ndarray]:
+    """The rows of each name in turn, names in order of first appearance."""
+    codes, n_names = encode(names)
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes, minlength=n_names))[:-1])

@@ -13,7 +13,7 @@ from hubtools.common.errors import UserError
 from hubtools.data.rows.chain_breaks import chains_of
 from hubtools.data.structures.chains import read_chains
 from hubtools.data.structures.folder import StructureFolder
-from hubtools.data.structures.matching import best_match
+from hubtools.data.structures.matching import IDENTITY, best_match
 from hubtools.evaluation.metrics.structure_scores import LEAST_RESIDUES, SCORES, compare_structures
 from hubtools.evaluation.statistics.arm_interval import Interval, arm_interval
 from hubtools.evaluation.statistics.resampled import REPLICATES, Resampled, Units, draw
@@ -21,9 +21,6 @@ from hubtools.models.folding.folding_models import CHAIN_NAMES
 
 if TYPE_CHECKING:
     from hubtools.inference.asking import Protein
-
-# Share of the aligned residues that must be the protein's own: as task files have it.
-_IDENTITY = 0.9
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def _known_places(protein: Protein, path: Path) -> np.ndarray:
         if not left:
             raise UserError("it has fewer chains than the protein", where=where, fix="Fold the chains that it has.")
         try:
-            match = best_match(sequence, left, _IDENTITY, where)
+            match = best_match(sequence, left, IDENTITY, where)
         except UserError as error:
             raise UserError(error.what, where=where, fix="Give the structure of this protein, or none.") from None
         left = [chain for chain in left if chain is not match.chain]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hubtools.evaluation.metrics.structure_scores import laid_onto, lddt, of_coordinates, tm_score
-from hubtools.evaluation.statistics.resampling import encode
+from hubtools.evaluation.statistics.resampling import rows_of_each
 from hubtools.findings.wording import number
 from hubtools.reporting.figures.plots import BLUE, INK, PALE, WIDTH, CardFigure, panels, png
 from hubtools.reporting.figures.structure_trace import draw_bonds
@@ -34,11 +34,11 @@ def predicted_structures_figure(predictions: Predictions, split: str) -> CardFig
         return None
     chosen = dict.fromkeys([int(order[-1]), int(order[len(order) // 2]), int(order[0])])
     roles = {1: ("",), 2: ("best: ", "worst: "), 3: ("best: ", "middle: ", "worst: ")}[len(chosen)]
-    codes, _ = encode(predictions.ids)
+    rows = rows_of_each(predictions.ids)
     figure, axes = panels(1, len(chosen), (WIDTH, 3.0) if len(chosen) > 1 else (4.6, 4.6))
     said = []
     for place, role, drawn in zip(chosen, roles, axes, strict=True):
-        shown = predictions.rows(np.flatnonzero(codes == place))
+        shown = predictions.rows(rows[place])
         assert shown.positions is not None
         known, residues = shown.truth.reshape(-1, 3), shown.positions[::3] // 3
         predicted = shown.scores.astype(np.float64).reshape(-1, 3)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubtools.data.structures.contacts import bonded
-from hubtools.reporting.answer_style import PALETTE
 from hubtools.reporting.figures.plots import INK, panels
 from hubtools.reporting.structures.colours import CONFIDENCE, NOTHING, SCALE
 
@@ -99,7 +98,7 @@ def _painted(
     if predictions is not None and one.values:
         values = np.concatenate([one.values.get(i, np.full(len(chain), np.nan)) for i, chain in enumerate(chains)])
         if predictions.names:
-            tones = [PALETTE[place % len(PALETTE)] for place in range(len(predictions.names))]
+            tones = predictions.colours
             colours = [NOTHING if np.isnan(value) else tones[int(value)] for value in values.tolist()]
             return colours, list(zip(tones, predictions.names, strict=True)), None, predictions.title
         low, high = predictions.bounds

@@ -13,15 +13,14 @@ from hubtools.common.bounds import LARGEST_JSON, LONGEST_PROTEIN, json_values, r
 from hubtools.common.errors import UserError, near
 from hubtools.common.readers import reads
 from hubtools.data.sources.source_rows import cell_text
-from hubtools.data.structures.matching import best_match
+from hubtools.data.structures.matching import IDENTITY, best_match
+from hubtools.reporting.answer_style import PALETTE
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hubtools.data.structures.chains import WholeStructure
 
-# As for files of structures that checkpoints read (``data.structures.identity``).
-IDENTITY = 0.9
 _MADE_BY = "Give what bench predict writes for a task of residues, or a table with these columns."
 
 
@@ -55,6 +54,11 @@ class ResiduePredictions:
     proteins: Mapping[str, ResidueValues]
     several: int = 0
     share: bool = False
+
+    @property
+    def colours(self) -> list[str]:
+        """Of each label, in turn."""
+        return [PALETTE[place % len(PALETTE)] for place in range(len(self.names))]
 
     @property
     def factors_said(self) -> str:

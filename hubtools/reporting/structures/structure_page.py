@@ -18,7 +18,7 @@ import numpy as np
 from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
 from hubtools.findings.wording import plural
-from hubtools.reporting.answer_style import CSS, PALETTE
+from hubtools.reporting.answer_style import CSS
 from hubtools.reporting.structures.colours import CONFIDENCE, NOTHING, SCALE
 from hubtools.reporting.structures.viewer_program import MOL_3D
 from hubtools.reporting.templates import asset, inline_json, render
@@ -125,8 +125,7 @@ def _paintings(shown: Sequence[ShownStructure], predictions: ResiduePredictions 
         low, high = predictions.bounds
         said: dict[str, Any] = {"key": "predicted", "title": predictions.title}
         if predictions.names:
-            colours = [PALETTE[place % len(PALETTE)] for place in range(len(predictions.names))]
-            said |= {"kind": "labels", "names": list(predictions.names), "colours": colours}
+            said |= {"kind": "labels", "names": list(predictions.names), "colours": predictions.colours}
         else:
             said |= {"kind": "values", "low": low, "high": high, "ends": [f"{low:.3g}", f"{high:.3g}"]}
         found.append(said)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from hubtools.data.rows.annotation import Annotator
 
-_ENDINGS = "They end in .pdb, .cif or .bcif, also with .gz."
-
 
 class StructuresSource(FileSource[StructuresData]):
     """Structure files in a folder of this machine, or in an archive here or at an address, read where they are."""
@@ -52,14 +50,9 @@ class StructuresSource(FileSource[StructuresData]):
             return file.path
         if not is_folder(file.path):
             raise UserError(f"there is no folder {file.path}", fix="Correct data.files in the task file.")
-        from hubtools.data.structures.folder import structure_files
+        from hubtools.data.structures.folder import some_structure_files
 
-        if not structure_files(file.path):
-            raise UserError(
-                "no structure file is in it",
-                where=str(file.path),
-                fix=_ENDINGS,
-            )
+        some_structure_files(file.path)
         return file.path
 
     def sha256(self, file: FolderOfStructures, cache: DataCache) -> str:
@@ -74,7 +67,7 @@ class StructuresSource(FileSource[StructuresData]):
         import pandas as pd
 
         from hubtools.data.structures.chains import name_of, reader_version, require_biotite
-        from hubtools.data.structures.folder import structure_files
+        from hubtools.data.structures.folder import no_structures, structure_files
 
         require_biotite(file.location)
         path, found = self.path(file, cache), {}
@@ -86,7 +79,7 @@ class StructuresSource(FileSource[StructuresData]):
                 found[at.name] = json_values(cache.array(f"derived-{key}", partial(_rows, one, content)).tobytes())
                 shown.update()
         if not found:
-            raise UserError("no structure file is in it", where=file.location, fix=_ENDINGS)
+            raise no_structures(file.location)
         # In whichever order an archive was packed.
         return pd.DataFrame([row for name in sorted(found) for row in found[name]], dtype=object)
 
