@@ -189,7 +189,7 @@ def task(folder: Path, derives: str, **more: Any) -> Task:
             "name": "t", "version": 1, "title": "t", "summary": "s", "problem": kind, **labels,
             "data": {"source": "structures", "files": files, "splits": {n: {"files": [n]} for n in ("train", "test")}, **more},
             "metrics": {"primary": "spearman" if derives == "accessibility" else "accuracy"},
-            "licence": "CC0-1.0", "citation": "c", "semaphore": {"colour": "red", "reason": "made up for a test"},
+            "licence": "CC0-1.0", "citation": "c", "trust": {"colour": "red", "reason": "made up for a test"},
         }
     )  # fmt: skip
 
@@ -262,7 +262,7 @@ def test_contacts_and_places_of_a_folder_are_those_of_its_files(tmp_path: Path, 
     path = write_structure(tmp_path / "f" / "p.pdb", chain_atoms(SEQUENCE, left_out=(5,)))
     about = {
         "name": "t", "version": 1, "title": "t", "summary": "s", "problem": problem, "metrics": {"primary": metric},
-        "licence": "CC0-1.0", "citation": "c", "semaphore": {"colour": "red", "reason": "made up for a test"},
+        "licence": "CC0-1.0", "citation": "c", "trust": {"colour": "red", "reason": "made up for a test"},
     }  # fmt: skip
     told = [
         {"source": "structures", "files": [{"path": path.parent, "derives": "contacts"}], "splits": {"test": {}}},
