@@ -6,17 +6,20 @@ fastest depends on device, precision and head size, and is measured (:mod:`hubto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 # What a configuration calls it while a model is packed; no mask is made for a name that has no mask function.
 NAME = "bench-packed"
 # Scores of as many heads at once as fit a core's own cache beside their gradients.
-BLOCK_BYTES = 2 * 1024**2
+BLOCK_BYTES = 1024**2
+# Up to here sums of exponentials and what they are multiplied with stay far from the end of float32, which is bfloat16's too: e^64 is 6e27.
+SAFE = 64.0
 
 
 @dataclass(frozen=True)
@@ -94,21 +97,86 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, options: Options) -> torch.Tensor:
     )
 
 
-def _product(q: Any, k: Any, v: Any, mask: Any, options: Options) -> torch.Tensor:
-    n, length = len(q), q.shape[2]
-    step = max(1, int(BLOCK_BYTES / (n * length * length * q.element_size())))
-    if options.scale != 1.0:
-        q = q * options.scale
-    out = []
-    for a, b, c in zip(q.split(step, 1), k.split(step, 1), v.split(step, 1), strict=True):
-        scores = a @ b.transpose(-1, -2)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        weights = scores.softmax(-1)
-        if options.dropout:
-            weights = functional.dropout(weights, options.dropout)
-        out.append(weights @ c)
-    return out[0] if len(out) == 1 else torch.cat(out, 1)
+def _blocks(lengths: Sequence[int], heads: int, itemsize: int) -> Iterator[tuple[slice, int, int, int]]:
+    """Of each stretch of equal lengths: its tokens, the length, how many of it, and how many heads at once stay in the cache."""
+    start = 0
+    for length, n in runs_of(lengths):
+        # Of one matrix alone torch's product is slower than of two.
+        step = max(2, int(BLOCK_BYTES / (length * length * itemsize)))
+        yield slice(start, start + n * length), length, heads * n, min(step, heads * n)
+        start += n * length
+
+
+class _Exponentials(torch.autograd.Function):
+    """Attention by exponentials that are divided by their sums at the end, a few heads at a time.
+
+    A score is at most the product of the two norms. Where that is below :data:`SAFE`, no exponential leaves the range of numbers, and
+    the maximum need not be found and subtracted; else the softmax of torch is taken, whose sums are one. Sums are a column
+    of the product with the values. Exponentials are kept for the gradient, (heads, length, length) of each sequence.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        lengths: Sequence[int],
+        options: Options,
+    ) -> torch.Tensor:
+        """(heads, tokens, head size) of one row."""
+        heads, tokens, size = query.shape
+        query = query * options.scale if options.scale != 1.0 else query
+        value = torch.cat([value, value.new_ones(heads, tokens, 1)], -1)
+        norms = [torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32) for x in (query, key)]
+        keeps = any(ctx.needs_input_grad)
+        # As the layers before and behind have it: the heads of a token side by side.
+        out, kept = query.new_empty(tokens, heads, size + 1).transpose(0, 1), []
+        for place, length, matrices, step in _blocks(lengths, heads, query.element_size()):
+            mask = band(length, options.reach, query.device)
+            parts = (x[:, place].reshape(matrices, length, -1).split(step) for x in (query, key, value))
+            bounds = (x[:, place].reshape(matrices, length).amax(1) for x in norms)
+            safe = (torch.mul(*bounds) <= SAFE).split(step)
+            found = []
+            for q, k, v, small in zip(*parts, safe, strict=True):
+                scores = torch.bmm(q, k.transpose(1, 2))
+                if mask is not None:
+                    scores.masked_fill_(~mask, float("-inf"))
+                weights = scores.exp_() if bool(small.all()) else scores.softmax(-1)
+                found.append(torch.bmm(weights, v))
+                kept += [weights] * keeps
+            out[:, place] = torch.cat(found).view(heads, -1, size + 1)
+        shares = out[..., size:].float().reciprocal_()
+        answer = (out[..., :size] * shares).to(query.dtype)
+        ctx.save_for_backward(query, key, value, answer, shares, *kept)
+        ctx.lengths, ctx.scale = lengths, options.scale
+        return answer
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        """Of queries, keys and values."""
+        query, key, value, answer, shares, *kept = ctx.saved_tensors
+        heads, tokens, size = query.shape
+        shared = gradients[0] * shares
+        # What the softmax takes off each row goes along as a column, against the ones beside the values.
+        gradient = torch.cat([shared, -(shared * answer).sum(-1, keepdim=True)], -1).to(query.dtype)
+        found = [query.new_empty(tokens, heads, size).transpose(0, 1) for _ in range(3)]
+        weights = iter(kept)
+        for place, length, matrices, step in _blocks(ctx.lengths, heads, query.element_size()):
+            parts = (x[:, place].reshape(matrices, length, -1).split(step) for x in (query, key, value, gradient))
+            of_query, of_key, of_value = [], [], []
+            for q, k, v, g in zip(*parts, strict=True):
+                w = next(weights)
+                of_value.append(torch.bmm(w.transpose(1, 2), g[..., :size]))
+                scores = torch.bmm(g, v.transpose(1, 2)).mul_(w)
+                of_query.append(torch.bmm(scores, k))
+                of_key.append(torch.bmm(scores.transpose(1, 2), q))
+            for into, pieces in zip(found, (of_query, of_key, of_value), strict=True):
+                into[:, place] = torch.cat(pieces).view(heads, -1, size)
+        if ctx.scale != 1.0:
+            found[0] *= ctx.scale
+        return *found, None, None
 
 
 def sdpa(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
@@ -123,12 +191,17 @@ def sdpa_float32(query: Any, key: Any, value: Any, boundaries: Boundaries, optio
     return out.to(query.dtype)
 
 
-def product(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
-    """Product, softmax, product, a few heads at a time, so that the scores stay in the processor's cache.
+def exponentials(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
+    """Product, exponential, product, a few heads at a time, so that the scores stay in the processor's cache.
 
-    Its gradient needs no second computation of the scores, which it keeps: heads × length² for each sequence.
+    With its gradient in place of torch's, which would look for maxima that bounded scores do not need. What drops
+    probabilities out goes by :func:`sdpa_float32`.
     """
-    return each_alone(query, key, value, boundaries, options, _product)
+    if options.dropout:
+        return sdpa_float32(query, key, value, boundaries, options)
+    with torch.autocast(query.device.type, enabled=False):
+        out: torch.Tensor = _Exponentials.apply(query, key, value, boundaries.lengths, options)
+    return out
 
 
 def varlen(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
@@ -154,7 +227,12 @@ def varlen(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Op
     return out.transpose(0, 1)
 
 
-KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "sdpa-float32": sdpa_float32, "product": product, "varlen": varlen}
+KERNELS: dict[str, Kernel] = {
+    "sdpa": sdpa,
+    "sdpa-float32": sdpa_float32,
+    "exponentials": exponentials,
+    "varlen": varlen,
+}
 
 
 def kernels_for(device: torch.device, dtype: torch.dtype) -> list[str]:
@@ -162,7 +240,7 @@ def kernels_for(device: torch.device, dtype: torch.dtype) -> list[str]:
     if device.type == "cuda":
         return ["sdpa", "varlen"] if dtype in {torch.bfloat16, torch.float16} else ["sdpa"]
     # In float32 the fused kernel was the fastest at every length from 300 on, so there is nothing to choose.
-    return ["sdpa"] if dtype == torch.float32 else ["sdpa-float32", "sdpa", "product"]
+    return ["sdpa"] if dtype == torch.float32 else ["sdpa-float32", "sdpa", "exponentials"]
 
 
 def attend(

@@ -274,8 +274,8 @@ def _kernel_candidates(
     names: list[str], heads: int, size: int, dtype: torch.dtype, device: torch.device, trains: bool
 ) -> dict[str, Callable[[], Any]]:
     """Kernels on random queries, keys and values of usual lengths; one that is wrong is no candidate."""
-    lengths = (150, 400)
-    offsets = torch.tensor([0, 150, 550], dtype=torch.int32, device=device)
+    lengths = (150, 400, 700)
+    offsets = torch.tensor([0, 150, 550, 1250], dtype=torch.int32, device=device)
     boundaries, options = Boundaries(lengths, offsets), Options(size**-0.5)
     generator = torch.Generator().manual_seed(0)
     query, key, value = (
