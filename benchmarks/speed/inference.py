@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Inference: real tokens a second of bench against Trainer.predict, all variants taking turns in one run.
 
-usage: python benchmarks/speed/inference.py [--shape 8M|35M] [--threads 1] [--rounds 3] [--proteins 48] [--out FILE]
+usage: python benchmarks/speed/inference.py [--shape 8M|35M] [--threads 1] [--rounds 3] [--proteins 96] [--out FILE]
 
 The reference is transformers' Trainer.predict with batches of 8 in the order of the data, padded to the longest, in
 float32; the same with batches of 64; bench's own predict, padded and packed in float32, and packed in bf16. All read
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options(parser)
     parser.set_defaults(rounds=3)
-    shape_options(parser, 48)
+    shape_options(parser, 96)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     work = Work.of(given.shape, given.proteins)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training: real tokens a second of bench against the field's notebook recipe, all variants taking turns in one run.
 
-usage: python benchmarks/speed/training.py [--shape 8M|35M] [--threads 1] [--rounds 3] [--proteins 24] [--out FILE]
+usage: python benchmarks/speed/training.py [--shape 8M|35M] [--threads 1] [--rounds 3] [--proteins 48] [--out FILE]
 
 The notebook recipe is transformers' Trainer with batches of 8 in random order, padded to the longest, in float32. The
 same Trainer padded to the maximum and with length grouping; bench through its own fit, padded and packed in float32,
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options(parser)
     parser.set_defaults(rounds=3)
-    shape_options(parser, 24)
+    shape_options(parser, 48)
     parser.add_argument("--only", metavar="TEXT", help="variants whose name holds this, beside recipe and ceilings")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
