@@ -173,18 +173,18 @@ class Claim:
                 os.close(handle)
 
     def release(self) -> None:
-        """Give the run back. A file of this number is nobody else's: of a claim that was lost it changes nothing."""
+        """Give the run back; of a claim that was lost, or removed, it changes nothing."""
         with contextlib.suppress(OSError):
-            os.rename(self.path, f"{self.path}.free")  # noqa: PTH104
+            if self.path.read_bytes() == self.content:
+                os.rename(self.path, f"{self.path}.free")  # noqa: PTH104
 
     def remove(self) -> None:
         """Give the folder back, and remove it where nothing but claims is in it. Who comes late finds no claim like its own."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UserError):
             self.require()
             for number, _, name in _claims(self.folder):
                 if number < self.number:
                     (self.folder / name).unlink()
-            # Until here nobody else could take it; from here on it is not this process that removes what is in it.
             self.path.unlink()
             self.folder.rmdir()
 

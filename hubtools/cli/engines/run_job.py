@@ -128,6 +128,6 @@ def _runner(
 
 def _say_of_protein(kept: KeptFolds, event: JobEvent) -> None:
     """For a log that a person reads."""
-    name = kept.proteins[event.number].id
-    why = f": {event.mistake.error()}" if event.mistake else ""
-    click.echo(f"{name} {'is folded' if event.kind == 'begins' else event.kind}{why}", err=True)
+    why = event.mistake.error() if event.mistake else None
+    what = {"begins": "folding", "ended": "its structure is there"}.get(event.kind, why or event.kind)
+    click.echo(f"{kept.proteins[event.number].id}: {what}", err=True)

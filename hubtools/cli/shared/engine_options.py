@@ -45,7 +45,7 @@ def engine_options(parts: str, default: str) -> Callable[[Callable[..., Any]], C
             "--on",
             "engine",
             metavar="ENGINE",
-            help=f"Who does the {parts}: slurm, ray (docs/clusters.md). Default: this machine.",
+            help="Who does the work: slurm, ray (docs/clusters.md). Default: this machine.",
         ),
         click.option(
             "--profile", metavar="NAME", help="What that engine is asked for: name or file. Default: that of its name."
@@ -70,16 +70,16 @@ def _chosen(workers: Workers | None, engine: str | None, profile: str | None) ->
     Raises:
         UserError: there is no such profile; workers are asked for, too; torchrun's processes are to do it.
     """
+    if engine is None and profile is None and workers in {None, 1}:
+        return EngineChoice(workers)
     from hubtools.training.compute import distributed
 
     if distributed.started():
-        if engine is not None or (workers is not None and workers != 1):
-            raise UserError(
-                "torchrun's processes work on one run together, and those of an engine or of --workers on a run each",
-                where="--workers" if engine is None else "--on",
-                fix="Leave one of them out.",
-            )
-        return EngineChoice()
+        raise UserError(
+            "torchrun's processes work on one run together, and those of an engine or of --workers on a run each",
+            where="--on" if engine else "--profile" if profile else "--workers",
+            fix="Leave one of them out.",
+        )
     if engine is None and profile is None:
         return EngineChoice(workers)
     # What the environment says is of this machine.

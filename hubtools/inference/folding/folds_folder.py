@@ -29,7 +29,6 @@ from hubtools.common.readers import reads
 from hubtools.common.texts import visible
 from hubtools.data.rows.chain_breaks import chains_of, residues_in
 from hubtools.runs.claims import ClaimedElsewhere, claimed, clock, held, wait_for_one
-from hubtools.runs.kept_plan import PLANS
 from hubtools.specs.names import Sha256
 from hubtools.specs.record.identities import Line, OpenPart, RecordPart
 
@@ -147,8 +146,9 @@ class FoldsFolder:
         self.own: dict[str, Any] = {}
         self._order: dict[str, int] = {}
         self._note_of = (0, 0)
-        others = (path for path in folder.iterdir() if path.name not in {CLAIMS, PLANS}) if is_folder(folder) else ()
-        if not is_file(folder / NOTE) and any(others):
+        # Hidden is what processes leave for each other. Listed first: by now another one may have begun here.
+        others = is_folder(folder) and any(not path.name.startswith(".") for path in folder.iterdir())
+        if others and not is_file(folder / NOTE):
             raise UserError(
                 f"there is something else in it (no {NOTE})",
                 where=str(folder),
