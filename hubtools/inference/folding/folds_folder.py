@@ -336,6 +336,8 @@ class FoldsFolder:
             note = read_fold_note(place / NOTE)
         except UserError:
             return None  # Gathered in this moment, or damaged: then the protein is folded again.
+        if self.settings and note.settings != self.settings:
+            return None  # Of structures that somebody has removed.
         self.rows |= {row.file: row for row in note.folded}
         return note
 
