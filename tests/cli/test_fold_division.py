@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from hubtools.api.engines.fold_jobs import FoldRunner
 from hubtools.api.proteins.asked_folds import AskedFolds
 from hubtools.common.errors import UserError
 from hubtools.inference.asking import Protein
+from hubtools.inference.folding import folds_in_turn
 from hubtools.inference.folding.folds_folder import CLAIMS, FoldsFolder, fold_stems
 from hubtools.inference.folding.kept_folds import all_folds, folds_of, keep_folds, read_folds
 from hubtools.models.checkpoint import resolve_checkpoint
@@ -318,6 +320,32 @@ def test_a_node_refuses_what_it_cannot_fold_and_folds_the_rest(
     # It helped with those that were not its own, too.
     assert len(pd.read_csv(tmp_path / "folds" / "folds.tsv", sep="\t")) == 3
     assert [event.number for event in told if event.kind == "ended"] == [0, 1, 2]
+
+
+def test_a_worker_folds_others_rather_than_wait(
+    checkpoint: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proteins = asked(checkpoint, tmp_path / "folds")
+    kept = read_folds(tmp_path / "folds", proteins.keep("workers", {}))
+    told: list[JobEvent] = []
+    runner = FoldRunner(kept, tmp_path / "folds", ONE_THREAD.session(Path()), ONE_THREAD, told.append, alone=False)
+    with contextlib.ExitStack() as elsewhere:
+        elsewhere.enter_context(runner.asked.folder.claimed("long"))
+        there: list[set[str]] = []
+
+        def wait(folders: Any) -> None:
+            there.append({path.stem for path in (tmp_path / "folds").glob("*.pdb")})
+            elsewhere.close()
+
+        monkeypatch.setattr(folds_in_turn, "wait_for_one", wait)
+        assert runner.do([3])
+    assert there == [{"sp_P1_A_HUMAN", "two", "dimer"}]
+    # It was given one, and speaks of one: the others are some worker's that will find them there.
+    assert [(event.kind, event.number) for event in told] == [("begins", 3), ("ended", 3)]
+    assert runner.do([1, 2]) and [event.kind for event in told[2:]] == ["ended", "ended"]
+    proteins.folder.order_as(proteins.stems)
+    proteins.folder.gather()
+    require_equal(tmp_path / "folds", alone, hidden=[".plans"])
 
 
 def test_one_that_cannot_be_folded_stops_no_other(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from hubtools.api.computing import quiet
 from hubtools.api.proteins.asked_folds import AskedFolds, begin, shorter
 from hubtools.common.errors import UserError
 from hubtools.inference.folding.folds_folder import FoldsFolder
-from hubtools.inference.folding.folds_in_turn import fold_in_turn
 from hubtools.models.folding.folding_models import folding_model
 from hubtools.runs.engines.job_events import JobEvent, Mistake
 from hubtools.training.folding.fold_limits import fold_limit, needs, refuse_long
@@ -33,8 +33,8 @@ class FoldRunner:
         root: folder of the structures.
         session, execution: where and how to compute.
         tell: is told what happens.
-        alone: whether nobody waits for it, who gives others what it leaves and gathers what it folds: then it helps other
-            processes when its own proteins are done, and gathers itself.
+        alone: whether nobody waits for it, who gives others what it leaves and gathers what it folds: then it folds what others
+            have not begun when its own proteins are done, and gathers itself.
     """
 
     kept: KeptFolds
@@ -85,37 +85,28 @@ class FoldRunner:
         Returns:
             Whether each of them has its structure.
         """
+        own, fine = set(numbers), True
+        for number in own & self.too_long.keys():
+            fine = False
+            self.tell(JobEvent("not begun", number, mistake=Mistake.of(self.too_long[number])))
+        passed = own | self.too_long.keys()
+        others = (number for number in range(len(self.kept.proteins)) if number not in passed)
+
+        # Who gives others what it has left blames this process for what it was given.
+        def begins(number: int) -> None:
+            if self.alone or number in own:
+                self.tell(JobEvent("begins", number))
+
+        turns = self.asked.turns(begins)
+        short = [number for number in numbers if number not in self.too_long]
         with quiet():
             try:
-                fine = self._fold(numbers, helping=False)
-                if self.alone:
-                    own = set(numbers)
-                    self._fold([number for number in range(len(self.kept.proteins)) if number not in own], helping=True)
+                for number, why in chain(turns.in_turn(short, others), turns.free(others) if self.alone else ()):
+                    fine = fine and (why is None or number not in own)
+                    if self.alone or number in own:
+                        mistake = None if why is None else Mistake.of(why)
+                        self.tell(JobEvent("ended" if why is None else "not begun", number, mistake=mistake))
             finally:
                 if self.alone:
                     self.asked.folder.gather()
-        return fine
-
-    def _fold(self, numbers: Sequence[int], helping: bool) -> bool:
-        asked, fine = self.asked, True
-        for number in numbers:
-            if (why := self.too_long.get(number)) is not None and not helping:
-                fine = False
-                self.tell(JobEvent("not begun", number, mistake=Mistake.of(why)))
-        short = [number for number in numbers if number not in self.too_long]
-        for number, mistake in fold_in_turn(
-            asked.model,
-            asked.folder,
-            asked.proteins,
-            asked.stems,
-            short,
-            seed=asked.seed,
-            begins=lambda number: self.tell(JobEvent("begins", number)),
-            helping=helping,
-        ):
-            if mistake is None:
-                self.tell(JobEvent("ended", number))
-            else:
-                fine = False
-                self.tell(JobEvent("not begun", number, mistake=Mistake.of(mistake)))
         return fine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import platform
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
 from hubtools.data.rows.chain_breaks import chains_of
 from hubtools.inference.folding.folds_folder import FoldedRow, FoldsFolder
-from hubtools.inference.folding.folds_in_turn import fold_in_turn
+from hubtools.inference.folding.folds_in_turn import FoldTurns
 from hubtools.inference.folding.kept_folds import KeptFolds, all_folds, folds_of, keep_folds, read_folds
 from hubtools.runs.engines.capacity import PROCESS
 from hubtools.training.folding.fold_limits import needs, refuse_long
@@ -134,15 +134,7 @@ class AskedFolds(Divisible):
             say(f"{memory}; {len(waiting):,} to fold")
         try:
             with closing(telling.bar("folding", len(waiting), unit=" proteins")) as shown:
-                for number, why in fold_in_turn(
-                    self.model,
-                    self.folder,
-                    self.proteins,
-                    self.stems,
-                    waiting,
-                    seed=self.seed,
-                    begins=lambda number: None,
-                ):
+                for number, why in self.turns(lambda number: None).in_turn(waiting, iter(())):
                     if why is not None:
                         self.mistakes[number] = why
                     shown.update()
@@ -198,6 +190,14 @@ class AskedFolds(Divisible):
             name = self.proteins[missing[0]].id
             raise UserError(f"it was not folded{others}", where=name, fix=f"{there} The same command goes on.")
         raise UserError(f"{first.what}{others}", where=first.where, fix=f"{there} {first.fix or 'Leave it out.'}")
+
+    def turns(self, begins: Callable[[int], None]) -> FoldTurns:
+        """What folds them in this process.
+
+        Args:
+            begins: is told the number of a protein that is about to be folded.
+        """
+        return FoldTurns(self.model, self.folder, self.proteins, self.stems, self.seed, begins)
 
     def lengths(self, numbers: Collection[int]) -> list[int]:
         """Residues that the model reads of some of the proteins."""

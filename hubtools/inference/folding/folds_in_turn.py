@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,75 +20,96 @@ if TYPE_CHECKING:
     from hubtools.inference.folding.folds_folder import FoldsFolder
     from hubtools.models.folding.folding_models import FoldingModel
 
+# The number of a protein, and why it could not be folded; None of one whose structure is there.
+Folded = tuple[int, UserError | None]
 
-def fold_in_turn(
-    model: FoldingModel,
-    folder: FoldsFolder,
-    proteins: Sequence[Protein],
-    stems: Sequence[str],
-    numbers: Sequence[int],
-    *,
-    seed: int,
-    begins: Callable[[int], None],
-    helping: bool = False,
-) -> Iterator[tuple[int, UserError | None]]:
-    """Fold proteins that are not there yet.
 
-    So processes that share a folder divide what is to be folded, and each ends when all of it is. A protein whose process was killed is
-    taken over.
+@dataclass
+class FoldTurns:
+    """Folds what is not there yet. So processes that share a folder divide what is to be folded; what a killed one was at is taken over.
 
-    Args:
+    Attributes:
         model: that folds.
         folder: that structures go to; it was begun.
         proteins, stems: all that were asked for, and what their files are called.
-        numbers: of those that are to be folded, in order.
         seed: of what the model draws.
         begins: is told the number of a protein that is about to be folded.
-        helping: whether they are the part of other processes: nobody is waited for.
-
-    Yields:
-        The number of a protein, and why it could not be folded; None of one whose structure is there.
-
-    Raises:
-        UserError: the weights are not to be had, or the folder cannot be written.
     """
-    left = list(numbers)
-    while left:
-        busy: dict[int, Path] = {}
-        for number in left:
-            protein, stem = proteins[number], stems[number]
-            if folder.found(protein, stem, whole=not helping) is not None:
-                yield number, None
+
+    model: FoldingModel
+    folder: FoldsFolder
+    proteins: Sequence[Protein]
+    stems: Sequence[str]
+    seed: int
+    begins: Callable[[int], None]
+
+    def in_turn(self, numbers: Iterable[int], spare: Iterator[int]) -> Iterator[Folded]:
+        """Fold some proteins, and end when all of them are there, whoever folds them.
+
+        Args:
+            numbers: of the proteins, in order.
+            spare: of others, which are folded where else another process would be waited for.
+
+        Yields:
+            Each of them as it is there, and those of the others that this process folds.
+
+        Raises:
+            UserError: the weights are not to be had, or the folder cannot be written.
+        """
+        left = list(numbers)
+        while left:
+            busy: dict[int, Path] = {}
+            for number in left:
+                try:
+                    why = self._one(number, whole=True)
+                except ClaimedElsewhere as error:
+                    busy[number] = error.folder
+                    continue
+                yield number, why
+            if busy and len(busy) == len(left):
+                helped = next(self.free(spare), None)
+                if helped is None:
+                    wait_for_one(list(busy.values()))
+                else:
+                    yield helped
+            left = list(busy)
+
+    def free(self, spare: Iterator[int]) -> Iterator[Folded]:
+        """Fold those of some proteins that are neither there nor claimed; arguments and what is yielded as of :meth:`in_turn`."""
+        for number in spare:
+            if self.folder.found(self.proteins[number], self.stems[number], whole=False) is not None:
                 continue
-            _ = model.model  # Loading is not of the first protein's seconds.
-            why = None
             try:
-                with folder.claimed(stem) as claim:
-                    if folder.found(protein, stem) is None:
-                        begins(number)
-                        begun, chains = time.perf_counter(), chains_of(protein.sequence)
-                        try:
-                            folded = fold_one(
-                                model, chains, draw_of(seed, protein.sequence), protein.id, _less(model, chains)
-                            )
-                        except UserError as error:
-                            why = _of_protein(error, protein.id)
-                        else:
-                            if model.device.type == "cuda":
-                                peak = torch.cuda.max_memory_allocated(model.device)
-                                folder.own["peak memory of the device"] = peak
-                            seconds = time.perf_counter() - begun
-                            folder.add(claim, protein, stem, folded, seconds, seed if model.draws else None)
-            except ClaimedElsewhere as error:
-                busy[number] = error.folder
+                why = self._one(number, whole=False)
+            except ClaimedElsewhere:
                 continue
-            folder.gather(wait=False)
             yield number, why
-        if helping:
-            return
-        if busy and len(busy) == len(left):
-            wait_for_one(list(busy.values()))
-        left = list(busy)
+
+    def _one(self, number: int, whole: bool) -> UserError | None:
+        """Fold one protein unless it is there; why it could not be folded.
+
+        Raises:
+            ClaimedElsewhere: another process is at it.
+        """
+        model, folder, protein, stem = self.model, self.folder, self.proteins[number], self.stems[number]
+        if folder.found(protein, stem, whole=whole) is not None:
+            return None
+        _ = model.model  # Loading is not of the first protein's seconds.
+        with folder.claimed(stem) as claim:
+            if folder.found(protein, stem) is not None:
+                return None
+            self.begins(number)
+            begun, chains = time.perf_counter(), chains_of(protein.sequence)
+            try:
+                folded = fold_one(model, chains, draw_of(self.seed, protein.sequence), protein.id, _less(model, chains))
+            except UserError as error:
+                return _of_protein(error, protein.id)
+            seconds = time.perf_counter() - begun
+            if model.device.type == "cuda":
+                folder.own["peak memory of the device"] = torch.cuda.max_memory_allocated(model.device)
+            folder.add(claim, protein, stem, folded, seconds, self.seed if model.draws else None)
+        folder.gather(wait=False)
+        return None
 
 
 def _less(model: FoldingModel, chains: Sequence[str]) -> str:
