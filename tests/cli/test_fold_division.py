@@ -231,10 +231,24 @@ def test_jobs_of_a_queue(
     assert code == 0 and told.splitlines()[0] == "long: folding", told
     require_equal(fasta.with_name("folds"), alone, hidden=[".plans"])
     queue.state = dict.fromkeys(queue.state, "ended")
+    # Had it been killed before it could write the table, the same command would: here of a note that nobody gathered.
+    _ungathered(fasta.with_name("folds"), "two")
     code, out, told = bench(*command, "--on", "queue")
+    require_equal(fasta.with_name("folds"), alone, hidden=[".plans"])
     assert code == 0 and "0 structures by esmfold2, 4 there already" in told and "sp|P1|A_HUMAN" in out
     code, _, told = bench(*argv[argv.index("run-job") : -1], "0-4")
     assert code == 2 and "'0-4' are no runs of a plan of 4" in told
+
+
+def _ungathered(folder: Path, name: str) -> None:
+    """As a process leaves it that was killed when this protein was done."""
+    note = json.loads((folder / "fold.json").read_text())
+    (row,) = [row for row in note["folded"] if row["id"] == name]
+    place = folder / CLAIMS / f"_{name}"
+    place.mkdir(parents=True)
+    (place / "fold.json").write_text(json.dumps(note | {"folded": [row]}))
+    note["folded"].remove(row)
+    (folder / "fold.json").write_text(json.dumps(note))
 
 
 @pytest.mark.parametrize(

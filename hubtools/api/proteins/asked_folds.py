@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hubtools.models.checkpoint import Checkpoint
     from hubtools.models.folding.folding_models import FoldingModel
     from hubtools.runs.engines.job_engine import DetachedEngine
+    from hubtools.runs.engines.job_events import JobEvent
     from hubtools.training.compute.device import Execution
 
 # The work of a protein grows with this power of its residues: to divide proteins evenly, not to say when all are folded.
@@ -139,7 +140,7 @@ class AskedFolds(Divisible):
                         self.mistakes[number] = why
                     shown.update()
         finally:
-            self.folder.gather()
+            self.gather()
 
     def fold_by(self, to: Dispatched, memory: str, say: Say) -> None:
         """Have an engine fold what is not there yet, which works for as long as this call.
@@ -153,23 +154,30 @@ class AskedFolds(Divisible):
             UserError: no job can be done.
         """
         proteins = sum(map(len, to.work.jobs))
-        if proteins:
-            say(f"{memory and f'{memory}; '}{proteins:,} to fold: {to.why}")
         try:
-            with (
-                telling.bar("folding", proteins, unit=" proteins") as shown,
-                closing(cast("Generator[Any]", to.engine.events(to.work))) as events,
-            ):
-                for event in events:
-                    if event.kind in {"not begun", "lost"} and event.mistake is not None:
-                        self.mistakes[event.number] = event.mistake.error()
-                    elif event.kind == "again" and event.mistake is not None:
-                        shown.clear()
-                        say(f"{self.proteins[event.number].id}: {event.mistake.error()}; it comes again")
-                    shown.update(event.kind in {"not begun", "lost", "ended"})
+            if proteins:
+                say(f"{memory and f'{memory}; '}{proteins:,} to fold: {to.why}")
+                self._follow(to, proteins, say)
         finally:
-            self.folder.order_as(self.stems)
-            self.folder.gather()
+            self.gather()
+
+    def _follow(self, to: Dispatched, proteins: int, say: Say) -> None:
+        with (
+            closing(telling.bar("folding", proteins, unit=" proteins")) as shown,
+            closing(cast("Generator[JobEvent]", to.engine.events(to.work))) as events,
+        ):
+            for event in events:
+                if event.kind in {"not begun", "lost"} and event.mistake is not None:
+                    self.mistakes[event.number] = event.mistake.error()
+                elif event.kind == "again" and event.mistake is not None:
+                    shown.clear()
+                    say(f"{self.proteins[event.number].id}: {event.mistake.error()}; it comes again")
+                shown.update(event.kind in {"not begun", "lost", "ended"})
+
+    def gather(self) -> None:
+        """Have the table of the folder list all that is there, as those who folded it may have been stopped before they could."""
+        self.folder.order_as(self.stems)
+        self.folder.gather()
 
     def rows(self) -> list[FoldedRow]:
         """What is there of each protein.

@@ -213,8 +213,9 @@ def fold_by(
         if isinstance(to, HandedOver):
             if to.jobs or to.under_way:
                 return to
+            asked.gather()
         elif to is not None:
-            asked.fold_by(to, memory, on_note)
+            asked.fold_by(to, memory if here else "", on_note)
         else:
             asked.fold(session.execution, memory, on_note)
         rows = asked.rows()
