@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hubtools.api.asked import Names
 from hubtools.api.computing import ExecutionOptions, quiet
 from hubtools.api.engines.dispatch import Workers, to_workers
+from hubtools.api.engines.planned_runs import PlannedRuns
 from hubtools.api.found_runs import RunResults
 from hubtools.api.plans import RunPlan, plan
 from hubtools.common.errors import UserError
@@ -216,7 +217,8 @@ def run_plan(
     root = Path(runs)
     check_writable(root)
     how = execution or ExecutionOptions()
-    if workers is not None and (to := to_workers(planned.runs, root, how, workers, force=force)) is not None:
+    asked = PlannedRuns(planned.runs, root, how, force)
+    if workers is not None and (to := to_workers(asked, workers)) is not None:
         return perform_by(to.engine, to.work, planned.runs, on_event=on_event)
     if len(planned) > 1:
         from hubtools.runs.kept_plan import keep_plan, plan_of

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-from click.core import ParameterSource
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.api.engines.dispatch import Dispatched, Workers, hand_over, to_workers
+from hubtools.api.engines.dispatch import Dispatched, EngineChoice, hand_over, to_workers
+from hubtools.api.engines.planned_runs import PlannedRuns
 from hubtools.cli import run_report
 from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.engine_options import engine_options
 from hubtools.cli.shared.execution_options import execution_options
 from hubtools.cli.shared.terminal import RUNS, TEMPLATES, hush_transformers
 from hubtools.common.bounds import MOST_SEEDS, at_most, yaml_values
@@ -94,16 +95,6 @@ def parse_settings(context: click.Context, parameter: click.Parameter, value: tu
     return settings
 
 
-@reads("option --workers")
-def parse_workers(context: click.Context, parameter: click.Parameter, value: str | None) -> Workers | None:
-    """A number of processes, or ``auto``."""
-    if value is None or value == "auto":
-        return value  # type: ignore[return-value]
-    if not re.fullmatch(r"[0-9]{1,4}", value) or int(value) < 1:
-        raise UserError(f"{value!r} is neither auto nor a number from 1", where="--workers", fix="--workers 4")
-    return int(value)
-
-
 # What is asked for: the runs, and the folder that they go to.
 _PLAN = (
     click.option(
@@ -170,19 +161,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @plan_options
 @execution_options()
 @FORCE
-@click.option(
-    "--workers",
-    callback=parse_workers,
-    envvar="BENCH_WORKERS",
-    metavar="N",
-    help="Processes of this machine that divide the runs. Default: auto, one a GPU, or one a core where memory suffices.",
-)
-@click.option(
-    "--on", "engine", metavar="ENGINE", help="Who does the runs: slurm, ray (docs/clusters.md). Default: this machine."
-)
-@click.option(
-    "--profile", metavar="NAME", help="What that engine is asked for: name or file. Default: that of its name."
-)
+@engine_options("runs", "auto, of more than one run")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @TEMPLATES
 def run(
@@ -190,9 +169,7 @@ def run(
     root: Path,
     execution: ExecutionOptions,
     force: bool,
-    workers: Workers | None,
-    engine: str | None,
-    profile: str | None,
+    by: EngineChoice,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -221,32 +198,17 @@ def run(
     from hubtools.training.compute import distributed
 
     check_writable(root)
-    if distributed.started():
-        _refuse_company(workers, engine)
-    elif engine is not None or profile is not None:
-        to_it = _engine_of(engine, profile, workers)
-        given = hand_over(planned.runs, root, execution, to_it, profile=profile, force=force, command=_typed())
-        if isinstance(given, Dispatched):
-            click.echo(given.why, err=True)
-            with stoppable():
-                _run_by(given, planned)
-        else:
-            run_report.handed_over(given, root)
-        return
+    asked = PlannedRuns(planned.runs, root, execution, force, _typed())
     # Baselines beside one run take seconds: less than another process takes to start.
-    elif (
-        to := to_workers(
-            planned.runs,
-            root,
-            execution,
-            workers or (1 if single(planned.runs) else "auto"),
-            force=force,
-            command=_typed(),
-        )
-    ) is not None:
-        click.echo(to.why, err=True)
+    workers = by.workers or (1 if distributed.started() or single(planned.runs) else "auto")
+    given = hand_over(asked, by.engine, by.profile) if by.engine is not None else to_workers(asked, workers)
+    if isinstance(given, Dispatched):
+        click.echo(given.why, err=True)
         with stoppable():
-            _run_by(to, planned)
+            _run_by(given, planned)
+        return
+    if given is not None:
+        run_report.handed_over(given, root)
         return
     if main and len(planned) > 1:
         from hubtools.runs.kept_plan import keep_plan, plan_of
@@ -265,36 +227,6 @@ def run(
 def _typed() -> str:
     """The command line, as the plan keeps it."""
     return shlex.join(["bench", *sys.argv[1:]])
-
-
-def _refuse_company(workers: Workers | None, engine: str | None) -> None:
-    """Under torchrun all processes work on one model.
-
-    Raises:
-        UserError: workers, or an engine, are asked for.
-    """
-    if engine is not None or (workers is not None and workers != 1):
-        raise UserError(
-            "torchrun's processes work on one run together, and those of an engine or of --workers on a run each",
-            where="--workers" if engine is None else "--on",
-            fix="Leave one of them out.",
-        )
-
-
-def _engine_of(engine: str | None, profile: str | None, workers: Workers | None) -> str:
-    """The engine that is meant, by its name or by its profile.
-
-    Raises:
-        UserError: there is no such profile; workers are asked for, too.
-    """
-    from hubtools.specs.lookup.content import find
-    from hubtools.specs.lookup.spec_files import profile_in
-
-    # What the environment says is of this machine.
-    given = click.get_current_context().get_parameter_source("workers") is ParameterSource.COMMANDLINE
-    if given and workers is not None:
-        raise UserError("workers are processes of this machine", where="--workers", fix="Leave it out, or --on.")
-    return engine or profile_in(find("profile", str(profile))).engine
 
 
 def planned_by(options: Mapping[str, Any]) -> RunPlan:

@@ -173,9 +173,20 @@ class Claim:
                 os.close(handle)
 
     def release(self) -> None:
-        """Give the run back. A file of this number is nobody else's: of a claim that was lost it changes nothing."""
+        """Give the run back; of a claim that was lost, or removed, it changes nothing."""
         with contextlib.suppress(OSError):
-            os.rename(self.path, f"{self.path}.free")  # noqa: PTH104
+            if self.path.read_bytes() == self.content:
+                os.rename(self.path, f"{self.path}.free")  # noqa: PTH104
+
+    def remove(self) -> None:
+        """Give the folder back, and remove it where nothing but claims is in it. Who comes late finds no claim like its own."""
+        with contextlib.suppress(OSError, UserError):
+            self.require()
+            for number, _, name in _claims(self.folder):
+                if number < self.number:
+                    (self.folder / name).unlink()
+            self.path.unlink()
+            self.folder.rmdir()
 
 
 class _Heart:
@@ -221,8 +232,7 @@ def claimed(folder: Path) -> Iterator[Claim]:
         UserError: the folder cannot be written.
     """
     try:
-        make_folder(folder)
-        claim = _taken(folder)
+        claim = _taken_anew(folder)
     except OSError as error:
         raise unwritable(Path(error.filename or folder), error) or error from None
     _heart.add(claim)
@@ -285,6 +295,17 @@ def holder_in(content: bytes) -> Holder | None:
         return Holder.model_validate_json(content)
     except ValidationError:
         return None
+
+
+def _taken_anew(folder: Path, again: int = 5) -> Claim:
+    """The same, of a folder that is made; one that its last holder removes in this moment is made again, so often at most."""
+    try:
+        make_folder(folder)
+        return _taken(folder)
+    except FileNotFoundError:
+        if not again:
+            raise
+    return _taken_anew(folder, again - 1)
 
 
 def _taken(folder: Path) -> Claim:

@@ -17,6 +17,7 @@ from tiny_project import QUICK, task_name, write_project
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.api.engines.dispatch import Dispatched, hand_over
+from hubtools.api.engines.planned_runs import PlannedRuns
 from hubtools.api.plans import plan
 from hubtools.api.running import RunEvent, perform_by
 from hubtools.common.errors import UserError
@@ -59,7 +60,7 @@ def test_a_node_is_killed_in_the_middle(cluster: Any, project: Path) -> None:
 
     settings = {**QUICK, "epochs": 120, "patience": None}
     runs = plan("esm", task_name(PROBLEM), "full", seeds=[1, 2], set=settings).runs
-    given = hand_over(runs, project / "runs", ExecutionOptions("cpu"), "ray")
+    given = hand_over(PlannedRuns(runs, project / "runs", ExecutionOptions("cpu")), "ray")
     assert isinstance(given, Dispatched) and len(given.work.jobs) == 2
     told: list[RunEvent] = []
     killed = False
@@ -88,7 +89,7 @@ def test_a_node_is_killed_in_the_middle(cluster: Any, project: Path) -> None:
     assert len({outcome.folder for outcome in done.outcomes}) == 2
     assert not ray.is_initialized()
     assert any((project / "cache").iterdir())
-    again = hand_over(runs, project / "runs", ExecutionOptions("cpu"), "ray")
+    again = hand_over(PlannedRuns(runs, project / "runs", ExecutionOptions("cpu")), "ray")
     assert isinstance(again, Dispatched) and not again.work.jobs
     # What no node has is said at once, and not waited for.
     (project / "benchmarks" / "profiles").mkdir(parents=True)
@@ -96,7 +97,7 @@ def test_a_node_is_killed_in_the_middle(cluster: Any, project: Path) -> None:
         "name: ray\ntitle: R\nengine: ray\noptions: {cpus: 64}\n"
     )
     more = plan("esm", task_name(PROBLEM), "full", seeds=3, set=settings).runs
-    large = hand_over(more, project / "runs", ExecutionOptions("cpu"), "ray")
+    large = hand_over(PlannedRuns(more, project / "runs", ExecutionOptions("cpu")), "ray")
     assert isinstance(large, Dispatched)
     with pytest.raises(UserError, match=r"no node of the Ray cluster has what a job asks for \(64 CPU\)"):
         perform_by(large.engine, large.work, more)
@@ -108,7 +109,7 @@ def test_a_job_computes_with_as_many_threads_as_it_has_whole_cores(project: Path
     profiles.mkdir(parents=True)
     (profiles / "ray.yaml").write_text(f"name: ray\ntitle: R\nengine: ray\noptions: {{cpus: {cores}}}\n")
     runs = plan("esm", task_name(PROBLEM), "probe").runs
-    given = hand_over(runs, project / "runs", ExecutionOptions("cpu"), "ray")
+    given = hand_over(PlannedRuns(runs, project / "runs", ExecutionOptions("cpu")), "ray")
     assert isinstance(given, Dispatched)
     command = list(given.work.command)
     assert command[command.index("--threads") + 1] == threads

@@ -18,6 +18,7 @@ from tiny_project import task_name, write_project
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.api.engines import dispatch
+from hubtools.api.engines.planned_runs import PlannedRuns
 from hubtools.api.plans import plan
 from hubtools.runs.engines import capacity as counted
 from hubtools.runs.kept_plan import read_plans
@@ -139,7 +140,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def count(project: Path, workers: Any, **options: Any) -> tuple[int, list[str], str]:
     runs = plan(suite="shared.yaml", recipe=options.pop("recipe", None)).runs
-    to = dispatch.to_workers(runs, project / "runs", ExecutionOptions(**options), workers)
+    to = dispatch.to_workers(PlannedRuns(runs, project / "runs", ExecutionOptions(**options)), workers)
     if to is None:
         return 1, [], ""
     return len(to.engine.seats), list(to.work.command), to.why
@@ -160,7 +161,7 @@ def test_as_many_as_there_are_cores_and_jobs(project: Path, here: pytest.MonkeyP
 def test_one_a_gpu(project: Path, here: pytest.MonkeyPatch) -> None:
     here.setattr(counted, "gpus", lambda: ["3", "5"])
     runs = plan(suite="shared.yaml").runs
-    to = dispatch.to_workers(runs, project / "runs", ExecutionOptions(), "auto")
+    to = dispatch.to_workers(PlannedRuns(runs, project / "runs", ExecutionOptions()), "auto")
     assert to is not None
     assert [seat["CUDA_VISIBLE_DEVICES"] for seat in to.engine.seats] == ["3", "5"] and "2 GPUs" in to.why
     # On the processor they are as if there were none.

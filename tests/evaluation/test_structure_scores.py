@@ -9,6 +9,7 @@ import pytest
 from optional_packages import needs_biotite
 from tiny_structures import chain_atoms
 
+from hubtools.evaluation.metrics import structure_scores
 from hubtools.evaluation.metrics.structure_scores import SCORES, compare_structures
 from hubtools.inference.folding.known_structures import mean_scores
 from hubtools.specs.metric_names import METRICS
@@ -121,3 +122,24 @@ def test_means_have_intervals_over_proteins() -> None:
         half = stats.t.ppf(0.975, 29) * stats.sem(values)
         assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
     assert mean_scores(found[:1])["lddt"].low is None
+
+
+def test_one_search_serves_both_scores_of_superpositions(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    looked_for = structure_scores._looked_for
+    monkeypatch.setattr(structure_scores, "_found", {})
+    monkeypatch.setattr(structure_scores, "_KEPT", 2)
+    monkeypatch.setattr(
+        structure_scores, "_looked_for", lambda *pair: searched.append(len(pair[0])) or looked_for(*pair)
+    )
+    pairs = [(helix(n), noisy(helix(n), 2.0)) for n in (30, 31)]
+    found = [[score(*pair) for pair in pairs] for score in (structure_scores.tm_score, structure_scores.gdt_ts)]
+    assert searched == [30, 31]
+    assert [list(scores) for scores in zip(*found, strict=True)] == [
+        [looked_for(*pair)[0], looked_for(*pair)[1].mean()] for pair in pairs
+    ]
+    # The oldest makes room.
+    structure_scores.tm_score(helix(32), noisy(helix(32), 2.0))
+    structure_scores.tm_score(*pairs[1])
+    structure_scores.tm_score(*pairs[0])
+    assert searched == [30, 31, 32, 30]

@@ -39,7 +39,7 @@ def _() -> Any:
     return _words("20-80", "7"), call
 
 
-@attempt("cli.run.parse_workers")
+@attempt("cli.shared.engine_options.parse_workers")
 def _() -> Any:
     def call(read: Any, folder: Path, value: Any) -> Any:
         assert (workers := read(None, None, value)) in {None, "auto"} or 0 < workers < 10_000

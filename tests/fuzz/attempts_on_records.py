@@ -355,6 +355,25 @@ def _() -> Any:
     return values, call
 
 
+@attempt("inference.folding.kept_folds.read_folds")
+def _() -> Any:
+    from hubtools.inference.asking import Protein
+    from hubtools.inference.folding.kept_folds import KeptFolds, folds_of
+    from hubtools.runs.kept_plan import PLANS
+
+    how: dict[str, Any] = {"checkpoint": "owner/name", "form": "pdb", "samples": 2}
+    kept = folds_of([Protein("sp|P1", "MKV"), Protein("b", "MKV:GG")], ["sp_P1", "b"], "slurm", **how)
+    value = kept.with_jobs({"7_0": [0], "7_1": [1]}).model_dump(mode="json")
+    values = mutated_values([value], schema(KeptFolds)).map(as_json).map(encoded)
+
+    def call(read: Any, folder: Path, content: bytes) -> Any:
+        put(folder, f"{PLANS}/{kept.id}.folds", content)
+        found = read(folder, kept.id)
+        return found.given, found.stems, found.keys()
+
+    return values, call
+
+
 @attempt("runs.many.run_states.beginning_of")
 def _() -> Any:
     def call(read: Any, folder: Path, content: bytes) -> Any:

@@ -289,6 +289,42 @@ def test_a_folder_that_is_removed_is_lost(tmp_path: Path) -> None:
         claim.beat()
 
 
+def test_a_holder_removes_what_nobody_needs(tmp_path: Path, quick: None) -> None:
+    of_another_machine(tmp_path / "run", 60)
+    with pytest.raises(ClaimedElsewhere), claimed(tmp_path / "run"):
+        pass
+    wait_for_one([tmp_path / "run"])
+    with claimed(tmp_path / "run") as late:
+        late.remove()
+        assert not (tmp_path / "run").exists()
+    with claimed(tmp_path / "run") as again:
+        # Who held it before, and comes back, has nothing in it.
+        with pytest.raises(ClaimLost):
+            late.require()
+        late.remove()
+        again.require()
+        (tmp_path / "run" / "result").touch()
+        again.remove()
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["result"], "what is no claim stays"
+
+
+def test_a_folder_that_goes_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, left = claims.make_folder, [2]
+
+    def gone_twice(folder: Path) -> None:
+        make(folder)
+        if left[0]:
+            left[0] -= 1
+            folder.rmdir()
+
+    monkeypatch.setattr(claims, "make_folder", gone_twice)
+    with claimed(tmp_path / "run") as claim:
+        claim.require()
+    left[0] = 1000
+    with pytest.raises(UserError), claimed(tmp_path / "other"):
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 9000, b'{"host": "\\u001b[2J"}', b"[" * 5000])
 def test_a_claim_that_cannot_be_read_is_somebodys_until_it_is_silent(
     tmp_path: Path, content: bytes, quick: None

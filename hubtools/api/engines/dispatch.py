@@ -1,4 +1,4 @@
-"""Who does the runs of a plan: this process, or an engine, and what that engine is given."""
+"""Who does what is asked for: this process, or an engine, and what that engine is given."""
 
 from __future__ import annotations
 
@@ -6,23 +6,36 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hubtools.api.computing import ExecutionOptions
+from hubtools.api.engines.divisible import Divisible
 from hubtools.common.errors import UserError
-from hubtools.common.files import is_folder
 from hubtools.runs.store import DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from hubtools.runs.engines.job_engine import AttachedEngine, DetachedEngine, JobEngine, Submission
-    from hubtools.runs.jobs import PlanJob
+    from hubtools.api.computing import ExecutionOptions
+    from hubtools.inference.folding.kept_folds import KeptFolds
+    from hubtools.runs.engines.job_engine import AttachedEngine, JobEngine, Submission
     from hubtools.runs.kept_plan import KeptPlan
-    from hubtools.runs.plan import PlannedRun
     from hubtools.specs.base import Spec
 
 Workers = int | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Who a user wants something to be done by; nothing where this process does it.
+
+    Attributes:
+        workers: processes of this machine, or ``auto`` for as many as suit it.
+        engine: name of an engine.
+        profile: name or file of what that engine is asked for; by default that of the engine's name, where there is one.
+    """
+
+    workers: Workers | None = None
+    engine: str | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,37 +52,25 @@ class Dispatched:
     why: str
 
 
-def to_workers(
-    planned: Sequence[PlannedRun],
-    root: Path,
-    execution: ExecutionOptions,
-    workers: Workers,
-    *,
-    force: bool = False,
-    command: str = "hubtools.run",
-) -> Dispatched | None:
+def to_workers(asked: Divisible, workers: Workers) -> Dispatched | None:
     """Several processes of this machine, where several are wanted and there is something to divide; None where one does it.
 
     Args:
-        planned: the runs.
-        root: folder of runs.
-        execution: where and how to compute.
+        asked: what is to be done.
         workers: how many, or as many as suit the machine.
-        force, command: as of the command, the latter for the plan that is kept.
 
     Raises:
-        UserError: the plan cannot be kept.
+        UserError: what was asked for cannot be kept.
     """
-    from hubtools.data.sources.file_cache import DataCache
     from hubtools.runs.engines.capacity import capacity
     from hubtools.runs.engines.workers import with_seats
-    from hubtools.runs.jobs import PlanJob, Sizes, jobs
     from hubtools.training.compute.machine import COMPANY
 
     if isinstance(workers, int) and workers < 1:
         raise UserError(f"{workers} workers do nothing", where="workers", fix="Give 1 or more, or auto.")
-    if workers == 1 or len(planned) < 2:
+    if workers == 1 or len(asked) < 2:
         return None
+    execution = asked.execution
     if callable(execution.track):
         if workers == "auto":
             return None
@@ -78,91 +79,64 @@ def to_workers(
             where="track",
             fix="Name a tracker, or leave out workers.",
         )
-    done = set[int]() if force else _done(planned, root)
-    left = [number for number in range(len(planned)) if number not in done]
+    done = asked.done()
+    left = [number for number in range(len(asked)) if number not in done]
     if len(left) < 2:
         return None
-    asked = [planned[number] for number in left]
-    sizes = Sizes(DataCache.default(execution.mirrors))
-    budget = execution.token_budget if isinstance(execution.token_budget, int) else None
     found = capacity(
-        asked,
-        len(asked),
+        lambda: asked.needs(left),
+        len(left),
         asked=workers if isinstance(workers, int) else None,
         device=execution.device,
         threads=execution.threads,
-        tokens=budget,
-        sizes=sizes,
+        all_cores=asked.all_cores,
     )
-    divided = _numbered(jobs(asked, workers=len(found.seats), sizes=sizes), left)
+    divided = asked.cut(left, len(found.seats), True)
     number = min(len(found.seats), len(divided))
     if number < 2:
         return None
-    if done:
-        # To be found done, at the end.
-        divided.append(PlanJob(None, tuple(sorted(done)), 0.0))
+    if done and asked.shows_done:
+        divided.append(tuple(sorted(done)))
     seats = [{**seat, COMPANY: str(number)} for seat in found.seats[:number]]
-    own = replace(execution, threads=found.threads)
-    work = submission(planned, root, own, divided, "workers", force=force, command=command)
+    work = submission(asked, replace(execution, threads=found.threads), divided, "workers")
     each = f", {found.threads} thread{'s'[: found.threads > 1]} each" if found.threads else ""
     return Dispatched(with_seats(seats), work, f"{number} workers{each} ({found.why})")
 
 
 def submission(
-    planned: Sequence[PlannedRun],
-    root: Path,
+    asked: Divisible,
     execution: ExecutionOptions,
-    divided: Sequence[PlanJob],
+    divided: Sequence[tuple[int, ...]],
     engine: str,
-    *,
-    force: bool = False,
-    command: str,
     options: Spec | None = None,
 ) -> Submission:
-    """Keep a plan beside the runs, and say what an engine needs to do its jobs.
+    """Keep what was asked for beside what comes of it, and say what an engine needs to do its jobs.
 
     Args:
-        planned, root, execution, force, command: as for :func:`to_workers`.
-        divided: the jobs that are to be done.
+        asked: what is to be done.
+        execution: where and how to compute, as a job is told.
+        divided: numbers of the parts of each job.
         engine, options: its name, and what its profile says.
 
     Raises:
-        UserError: the plan cannot be kept.
+        UserError: what was asked for cannot be kept.
     """
     from hubtools.runs.engines.job_engine import NoOptions, Submission
-    from hubtools.runs.kept_plan import keep_plan, plan_of
 
     options = options or NoOptions()
-    kept = plan_of(planned, command, engine=engine, options=options.model_dump(mode="json", exclude_defaults=True))
-    if engine == "workers" and (before := _kept(root, kept.id)) is not None and before.jobs:
-        kept = before  # Of jobs that an engine has it is known by that which.
-    kept = keep_plan(root, kept)
+    kept = asked.keep(engine, options.model_dump(mode="json", exclude_defaults=True))
     # Not from the current folder, which may be somebody else's.
-    start = [sys.executable, "-P", "-m", "hubtools.cli.main", "run-job", "--runs", str(root)]
-    own = ["--force"] if force else []
+    start = [sys.executable, "-P", "-m", "hubtools.cli.main", "run-job", "--runs", str(asked.root)]
     return Submission(
-        plan=kept.id,
-        root=root,
+        plan=kept,
+        root=asked.root,
         directory=Path.cwd(),
-        jobs=[job.numbers for job in divided],
-        command=[*start, *own, "--since", datetime.now(UTC).isoformat(), *execution.arguments()],
+        jobs=divided,
+        command=[*start, *asked.options, *execution.arguments()],
         options=options,
         gpu=None if execution.device == "auto" else execution.device == "cuda",
-        frozen=[
-            all(planned[number].recipe.adaptation not in {"full", "adapter"} for number in job.numbers)
-            for job in divided
-        ],
+        frozen=[asked.frozen(numbers) for numbers in divided],
     )
-
-
-def _kept(root: Path, plan_id: str) -> KeptPlan | None:
-    """A plan that was kept, if it was."""
-    from hubtools.runs.kept_plan import read_plan
-
-    try:
-        return read_plan(root, plan_id)
-    except UserError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -171,9 +145,10 @@ class HandedOver:
 
     Attributes:
         engine: its name.
-        plan: id of the plan, beside the runs.
-        jobs: names of the new jobs, with the numbers of their runs in the plan.
-        done, under_way: runs for which there was nothing to do, and those that wait or run in jobs of before.
+        plan: id of what was asked for, which is kept.
+        jobs: names of the new jobs, with the numbers of their parts.
+        done, under_way: parts for which there was nothing to do, and those that wait or run in jobs of before.
+        part: what a part is called.
     """
 
     engine: str
@@ -181,36 +156,28 @@ class HandedOver:
     jobs: dict[str, tuple[int, ...]]
     done: int
     under_way: int
+    part: str = "run"
 
     def __str__(self) -> str:
-        runs = sum(len(numbers) for numbers in self.jobs.values())
+        parts = sum(len(numbers) for numbers in self.jobs.values())
         names = list(self.jobs)
         named = f" ({' to '.join(dict.fromkeys([names[0], names[-1]]))})" if names else ""
-        given = f"{_many(runs, 'run')} in {_many(len(self.jobs), 'job')} handed to {self.engine}{named}"
+        given = f"{_many(parts, self.part)} in {_many(len(self.jobs), 'job')} handed to {self.engine}{named}"
         rest = [f"{self.done} done before"] * bool(self.done) + [f"{self.under_way} waiting or running"] * bool(
             self.under_way
         )
-        return ", ".join([given if runs else "nothing to hand over", *rest])
+        return ", ".join([given if parts else "nothing to hand over", *rest])
 
 
 def _many(number: int, what: str) -> str:
     return f"{number} {what}{'s'[: number != 1]}"
 
 
-def hand_over(
-    planned: Sequence[PlannedRun],
-    root: Path,
-    execution: ExecutionOptions,
-    engine: str,
-    *,
-    profile: str | None = None,
-    force: bool = False,
-    command: str = "hubtools.submit",
-) -> HandedOver | Dispatched:
-    """Give an engine what is left of a plan: neither what is done, nor what it has already.
+def hand_over(asked: Divisible, engine: str, profile: str | None = None) -> HandedOver | Dispatched:
+    """Give an engine what is left to do: neither what is done, nor what it has already.
 
     Args:
-        planned, root, execution, force, command: as for :func:`to_workers`.
+        asked: what is to be done.
         engine: name of an engine.
         profile: name or file of a profile; by default that of the engine's name, where there is one.
 
@@ -220,24 +187,20 @@ def hand_over(
     Raises:
         UserError: there is no such engine or profile, or it takes no jobs.
     """
-    from hubtools.data.sources.file_cache import DataCache
     from hubtools.runs.engines.job_engine import AttachedEngine, DetachedEngine
     from hubtools.runs.engines.known_engines import ENGINES
-    from hubtools.runs.jobs import Sizes, jobs
-    from hubtools.runs.kept_plan import keep_plan, read_plan
 
     to = ENGINES[engine]
     options = _options_of(to, profile)
-    done = set() if force else _done(planned, root)
-    taken = _taken(planned, root, to) if isinstance(to, DetachedEngine) else set[int]()
-    left = [number for number in range(len(planned)) if number not in done | taken]
+    done = asked.done()
+    taken = asked.taken(to) if isinstance(to, DetachedEngine) else set[int]()
+    left = [number for number in range(len(asked)) if number not in done | taken]
     most = getattr(options, "jobs", None) or getattr(options, "parallel", None) or 1
-    cut = jobs([planned[number] for number in left], workers=most, sizes=Sizes(DataCache.default(execution.mirrors)))
-    divided = _numbered(cut, left)
+    divided = asked.cut(left, most, False)
     # What a job was given is its own: whoever else is on its node does not count. Ray also gives parts of a core.
     cores = getattr(options, "cpus", None)
-    own = replace(execution, threads=execution.threads or (max(1, int(cores)) if cores else None))
-    work = submission(planned, root, own, divided, engine, force=force, command=command, options=options)
+    threads = asked.execution.threads or (max(1, int(cores)) if cores else None)
+    work = submission(asked, replace(asked.execution, threads=threads), divided, engine, options)
     if isinstance(to, AttachedEngine):
         return Dispatched(to, work, f"{_many(len(divided), 'job')} for {engine}")
     if not isinstance(to, DetachedEngine):
@@ -246,13 +209,8 @@ def hand_over(
         )
     given = to.submit(work) if divided else {}
     if given:
-        keep_plan(root, read_plan(root, work.plan).with_jobs(given))
-    return HandedOver(engine, work.plan, given, len(done), len(taken - done))
-
-
-def _numbered(cut: Sequence[PlanJob], numbers: Sequence[int]) -> list[PlanJob]:
-    """Jobs of some runs of a plan, by their numbers there."""
-    return [replace(job, numbers=tuple(numbers[place] for place in job.numbers)) for job in cut]
+        asked.give(work.plan, given)
+    return HandedOver(engine, work.plan, given, len(done), len(taken - done), asked.part)
 
 
 def _options_of(engine: JobEngine, profile: str | None) -> Spec:
@@ -271,43 +229,11 @@ def _options_of(engine: JobEngine, profile: str | None) -> Spec:
     return engine.checked(found.options, str(path))
 
 
-def _done(planned: Sequence[PlannedRun], root: Path) -> set[int]:
-    """Numbers of the runs that have a result."""
-    from hubtools.runs.many.run_states import FolderReader
-
-    if not is_folder(root):
-        return set()
-    states = FolderReader(root).of(planned)
-    # Each run once: of one that is asked for twice it is not known which is meant.
-    return (
-        {number for number, one in enumerate(states) if one.state == "done"} if len(states) == len(planned) else set()
-    )
-
-
-def _taken(planned: Sequence[PlannedRun], root: Path, engine: DetachedEngine) -> set[int]:
-    """Numbers of the runs that jobs of the engine have which wait or run, by whatever plan of this folder."""
-    from hubtools.runs.kept_plan import read_plans
-
-    plans = [plan for plan in read_plans(root)[0] if plan.engine == engine.name and plan.jobs]
-    states = engine.states([job for plan in plans for job in plan.jobs])
-    live = [
-        (plan, [n for job, numbers in plan.jobs.items() if states.get(job) != "ended" for n in numbers])
-        for plan in plans
-    ]
-    keys = {_key(runs[number]) for plan, numbers in live if numbers for runs in [plan.planned()] for number in numbers}
-    return {number for number, run in enumerate(planned) if keys and _key(run) in keys}
-
-
-def _key(run: PlannedRun) -> tuple[object, ...]:
-    tuning = run.tuning.model_dump_json() if run.tuning else None
-    return run.checkpoint, run.task.hash, run.recipe.hash, run.seed, run.subset, run.fraction, tuning
-
-
 def cancel(runs: str | os.PathLike[str] = DEFAULT_ROOT) -> dict[str, int]:
-    """Stop the jobs of a folder of runs that wait or run in a cluster's queue. What is done stays.
+    """Stop the jobs of a folder of runs, or of structures, that wait or run in a cluster's queue. What is done stays.
 
     Args:
-        runs: folder of runs.
+        runs: that folder.
 
     Returns:
         Name of an engine -> number of jobs that were stopped.
@@ -315,12 +241,14 @@ def cancel(runs: str | os.PathLike[str] = DEFAULT_ROOT) -> dict[str, int]:
     Raises:
         UserError: an engine is not known here, or cannot be asked.
     """
+    from hubtools.inference.folding.kept_folds import all_folds
     from hubtools.runs.engines.job_engine import DetachedEngine
     from hubtools.runs.engines.known_engines import ENGINES
     from hubtools.runs.kept_plan import read_plans
 
     stopped: dict[str, int] = {}
-    for plan in read_plans(Path(runs))[0]:
+    kept: list[KeptPlan | KeptFolds] = [*read_plans(Path(runs))[0], *all_folds(Path(runs))]
+    for plan in kept:
         if plan.jobs and isinstance(engine := ENGINES[plan.engine], DetachedEngine):
             live = [job for job, state in engine.states(list(plan.jobs)).items() if state != "ended"]
             engine.cancel(live)

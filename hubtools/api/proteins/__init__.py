@@ -1,3 +1,3 @@
 """Proteins of one's own: ``given`` reads them, ``embedding_proteins`` embeds them, ``scanning_proteins`` scores their substitutions, ``folding_proteins`` predicts
-their structures, ``viewing_structures`` shows them.
+their structures, of which ``asked_folds`` are divided, ``viewing_structures`` shows them.
 """

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubtools.api.asked import Say, silent
 from hubtools.api.computing import ExecutionOptions, quiet
+from hubtools.api.engines.dispatch import Dispatched, EngineChoice, HandedOver, Workers, hand_over, to_workers
 from hubtools.api.proteins.given import Sifted, dna_note, given_proteins, good_proteins
-from hubtools.common import telling
 from hubtools.common.errors import UserError
+from hubtools.common.inside import inside
 from hubtools.common.notebook import line_html, lines_html, table_html
-from hubtools.common.version import __version__
 
 if TYPE_CHECKING:
     import pandas
 
     from hubtools.inference.asking import Protein
-    from hubtools.inference.folding.folds_folder import FoldedRow, FoldsFolder
+    from hubtools.inference.folding.folds_folder import FoldedRow
     from hubtools.inference.folding.known_structures import FoldScores
     from hubtools.models.folding.folding_models import FoldingModel
 
@@ -104,12 +100,14 @@ def fold(
     max_length: int | None = None,
     skip_bad: bool = False,
     execution: ExecutionOptions | None = None,
+    workers: Workers | None = None,
     on_note: Say = silent,
 ) -> FoldedProteins:
     """Predict the structure of each protein, by ESMFold or ESMFold2 as transformers has them.
 
     Written are ``ID.pdb`` (or ``.cif``) with the pLDDT (0 to 100) as B factor, ``ID.pae.npz`` with the predicted aligned error in Å,
-    ``folds.tsv`` and ``fold.json``, which says how. What is there of the same proteins stays, so that what was stopped goes on.
+    ``folds.tsv`` and ``fold.json``, which says how. What is there of the same proteins stays, so that what was stopped goes on. Several
+    processes may fold into one folder: they divide the proteins, and each returns when all of its own are there.
 
     Args:
         proteins: as for :func:`hubtools.predict`; chains of a complex with ``:`` between.
@@ -123,15 +121,52 @@ def fold(
         max_length: fold all proteins up to so many residues, whatever the estimate of memory says; longer ones are left out.
         skip_bad: leave out what is no protein and go on.
         execution: where and how to compute.
+        workers: processes of this machine that divide the proteins, or ``auto`` for as many as suit it: one a GPU, or one a core
+            where there is memory for them. By default this process folds all.
         on_note: takes a line on memory before anything long starts.
 
     Raises:
-        UserError: there is no such checkpoint, it does not fold, something is no protein or too long, or memory did not suffice;
-            structures that were finished stay.
+        UserError: there is no such checkpoint, it does not fold, something is no protein or too long, or memory did not suffice for
+            one; all others are folded nevertheless, and what was folded stays.
+    """
+    how: dict[str, Any] = {"seed": seed, "samples": samples, "chunk_size": chunk_size, "max_length": max_length}
+    how |= {"form": form, "against": against, "skip_bad": skip_bad, "execution": execution, "on_note": on_note}
+    done = fold_by(EngineChoice(workers), proteins, out, checkpoint, **how)
+    assert isinstance(done, FoldedProteins)
+    return done
+
+
+def fold_by(
+    by: EngineChoice,
+    proteins: Any,
+    out: str | PathLike[str],
+    checkpoint: str | PathLike[str] = ESMFOLD,
+    *,
+    form: Literal["pdb", "mmcif"] = "pdb",
+    against: str | PathLike[str] | None = None,
+    seed: int = 0,
+    samples: int | None = None,
+    chunk_size: int | None = None,
+    max_length: int | None = None,
+    skip_bad: bool = False,
+    execution: ExecutionOptions | None = None,
+    on_note: Say = silent,
+) -> FoldedProteins | HandedOver:
+    """The same by whom a user wants it.
+
+    Args:
+        by: workers of this machine, or an engine.
+        proteins, out, checkpoint, form, against, seed, samples, chunk_size, max_length, skip_bad, execution, on_note: as of :func:`fold`.
+
+    Returns:
+        The structures; of an engine whose jobs go on by themselves, what it was given, until all structures are there.
+
+    Raises:
+        UserError: as :func:`fold`; there is no such engine or profile, or it takes no jobs.
     """
     import torch
 
-    from hubtools.common.inside import inside
+    from hubtools.api.proteins.asked_folds import AskedFolds, foldable, settings_of
     from hubtools.data.rows.chain_breaks import ANY_CHAINS, chains_of
     from hubtools.data.structures.chains import require_biotite
     from hubtools.inference.folding.folds_folder import ENDINGS, FoldsFolder, fold_stems
@@ -144,10 +179,14 @@ def fold(
         if given is not None and given < 1:
             raise UserError(f"{given} is no number from 1", where=name)
     require_biotite("fold")
+    how = execution or ExecutionOptions()
     with quiet():
-        session = (execution or ExecutionOptions()).session(Path())
+        # Where an engine folds is not this machine: neither its device nor its memory decides anything.
+        here = by.engine is None
+        session = (how if here else replace(how, device="cpu")).session(Path())
         found = session.checkpoint(fspath(checkpoint))
-        model = folding_model(found, session.execution.device, chunk_size, samples)
+        device = session.execution.device if here else torch.device("cpu")
+        model = folding_model(found, device, chunk_size, samples)
         sifted = Sifted()
         read = list(good_proteins(given_proteins(proteins, False, ANY_CHAINS), skip_bad, sifted))
         if not read:
@@ -157,92 +196,36 @@ def fold(
                 raise UserError(
                     f"it has more than {len(CHAIN_NAMES)} chains", where=protein.id, fix="Fold fewer of them."
                 )
-        kept, too_long, memory = _foldable(model, read, max_length)
+        kept, too_long, memory = foldable(model, read, max_length, here=here)
         stems = fold_stems(kept)
         known = None if against is None else KnownStructures(Path(against), kept, stems)
-        settings = found.pinned() | {"model": model.kind, "precision": model.precision}
-        settings |= {"samples": model.samples, "seed": seed} if model.draws else {}
-        folder = FoldsFolder(
-            Path(out), settings, _about(found.pinned(), model, session.execution.device_name, memory), form
-        )
-        rows = [folder.found(protein, stem) for protein, stem in zip(kept, stems, strict=True)]
-        waiting = [place for place, row in enumerate(rows) if row is None]
-        if waiting:
-            on_note(f"{memory}; {len(waiting):,} to fold")
-        with closing(telling.bar("folding", len(waiting), unit=" proteins")) as shown:
-            for place in waiting:
-                rows[place] = _folded(model, folder, kept[place], stems[place], seed)
-                shown.update()
-        if session.execution.device.type == "cuda":
-            folder.about["peak memory of the device"] = torch.cuda.max_memory_allocated(session.execution.device)
-        folder.write()
-        folded = tuple(row for row in rows if row is not None)
+        folder = FoldsFolder(Path(out), form)
+        folder.require(settings_of(found, model, seed))
+        asked = AskedFolds(Path(out), how, found, model, folder, kept, stems, seed, max_length)
+        if by.workers is not None and max_length is None:
+            # Looked at here, and not by workers, each of which sees the memory that others left.
+            asked.max_length = max(asked.lengths(range(len(asked))))
+        to: HandedOver | Dispatched | None = None
+        if by.engine is not None:
+            to = hand_over(asked, by.engine, by.profile)
+        elif by.workers is not None:
+            to = to_workers(asked, by.workers)
+        if isinstance(to, HandedOver):
+            if to.jobs or to.under_way:
+                return to
+            asked.gather()
+        elif to is not None:
+            asked.fold_by(to, memory if here else "", on_note)
+        else:
+            asked.fold(session.execution, memory, on_note)
+        rows = asked.rows()
         scores = None
         if known is not None:
-            scores = known.score(kept, stems, [inside(folder.folder, row.file) for row in folded])
+            scores = known.score(kept, stems, [inside(folder.folder, row.file) for row in rows])
             _write_scores(folder.folder, scores)
     notes = tuple(_notes(kept, model, sifted, scores))
     left_out = (*sifted.left_out, *too_long)
-    return FoldedProteins(folded, folder.folder, folder.about, len(rows) - len(waiting), scores, notes, left_out)
-
-
-def _foldable(
-    model: FoldingModel, proteins: Sequence[Protein], longest: int | None
-) -> tuple[list[Protein], list[str], str]:
-    """The proteins that are folded, what is left out, a line each, and what memory they take, in words.
-
-    Raises:
-        UserError: nobody said how long they may be, and one is too long.
-    """
-    from hubtools.data.rows.chain_breaks import chains_of
-    from hubtools.training.folding.fold_limits import needs, refuse_long
-
-    lengths = [model.read_length(chains_of(protein.sequence)) for protein in proteins]
-    if longest is None:
-        help = (
-            "Use a GPU, a smaller --chunk-size or fewer --samples."
-            if model.draws
-            else "Use a GPU, or a smaller --chunk-size."
-        )
-        fix = f"{help} --max-length N folds all up to N residues whatever the estimate, and leaves out longer ones."
-        return list(proteins), [], refuse_long(model, [protein.id for protein in proteins], lengths, fix)
-    sized = list(zip(proteins, lengths, strict=True))
-    kept = [protein for protein, length in sized if length <= longest]
-    if not kept:
-        raise UserError(f"all proteins have more than {longest:,} residues", where="--max-length", fix="Give more.")
-    left = [f"{one.id}: {n:,} residues, more than --max-length {longest:,}" for one, n in sized if n > longest]
-    return kept, left, needs(model, max(length for length in lengths if length <= longest))
-
-
-def _folded(model: FoldingModel, folder: FoldsFolder, protein: Protein, stem: str, seed: int) -> FoldedRow:
-    from hubtools.data.rows.chain_breaks import chains_of
-    from hubtools.training.folding.structure_predictions import draw_of, fold_one
-
-    _ = model.model  # Loading is not of the first protein's seconds.
-    begun, chains = time.perf_counter(), chains_of(protein.sequence)
-    fix = (
-        f"{len(folder.rows):,} structures stay in {folder.folder}. Use a smaller --chunk-size"
-        f"{', fewer --samples' if model.draws else ''}, or leave it out: --max-length {model.read_length(chains) - 1}."
-    )
-    folded = fold_one(model, chains, draw_of(seed, protein.sequence), protein.id, fix)
-    return folder.add(protein, stem, folded, time.perf_counter() - begun, seed if model.draws else None)
-
-
-def _about(pinned: dict[str, str], model: FoldingModel, device: str, memory: str) -> dict[str, Any]:
-    """How and where structures are made."""
-    from importlib.metadata import version
-
-    return {
-        **pinned,
-        "model": model.kind,
-        "bench": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": f"{model.device.type}: {device}",
-        "chunk size": model.chunk,
-        "memory, estimated": memory,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "biotite")},
-    }
+    return FoldedProteins(tuple(rows), folder.folder, folder.about, len(asked.done()), scores, notes, left_out)
 
 
 def _write_scores(folder: Path, scores: FoldScores) -> None:

@@ -13,10 +13,10 @@ from hubtools.cli.shared.terminal import RUNS
 @click.command(cls=StrictCommand)
 @RUNS
 def cancel(*, root: Path) -> None:
-    """Stop the jobs of a folder of runs that wait or run in the queue of a cluster.
+    """Stop the jobs of a folder of runs, or of structures, that wait or run in the queue of a cluster.
 
-    What is done stays, and the record of a run that is stopped says so: bench run --on … goes on with it. What this machine does by
-    itself is stopped by Ctrl-C.
+    What is done stays, and the record of a run that is stopped says so: bench run --on … goes on with it, and bench fold --on … with
+    structures. What this machine does by itself is stopped by Ctrl-C.
     """
     from hubtools.api.engines.dispatch import cancel as stop
 

@@ -1,10 +1,13 @@
-"""``bench run-job``: what an engine starts: one job of a kept plan, or one after the other as they are given. No help lists it."""
+"""``bench run-job``: what an engine starts: one job of what is kept, or one after the other as they are given. No help lists it."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +18,13 @@ from hubtools.cli.shared.execution_options import execution_options
 from hubtools.cli.shared.terminal import RUNS, hush_transformers
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
+
+if TYPE_CHECKING:
+    from hubtools.api.engines.engine_job import Conversation, JobRunner
+    from hubtools.api.engines.fold_jobs import FoldRunner
+    from hubtools.inference.folding.kept_folds import KeptFolds
+    from hubtools.runs.engines.job_events import JobEvent
+    from hubtools.runs.session import Session
 
 
 @reads("option --since")
@@ -49,32 +59,75 @@ def run_job(
     since: datetime | None,
     talk: int | None,
 ) -> None:
-    """Do runs of a plan that is kept in a folder of runs: those of NUMBERS, counted from 0 (0-3,7), or those of each job that comes."""
-    from hubtools.api.engines.engine_job import Conversation, JobRunner, numbers_of, talk_of
-    from hubtools.runs.costs import energy
-    from hubtools.runs.engines.job_events import JobEvent, Mistake
-    from hubtools.runs.kept_plan import read_plan
+    """Do part of what is kept in a folder, runs of a plan or proteins to fold: NUMBERS, counted from 0 (0-3,7), or each job that comes."""
+    from hubtools.api.engines.engine_job import Conversation, numbers_of
+    from hubtools.runs.engines.job_events import JobEvent
     from hubtools.training.compute import distributed
 
     if (numbers is None) == (talk is None):
         raise UserError("a job has its numbers, or they come over --talk", where="bench run-job")
     given = Conversation(talk) if talk is not None else None
-    try:
-        planned = read_plan(root, plan_id).planned()
-        energy.look_ahead()
-        session = execution.session(root)
+    with refusals_told(given):
         hush_transformers()
+        runner, parts, session = _runner(root, plan_id, execution, given, force, since)
+    fine = True
+    with stoppable(), distributed.joined(session.execution.device), refusals_told(given):
+        if given is None:
+            fine = runner.do(numbers_of(numbers or "", parts))
+        while given is not None and (job := given.next_job()) is not None:
+            fine = runner.do(numbers_of(job, parts)) and fine
+            given.tell(JobEvent("done"))
+    if not fine:
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def refusals_told(given: Conversation | None) -> Iterator[None]:
+    """Tell whoever gives jobs why none can be done."""
+    from hubtools.runs.engines.job_events import JobEvent, Mistake
+
+    try:
+        yield
     except UserError as error:
         if given is not None:
             given.tell(JobEvent("refused", mistake=Mistake.of(error)))
         raise
-    runner = JobRunner(planned, session, given.tell if given else talk_of(planned, say), force, since)
-    fine = True
-    with stoppable(), distributed.joined(session.execution.device):
-        if given is None:
-            fine = runner.do(numbers_of(numbers or "", len(planned)))
-        while given is not None and (job := given.next_job()) is not None:
-            fine = runner.do(numbers_of(job, len(planned))) and fine
-            given.tell(JobEvent("done"))
-    if not fine:
-        sys.exit(1)
+
+
+def _runner(
+    root: Path,
+    plan_id: str,
+    execution: ExecutionOptions,
+    given: Conversation | None,
+    force: bool,
+    since: datetime | None,
+) -> tuple[JobRunner | FoldRunner, int, Session]:
+    """Who does jobs of what is kept by this id, of how many parts, and where.
+
+    Raises:
+        UserError: nothing is kept by it, or the device cannot be used.
+    """
+    from hubtools.api.engines.engine_job import JobRunner, talk_of
+    from hubtools.inference.folding.kept_folds import has_folds, read_folds
+    from hubtools.runs.costs import energy
+    from hubtools.runs.kept_plan import read_plan
+
+    if has_folds(root, plan_id):
+        from hubtools.api.engines.fold_jobs import FoldRunner
+
+        kept = read_folds(root, plan_id)
+        session = execution.session(root)
+        tell = given.tell if given else lambda event: _say_of_protein(kept, event)
+        return FoldRunner(kept, root, session, execution, tell, alone=given is None), len(kept.proteins), session
+    planned = read_plan(root, plan_id).planned()
+    energy.look_ahead()
+    session = execution.session(root)
+    tell = given.tell if given else talk_of(planned, say)
+    return JobRunner(planned, session, tell, force, since), len(planned), session
+
+
+def _say_of_protein(kept: KeptFolds, event: JobEvent) -> None:
+    """For a log that a person reads."""
+    why = event.mistake.error() if event.mistake else None
+    what = {"begins": "folding", "ended": "its structure is there"}.get(event.kind, why or event.kind)
+    click.echo(f"{kept.proteins[event.number].id}: {what}", err=True)

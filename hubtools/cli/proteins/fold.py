@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import click
 
 from hubtools.api.computing import ExecutionOptions
 from hubtools.api.proteins.folding_proteins import ESMFOLD
+from hubtools.cli.run import stoppable
 from hubtools.cli.shared.commands import StrictCommand
+from hubtools.cli.shared.engine_options import engine_options
 from hubtools.cli.shared.execution_options import execution_options
 from hubtools.cli.shared.terminal import (
     SHOWN,
@@ -22,6 +25,7 @@ from hubtools.cli.shared.terminal import (
 )
 
 if TYPE_CHECKING:
+    from hubtools.api.engines.dispatch import EngineChoice
     from hubtools.api.proteins.folding_proteins import FoldedProteins
 
 # Why what folds takes not all options of computing.
@@ -85,11 +89,13 @@ FOLDING = {
 )
 @SKIP_BAD
 @execution_options(refused=FOLDING)
-def fold(proteins: str, execution: ExecutionOptions, **asked: Any) -> None:
+@engine_options("proteins", "this process folds all")
+def fold(proteins: str, execution: ExecutionOptions, by: EngineChoice, **asked: Any) -> None:
     """Predict the structure of each protein of a file.
 
     PROTEINS are read as by bench predict; chains of a complex stand in one sequence with : between. Memory is estimated before anything
-    is loaded, and what does not fit is refused. The same command goes on where it was stopped.
+    is loaded, and what does not fit is refused. The same command goes on where it was stopped; started several times at once, on one
+    DIR, the processes divide the proteins.
 
     DIR gets ID.pdb (or .cif) with the model's confidence, pLDDT from 0 to 100, as B factor, ID.pae.npz with the predicted aligned error,
     folds.tsv, and fold.json, which says how they were made. With --against also scores.tsv: lDDT, TM-score, GDT-TS and RMSD of each
@@ -99,12 +105,22 @@ def fold(proteins: str, execution: ExecutionOptions, **asked: Any) -> None:
     bench fold proteins.fasta -o folds
     bench fold proteins.fasta -o folds2 --checkpoint biohub/ESMFold2 --samples 1
     bench fold proteins.fasta -o folds --against pdb-files
+    bench fold proteins.fasta -o folds --workers auto
+    bench fold proteins.fasta -o folds --on slurm --profile my-cluster
     """
-    import hubtools
+    from hubtools.api.engines.dispatch import HandedOver
+    from hubtools.api.proteins.folding_proteins import fold_by
 
     hush_transformers()
     source = proteins if proteins == "-" else Path(proteins)
-    _tell(hubtools.fold(source, execution=execution, on_note=note, **asked))
+    with stoppable():
+        done = fold_by(by, source, execution=execution, on_note=note, **asked)
+    if isinstance(done, HandedOver):
+        note(f"{done}: {asked['out']}/")
+        note(f"stop   bench cancel --runs {shlex.quote(asked['out'])}")
+        note("then   the same command again: what is missing, or the table of all structures")
+        return
+    _tell(done)
 
 
 def _tell(done: FoldedProteins) -> None:

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubtools.runs.jobs import Sizes
@@ -77,25 +77,24 @@ def needed(run: PlannedRun, sizes: Sizes, tokens: int = TOKENS) -> float:
 
 
 def capacity(
-    planned: Sequence[PlannedRun],
+    needs: Callable[[], float],
     most: int,
     *,
     asked: int | None = None,
     device: str = "auto",
     threads: int | None = None,
-    tokens: int | None = None,
-    sizes: Sizes | None = None,
+    all_cores: bool = False,
 ) -> Capacity:
     """How many workers there are to be.
 
     Args:
-        planned: the runs.
+        needs: bytes of main memory of the one that takes most, on a processor; asked for there alone.
         most: jobs that there are to be done at a time at most.
         asked: number that the user wants; None for what suits the machine.
-        device, threads, tokens: as the user said them; None where nothing was said.
-        sizes: what is known of checkpoints.
+        device, threads: as the user said them; None where nothing was said.
+        all_cores: whether fewer workers than cores have several threads each, where nothing was said of threads.
     """
-    sizes, cores = sizes or Sizes(), machine.cores()
+    cores = machine.cores()
     boards = gpus() if device in {"auto", "cuda"} else []
     if boards:
         number = max(1, min(asked or len(boards), most))
@@ -105,15 +104,17 @@ def capacity(
     if device == "mps" or (device == "auto" and platform.system() == "Darwin" and platform.machine() == "arm64"):
         number = max(1, min(asked or 1, most))
         return Capacity(({},) * number, threads, "one GPU")
-    each = threads or _threads_by_environment() or 1
+    said = threads or _threads_by_environment()
+    each = said or 1
     fit, why = max(1, cores // each), f"{cores} core{'s'[: cores > 1]}"
     free = machine.free_memory()
-    if free is not None and planned:
-        largest = max(needed(run, sizes, tokens or TOKENS) for run in planned)
-        room = max(1, int(SHARE * free / largest))
+    if free is not None:
+        room = max(1, int(SHARE * free / needs()))
         if room < fit:
             fit, why = room, f"{cores} cores, and memory for {room}"
     number = max(1, min(asked or fit, most))
+    if all_cores and not said:
+        each = max(1, cores // number)
     return Capacity(({"OMP_NUM_THREADS": str(each)},) * number, each, why)
 
 

@@ -1,8 +1,8 @@
 """What an engine is: it takes the jobs of a plan, tells their state, and stops them.
 
-A job is some runs of a plan that is kept in the folder of runs (:mod:`hubtools.runs.kept_plan`), and a command that does them
-in a process of its own. Which process, where and when is the engine's. Two processes that do the same job divide its runs by
-their claims, so an engine that starts one twice costs nothing but a start.
+A job is some runs of a plan that is kept in the folder of runs (:mod:`hubtools.runs.kept_plan`), or some of the proteins that a command
+folds, and a command that does them in a process of its own. Which process, where and when is the engine's. Two processes that do the
+same job divide its runs, or its proteins, by their claims, so an engine that starts one twice costs nothing but a start.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Submission:
 
     Attributes:
         plan: id of the plan that is kept.
-        root: folder of runs, absolute.
+        root: folder of runs, or of structures, absolute.
         directory: in which the jobs are done, absolute.
-        jobs: numbers of the runs of each, the longest job first.
+        jobs: numbers of the parts of each, the longest job first. A part is a run of a plan, or a protein that is folded.
         command: that does a job, without its numbers.
         options: what the profile says, as the engine's ``spec`` has it.
         gpu: whether the jobs compute on a GPU; None where that is left to the machine.
-        frozen: of each job, whether all its runs leave the encoder as it is, so that several fit a GPU.
+        frozen: of each job, whether it is runs that all leave the encoder as it is, so that several fit a GPU.
     """
 
     plan: str
@@ -53,7 +53,7 @@ class Submission:
     frozen: Sequence[bool] = ()
 
     def argv(self, numbers: Sequence[int]) -> list[str]:
-        """The command line of a job: it exits with 0 where each run of it has a result, and goes on where it was stopped."""
+        """The command line of a job: it exits with 0 where each part of it has a result, and goes on where it was stopped."""
         return [*self.command, self.plan, spans(numbers)]
 
 
@@ -95,7 +95,7 @@ class DetachedEngine(JobEngine):
         """Hand all jobs over.
 
         Returns:
-            Name of each job, by which it is asked for later -> numbers of its runs.
+            Name of each job, by which it is asked for later -> numbers of its parts.
 
         Raises:
             UserError: the engine is not there, or takes no jobs.
@@ -125,7 +125,7 @@ class AttachedEngine(JobEngine):
 
     @abstractmethod
     def events(self, work: Submission) -> Iterator[JobEvent]:
-        """Do all jobs; what happens to their runs, while it happens.
+        """Do all jobs; what happens to their parts, while it happens.
 
         Closing the iterator, or an exception inside, stops all jobs: their records are written.
 

@@ -1,4 +1,4 @@
-"""What a job says of its runs, as lines of JSON between two processes of bench: the one that does it and the one that shows it."""
+"""What a job says of its runs or proteins, as lines of JSON between two processes of bench: the one that does it and the one that shows it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Mistake:
 
 @dataclass(frozen=True)
 class JobEvent:
-    """Something that happened to a run of a job, or to the job.
+    """Something that happened to a run of a job, or to a protein that it folds, or to the job.
 
     Attributes:
         kind: ``begins``, ``elsewhere`` (another process is at it), ``ended``, ``not begun`` (it could not be), ``lost`` (the
             process that was at it is gone, and it is not done again), ``again`` (it failed, or its process is gone, and it comes again): of a run;
             ``refused`` (no run can be done at all), ``said`` (a line for the user), ``done`` (no run is left): of a job.
-        number: of the run in the plan, from 0; -1 of a job.
+        number: of the run in the plan, or of the protein, from 0; -1 of a job.
         folder: of the run.
         waiting: of one that another process is at: it is waited for now.
         was_done, done_elsewhere: of one that ended, as of an outcome.

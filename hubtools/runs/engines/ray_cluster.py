@@ -32,7 +32,7 @@ class RayOptions(Spec):
         description="Of the cluster, or auto; by default what RAY_ADDRESS says, else a cluster of this machine.",
     )
     cpus: float = Field(default=1, gt=0, description="Cores of a job.")
-    gpus: float = Field(default=0, ge=0, le=1, description="GPUs of a job that trains the encoder.")
+    gpus: float = Field(default=0, ge=0, le=1, description="GPUs of a job that trains the encoder, or folds.")
     gpus_of_probes: float = Field(
         default=0,
         ge=0,

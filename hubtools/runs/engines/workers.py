@@ -267,7 +267,7 @@ def _read(source: Any) -> bytes:
         return b""
 
 
-_SMALLER = "Use fewer --workers or a smaller --token-budget: the same command goes on."
+_SMALLER = "Use fewer --workers, or less memory for each: the same command goes on."
 
 
 def with_seats(seats: Sequence[Mapping[str, str]]) -> WorkerEngine:
