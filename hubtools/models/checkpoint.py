@@ -47,6 +47,27 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a safetensors file. ``stored[...]`` reads it, as transformers asks what it loads.
+
+    Attributes:
+        file, name: where it is.
+        dtype: as the file calls it, ``F32`` or ``BF16``.
+    """
+
+    file: Path
+    name: str
+    dtype: str
+
+    def __getitem__(self, what: Any) -> Any:
+        from safetensors import safe_open
+
+        # Opened for this one, so that its pages of the file leave memory with it.
+        with safe_open(self.file, framework="pt") as tensors:
+            return tensors.get_slice(self.name)[what]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint whose identity is known; its weights are fetched by ``files`` only.
 
@@ -86,6 +107,23 @@ class Checkpoint:
         for name in self.weights:
             check_weights(inside(folder, name, where=self.name))
         return folder
+
+    def tensors(self) -> dict[str, StoredTensor] | None:
+        """What its safetensors hold, each to be read when it is asked for, by name; None of pickled weights.
+
+        Raises:
+            UserError: as :meth:`files`.
+        """
+        from safetensors import safe_open
+
+        folder, found = self.files(), {}
+        for file in (inside(folder, name, where=self.name) for name in self.weights if not name.endswith(".json")):
+            if file.suffix != ".safetensors":
+                return None
+            with safe_open(file, framework="np") as tensors:
+                for name in tensors.keys():  # noqa: SIM118
+                    found[name] = StoredTensor(file, name, tensors.get_slice(name).get_dtype())
+        return found
 
     def _download(self) -> Path:
         with hub_errors(f"checkpoint {self.name}"):
