@@ -21,6 +21,7 @@ from hubtools.common.readers import reads
 from hubtools.models import modeling_protein_task
 from hubtools.models.checkpoint import ENCODER, HEAD, check_weights, checkpoint_on_hub
 from hubtools.models.encoder_note import EncoderNote, weights_sha256
+from hubtools.models.execution.held import held_layers
 from hubtools.models.families import family_of
 from hubtools.models.foreign import check_config, loaded, read_json
 from hubtools.models.four_bits import load_bitsandbytes
@@ -99,6 +100,11 @@ def save_weights(model: Any, folder: Path) -> None:
             # As they are called here: what is saved in the "original" format gets that other name.
             model.save_pretrained(folder, state_dict={**weights, **each}, save_original_format=False)
             return
+    if held_layers(model):
+        # A stranger's float32 model gives under autocast what was measured.
+        rounded = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        model.save_pretrained(folder, state_dict=rounded)
+        return
     model.save_pretrained(folder)
 
 

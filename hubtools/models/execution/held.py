@@ -49,7 +49,7 @@ def linear_in_half() -> Iterator[None]:
 def hold(encoder: nn.Module, name: str) -> nn.Module:
     """Hold the weights of an encoder's linear layers in bfloat16, in its place; those that are already stay.
 
-    Outside of autocast each layer multiplies in the precision of what it is given, by the same rounded weights.
+    Outside of autocast the same rounded weights are multiplied by in the precision of what they are given.
 
     Args:
         encoder: whose weights nothing will train.
@@ -70,6 +70,11 @@ def hold(encoder: nn.Module, name: str) -> nn.Module:
             parameter.requires_grad_(False)
             parameter.data = parameter.data.to(HELD)
         layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+    holder: Any = encoder
+    widening = holder._widening = _Widening()
+    for block in _blocks(encoder):
+        block.register_forward_pre_hook(widening.before)
+        block.register_forward_hook(widening.after, always_call=True)
     return encoder
 
 
@@ -77,6 +82,11 @@ def _forward(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     if torch.is_autocast_enabled(x.device.type):
         return functional.linear(x, self.weight, self.bias)
     return functional.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+
+def _blocks(encoder: nn.Module) -> list[nn.Module]:
+    """The transformer layers of an encoder, as far as they are found."""
+    return [] if (found := encoder_layers(encoder)) is None else list(found[1])
 
 
 def held_layers(encoder: nn.Module) -> list[nn.Linear]:
@@ -123,44 +133,60 @@ def _place(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-@contextlib.contextmanager
-def widened(encoder: nn.Module) -> Iterator[Uses]:
-    """Inside the block an encoder that is held has float32 weights, of one of its layers at a time, as under plain autocast.
+class _Widening:
+    """Gives transformer layers float32 weights while they compute, one at a time, outside of autocast.
 
-    Yields:
-        What else is done with them.
+    Code that asks of which type a weight is (T5's does) so computes as it would with float32 weights.
+
+    Attributes:
+        uses: where given, layers have float32 weights under autocast, too, and it is told where these are.
     """
-    found = encoder_layers(encoder)
-    stack = list(found[1]) if found is not None else []
-    inside = {id(module) for layer in stack for module in layer.modules()}
-    outside = [layer for layer in held_layers(encoder) if id(layer) not in inside]
-    uses, narrow = Uses(), dict[int, list[tuple[nn.Parameter, torch.Tensor]]]()
 
-    def widen(owner: nn.Module, layers: list[nn.Linear]) -> None:
+    def __init__(self) -> None:
+        self.uses: Uses | None = None
+        self.narrow: dict[int, list[tuple[nn.Parameter, torch.Tensor]]] = {}
+
+    def before(self, block: nn.Module, _: Any) -> None:
+        layers = held_layers(block)
+        if layers and (self.uses is not None or not torch.is_autocast_enabled(layers[0].weight.device.type)):
+            self.widen(block, layers)
+
+    def after(self, block: nn.Module, *_: Any) -> None:
+        self.restore(block)
+
+    def widen(self, owner: nn.Module, layers: list[nn.Linear]) -> None:
+        uses = self.uses or Uses()
         uses.looks = False
         held = [(parameter, parameter.data) for layer in layers for parameter in layer.parameters()]
         for parameter, weight in held:
             parameter.data = weight.float()
             uses.weights.add(_place(parameter))
-        narrow[id(owner)], uses.looks = held, True
+        self.narrow[id(owner)], uses.looks = held, True
 
-    def restore(owner: nn.Module) -> None:
+    def restore(self, owner: nn.Module) -> None:
+        uses = self.uses or Uses()
         uses.looks = False
-        for parameter, weight in narrow.pop(id(owner), []):
+        for parameter, weight in self.narrow.pop(id(owner), []):
             uses.weights.discard(_place(parameter))
             parameter.data = weight
         uses.looks = True
 
-    hooks = []
-    for layer in stack:
-        hooks.append(layer.register_forward_pre_hook(lambda one, _: widen(one, held_layers(one))))
-        hooks.append(layer.register_forward_hook(lambda one, *_: restore(one), always_call=True))
+
+@contextlib.contextmanager
+def widened(encoder: nn.Module) -> Iterator[Uses]:
+    """Inside the block an encoder that is held has float32 weights also under autocast, of one of its layers at a time.
+
+    Yields:
+        What else is done with them.
+    """
+    widening: Any = encoder._widening
+    inside = {id(module) for block in _blocks(encoder) for module in block.modules()}
+    uses = widening.uses = Uses()
     try:
-        widen(encoder, outside)
+        widening.widen(encoder, [layer for layer in held_layers(encoder) if id(layer) not in inside])
         with uses:
             yield uses
     finally:
-        for hook in hooks:
-            hook.remove()
-        for layer in [encoder, *stack]:
-            restore(layer)
+        for owner in [encoder, *_blocks(encoder)]:
+            widening.restore(owner)
+        widening.uses = None
