@@ -81,7 +81,8 @@ def _save_head(whole: Any, head: dict[str, torch.Tensor], note: EncoderNote, fol
     """Write a model's configuration, the weights of its head, and which encoder it has."""
     whole.save_pretrained(folder, state_dict=head)
     (folder / WEIGHTS).rename(folder / HEAD)
-    (folder / ENCODER).write_text(note.model_dump_json(indent=2) + "\n")
+    said = note.model_dump_json(indent=2, exclude=None if note.held else {"held"})
+    (folder / ENCODER).write_text(said + "\n")
 
 
 def save_weights(model: Any, folder: Path) -> None:
