@@ -22,6 +22,8 @@ from hubtools.models.foreign import check_config, check_index, read_json
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
 
+# Bytes below which a tensor that is read is copied.
+SMALL_TENSOR = 2**20
 EMBEDDED = "embedded"
 # As records call it.
 EMBEDDED_NAME = "bench/esm-mini"
@@ -64,7 +66,9 @@ class StoredTensor:
 
         # Opened for this one, so that its pages of the file leave memory with it.
         with safe_open(self.file, framework="pt") as tensors:
-            return tensors.get_slice(self.name)[what]
+            found = tensors.get_slice(self.name)[what]
+        # For a small one that stays as it is, the whole file would stay mapped.
+        return found.clone() if found.nbytes < SMALL_TENSOR else found
 
 
 @dataclass(frozen=True)

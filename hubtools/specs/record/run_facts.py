@@ -223,7 +223,9 @@ class TogetherFacts(RecordPart):
         far = f"{self.difference:.1e} of the usual size in float32" if self.difference is not None else "NaN"
         if self.rounded is not None:
             far += f", {self.rounded:.1e} in bfloat16 (alone {self.rounded_alone:.1e})"
-        held = "" if self.held is None else f"; weights held in bfloat16, {self.held:.1e} from float32 ones under autocast"
+        held = (
+            "" if self.held is None else f"; weights held in bfloat16, {self.held:.1e} from float32 ones under autocast"
+        )
         return f"{self.proteins} proteins of {self.shortest:,} to {self.longest:,} residues {how}: at most {far} from the same alone{held}"
 
 
