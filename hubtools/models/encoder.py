@@ -226,7 +226,7 @@ def from_files(
     read: Callable[..., Any] = partial(auto_class.from_pretrained, folder)
     stored = None if told.get("trust_remote_code") else checkpoint.tensors()
     if stored is not None and (held or any(tensor.dtype != "F32" for tensor in stored.values())):
-        config = told.get("config") or AutoConfig.from_pretrained(folder)
+        config = told.get("config") or AutoConfig.from_pretrained(folder, trust_remote_code=False)
         kinds = getattr(auto_class, "_model_mapping", None)
         kind: Any = auto_class if kinds is None else kinds.get(type(config), None)
         # Of some architectures there are several classes.

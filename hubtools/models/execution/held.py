@@ -119,7 +119,11 @@ class Uses(TorchFunctionMode):
         self.looks = True
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = [*args, *(kwargs or {}).values()]
+        given = [
+            part
+            for one in (*args, *(kwargs or {}).values())
+            for part in (one if isinstance(one, (tuple, list)) else (one,))
+        ]
         if self.looks and any(isinstance(one, torch.Tensor) and _place(one) in self.weights for one in given):
             name = getattr(func, "__name__", str(func))
             rounds = func is functional.linear and torch.is_autocast_enabled(args[0].device.type)
@@ -157,7 +161,9 @@ class _Widening:
     def widen(self, owner: nn.Module, layers: list[nn.Linear]) -> None:
         uses = self.uses or Uses()
         uses.looks = False
-        held = [(parameter, parameter.data) for layer in layers for parameter in layer.parameters()]
+        # Two layers may share one.
+        parameters = {id(parameter): parameter for layer in layers for parameter in layer.parameters()}
+        held = [(parameter, parameter.data) for parameter in parameters.values()]
         for parameter, weight in held:
             parameter.data = weight.float()
             uses.weights.add(_place(parameter))

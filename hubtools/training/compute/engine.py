@@ -163,7 +163,7 @@ def _held(proof: Proof, encoder: Any, bf16: bool, name: str | None) -> float | N
         return None
     apart, why = proof.why_not_held()
     if why is not None:
-        fix = "Leave frozen_weights: bf16 out: weights are then float32."
+        fix = "Leave frozen_weights out, or compute in float32."
         raise UserError(f"its weights cannot be held in bfloat16: {why}", where=name, fix=fix)
     return digits(apart)
 
