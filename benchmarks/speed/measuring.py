@@ -153,8 +153,8 @@ def esm2(shape: str) -> Any:
     )
 
 
-def write_esm2(folder: Path, shape: str) -> None:
-    """An ESM-2 of random weights with its tokenizer, as the Hub would serve it."""
+def write_esm2(folder: Path, shape: str, shard: str = "50GB") -> None:
+    """An ESM-2 of random weights with its tokenizer, as the Hub would serve it, in files of at most ``shard``."""
     import torch
     from transformers import EsmForMaskedLM, EsmTokenizer
 
@@ -162,7 +162,7 @@ def write_esm2(folder: Path, shape: str) -> None:
     vocabulary = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     torch.manual_seed(0)
-    EsmForMaskedLM(esm2(shape)).save_pretrained(folder)
+    EsmForMaskedLM(esm2(shape)).save_pretrained(folder, max_shard_size=shard)
     EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
 
 

@@ -52,7 +52,7 @@ def put_together(
     # Whoever asks a model draws nothing of it: random weights, fresh adapters and heads leave the generator as it was.
     with torch.random.fork_rng(devices=[]):
         encoder: Any = load_encoder(checkpoint, weights=note.weights, seed=note.seed or 0)
-        if note.base is not None and weights_sha256(encoder) != note.base:
+        if note.base is not None and weights_sha256(encoder, note.held) != note.base:
             raise _other(note, checkpoint)
         if note.adapter:
             if recipe.adapter is None:
@@ -62,7 +62,7 @@ def put_together(
             prefix = "base_model.model.encoder."
             named = {name.removeprefix(prefix): v for name, v in learnt.items() if is_adapter(name)}
             put_adapter(encoder, recipe.adapter, named, checkpoint.name)
-        proven = weights_sha256(encoder)
+        proven = weights_sha256(encoder, note.held)
         if proven != note.sha256:
             if not note.adapter:
                 raise _other(note, checkpoint)
@@ -71,7 +71,7 @@ def put_together(
             )
         where = str(folder)
         model = loaded(lambda: _with_head(folder, config, task, encoder, head), where, config.get("model_type"))
-        if weights_sha256(model.encoder) != proven:
+        if weights_sha256(model.encoder, note.held) != proven:
             raise UserError("putting the head on changed the encoder", where=where, fix="Report this.")
     tokeniser = loaded(lambda: tokeniser_in(folder, config), where, config.get("model_type"))
     return model.eval(), tokeniser

@@ -22,6 +22,8 @@ from hubtools.models.foreign import check_config, check_index, read_json
 from hubtools.specs.lookup.content import shipped_root
 from hubtools.specs.record import CheckpointIdentity
 
+# Bytes below which a tensor that is read is copied.
+SMALL_TENSOR = 2**20
 EMBEDDED = "embedded"
 # As records call it.
 EMBEDDED_NAME = "bench/esm-mini"
@@ -44,6 +46,29 @@ _VOCABULARIES = {"tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "t
     "sentencepiece.bpe.model"
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a safetensors file. ``stored[...]`` reads it, as transformers asks what it loads.
+
+    Attributes:
+        file, name: where it is.
+        dtype: as the file calls it, ``F32`` or ``BF16``.
+    """
+
+    file: Path
+    name: str
+    dtype: str
+
+    def __getitem__(self, what: Any) -> Any:
+        from safetensors import safe_open
+
+        # Opened for this one, so that its pages of the file leave memory with it.
+        with safe_open(self.file, framework="pt") as tensors:
+            found = tensors.get_slice(self.name)[what]
+        # For a small one that stays as it is, the whole file would stay mapped.
+        return found.clone() if found.nbytes < SMALL_TENSOR else found
 
 
 @dataclass(frozen=True)
@@ -86,6 +111,23 @@ class Checkpoint:
         for name in self.weights:
             check_weights(inside(folder, name, where=self.name))
         return folder
+
+    def tensors(self) -> dict[str, StoredTensor] | None:
+        """What its safetensors hold, each to be read when it is asked for, by name; None of pickled weights.
+
+        Raises:
+            UserError: as :meth:`files`.
+        """
+        from safetensors import safe_open
+
+        folder, found = self.files(), {}
+        for file in (inside(folder, name, where=self.name) for name in self.weights if not name.endswith(".json")):
+            if file.suffix != ".safetensors":
+                return None
+            with safe_open(file, framework="np") as tensors:
+                for name in tensors.keys():  # noqa: SIM118
+                    found[name] = StoredTensor(file, name, tensors.get_slice(name).get_dtype())
+        return found
 
     def _download(self) -> Path:
         with hub_errors(f"checkpoint {self.name}"):

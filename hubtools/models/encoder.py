@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +17,7 @@ from hubtools.common.readers import reads
 from hubtools.data.rows.dates import newer
 from hubtools.models.adapters import base_parameters
 from hubtools.models.checkpoint import EMBEDDED_NAME
+from hubtools.models.execution.held import hold, linear_in_half
 from hubtools.models.execution.translation import translated
 from hubtools.models.families import Family, Pretraining, family_of, published_as
 from hubtools.models.families.family import entry
@@ -32,7 +35,9 @@ AUTO_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 
 
 @reads("checkpoint")
-def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0) -> nn.Module:
+def load_encoder(
+    checkpoint: Checkpoint, *, weights: str = "pretrained", seed: int = 0, held: bool = False
+) -> nn.Module:
     """The checkpoint's encoder in float32; of an encoder-decoder, the encoder alone, and of a language model, what is below the head.
 
     One whose code came with it answers as transformers' own do (:mod:`hubtools.models.execution.translation`).
@@ -41,11 +46,17 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
         checkpoint: resolved checkpoint.
         weights: ``pretrained``, or ``random`` for the architecture with fresh weights.
         seed: of the fresh weights.
+        held: whether the weights of its linear layers are held in bfloat16 (:mod:`hubtools.models.execution.held`).
 
     Raises:
         UserError: transformers does not know the architecture, weights are missing, damaged, or not numbers, or code that came
             with it cannot be asked.
     """
+    encoder = _encoder_of(checkpoint, weights, seed, held)
+    return hold(encoder, checkpoint.name) if held else encoder
+
+
+def _encoder_of(checkpoint: Checkpoint, weights: str, seed: int, held: bool) -> nn.Module:
     from transformers import AutoConfig
 
     folder, remote = checkpoint.files(), checkpoint.identity.trust_remote_code
@@ -53,14 +64,15 @@ def load_encoder(checkpoint: Checkpoint, *, weights: str = "pretrained", seed: i
     if weights == "random":
         config = _loaded(checkpoint, lambda: AutoConfig.from_pretrained(folder, trust_remote_code=remote))
         torch.manual_seed(seed)
+        # Drawn in float32, also where they are held: they are the same then.
         return fresh_encoder(config, family, checkpoint.name, remote).float()
     auto_class, options = family.loader()
     if family.encoder_class is None:
         options["trust_remote_code"] = remote
     own = own_class(checkpoint.config, family, checkpoint.name) if remote else None
     if own is None:
-        return complete_model(checkpoint, family, auto_class, options)
-    model: Any = complete_model(checkpoint, family, own, {"trust_remote_code": True}, headless=True)
+        return complete_model(checkpoint, family, auto_class, options, held=held)
+    model: Any = complete_model(checkpoint, family, own, {"trust_remote_code": True}, headless=True, held=held)
     return translated(below_head(model), family, checkpoint.name)
 
 
@@ -149,7 +161,13 @@ def load_native(checkpoint: Checkpoint, auto_class: Any, labels: dict[str, Any],
 
 
 def complete_model(
-    checkpoint: Checkpoint, family: Family, auto_class: Any, options: dict[str, Any], *, headless: bool = False
+    checkpoint: Checkpoint,
+    family: Family,
+    auto_class: Any,
+    options: dict[str, Any],
+    *,
+    headless: bool = False,
+    held: bool = False,
 ) -> nn.Module:
     """A model of transformers with all of its weights, in float32 where the options say nothing else.
 
@@ -159,14 +177,12 @@ def complete_model(
         auto_class: what of transformers loads it.
         options: what that is told besides.
         headless: whether nothing but what is below its head is asked for.
+        held: whether its linear layers get bfloat16 weights.
 
     Raises:
         UserError: it cannot be loaded, or weights are missing or no numbers.
     """
-    told = {"dtype": torch.float32} | options
-    model, info = _loaded(
-        checkpoint, lambda: auto_class.from_pretrained(checkpoint.files(), output_loading_info=True, **told)
-    )
+    model, info = _loaded(checkpoint, lambda: from_files(checkpoint, auto_class, options, held))
     # Of a language model only what is below its head is used.
     below = f"{model.base_model_prefix}." if headless and below_head(model) is not model else ""
     missing = [
@@ -184,6 +200,42 @@ def complete_model(
         log.debug("%s: %d weights are not part of the encoder (first: %s)", checkpoint.name, len(extra), extra[0])
     require_numbers(checkpoint, model)
     return model
+
+
+def from_files(
+    checkpoint: Checkpoint, auto_class: Any, options: dict[str, Any], held: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """A model of transformers with the weights that a checkpoint has, in float32 where the options say nothing else.
+
+    Weights that stay as they are stored, in float32, are pages of the file. Others are read and converted one by one: transformers
+    would have the whole file in memory beside what it makes of it.
+
+    Args:
+        checkpoint: resolved checkpoint.
+        auto_class: what of transformers loads it.
+        options: what that is told besides.
+        held: whether linear layers get bfloat16 weights.
+
+    Returns:
+        The model, and what transformers says of loading it.
+    """
+    from transformers import AutoConfig
+
+    told = {"dtype": torch.float32, "output_loading_info": True} | options
+    folder = checkpoint.files()
+    read: Callable[..., Any] = partial(auto_class.from_pretrained, folder)
+    stored = None if told.get("trust_remote_code") else checkpoint.tensors()
+    if stored is not None and (held or any(tensor.dtype != "F32" for tensor in stored.values())):
+        config = told.get("config") or AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        kinds = getattr(auto_class, "_model_mapping", None)
+        kind: Any = auto_class if kinds is None else kinds.get(type(config), None)
+        # Of some architectures there are several classes.
+        if not isinstance(kind, (tuple, list, type(None))):
+            read, told = partial(kind.from_pretrained, None), told | {"config": config, "state_dict": stored}
+    with linear_in_half() if held else contextlib.nullcontext():
+        model, said = read(**told)
+    model.config.name_or_path = str(folder)
+    return model, said
 
 
 def require_numbers(checkpoint: Checkpoint, model: nn.Module) -> None:

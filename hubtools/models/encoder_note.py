@@ -21,6 +21,7 @@ from hubtools.common.hashing import digest
 from hubtools.common.readers import reads
 from hubtools.models.adapters import is_adapter
 from hubtools.models.checkpoint import ENCODER
+from hubtools.models.execution.held import rounded_as_held
 from hubtools.specs.names import Sha256
 from hubtools.specs.record import CheckpointIdentity
 from hubtools.specs.record.identities import RecordPart
@@ -35,6 +36,11 @@ class EncoderNote(RecordPart):
     checkpoint: CheckpointIdentity
     weights: Literal["pretrained", "random"] = "pretrained"
     seed: int | None = Field(default=None, description="Of random weights, which are drawn again by it.")
+    held: bool = Field(
+        default=False,
+        description="Whether its linear layers were held in bfloat16 in the run. The checksums are then of weights rounded so; the "
+        "model that is put together has the checkpoint's own.",
+    )
     adapter: bool = Field(default=False, description="Whether the adapter beside the model is merged into it.")
     base: Sha256 | None = Field(
         default=None,
@@ -67,6 +73,7 @@ def note_of(checkpoint: CheckpointIdentity, recipe: Recipe, seed: int, encoder: 
         checkpoint=checkpoint,
         weights=recipe.weights,
         seed=seed if drawn else None,
+        held=recipe.holds,
         adapter=adapted,
         base=None if in_four_bits else weights_sha256(encoder),
     )
@@ -91,11 +98,17 @@ def read_note(folder: Path) -> EncoderNote:
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], str]] = WeakKeyDictionary()
 
 
-def weights_sha256(encoder: nn.Module) -> str:
+def weights_sha256(encoder: nn.Module, held: bool = False) -> str:
     """sha256 of an encoder's weights, of an adapter inside nothing.
 
     It is of type, shape and bytes of each parameter in the order of the modules: names are left out, which libraries change.
+
+    Args:
+        encoder: whose weights they are.
+        held: of an encoder in float32, as if its linear layers were held in bfloat16.
     """
+    if held:
+        return digest([_of_one(value) for _, value in rounded_as_held(encoder)])
     own = [value for name, value in encoder.named_parameters() if not is_adapter(name)]
     state = tuple((value.data_ptr(), value._version) for value in own)
     known = _KNOWN.get(encoder)

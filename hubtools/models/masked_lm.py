@@ -10,7 +10,7 @@ from torch import nn
 
 from hubtools.common.errors import UserError
 from hubtools.common.readers import reads
-from hubtools.models.encoder import _loaded, require_numbers
+from hubtools.models.encoder import _loaded, from_files, require_numbers
 from hubtools.models.execution.translation import translated_whole
 from hubtools.models.families import family_of
 
@@ -67,8 +67,8 @@ def load_contact_model(checkpoint: Checkpoint) -> nn.Module:
         raise UserError(
             f"the architecture {config.model_type} has no contact head", where=checkpoint.name, fix=_INSTEAD_OF_HEAD
         )
-    options = {"dtype": torch.float32, "output_loading_info": True, "attn_implementation": "eager"}
-    model, info = _loaded(checkpoint, lambda: kind.from_pretrained(folder, add_pooling_layer=False, **options))
+    options = {"attn_implementation": "eager", "add_pooling_layer": False}
+    model, info = _loaded(checkpoint, lambda: from_files(checkpoint, kind, options))
     absent = [part for part in family_of(config).unused_weights if not part.startswith("contact_head")]
     missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in absent)]
     if missing:
@@ -115,10 +115,7 @@ def language_model_of(
         torch.manual_seed(seed)
         fresh = auto.from_config(config, **({"trust_remote_code": True} if in_its_code else {}))
         return translated_whole(fresh.float(), family, checkpoint.name).eval() if in_its_code else fresh.float().eval()
-    model, info = _loaded(
-        checkpoint,
-        lambda: auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=remote),
-    )
+    model, info = _loaded(checkpoint, lambda: from_files(checkpoint, auto, {"trust_remote_code": remote}))
     unused = [part for part in family.unused_weights if not part.startswith(("decoder", "lm_head"))]
     missing = [key for key in sorted(info["missing_keys"]) if not any(part in key for part in unused)]
     if missing:

@@ -21,6 +21,7 @@ from hubtools.common.readers import reads
 from hubtools.models import modeling_protein_task
 from hubtools.models.checkpoint import ENCODER, HEAD, check_weights, checkpoint_on_hub
 from hubtools.models.encoder_note import EncoderNote, weights_sha256
+from hubtools.models.execution.held import HELD, held_layers
 from hubtools.models.families import family_of
 from hubtools.models.foreign import check_config, loaded, read_json
 from hubtools.models.four_bits import load_bitsandbytes
@@ -80,7 +81,8 @@ def _save_head(whole: Any, head: dict[str, torch.Tensor], note: EncoderNote, fol
     """Write a model's configuration, the weights of its head, and which encoder it has."""
     whole.save_pretrained(folder, state_dict=head)
     (folder / WEIGHTS).rename(folder / HEAD)
-    (folder / ENCODER).write_text(note.model_dump_json(indent=2) + "\n")
+    said = note.model_dump_json(indent=2, exclude=None if note.held else {"held"})
+    (folder / ENCODER).write_text(said + "\n")
 
 
 def save_weights(model: Any, folder: Path) -> None:
@@ -89,7 +91,9 @@ def save_weights(model: Any, folder: Path) -> None:
     The authors' checkpoints hold them, rounded, once a layer. transformers 5 keeps them once a model, and saves them under
     a name that only it reads; without them 4 computes exact ones, which moves logits by some 1e-4.
     """
-    weights, once = dict(model.state_dict()), "rotary_embeddings.inv_freq"
+    once = "rotary_embeddings.inv_freq"
+    # Of held weights a stranger's float32 model gives under autocast what was measured.
+    weights = {name: value.float() if value.dtype == HELD else value for name, value in model.state_dict().items()}
     for name in [name for name in weights if name.endswith(once)]:
         inside = f"{name.removesuffix(once)}encoder.layer."
         layers = {key.removeprefix(inside).split(".")[0] for key in weights if key.startswith(inside)}
@@ -99,7 +103,7 @@ def save_weights(model: Any, folder: Path) -> None:
             # As they are called here: what is saved in the "original" format gets that other name.
             model.save_pretrained(folder, state_dict={**weights, **each}, save_original_format=False)
             return
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights if held_layers(model) else None)
 
 
 def save_adapter(model: ProteinTaskModel, tokeniser: ResidueTokeniser, folder: Path, base: CheckpointIdentity) -> None:

@@ -226,7 +226,7 @@ def build_model(
         auto = getattr(transformers, str(level.auto_class))
         return NativeTaskModel(load_native(checkpoint, auto, label_settings(task), seed), level.by_residue)
     if encoder is None:
-        encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed)
+        encoder = load_encoder(checkpoint, weights=recipe.weights, seed=seed, held=recipe.holds)
     model = bench_model(encoder, task, recipe, tokeniser, seed, pool)
     if recipe.adapter is not None:
         attach_adapter(model, recipe.adapter, checkpoint.name, seed)

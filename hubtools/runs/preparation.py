@@ -186,8 +186,9 @@ def build(run: PlannedRun, reading: Reading, device: torch.device | None, sessio
 
 
 def _encoder_of(run: PlannedRun, checkpoint: Checkpoint) -> tuple[ModelKey, Callable[[], torch.nn.Module]]:
-    weights, seed = run.recipe.weights, run.seed
-    return _key(run, checkpoint, "encoder"), partial(load_encoder, checkpoint, weights=weights, seed=seed)
+    weights, seed, held = run.recipe.weights, run.seed, run.recipe.holds
+    kind = "encoder held in bfloat16" if held else "encoder"
+    return _key(run, checkpoint, kind), partial(load_encoder, checkpoint, weights=weights, seed=seed, held=held)
 
 
 def _key(run: PlannedRun, checkpoint: Checkpoint, kind: str) -> ModelKey:

@@ -269,6 +269,11 @@ class Recipe(Spec):
         description="Autocast; weights are float32. auto: bf16 on a GPU that has it, else float32. fastest: bf16 where "
         "this device, a CPU too, was measured to be faster with it.",
     )
+    frozen_weights: Literal["float32", "bf16"] = Field(
+        default="float32",
+        description="probe, with precision: bf16. bf16: the weights of the frozen encoder's linear layers are held in bfloat16, as "
+        "autocast rounds them at each step: half the memory, and what the probe says is the same.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -292,6 +297,12 @@ class Recipe(Spec):
             raise ValueError("freeze_layers and layer_decay are for adaptation: full. Remove them")
         if self.adaptation != "probe" and self.probe != Probe():
             raise ValueError("the key probe is for adaptation: probe. Remove it")
+        if self.holds and self.adaptation != "probe":
+            raise ValueError("frozen_weights is for adaptation: probe, whose encoder nothing trains. Remove it")
+        if self.holds and self.precision != "bf16":
+            raise ValueError("frozen_weights: bf16 is what bfloat16 products read. Add precision: bf16, or remove it")
+        if self.holds and self.head.kind == "attention-regression":
+            raise ValueError("head.kind: attention-regression reads attention in float32. Remove frozen_weights")
         if self.head.solver == "ridge" and (
             self.adaptation != "probe" or self.head.hidden or self.probe.learning_rates
         ):
@@ -359,6 +370,11 @@ class Recipe(Spec):
     def learns(self) -> bool:
         """Whether something is learnt from a training split."""
         return self.adaptation != "zero-shot" and self.baseline not in UNTRAINED_BASELINES
+
+    @property
+    def holds(self) -> bool:
+        """Whether the weights of the frozen encoder's linear layers are held in bfloat16."""
+        return self.frozen_weights == "bf16"
 
     @property
     def needs_checkpoint(self) -> bool:

@@ -381,6 +381,27 @@ def test_very_many_rows_are_ranked_in_levels_to_within_a_hundred_thousandth():
             np.testing.assert_allclose(of(weights), theirs, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("few", [False, True])
+def test_spearman_of_very_many_rows_is_right_however_they_are_divided_among_units(few: bool) -> None:
+    """Of many units from counts of cells, to rounding where all weigh alike; of few, each in a place of its own, by all rows."""
+    rng = np.random.default_rng(0)
+    n, n_units = 200_000, 20 if few else 10_000
+    units = np.arange(n) % n_units
+    values = rng.normal(size=n_units)[units] + rng.normal(scale=0.05 if few else 1, size=n)
+    scores = rng.normal(size=n_units)[units] + rng.normal(scale=0.05 if few else 1, size=n) + values
+    of = ranking.spearman(values, scores, units)
+    weights = next(bootstrap_weights(n_units, 4, seed=0))
+    theirs = [
+        stats.spearmanr(values[rows], scores[rows]).statistic
+        for rows in (np.repeat(np.arange(n), row[units]) for row in weights)
+    ]
+    np.testing.assert_allclose(of(weights), theirs, atol=1e-5, rtol=0)
+    if not few:
+        alike = of(np.ones((1, n_units)))
+        np.testing.assert_allclose(alike, stats.spearmanr(values, scores).statistic, atol=5e-7, rtol=0)
+    assert np.isnan(of(np.zeros((1, n_units)))).all()
+
+
 @pytest.mark.parametrize("levels", [3, 10_000])
 def test_precision_and_recall_at_each_threshold(levels: int) -> None:
     rng = np.random.default_rng(levels)

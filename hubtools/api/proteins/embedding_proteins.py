@@ -115,11 +115,12 @@ def embed(
     layer: int = -1,
     out: str | PathLike[str] | None = None,
     dtype: Literal["float32", "float16"] = "float32",
+    precision: Literal["float32", "bf16"] = "float32",
     structures: str | PathLike[str] | None = None,
     skip_bad: bool = False,
     execution: ExecutionOptions | None = None,
 ) -> ProteinEmbeddings:
-    """Embeddings of proteins, as a probe reads them: float32, nothing cut off, the same whatever stands beside a protein.
+    """Embeddings of proteins, as a probe reads them: nothing cut off, the same whatever stands beside a protein.
 
     That token i is residue i is proven, and that batches change nothing is measured, before anything is computed. What is computed is
     kept for the next time, and for probes, beside the data cache: what was stopped goes on.
@@ -134,6 +135,8 @@ def embed(
         out: written here: .parquet, or .h5, .safetensors, .npz with an array a protein. Embeddings are then not kept in
             memory. Beside the file, ``OUT.json`` says how it was made.
         dtype: of the numbers in the file.
+        precision: in which they are computed. ``bf16``: products are of bfloat16, and the weights of linear layers are held in it,
+            which takes half the memory.
         structures: folder with a structure file for each protein, for a checkpoint that reads structure.
         skip_bad: leave out what is no protein and go on; it is listed in ``left_out``.
         execution: where and how to compute.
@@ -142,7 +145,7 @@ def embed(
         The embeddings, with ``numpy()`` and ``to_pandas()``.
 
     Raises:
-        UserError: there is no such checkpoint, layer or row, or something is no protein.
+        UserError: there is no such checkpoint, layer or row, or something is no protein; or the device has no bfloat16.
 
     >>> import hubtools
     >>> found = hubtools.embed({"one": "MKTAYIAKQR", "two": "VIYVFVTWYV"}, "embedded",
@@ -156,6 +159,7 @@ def embed(
     _refuse_other("per", per, ("protein", "residue"))
     _refuse_other("pooling", pooling, POOLINGS)
     _refuse_other("dtype", dtype, tuple(DTYPES))
+    _refuse_other("precision", precision, ("float32", "bf16"))
     by_residue = per == "residue"
     if by_residue and pooling != "mean":
         raise UserError(
@@ -178,7 +182,8 @@ def embed(
         read = list(good)
         if not read:
             raise UserError("there is no protein to embed", fix="Give at least one.")
-        embedder = Embedder(found, tokeniser, session.execution, Wanted(by_residue, pooling, layer), session.embeddings)
+        wanted = Wanted(by_residue, pooling, layer)
+        embedder = Embedder(found, tokeniser, session.execution, wanted, session.embeddings, bf16=precision == "bf16")
         run, split = embedder.prepare(read)
         about = embedder.about() | {"made": datetime.now(UTC).isoformat(timespec="seconds")}
         kept: list[EmbeddedProtein] = []

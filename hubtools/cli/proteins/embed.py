@@ -57,7 +57,14 @@ _READ = {
     default="float32",
     show_default=True,
     type=click.Choice(["float32", "float16"]),
-    help="Of the numbers in the file; float32 is computed in any case.",
+    help="Of the numbers in the file.",
+)
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "bf16"]),
+    help="In which they are computed; bf16 holds the weights of linear layers in bfloat16 and takes half the memory.",
 )
 @SKIP_BAD
 @structures_option("checkpoints that read")

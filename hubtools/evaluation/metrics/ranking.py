@@ -28,6 +28,9 @@ _DOUBLE = 2**16
 # very many thresholds, but the highest, together, and NDCG this many ranks. Each changes the value by less than 1e-5.
 _LEVELS = 2048
 _RANKS = 32
+# Spearman's products of ranks are summed over cells of so many levels of either value where so many resamples of the units are
+# no farther than this from the exact value.
+_SIDE, _PROBES, _NEAR = 256, 8, 2e-6
 
 
 def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -41,7 +44,7 @@ def auroc(positive: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statis
     Returns:
         Weights to values; NaN without a positive or without a negative.
     """
-    tie = _levels(scores)
+    tie = _levels(_ties(scores))
     n_ties = int(tie.max(initial=-1)) + 1
     has_high = np.bincount(tie[positive], minlength=n_ties) > 0
     has_low = np.bincount(tie[~positive], minlength=n_ties) > 0
@@ -145,6 +148,8 @@ def precision_recall(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarr
 def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
     """Spearman's ρ: Pearson's r of the ranks, tied values sharing their mean rank.
 
+    Of very many rows it is computed from counts of cells where that gives what some resamples give exactly.
+
     Args:
         x: (n,) values.
         y: (n,) values.
@@ -153,6 +158,26 @@ def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
     Returns:
         Weights to values; NaN where x or y is constant.
     """
+    x, y = _ties(x), _ties(y)
+    if len(x) > _DOUBLE:
+        by_cells = _together(_Cells(x, y, units), np.float32)
+        n_units = int(units.max()) + 1
+        probes = np.random.default_rng(0).multinomial(n_units, np.full(n_units, 1 / n_units), size=_PROBES)
+        exact = np.array([_weighted_spearman(x, y, row[units]) for row in probes])
+        if (np.abs(by_cells(probes) - exact) <= _NEAR).all():
+            return by_cells
+    return _spearman_of_levels(x, y, units)
+
+
+def _weighted_spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    """Spearman's ρ of rows of (n,) weights; x and y as :func:`_ties` gives them."""
+    rank_x, rank_y = (_centred(np.bincount(ties, weights))[ties] for ties in (x, y))
+    weighted = weights * rank_x
+    return float(weighted @ rank_y / np.sqrt((weighted @ rank_x) * (weights @ rank_y**2)))
+
+
+def _spearman_of_levels(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
+    """Spearman's ρ from a pass over all rows; arguments as of :func:`spearman`, x and y as :func:`_ties` gives them."""
     dtype = _dtype(len(x))
     x_level, y_level = _levels(x), _levels(y)
     n_x, n_y = (int(level.max(initial=-1)) + 1 for level in (x_level, y_level))
@@ -162,8 +187,7 @@ def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
     def ranks(steps: _Pieces, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean rank of each level less the mean of all, doubled; and its weight."""
         rows = np.concatenate(list(steps.times(weights)))
-        through = np.cumsum(rows, axis=0, dtype=np.float64)
-        return (2 * through - rows - through[-1:]), rows
+        return _centred(rows), rows
 
     def of(weights: np.ndarray) -> np.ndarray:
         (rank_x, rows_x), (rank_y, rows_y) = ranks(by_x, weights), ranks(by_y, weights)
@@ -180,6 +204,68 @@ def spearman(x: np.ndarray, y: np.ndarray, units: np.ndarray) -> Statistic:
 
     # The ranks of all levels are at hand at once.
     return _together(of, dtype, max(1, min(_TOGETHER, _LEVELS * _TOGETHER // max(n_x, n_y, 1))))
+
+
+class _Cells:
+    """Spearman's ρ of very many rows, from how many lie in each cell of a grid of levels of x and y: no pass over rows.
+
+    What levels take from the sums of products of ranks is not neglected. It is computed where all weights are one, with its
+    slope by the weight of each unit, and added in every weighting: exact to first order in how far weights are from even.
+    What is left is some 1e-7 where many units share each level, and 1e-4 where few do: :func:`spearman` asks whether it is little.
+
+    Arguments as of :func:`spearman`, x and y as :func:`_ties` gives them. Called as what :func:`_together` takes.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, units: np.ndarray) -> None:
+        from scipy.sparse import csr_array
+
+        x_level, y_level = _levels(x, _SIDE), _levels(y, _SIDE)
+        self.n_rows, self.n_units = len(x), int(units.max()) + 1
+        self.shape = int(x_level.max()) + 1, int(y_level.max()) + 1
+        ones = np.ones(len(x), dtype=np.float32)
+        of_rows = x_level * self.shape[1] + y_level, units
+        self.counts = csr_array((ones, of_rows), shape=(self.shape[0] * self.shape[1], self.n_units))
+        self.counts.sum_duplicates()
+        exact, coarse = _slopes(x, y), _slopes(x_level, y_level)
+        self.slopes = np.stack([np.bincount(units, e - c) for e, c in zip(exact, coarse, strict=True)])
+        # The sums grow with the cube of the weights, hence with a third of their slope along them.
+        self.at_one = self.slopes.sum(axis=1, keepdims=True) / 3
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        weights = weights[: self.n_units]
+        cells = (self.counts @ weights).reshape(*self.shape, -1)
+        rows_x, rows_y = (cells.sum(axis=axis).astype(np.float64) for axis in (1, 0))
+        total = np.maximum(rows_x.sum(axis=0), 1)
+        rank_x, rank_y = (_centred(rows) / total for rows in (rows_x, rows_y))
+        xy = np.einsum("xr,xr->r", np.einsum("xyr,yr->xr", cells, rank_y.astype(cells.dtype)), rank_x)
+        xx = np.einsum("lr,lr,lr->r", rows_x, rank_x, rank_x)
+        yy = np.einsum("lr,lr,lr->r", rows_y, rank_y, rank_y)
+        varies = (xx > 0) & (yy > 0)
+        left = self.slopes @ weights - 2 * self.at_one * (total / self.n_rows)
+        xy, xx, yy = np.stack([xy, xx, yy]) + left
+        return np.where(varies, _ratio(xy, np.sqrt(np.maximum(xx, 0)) * np.sqrt(np.maximum(yy, 0))), np.nan)
+
+
+def _slopes(x_level: np.ndarray, y_level: np.ndarray) -> np.ndarray:
+    """How the sums over rows of products of ranks, x with y, x with x and y with y, grow with the weight of each row: (3, n).
+
+    Ranks are the mean rank less the mean of all, doubled, as a share of the rows; weights are one. A row adds its own product, and
+    moves the ranks of the rows below and above it.
+    """
+    n = len(x_level)
+
+    def rank(level: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        return _centred(np.bincount(level, values))[level] / n
+
+    x, y = rank(x_level), rank(y_level)
+    pairs = ((x, x_level, y, y_level), (x, x_level, x, x_level), (y, y_level, y, y_level))
+    return np.stack([a * b - rank(of_a, b) - rank(of_b, a) for a, of_a, b, of_b in pairs])
+
+
+def _centred(rows: np.ndarray) -> np.ndarray:
+    """Of what each level holds, all that lies below it less all that lies above."""
+    through = np.cumsum(rows, axis=0, dtype=np.float64)
+    return 2 * through - rows - through[-1:]
 
 
 def ndcg(truth: np.ndarray, scores: np.ndarray, units: np.ndarray) -> Statistic:
@@ -311,16 +397,20 @@ def _codes(ordered: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
 
 
-def _levels(values: np.ndarray) -> np.ndarray:
-    """Ordered codes of the values; of many distinct ones, of levels that hold equally many rows, ties kept together."""
+def _ties(values: np.ndarray) -> np.ndarray:
+    """Ordered codes of the values: 0, 1, … for the distinct ones."""
     order = np.argsort(values, kind="stable")
-    codes = _codes(values[order])
-    if len(values) > _DOUBLE and codes[-1] >= _LEVELS:
-        first = np.searchsorted(codes, codes, "left")
-        codes = _codes(first * _LEVELS // len(values))
     found = np.empty(len(values), dtype=np.int64)
-    found[order] = codes
+    found[order] = _codes(values[order])
     return found
+
+
+def _levels(ties: np.ndarray, most: int = _LEVELS) -> np.ndarray:
+    """Ordered codes; of many rows with more distinct ones, those of levels that hold equally many rows, ties kept together."""
+    if len(ties) <= _DOUBLE or ties.max() < most:
+        return ties
+    rows = np.bincount(ties)
+    return _codes((np.cumsum(rows) - rows) * most // len(ties))[ties]
 
 
 def _dtype(n_rows: int) -> Any:

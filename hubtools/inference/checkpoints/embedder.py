@@ -118,7 +118,7 @@ class _Body(nn.Module):
 
 
 class Embedder:
-    """A checkpoint's encoder in float32, ready to read.
+    """A checkpoint's encoder, ready to read: in float32, or in bfloat16 with the weights of its linear layers held so.
 
     Args:
         checkpoint, tokeniser: whose encoder it is, and how it reads.
@@ -126,9 +126,10 @@ class Embedder:
         wanted: layer, and what a row is.
         store: embeddings of before; None to keep none.
         window: how a long protein is cut, where the checkpoint does not read less at once.
+        bf16: whether it computes in bfloat16.
 
     Raises:
-        UserError: there is no such layer, or the checkpoint has no such row.
+        UserError: there is no such layer, or the checkpoint has no such row; or the device has no bfloat16.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Embedder:
         wanted: Wanted,
         store: EmbeddingStore | None = None,
         window: Window | None = None,
+        bf16: bool = False,
     ) -> None:
         if wanted.by_residue and not tokeniser.aligned:
             raise UserError(
@@ -154,11 +156,12 @@ class Embedder:
             )
         self.checkpoint, self.tokeniser, self.wanted, self.store = checkpoint, tokeniser, wanted, store
         self.window = effective_window(window or Window(), checkpoint, tokeniser)
-        self.body = _Body(load_encoder(checkpoint).to(execution.device)).eval()
+        self.bf16 = bf16 and execution.bf16("bf16")
+        self.body = _Body(load_encoder(checkpoint, held=bf16).to(execution.device)).eval()
         self.layers = int(self.body.encoder.config.num_hidden_layers)
         self.layer = self._layer()
         if execution.auto_budget:
-            reading = Recipe(name="reading", adaptation="probe", precision="float32")
+            reading = Recipe(name="reading", adaptation="probe", precision="bf16" if bf16 else "float32")
             execution = settle_budget(self.body, reading, execution)
         self.execution = execution
 
@@ -178,7 +181,7 @@ class Embedder:
             **self.checkpoint.pinned(),
             "layer": f"{self.layer} of {self.layers}",
             "row": self.wanted.words,
-            "precision": "float32",
+            "precision": "bf16, weights of linear layers held in bf16" if self.bf16 else "float32",
             "window": f"{self.window.residues} residues, overlap {self.window.overlap}",
             "bench": __version__,
         }
@@ -231,16 +234,16 @@ class Embedder:
         with contextlib.ExitStack() as stack:
             real = chosen(split.tokens, split.windows)
             made = stack.enter_context(
-                engine(self.body, self.tokeniser, self.execution, bf16=False, trains=False, proteins=real)
+                engine(self.body, self.tokeniser, self.execution, bf16=self.bf16, trains=False, proteins=real)
             )
             run.together = made.together
             source = EmbeddingSource.of(
-                self.checkpoint.identity, "pretrained", 0, made.rounding(False), self.execution.device.type
+                self.checkpoint.identity, "pretrained", 0, made.rounding(self.bf16), self.execution.device.type
             )
             kept = KeptEmbeddings(self.store, source)
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-embed-")))
             progress = stack.enter_context(contextlib.closing(bar("embedding", total, unit=" residues", scale=True)))
-            encoder = FrozenEncoder(self.body, self.execution, False, [self.layer])
+            encoder = FrozenEncoder(self.body, self.execution, self.bf16, [self.layer])
             split = replace(split, packed=made.packed)
             done = 0
             for part in _parts(split.lengths, run.width if every_residue else 0):

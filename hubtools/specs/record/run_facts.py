@@ -213,13 +213,20 @@ class TogetherFacts(RecordPart):
     )
     rounded_alone: float | None = Field(default=None, description="And how far a protein alone is, by rounding.")
     why: Line = Field(default="", description="Why batches are not laid out faster, where they might have been.")
+    held: float | None = Field(
+        default=None,
+        description="Of a frozen encoder whose linear layers are held in bfloat16: how far it is from autocast with float32 weights.",
+    )
 
     def __str__(self) -> str:
         how = {"grouped": "in groups of equal length", "packed": "packed"}.get(self.layout, "padded")
         far = f"{self.difference:.1e} of the usual size in float32" if self.difference is not None else "NaN"
         if self.rounded is not None:
             far += f", {self.rounded:.1e} in bfloat16 (alone {self.rounded_alone:.1e})"
-        return f"{self.proteins} proteins of {self.shortest:,} to {self.longest:,} residues {how}: at most {far} from the same alone"
+        held = (
+            "" if self.held is None else f"; weights held in bfloat16, {self.held:.1e} from float32 ones under autocast"
+        )
+        return f"{self.proteins} proteins of {self.shortest:,} to {self.longest:,} residues {how}: at most {far} from the same alone{held}"
 
 
 class WindowFacts(RecordPart):

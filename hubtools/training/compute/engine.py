@@ -27,6 +27,7 @@ from hubtools.common.files import owner_only
 from hubtools.common.telling import step
 from hubtools.models.execution.attention import KERNELS, Boundaries, Options, kernels_for, sdpa
 from hubtools.models.execution.grouping import Grouping
+from hubtools.models.execution.held import held_layers
 from hubtools.models.execution.operators import Operators
 from hubtools.models.execution.packing import Packing
 from hubtools.models.layers import encoder_layers
@@ -37,7 +38,7 @@ from hubtools.training.compute.context import context_of
 from hubtools.training.compute.device import Execution
 from hubtools.training.compute.measured import measured
 from hubtools.training.compute.proof import Proof, distance
-from hubtools.training.compute.together import RealProteins, shown
+from hubtools.training.compute.together import RealProteins, digits, shown
 
 log = logging.getLogger(__name__)
 # Of the largest value: what the padding of a batch of short sequences may change in float32. The families' own encoders and one
@@ -59,6 +60,7 @@ class Engine:
         reasons: why something was not used, one line each.
         together: what real proteins gave in batches and alone; None where there were none to read.
         context: what a residue sees of its protein.
+        held: of an encoder whose linear layers are held in bfloat16, how far it is from autocast with float32 weights.
     """
 
     attention: str | None
@@ -68,6 +70,7 @@ class Engine:
     reasons: list[str] = field(default_factory=list)
     together: TogetherFacts | None = None
     context: ContextFacts | None = None
+    held: float | None = None
 
     @property
     def packed(self) -> bool:
@@ -81,8 +84,8 @@ class Engine:
 
     def rounding(self, bf16: bool) -> str:
         """What numbers are rounded by: in bfloat16 by the way that attention is computed, too, and to be seen."""
-        compiled = " compiled" if self.compiled else ""
-        return f"bf16, {self.layout} {self.attention}{compiled}" if bf16 else "float32"
+        compiled, held = " compiled" if self.compiled else "", "" if self.held is None else ", weights held"
+        return f"bf16, {self.layout} {self.attention}{compiled}{held}" if bf16 else "float32"
 
 
 @contextlib.contextmanager
@@ -110,7 +113,8 @@ def engine(
         faster: False to prove alone.
 
     Raises:
-        UserError: what its encoder computes of a sequence depends on others in its batch however it is read, or is not a number.
+        UserError: what its encoder computes of a sequence depends on others in its batch however it is read, or is not a number;
+            or its weights are held in bfloat16 and that is not what autocast computes.
     """
     encoder, device = model.encoder, execution.device
     trains = trains and any(p.requires_grad for p in encoder.parameters())
@@ -119,6 +123,7 @@ def engine(
         proving = stack.enter_context(contextlib.ExitStack())
         proving.enter_context(step("proving that batches change nothing"))
         proof = Proof.passed(encoder, tokeniser, device, bf16, trains)
+        held = _held(proof, encoder, bf16, tokeniser.name)
         context = context_of(encoder, tokeniser, device)
         real = RealProteins.passed(encoder, tokeniser, proteins, device) if proteins else None
         # Whatever is not a number is not below.
@@ -141,14 +146,29 @@ def engine(
         if padding is not None:
             made = _grouped(stack, model, made, padding, real, bf16, tokeniser.name)
         if made.together is not None:
-            made.together = made.together.model_copy(update={"why": "; ".join(made.reasons)})
+            made.together = made.together.model_copy(update={"why": "; ".join(made.reasons), "held": held})
         for reason in made.reasons:
             # Compilation was asked for, and groups take time that somebody may wonder about; the rest is nobody's loss.
             loud = reason.startswith(("no compilation", "groups"))
             log.log(logging.WARNING if loud else logging.INFO, reason)
         proving.close()
-        made.context = context
+        made.context, made.held = context, held
         yield made
+
+
+def _held(proof: Proof, encoder: Any, bf16: bool, name: str | None) -> float | None:
+    """How far an encoder held in bfloat16 is from autocast with float32 weights; None of one that is not held.
+
+    Raises:
+        UserError: too far.
+    """
+    if not bf16 or not held_layers(encoder):
+        return None
+    apart, why = proof.why_not_held()
+    if why is not None:
+        fix = "Leave frozen_weights out, or compute in float32."
+        raise UserError(f"its weights cannot be held in bfloat16: {why}", where=name, fix=fix)
+    return digits(apart)
 
 
 def _faster(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from hubtools.common.errors import UserError, in_brackets
+from hubtools.models.execution.held import widened
 from hubtools.models.execution.packing import note_lengths
 from hubtools.models.modeling_protein_task import unpadded
 from hubtools.models.tokenisation import STANDARD, ResidueTokeniser
@@ -122,6 +123,27 @@ class Proof:
             if not (np.isfinite(error) and error <= AS_CLOSE * usual + SAME):
                 return f"in bfloat16 {what} are off by {error:.1e}, padded by {usual:.1e}"
         return None
+
+    def why_not_held(self) -> tuple[float, str | None]:
+        """Of an encoder whose linear layers are held in bfloat16, whether it gives what autocast makes of float32 weights.
+
+        The same sequences are read under autocast with weights in float32, a layer's at a time. These are the rounded ones: that the
+        original ones would have given the same follows from what is done with them, for autocast rounds them likewise where
+        they are multiplied by. So nothing else may be done with them.
+
+        Returns:
+            How far the one is from the other, as a share of the usual size, and what is wrong; None where nothing is.
+        """
+        assert self.rounded is not None
+        with still(self.encoder), widened(self.encoder) as uses:
+            wide, _ = self._run(True)
+        apart = spread([self.rounded[0]], [wide])
+        if uses.other:
+            return apart, f"its code does more with weights than multiply by them ({', '.join(sorted(uses.other)[:3])})"
+        error, usual = spread([self.rounded[0]], [self.alone]), spread([wide], [self.alone])
+        if not (np.isfinite(error) and error <= AS_CLOSE * usual + SAME):
+            return apart, f"hidden states are off by {error:.1e}, under autocast by {usual:.1e}"
+        return apart, None
 
     def _run(self, bf16: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
         with torch.set_grad_enabled(bool(self.parameters)):
