@@ -199,7 +199,11 @@ def exponentials(query: Any, key: Any, value: Any, boundaries: Boundaries, optio
     """
     if options.dropout:
         return sdpa_float32(query, key, value, boundaries, options)
-    with torch.autocast(query.device.type, enabled=False):
+    kind = query.device.type
+    # Some architectures turn queries and keys in float32, and leave values in half precision.
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    query, key, value = (x.to(dtype) for x in (query, key, value))
+    with torch.autocast(kind, enabled=False):
         out: torch.Tensor = _Exponentials.apply(query, key, value, boundaries.lengths, options)
     return out
 
