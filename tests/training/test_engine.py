@@ -17,6 +17,7 @@ from hubtools.models.execution.packing import Packing, note_lengths
 from hubtools.specs.lookup.spec_files import load_recipe
 from hubtools.specs.recipe import Window
 from hubtools.training.batches import micro_batches
+from hubtools.training.compute import engine as engine_module
 from hubtools.training.compute import measured as measured_module
 from hubtools.training.compute import proof as proof_module
 from hubtools.training.compute.device import Execution
@@ -307,6 +308,17 @@ def test_exponentials_and_their_gradients_are_those_of_softmax_attention(spread,
         torch.testing.assert_close(
             got.double() / expected.abs().max(), expected / expected.abs().max(), atol=1e-5, rtol=0
         )
+
+
+@pytest.mark.parametrize("kernel", attention_module.kernels_for(CPU, torch.bfloat16))
+@pytest.mark.parametrize("family", PACKED)
+def test_every_family_is_packed_in_half_precision_by_whatever_kernel_is_the_fastest(
+    checkpoints, family, kernel, monkeypatch
+):
+    monkeypatch.setattr(engine_module, "choose_kernel", lambda *_: kernel)
+    model, tokeniser = built(checkpoints[family])
+    with made(model, tokeniser, bf16=True) as result:
+        assert (result.layout, result.attention, result.reasons) == ("packed", kernel, [])
 
 
 def test_what_drops_probabilities_out_does_so_by_the_seed():
