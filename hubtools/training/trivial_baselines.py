@@ -31,6 +31,7 @@ from hubtools.training.frozen.examples import Examples
 from hubtools.training.frozen.heads import Group, ValidationCheck, diverged, train_heads
 from hubtools.training.frozen.stack import Stack
 from hubtools.training.job import Fitted, Job
+from hubtools.training.linear_models import Linear, fit_linear
 from hubtools.training.prediction import assemble, of_rows
 from hubtools.training.variant_scores import blosum62, predictions_of
 
@@ -129,10 +130,6 @@ def _composition(train: Encoded, validation: Encoded, task: Task) -> tuple[Predi
 
     Of a pair, on both proteins' in the form that the head reads pairs in, the same in either order.
     """
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     def features(split: Encoded) -> np.ndarray:
         counts = np.stack([np.bincount(codes, minlength=21)[:21] for codes in split.tokens]).astype(float)
@@ -146,23 +143,10 @@ def _composition(train: Encoded, validation: Encoded, task: Task) -> tuple[Predi
     x, y = features(train), np.stack(train.labels)
     kind, best, choice, sign = task.problem.kind, None, {}, 1 if METRICS[task.metrics.primary].higher_is_better else -1
     for strength in (0.1, 1.0, 10.0, 100.0):
-        if kind == "regression":
-            model: Any = Ridge(alpha=1 / strength)
-        else:
-            model = LogisticRegression(C=strength, max_iter=2000)
-            if kind == "multilabel":
-                model = OneVsRestClassifier(model)
-        model = make_pipeline(StandardScaler(), model).fit(x, y)
+        model = fit_linear(x, y, kind, task.n_outputs, strength)
 
-        def scores(split: Encoded, n: int, model: Any = model) -> np.ndarray:
-            if kind == "regression":
-                return model.predict(features(split))
-            found = model.predict_proba(features(split))
-            if kind == "multilabel":
-                return found
-            full = np.zeros((n, task.n_outputs))
-            full[:, model.classes_] = found
-            return full
+        def scores(split: Encoded, n: int, model: Linear = model) -> np.ndarray:
+            return model.predict(features(split))
 
         predict = _per_split(scores)
         score = primary_score(task, predict(validation))
