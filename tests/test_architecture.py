@@ -240,8 +240,9 @@ def test_what_compares_or_checks_a_table_loads_no_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_probe_loads_what_it_needs_when_it_needs_it(tmp_path: Path) -> None:
-    """Figures wait for the card, and what neither trains a probe nor draws its figures is not imported at all."""
+def test_a_probe_loads_what_it_needs_when_it_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures wait for the card; what neither trains a probe and the baselines beside it nor draws its figures is not imported at all."""
+    monkeypatch.setenv("BENCH_BASELINES", "1")
     golden = ROOT.parent / "benchmarks" / "golden"
     task, recipe = golden / "tasks" / "golden-class.yaml", golden / "recipes" / "golden-probe.yaml"
     run = ["run", "--checkpoint", "embedded", "--task", task, "--recipe", recipe, "--runs", tmp_path / "runs"]

@@ -39,7 +39,9 @@ def test_values_are_those_of_ridge(rows: int, strength: float) -> None:
 def test_probabilities_are_those_of_logistic_regression(present: tuple[int, ...], strength: float) -> None:
     """Of four classes some are not in training: their probability is 0."""
     x, new = compositions(200, 1), compositions(50, 2)
-    y = np.array(present)[(linear(x, len(present)) + np.random.default_rng(3).gumbel(size=(200, len(present)))).argmax(1)]
+    y = np.array(present)[
+        (linear(x, len(present)) + np.random.default_rng(3).gumbel(size=(200, len(present)))).argmax(1)
+    ]
     assert set(y) == set(present)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)).fit(x, y)
     expected = np.zeros((50, 4))
