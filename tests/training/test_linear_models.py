@@ -74,3 +74,8 @@ def test_rows_without_a_label_do_not_count() -> None:
     both = fit_linear(x, table, "multilabel", 2, 1.0).predict(new)
     alone = fit_linear(x, classes[:, None], "multilabel", 1, 1.0).predict(new)
     assert both[:, 1] == pytest.approx(alone[:, 0], abs=1e-12) and not np.allclose(both[:, 0], alone[:, 0])
+
+
+def test_of_one_class_in_training_all_is_that_class() -> None:
+    found = fit_linear(compositions(10, 1), np.full(10, 2), "classification", 3, 1.0).predict(compositions(5, 2))
+    assert found.tolist() == [[0.0, 0.0, 1.0]] * 5
