@@ -65,7 +65,8 @@ def prepared(folder: Path) -> dict[str, list[str]]:
     new = ["tasks", "new", "peptides.csv", "--name", "peptides", "--positive", "active"]
     measured(folder, new)
     run = ["run", "--checkpoint", "embedded", "--task", "peptides", "--recipe", "probe", "--device", "cpu"]
-    measured(folder, [*run, "--seeds", "1,2", "--runs", "runs"])
+    # Baselines of the same seeds would be named by the same selectors.
+    measured(folder, [*run, "--seeds", "1,2", "--runs", "runs", "--no-baselines"])
     return {
         "bench --help": ["--help"],
         f"bench board, {RECORDS} records": ["board", "records"],

@@ -123,7 +123,7 @@ def main() -> None:
         folder = Path(place)
         # A large one is written as it is read: shard by shard, and in a process whose memory goes with it.
         first, shard = ("shards", "1GB") if given.kinds == ["shards"] else (KINDS[0], "50GB")
-        write = f"from measuring import write_esm2; from pathlib import Path; write_esm2(Path({str(folder / first)!r}), {given.shape!r}, {shard!r})"
+        write = f"from measuring import write_esm2; from pathlib import Path; write_esm2(Path({str(folder / first)!r}), {given.shape!r}, shard={shard!r})"
         process([sys.executable, "-c", write], {"PYTHONPATH": str(Path(__file__).parent)})
         for kind in given.kinds:
             if kind != first:

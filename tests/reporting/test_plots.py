@@ -41,6 +41,18 @@ def test_confusion_of_a_class_that_does_not_occur_and_of_many() -> None:
     assert shape(many)[0] <= plots.WIDTH * plots.DPI
 
 
+def test_a_file_shows_what_matplotlib_itself_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn once, with few colours: next to no pixel is far from that of the figure that matplotlib lays out and saves."""
+    own, saved = plots.confusion_figure([[8, 2], [5, 15]], ["Helix", "Strand"], "test").png, io.BytesIO()
+    monkeypatch.setattr(plots, "png", lambda figure: figure.savefig(saved, format="png") or b"")
+    plots.confusion_figure([[8, 2], [5, 15]], ["Helix", "Strand"], "test")
+    found, expected = (matplotlib.image.imread(io.BytesIO(file))[..., :3] for file in (own, saved.getvalue()))
+    assert found.shape == expected.shape
+    # An axis that is a pixel elsewhere is more than this.
+    far = (np.abs(found - expected).max(2) > 0.1).mean()
+    assert far < 1e-3, far
+
+
 def test_average_precision_is_that_of_scikit_learn() -> None:
     p = predictions(400, 3)
     figure = plots.precision_recall_figure(p, ["a", "b", "c"], [0, 1, 2], "test")

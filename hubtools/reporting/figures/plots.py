@@ -368,12 +368,13 @@ def png(figure: Canvas) -> bytes:
     """The figure as a file of at most 256 colours, a third of the size of one with all: cards hold several."""
     from PIL import Image
 
-    drawn, stream = io.BytesIO(), io.BytesIO()
-    # Read again at once: to compress it takes longer than the rest.
-    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 0})
-    with Image.open(drawn) as image:
-        # Nothing of matplotlib's version is in it: the same run gives the same file.
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)
+    # Drawn once; to save a figure, matplotlib lays it out in a drawing of its own.
+    canvas: Any = figure.canvas
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    stream = io.BytesIO()
+    # Nothing of matplotlib's version is in it: the same run gives the same file.
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)
     return stream.getvalue()
 
 
