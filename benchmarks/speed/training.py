@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from measuring import interleaved, lengths, options, report
-from workload import COLUMNS, Ceiling, Collator, Work, shape_options, table
+from workload import COLUMNS, Ceiling, Collator, Work, operations, shape_options, table
 
 from hubtools.specs.recipe import Recipe
 from hubtools.training.batches import BucketedBatches, micro_batches
@@ -116,6 +116,7 @@ def main() -> None:
     parser.set_defaults(rounds=3)
     shape_options(parser, 48)
     parser.add_argument("--only", metavar="TEXT", help="variants whose name holds this, beside recipe and ceilings")
+    parser.add_argument("--profile", action="store_true", help="also where the time of bench's variants goes")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     work = Work.of(given.shape, given.proteins)
@@ -157,6 +158,11 @@ def main() -> None:
     )
     print("\npadding of bench's padded batches, bucket 8, 10,000 proteins, by proteins a step:")
     print(", ".join(f"{size}: {share:.1%}" for size, share in buckets.items()))
+    if given.profile:
+        given.out = None
+        for name, run in chosen.items():
+            if name.startswith("bench"):
+                report(f"An epoch of {name}", ["operation", "of the time", "calls"], operations(run), given, None)
 
 
 if __name__ == "__main__":

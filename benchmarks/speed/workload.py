@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,6 +186,17 @@ def table(
             ]
         )
     return rows
+
+
+def operations(run: Callable[[], object], most: int = 8) -> list[list[str]]:
+    """Where the processor's time of a turn goes: the operations that take most of it themselves, their share and how often they are called."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        run()
+    found = sorted(seen.key_averages(), key=lambda one: -one.self_cpu_time_total)
+    total = sum(one.self_cpu_time_total for one in found)
+    return [[one.key, f"{one.self_cpu_time_total / total:.1%}", f"{one.count:,}"] for one in found[:most]]
 
 
 COLUMNS = ["variant", "real tokens/s", "× the recipe [range]", "share of its ceiling", "padding"]
