@@ -64,10 +64,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 @pytest.fixture
 def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are laid out and not drawn: what is around them is looked at. A test marked ``figures`` gets real ones."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     if request.node.get_closest_marker("figures") is None:
+        monkeypatch.setattr(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
         monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: Image.new("RGB", (2, 2)).save(file, "png"))
 
 

@@ -53,6 +53,12 @@ def test_a_file_shows_what_matplotlib_itself_saves(monkeypatch: pytest.MonkeyPat
     assert far < 1e-3, far
 
 
+def test_dollar_signs_of_a_name_are_dollar_signs() -> None:
+    """Between two of them matplotlib would read mathematics, and stop at what is none."""
+    figure = plots.confusion_figure([[8, 2], [5, 15]], ["$x$ and $$y$$", "$k_i$"], "test")
+    assert shape(figure)[0] > 100
+
+
 def test_average_precision_is_that_of_scikit_learn() -> None:
     p = predictions(400, 3)
     figure = plots.precision_recall_figure(p, ["a", "b", "c"], [0, 1, 2], "test")

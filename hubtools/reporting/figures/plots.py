@@ -368,6 +368,7 @@ def png(figure: Canvas) -> bytes:
     """The figure as a file of at most 256 colours, a third of the size of one with all: cards hold several."""
     from PIL import Image
 
+    _literal(figure)
     # Drawn once; to save a figure, matplotlib lays it out in a drawing of its own.
     canvas: Any = figure.canvas
     canvas.draw()
@@ -376,6 +377,14 @@ def png(figure: Canvas) -> bytes:
     # Nothing of matplotlib's version is in it: the same run gives the same file.
     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)
     return stream.getvalue()
+
+
+def _literal(figure: Canvas) -> None:
+    """Let names with dollar signs be names: matplotlib would read mathematics between two, and stop where there is none."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
 
 
 # Formats of figures for papers, and dots per inch of the one that has dots.
@@ -400,6 +409,7 @@ def paper_file(figure: Canvas, suffix: str) -> bytes:
     """A figure in a format of :data:`PAPER_FORMATS`; the same figure gives the same file, with letters as letters in PDF."""
     import matplotlib as mpl
 
+    _literal(figure)
     stream = io.BytesIO()
     undated: dict[str, dict[str, Any]] = {
         ".png": {"Software": None},
