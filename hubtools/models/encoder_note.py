@@ -108,7 +108,7 @@ def weights_sha256(encoder: nn.Module, held: bool = False) -> str:
         held: of an encoder in float32, as if its linear layers were held in bfloat16.
     """
     if held:
-        return digest([_of_one(value) for _, value in rounded_as_held(encoder)])
+        return digest([_of_one(value) for value in rounded_as_held(encoder)])
     own = [value for name, value in encoder.named_parameters() if not is_adapter(name)]
     state = tuple((value.data_ptr(), value._version) for value in own)
     known = _KNOWN.get(encoder)

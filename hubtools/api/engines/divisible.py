@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from hubtools.api.computing import ExecutionOptions
     from hubtools.runs.engines.job_engine import DetachedEngine
+
+
+class KeptJobs(Protocol):
+    """What was asked for and kept, with the jobs that an engine was given of it."""
+
+    @property
+    def engine(self) -> str:
+        """Its name."""
+
+    @property
+    def jobs(self) -> Mapping[str, Sequence[int]]:
+        """Names, with the numbers of their parts."""
+
+
+Kept = TypeVar("Kept", bound=KeptJobs)
+
+
+def live(engine: DetachedEngine, kept: Iterable[Kept]) -> list[tuple[Kept, list[int]]]:
+    """Of what was kept, what an engine still has: each with the numbers of the parts whose jobs wait or run.
+
+    Raises:
+        UserError: the engine cannot be asked.
+    """
+    given = [one for one in kept if one.engine == engine.name and one.jobs]
+    states = engine.states([job for one in given for job in one.jobs])
+    found = (
+        (one, [number for job, numbers in one.jobs.items() if states.get(job) != "ended" for number in numbers])
+        for one in given
+    )
+    return [(one, numbers) for one, numbers in found if numbers]
 
 
 class Divisible(ABC):

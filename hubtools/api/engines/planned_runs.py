@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubtools.api.computing import ExecutionOptions
-from hubtools.api.engines.divisible import Divisible
+from hubtools.api.engines.divisible import Divisible, live
 from hubtools.common.errors import UserError
 from hubtools.common.files import is_folder
 
@@ -67,15 +67,8 @@ class PlannedRuns(Divisible):
         """As :meth:`Divisible.taken`, by whatever plan of this folder."""
         from hubtools.runs.kept_plan import read_plans
 
-        plans = [plan for plan in read_plans(self.root)[0] if plan.engine == engine.name and plan.jobs]
-        states = engine.states([job for plan in plans for job in plan.jobs])
-        live = [
-            (plan, [n for job, numbers in plan.jobs.items() if states.get(job) != "ended" for n in numbers])
-            for plan in plans
-        ]
-        keys = {
-            _key(runs[number]) for plan, numbers in live if numbers for runs in [plan.planned()] for number in numbers
-        }
+        under_way = live(engine, read_plans(self.root)[0])
+        keys = {_key(runs[number]) for plan, numbers in under_way for runs in [plan.planned()] for number in numbers}
         return {number for number, run in enumerate(self.planned) if keys and _key(run) in keys}
 
     def needs(self, left: Collection[int]) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hubtools.api.asked import Say
 from hubtools.api.computing import ExecutionOptions
-from hubtools.api.engines.divisible import Divisible
+from hubtools.api.engines.divisible import Divisible, live
 from hubtools.common import telling
 from hubtools.common.errors import UserError
 from hubtools.common.version import __version__
@@ -82,17 +82,9 @@ class AskedFolds(Divisible):
 
     def taken(self, engine: DetachedEngine) -> set[int]:
         """As :meth:`Divisible.taken`."""
-        earlier = [kept for kept in all_folds(self.root) if kept.engine == engine.name and kept.jobs]
-        states = engine.states([job for kept in earlier for job in kept.jobs])
-        live = {
-            key
-            for kept in earlier
-            for keys in [kept.keys()]
-            for job, numbers in kept.jobs.items()
-            if states.get(job) != "ended"
-            for key in map(keys.__getitem__, numbers)
-        }
-        return {number for number, key in enumerate(self._kept(engine.name).keys()) if key in live}
+        under_way = live(engine, all_folds(self.root))
+        taken = {key for kept, numbers in under_way for keys in [kept.keys()] for key in map(keys.__getitem__, numbers)}
+        return {number for number, key in enumerate(self._kept(engine.name).keys()) if key in taken}
 
     def needs(self, left: Collection[int]) -> float:
         """As :meth:`Divisible.needs`."""

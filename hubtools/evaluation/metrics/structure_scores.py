@@ -95,7 +95,7 @@ def of_coordinates(single: Any, predictions: Predictions) -> np.ndarray:
 
 def _superposed_best(known: np.ndarray, predicted: np.ndarray) -> tuple[float, np.ndarray]:
     """The TM-score, and the largest share of residues within each of 1, 2, 4 and 8 Å; of one pair looked for once."""
-    key = hashlib.blake2b(known.tobytes(), digest_size=16).digest() + hashlib.blake2b(predicted.tobytes()).digest()
+    key = hashlib.blake2b(known.tobytes() + predicted.tobytes(), digest_size=16).digest()
     if key not in _found:
         if len(_found) == _KEPT:
             del _found[next(iter(_found))]

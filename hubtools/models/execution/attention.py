@@ -54,8 +54,8 @@ class Options:
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Boundaries, Options], torch.Tensor]
 
 
-def each_alone(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options, attend: Any) -> torch.Tensor:
-    """Split, attend within each sequence, put together again.
+def each_alone(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
+    """Split, attend within each sequence by the fused attention of torch, put together again.
 
     Equal lengths in a row go together: (sequences, heads, tokens, head size).
     """
@@ -66,9 +66,12 @@ def each_alone(query: Any, key: Any, value: Any, boundaries: Boundaries, options
     parts = zip(query.split(sizes, 1), key.split(sizes, 1), value.split(sizes, 1), runs, strict=True)
     out = []
     for q, k, v, (length, n) in parts:
-        shaped = (x.reshape(heads, n, length, size).transpose(0, 1) for x in (q, k, v))
         mask = band(length, options.reach, query.device)
-        out.append(attend(*shaped, mask, options).transpose(0, 1).reshape(heads, n * length, size))
+        q, k, v = (x.reshape(heads, n, length, size).transpose(0, 1) for x in (q, k, v))
+        attended = functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=options.dropout, scale=options.scale
+        )
+        out.append(attended.transpose(0, 1).reshape(heads, n * length, size))
     return out[0] if len(out) == 1 else torch.cat(out, 1)
 
 
@@ -89,12 +92,6 @@ def band(length: int, reach: int | None, device: torch.device) -> torch.Tensor |
         return None
     place = torch.arange(length, device=device)
     return (place[:, None] - place[None, :]).abs() <= reach
-
-
-def _fused(q: Any, k: Any, v: Any, mask: Any, options: Options) -> torch.Tensor:
-    return functional.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=options.dropout, scale=options.scale
-    )
 
 
 def _blocks(lengths: Sequence[int], heads: int, itemsize: int) -> Iterator[tuple[slice, int, int, int]]:
@@ -181,13 +178,13 @@ class _Exponentials(torch.autograd.Function):
 
 def sdpa(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
     """The fused attention of torch, sequence by sequence, in the precision of its inputs."""
-    return each_alone(query, key, value, boundaries, options, _fused)
+    return each_alone(query, key, value, boundaries, options)
 
 
 def sdpa_float32(query: Any, key: Any, value: Any, boundaries: Boundaries, options: Options) -> torch.Tensor:
     """The same in float32: on many CPUs the fused kernel is no faster in bfloat16."""
     with torch.autocast(query.device.type, enabled=False):
-        out = each_alone(query.float(), key.float(), value.float(), boundaries, options, _fused)
+        out = each_alone(query.float(), key.float(), value.float(), boundaries, options)
     return out.to(query.dtype)
 
 

@@ -94,13 +94,13 @@ def held_layers(encoder: nn.Module) -> list[nn.Linear]:
     return [module for module in encoder.modules() if type(module) is nn.Linear and module.weight.dtype == HELD]
 
 
-def rounded_as_held(encoder: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Names and weights of a float32 encoder as they are once it is held, one at a time."""
+def rounded_as_held(encoder: nn.Module) -> Iterator[torch.Tensor]:
+    """Weights of a float32 encoder as they are once it is held, one at a time, in the order of its parameters."""
     of_layers = {
         id(value) for one in encoder.modules() if type(one) is nn.Linear for value in one.parameters(recurse=False)
     }
-    for name, value in encoder.named_parameters():
-        yield name, value.detach().to(HELD) if id(value) in of_layers else value.detach()
+    for value in encoder.parameters():
+        yield value.detach().to(HELD) if id(value) in of_layers else value.detach()
 
 
 class Uses(TorchFunctionMode):
